@@ -1,0 +1,91 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// kwokStages say how kwok's nodes and pods move on: at once. kwok knows none
+// by itself.
+func kwokStages() []string {
+	return []string{
+		"node/fast/node-initialize.yaml",
+		"node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+		"pod/fast/pod-ready.yaml",
+		"pod/fast/pod-complete.yaml",
+		"pod/fast/pod-delete.yaml",
+	}
+}
+
+// StartKwok starts kwok, which runs pods in name only, and adds nodes for it.
+// Their pods have no address. repository is the folder of the checkout, whose
+// hack/tools/kubernetes says which kwok.
+func (c *Cluster) StartKwok(ctx context.Context, repository string, nodes int) error {
+	dir, err := moduleDir(ctx, filepath.Join(repository, "hack/tools/kubernetes"), "sigs.k8s.io/kwok")
+	if err != nil {
+		return err
+	}
+	var stages bytes.Buffer
+	for _, name := range kwokStages() {
+		stage, err := os.ReadFile(filepath.Join(dir, "kustomize/stage", name))
+		if err != nil {
+			return err
+		}
+		stages.Write(stage)
+		stages.WriteString("\n---\n")
+	}
+	if err := os.WriteFile(c.path("kwok.yaml"), stages.Bytes(), 0o600); err != nil {
+		return err
+	}
+	if _, err := c.Environment.Start(c.command("kwok",
+		"--config="+c.path("kwok.yaml"), "--kubeconfig="+c.Kubeconfig("admin"),
+		"--manage-all-nodes=false", "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+		"--node-lease-duration-seconds=40", "--server-address=",
+	)); err != nil {
+		return err
+	}
+	var manifests strings.Builder
+	for i := range nodes {
+		fmt.Fprintf(&manifests, kwokNode, i+1)
+	}
+	if err := c.Apply(ctx, manifests.String()); err != nil {
+		return err
+	}
+	if _, err := c.Kubectl(ctx, nil, "wait", "--for=condition=Ready", "node", "-l", "type=kwok", "--timeout=60s"); err != nil {
+		return fmt.Errorf("kwok's nodes, see %s: %w", c.Environment.LogFile("kwok"), err)
+	}
+	return nil
+}
+
+const kwokNode = `---
+apiVersion: v1
+kind: Node
+metadata:
+  name: kwok-%[1]d
+  annotations: {kwok.x-k8s.io/node: fake}
+  labels: {type: kwok, kubernetes.io/os: linux, kubernetes.io/hostname: kwok-%[1]d}
+status:
+  allocatable: {cpu: "32", memory: 256Gi, pods: "500"}
+  capacity: {cpu: "32", memory: 256Gi, pods: "500"}
+`
+
+// moduleDir is where Go keeps the source of a module that the module in dir requires.
+func moduleDir(ctx context.Context, dir, module string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module)
+	cmd.Dir = dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("looking for the source of %s: %w: %s", module, err, stderr.String())
+	}
+	if path := strings.TrimSpace(string(out)); path != "" {
+		return path, nil
+	}
+	return "", fmt.Errorf("the source of %s is not downloaded: go mod download in %s", module, dir)
+}

@@ -1,0 +1,213 @@
+// Package network lays out the local environment's networks in network
+// namespaces of this machine: a node, a Public Gateway and a proxy on one
+// Private Network, and an internet behind them. Nothing is connected to the
+// machine's own network but one veth pair, over which the machine reaches the
+// node.
+//
+//	     machine 10.222.0.1 ─── 10.222.0.2 egress-node 172.16.28.16 ─┐
+//	                                                                 │ Private Network
+//	egress-internet 198.51.100.254 ─── .9 egress-gateway 172.16.28.1 ┤ 172.16.28.0/22
+//	              203.0.113.254 ─── .50 egress-proxy 172.16.28.8 ────┘
+//
+// The node's default route is the gateway, which masquerades: what no policy
+// holds back reaches the internet, from the gateway's address.
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"strings"
+)
+
+// Network namespaces.
+const (
+	Node     = "egress-node"
+	Proxy    = "egress-proxy"
+	Gateway  = "egress-gateway"
+	Internet = "egress-internet"
+)
+
+// hostLink is the machine's end of the veth pair to the node.
+const hostLink = "egress-host"
+
+// Plan is who has which address.
+type Plan struct {
+	// HostAddress and NodeAddress are the two ends of the way from the
+	// machine to the node.
+	HostAddress, NodeAddress netip.Addr
+	// PrivateNetwork is the Private Network's range.
+	PrivateNetwork netip.Prefix
+	// NodePrivate, ProxyPrivate and GatewayPrivate are addresses in it.
+	NodePrivate, ProxyPrivate, GatewayPrivate netip.Addr
+	// GatewayPublic and ProxyPublic are what the internet sees.
+	GatewayPublic, ProxyPublic netip.Addr
+	// Resolver, Echoes and Metadata are servers in the internet. Metadata has
+	// the address at which Scaleway's instances find their secrets.
+	Resolver, Metadata netip.Addr
+	Echoes             []netip.Addr
+}
+
+// DefaultPlan uses the networks that are reserved for documentation (RFC 5737)
+// as public ones: they look public, and nobody can be harmed.
+func DefaultPlan() Plan {
+	return Plan{
+		HostAddress:    netip.MustParseAddr("10.222.0.1"),
+		NodeAddress:    netip.MustParseAddr("10.222.0.2"),
+		PrivateNetwork: netip.MustParsePrefix("172.16.28.0/22"),
+		NodePrivate:    netip.MustParseAddr("172.16.28.16"),
+		ProxyPrivate:   netip.MustParseAddr("172.16.28.8"),
+		GatewayPrivate: netip.MustParseAddr("172.16.28.1"),
+		GatewayPublic:  netip.MustParseAddr("198.51.100.9"),
+		ProxyPublic:    netip.MustParseAddr("203.0.113.50"),
+		Resolver:       netip.MustParseAddr("192.0.2.53"),
+		Metadata:       netip.MustParseAddr("169.254.42.42"),
+		Echoes:         []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11")},
+	}
+}
+
+// Namespaces are all network namespaces of the environment.
+func Namespaces() []string { return []string{Node, Proxy, Gateway, Internet} }
+
+// Existing returns which of the environment's namespaces and links exist.
+func Existing(ctx context.Context) ([]string, error) {
+	var found []string
+	out, err := exec.CommandContext(ctx, "ip", "netns", "list").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ip netns list: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		for _, ours := range Namespaces() {
+			if name == ours {
+				found = append(found, "network namespace "+name)
+			}
+		}
+	}
+	if exec.CommandContext(ctx, "ip", "link", "show", hostLink).Run() == nil {
+		found = append(found, "link "+hostLink)
+	}
+	return found, nil
+}
+
+// Up makes everything. What it made before an error is for Down to remove.
+func Up(ctx context.Context, p Plan) error {
+	for _, command := range p.commands() {
+		if err := run(ctx, "", strings.Fields(command)...); err != nil {
+			return err
+		}
+	}
+	return run(ctx, fmt.Sprintf(masquerade, p.PrivateNetwork), "ip", "netns", "exec", Gateway, "nft", "-f", "-")
+}
+
+// Down removes whatever of it exists.
+func Down(ctx context.Context) error {
+	existing, err := Existing(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, thing := range existing {
+		if name, ok := strings.CutPrefix(thing, "network namespace "); ok {
+			errs = append(errs, run(ctx, "", "ip", "netns", "delete", name))
+		}
+	}
+	// The link goes with the namespace that holds its other end, a moment
+	// later; if the namespace never got it, it is still here.
+	if exec.CommandContext(ctx, "ip", "link", "show", hostLink).Run() == nil {
+		if err := run(ctx, "", "ip", "link", "delete", hostLink); err != nil && exec.CommandContext(ctx, "ip", "link", "show", hostLink).Run() == nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// AddRuleset loads an nftables ruleset in a namespace.
+func AddRuleset(ctx context.Context, namespace, ruleset string) error {
+	return run(ctx, ruleset, "ip", "netns", "exec", namespace, "nft", "-f", "-")
+}
+
+const masquerade = `
+table ip gateway {
+	chain postrouting {
+		type nat hook postrouting priority srcnat;
+		ip saddr %s oifname "pub0" masquerade
+	}
+}
+`
+
+// commands make the topology of the package's picture, in order.
+func (p Plan) commands() []string {
+	private := func(a netip.Addr) string { return netip.PrefixFrom(a, p.PrivateNetwork.Bits()).String() }
+	var c []string
+	add := func(format string, args ...any) { c = append(c, fmt.Sprintf(format, args...)) }
+	in := func(namespace, format string, args ...any) {
+		add("ip -n %s %s", namespace, fmt.Sprintf(format, args...))
+	}
+	for _, namespace := range Namespaces() {
+		add("ip netns add %s", namespace)
+		in(namespace, "link set lo up")
+	}
+
+	in(Gateway, "link add pn0 type bridge")
+	in(Gateway, "address add %s dev pn0", private(p.GatewayPrivate))
+	in(Gateway, "link set pn0 up")
+	for _, member := range []struct {
+		namespace string
+		address   netip.Addr
+	}{{Node, p.NodePrivate}, {Proxy, p.ProxyPrivate}} {
+		port := strings.Replace(member.namespace, "egress", "pn", 1)
+		add("ip link add %s netns %s type veth peer name priv0 netns %s", port, Gateway, member.namespace)
+		in(Gateway, "link set %s master pn0 up", port)
+		in(member.namespace, "address add %s dev priv0", private(member.address))
+		in(member.namespace, "link set priv0 up")
+	}
+	in(Node, "route add default via %s", p.GatewayPrivate)
+
+	add("ip link add pub0 netns %s type veth peer name gateway0 netns %s", Gateway, Internet)
+	in(Gateway, "address add %s/24 dev pub0", p.GatewayPublic)
+	in(Gateway, "link set pub0 up")
+	in(Internet, "address add %s/24 dev gateway0", lastOf(p.GatewayPublic))
+	in(Internet, "link set gateway0 up")
+	in(Gateway, "route add default via %s", lastOf(p.GatewayPublic))
+	add("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", Gateway)
+
+	// A flexible address is routed to its instance, alone (/32).
+	add("ip link add pub0 netns %s type veth peer name proxy0 netns %s", Proxy, Internet)
+	in(Proxy, "address add %s/32 dev pub0", p.ProxyPublic)
+	in(Proxy, "link set pub0 up")
+	in(Internet, "address add %s/24 dev proxy0", lastOf(p.ProxyPublic))
+	in(Internet, "link set proxy0 up")
+	in(Proxy, "route add default via %s dev pub0 onlink", lastOf(p.ProxyPublic))
+
+	for _, address := range append([]netip.Addr{p.Resolver, p.Metadata}, p.Echoes...) {
+		in(Internet, "address add %s/32 dev lo", address)
+	}
+
+	add("ip link add %s type veth peer name host0 netns %s", hostLink, Node)
+	add("ip address add %s/30 dev %s", p.HostAddress, hostLink)
+	add("ip link set %s up", hostLink)
+	in(Node, "address add %s/30 dev host0", p.NodeAddress)
+	in(Node, "link set host0 up")
+	add("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", Node)
+	return c
+}
+
+// lastOf returns the last usable address of the /24 that holds the address:
+// where the internet's router stands.
+func lastOf(address netip.Addr) netip.Addr {
+	bytes := address.As4()
+	bytes[3] = 254
+	return netip.AddrFrom4(bytes)
+}
+
+func run(ctx context.Context, stdin string, argv ...string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // fixed commands with addresses of a Plan
+	cmd.Stdin = strings.NewReader(stdin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// socket is containerd's, in the node's folder.
+const socket = "containerd.sock"
+
+// initScript is what the first process of the node's namespaces has to do. It
+// travels in a file because that process is started through unshare(1).
+type initScript struct {
+	Kubernetes string
+	Kubelet    []string
+	Logs       string
+}
+
+const initFile = "init.json"
+
+func (s initScript) write(dir string) error {
+	content, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, initFile), content, 0o600)
+}
+
+// Init is process 1 of the node: it prepares the mounts, starts containerd,
+// loads the images, starts kubelet, and then only reaps, until one of the two
+// ends. It returns only with an error.
+func Init(ctx context.Context, dir string) error {
+	content, err := os.ReadFile(filepath.Join(dir, initFile))
+	if err != nil {
+		return err
+	}
+	var script initScript
+	if err := json.Unmarshal(content, &script); err != nil {
+		return err
+	}
+	if err := prepareMounts(); err != nil {
+		return err
+	}
+	containerd, err := script.start("containerd", "containerd", "--config", filepath.Join(dir, "containerd.toml"))
+	if err != nil {
+		return err
+	}
+	if err := loadImages(ctx, dir); err != nil {
+		return err
+	}
+	kubelet, err := script.start("kubelet", script.Kubernetes, script.Kubelet...)
+	if err != nil {
+		return err
+	}
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return fmt.Errorf("waiting for children: %w", err)
+		case pid == containerd || pid == kubelet:
+			return fmt.Errorf("containerd or kubelet ended with status %d, see their logs", status.ExitStatus())
+		}
+	}
+}
+
+// prepareMounts cuts the mounts off from the machine's and gives the node a
+// /proc and a /run of its own.
+func prepareMounts() error {
+	for _, m := range []struct {
+		source, target, kind string
+		flags                uintptr
+	}{
+		{"", "/", "", syscall.MS_REC | syscall.MS_PRIVATE},
+		{"", "/", "", syscall.MS_REC | syscall.MS_SHARED}, // kubelet wants volumes to propagate into containers
+		{"proc", "/proc", "proc", 0},
+		{"egress-local", "/run", "tmpfs", 0},
+	} {
+		if err := syscall.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", m.target, err)
+		}
+	}
+	return os.Mkdir("/run/netns", 0o755)
+}
+
+// start starts a program without waiting for it: process 1 waits for all.
+func (s initScript) start(name, path string, args ...string) (pid int, err error) {
+	path, err = exec.LookPath(path)
+	if err != nil {
+		return 0, err
+	}
+	log, err := os.OpenFile(filepath.Join(s.Logs, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return 0, err
+	}
+	defer log.Close()
+	argv := append([]string{path}, args...)
+	child, err := os.StartProcess(path, argv, &os.ProcAttr{Env: os.Environ(), Files: []*os.File{nil, log, log}})
+	if err != nil {
+		return 0, fmt.Errorf("starting %s: %w", name, err)
+	}
+	return child.Pid, nil
+}
+
+// loadImages imports every image of the node's folder.
+func loadImages(ctx context.Context, dir string) error {
+	ctr := func(args ...string) ([]byte, error) {
+		args = append([]string{"--address", filepath.Join(dir, socket), "--namespace", "k8s.io"}, args...)
+		return exec.CommandContext(ctx, "ctr", args...).CombinedOutput() //nolint:gosec // fixed commands
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		out, err := ctr("version")
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("containerd does not answer: %w: %s", err, out)
+		}
+	}
+	tars, err := filepath.Glob(filepath.Join(dir, "images", "*.tar"))
+	if err != nil {
+		return err
+	}
+	for _, tar := range tars {
+		if out, err := ctr("images", "import", tar); err != nil {
+			return fmt.Errorf("importing %s: %w: %s", tar, err, out)
+		}
+	}
+	return nil
+}
+
+// fileName turns the reference of an image into a file name.
+func fileName(reference string) string {
+	return strings.NewReplacer("/", "_", ":", "_").Replace(reference) + ".tar"
+}

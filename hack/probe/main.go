@@ -1,0 +1,167 @@
+// Command probe is what end-to-end tests run in pods: a client that reads its
+// proxy from the environment, as most do, one that does not, and a server. It
+// is also the local cluster's pause container.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+const usage = `usage: probe COMMAND
+
+  get [--direct] URL              fetch; --direct: without the proxy. Prints the status and the body.
+  dial NETWORK ADDRESS            connect (tcp) and close
+  resolve SERVER NAME             ask a DNS server over UDP
+  serve ADDRESS                   answer every HTTP request with "hello from HOSTNAME"
+  environment                     print the environment of process 1, a variable a line
+  pause                           wait for a signal, reaping orphans
+
+Exit status: 0 it worked, 1 it did not (refused, timed out, ...), 2 usage.
+`
+
+// timeout is longer than a SYN and its first two repetitions (at 1 and 3 s):
+// what does not answer by then was dropped.
+const timeout = 4 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "probe:", err)
+		if errors.Is(err, flag.ErrHelp) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	command := ""
+	if len(args) > 0 {
+		command = args[0]
+	}
+	switch {
+	case command == "get" && len(args) == 2:
+		return get(ctx, args[1], http.ProxyFromEnvironment)
+	case command == "get" && len(args) == 3 && args[1] == "--direct":
+		return get(ctx, args[2], nil)
+	case command == "dial" && len(args) == 3:
+		return dial(ctx, args[1], args[2])
+	case command == "resolve" && len(args) == 3:
+		return resolve(ctx, args[1], args[2])
+	case command == "serve" && len(args) == 2:
+		return serve(ctx, args[1])
+	case command == "environment":
+		return environment()
+	case command == "pause":
+		pause(ctx)
+		return nil
+	}
+	fmt.Fprint(os.Stderr, usage)
+	return flag.ErrHelp
+}
+
+func get(ctx context.Context, target string, proxy func(*http.Request) (*url.URL, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{Proxy: proxy}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	fmt.Println(response.StatusCode)
+	if _, err := io.Copy(os.Stdout, io.LimitReader(response.Body, 1<<20)); err != nil {
+		return err
+	}
+	if response.StatusCode >= http.StatusBadRequest {
+		return errors.New(response.Status)
+	}
+	return nil
+}
+
+func dial(ctx context.Context, network, address string) error {
+	dialer := net.Dialer{Timeout: timeout}
+	connection, err := dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return err
+	}
+	return connection.Close()
+}
+
+func resolve(ctx context.Context, server, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "udp", server)
+	}}
+	addresses, err := resolver.LookupNetIP(ctx, "ip4", name+".")
+	if err != nil {
+		return err
+	}
+	fmt.Println(addresses)
+	return nil
+}
+
+func serve(ctx context.Context, address string) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	server := http.Server{Addr: address, ReadHeaderTimeout: timeout, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "hello from %s\n", host)
+	})}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// environment shows what the container runtime gave the container's own
+// process, not what a shell made of it.
+func environment() error {
+	environ, err := os.ReadFile("/proc/1/environ")
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(bytes.ReplaceAll(environ, []byte{0}, []byte{'\n'}))
+	return err
+}
+
+// pause holds a pod's namespaces open. As process 1 of a shared process
+// namespace it inherits orphans.
+func pause(ctx context.Context) {
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, syscall.SIGCHLD)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-children:
+			for {
+				if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
+					break
+				}
+			}
+		}
+	}
+}
