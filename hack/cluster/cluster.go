@@ -61,6 +61,10 @@ type ports struct {
 	apiServer, etcd, etcdPeer, controllerManager, scheduler int
 }
 
+func usualPorts() ports {
+	return ports{apiServer: 6443, etcd: 2379, etcdPeer: 2380, controllerManager: 10257, scheduler: 10259}
+}
+
 // Start makes a new control plane and waits until it can be used. What an
 // earlier one left in the environment's folder is not used again.
 func Start(ctx context.Context, config Config) (*Cluster, error) {
@@ -93,6 +97,12 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 		}
 	}
 	return c, c.waitServiceAccount(ctx)
+}
+
+// Open returns the control plane that Start made with this configuration, in a
+// network namespace of its own.
+func Open(config Config) *Cluster {
+	return &Cluster{Config: config, ports: usualPorts()}
 }
 
 // Kubeconfig is the path of the kubeconfig of the given user: "admin",
@@ -130,7 +140,7 @@ func (c *Cluster) path(elements ...string) string {
 // the cluster has the usual ones for itself.
 func (c *Cluster) choosePorts(ctx context.Context) error {
 	if c.Netns != "" {
-		c.ports = ports{apiServer: 6443, etcd: 2379, etcdPeer: 2380, controllerManager: 10257, scheduler: 10259}
+		c.ports = usualPorts()
 		return nil
 	}
 	for _, port := range []*int{&c.ports.apiServer, &c.ports.etcd, &c.ports.etcdPeer, &c.ports.controllerManager, &c.ports.scheduler} {

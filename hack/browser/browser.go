@@ -1,0 +1,208 @@
+// Package browser opens the demo's page in a real browser, presses its buttons
+// and reads what it then shows.
+package browser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"sync"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// executable is the browser of Debian's package "chromium".
+const executable = "/usr/bin/chromium"
+
+// ErrNotInstalled is returned where there is no browser.
+var ErrNotInstalled = errors.New("no browser: " + executable + " is missing (apt-get install chromium)")
+
+// Visit is what to do with the page.
+type Visit struct {
+	URL string
+
+	// Width and Height of the window, in CSS pixels; 0 stands for 1280 by 900.
+	Width, Height int64
+
+	// Dark prefers the dark colour scheme.
+	Dark bool
+
+	// Press names the checks whose buttons are pressed, one after the other,
+	// each when the one before has its result.
+	Press []string
+
+	// All presses "Run all" in the end and waits until every check has run.
+	All bool
+
+	// Keys focuses the buttons and presses Enter instead of clicking.
+	Keys bool
+}
+
+// Installed returns ErrNotInstalled unless there is a browser.
+func Installed() error {
+	if _, err := exec.LookPath(executable); err != nil {
+		return ErrNotInstalled
+	}
+	return nil
+}
+
+// Open visits the page with a browser of its own, in a fresh profile, and ends
+// the browser. The browser uses no proxy, whatever the caller's environment
+// says. Open fails with ErrNotInstalled if there is no browser, and otherwise
+// says which step failed; ctx bounds it all.
+func Open(ctx context.Context, v Visit) (*Page, error) {
+	if err := Installed(); err != nil {
+		return nil, err
+	}
+	allocator, stop := chromedp.NewExecAllocator(ctx, flags()...)
+	defer stop()
+	var problems problems
+	tab, closeTab := chromedp.NewContext(allocator, chromedp.WithListener(problems.listen))
+	defer closeTab()
+
+	if err := v.load(tab); err != nil {
+		return nil, fmt.Errorf("open %s: %w", v.URL, problems.explain(err))
+	}
+	for _, check := range v.Press {
+		if err := v.press(tab, check); err != nil {
+			return nil, fmt.Errorf("%s: press %q: %w", v.URL, check, problems.explain(err))
+		}
+	}
+	if v.All {
+		if err := pressAll(tab); err != nil {
+			return nil, fmt.Errorf("%s: press \"Run all\": %w", v.URL, problems.explain(err))
+		}
+	}
+	page, err := read(tab)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", v.URL, problems.explain(err))
+	}
+	page.Problems = problems.all()
+	return page, nil
+}
+
+// flags are how the browser is started.
+func flags() []chromedp.ExecAllocatorOption {
+	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(executable)}
+	for _, name := range []string{
+		"headless",
+		"disable-gpu",
+		// The sandbox does not run as root, nor where user namespaces are
+		// forbidden; the only pages opened are our own.
+		"no-sandbox",
+		// /dev/shm is small in containers.
+		"disable-dev-shm-usage",
+		"no-proxy-server",
+		// Nothing but the page may use the network.
+		"disable-background-networking",
+		"disable-component-update",
+		"disable-sync",
+		"disable-quic",
+		"no-first-run",
+		"hide-scrollbars",
+	} {
+		options = append(options, chromedp.Flag(name, true))
+	}
+	return options
+}
+
+// load opens the page and waits until it shows its environment.
+func (v Visit) load(tab context.Context) error {
+	scheme := "light"
+	if v.Dark {
+		scheme = "dark"
+	}
+	width, height := v.Width, v.Height
+	if width == 0 {
+		width = 1280
+	}
+	if height == 0 {
+		height = 900
+	}
+	err := chromedp.Do(tab,
+		chromedp.EmulateViewport(width, height),
+		func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			})
+			return chromedp.Void{}, err
+		},
+		chromedp.Navigate(v.URL),
+		chromedp.WaitReady(chromedp.CSS(`[data-testid="injected"][data-injected], [data-testid="load-error"]:not([hidden])`)),
+	)
+	if err != nil {
+		return err
+	}
+	failure, err := chromedp.Run(tab, chromedp.TextContent(chromedp.CSS(`[data-testid="load-error"]`)))
+	if err != nil {
+		return err
+	}
+	if failure != "" {
+		return errors.New("the page says: " + failure)
+	}
+	return nil
+}
+
+// press presses a check's button and waits for the result.
+func (v Visit) press(tab context.Context, check string) error {
+	button := chromedp.CSS(fmt.Sprintf(`[data-testid="run-%s"]:enabled`, check))
+	press := chromedp.Click(button)
+	if v.Keys {
+		press = chromedp.SendKeys(button, "\r")
+	}
+	return chromedp.Do(tab,
+		press,
+		chromedp.WaitReady(chromedp.CSS(fmt.Sprintf(`[data-testid="check-%s"][data-state="done"]`, check))),
+	)
+}
+
+// pressAll presses "Run all" and waits for the last result.
+func pressAll(tab context.Context) error {
+	return chromedp.Do(tab,
+		chromedp.Click(chromedp.CSS(`[data-testid="run-all"]`)),
+		chromedp.WaitReady(chromedp.CSS(`main:not(:has([data-state="idle"], [data-state="running"]))`)),
+	)
+}
+
+// problems collects what the browser complains about. Its zero value is ready
+// for use.
+type problems struct {
+	mu    sync.Mutex
+	found []string
+}
+
+// listen receives the tab's events, in their order.
+func (p *problems) listen(event any) {
+	var text string
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		text = (&chromedp.ExceptionError{ExceptionDetails: e.ExceptionDetails}).Error()
+	case *log.EventEntryAdded:
+		// Refusals of the Content-Security-Policy and failed requests too.
+		text = fmt.Sprintf("%s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL)
+	default:
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.found = append(p.found, text)
+}
+
+func (p *problems) all() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.found
+}
+
+// explain adds to an error what the browser complained about.
+func (p *problems) explain(err error) error {
+	if found := p.all(); len(found) > 0 {
+		return fmt.Errorf("%w; the browser says: %q", err, found)
+	}
+	return err
+}

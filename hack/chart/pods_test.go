@@ -1,0 +1,182 @@
+package chart_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+)
+
+func podTemplate(t *testing.T, r rendered) corev1.PodTemplateSpec {
+	t.Helper()
+	return only[*appsv1.Deployment](t, r).Spec.Template
+}
+
+func onlyContainer(t *testing.T, r rendered) corev1.Container {
+	t.Helper()
+	containers := podTemplate(t, r).Spec.Containers
+	if len(containers) != 1 {
+		t.Fatalf("%d containers, not one", len(containers))
+	}
+	return containers[0]
+}
+
+// The release namespace may enforce Kubernetes' strictest standard.
+func TestPodsMeetPodSecurityRestricted(t *testing.T) {
+	template := podTemplate(t, mustInstall(t, minimalValues))
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restricted := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
+	results := evaluator.EvaluatePod(restricted, &template.ObjectMeta, &template.Spec)
+	if len(results) == 0 {
+		t.Fatal("nothing was checked")
+	}
+	for _, result := range results {
+		if !result.Allowed {
+			t.Errorf("%s: %s", result.ForbiddenReason, result.ForbiddenDetail)
+		}
+	}
+}
+
+// What PodSecurity does not ask for.
+func TestPodsAreConfined(t *testing.T) {
+	r := mustInstall(t, minimalValues)
+	container := onlyContainer(t, r)
+	if readOnly := container.SecurityContext.ReadOnlyRootFilesystem; readOnly == nil || !*readOnly {
+		t.Error("the root file system can be written")
+	}
+	if automount := only[*corev1.ServiceAccount](t, r).AutomountServiceAccountToken; automount == nil || *automount {
+		t.Error("every pod of the ServiceAccount gets its token, asked or not")
+	}
+	for _, resource := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+		request, limit := container.Resources.Requests[resource], container.Resources.Limits[resource]
+		if request.IsZero() || limit.IsZero() {
+			t.Errorf("%s: request %s, limit %s", resource, &request, &limit)
+		}
+	}
+	if mode := podTemplate(t, r).Spec.Volumes[0].Secret.DefaultMode; mode == nil || *mode != 0o440 {
+		t.Errorf("the private key's mode is %v, not 0440", mode)
+	}
+}
+
+// Every argument is --flag=value, of a flag that the webhook has.
+func TestArguments(t *testing.T) {
+	known := []string{
+		"proxy-address", "cluster-domain", "cluster-cidr", "dns-namespace", "dns-pod-labels", "node-local-dns",
+		"webhook-port", "webhook-bind-address", "cert-dir", "metrics-bind-address", "health-probe-bind-address",
+		"leader-elect", "leader-election-namespace", "log-level",
+	}
+	r := mustInstall(t, minimalValues+`
+cluster: {cidrs: [10.32.0.0/20, "fd00:10::/64"]}
+dns: {nodeLocalAddress: 169.254.20.10, podLabels: {b: "2", a: "1"}}`)
+	values := map[string][]string{}
+	for _, argument := range onlyContainer(t, r).Args {
+		flag, value, ok := strings.Cut(strings.TrimPrefix(argument, "--"), "=")
+		if !ok || !strings.HasPrefix(argument, "--") || !slices.Contains(known, flag) {
+			t.Errorf("the webhook has no flag for the argument %q", argument)
+		}
+		values[flag] = append(values[flag], value)
+	}
+	for flag, want := range map[string]string{
+		"proxy-address":  "172.16.28.8",
+		"cluster-domain": "cluster.local",
+		"cluster-cidr":   "10.32.0.0/20 fd00:10::/64",
+		"dns-namespace":  "kube-system",
+		"dns-pod-labels": "a=1,b=2",
+		"node-local-dns": "169.254.20.10",
+		"log-level":      "info",
+	} {
+		if got := strings.Join(values[flag], " "); got != want {
+			t.Errorf("--%s is %q, want %q", flag, got, want)
+		}
+	}
+}
+
+// The process listens and reads where Kubernetes looks for it.
+func TestArgumentsAgreeWithThePod(t *testing.T) {
+	container := onlyContainer(t, mustInstall(t, minimalValues))
+	ports := map[string]int32{}
+	for _, port := range container.Ports {
+		ports[port.Name] = port.ContainerPort
+	}
+	for _, argument := range []string{
+		fmt.Sprintf("--webhook-port=%d", ports["webhook"]),
+		fmt.Sprintf("--metrics-bind-address=:%d", ports["metrics"]),
+		fmt.Sprintf("--health-probe-bind-address=:%d", ports["probes"]),
+		"--cert-dir=" + container.VolumeMounts[0].MountPath,
+	} {
+		if !slices.Contains(container.Args, argument) {
+			t.Errorf("the pod needs the argument %s: %v", argument, container.Args)
+		}
+	}
+	for path, probe := range map[string]*corev1.Probe{"/healthz": container.LivenessProbe, "/readyz": container.ReadinessProbe} {
+		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != path || probe.HTTPGet.Port.StrVal != "probes" {
+			t.Errorf("%s is not asked on the probe port: %v", path, probe)
+		}
+	}
+}
+
+// Whether pods are replaced, evicted or drained, one goes on answering, and one
+// that goes away finishes what it was asked.
+func TestNoRequestIsLost(t *testing.T) {
+	r := mustInstall(t, minimalValues)
+	deployment := only[*appsv1.Deployment](t, r)
+	if replicas := deployment.Spec.Replicas; replicas == nil || *replicas < 2 {
+		t.Error("fewer than two replicas")
+	}
+	rolling := deployment.Spec.Strategy.RollingUpdate
+	if rolling == nil || rolling.MaxUnavailable.IntValue() != 0 || rolling.MaxSurge.IntValue() < 1 {
+		t.Errorf("a rollout takes a pod away before there is another: %v", rolling)
+	}
+	template := deployment.Spec.Template
+	budget := only[*policyv1.PodDisruptionBudget](t, r)
+	if budget.Spec.MaxUnavailable == nil || budget.Spec.MaxUnavailable.IntValue() != 1 {
+		t.Error("evictions may take more than one pod at once, or none at all")
+	}
+	requireSelects(t, "the PodDisruptionBudget", budget.Spec.Selector, template.Labels)
+	for _, constraint := range template.Spec.TopologySpreadConstraints {
+		requireSelects(t, "the spread over "+constraint.TopologyKey, constraint.LabelSelector, template.Labels)
+		if constraint.WhenUnsatisfiable != corev1.ScheduleAnyway {
+			t.Errorf("on a cluster with too few of %s, a pod stays pending", constraint.TopologyKey)
+		}
+	}
+	if len(template.Spec.TopologySpreadConstraints) == 0 {
+		t.Error("both pods may run on one node")
+	}
+	if template.Spec.PriorityClassName == "" {
+		t.Error("any pod may take the webhook's place")
+	}
+
+	// After SIGTERM: 5 s of draining, 15 s of shutting down.
+	const process = 20 * time.Second
+	preStop := onlyContainer(t, r).Lifecycle.PreStop
+	if preStop.Sleep == nil || preStop.Sleep.Seconds < 1 {
+		t.Fatal("a deleted pod stops at once, while it is still asked")
+	}
+	grace := time.Duration(*template.Spec.TerminationGracePeriodSeconds) * time.Second
+	if needed := time.Duration(preStop.Sleep.Seconds)*time.Second + process; grace <= needed {
+		t.Errorf("killed after %s, but finished only after %s", grace, needed)
+	}
+}
+
+func requireSelects(t *testing.T, what string, selector *metav1.LabelSelector, pod map[string]string) {
+	t.Helper()
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Empty() || !s.Matches(labels.Set(pod)) {
+		t.Errorf("%s selects %s, the pods have %v", what, s, pod)
+	}
+}

@@ -1,0 +1,163 @@
+// Package chart_test holds what must be true of the egress-webhook chart for
+// every value it accepts, and what it must refuse. Helm renders it here as it
+// would for an installation, without a cluster.
+package chart_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"helm.sh/helm/v4/pkg/action"
+	"helm.sh/helm/v4/pkg/chart/common"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	release "helm.sh/helm/v4/pkg/release/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/charts"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+const (
+	chartDir         = "../../charts/egress-webhook"
+	releaseNamespace = "egress-system"
+
+	// What every installation has to say, and enough for one.
+	minimalValues = "proxy: {addresses: [172.16.28.8]}"
+)
+
+// rendered is what Helm would send to the cluster, and tell the user.
+type rendered struct {
+	manifest string
+	notes    string
+	objects  []runtime.Object
+}
+
+// install renders the chart with the values, given as YAML, for Kubernetes 1.37.
+func install(t *testing.T, values string) (rendered, error) {
+	t.Helper()
+	return installOn(t, "v1.37.2", values)
+}
+
+func installOn(t *testing.T, kubernetes, values string) (rendered, error) {
+	t.Helper()
+	version, err := common.ParseKubeVersion(kubernetes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := action.NewInstall(action.NewConfiguration())
+	client.DryRunStrategy = action.DryRunClient
+	client.KubeVersion = version
+	client.ReleaseName = "egress-webhook"
+	client.Namespace = releaseNamespace
+	releaser, err := client.RunWithContext(t.Context(), load(t), parse(t, values))
+	if err != nil {
+		return rendered{}, err
+	}
+	r, ok := releaser.(*release.Release)
+	if !ok {
+		t.Fatalf("Helm returned a %T", releaser)
+	}
+	return rendered{r.Manifest, r.Info.Notes, decode(t, r.Manifest)}, nil
+}
+
+// mustInstall is install with values that the chart must accept.
+func mustInstall(t *testing.T, values string) rendered {
+	t.Helper()
+	r, err := install(t, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// load reads the chart anew: rendering changes it.
+func load(t *testing.T) *chart.Chart {
+	t.Helper()
+	c, err := loader.LoadDir(chartDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func parse(t *testing.T, values string) map[string]any {
+	t.Helper()
+	parsed := map[string]any{}
+	if err := yaml.Unmarshal([]byte(values), &parsed); err != nil {
+		t.Fatalf("%v in values:\n%s", err, values)
+	}
+	return parsed
+}
+
+// decode reads every object into its Go type. Unknown and duplicate fields are
+// errors, and so are kinds that the scheme does not know.
+func decode(t *testing.T, manifest string) []runtime.Object {
+	t.Helper()
+	decoder := serializer.NewCodecFactory(scheme(t), serializer.EnableStrict).UniversalDeserializer()
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
+	var objects []runtime.Object
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		object, _, err := decoder.Decode(document, nil, nil)
+		if err != nil {
+			t.Fatalf("%v in:\n%s", err, document)
+		}
+		objects = append(objects, object)
+	}
+}
+
+func scheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, certmanager.AddToScheme, v1alpha1.AddToScheme,
+	} {
+		if err := add(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// all returns the rendered objects of one type.
+func all[T runtime.Object](r rendered) []T {
+	var found []T
+	for _, object := range r.objects {
+		if o, ok := object.(T); ok {
+			found = append(found, o)
+		}
+	}
+	return found
+}
+
+// only returns the one rendered object of a type.
+func only[T runtime.Object](t *testing.T, r rendered) T {
+	t.Helper()
+	found := all[T](r)
+	if len(found) != 1 {
+		t.Fatalf("the chart renders %d objects of type %T, not one", len(found), *new(T))
+	}
+	return found[0]
+}
+
+// definition returns the CRD that the chart installs.
+func definition(t *testing.T) *apiextensionsv1.CustomResourceDefinition {
+	t.Helper()
+	return only[*apiextensionsv1.CustomResourceDefinition](t, rendered{objects: decode(t, string(charts.EgressTenantCRD))})
+}

@@ -1,0 +1,171 @@
+package chart_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// The one webhook of the configuration.
+func onlyWebhook(t *testing.T, r rendered) admissionregistrationv1.MutatingWebhook {
+	t.Helper()
+	configuration := only[*admissionregistrationv1.MutatingWebhookConfiguration](t, r)
+	if len(configuration.Webhooks) != 1 {
+		t.Fatalf("%d webhooks, not one", len(configuration.Webhooks))
+	}
+	return configuration.Webhooks[0]
+}
+
+func TestWebhookSelectsTenantsOnly(t *testing.T) {
+	r := mustInstall(t, minimalValues+"\ncertManager: {namespace: pki}")
+	selector, err := metav1.LabelSelectorAsSelector(onlyWebhook(t, r).NamespaceSelector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"client-a": true, "cert-manager": true, "pki": false, "kube-system": false, releaseNamespace: false} {
+		namespace := labels.Set{corev1.LabelMetadataName: name}
+		if selector.Matches(namespace) {
+			t.Errorf("namespace %s is selected without the tenant label", name)
+		}
+		namespace[v1alpha1.LabelTenant] = "client-a"
+		if got := selector.Matches(namespace); got != want {
+			t.Errorf("namespace %s with the tenant label: selected %t, want %t", name, got, want)
+		}
+	}
+}
+
+func TestWebhookAdmitsNothingUnseen(t *testing.T) {
+	webhook := onlyWebhook(t, mustInstall(t, minimalValues))
+	rule := func(resource string, operation admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
+		scope := admissionregistrationv1.NamespacedScope
+		return admissionregistrationv1.RuleWithOperations{
+			Operations: []admissionregistrationv1.OperationType{operation},
+			Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}, Scope: &scope},
+		}
+	}
+	want := admissionregistrationv1.MutatingWebhook{
+		Name:                    webhook.Name,
+		ClientConfig:            webhook.ClientConfig,
+		NamespaceSelector:       webhook.NamespaceSelector,
+		ObjectSelector:          nil, // a pod that wants no injection needs the policy all the same
+		Rules:                   []admissionregistrationv1.RuleWithOperations{rule("pods", "CREATE"), rule("pods/ephemeralcontainers", "UPDATE")},
+		FailurePolicy:           new(admissionregistrationv1.Fail),
+		MatchPolicy:             new(admissionregistrationv1.Equivalent),
+		ReinvocationPolicy:      new(admissionregistrationv1.IfNeededReinvocationPolicy),
+		SideEffects:             new(admissionregistrationv1.SideEffectClassNoneOnDryRun),
+		TimeoutSeconds:          new(int32(5)),
+		AdmissionReviewVersions: []string{"v1"},
+	}
+	if diff := cmp.Diff(want, webhook); diff != "" {
+		t.Errorf("-want +rendered\n%s", diff)
+	}
+}
+
+// From the API server's request to the container: Service, port and path,
+// selected pods, the certificate's name, its Secret and its authority.
+func TestWebhookIsReached(t *testing.T) {
+	r := mustInstall(t, minimalValues)
+	configuration := only[*admissionregistrationv1.MutatingWebhookConfiguration](t, r)
+	client := onlyWebhook(t, r).ClientConfig
+	service := only[*corev1.Service](t, r)
+	deployment := only[*appsv1.Deployment](t, r)
+	certificate := serving(t, r)
+
+	if len(client.CABundle) > 0 {
+		t.Error("the CA bundle is cert-manager's to write, not the chart's")
+	}
+	if got, want := configuration.Annotations[certmanager.WantInjectAnnotation], certificate.Namespace+"/"+certificate.Name; got != want {
+		t.Errorf("the CA is injected from %q, not from %q", got, want)
+	}
+	want := &admissionregistrationv1.ServiceReference{
+		Name: service.Name, Namespace: service.Namespace, Path: new("/mutate-pods"), Port: new(int32(443)),
+	}
+	if diff := cmp.Diff(want, client.Service); diff != "" {
+		t.Errorf("clientConfig.service: -want +rendered\n%s", diff)
+	}
+	if name := service.Name + "." + service.Namespace + ".svc"; !slices.Contains(certificate.Spec.DNSNames, name) {
+		t.Errorf("the certificate is for %v, but the API server asks for %s", certificate.Spec.DNSNames, name)
+	}
+	if !labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(deployment.Spec.Template.Labels)) {
+		t.Errorf("the Service selects %v, the pods have %v", service.Spec.Selector, deployment.Spec.Template.Labels)
+	}
+	container := deployment.Spec.Template.Spec.Containers[0]
+	for _, port := range service.Spec.Ports {
+		if !slices.ContainsFunc(container.Ports, func(p corev1.ContainerPort) bool { return p.Name == port.TargetPort.StrVal }) {
+			t.Errorf("port %s of the Service leads to %q, which no container port is called", port.Name, port.TargetPort.StrVal)
+		}
+	}
+	volumes := deployment.Spec.Template.Spec.Volumes
+	if len(volumes) != 1 || volumes[0].Secret == nil || volumes[0].Secret.SecretName != certificate.Spec.SecretName {
+		t.Errorf("the pods do not mount the certificate's Secret %s: %v", certificate.Spec.SecretName, volumes)
+	}
+}
+
+// serving returns the certificate that is not an authority.
+func serving(t *testing.T, r rendered) *certmanager.Certificate {
+	t.Helper()
+	for _, certificate := range all[*certmanager.Certificate](r) {
+		if !certificate.Spec.IsCA {
+			return certificate
+		}
+	}
+	t.Fatal("no certificate to serve with")
+	return nil
+}
+
+// The chain must hold while kubelet still serves the certificate of before a
+// renewal, of the leaf as well as of the authority.
+func TestCertificatesOutliveRenewal(t *testing.T) {
+	r := mustInstall(t, minimalValues)
+	leaf := serving(t, r)
+	issuers := map[string]*certmanager.Issuer{}
+	for _, issuer := range all[*certmanager.Issuer](r) {
+		issuers[issuer.Name] = issuer
+	}
+	signer := issuers[leaf.Spec.IssuerRef.Name]
+	if signer == nil || signer.Spec.CA == nil {
+		t.Fatalf("the serving certificate's issuer %s is no certificate authority", leaf.Spec.IssuerRef.Name)
+	}
+	var ca *certmanager.Certificate
+	for _, certificate := range all[*certmanager.Certificate](r) {
+		if certificate.Spec.SecretName == signer.Spec.CA.SecretName {
+			ca = certificate
+		}
+	}
+	if ca == nil || !ca.Spec.IsCA {
+		t.Fatalf("no certificate authority in Secret %s", signer.Spec.CA.SecretName)
+	}
+	if root := issuers[ca.Spec.IssuerRef.Name]; root == nil || root.Spec.SelfSigned == nil {
+		t.Errorf("the authority's issuer %s does not sign itself", ca.Spec.IssuerRef.Name)
+	}
+	if ca.Spec.PrivateKey.RotationPolicy != certmanager.RotationPolicyNever {
+		t.Error("a renewed authority gets a new key: what the old one signed would be refused at once")
+	}
+	if ca.Spec.CommonName == "" {
+		t.Error("the authority has no name, so that nothing could name it as its issuer")
+	}
+	if leaf.Spec.PrivateKey.RotationPolicy != certmanager.RotationPolicyAlways {
+		t.Error("the serving certificate keeps its key for ever")
+	}
+	if ca.Spec.RenewBefore.Duration <= leaf.Spec.Duration.Duration {
+		t.Errorf("an authority renewed %s before its end may end before the certificates it signed, which live %s", ca.Spec.RenewBefore.Duration, leaf.Spec.Duration.Duration)
+	}
+	for _, certificate := range []*certmanager.Certificate{ca, leaf} {
+		if certificate.Spec.PrivateKey.Algorithm != certmanager.ECDSAKeyAlgorithm {
+			t.Errorf("%s: key algorithm %s", certificate.Name, certificate.Spec.PrivateKey.Algorithm)
+		}
+	}
+	if strings.HasSuffix(leaf.Spec.SecretName, "-ca") {
+		t.Error("the pods would mount the authority's key")
+	}
+}

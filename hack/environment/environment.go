@@ -1,0 +1,201 @@
+// Package environment is the whole product on one machine: a Kubernetes
+// cluster with a real node, the proxy, a Public Gateway and an internet, each
+// in a network namespace of its own. It needs root, and there is one at most.
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"egress.scw/hack/build"
+	"egress.scw/hack/cluster"
+	"egress.scw/hack/network"
+	"egress.scw/hack/node"
+	"egress.scw/hack/process"
+	"egress.scw/hack/progress"
+)
+
+// Dir holds everything the environment writes. It lies outside of home
+// folders because the proxy, which runs as a user of its own, writes there too.
+const Dir = "/var/lib/egress-local"
+
+// lockFile keeps two programs from bringing it up or down at once. It stays.
+const lockFile = "/run/egress-local.lock"
+
+// Environment is a running environment.
+type Environment struct {
+	Plan    network.Plan
+	Cluster *cluster.Cluster
+	// Repository is the checkout that the environment's programs come from.
+	Repository string
+
+	programs  programs
+	processes process.Environment
+}
+
+// Up brings the environment up. What an error leaves behind is for Down, which
+// the error names.
+func Up(ctx context.Context, log *progress.Log) (*Environment, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("the local environment needs root: it makes network namespaces, a node and mounts")
+	}
+	unlock, err := lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := refuseSecond(ctx); err != nil {
+		return nil, err
+	}
+	e, err := newEnvironment(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	// From here on there is something to remove: the folder is the record.
+	if err := os.MkdirAll(Dir, 0o755); err != nil { //nolint:gosec // the proxy's user passes through
+		return nil, err
+	}
+	if err := e.start(ctx, log); err != nil {
+		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes what is there)", err, Dir)
+	}
+	return e, os.WriteFile(filepath.Join(Dir, upFile), nil, 0o600)
+}
+
+// upFile marks an environment that came up as a whole.
+const upFile = "up"
+
+// Open returns the environment that is up.
+func Open(ctx context.Context, log *progress.Log) (*Environment, error) {
+	if _, err := os.Stat(filepath.Join(Dir, upFile)); err != nil {
+		return nil, fmt.Errorf("no local environment is up: %w", err)
+	}
+	return newEnvironment(ctx, log)
+}
+
+// IsUp says whether an environment is up as a whole.
+func IsUp() bool {
+	_, err := os.Stat(filepath.Join(Dir, upFile))
+	return err == nil
+}
+
+// newEnvironment builds the programs; it starts none.
+func newEnvironment(ctx context.Context, log *progress.Log) (*Environment, error) {
+	builder, err := build.New()
+	if err != nil {
+		return nil, err
+	}
+	e := &Environment{
+		Plan:       network.DefaultPlan(),
+		Repository: builder.Root(),
+		programs:   programs{builder: builder},
+		processes:  process.Environment(Dir),
+	}
+	if err := e.programs.build(ctx, log); err != nil {
+		return nil, err
+	}
+	e.Cluster = cluster.Open(e.clusterConfig())
+	return e, nil
+}
+
+func (e *Environment) clusterConfig() cluster.Config {
+	return cluster.Config{
+		Environment: e.processes, Binary: e.programs.kubernetes,
+		Address: e.Plan.NodeAddress, Netns: network.Node, Hosts: []string{cluster.NodeName},
+	}
+}
+
+func (e *Environment) start(ctx context.Context, log *progress.Log) error {
+	if err := log.Step("networks", func() error { return network.Up(ctx, e.Plan) }); err != nil {
+		return err
+	}
+	if err := log.Step("internet and proxy", func() error {
+		return errors.Join(e.startInternet(ctx), e.startProxy(ctx, Tenants()))
+	}); err != nil {
+		return err
+	}
+	if err := log.Step("control plane", func() (err error) {
+		e.Cluster, err = cluster.Start(ctx, e.clusterConfig())
+		return err
+	}); err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return log.Step("node", func() error { return e.startNode(groupCtx) })
+	})
+	group.Go(func() error {
+		return log.Step("cert-manager", func() error {
+			return e.Cluster.StartCertManager(groupCtx, e.Repository, e.programs.certManager)
+		})
+	})
+	return group.Wait()
+}
+
+// Down removes the environment, whatever state it is in. It is no error if
+// there is none.
+func Down(ctx context.Context, log *progress.Log) error {
+	if os.Geteuid() != 0 {
+		return errors.New("removing the local environment needs root")
+	}
+	unlock, err := lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(Dir); errors.Is(err, os.ErrNotExist) {
+		return nil // whatever bears our names then is not ours
+	}
+	return log.Step("removing the local environment", func() error {
+		processes := process.Environment(Dir)
+		if err := os.Remove(filepath.Join(Dir, upFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err := node.Stop(ctx, processes); err != nil {
+			return err
+		}
+		if err := processes.Stop(ctx, 5*time.Second); err != nil {
+			return err
+		}
+		if err := network.Down(ctx); err != nil {
+			return err
+		}
+		return os.RemoveAll(Dir)
+	})
+}
+
+// refuseSecond says what stands in the way of a new environment.
+func refuseSecond(ctx context.Context) error {
+	if IsUp() {
+		return errors.New("a local environment is up already; there can be one on a machine: make local-status shows it, make local-down removes it")
+	}
+	if _, err := os.Stat(Dir); err == nil {
+		return fmt.Errorf("an earlier local environment did not come up as a whole, or was not removed: make local-down removes it (%s exists)", Dir)
+	}
+	existing, err := network.Existing(ctx)
+	if err != nil {
+		return err
+	}
+	if len(existing) > 0 {
+		return fmt.Errorf("something else on this machine uses names of the local environment: %q", existing)
+	}
+	return nil
+}
+
+func lock() (unlock func(), err error) {
+	file, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("another program is bringing the local environment up or down (%s): %w", lockFile, err)
+	}
+	return func() { file.Close() }, nil
+}

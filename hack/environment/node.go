@@ -1,0 +1,59 @@
+package environment
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+
+	"egress.scw/hack/images"
+	"egress.scw/hack/network"
+	"egress.scw/hack/node"
+)
+
+// Images of the environment.
+const (
+	WebhookRepository = "egress.scw/webhook"
+	WebhookTag        = "dev"
+	ProbeImage        = "egress-local/probe:dev"
+	demoImage         = "egress-scw/demo:dev"
+	coreDNSImage      = "egress-local/coredns:dev"
+)
+
+//go:embed coredns.yaml
+var coreDNSManifests string
+
+func (e *Environment) startNode(ctx context.Context) error {
+	authority, err := os.ReadFile(e.caFile())
+	if err != nil {
+		return err
+	}
+	image := func(reference, binary string, args ...string) images.Image {
+		return images.Image{
+			Reference:      reference,
+			Binaries:       map[string]string{"/program": binary},
+			CACertificates: authority,
+			Entrypoint:     append([]string{"/program"}, args...),
+		}
+	}
+	if err := node.Start(ctx, node.Config{
+		Cluster: e.Cluster, Netns: network.Node, Address: e.Plan.NodeAddress, Self: e.programs.local,
+		Images: []images.Image{
+			image(node.PauseImage, e.programs.probe, "pause"),
+			image(ProbeImage, e.programs.probe),
+			image(coreDNSImage, e.programs.coreDNS),
+			image(WebhookRepository+":"+WebhookTag, e.programs.webhook),
+			image(demoImage, e.programs.demo),
+		},
+	}); err != nil {
+		return err
+	}
+	if err := node.WaitReady(ctx, e.Cluster); err != nil {
+		return err
+	}
+	if err := e.Cluster.Apply(ctx, fmt.Sprintf(coreDNSManifests, e.Plan.Resolver)); err != nil {
+		return err
+	}
+	_, err = e.Cluster.Kubectl(ctx, nil, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
+	return err
+}

@@ -1,0 +1,40 @@
+package environment
+
+import (
+	"context"
+
+	"egress.scw/hack/build"
+	"egress.scw/hack/progress"
+)
+
+// programs are the binaries that the environment consists of.
+type programs struct {
+	builder *build.Builder
+
+	kubernetes, coreDNS, certManager, local, webhook, demo, probe string
+}
+
+// build builds all of them, one after the other: each build uses every core.
+func (p *programs) build(ctx context.Context, log *progress.Log) error {
+	return log.Step("programs (the first build takes some 15 minutes, later ones seconds)", func() error {
+		for _, each := range []struct {
+			program build.Program
+			path    *string
+		}{
+			{build.Kubernetes(), &p.kubernetes},
+			{build.CoreDNS(), &p.coreDNS},
+			{build.CertManager(), &p.certManager},
+			{build.Local(), &p.local},
+			{build.Probe(), &p.probe},
+			{build.Webhook(), &p.webhook},
+			{build.Demo(), &p.demo},
+		} {
+			path, err := p.builder.Build(ctx, each.program)
+			if err != nil {
+				return err
+			}
+			*each.path = path
+		}
+		return nil
+	})
+}

@@ -1,0 +1,77 @@
+// Command local brings the whole product up on one machine, without a cloud
+// account and without a container engine: a real Kubernetes cluster, the proxy,
+// an internet to talk to, and the demo in the middle.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"egress.scw/hack/environment"
+	"egress.scw/hack/progress"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(1)
+	}
+}
+
+func newCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "local",
+		Short:         "The whole product on one machine",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+		&cobra.Command{
+			Use:   "up",
+			Short: "Bring the environment up: cluster, proxy, internet",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				e, err := environment.Up(cmd.Context(), progress.New(cmd.ErrOrStderr()))
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "up: export KUBECONFIG=%s\n", e.Cluster.Kubeconfig("admin"))
+				return nil
+			},
+		},
+		&cobra.Command{
+			Use:   "down",
+			Short: "Remove the environment, whatever state it is in",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return environment.Down(cmd.Context(), progress.New(cmd.ErrOrStderr()))
+			},
+		},
+		&cobra.Command{
+			Use:   "status",
+			Short: "Show what of the environment is there",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return environment.Status(cmd.Context(), cmd.OutOrStdout())
+			},
+		},
+		&cobra.Command{
+			Use:   "demo",
+			Short: "Bring the environment up if it is not, and the demo in it",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return environment.Demo(cmd.Context(), progress.New(cmd.ErrOrStderr()), cmd.OutOrStdout())
+			},
+		},
+		nodeInitCommand(), netpolCommand(), internetCommand(),
+	)
+	return root
+}

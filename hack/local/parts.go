@@ -1,0 +1,69 @@
+package main
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"egress.scw/hack/environment"
+	"egress.scw/hack/netpol"
+	"egress.scw/hack/node"
+)
+
+// The commands here are not for people: the environment runs them as
+// processes of its own.
+
+func nodeInitCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "node-init DIR",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return node.Init(cmd.Context(), args[0])
+		},
+	}
+}
+
+func netpolCommand() *cobra.Command {
+	var kubeconfig, nodeName, podCIDR string
+	command := &cobra.Command{
+		Use:    "netpol",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+			if err != nil {
+				return err
+			}
+			client, err := kubernetes.NewForConfig(config)
+			if err != nil {
+				return err
+			}
+			prefix, err := netip.ParsePrefix(podCIDR)
+			if err != nil {
+				return err
+			}
+			enforcer := netpol.Enforcer{Client: client, Node: nodeName, PodCIDR: prefix, Log: slog.New(slog.NewJSONHandler(os.Stderr, nil))}
+			return enforcer.Run(cmd.Context())
+		},
+	}
+	command.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file")
+	command.Flags().StringVar(&nodeName, "node", "", "name of the node")
+	command.Flags().StringVar(&podCIDR, "pod-cidr", "", "range of the node's pods")
+	return command
+}
+
+func internetCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "internet",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return environment.ServeInternet(cmd.Context())
+		},
+	}
+}

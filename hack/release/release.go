@@ -1,0 +1,87 @@
+// Package release installs Helm charts with Helm's own library: what the helm
+// command does, without the command.
+package release
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"helm.sh/helm/v4/pkg/action"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/kube"
+	"helm.sh/helm/v4/pkg/postrenderer"
+	helmrelease "helm.sh/helm/v4/pkg/release/v1"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+)
+
+// Release is an installation of a chart.
+type Release struct {
+	// Kubeconfig is the file with the cluster and the user to install as.
+	Kubeconfig string
+	// Name and Namespace are the release's; the namespace is created.
+	Name, Namespace string
+	// Chart is the chart's folder.
+	Chart string
+	// Values are the user's, as in a values.yaml.
+	Values map[string]any
+	// Wait says whether Install returns only when everything is ready.
+	Wait bool
+	// PostRenderer, when set, changes the manifests on their way.
+	PostRenderer postrenderer.PostRenderer
+}
+
+// timeout bounds the wait for pods to become ready.
+const timeout = 3 * time.Minute
+
+// Install installs the release and returns the notes that it shows the user.
+func (r Release) Install(ctx context.Context) (notes string, err error) {
+	configuration, err := r.configuration()
+	if err != nil {
+		return "", err
+	}
+	chart, err := loader.Load(r.Chart)
+	if err != nil {
+		return "", err
+	}
+	install := action.NewInstall(configuration)
+	install.ReleaseName = r.Name
+	install.Namespace = r.Namespace
+	install.CreateNamespace = true
+	install.Timeout = timeout
+	install.WaitStrategy = kube.HookOnlyStrategy
+	if r.Wait {
+		install.WaitStrategy = kube.StatusWatcherStrategy
+	}
+	install.PostRenderer = r.PostRenderer
+	installed, err := install.RunWithContext(ctx, chart, r.Values)
+	if err != nil {
+		return "", fmt.Errorf("helm install %s: %w", r.Name, err)
+	}
+	return installed.(*helmrelease.Release).Info.Notes, nil
+}
+
+// Uninstall removes the release.
+func (r Release) Uninstall() error {
+	configuration, err := r.configuration()
+	if err != nil {
+		return err
+	}
+	uninstall := action.NewUninstall(configuration)
+	uninstall.Timeout = timeout
+	uninstall.WaitStrategy = kube.StatusWatcherStrategy
+	if _, err := uninstall.Run(r.Name); err != nil {
+		return fmt.Errorf("helm uninstall %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+func (r Release) configuration() (*action.Configuration, error) {
+	flags := genericclioptions.NewConfigFlags(true)
+	flags.KubeConfig = &r.Kubeconfig
+	flags.Namespace = &r.Namespace
+	configuration := action.NewConfiguration(action.ConfigurationSetLogger(slog.NewTextHandler(io.Discard, nil)))
+	return configuration, configuration.Init(flags, r.Namespace, "secrets")
+}
