@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"sync"
 
@@ -59,7 +60,13 @@ func Open(ctx context.Context, v Visit) (*Page, error) {
 	if err := Installed(); err != nil {
 		return nil, err
 	}
-	allocator, stop := chromedp.NewExecAllocator(ctx, flags()...)
+	// The browser leaves things in its temporary folder and its home.
+	home, err := os.MkdirTemp("", "egress-browser-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(home)
+	allocator, stop := chromedp.NewExecAllocator(ctx, append(flags(), chromedp.Env("TMPDIR="+home, "HOME="+home))...)
 	defer stop()
 	var problems problems
 	tab, closeTab := chromedp.NewContext(allocator, chromedp.WithListener(problems.listen))

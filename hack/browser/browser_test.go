@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -307,7 +308,7 @@ func startDemo(t *testing.T, internet *httptest.Server, env []string, args ...st
 	}
 
 	demo := exec.CommandContext(context.WithoutCancel(t.Context()), binary, append(args, "--listen=127.0.0.1:0")...)
-	demo.Env = append(env, "SSL_CERT_FILE="+trust)
+	demo.Env = slices.Concat(env, []string{"SSL_CERT_FILE=" + trust})
 	stderr, err := demo.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

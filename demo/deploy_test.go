@@ -1,0 +1,142 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// TestManifestsSayNothingAboutProxies is what the demo is about.
+func TestManifestsSayNothingAboutProxies(t *testing.T) {
+	files, err := filepath.Glob("deploy/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("files in deploy: %q, %v", files, err)
+	}
+	for _, file := range files {
+		if strings.Contains(strings.ToLower(readFile(t, file)), "proxy") {
+			t.Errorf("%s contains the word", file)
+		}
+	}
+}
+
+// TestKustomization expects every manifest in it, and nothing else.
+func TestKustomization(t *testing.T) {
+	var got struct {
+		APIVersion string   `json:"apiVersion"`
+		Kind       string   `json:"kind"`
+		Resources  []string `json:"resources"`
+	}
+	decode(t, "kustomization.yaml", &got)
+	if got.APIVersion != "kustomize.config.k8s.io/v1beta1" || got.Kind != "Kustomization" {
+		t.Errorf("kustomization.yaml is a %s %s", got.APIVersion, got.Kind)
+	}
+	files, err := filepath.Glob("deploy/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{}
+	for _, file := range files {
+		if name := filepath.Base(file); name != "kustomization.yaml" {
+			want = append(want, name)
+		}
+	}
+	slices.Sort(got.Resources)
+	if diff := cmp.Diff(want, got.Resources); diff != "" {
+		t.Errorf("resources (-files +listed):\n%s", diff)
+	}
+}
+
+// TestManifests decodes the manifests strictly and expects them to fit
+// together and to pass PodSecurity "restricted".
+func TestManifests(t *testing.T) {
+	var (
+		account    corev1.ServiceAccount
+		deployment appsv1.Deployment
+		service    corev1.Service
+	)
+	decode(t, "serviceaccount.yaml", &account)
+	decode(t, "deployment.yaml", &deployment)
+	decode(t, "service.yaml", &service)
+	pod := deployment.Spec.Template
+	if len(pod.Spec.Containers) != 1 {
+		t.Fatalf("%d containers, want 1", len(pod.Spec.Containers))
+	}
+	container := pod.Spec.Containers[0]
+
+	for _, namespace := range []string{account.Namespace, deployment.Namespace, service.Namespace} {
+		if namespace != "" {
+			t.Errorf("a manifest is fixed to the namespace %q", namespace)
+		}
+	}
+	if no := false; !cmp.Equal(account.AutomountServiceAccountToken, &no) || !cmp.Equal(pod.Spec.AutomountServiceAccountToken, &no) ||
+		pod.Spec.ServiceAccountName != account.Name {
+		t.Errorf("the pod gets the token of ServiceAccount %q", pod.Spec.ServiceAccountName)
+	}
+	for name, selector := range map[string]map[string]string{
+		"Deployment": deployment.Spec.Selector.MatchLabels, "Service": service.Spec.Selector,
+	} {
+		if diff := cmp.Diff(pod.Labels, selector); diff != "" {
+			t.Errorf("selector of the %s (-pod +selector):\n%s", name, diff)
+		}
+	}
+	if got := service.Spec.Ports[0].TargetPort.String(); got != container.Ports[0].Name || container.Ports[0].ContainerPort != 8080 {
+		t.Errorf("the Service goes to port %q, the container has %+v", got, container.Ports)
+	}
+	if container.LivenessProbe.HTTPGet.Path != "/healthz" || container.ReadinessProbe.HTTPGet.Path != "/healthz" {
+		t.Errorf("the probes do not ask for /healthz")
+	}
+	for _, list := range []corev1.ResourceList{container.Resources.Requests, container.Resources.Limits} {
+		if list.Cpu().IsZero() || list.Memory().IsZero() {
+			t.Errorf("requests or limits are missing: %+v", container.Resources)
+		}
+	}
+
+	fields := map[string]string{}
+	for _, env := range container.Env {
+		fields[env.Name] = env.ValueFrom.FieldRef.FieldPath
+	}
+	wantFields := map[string]string{"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "NODE_NAME": "spec.nodeName"}
+	if diff := cmp.Diff(wantFields, fields); diff != "" {
+		t.Errorf("environment (-want +got):\n%s", diff)
+	}
+
+	yes, no, user := true, false, int64(65532) // the image's USER
+	wantPod := &corev1.PodSecurityContext{
+		RunAsNonRoot: &yes, RunAsUser: &user, RunAsGroup: &user,
+		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+	}
+	if diff := cmp.Diff(wantPod, pod.Spec.SecurityContext); diff != "" {
+		t.Errorf("security context of the pod (-want +got):\n%s", diff)
+	}
+	wantContainer := &corev1.SecurityContext{
+		AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+	if diff := cmp.Diff(wantContainer, container.SecurityContext); diff != "" {
+		t.Errorf("security context of the container (-want +got):\n%s", diff)
+	}
+}
+
+// decode reads a manifest; a field that its type does not have is an error.
+func decode(t *testing.T, name string, into any) {
+	t.Helper()
+	if err := yaml.UnmarshalStrict([]byte(readFile(t, "deploy/"+name)), into); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}

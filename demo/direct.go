@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+)
+
+// askDirectly tries to reach the internet past any proxy, as an application
+// that ignores its environment would. What a protected tenant should see is
+// that it fails.
+func (c *checker) askDirectly(ctx context.Context) result {
+	u := c.targets.direct
+	r := result{URL: u.String(), Via: direct}
+	ctx, cancel := context.WithTimeout(ctx, c.directTimeout)
+	defer cancel()
+
+	// Connecting is the proof, so it stands apart from the request: once a
+	// connection is open nothing has blocked it, whatever follows.
+	conn, err := c.dialer.DialContext(ctx, "tcp", hostPort(u))
+	if err != nil {
+		r.Error = err.Error()
+		r.conclude(explainNoConnection(u.Hostname(), err))
+		return r
+	}
+	defer conn.Close()
+
+	err = r.fetch(ctx, &http.Transport{
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+		TLSClientConfig:   c.transport.TLSClientConfig.Clone(),
+		DisableKeepAlives: true,
+	}, u)
+	switch {
+	case err != nil:
+		r.conclude(outcomeUnprotected, "This pod opened a direct connection to "+conn.RemoteAddr().String()+", though no answer followed.")
+	case wantAddress(&r) != nil:
+		r.conclude(outcomeUnprotected, "This pod reached the internet directly, at "+conn.RemoteAddr().String()+".")
+	default:
+		r.conclude(outcomeUnprotected, "This pod reached the internet directly, which saw it as "+r.Address+".")
+	}
+	return r
+}
+
+// explainNoConnection tells a closed way out from an attempt that proves
+// nothing.
+func explainNoConnection(host string, err error) (outcome, string) {
+	var (
+		dns     *net.DNSError
+		network net.Error
+	)
+	switch {
+	// First: a lookup that timed out is a timeout as well.
+	case errors.As(err, &dns):
+		return outcomeInconclusive, "Could not resolve " + host + ": this says nothing about the way out."
+	case errors.Is(err, context.Canceled):
+		return outcomeInconclusive, "The attempt was broken off before it had an end."
+	case errors.As(err, &network) && network.Timeout():
+		return outcomeProtected, "Blocked: the direct connection timed out."
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+		return outcomeProtected, "Blocked: the direct connection was refused."
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH),
+		errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return outcomeProtected, "Blocked: there is no direct way to " + host + "."
+	}
+	return outcomeInconclusive, "The direct connection failed, but not for a reason that shows a block."
+}
+
+// hostPort is where a connection for u goes.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}

@@ -1,0 +1,72 @@
+package main
+
+import "strings"
+
+// environment says where the process runs and which proxy settings it was
+// given.
+type environment struct {
+	// Pod, Node and Namespace come from the downward API; empty outside a
+	// cluster.
+	Pod       string `json:"pod"`
+	Node      string `json:"node"`
+	Namespace string `json:"namespace"`
+	Version   string `json:"version"`
+
+	// Injected reports whether there is a proxy for HTTP or HTTPS. The demo's
+	// manifests set none, so somebody else did.
+	Injected bool `json:"injected"`
+
+	// Proxy holds the six usual variables, in the order of proxyVariables,
+	// whether set or not.
+	Proxy []variable `json:"proxy"`
+}
+
+// variable is one variable of the process environment, without credentials.
+type variable struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	Set   bool   `json:"set"`
+}
+
+// proxyVariables lists both spellings: clients differ in which one they read.
+func proxyVariables() []string {
+	return []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"}
+}
+
+// readEnvironment reads the process environment through lookup (os.LookupEnv).
+func readEnvironment(lookup func(name string) (value string, set bool)) environment {
+	get := func(name string) string {
+		value, _ := lookup(name)
+		return value
+	}
+	env := environment{
+		Pod:       get("POD_NAME"),
+		Node:      get("NODE_NAME"),
+		Namespace: get("POD_NAMESPACE"),
+		Version:   version,
+	}
+	for _, name := range proxyVariables() {
+		value, set := lookup(name)
+		if strings.EqualFold(name, "NO_PROXY") {
+			env.Proxy = append(env.Proxy, variable{Name: name, Value: value, Set: set})
+			continue
+		}
+		env.Injected = env.Injected || value != ""
+		env.Proxy = append(env.Proxy, variable{Name: name, Value: redact(value), Set: set})
+	}
+	return env
+}
+
+// redact hides the credentials of a proxy URL. It does not parse the URL: what
+// no parser accepts may hold a password just the same.
+func redact(proxyURL string) string {
+	at := strings.LastIndex(proxyURL, "@")
+	if at < 0 {
+		return proxyURL
+	}
+	scheme, _, found := strings.Cut(proxyURL[:at], "://")
+	if !found || strings.Contains(scheme, ":") {
+		return "redacted" + proxyURL[at:]
+	}
+	return scheme + "://redacted" + proxyURL[at:]
+}

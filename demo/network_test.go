@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// ipEcho answers like api.ipify.org.
+func ipEcho(address string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"ip":%q}`, address)
+	}
+}
+
+// proxy is a forward proxy that notes what it was asked for.
+type proxy struct {
+	url    *url.URL
+	origin string
+	denied int // status of every answer, if not 0
+
+	mu   sync.Mutex
+	seen []string
+}
+
+// startProxy starts a proxy that goes to origin (HOST:PORT) whatever the name
+// in the request.
+func startProxy(t *testing.T, origin string) *proxy {
+	t.Helper()
+	p := &proxy{origin: origin}
+	server := httptest.NewServer(p)
+	t.Cleanup(server.Close)
+	p.url = mustParse(t, server.URL)
+	return p
+}
+
+// requests lists what the proxy was asked for: METHOD and URL, or HOST:PORT.
+func (p *proxy) requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.seen)
+}
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	p.seen = append(p.seen, r.Method+" "+strings.TrimSuffix(strings.TrimPrefix(r.RequestURI, "//"), "/"))
+	p.mu.Unlock()
+	switch {
+	case p.denied != 0:
+		http.Error(w, "denied", p.denied)
+	case r.Method == http.MethodConnect:
+		p.tunnel(w, r)
+	default:
+		p.forward(w, r)
+	}
+}
+
+func (p *proxy) forward(w http.ResponseWriter, r *http.Request) {
+	out := r.Clone(r.Context())
+	out.URL.Host = p.origin
+	res, err := new(http.Transport).RoundTrip(out)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer res.Body.Close()
+	w.WriteHeader(res.StatusCode)
+	_, _ = io.Copy(w, res.Body)
+}
+
+func (p *proxy) tunnel(w http.ResponseWriter, r *http.Request) {
+	origin, err := new(net.Dialer).DialContext(r.Context(), "tcp", p.origin)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer origin.Close()
+	client, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	defer client.Close()
+	_, _ = io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
+	go func() { _, _ = io.Copy(origin, client) }()
+	_, _ = io.Copy(client, origin)
+}

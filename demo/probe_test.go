@@ -1,0 +1,331 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// httpbin answers like the parts of httpbin that the checks ask for, and like
+// an IP echo at /ip.
+func httpbin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ip", ipEcho("198.51.100.9"))
+	mux.HandleFunc("GET /json", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"slideshow":{}}`)
+	})
+	mux.HandleFunc("GET /headers", func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]string{"User-Agent": r.UserAgent(), "Accept": r.Header.Get("Accept")})
+	})
+	mux.HandleFunc("GET /status/418", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+	})
+	mux.HandleFunc("GET /delay/1", func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(50 * time.Millisecond)
+		_, _ = io.WriteString(w, "{}")
+	})
+	return mux
+}
+
+// testChecker asks base for everything, through proxy if it is not nil.
+func testChecker(t *testing.T, base string, server *httptest.Server, proxy *url.URL) *checker {
+	t.Helper()
+	transport, err := defaultTransport()
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport.Proxy = http.ProxyURL(proxy)
+	if server.Certificate() != nil {
+		pool := x509.NewCertPool()
+		pool.AddCert(server.Certificate())
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	return newChecker(targets{
+		ipEcho: mustParse(t, base+"/ip"),
+		echo:   mustParse(t, base),
+		direct: mustParse(t, server.URL+"/ip"),
+	}, transport)
+}
+
+// runCheck runs a check that must exist, and drops what varies.
+func runCheck(t *testing.T, c *checker, name string) result {
+	t.Helper()
+	res, known := c.run(t.Context(), name)
+	if !known || res.Check != name {
+		t.Fatalf("check %q: known %t, result %+v", name, known, res)
+	}
+	res.DurationMS = 0
+	return res
+}
+
+func TestChecksThroughProxy(t *testing.T) {
+	tests := []struct {
+		name     string
+		server   func(http.Handler) *httptest.Server
+		base     string
+		requests []string // what the proxy sees of each check
+	}{
+		{
+			name: "HTTP", server: httptest.NewServer, base: "http://echo.example.com",
+			requests: []string{
+				"GET http://echo.example.com/ip", "GET http://echo.example.com/json", "GET http://echo.example.com/headers",
+				"GET http://echo.example.com/status/418", "GET http://echo.example.com/delay/1",
+			},
+		},
+		{
+			name: "HTTPS", server: httptest.NewTLSServer, base: "https://echo.example.com",
+			requests: slices.Repeat([]string{"CONNECT echo.example.com:443"}, 5),
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := test.server(httpbin())
+			defer server.Close()
+			proxy := startProxy(t, server.Listener.Addr().String())
+			c := testChecker(t, test.base, server, proxy.url)
+			via := proxy.url.String()
+
+			want := []result{
+				{
+					Check: "external-ip", URL: test.base + "/ip", Status: 200, Body: `{"ip":"198.51.100.9"}`, Address: "198.51.100.9",
+					Summary: "The internet sees this pod as 198.51.100.9, through the proxy.",
+				},
+				{
+					Check: "json", URL: test.base + "/json", Status: 200, Body: `{"slideshow":{}}`,
+					Summary: "A JSON document came back through the proxy.",
+				},
+				{
+					Check: "headers", URL: test.base + "/headers", Status: 200,
+					Body:    `{"Accept":"application/json","User-Agent":"egress-demo/dev"}` + "\n",
+					Summary: "The request's headers came back through the proxy.",
+				},
+				{
+					Check: "status", URL: test.base + "/status/418", Status: 418,
+					Summary: "An unusual status came back through the proxy.",
+				},
+				{
+					Check: "delay", URL: test.base + "/delay/1", Status: 200, Body: "{}",
+					Summary: "A slow answer came back through the proxy.",
+				},
+			}
+			for _, want := range want {
+				want.OK, want.Outcome, want.Via = true, outcomeProtected, via
+				if diff := cmp.Diff(want, runCheck(t, c, want.Check)); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", want.Check, diff)
+				}
+			}
+			if diff := cmp.Diff(test.requests, proxy.requests()); diff != "" {
+				t.Errorf("what the proxy saw (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestChecksWithoutProxy: that everything works is the alarm.
+func TestChecksWithoutProxy(t *testing.T) {
+	server := httptest.NewServer(httpbin())
+	defer server.Close()
+	c := testChecker(t, server.URL, server, nil)
+	for _, name := range checkNames() {
+		got := runCheck(t, c, name)
+		if got.OK || got.Outcome != outcomeUnprotected || got.Via != direct || got.Error != "" {
+			t.Errorf("%s without a proxy: %+v, want unprotected, direct", name, got)
+		}
+	}
+}
+
+func TestUnexpectedAnswers(t *testing.T) {
+	answer := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	tests := []struct {
+		name    string
+		handler http.HandlerFunc
+		check   string
+		want    result
+	}{
+		{
+			name: "status", handler: answer(403, "denied"), check: "json",
+			want: result{Status: 403, Body: "denied", Summary: "403 Forbidden came through the proxy, not the expected 200 OK."},
+		},
+		{
+			name: "status nobody knows", handler: answer(599, ""), check: "status",
+			want: result{Status: 599, Summary: "599 came through the proxy, not the expected 418 I'm a teapot."},
+		},
+		{
+			name: "a page where JSON should be", handler: answer(200, "<html>"), check: "json",
+			want: result{
+				Status: 200, Body: "<html>", Error: "the answer is not JSON",
+				Summary: "An answer came through the proxy, but not the expected one.",
+			},
+		},
+		{
+			name: "no address", handler: answer(200, `{"origin":"198.51.100.9"}`), check: "external-ip",
+			want: result{
+				Status: 200, Body: `{"origin":"198.51.100.9"}`, Error: `the answer is not {"ip": ADDRESS}: no address in it`,
+				Summary: "An answer came through the proxy, but not the expected one.",
+			},
+		},
+		{
+			name: "something else in place of the address", handler: answer(200, `{"ip":"<script>"}`), check: "external-ip",
+			want: result{
+				Status: 200, Body: `{"ip":"<script>"}`,
+				Error:   `the answer is not {"ip": ADDRESS}: ParseAddr("<script>"): unable to parse IP`,
+				Summary: "An answer came through the proxy, but not the expected one.",
+			},
+		},
+		{
+			name: "a redirect is not followed", check: "headers",
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", "http://169.254.169.254/latest/meta-data")
+				w.WriteHeader(http.StatusFound)
+			},
+			want: result{Status: 302, Summary: "302 Found came through the proxy, not the expected 200 OK."},
+		},
+		{
+			name: "an answer that breaks off", check: "delay",
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", "10")
+				_, _ = io.WriteString(w, "begin")
+			},
+			want: result{
+				Status: 200, Body: "begin", Error: "the answer broke off: unexpected EOF",
+				Summary: "No answer came from echo.example.com through the proxy.",
+			},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewTLSServer(test.handler)
+			defer server.Close()
+			proxy := startProxy(t, server.Listener.Addr().String())
+			c := testChecker(t, "https://echo.example.com", server, proxy.url)
+			got := runCheck(t, c, test.check)
+			want := test.want
+			want.Check, want.Outcome, want.Via, want.URL = test.check, outcomeFailed, proxy.url.String(), got.URL
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("result (-want +got):\n%s", diff)
+			}
+			if len(proxy.requests()) != 1 {
+				t.Errorf("the check sent %q, want one request", proxy.requests())
+			}
+		})
+	}
+}
+
+func TestBodyIsBounded(t *testing.T) {
+	tests := []struct {
+		name          string
+		body          string
+		wantBody      string
+		wantTruncated bool
+	}{
+		{"at the bound", `"` + strings.Repeat("a", maxBody-2) + `"`, `"` + strings.Repeat("a", maxBody-2) + `"`, false},
+		{"one over", "{" + strings.Repeat("a", maxBody), "{" + strings.Repeat("a", maxBody-1), true},
+		{"a megabyte", "{" + strings.Repeat("a", 1<<20), "{" + strings.Repeat("a", maxBody-1), true},
+		{"cut within a character", "{" + strings.Repeat("a", maxBody-2) + "€", "{" + strings.Repeat("a", maxBody-2) + "\uFFFD", true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, test.body)
+			}))
+			defer server.Close()
+			got := runCheck(t, testChecker(t, server.URL, server, nil), "json")
+			if got.Body != test.wantBody || got.Truncated != test.wantTruncated || got.Outcome != outcomeUnprotected {
+				t.Errorf("%d bytes (truncated %t, %s), want %d (%t, unprotected)",
+					len(got.Body), got.Truncated, got.Outcome, len(test.wantBody), test.wantTruncated)
+			}
+		})
+	}
+}
+
+func TestProxyTrouble(t *testing.T) {
+	server := httptest.NewTLSServer(httpbin())
+	defer server.Close()
+	denying := startProxy(t, "")
+	denying.denied = http.StatusForbidden
+	closed := listen(t)
+	closed.Close()
+
+	tests := []struct {
+		name      string
+		proxy     *url.URL
+		want      result
+		wantError string
+	}{
+		{
+			name: "refuses the tunnel", proxy: denying.url,
+			want:      result{Status: 403, Summary: "The proxy refused echo.example.com: 403 Forbidden."},
+			wantError: "the proxy answered CONNECT echo.example.com:443 with 403 Forbidden",
+		},
+		{
+			name: "is down", proxy: mustParse(t, "http://"+closed.Addr().String()),
+			want:      result{Summary: "No answer came from echo.example.com through the proxy."},
+			wantError: "connection refused",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			proxy := *test.proxy
+			proxy.User = url.UserPassword("shop", "secret")
+			got := runCheck(t, testChecker(t, "https://echo.example.com", server, &proxy), "json")
+			if !strings.Contains(got.Error, test.wantError) {
+				t.Errorf("error %q, want %q", got.Error, test.wantError)
+			}
+			if strings.Contains(got.Error, "secret") {
+				t.Errorf("the error shows the password: %q", got.Error)
+			}
+			got.Error = ""
+			want := test.want
+			want.Check, want.Outcome, want.URL = "json", outcomeFailed, "https://echo.example.com/json"
+			want.Via = "http://redacted@" + test.proxy.Host
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("result (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestProxySettingUnreadable: the real error would quote the password.
+func TestProxySettingUnreadable(t *testing.T) {
+	server := httptest.NewServer(httpbin())
+	defer server.Close()
+	c := testChecker(t, "https://echo.example.com", server, nil)
+	c.transport.Proxy = func(*http.Request) (*url.URL, error) {
+		return nil, errors.New(`invalid proxy address "http://shop:secret@p.test:port"`)
+	}
+	want := result{
+		Check: "json", Outcome: outcomeFailed, URL: "https://echo.example.com/json",
+		Summary: "No request was sent: the proxy setting cannot be read.", Error: "the proxy setting for https URLs is not a URL",
+	}
+	if diff := cmp.Diff(want, runCheck(t, c, "json")); diff != "" {
+		t.Errorf("result (-want +got):\n%s", diff)
+	}
+}
+
+func TestCheckTimesOut(t *testing.T) {
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer server.Close()
+	defer close(release)
+	c := testChecker(t, server.URL, server, nil)
+	c.timeout = 50 * time.Millisecond
+	got := runCheck(t, c, "delay")
+	if got.Outcome != outcomeFailed || got.Error != "context deadline exceeded" {
+		t.Errorf("a server that does not answer: %+v, want failed by the deadline", got)
+	}
+}
