@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -107,7 +108,7 @@ func TestOwnNetworkPolicy(t *testing.T) {
 proxy: {addresses: [172.16.28.8, "2001:db8::8"]}
 dns: {nodeLocalAddress: 169.254.20.10}`)
 	networkPolicy := only[*networkingv1.NetworkPolicy](t, r)
-	requireSelects(t, "the NetworkPolicy", &networkPolicy.Spec.PodSelector, podTemplate(t, r).Labels)
+	requireSelects(t, "the NetworkPolicy", &networkPolicy.Spec.PodSelector, only[*appsv1.Deployment](t, r))
 
 	for _, rule := range networkPolicy.Spec.Ingress {
 		if len(rule.From) > 0 {

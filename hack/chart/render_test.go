@@ -7,12 +7,14 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"io/fs"
 	"strings"
 	"testing"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/loader/archive"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	release "helm.sh/helm/v4/pkg/release/v1"
@@ -28,7 +30,6 @@ import (
 )
 
 const (
-	chartDir         = "../../charts/egress-webhook"
 	releaseNamespace = "egress-system"
 
 	// What every installation has to say, and enough for one.
@@ -83,7 +84,22 @@ func mustInstall(t *testing.T, values string) rendered {
 // load reads the chart anew: rendering changes it.
 func load(t *testing.T) *chart.Chart {
 	t.Helper()
-	c, err := loader.LoadDir(chartDir)
+	root, err := fs.Sub(charts.EgressWebhook, "egress-webhook")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []*archive.BufferedFile
+	if err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(root, path)
+		files = append(files, &archive.BufferedFile{Name: path, Data: content})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := loader.LoadFiles(files)
 	if err != nil {
 		t.Fatal(err)
 	}

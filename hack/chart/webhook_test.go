@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/controller"
 )
 
 // The one webhook of the configuration.
@@ -88,7 +89,7 @@ func TestWebhookIsReached(t *testing.T) {
 		t.Errorf("the CA is injected from %q, not from %q", got, want)
 	}
 	want := &admissionregistrationv1.ServiceReference{
-		Name: service.Name, Namespace: service.Namespace, Path: new("/mutate-pods"), Port: new(int32(443)),
+		Name: service.Name, Namespace: service.Namespace, Path: new(controller.PodHandlerPath), Port: new(int32(443)),
 	}
 	if diff := cmp.Diff(want, client.Service); diff != "" {
 		t.Errorf("clientConfig.service: -want +rendered\n%s", diff)
@@ -96,9 +97,7 @@ func TestWebhookIsReached(t *testing.T) {
 	if name := service.Name + "." + service.Namespace + ".svc"; !slices.Contains(certificate.Spec.DNSNames, name) {
 		t.Errorf("the certificate is for %v, but the API server asks for %s", certificate.Spec.DNSNames, name)
 	}
-	if !labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(deployment.Spec.Template.Labels)) {
-		t.Errorf("the Service selects %v, the pods have %v", service.Spec.Selector, deployment.Spec.Template.Labels)
-	}
+	requireSelects(t, "the Service", &metav1.LabelSelector{MatchLabels: service.Spec.Selector}, deployment)
 	container := deployment.Spec.Template.Spec.Containers[0]
 	for _, port := range service.Spec.Ports {
 		if !slices.ContainsFunc(container.Ports, func(p corev1.ContainerPort) bool { return p.Name == port.TargetPort.StrVal }) {

@@ -1,0 +1,42 @@
+{{- /*
+Every object is named after the chart, not after the release: a cluster has one
+egress-webhook. A second release, which would inject twice and fight over the
+NetworkPolicies, is refused by Helm because the objects have an owner.
+*/}}
+
+{{- define "egress-webhook.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{- define "egress-webhook.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "egress-webhook.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: webhook
+app.kubernetes.io/part-of: egress.scw
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "egress-webhook.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /*
+The default is not in values.yaml, because Helm merges maps: pods would need it
+besides the labels that somebody gives.
+*/}}
+{{- define "egress-webhook.dnsPodLabels" -}}
+{{ .Values.dns.podLabels | default (dict "k8s-app" "kube-dns") | toYaml }}
+{{- end }}
+
+{{- /* The CIDR that covers one IP address and nothing else. */}}
+{{- define "egress-webhook.hostCIDR" -}}
+{{ . }}/{{ contains ":" . | ternary 128 32 }}
+{{- end }}
