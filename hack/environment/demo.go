@@ -2,9 +2,199 @@ package environment
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
 
+	"egress.scw/cloudinit/squid"
+	"egress.scw/hack/process"
 	"egress.scw/hack/progress"
 )
 
-func Demo(ctx context.Context, log *progress.Log, w io.Writer) error { return nil }
+const (
+	// DemoTenant is whose namespace the demo runs in, under the same name.
+	DemoTenant = "client-a"
+
+	processPage = "port-forward"
+	pagePort    = "8088"
+	// PageURL is where the demo's page is served on this machine.
+	PageURL = "http://127.0.0.1:" + pagePort
+)
+
+// Demo brings the environment up if it is not, installs the chart, labels a
+// namespace, deploys the demo, and writes what the demo found out about its way
+// out. It returns an error if that is not what a protected tenant should see.
+func Demo(ctx context.Context, log *progress.Log, w io.Writer) error {
+	e, err := upOrOpen(ctx, log)
+	if err != nil {
+		return err
+	}
+	if err := log.Step("helm install egress-webhook", func() error { return e.installOnce(ctx) }); err != nil {
+		return err
+	}
+	if err := log.Step("namespace "+DemoTenant+", demo", func() error { return e.DeployDemo(ctx) }); err != nil {
+		return err
+	}
+	_, position, err := e.Audit(0)
+	if err != nil {
+		return err
+	}
+	var proxied, direct checkResult
+	if err := log.Step("the demo's checks", func() error {
+		proxied, err = runCheck(ctx, "external-ip")
+		if err != nil {
+			return err
+		}
+		direct, err = runCheck(ctx, "direct")
+		return err
+	}); err != nil {
+		return err
+	}
+	record, err := e.waitAudit(ctx, position)
+	if err != nil {
+		return err
+	}
+	return e.summarise(w, proxied, direct, record)
+}
+
+func upOrOpen(ctx context.Context, log *progress.Log) (*Environment, error) {
+	if IsUp() {
+		log.Printf("the local environment is up already: using it")
+		return Open(ctx, log)
+	}
+	return Up(ctx, log)
+}
+
+func (e *Environment) installOnce(ctx context.Context) error {
+	webhook := e.Release()
+	if _, err := e.Cluster.Kubectl(ctx, nil, "--namespace="+webhook.Namespace, "get", "deployment", webhook.Name); err == nil {
+		return nil
+	}
+	_, err := webhook.Install(ctx)
+	return err
+}
+
+// DeployDemo deploys the demo into its tenant's namespace and serves its page
+// at PageURL.
+func (e *Environment) DeployDemo(ctx context.Context) error {
+	if err := e.ApplyNamespace(ctx, DemoTenant, DemoTenant); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"apply", "--server-side", "-k", filepath.Join(e.Repository, "demo/deploy")},
+		{"rollout", "status", "deployment/egress-demo", "--timeout=120s"},
+	} {
+		if _, err := e.Cluster.Kubectl(ctx, nil, append([]string{"--namespace=" + DemoTenant}, args...)...); err != nil {
+			return err
+		}
+	}
+	// Anew each time: a forwarding ends with the pod it leads to.
+	if err := e.processes.Stop(ctx, time.Second, processPage); err != nil {
+		return err
+	}
+	forward := e.Cluster.Command("kubectl", "--kubeconfig="+e.Cluster.Kubeconfig("admin"), "--namespace="+DemoTenant,
+		"port-forward", "service/egress-demo", pagePort+":80")
+	forward.Name, forward.Netns = processPage, ""
+	p, err := e.processes.Start(forward)
+	if err != nil {
+		return err
+	}
+	return e.waitPage(ctx, p)
+}
+
+func (e *Environment) waitPage(ctx context.Context, forward process.Process) error {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if !forward.Alive() {
+			return fmt.Errorf("%s cannot be served: %s", PageURL, e.processes.Tail(processPage))
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, PageURL+"/healthz", nil)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			return response.Body.Close()
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// checkResult is what the demo answers about a check.
+type checkResult struct {
+	OK      bool   `json:"ok"`
+	Summary string `json:"summary"`
+	Via     string `json:"via"`
+	Address string `json:"address"`
+	Error   string `json:"error"`
+}
+
+func runCheck(ctx context.Context, name string) (checkResult, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, PageURL+"/api/checks/"+name, nil)
+	if err != nil {
+		return checkResult{}, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return checkResult{}, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return checkResult{}, fmt.Errorf("the demo's check %s: %s", name, response.Status)
+	}
+	var result checkResult
+	return result, json.NewDecoder(response.Body).Decode(&result)
+}
+
+// waitAudit waits for the proxy's note about the IP echo: a tunnel is noted
+// when it closes.
+func (e *Environment) waitAudit(ctx context.Context, position int64) (squid.AuditRecord, error) {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		records, _, err := e.Audit(position)
+		if err != nil {
+			return squid.AuditRecord{}, err
+		}
+		for _, record := range records {
+			if record.Host == IPEchoName {
+				return record, nil
+			}
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return squid.AuditRecord{}, fmt.Errorf("the proxy notes no request for %s in %s", IPEchoName, e.AuditLog())
+		}
+	}
+}
+
+func (e *Environment) summarise(w io.Writer, proxied, direct checkResult, record squid.AuditRecord) error {
+	line, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "\nPage\t%s\n", PageURL)
+	fmt.Fprintf(t, "Seen by the internet\t%s (the proxy's address: %s)\n", proxied.Address, e.Plan.ProxyPublic)
+	fmt.Fprintf(t, "Proxy of the pod\t%s\n", proxied.Via)
+	fmt.Fprintf(t, "Direct attempt\t%s (%s)\n", direct.Summary, direct.Error)
+	fmt.Fprintf(t, "Proxy's audit log\t%s\n", line)
+	fmt.Fprintf(t, "Cluster\texport KUBECONFIG=%s\n", e.Cluster.Kubeconfig("admin"))
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	switch {
+	case !proxied.OK:
+		return fmt.Errorf("the way through the proxy does not work: %s %s", proxied.Summary, proxied.Error)
+	case proxied.Address != e.Plan.ProxyPublic.String():
+		return fmt.Errorf("the internet saw %s, not the proxy's address %s", proxied.Address, e.Plan.ProxyPublic)
+	case !direct.OK:
+		return fmt.Errorf("the direct way out is not closed: %s", direct.Summary)
+	case record.Tenant != DemoTenant:
+		return errors.New("the proxy noted another tenant: " + record.Tenant)
+	}
+	return nil
+}

@@ -1,0 +1,241 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// timeout is for waits whose end is certain unless something is broken.
+const timeout = time.Minute
+
+func TestPodsOfATenantGetProxyVariables(t *testing.T) {
+	namespace := newNamespace(t, "client-a")
+	pod := createPod(t, namespace, corev1.PodSpec{
+		InitContainers: []corev1.Container{{Name: "init", Image: "none"}},
+		Containers: []corev1.Container{
+			{Name: "plain", Image: "none"},
+			{Name: "own", Image: "none", Env: []corev1.EnvVar{{Name: "HTTP_PROXY", Value: "http://own.example:8080"}}},
+		},
+	})
+	const ours = "http://" + proxyAddress + ":3129"
+	for container, want := range map[string]map[string]string{
+		"init":  {"HTTP_PROXY": ours, "http_proxy": ours, "HTTPS_PROXY": ours, "https_proxy": ours},
+		"plain": {"HTTP_PROXY": ours, "http_proxy": ours, "HTTPS_PROXY": ours, "https_proxy": ours},
+		"own":   {"HTTP_PROXY": "http://own.example:8080", "http_proxy": "$(HTTP_PROXY)", "HTTPS_PROXY": ours, "https_proxy": ours},
+	} {
+		got := environment(pod, container)
+		noProxy := got["NO_PROXY"]
+		if got["no_proxy"] != noProxy || !strings.Contains(","+noProxy+",", ","+namespace+",") {
+			t.Errorf("%s: NO_PROXY=%q, no_proxy=%q: they should be the same and hold the namespace", container, noProxy, got["no_proxy"])
+		}
+		delete(got, "NO_PROXY")
+		delete(got, "no_proxy")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", container, diff)
+		}
+	}
+	if pod.Annotations[v1alpha1.AnnotationStatus] == "" {
+		t.Errorf("annotations: %q: no %s", pod.Annotations, v1alpha1.AnnotationStatus)
+	}
+}
+
+func TestEphemeralContainersGetProxyVariables(t *testing.T) {
+	namespace := newNamespace(t, "client-a")
+	pod := createPod(t, namespace, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "none"}}})
+	pods := shared.clientset.CoreV1().Pods(namespace)
+	for _, name := range []string{"debug-1", "debug-2"} {
+		err := retry.RetryOnConflict(retry.DefaultRetry, func() (err error) {
+			// kwok updates the pod's status meanwhile.
+			if pod, err = pods.Get(t.Context(), pod.Name, metav1.GetOptions{}); err != nil {
+				return err
+			}
+			pod.Spec.EphemeralContainers = append(pod.Spec.EphemeralContainers, corev1.EphemeralContainer{
+				EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: name, Image: "none"},
+			})
+			pod, err = pods.UpdateEphemeralContainers(t.Context(), pod.Name, pod, metav1.UpdateOptions{})
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if got := environment(pod, name)["HTTPS_PROXY"]; got != "http://"+proxyAddress+":3129" {
+			t.Errorf("%s: HTTPS_PROXY=%q", name, got)
+		}
+	}
+}
+
+func TestOtherNamespacesAreLeftAlone(t *testing.T) {
+	namespace := newNamespace(t, "")
+	pod := createPod(t, namespace, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "none"}}})
+	if len(pod.Spec.Containers[0].Env) > 0 || len(pod.Annotations) > 0 {
+		t.Errorf("a pod without a tenant was changed: env %v, annotations %v", pod.Spec.Containers[0].Env, pod.Annotations)
+	}
+	if policies := listPolicies(t, namespace); len(policies) > 0 {
+		t.Errorf("a namespace without a tenant has policies: %q", policies)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	tests := map[string]struct {
+		tenant      string
+		annotations map[string]string
+		want        []string
+	}{
+		"tenant that does not exist": {
+			tenant: "client-x", want: []string{"egress.scw/tenant=client-x", "client-a, client-b"},
+		},
+		"line feed in an entry of NO_PROXY": {
+			tenant: "client-a", annotations: map[string]string{v1alpha1.AnnotationNoProxy: "good.example,bad\nentry"},
+			want: []string{"metadata.annotations[egress.scw/no-proxy][1]", "white space"},
+		},
+		"entry of NO_PROXY that would bypass half of the internet": {
+			tenant: "client-a", annotations: map[string]string{v1alpha1.AnnotationNoProxy: "com"},
+			want: []string{"metadata.annotations[egress.scw/no-proxy][0]", "public hosts"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			namespace := newNamespace(t, test.tenant)
+			err := shared.client.Create(t.Context(), &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "p", Annotations: test.annotations},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "none"}}},
+			})
+			if err == nil {
+				t.Fatal("the pod was admitted")
+			}
+			for _, part := range test.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the refusal does not say %q: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestTenantsAreValidated(t *testing.T) {
+	tests := map[string]struct {
+		tenant v1alpha1.EgressTenant
+		want   string
+	}{
+		"port below the range": {tenant("too-low", 3128), "spec.proxy.port"},
+		"port above the range": {tenant("too-high", 4129), "spec.proxy.port"},
+		"line feed in noProxy": {tenant("line-feed", 3999, "a.example\nb.example"), "spec.noProxy[0]"},
+		"name with a dot":      {tenant("a.b", 3999), "metadata.name"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := shared.client.Create(t.Context(), &test.tenant)
+			if err == nil {
+				t.Cleanup(func() { _ = shared.client.Delete(context.Background(), &test.tenant) })
+				t.Fatal("the tenant was admitted")
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("the refusal does not name %s: %v", test.want, err)
+			}
+		})
+	}
+}
+
+func TestTenantShowsItsState(t *testing.T) {
+	namespace := newNamespace(t, "client-b")
+	eventually(t, "client-b to be ready with the namespace", func(ctx context.Context) (bool, string) {
+		var got v1alpha1.EgressTenant
+		if err := shared.client.Get(ctx, client.ObjectKey{Name: "client-b"}, &got); err != nil {
+			return false, err.Error()
+		}
+		ready := false
+		for _, condition := range got.Status.Conditions {
+			ready = ready || condition.Type == v1alpha1.ConditionReady && condition.Status == metav1.ConditionTrue
+		}
+		covered := false
+		for _, name := range got.Status.Namespaces {
+			covered = covered || name == namespace
+		}
+		return ready && covered && got.Status.ProxyURL == "http://"+proxyAddress+":3130", fmt.Sprintf("%+v", got.Status)
+	})
+}
+
+func tenant(name string, port int32, noProxy ...string) v1alpha1.EgressTenant {
+	return v1alpha1.EgressTenant{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: v1alpha1.ProxySpec{Port: port}, NoProxy: noProxy},
+	}
+}
+
+// newNamespace makes a namespace of the tenant (of none, if empty), with the
+// service account that pods need.
+func newNamespace(t *testing.T, tenant string) string {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "it-", Labels: map[string]string{}}}
+	if tenant != "" {
+		namespace.Labels[v1alpha1.LabelTenant] = tenant
+	}
+	if err := shared.client.Create(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shared.client.Delete(context.Background(), namespace); client.IgnoreNotFound(err) != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "the default service account", func(ctx context.Context) (bool, string) {
+		err := shared.client.Get(ctx, client.ObjectKey{Namespace: namespace.Name, Name: "default"}, &corev1.ServiceAccount{})
+		return err == nil, fmt.Sprint(err)
+	})
+	return namespace.Name
+}
+
+func createPod(t *testing.T, namespace string, spec corev1.PodSpec) *corev1.Pod {
+	t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "p"}, Spec: spec}
+	if err := shared.client.Create(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+// environment returns a container's variables, the effective value of each.
+func environment(pod *corev1.Pod, container string) map[string]string {
+	var env []corev1.EnvVar
+	for _, c := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {
+		if c.Name == container {
+			env = c.Env
+		}
+	}
+	for _, c := range pod.Spec.EphemeralContainers {
+		if c.Name == container {
+			env = c.Env
+		}
+	}
+	values := make(map[string]string, len(env))
+	for _, variable := range env {
+		values[variable.Name] = variable.Value
+	}
+	return values
+}
+
+// eventually waits for a state, whose present form state describes.
+func eventually(t *testing.T, what string, state func(context.Context) (done bool, description string)) {
+	t.Helper()
+	var last string
+	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		var done bool
+		done, last = state(ctx)
+		return done, nil
+	})
+	if err != nil {
+		t.Fatalf("waiting for %s: %v; last seen: %s", what, err, last)
+	}
+}

@@ -1,0 +1,206 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+func TestPolicyRepairsItself(t *testing.T) {
+	namespace := newNamespace(t, "client-a")
+	key := client.ObjectKey{Namespace: namespace, Name: v1alpha1.PolicyName}
+	var original networkingv1.NetworkPolicy
+	eventually(t, "the policy", func(ctx context.Context) (bool, string) {
+		err := shared.client.Get(ctx, key, &original)
+		return err == nil, fmt.Sprint(err)
+	})
+	for name, damage := range map[string]func() error{
+		"deleted": func() error { return shared.client.Delete(t.Context(), original.DeepCopy()) },
+		"opened": func() error {
+			var opened networkingv1.NetworkPolicy
+			if err := shared.client.Get(t.Context(), key, &opened); err != nil {
+				return err
+			}
+			opened.Spec.Egress = append(opened.Spec.Egress, networkingv1.NetworkPolicyEgressRule{})
+			return shared.client.Update(t.Context(), &opened)
+		},
+	} {
+		if err := damage(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		eventually(t, "the policy to be as it was after it was "+name, func(ctx context.Context) (bool, string) {
+			var got networkingv1.NetworkPolicy
+			if err := shared.client.Get(ctx, key, &got); err != nil {
+				return false, err.Error()
+			}
+			diff := cmp.Diff(original.Spec, got.Spec)
+			return diff == "", diff
+		})
+	}
+}
+
+func TestPolicyGoesWithTheLabel(t *testing.T) {
+	namespace := newNamespace(t, "client-a")
+	eventually(t, "the policy", func(context.Context) (bool, string) {
+		policies := listPolicies(t, namespace)
+		return slices.Contains(policies, v1alpha1.PolicyName), fmt.Sprint(policies)
+	})
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"egress.scw/tenant":null}}}`))
+	if err := shared.client.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, patch); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the policy to go", func(context.Context) (bool, string) {
+		policies := listPolicies(t, namespace)
+		return len(policies) == 0, fmt.Sprint(policies)
+	})
+}
+
+// Namespace, Deployment and everything in one file, as people apply it: in the
+// API's own order of events, every pod comes after its namespace's policy, and
+// every pod is injected.
+func TestPolicyBeforePod(t *testing.T) {
+	const rounds = 200
+	order := watchOrder(t)
+	for i := range rounds {
+		name := fmt.Sprintf("order-%d", i)
+		if err := shared.cluster.Apply(t.Context(), fmt.Sprintf(oneFile, name)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = shared.client.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+		})
+	}
+	eventually(t, fmt.Sprintf("pods in %d namespaces", rounds), func(context.Context) (bool, string) {
+		n := order.namespacesWithPods()
+		return n == rounds, fmt.Sprintf("%d of them have one", n)
+	})
+	for _, violation := range order.violations() {
+		t.Error(violation)
+	}
+}
+
+const oneFile = `
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: %[1]s
+  labels: {egress.scw/tenant: client-a}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: app, namespace: %[1]s}
+spec:
+  selector: {matchLabels: {app: app}}
+  template:
+    metadata: {labels: {app: app}}
+    spec:
+      automountServiceAccountToken: false
+      containers: [{name: app, image: none}]
+`
+
+// eventOrder notes the API's revision at which policies and pods came to be.
+type eventOrder struct {
+	mu       sync.Mutex
+	policies map[string]uint64       // by namespace
+	pods     map[string][]createdPod // by namespace
+}
+
+type createdPod struct {
+	revision uint64
+	injected bool
+}
+
+func watchOrder(t *testing.T) *eventOrder {
+	t.Helper()
+	order := &eventOrder{policies: map[string]uint64{}, pods: map[string][]createdPod{}}
+	policies, err := shared.clientset.NetworkingV1().NetworkPolicies("").Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods, err := shared.clientset.CoreV1().Pods("").Watch(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(policies.Stop)
+	t.Cleanup(pods.Stop)
+	go order.follow(policies)
+	go order.follow(pods)
+	return order
+}
+
+func (o *eventOrder) follow(w watch.Interface) {
+	for event := range w.ResultChan() {
+		if event.Type != watch.Added {
+			continue
+		}
+		object := event.Object.(metav1.Object)
+		if !strings.HasPrefix(object.GetNamespace(), "order-") {
+			continue
+		}
+		revision, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)
+		if err != nil {
+			panic(err) // the API server's, of etcd
+		}
+		o.mu.Lock()
+		switch object := object.(type) {
+		case *networkingv1.NetworkPolicy:
+			if object.Name == v1alpha1.PolicyName {
+				o.policies[object.Namespace] = revision
+			}
+		case *corev1.Pod:
+			injected := environment(object, "app")["HTTPS_PROXY"] == "http://"+proxyAddress+":3129"
+			o.pods[object.Namespace] = append(o.pods[object.Namespace], createdPod{revision, injected})
+		}
+		o.mu.Unlock()
+	}
+}
+
+func (o *eventOrder) namespacesWithPods() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.pods)
+}
+
+func (o *eventOrder) violations() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var violations []string
+	for namespace, pods := range o.pods {
+		policy, ok := o.policies[namespace]
+		for _, pod := range pods {
+			if !ok || pod.revision < policy {
+				violations = append(violations, fmt.Sprintf("%s: pod at revision %d, policy at %d", namespace, pod.revision, policy))
+			}
+			if !pod.injected {
+				violations = append(violations, fmt.Sprintf("%s: pod at revision %d is not injected", namespace, pod.revision))
+			}
+		}
+	}
+	return violations
+}
+
+func listPolicies(t *testing.T, namespace string) []string {
+	t.Helper()
+	var list networkingv1.NetworkPolicyList
+	if err := shared.client.List(t.Context(), &list, client.InNamespace(namespace)); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, policy := range list.Items {
+		names = append(names, policy.Name)
+	}
+	return names
+}

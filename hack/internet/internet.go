@@ -1,0 +1,186 @@
+// Package internet is the internet of the local environment: names, an IP
+// echo, and services in the manner of httpbin.org, over HTTP and HTTPS, on
+// addresses that look public. It answers whoever reaches it and notes each
+// connection, so that a block that is missing shows as a success.
+//
+// It runs in a network namespace that somebody else has prepared: addresses
+// assigned, routes set, CounterRuleset loaded.
+package internet
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// shutdownTimeout is how long requests under way have when the internet stops.
+const shutdownTimeout = 2 * time.Second
+
+// Config says where the internet listens and what it knows.
+type Config struct {
+	// Zone are the names that exist.
+	Zone Zone
+	// NameServers answer DNS queries, each over UDP and TCP.
+	NameServers []netip.AddrPort
+	// HTTP and HTTPS are where the echo services listen.
+	HTTP, HTTPS []netip.AddrPort
+	// Metadata is where something listens that looks like a cloud's metadata
+	// service, over HTTP.
+	Metadata []netip.AddrPort
+	// Certificates are what HTTPS is served with; not read if HTTPS is empty.
+	Certificates Certificates
+	// Control is the path of the Unix socket where programs of the machine,
+	// in whatever network namespace, ask the internet about itself (Client).
+	// It appears once everything else listens.
+	Control string
+	// Events receives a JSON object a line (Event) for each connection,
+	// request and query.
+	Events io.Writer
+}
+
+// Serve opens all listeners and answers until the context is done, after which
+// it returns nil. If a listener cannot be opened, or stops by itself, it stops
+// the others and says which one it was.
+func Serve(ctx context.Context, config Config) error {
+	zone, err := config.Zone.canonical()
+	if err != nil {
+		return fmt.Errorf("the internet's zone: %w", err)
+	}
+	events := &eventLog{out: config.Events}
+	services, err := open(ctx, config, zone, events)
+	if err != nil {
+		return errors.Join(err, closeAll(services))
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range services {
+		group.Go(func() error { return s.run(ctx) })
+	}
+	return group.Wait()
+}
+
+// service is one listener and what answers there.
+type service struct {
+	name string
+	// listener is closed by shutdown as well.
+	listener io.Closer
+	// serve answers until shutdown or close ends it.
+	serve func() error
+	// shutdown waits for requests under way, close does not.
+	shutdown func(context.Context) error
+	close    func() error
+}
+
+// run serves until the context is done.
+func (s service) run(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.serve() }()
+	select {
+	case err := <-stopped:
+		return fmt.Errorf("%s stopped by itself: %w", s.name, cmp.Or(err, errors.New("without an error")))
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if s.shutdown(grace) != nil {
+		// A client that holds on to its connection is no error of ours.
+		if err := s.close(); err != nil {
+			return fmt.Errorf("stopping %s: %w", s.name, err)
+		}
+	}
+	<-stopped
+	return nil
+}
+
+// closeAll closes what has been opened but never served.
+func closeAll(services []service) error {
+	var errs []error
+	for _, s := range services {
+		errs = append(errs, s.listener.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// open opens all listeners, the control socket last. On an error it returns
+// what it had opened before.
+func open(ctx context.Context, config Config, zone Zone, events *eventLog) ([]service, error) {
+	var services []service
+	for _, address := range config.NameServers {
+		opened, err := openNameServer(ctx, address, zone, events)
+		services = append(services, opened...)
+		if err != nil {
+			return services, err
+		}
+	}
+	var encryption *tls.Config
+	if len(config.HTTPS) > 0 {
+		certificate, err := tls.LoadX509KeyPair(config.Certificates.Certificate, config.Certificates.Key)
+		if err != nil {
+			return services, fmt.Errorf("the certificate for HTTPS: %w", err)
+		}
+		encryption = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	}
+	for _, group := range []struct {
+		protocol   string
+		addresses  []netip.AddrPort
+		encryption *tls.Config
+		handler    http.Handler
+	}{
+		{web, config.HTTP, nil, echoHandler()},
+		{secure, config.HTTPS, encryption, echoHandler()},
+		{metadata, config.Metadata, nil, metadataHandler()},
+	} {
+		for _, address := range group.addresses {
+			opened, err := openWeb(ctx, group.protocol, address, group.encryption, group.handler, events)
+			if err != nil {
+				return services, err
+			}
+			services = append(services, opened)
+		}
+	}
+	control, err := openControl(ctx, config.Control)
+	if err != nil {
+		return services, err
+	}
+	return append(services, control), nil
+}
+
+// openWeb opens a listener for HTTP, or for HTTPS if there is a TLS
+// configuration.
+func openWeb(ctx context.Context, protocol string, address netip.AddrPort, encryption *tls.Config, handler http.Handler, events *eventLog) (service, error) {
+	name := protocol + " on " + address.String()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address.String())
+	if err != nil {
+		return service{}, fmt.Errorf("%s: %w", name, err)
+	}
+	server := &http.Server{
+		Handler:           events.requests(protocol, handler),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       time.Minute,
+	}
+	if encryption == nil {
+		return webService(name, server, events.connections(protocol, listener)), nil
+	}
+	server.TLSConfig = encryption.Clone() // the server completes it
+	result := webService(name, server, listener)
+	result.serve = func() error { return server.ServeTLS(events.connections(protocol, listener), "", "") }
+	return result, nil
+}
+
+func webService(name string, server *http.Server, listener net.Listener) service {
+	return service{
+		name:     name,
+		listener: listener,
+		serve:    func() error { return server.Serve(listener) },
+		shutdown: server.Shutdown,
+		close:    server.Close,
+	}
+}
