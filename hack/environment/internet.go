@@ -82,7 +82,7 @@ func ServeInternet(ctx context.Context) error {
 	defer events.Close()
 	return internet.Serve(ctx, internet.Config{
 		Zone:         zone(plan),
-		NameServers:  on(53, plan.Resolver),
+		NameServers:  on(53, plan.Resolver, plan.OpenResolver),
 		HTTP:         on(80, plan.Echoes...),
 		HTTPS:        on(443, plan.Echoes...),
 		Metadata:     on(80, plan.Metadata),

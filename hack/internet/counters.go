@@ -60,10 +60,9 @@ type Counter struct {
 // ReadCounters returns the counters of the network namespace that the caller
 // runs in. It needs root, nft, and CounterRuleset loaded.
 func ReadCounters(ctx context.Context) ([]Counter, error) {
-	output, err := exec.CommandContext(ctx, "nft", "-j", "list", "table", "ip", counterTable).Output()
+	output, err := exec.CommandContext(ctx, "nft", "-j", "list", "table", "ip", counterTable).Output() //nolint:gosec // all of it constant
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
 		}
 		return nil, fmt.Errorf("listing the table of counters: %w", err)

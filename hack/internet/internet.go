@@ -81,10 +81,14 @@ type service struct {
 
 // run serves until the context is done.
 func (s service) run(ctx context.Context) error {
-	stopped := make(chan error, 1)
-	go func() { stopped <- s.serve() }()
+	var err error
+	stopped := make(chan struct{})
+	go func() {
+		err = s.serve()
+		close(stopped)
+	}()
 	select {
-	case err := <-stopped:
+	case <-stopped:
 		return fmt.Errorf("%s stopped by itself: %w", s.name, cmp.Or(err, errors.New("without an error")))
 	case <-ctx.Done():
 	}

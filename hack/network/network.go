@@ -44,10 +44,14 @@ type Plan struct {
 	NodePrivate, ProxyPrivate, GatewayPrivate netip.Addr
 	// GatewayPublic and ProxyPublic are what the internet sees.
 	GatewayPublic, ProxyPublic netip.Addr
-	// Resolver, Echoes and Metadata are servers in the internet. Metadata has
-	// the address at which Scaleway's instances find their secrets.
-	Resolver, Metadata netip.Addr
-	Echoes             []netip.Addr
+	// Resolver is the name server that the cluster and the proxy ask;
+	// OpenResolver is another one, which nobody has a reason to ask.
+	Resolver, OpenResolver netip.Addr
+	// Metadata is the address at which Scaleway's instances find their
+	// secrets. Whatever answers there sits in the internet as well.
+	Metadata netip.Addr
+	// Echoes are the addresses of the internet's services.
+	Echoes []netip.Addr
 }
 
 // DefaultPlan uses the networks that are reserved for documentation (RFC 5737)
@@ -63,6 +67,7 @@ func DefaultPlan() Plan {
 		GatewayPublic:  netip.MustParseAddr("198.51.100.9"),
 		ProxyPublic:    netip.MustParseAddr("203.0.113.50"),
 		Resolver:       netip.MustParseAddr("192.0.2.53"),
+		OpenResolver:   netip.MustParseAddr("192.0.2.54"),
 		Metadata:       netip.MustParseAddr("169.254.42.42"),
 		Echoes:         []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11")},
 	}
@@ -182,7 +187,7 @@ func (p Plan) commands() []string {
 	in(Internet, "link set proxy0 up")
 	in(Proxy, "route add default via %s dev pub0 onlink", lastOf(p.ProxyPublic))
 
-	for _, address := range append([]netip.Addr{p.Resolver, p.Metadata}, p.Echoes...) {
+	for _, address := range append([]netip.Addr{p.Resolver, p.OpenResolver, p.Metadata}, p.Echoes...) {
 		in(Internet, "address add %s/32 dev lo", address)
 	}
 
