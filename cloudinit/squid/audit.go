@@ -1,0 +1,64 @@
+package squid
+
+import "strings"
+
+// AuditRecord is a line of the audit log. Squid writes it when a request has
+// been answered, or a tunnel has been closed. "-" stands for what did not come
+// about. What clients control (Method, Host) is percent-encoded.
+type AuditRecord struct {
+	// Time is when the line was written: UTC, RFC 3339 with milliseconds.
+	Time string `json:"time"`
+	// Tenant is the tenant's name; "-" for what Squid could not parse, and on
+	// the manager's port.
+	Tenant string `json:"tenant"`
+	// Port is the port of the proxy that the request came in by: the tenant's.
+	Port string `json:"port"`
+	// Client is the address that asked: a node's, where pods are masqueraded.
+	Client string `json:"client"`
+	// Method is the method of HTTP; CONNECT for tunnels.
+	Method string `json:"method"`
+	// Host is what the client asked for, a name or an address. The path is
+	// not recorded: it is the tenant's business, and holds secrets.
+	Host string `json:"host"`
+	// HostPort is the port that the client asked for.
+	HostPort string `json:"hostPort"`
+	// Status is the status of the answer; 0 if there was none. By itself it
+	// does not tell a denial from an origin's own 403: Result does.
+	Status int `json:"status"`
+	// Result is how Squid dealt with the request, as in TCP_DENIED/HIER_NONE,
+	// TCP_MISS/HIER_DIRECT or TCP_TUNNEL/HIER_DIRECT.
+	Result string `json:"result"`
+	// Error names the page of Squid's own that the client got, if any.
+	Error string `json:"error"`
+	// Server is the address that Squid connected to.
+	Server string `json:"server"`
+	// Egress is the address that Squid connected from.
+	Egress string `json:"egress"`
+	// BytesReceived counts what came from the client.
+	BytesReceived int64 `json:"bytesReceived"`
+	// BytesSent counts what went to the client.
+	BytesSent int64 `json:"bytesSent"`
+	// DurationMillis is how long the request or tunnel took, in milliseconds.
+	DurationMillis int64 `json:"durationMillis"`
+}
+
+// auditFormat is a line of the audit log in Squid's logformat.
+func auditFormat() string {
+	return "{" + strings.Join([]string{
+		`"time":"%{%Y-%m-%dT%H:%M:%S}tg.%03tuZ"`,
+		`"tenant":"%#note{tenant}"`,
+		`"port":"%>lp"`,
+		`"client":"%>a"`,
+		`"method":"%#>rm"`,
+		`"host":"%#>rd"`,
+		`"hostPort":"%#>rP"`,
+		`"status":%>Hs`,
+		`"result":"%Ss/%Sh"`,
+		`"error":"%#err_code"`,
+		`"server":"%<a"`,
+		`"egress":"%<la"`,
+		`"bytesReceived":%>st`,
+		`"bytesSent":%<st`,
+		`"durationMillis":%tr`,
+	}, ",") + "}"
+}

@@ -1,0 +1,108 @@
+package squid
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// renderCase is a file testdata/NAME.yaml: the arguments of Render. What it
+// must return is in testdata/NAME.golden.conf.
+type renderCase struct {
+	Proxy   Proxy
+	Tenants []v1alpha1.Tenant
+}
+
+func TestRenderGolden(t *testing.T) {
+	cases := casesIn(t, "testdata")
+	for _, file := range cases {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			given := readCase(t, file)
+			got, err := Render(given.Proxy, given.Tenants)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := goldenOf(file)
+			if *update {
+				if err := os.WriteFile(golden, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatalf("%v (go test -update writes it)", err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("differs from %s (go test -update writes it anew), -want +got:\n%s", golden, diff)
+			}
+			slices.Reverse(given.Tenants)
+			again, err := Render(given.Proxy, given.Tenants)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(again, got) {
+				t.Error("the order of the tenants changes the file")
+			}
+		})
+	}
+
+	goldens, err := filepath.Glob("testdata/*.golden.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, golden := range goldens {
+		if !slices.ContainsFunc(cases, func(file string) bool { return goldenOf(file) == golden }) {
+			t.Errorf("%s is stale: there is no case of this name", golden)
+		}
+	}
+}
+
+// TestSquidAcceptsGoldens asks the real Squid about every golden file.
+func TestSquidAcceptsGoldens(t *testing.T) {
+	binary := squidBinary(t)
+	for _, file := range casesIn(t, "testdata") {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			parse(t, binary, goldenOf(file))
+		})
+	}
+}
+
+func casesIn(t *testing.T, folder string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Fatalf("no cases in %s", folder)
+	}
+	return files
+}
+
+func goldenOf(file string) string {
+	return strings.TrimSuffix(file, ".yaml") + ".golden.conf"
+}
+
+func readCase(t *testing.T, file string) renderCase {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var result renderCase
+	if err := yaml.UnmarshalStrict(text, &result); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return result
+}

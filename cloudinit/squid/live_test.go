@@ -1,0 +1,322 @@
+package squid
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// allowed is a destination that every tenant may ask for. It lies in a range
+// for documentation, and Squid is told to leave by a loopback address here: it
+// gets nowhere, but the answer (503) shows that the rules let it pass.
+const allowed = "192.0.2.10"
+
+// TestForbiddenDestinations asks a running Squid for what nobody may reach, in
+// all the ways in which it can be written, on the ports of two tenants.
+func TestForbiddenDestinations(t *testing.T) {
+	proxy := liveProxy(t)
+	tenants := []v1alpha1.Tenant{newTenant("client-a", 3129), newTenant(strings.Repeat("b", 63), 3130)}
+	startRendered(t, proxy, tenants)
+
+	type request struct {
+		method, target string
+		status         int
+		host, hostPort string // in the audit log; checked if not empty
+	}
+	requests := []request{
+		{"GET", "http://" + allowed + "/", http.StatusServiceUnavailable, allowed, "80"},
+		{"GET", "http://" + allowed + ":443/", http.StatusServiceUnavailable, allowed, "443"},
+		{"CONNECT", allowed + ":443", http.StatusServiceUnavailable, allowed, "443"},
+
+		{"GET", "http://" + allowed + ":22/", http.StatusForbidden, allowed, "22"},
+		{"GET", "http://" + allowed + ":8080/", http.StatusForbidden, "", ""},
+		{"CONNECT", allowed + ":22", http.StatusForbidden, allowed, "22"},
+		{"CONNECT", allowed + ":80", http.StatusForbidden, "", ""},
+		{"GET", "https://" + allowed + "/", http.StatusForbidden, "", ""},
+		{"GET", "ftp://" + allowed + "/", http.StatusForbidden, "", ""},
+		{"GET", "ftp://" + allowed + ":80/", http.StatusForbidden, "", ""},
+		{"PURGE", "http://" + allowed + "/", http.StatusForbidden, "", ""},
+		{"GET", "cache_object://" + allowed + "/info", http.StatusForbidden, "", ""},
+		{"GET", "http://egress-proxy/squid-internal-mgr/info", http.StatusForbidden, "", ""},
+		{"GET", fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", proxy.ManagerPort), http.StatusForbidden, "", ""},
+		{"GET", "/squid-internal-mgr/info", http.StatusForbidden, "", ""},
+		// Whatever the client sends, the line stays one JSON object.
+		{"GET", `http://10.0.0.1/"},{"tenant":"client-z`, http.StatusForbidden, "10.0.0.1", "80"},
+		{"GET", `http://a"},{"tenant"\z:22/`, http.StatusForbidden, "a%22%7D,%7B%22tenant%22%5Cz", "22"},
+		// What is judged is what would be connected to.
+		{"GET", "http://user@10.0.0.1/", http.StatusForbidden, "10.0.0.1", "80"},
+		{"GET", "http://" + allowed + ":80@127.0.0.1/", http.StatusForbidden, "127.0.0.1", "80"},
+		{"GET", "http://" + allowed + ":80@" + allowed + ":22/", http.StatusForbidden, allowed, "22"},
+		{"CONNECT", allowed + ":22:443", http.StatusForbidden, allowed, "22"},
+	}
+	for _, host := range forbiddenHosts() {
+		requests = append(requests,
+			request{"GET", "http://" + host + "/", http.StatusForbidden, "", ""},
+			request{"CONNECT", host + ":443", http.StatusForbidden, "", ""})
+	}
+
+	type line struct{ tenant, port, method, host, hostPort, result string }
+	var want []line
+	for _, tenant := range tenants {
+		listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port))
+		for _, r := range requests {
+			status, header := ask(t, proxy.ListenAddress, listener, r.method+" "+r.target)
+			if status != r.status {
+				t.Errorf("%s, %s %s: status %d, want %d", tenant.Name, r.method, r.target, status, r.status)
+			}
+			result := "denied"
+			if r.status == http.StatusServiceUnavailable {
+				result = "forwarded"
+			} else if page := header.Get("X-Squid-Error"); page != "ERR_ACCESS_DENIED 0" {
+				t.Errorf("%s, %s %s: denied with %q, so for another reason", tenant.Name, r.method, r.target, page)
+			}
+			if server := header.Get("Server"); server != "squid" {
+				t.Errorf("Server: %q, which tells more than it must", server)
+			}
+			want = append(want, line{tenant.Name, fmt.Sprint(tenant.Proxy.Port), r.method, r.host, r.hostPort, result})
+		}
+	}
+
+	records := readAudit(t, proxy.AuditLog, len(want))
+	for i, record := range records {
+		got := line{record.Tenant, record.Port, record.Method, record.Host, record.HostPort, "forwarded"}
+		if strings.HasPrefix(record.Result, "TCP_DENIED/") {
+			got.result = "denied"
+		}
+		if want[i].host == "" {
+			got.host, got.hostPort = "", ""
+		}
+		if diff := cmp.Diff(want[i], got, cmp.AllowUnexported(line{})); diff != "" {
+			t.Fatalf("line %d of the audit log, -want +got:\n%s", i+1, diff)
+		}
+		if _, err := time.Parse(time.RFC3339, record.Time); err != nil {
+			t.Error(err)
+		}
+		if record.Client != proxy.ListenAddress.String() || record.BytesReceived == 0 || record.Status == 0 {
+			t.Errorf("line %d: not filled in: %+v", i+1, record)
+		}
+		if got.result == "forwarded" && record.Egress != proxy.EgressAddress.String() {
+			t.Errorf("line %d: left by %s, want %s", i+1, record.Egress, proxy.EgressAddress)
+		}
+	}
+}
+
+// forbiddenHosts are addresses that are private, of loopback, or of metadata
+// services, as an attacker may write them.
+func forbiddenHosts() []string {
+	return strings.Fields(`
+		10.0.0.1 172.16.28.8 192.168.1.1 100.64.0.1 127.0.0.1 0.0.0.0 169.254.42.42 169.254.169.254 192.0.0.1 198.18.0.1 224.0.0.1 255.255.255.255
+		127.1 10.1 192.168.1 0 127.0.0.1.
+		2130706433 167772161 2852006442
+		0x7f000001 0x7f.0.0.1 0x7f.1 0xa9fe2a2a 0xA9.0xFE.0x2A.0x2A
+		0177.0.0.1 017700000001 0251.0376.0052.0052 00.0.0.1
+		[::] [::1] [0:0:0:0:0:0:0:1] [::127.0.0.1] [::ffff:127.0.0.1] [::ffff:7f00:1] [::ffff:a9fe:2a2a] [::FFFF:10.0.0.1] [0:0:0:0:0:ffff:a00:1]
+		[10.0.0.1] [127.1]
+		[64:ff9b::a00:1] [64:ff9b:1::a00:1] [2002:7f00:1::] [2001:0:a00:1::1] [100::1]
+		[fd00::1] [fd5f:519c:6d46::8] [fe80::1] [fec0::1] [ff02::1]`)
+}
+
+// TestWhatSquidCannotParse pins the limit that the audit log's port exists for.
+func TestWhatSquidCannotParse(t *testing.T) {
+	proxy := liveProxy(t)
+	startRendered(t, proxy, []v1alpha1.Tenant{newTenant("client-a", 3129)})
+	listener := netip.AddrPortFrom(proxy.ListenAddress, 3129)
+	for _, request := range []string{`G"ET http://10.0.0.1/`, "GET /", "CONNECT 10.0.0.1:99999", "\x16\x03\x01"} {
+		if status, _ := ask(t, proxy.ListenAddress, listener, request); status != http.StatusBadRequest {
+			t.Errorf("%q: status %d, want 400", request, status)
+		}
+	}
+	for i, record := range readAudit(t, proxy.AuditLog, 4) {
+		if record.Port != "3129" || record.Tenant != "-" || record.Status != http.StatusBadRequest {
+			t.Errorf("line %d: %+v", i+1, record)
+		}
+	}
+}
+
+// TestClientsAndManager asks from an address that is none of the clients', and
+// for the manager's statistics.
+func TestClientsAndManager(t *testing.T) {
+	proxy := liveProxy(t)
+	startRendered(t, proxy, []v1alpha1.Tenant{newTenant("client-a", 3129)})
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	manager := netip.AddrPortFrom(loopback, proxy.ManagerPort)
+	listener := netip.AddrPortFrom(proxy.ListenAddress, 3129)
+
+	cases := []struct {
+		name, request string
+		from          netip.Addr
+		to            netip.AddrPort
+		status        int
+	}{
+		{"a client", "GET http://" + allowed + "/", proxy.ListenAddress, listener, http.StatusServiceUnavailable},
+		{"no client", "GET http://" + allowed + "/", loopback, listener, http.StatusForbidden},
+		{"statistics", "GET /squid-internal-mgr/info", loopback, manager, http.StatusOK},
+		{"statistics on a tenant's port", "GET /squid-internal-mgr/info", loopback, listener, http.StatusForbidden},
+		{"a request on the manager's port", "GET http://" + allowed + "/", loopback, manager, http.StatusForbidden},
+		{"a client on the manager's port", "GET /squid-internal-mgr/info", proxy.ListenAddress, manager, http.StatusForbidden},
+	}
+	for _, test := range cases {
+		if status, _ := ask(t, test.from, test.to, test.request); status != test.status {
+			t.Errorf("%s: status %d, want %d", test.name, status, test.status)
+		}
+	}
+}
+
+// TestSquidServesMaxTenants pins MaxTenants: with as many tenants Squid listens
+// on the port of each.
+func TestSquidServesMaxTenants(t *testing.T) {
+	proxy := liveProxy(t)
+	tenants := manyTenants(MaxTenants)
+	startRendered(t, proxy, tenants)
+	for _, tenant := range tenants {
+		listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port))
+		if status, _ := ask(t, proxy.ListenAddress, listener, "GET http://10.0.0.1/"); status != http.StatusForbidden {
+			t.Errorf("port %d: status %d, want 403", tenant.Proxy.Port, status)
+		}
+	}
+	for i, record := range readAudit(t, proxy.AuditLog, len(tenants)) {
+		if record.Tenant != tenants[i].Name {
+			t.Errorf("line %d: tenant %s, want %s", i+1, record.Tenant, tenants[i].Name)
+		}
+	}
+}
+
+// liveProxy returns a proxy on a loopback address that nobody else uses, with
+// its files in a folder of the test. Whatever it tries to reach cannot be
+// reached from there.
+func liveProxy(t *testing.T) Proxy {
+	t.Helper()
+	// Started as root, Squid becomes another user, who writes here: t.TempDir
+	// lies in a folder that this user may not enter.
+	folder, err := os.MkdirTemp("", "egress-squid-") //nolint:usetesting // said above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	if err := os.Chmod(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	address := netip.AddrFrom4([4]byte{127, 77, byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
+	manager, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	return Proxy{
+		ListenAddress:  address,
+		ManagerPort:    manager.Addr().(*net.TCPAddr).AddrPort().Port(),
+		ClientNetworks: []netip.Prefix{netip.PrefixFrom(address, 32)},
+		EgressAddress:  address,
+		NameServers:    []netip.Addr{address},
+		AuditLog:       filepath.Join(folder, "audit.log"),
+		CacheLog:       filepath.Join(folder, "cache.log"),
+		PIDFile:        filepath.Join(folder, "squid.pid"),
+	}
+}
+
+// startRendered runs Squid until the test ends, and returns once the last of
+// its ports answers.
+func startRendered(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) {
+	t.Helper()
+	file, err := Render(proxy, tenants)
+	if err != nil {
+		t.Fatal(err)
+	}
+	startSquid(t, file)
+	// Squid opens its ports in the order of the file, the manager's last.
+	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort)
+	dialer := net.Dialer{Timeout: time.Second}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		connection, err := dialer.DialContext(t.Context(), "tcp", manager.String())
+		if err == nil {
+			connection.Close()
+			break
+		}
+		if time.Now().After(deadline) {
+			messages, _ := os.ReadFile(proxy.CacheLog)
+			t.Fatalf("squid does not answer: %v\n%s", err, messages)
+		}
+	}
+}
+
+// ask sends a request line from an address to a port of Squid, and returns the
+// status and the header of the answer.
+func ask(t *testing.T, from netip.Addr, to netip.AddrPort, line string) (int, http.Header) {
+	t.Helper()
+	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	connection, err := dialer.DialContext(t.Context(), "tcp", to.String())
+	if err != nil {
+		t.Errorf("%s: %v", line, err)
+		return 0, nil
+	}
+	defer connection.Close()
+	if err := connection.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(connection, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", line, to); err != nil {
+		t.Errorf("%s: %v", line, err)
+		return 0, nil
+	}
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Errorf("%s: %v", line, err)
+		return 0, nil
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%s: %v", line, err)
+	}
+	return response.StatusCode, response.Header
+}
+
+// readAudit returns the lines of requests in the audit log, once there are as
+// many as expected. Connections that only looked whether the port is open,
+// which have no answer, are left out.
+func readAudit(t *testing.T, file string, count int) []AuditRecord {
+	t.Helper()
+	var records []AuditRecord
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		text, err := os.ReadFile(file) // exists once Squid's helper has started
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		records = nil
+		for line := range bytes.Lines(text) {
+			if !bytes.HasSuffix(line, []byte("\n")) {
+				break // still being written
+			}
+			var record AuditRecord
+			decoder := json.NewDecoder(bytes.NewReader(line))
+			decoder.DisallowUnknownFields()
+			if err := decoder.Decode(&record); err != nil {
+				t.Fatalf("not a record: %v: %s", err, line)
+			}
+			if record.Status != 0 {
+				records = append(records, record)
+			}
+		}
+		if len(records) == count {
+			return records
+		}
+		if len(records) > count || time.Now().After(deadline) {
+			t.Fatalf("%d lines in the audit log, want %d", len(records), count)
+		}
+	}
+}

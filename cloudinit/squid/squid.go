@@ -1,0 +1,107 @@
+// Package squid renders the configuration of the egress proxy. It is pure:
+// typed values in, the text of squid.conf out.
+//
+// Nothing that a tenant chooses reaches the file as it was written. Squid
+// takes a newline for the next directive, a leading quote for a file's name
+// and a trailing backslash for a continued line, and `squid -k parse` finds
+// nothing wrong with any of them. So every value is either of a type that
+// cannot hold such a character (an address, a prefix, a port) or validated
+// here, and none stands where it could start a token.
+package squid
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// MaxTenants is how many tenants one proxy can serve. Squid is compiled to
+// listen on 128 ports (MAXTCPLISTENPORTS) and ignores any further one without
+// a word; one of them is the manager's.
+const MaxTenants = 127
+
+// squidConf is the file with its explanations, for whoever reads it on the
+// machine that runs it.
+//
+//go:embed squid.conf.tmpl
+var squidConf string
+
+// Render returns the squid.conf of a proxy that serves these tenants, whose
+// order does not matter. The error tells everything that is wrong with the
+// arguments, with the paths of the fields; there is no file then.
+//
+// The addresses in the file must exist on the machine when Squid starts:
+// without its egress address it cannot ask for names, and stops.
+func Render(proxy Proxy, tenants []v1alpha1.Tenant) ([]byte, error) {
+	if err := validate(proxy, tenants).ToAggregate(); err != nil {
+		return nil, fmt.Errorf("squid.conf cannot be rendered: %w", err)
+	}
+	parsed, err := template.New("squid.conf").Parse(squidConf)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the template of squid.conf: %w", err)
+	}
+	var file bytes.Buffer
+	if err := parsed.Execute(&file, newConfig(proxy, tenants)); err != nil {
+		return nil, fmt.Errorf("rendering squid.conf: %w", err)
+	}
+	return file.Bytes(), nil
+}
+
+func validate(proxy Proxy, tenants []v1alpha1.Tenant) field.ErrorList {
+	path := field.NewPath("tenants")
+	errs := proxy.validate(field.NewPath("proxy"))
+	errs = append(errs, v1alpha1.ValidateTenants(tenants, path)...)
+	if len(tenants) > MaxTenants {
+		errs = append(errs, field.TooMany(path, len(tenants), MaxTenants))
+	}
+	return errs
+}
+
+// config is what the template reads: the proxy, and what is derived.
+type config struct {
+	Proxy
+	ManagerListen netip.AddrPort
+	Forbidden     []netip.Prefix
+	AuditFormat   string
+	Tenants       []tenant
+}
+
+// tenant is a tenant's part of the file.
+type tenant struct {
+	Name   string
+	Listen netip.AddrPort
+	// Listener and Tag are names of ACLs: the first matches what arrives on
+	// the tenant's port, the second annotates it with the tenant's name. They
+	// are made of the port, because a name's 63 characters leave no room for
+	// a prefix.
+	Listener, Tag string
+}
+
+func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
+	result := config{
+		Proxy:         proxy,
+		ManagerListen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort),
+		Forbidden:     forbiddenDestinations(),
+		AuditFormat:   auditFormat(),
+	}
+	for _, t := range tenants {
+		port := uint16(t.Proxy.Port) //nolint:gosec // validated: between ProxyPortMin and ProxyPortMax
+		result.Tenants = append(result.Tenants, tenant{
+			Name:     t.Name,
+			Listen:   netip.AddrPortFrom(proxy.ListenAddress, port),
+			Listener: "l_" + strconv.Itoa(int(port)),
+			Tag:      "tag_" + strconv.Itoa(int(port)),
+		})
+	}
+	slices.SortFunc(result.Tenants, func(a, b tenant) int { return strings.Compare(a.Name, b.Name) })
+	return result
+}

@@ -1,0 +1,135 @@
+package squid
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// validProxy is one that Render accepts.
+func validProxy() Proxy {
+	return Proxy{
+		ListenAddress:  netip.MustParseAddr("172.16.28.8"),
+		ManagerPort:    3128,
+		ClientNetworks: []netip.Prefix{netip.MustParsePrefix("172.16.28.0/22")},
+		EgressAddress:  netip.MustParseAddr("203.0.113.50"),
+		NameServers:    []netip.Addr{netip.MustParseAddr("192.0.2.53")},
+		AuditLog:       "/var/log/squid/audit.log",
+		CacheLog:       "/var/log/squid/cache.log",
+		PIDFile:        "/run/squid.pid",
+	}
+}
+
+func newTenant(name string, port int32) v1alpha1.Tenant {
+	return v1alpha1.Tenant{Name: name, EgressTenantSpec: v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{Port: port}}}
+}
+
+func TestRenderRefuses(t *testing.T) {
+	address := netip.MustParseAddr
+	networks := func(list ...string) []netip.Prefix {
+		var result []netip.Prefix
+		for _, text := range list {
+			result = append(result, netip.MustParsePrefix(text))
+		}
+		return result
+	}
+	cases := map[string]struct {
+		change  func(*Proxy)
+		tenants []v1alpha1.Tenant
+		// want are pieces of the error, in their order.
+		want []string
+	}{
+		"everything missing, all told at once": {
+			change: func(p *Proxy) { *p = Proxy{} },
+			want: []string{
+				"proxy.listenAddress: Required", "proxy.managerPort: Invalid", "proxy.clientNetworks: Required", "proxy.egressAddress: Required",
+				"proxy.nameServers: Required", "proxy.auditLog: Required", "proxy.cacheLog: Required", "proxy.pidFile: Required",
+			},
+		},
+		"both proxy and tenants": {
+			change:  func(p *Proxy) { p.EgressAddress = netip.Addr{} },
+			tenants: []v1alpha1.Tenant{newTenant("A", 3129), newTenant("b", 80)},
+			want:    []string{"proxy.egressAddress", "tenants[0].name", "tenants[1].proxy.port"},
+		},
+		"listening everywhere":                  {change: func(p *Proxy) { p.ListenAddress = address("0.0.0.0") }, want: []string{"proxy.listenAddress", "of one machine"}},
+		"listening in public":                   {change: func(p *Proxy) { p.ListenAddress = address("203.0.113.50") }, want: []string{"proxy.listenAddress", "open to the internet"}},
+		"listening in public, IPv6":             {change: func(p *Proxy) { p.ListenAddress = address("2001:db8::1") }, want: []string{"proxy.listenAddress", "open to the internet"}},
+		"listening with a zone":                 {change: func(p *Proxy) { p.ListenAddress = address("fe80::1%eth0\nvia on") }, want: []string{"proxy.listenAddress", "zone"}},
+		"listening on a group":                  {change: func(p *Proxy) { p.ListenAddress = address("224.0.0.1") }, want: []string{"proxy.listenAddress", "of one machine"}},
+		"listening on a mapped":                 {change: func(p *Proxy) { p.ListenAddress = address("::ffff:10.0.0.1") }, want: []string{"proxy.listenAddress", "IPv4 address"}},
+		"manager on a tenant's port":            {change: func(p *Proxy) { p.ManagerPort = 3129 }, want: []string{"proxy.managerPort", "3129-4128"}},
+		"clients from anywhere":                 {change: func(p *Proxy) { p.ClientNetworks = networks("0.0.0.0/0") }, want: []string{"proxy.clientNetworks[0]", "private"}},
+		"clients from all of IPv6":              {change: func(p *Proxy) { p.ClientNetworks = networks("::/0") }, want: []string{"proxy.clientNetworks[0]", "private"}},
+		"clients from the internet":             {change: func(p *Proxy) { p.ClientNetworks = networks("10.0.0.0/8", "203.0.113.0/24") }, want: []string{"proxy.clientNetworks[1]", "private"}},
+		"clients beyond what's private":         {change: func(p *Proxy) { p.ClientNetworks = networks("172.0.0.0/8") }, want: []string{"proxy.clientNetworks[0]", "private"}},
+		"clients with host bits":                {change: func(p *Proxy) { p.ClientNetworks = networks("10.0.0.1/8") }, want: []string{"proxy.clientNetworks[0]", "write 10.0.0.0/8"}},
+		"clients told twice":                    {change: func(p *Proxy) { p.ClientNetworks = networks("10.0.0.0/8", "10.1.0.0/16") }, want: []string{"proxy.clientNetworks[1]", "overlaps with 10.0.0.0/8"}},
+		"clients mapped":                        {change: func(p *Proxy) { p.ClientNetworks = networks("::ffff:10.0.0.0/104") }, want: []string{"proxy.clientNetworks[0]", "IPv4 network"}},
+		"clients without a value":               {change: func(p *Proxy) { p.ClientNetworks = make([]netip.Prefix, 1) }, want: []string{"proxy.clientNetworks[0]", "must be a CIDR"}},
+		"leaving by any address":                {change: func(p *Proxy) { p.EgressAddress = address("0.0.0.0") }, want: []string{"proxy.egressAddress", "of one machine"}},
+		"asking a group for names":              {change: func(p *Proxy) { p.NameServers = []netip.Addr{address("224.0.0.251")} }, want: []string{"proxy.nameServers[0]", "of one machine"}},
+		"asking over the other family":          {change: func(p *Proxy) { p.NameServers = append(p.NameServers, address("2001:db8::53")) }, want: []string{"proxy.nameServers[1]", "same address family"}},
+		"relative path":                         {change: func(p *Proxy) { p.AuditLog = "audit.log" }, want: []string{"proxy.auditLog", "absolute"}},
+		"path through a parent":                 {change: func(p *Proxy) { p.CacheLog = "/var/log/../cache.log" }, want: []string{"proxy.cacheLog", "shortest form"}},
+		"path with a newline":                   {change: func(p *Proxy) { p.AuditLog = "/a\nhttp_access allow all" }, want: []string{"proxy.auditLog", "must consist of"}},
+		"path with a blank":                     {change: func(p *Proxy) { p.PIDFile = "/run/squid pid" }, want: []string{"proxy.pidFile", "must consist of"}},
+		"path that continues":                   {change: func(p *Proxy) { p.PIDFile = `/run/squid\` }, want: []string{"proxy.pidFile", "must consist of"}},
+		"one file for two logs":                 {change: func(p *Proxy) { p.CacheLog = p.AuditLog }, want: []string{"proxy.cacheLog: Duplicate"}},
+		"tenant named by a newline":             {tenants: []v1alpha1.Tenant{newTenant("a\nhttp_access allow all", 3129)}, want: []string{"tenants[0].name"}},
+		"tenant named by a quote":               {tenants: []v1alpha1.Tenant{newTenant(`"/etc/passwd"`, 3129)}, want: []string{"tenants[0].name"}},
+		"tenant that continues":                 {tenants: []v1alpha1.Tenant{newTenant(`a\`, 3129)}, want: []string{"tenants[0].name"}},
+		"tenant that comments":                  {tenants: []v1alpha1.Tenant{newTenant("a#", 3129)}, want: []string{"tenants[0].name"}},
+		"tenant like an option":                 {tenants: []v1alpha1.Tenant{newTenant("-n", 3129)}, want: []string{"tenants[0].name"}},
+		"tenant named as the manager":           {tenants: []v1alpha1.Tenant{newTenant("manager_port", 3129)}, want: []string{"tenants[0].name"}},
+		"tenant of 64 characters":               {tenants: []v1alpha1.Tenant{newTenant(strings.Repeat("a", 64), 3129)}, want: []string{"tenants[0].name", "63"}},
+		"two tenants on a port":                 {tenants: []v1alpha1.Tenant{newTenant("a", 3129), newTenant("b", 3129)}, want: []string{"tenants[1].proxy.port: Duplicate"}},
+		"more tenants than Squid has ports for": {tenants: manyTenants(MaxTenants + 1), want: []string{"tenants: Too many: 128: must have at most 127"}},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			proxy := validProxy()
+			if test.change != nil {
+				test.change(&proxy)
+			}
+			file, err := Render(proxy, test.tenants)
+			if err == nil {
+				t.Fatalf("accepted:\n%s", file)
+			}
+			if file != nil {
+				t.Errorf("a file in spite of the error:\n%s", file)
+			}
+			rest := err.Error()
+			for _, piece := range test.want {
+				_, after, found := strings.Cut(rest, piece)
+				if !found {
+					t.Fatalf("want %q, in this place, in: %v", piece, err)
+				}
+				rest = after
+			}
+		})
+	}
+}
+
+func TestRenderLeavesItsArgumentsAlone(t *testing.T) {
+	tenants := []v1alpha1.Tenant{newTenant("b", 3130), newTenant("a", 3129)}
+	if _, err := Render(validProxy(), tenants); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]v1alpha1.Tenant{newTenant("b", 3130), newTenant("a", 3129)}, tenants); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// manyTenants returns tenants on the first ports of the range.
+func manyTenants(n int) []v1alpha1.Tenant {
+	var result []v1alpha1.Tenant
+	for i := range n {
+		result = append(result, newTenant(fmt.Sprintf("t%d", i), v1alpha1.ProxyPortMin+int32(i)))
+	}
+	return result
+}
