@@ -22,9 +22,9 @@ func FuzzRender(f *testing.F) {
 		"a\nhttp_access allow all", "a\r\nvia on", "a\tb", `"/etc/passwd"`, "'a'", `a\`, "a\\\n", "#a", "a#b", "a%b", "${service_name}", "a\x00", "é", "\u2028",
 	} {
 		f.Add(name, int32(3129), "10.0.0.8", "10.0.0.0/8", "203.0.113.50", "192.0.2.53", "/var/log/squid/audit.log")
-		f.Add("client-b", int32(4128), "fd00::8%"+name, "fd00::/8", "2001:db8::1", "2001:db8::53", "/"+name)
+		f.Add("client-b", int32(3255), "fd00::8%"+name, "fd00::/8", "2001:db8::1", "2001:db8::53", "/"+name)
 	}
-	f.Add("client-b", int32(4128), "fd00::8", "fd00::/8", "2001:db8::1", "2001:db8::53", "/run/audit.log")
+	f.Add("client-b", int32(3255), "fd00::8", "fd00::/8", "2001:db8::1", "2001:db8::53", "/run/audit.log")
 	f.Fuzz(func(t *testing.T, name string, port int32, listen, network, egress, nameServer, auditLog string) {
 		proxy := validProxy()
 		// What is no address stays one that isn't valid.

@@ -24,11 +24,6 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// MaxTenants is how many tenants one proxy can serve. Squid is compiled to
-// listen on 128 ports (MAXTCPLISTENPORTS) and ignores any further one without
-// a word; one of them is the manager's.
-const MaxTenants = 127
-
 // squidConf is the file with its explanations, for whoever reads it on the
 // machine that runs it.
 //
@@ -57,13 +52,8 @@ func Render(proxy Proxy, tenants []v1alpha1.Tenant) ([]byte, error) {
 }
 
 func validate(proxy Proxy, tenants []v1alpha1.Tenant) field.ErrorList {
-	path := field.NewPath("tenants")
 	errs := proxy.validate(field.NewPath("proxy"))
-	errs = append(errs, v1alpha1.ValidateTenants(tenants, path)...)
-	if len(tenants) > MaxTenants {
-		errs = append(errs, field.TooMany(path, len(tenants), MaxTenants))
-	}
-	return errs
+	return append(errs, v1alpha1.ValidateTenants(tenants, field.NewPath("tenants"))...)
 }
 
 // config is what the template reads: the proxy, and what is derived.

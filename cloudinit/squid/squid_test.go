@@ -56,39 +56,38 @@ func TestRenderRefuses(t *testing.T) {
 			tenants: []v1alpha1.Tenant{newTenant("A", 3129), newTenant("b", 80)},
 			want:    []string{"proxy.egressAddress", "tenants[0].name", "tenants[1].proxy.port"},
 		},
-		"listening everywhere":                  {change: func(p *Proxy) { p.ListenAddress = address("0.0.0.0") }, want: []string{"proxy.listenAddress", "of one machine"}},
-		"listening in public":                   {change: func(p *Proxy) { p.ListenAddress = address("203.0.113.50") }, want: []string{"proxy.listenAddress", "open to the internet"}},
-		"listening in public, IPv6":             {change: func(p *Proxy) { p.ListenAddress = address("2001:db8::1") }, want: []string{"proxy.listenAddress", "open to the internet"}},
-		"listening with a zone":                 {change: func(p *Proxy) { p.ListenAddress = address("fe80::1%eth0\nvia on") }, want: []string{"proxy.listenAddress", "zone"}},
-		"listening on a group":                  {change: func(p *Proxy) { p.ListenAddress = address("224.0.0.1") }, want: []string{"proxy.listenAddress", "of one machine"}},
-		"listening on a mapped":                 {change: func(p *Proxy) { p.ListenAddress = address("::ffff:10.0.0.1") }, want: []string{"proxy.listenAddress", "IPv4 address"}},
-		"manager on a tenant's port":            {change: func(p *Proxy) { p.ManagerPort = 3129 }, want: []string{"proxy.managerPort", "3129-4128"}},
-		"clients from anywhere":                 {change: func(p *Proxy) { p.ClientNetworks = networks("0.0.0.0/0") }, want: []string{"proxy.clientNetworks[0]", "private"}},
-		"clients from all of IPv6":              {change: func(p *Proxy) { p.ClientNetworks = networks("::/0") }, want: []string{"proxy.clientNetworks[0]", "private"}},
-		"clients from the internet":             {change: func(p *Proxy) { p.ClientNetworks = networks("10.0.0.0/8", "203.0.113.0/24") }, want: []string{"proxy.clientNetworks[1]", "private"}},
-		"clients beyond what's private":         {change: func(p *Proxy) { p.ClientNetworks = networks("172.0.0.0/8") }, want: []string{"proxy.clientNetworks[0]", "private"}},
-		"clients with host bits":                {change: func(p *Proxy) { p.ClientNetworks = networks("10.0.0.1/8") }, want: []string{"proxy.clientNetworks[0]", "write 10.0.0.0/8"}},
-		"clients told twice":                    {change: func(p *Proxy) { p.ClientNetworks = networks("10.0.0.0/8", "10.1.0.0/16") }, want: []string{"proxy.clientNetworks[1]", "overlaps with 10.0.0.0/8"}},
-		"clients mapped":                        {change: func(p *Proxy) { p.ClientNetworks = networks("::ffff:10.0.0.0/104") }, want: []string{"proxy.clientNetworks[0]", "IPv4 network"}},
-		"clients without a value":               {change: func(p *Proxy) { p.ClientNetworks = make([]netip.Prefix, 1) }, want: []string{"proxy.clientNetworks[0]", "must be a CIDR"}},
-		"leaving by any address":                {change: func(p *Proxy) { p.EgressAddress = address("0.0.0.0") }, want: []string{"proxy.egressAddress", "of one machine"}},
-		"asking a group for names":              {change: func(p *Proxy) { p.NameServers = []netip.Addr{address("224.0.0.251")} }, want: []string{"proxy.nameServers[0]", "of one machine"}},
-		"asking over the other family":          {change: func(p *Proxy) { p.NameServers = append(p.NameServers, address("2001:db8::53")) }, want: []string{"proxy.nameServers[1]", "same address family"}},
-		"relative path":                         {change: func(p *Proxy) { p.AuditLog = "audit.log" }, want: []string{"proxy.auditLog", "absolute"}},
-		"path through a parent":                 {change: func(p *Proxy) { p.CacheLog = "/var/log/../cache.log" }, want: []string{"proxy.cacheLog", "shortest form"}},
-		"path with a newline":                   {change: func(p *Proxy) { p.AuditLog = "/a\nhttp_access allow all" }, want: []string{"proxy.auditLog", "must consist of"}},
-		"path with a blank":                     {change: func(p *Proxy) { p.PIDFile = "/run/squid pid" }, want: []string{"proxy.pidFile", "must consist of"}},
-		"path that continues":                   {change: func(p *Proxy) { p.PIDFile = `/run/squid\` }, want: []string{"proxy.pidFile", "must consist of"}},
-		"one file for two logs":                 {change: func(p *Proxy) { p.CacheLog = p.AuditLog }, want: []string{"proxy.cacheLog: Duplicate"}},
-		"tenant named by a newline":             {tenants: []v1alpha1.Tenant{newTenant("a\nhttp_access allow all", 3129)}, want: []string{"tenants[0].name"}},
-		"tenant named by a quote":               {tenants: []v1alpha1.Tenant{newTenant(`"/etc/passwd"`, 3129)}, want: []string{"tenants[0].name"}},
-		"tenant that continues":                 {tenants: []v1alpha1.Tenant{newTenant(`a\`, 3129)}, want: []string{"tenants[0].name"}},
-		"tenant that comments":                  {tenants: []v1alpha1.Tenant{newTenant("a#", 3129)}, want: []string{"tenants[0].name"}},
-		"tenant like an option":                 {tenants: []v1alpha1.Tenant{newTenant("-n", 3129)}, want: []string{"tenants[0].name"}},
-		"tenant named as the manager":           {tenants: []v1alpha1.Tenant{newTenant("manager_port", 3129)}, want: []string{"tenants[0].name"}},
-		"tenant of 64 characters":               {tenants: []v1alpha1.Tenant{newTenant(strings.Repeat("a", 64), 3129)}, want: []string{"tenants[0].name", "63"}},
-		"two tenants on a port":                 {tenants: []v1alpha1.Tenant{newTenant("a", 3129), newTenant("b", 3129)}, want: []string{"tenants[1].proxy.port: Duplicate"}},
-		"more tenants than Squid has ports for": {tenants: manyTenants(MaxTenants + 1), want: []string{"tenants: Too many: 128: must have at most 127"}},
+		"listening everywhere":          {change: func(p *Proxy) { p.ListenAddress = address("0.0.0.0") }, want: []string{"proxy.listenAddress", "of one machine"}},
+		"listening in public":           {change: func(p *Proxy) { p.ListenAddress = address("203.0.113.50") }, want: []string{"proxy.listenAddress", "open to the internet"}},
+		"listening in public, IPv6":     {change: func(p *Proxy) { p.ListenAddress = address("2001:db8::1") }, want: []string{"proxy.listenAddress", "open to the internet"}},
+		"listening with a zone":         {change: func(p *Proxy) { p.ListenAddress = address("fe80::1%eth0\nvia on") }, want: []string{"proxy.listenAddress", "zone"}},
+		"listening on a group":          {change: func(p *Proxy) { p.ListenAddress = address("224.0.0.1") }, want: []string{"proxy.listenAddress", "of one machine"}},
+		"listening on a mapped":         {change: func(p *Proxy) { p.ListenAddress = address("::ffff:10.0.0.1") }, want: []string{"proxy.listenAddress", "IPv4 address"}},
+		"manager on a tenant's port":    {change: func(p *Proxy) { p.ManagerPort = 3129 }, want: []string{"proxy.managerPort", "3129-3255"}},
+		"clients from anywhere":         {change: func(p *Proxy) { p.ClientNetworks = networks("0.0.0.0/0") }, want: []string{"proxy.clientNetworks[0]", "private"}},
+		"clients from all of IPv6":      {change: func(p *Proxy) { p.ClientNetworks = networks("::/0") }, want: []string{"proxy.clientNetworks[0]", "private"}},
+		"clients from the internet":     {change: func(p *Proxy) { p.ClientNetworks = networks("10.0.0.0/8", "203.0.113.0/24") }, want: []string{"proxy.clientNetworks[1]", "private"}},
+		"clients beyond what's private": {change: func(p *Proxy) { p.ClientNetworks = networks("172.0.0.0/8") }, want: []string{"proxy.clientNetworks[0]", "private"}},
+		"clients with host bits":        {change: func(p *Proxy) { p.ClientNetworks = networks("10.0.0.1/8") }, want: []string{"proxy.clientNetworks[0]", "write 10.0.0.0/8"}},
+		"clients told twice":            {change: func(p *Proxy) { p.ClientNetworks = networks("10.0.0.0/8", "10.1.0.0/16") }, want: []string{"proxy.clientNetworks[1]", "overlaps with 10.0.0.0/8"}},
+		"clients mapped":                {change: func(p *Proxy) { p.ClientNetworks = networks("::ffff:10.0.0.0/104") }, want: []string{"proxy.clientNetworks[0]", "IPv4 network"}},
+		"clients without a value":       {change: func(p *Proxy) { p.ClientNetworks = make([]netip.Prefix, 1) }, want: []string{"proxy.clientNetworks[0]", "must be a CIDR"}},
+		"leaving by any address":        {change: func(p *Proxy) { p.EgressAddress = address("0.0.0.0") }, want: []string{"proxy.egressAddress", "of one machine"}},
+		"asking a group for names":      {change: func(p *Proxy) { p.NameServers = []netip.Addr{address("224.0.0.251")} }, want: []string{"proxy.nameServers[0]", "of one machine"}},
+		"asking over the other family":  {change: func(p *Proxy) { p.NameServers = append(p.NameServers, address("2001:db8::53")) }, want: []string{"proxy.nameServers[1]", "same address family"}},
+		"relative path":                 {change: func(p *Proxy) { p.AuditLog = "audit.log" }, want: []string{"proxy.auditLog", "absolute"}},
+		"path through a parent":         {change: func(p *Proxy) { p.CacheLog = "/var/log/../cache.log" }, want: []string{"proxy.cacheLog", "shortest form"}},
+		"path with a newline":           {change: func(p *Proxy) { p.AuditLog = "/a\nhttp_access allow all" }, want: []string{"proxy.auditLog", "must consist of"}},
+		"path with a blank":             {change: func(p *Proxy) { p.PIDFile = "/run/squid pid" }, want: []string{"proxy.pidFile", "must consist of"}},
+		"path that continues":           {change: func(p *Proxy) { p.PIDFile = `/run/squid\` }, want: []string{"proxy.pidFile", "must consist of"}},
+		"one file for two logs":         {change: func(p *Proxy) { p.CacheLog = p.AuditLog }, want: []string{"proxy.cacheLog: Duplicate"}},
+		"tenant named by a newline":     {tenants: []v1alpha1.Tenant{newTenant("a\nhttp_access allow all", 3129)}, want: []string{"tenants[0].name"}},
+		"tenant named by a quote":       {tenants: []v1alpha1.Tenant{newTenant(`"/etc/passwd"`, 3129)}, want: []string{"tenants[0].name"}},
+		"tenant that continues":         {tenants: []v1alpha1.Tenant{newTenant(`a\`, 3129)}, want: []string{"tenants[0].name"}},
+		"tenant that comments":          {tenants: []v1alpha1.Tenant{newTenant("a#", 3129)}, want: []string{"tenants[0].name"}},
+		"tenant like an option":         {tenants: []v1alpha1.Tenant{newTenant("-n", 3129)}, want: []string{"tenants[0].name"}},
+		"tenant named as the manager":   {tenants: []v1alpha1.Tenant{newTenant("manager_port", 3129)}, want: []string{"tenants[0].name"}},
+		"tenant of 64 characters":       {tenants: []v1alpha1.Tenant{newTenant(strings.Repeat("a", 64), 3129)}, want: []string{"tenants[0].name", "63"}},
+		"two tenants on a port":         {tenants: []v1alpha1.Tenant{newTenant("a", 3129), newTenant("b", 3129)}, want: []string{"tenants[1].proxy.port: Duplicate"}},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -126,10 +125,11 @@ func TestRenderLeavesItsArgumentsAlone(t *testing.T) {
 }
 
 // manyTenants returns tenants on the first ports of the range.
-func manyTenants(n int) []v1alpha1.Tenant {
+// everyPort returns as many tenants as there are ports for them.
+func everyPort() []v1alpha1.Tenant {
 	var result []v1alpha1.Tenant
-	for i := range n {
-		result = append(result, newTenant(fmt.Sprintf("t%d", i), v1alpha1.ProxyPortMin+int32(i)))
+	for port := int32(v1alpha1.ProxyPortMin); port <= v1alpha1.ProxyPortMax; port++ {
+		result = append(result, newTenant(fmt.Sprintf("t%d", port), port))
 	}
 	return result
 }

@@ -160,7 +160,7 @@ tenants:
     proxy: {port: 3129}
     noProxy: [intranet.example.com, "2001:db8::1"]
   - name: "42"
-    proxy: {port: 4128}`
+    proxy: {port: 3255}`
 	var values struct {
 		Tenants []v1alpha1.Tenant `json:"tenants"`
 	}

@@ -29,7 +29,7 @@ func TestWrongValues(t *testing.T) {
 		"unknown key inside":         {"proxy: {addresses: [172.16.28.8], port: 3128}", []string{"'/proxy'", "'port' not allowed"}},
 
 		"port below the range":     {tenants("{name: a, proxy: {port: 3128}}"), []string{"'/tenants/0/proxy/port'", "minimum: got 3,128, want 3,129"}},
-		"port above the range":     {tenants("{name: a, proxy: {port: 4129}}"), []string{"'/tenants/0/proxy/port'", "maximum: got 4,129, want 4,128"}},
+		"port above the range":     {tenants("{name: a, proxy: {port: 3256}}"), []string{"'/tenants/0/proxy/port'", "maximum: got 3,256, want 3,255"}},
 		"port as text":             {tenants("{name: a, proxy: {port: '3129'}}"), []string{"'/tenants/0/proxy/port'", "got string, want integer"}},
 		"port missing":             {tenants("{name: a, proxy: {}}"), []string{"'/tenants/0/proxy'", "missing property 'port'"}},
 		"tenant without proxy":     {tenants("{name: a}"), []string{"'/tenants/0'", "missing property 'proxy'"}},

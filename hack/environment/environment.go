@@ -141,6 +141,10 @@ func (e *Environment) start(ctx context.Context, log *progress.Log) error {
 // Down removes the environment, whatever state it is in. It is no error if
 // there is none.
 func Down(ctx context.Context, log *progress.Log) error {
+	if _, err := os.Stat(Dir); errors.Is(err, os.ErrNotExist) {
+		log.Printf("no local environment")
+		return nil // whatever bears our names then is not ours
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("removing the local environment needs root")
 	}
@@ -149,9 +153,6 @@ func Down(ctx context.Context, log *progress.Log) error {
 		return err
 	}
 	defer unlock()
-	if _, err := os.Stat(Dir); errors.Is(err, os.ErrNotExist) {
-		return nil // whatever bears our names then is not ours
-	}
 	return log.Step("removing the local environment", func() error {
 		processes := process.Environment(Dir)
 		if err := os.Remove(filepath.Join(Dir, upFile)); err != nil && !errors.Is(err, os.ErrNotExist) {

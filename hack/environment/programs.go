@@ -14,6 +14,15 @@ type programs struct {
 	kubernetes, coreDNS, certManager, local, webhook, demo, probe string
 }
 
+// Build builds everything that the environment consists of.
+func Build(ctx context.Context, log *progress.Log) error {
+	builder, err := build.New()
+	if err != nil {
+		return err
+	}
+	return (&programs{builder: builder}).build(ctx, log)
+}
+
 // build builds all of them, one after the other: each build uses every core.
 func (p *programs) build(ctx context.Context, log *progress.Log) error {
 	return log.Step("programs (the first build takes some 15 minutes, later ones seconds)", func() error {

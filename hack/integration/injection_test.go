@@ -130,9 +130,9 @@ func TestTenantsAreValidated(t *testing.T) {
 		want   string
 	}{
 		"port below the range": {tenant("too-low", 3128), "spec.proxy.port"},
-		"port above the range": {tenant("too-high", 4129), "spec.proxy.port"},
-		"line feed in noProxy": {tenant("line-feed", 3999, "a.example\nb.example"), "spec.noProxy[0]"},
-		"name with a dot":      {tenant("a.b", 3999), "metadata.name"},
+		"port above the range": {tenant("too-high", 3256), "spec.proxy.port"},
+		"line feed in noProxy": {tenant("line-feed", 3254, "a.example\nb.example"), "spec.noProxy[0]"},
+		"name with a dot":      {tenant("a.b", 3254), "metadata.name"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

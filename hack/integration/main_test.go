@@ -14,7 +14,6 @@ import (
 	"net/netip"
 	"os"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,16 +42,14 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	dir, err := os.MkdirTemp("", "egress-integration-")
+	environment, err := process.Temporary()
 	if err != nil {
 		return fail(err)
 	}
-	environment := process.Environment(dir)
 	defer func() {
-		if err := environment.Stop(context.Background(), 10*time.Second); err != nil {
-			fmt.Fprintln(os.Stderr, "integration:", err)
+		if err := environment.Remove(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, "integration: cleaning up:", err)
 		}
-		_ = os.RemoveAll(dir)
 	}()
 	if shared, err = setUp(ctx, environment); err != nil {
 		return fail(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"egress.scw/hack/environment"
+	"egress.scw/hack/process"
 	"egress.scw/hack/progress"
 )
 
@@ -53,6 +54,22 @@ func newCommand() *cobra.Command {
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				return environment.Down(cmd.Context(), progress.New(cmd.ErrOrStderr()))
+			},
+		},
+		&cobra.Command{
+			Use:   "clean",
+			Short: "Remove what tests left that were killed: their processes and folders",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return process.RemoveTemporary(cmd.Context())
+			},
+		},
+		&cobra.Command{
+			Use:   "build",
+			Short: "Build every program of the environment, and nothing else",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return environment.Build(cmd.Context(), progress.New(cmd.ErrOrStderr()))
 			},
 		},
 		&cobra.Command{

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,6 +52,21 @@ type Process struct {
 
 // Environment is the folder whose processes belong together.
 type Environment string
+
+// Environments returns every environment of this user that has a process.
+func Environments() ([]Environment, error) {
+	pids, err := processIDs()
+	if err != nil {
+		return nil, err
+	}
+	found := map[Environment]bool{}
+	for _, pid := range pids {
+		if environment, _ := marks(pid); environment != "" {
+			found[environment] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
 
 // LogFile is where the output of the process of that name is kept.
 func (e Environment) LogFile(name string) string {
@@ -104,17 +120,13 @@ func (e Environment) Start(c Command) (Process, error) {
 // List returns the environment's running processes, the oldest first. Those
 // that a listed process started carry its marks too and are listed beside it.
 func (e Environment) List() ([]Process, error) {
-	entries, err := os.ReadDir("/proc")
+	pids, err := processIDs()
 	if err != nil {
 		return nil, err
 	}
 	var found []Process
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
-		if name, ok := e.owns(pid); ok {
+	for _, pid := range pids {
+		if environment, name := marks(pid); environment == e {
 			if started, err := startTime(pid); err == nil {
 				found = append(found, Process{Name: name, PID: pid, started: started})
 			}
@@ -126,21 +138,38 @@ func (e Environment) List() ([]Process, error) {
 	return found, nil
 }
 
-func (e Environment) owns(pid int) (name string, ok bool) {
-	// Other users' processes cannot be read, and are not ours.
+func processIDs() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, entry := range entries {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// marks returns the environment that a process belongs to, and its name there;
+// nothing for foreign processes, among them those of other users, which cannot
+// be read.
+func marks(pid int) (environment Environment, name string) {
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 	if err != nil {
-		return "", false
+		return "", ""
 	}
 	for variable := range bytes.SplitSeq(environ, []byte{0}) {
-		if value, found := strings.CutPrefix(string(variable), environmentVariable+"="); found && value == string(e) {
-			ok = true
-		}
-		if value, found := strings.CutPrefix(string(variable), nameVariable+"="); found {
+		key, value, _ := strings.Cut(string(variable), "=")
+		switch key {
+		case environmentVariable:
+			environment = Environment(value)
+		case nameVariable:
 			name = value
 		}
 	}
-	return name, ok
+	return environment, name
 }
 
 // Stop ends the environment's processes of the given names, or all of them:

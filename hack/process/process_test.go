@@ -11,11 +11,7 @@ import (
 )
 
 func TestStartListStop(t *testing.T) {
-	environment := process.Environment(t.TempDir())
-	other := process.Environment(t.TempDir())
-	for _, e := range []process.Environment{environment, other} {
-		t.Cleanup(func() { _ = e.Stop(context.Background(), 0) })
-	}
+	environment, other := temporary(t), temporary(t)
 
 	stubborn := []string{"-c", `trap "" TERM; echo up; while :; do sleep 0.05; done`}
 	started, err := environment.Start(process.Command{Name: "stubborn", Path: "/bin/sh", Args: stubborn})
@@ -37,6 +33,10 @@ func TestStartListStop(t *testing.T) {
 	if got := names(t, environment); !slices.Contains(got, "stubborn") || !slices.Contains(got, "sleeper (odd) name") {
 		t.Errorf("List: %q", got)
 	}
+	all, err := process.Environments()
+	if err != nil || !slices.Contains(all, environment) || !slices.Contains(all, other) {
+		t.Errorf("Environments: %q, %v; want %q and %q among them", all, err, environment, other)
+	}
 	if err := environment.Stop(t.Context(), 100*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +49,20 @@ func TestStartListStop(t *testing.T) {
 	if !foreign.Alive() {
 		t.Error("Stop ended a process of another environment")
 	}
+}
+
+func temporary(t *testing.T) process.Environment {
+	t.Helper()
+	environment, err := process.Temporary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := environment.Remove(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return environment
 }
 
 func names(t *testing.T, e process.Environment) []string {

@@ -1,0 +1,75 @@
+# Everything runs on one Debian 12 machine with Go and make, and no container
+# engine. What the targets need beyond that they install (apt, as root) or build
+# from pinned Go modules; binaries are kept in the user's cache folder.
+
+# Product and tools run in images and namespaces that hold nothing else; and
+# builds with and without cgo share no cache.
+export CGO_ENABLED = 0
+
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LINT       := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint
+TESTSUM    := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod gotestsum --format pkgname --
+GENERATE   := go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod
+STAGE      := hack/stage.sh
+FUZZTIME   ?= 30s
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: deps ## Bring the whole product up on this machine, with the demo in it (root)
+	@cd hack && go run ./local demo
+
+.PHONY: test
+test: deps ## Run every test that this machine can run
+	@cd hack && ../$(STAGE) "programs of the tests" go run ./local build
+	@$(STAGE) "unit tests" $(TESTSUM) ./...
+	@cd hack && ../$(STAGE) "unit tests of the charts and the local environment" $(TESTSUM) $$(cd hack && go list ./... | grep -v -e /integration$$ -e /e2e$$)
+	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -timeout 20m ./integration
+	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -timeout 20m ./e2e
+
+.PHONY: verify
+verify: ## Check style, arrows between packages, and that generated files are up to date
+	@$(STAGE) "generated files" hack/verify.sh
+	@$(STAGE) "lint" $(LINT) run ./...
+	@cd hack && ../$(STAGE) "lint hack" $(LINT) run --config ../.golangci.yaml ./...
+
+.PHONY: generate
+generate: ## Generate deep copies, the CRD and the chart's README
+	@$(GENERATE) controller-gen object paths=./webhook/api/...
+	@$(GENERATE) controller-gen crd:maxDescLen=2000 paths=./webhook/api/... output:crd:dir=charts/egress-webhook/crds
+	@$(GENERATE) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
+
+.PHONY: bench
+bench: ## Measure the admission handler against its floor
+	@go test ./webhook/controller -run '^$$' -bench . -benchmem
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s)
+	@hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: build
+build: ## Build webhook and demo into bin/
+	@mkdir -p bin
+	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./demo
+
+.PHONY: local-up
+local-up: deps ## Bring the local environment up: cluster, proxy, internet (root)
+	@cd hack && go run ./local up
+
+.PHONY: local-down
+local-down: ## Remove the local environment, whatever state it is in (root)
+	@cd hack && go run ./local down
+
+.PHONY: local-status
+local-status: ## Show what of the local environment is there
+	@cd hack && go run ./local status
+
+.PHONY: clean
+clean: ## Remove what tests left that were killed
+	@cd hack && go run ./local clean
+
+.PHONY: deps
+deps: ## Install the Debian packages that demo and test need (root)
+	@hack/deps.sh

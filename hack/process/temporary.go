@@ -1,0 +1,51 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// temporaryPrefix is how the names of temporary environments begin.
+const temporaryPrefix = "egress-test-"
+
+// Temporary returns an environment in a new folder, for tests. Whoever made it
+// removes it (Remove); should it be killed before, RemoveTemporary does.
+func Temporary() (Environment, error) {
+	dir, err := os.MkdirTemp("", temporaryPrefix)
+	return Environment(dir), err
+}
+
+// Remove ends the environment's processes and removes its folder.
+func (e Environment) Remove(ctx context.Context) error {
+	if err := e.Stop(ctx, 10*time.Second); err != nil {
+		return err
+	}
+	return os.RemoveAll(string(e))
+}
+
+// RemoveTemporary removes every temporary environment of this user, those of
+// tests that run now included.
+func RemoveTemporary(ctx context.Context) error {
+	environments, err := Environments()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range environments {
+		if strings.HasPrefix(filepath.Base(string(e)), temporaryPrefix) {
+			errs = append(errs, e.Stop(ctx, 0))
+		}
+	}
+	folders, err := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		errs = append(errs, os.RemoveAll(folder))
+	}
+	return errors.Join(errs...)
+}

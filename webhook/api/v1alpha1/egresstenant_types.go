@@ -1,0 +1,130 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Path is the way on which a tenant's traffic leaves the cluster.
+//
+// +kubebuilder:validation:Enum=Proxy
+type Path string
+
+// PathProxy leads through Squid: filtered, audited, from the proxy's address.
+const PathProxy Path = "Proxy"
+
+// Condition types of an EgressTenant.
+const (
+	// ConditionReady is true when every namespace of the tenant is covered.
+	ConditionReady = "Ready"
+	// ConditionPolicyApplied is true when the NetworkPolicy stands, as it
+	// should be, in every namespace of the tenant.
+	ConditionPolicyApplied = "PolicyApplied"
+)
+
+// EgressTenant is one customer of the cluster: the way its traffic leaves by,
+// and the port of the proxy that identifies it. Namespaces join it with the
+// label egress.scw/tenant.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=et
+// +kubebuilder:printcolumn:name="Path",type=string,JSONPath=`.spec.path`
+// +kubebuilder:printcolumn:name="Port",type=integer,JSONPath=`.spec.proxy.port`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Proxy",type=string,JSONPath=`.status.proxyURL`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 63",message="metadata.name must be a DNS label (lower case letters, digits and dashes, at most 63 characters), because namespaces carry it as a label value"
+type EgressTenant struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// +required
+	Spec EgressTenantSpec `json:"spec"`
+	// +optional
+	Status EgressTenantStatus `json:"status,omitzero"`
+}
+
+// EgressTenantSpec is what the platform team decides about a tenant.
+type EgressTenantSpec struct {
+	// Path is the way the tenant's traffic leaves by.
+	//
+	// +kubebuilder:default=Proxy
+	// +optional
+	Path Path `json:"path,omitempty"`
+
+	// Proxy says how the tenant uses the proxy.
+	//
+	// +required
+	Proxy ProxySpec `json:"proxy"`
+
+	// NoProxy lists further destinations that the tenant's pods reach without
+	// the proxy: IP addresses, CIDRs, and domain names, which stand for
+	// themselves and everything below them. This only tells applications not
+	// to ask the proxy; it opens nothing in the NetworkPolicy.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[^\s,*"'\\]+$`
+	// +listType=set
+	// +optional
+	NoProxy []string `json:"noProxy,omitempty"`
+}
+
+// ProxySpec is a tenant's part of the proxy.
+type ProxySpec struct {
+	// Port is the tenant's own port on the proxy. The NetworkPolicy admits
+	// the tenant's pods to no other, so that the port is the tenant's
+	// identity: no two tenants may share one.
+	//
+	// +kubebuilder:validation:Minimum=3129
+	// +kubebuilder:validation:Maximum=3255
+	// +required
+	Port int32 `json:"port"`
+}
+
+// EgressTenantStatus is what the webhook's controllers found.
+type EgressTenantStatus struct {
+	// ObservedGeneration is the generation of the spec that the status is about.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Conditions are Ready and PolicyApplied.
+	//
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// ProxyURL is what pods of the tenant find in HTTP_PROXY.
+	//
+	// +optional
+	ProxyURL string `json:"proxyURL,omitempty"`
+
+	// Namespaces are the namespaces that carry the tenant's label, sorted.
+	//
+	// +listType=set
+	// +optional
+	Namespaces []string `json:"namespaces,omitempty"`
+}
+
+// EgressTenantList is a list of tenants.
+//
+// +kubebuilder:object:root=true
+type EgressTenantList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+
+	Items []EgressTenant `json:"items"`
+}
+
+// Tenant is an EgressTenant as people write it in lists: in the chart's value
+// "tenants", and in egress.yaml.
+type Tenant struct {
+	// Name is the EgressTenant's name.
+	Name string `json:"name"`
+
+	EgressTenantSpec `json:",inline"`
+}

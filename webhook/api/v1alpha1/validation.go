@@ -1,0 +1,75 @@
+package v1alpha1
+
+import (
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Validate returns everything that is wrong with the tenant, each error with
+// its path below the tenant. The API server's schema refuses most of it
+// earlier; this is complete.
+func (t *EgressTenant) Validate() field.ErrorList {
+	errs := validateName(t.Name, field.NewPath("metadata", "name"))
+	return append(errs, t.Spec.validate(field.NewPath("spec"))...)
+}
+
+// ValidateTenants returns everything that is wrong with a list of tenants,
+// ports and names that two of them share included.
+func ValidateTenants(tenants []Tenant, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	names := make(map[string]bool, len(tenants))
+	ports := make(map[int32]bool, len(tenants))
+	for i, tenant := range tenants {
+		at := path.Index(i)
+		errs = append(errs, validateName(tenant.Name, at.Child("name"))...)
+		errs = append(errs, tenant.validate(at)...)
+		if names[tenant.Name] {
+			errs = append(errs, field.Duplicate(at.Child("name"), tenant.Name))
+		}
+		if ports[tenant.Proxy.Port] {
+			errs = append(errs, field.Duplicate(at.Child("proxy", "port"), tenant.Proxy.Port))
+		}
+		names[tenant.Name], ports[tenant.Proxy.Port] = true, true
+	}
+	return errs
+}
+
+// validateName demands a DNS label: the name is the value of a namespace's
+// label, and the name of Squid's ACLs.
+func validateName(name string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, problem := range validation.IsDNS1123Label(name) {
+		errs = append(errs, field.Invalid(path, name, problem))
+	}
+	return errs
+}
+
+func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if s.Path != "" && s.Path != PathProxy {
+		errs = append(errs, field.NotSupported(path.Child("path"), s.Path, []Path{PathProxy}))
+	}
+	if s.Proxy.Port < ProxyPortMin || s.Proxy.Port > ProxyPortMax {
+		errs = append(errs, field.Invalid(path.Child("proxy", "port"), s.Proxy.Port,
+			"must be between "+strconv.Itoa(ProxyPortMin)+" and "+strconv.Itoa(ProxyPortMax)+", the range that the proxy's firewall opens"))
+	}
+	if len(s.NoProxy) > maxNoProxy {
+		errs = append(errs, field.TooMany(path.Child("noProxy"), len(s.NoProxy), maxNoProxy))
+	}
+	for i, text := range s.NoProxy {
+		at := path.Child("noProxy").Index(i)
+		if _, err := ParseNoProxy(text); err != nil {
+			errs = append(errs, field.Invalid(at, text, err.Error()))
+		} else if slices.Contains(s.NoProxy[:i], text) {
+			errs = append(errs, field.Duplicate(at, text))
+		}
+	}
+	return errs
+}
+
+// maxNoProxy bounds what a tenant adds to NO_PROXY, which as a whole is held
+// to 4 KiB.
+const maxNoProxy = 64

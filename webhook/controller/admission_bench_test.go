@@ -1,0 +1,229 @@
+package controller
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"gomodules.xyz/jsonpatch/v2"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// maxRatio is how much longer than the floor an answer may take.
+const maxRatio = 1.3
+
+// productionHandler is the handler as the webhook runs it once its caches are
+// warm: every policy stands, and what is injected is not logged.
+func productionHandler(tb testing.TB) http.Handler {
+	tb.Helper()
+	tenant := tenantFixture("client-a", 3129)
+	tenant.Spec.NoProxy = []string{"intranet.example.com", "172.16.28.0/24"}
+	known := newStore(namespaceFixture("orders", "client-a"), tenant, policyFixture("orders", tenant))
+	handler, err := NewPodHandler(PodHandlerOptions{
+		Cluster: injectCluster(tb), Cache: known, Live: newStore(),
+		Policies: NewPolicyApplier(storeClient{store: known}, clusterFixture()),
+		Logger:   slog.New(slog.DiscardHandler),
+		Metrics:  prometheus.NewRegistry(),
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return handler
+}
+
+// floorHandler is the least that a handler in the usual way can do: review and
+// pod decoded into their types, a fixed patch encoded.
+func floorHandler(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(err)
+	}
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(body, &review); err != nil {
+		panic(err)
+	}
+	var pod corev1.Pod
+	if err := json.Unmarshal(review.Request.Object.Raw, &pod); err != nil {
+		panic(err)
+	}
+	patch, err := json.Marshal([]jsonpatch.Operation{
+		jsonpatch.NewOperation("add", "/spec/containers/0/env", []corev1.EnvVar{{Name: "HTTP_PROXY", Value: "http://172.16.28.8:3129"}}),
+	})
+	if err != nil {
+		panic(err)
+	}
+	patchType := admissionv1.PatchTypeJSONPatch
+	review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true, Patch: patch, PatchType: &patchType}
+	review.Request = nil
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(review); err != nil {
+		panic(err)
+	}
+}
+
+// noopHandler shows what HTTPS and the client themselves cost.
+func noopHandler(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		panic(err)
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// TestAllocations gates what a typical pod costs: unlike time, the number of
+// allocations is the same on every machine.
+func TestAllocations(t *testing.T) {
+	const bound = 200
+	handler := productionHandler(t)
+	body := reviewOf(t, realisticPod(t, typicalPod()))
+	if recorder := post(handler, body); !bytes.Contains(recorder.Body.Bytes(), []byte(`"patchType":"JSONPatch"`)) {
+		t.Fatalf("no patch: %s", recorder.Body)
+	}
+	if got := testing.AllocsPerRun(200, func() { post(handler, body) }); got > bound {
+		t.Errorf("%v allocations for a typical pod, want at most %d", got, bound)
+	} else {
+		t.Logf("%v allocations for a typical pod, request and recorder of the test included", got)
+	}
+}
+
+// BenchmarkAdmission answers one review after the other, in turn with the
+// floor, so that whatever else the machine does slows both.
+func BenchmarkAdmission(b *testing.B) {
+	for _, size := range podSizes() {
+		b.Run(size.name, func(b *testing.B) {
+			ours, floor := productionHandler(b), http.HandlerFunc(floorHandler)
+			body := reviewOf(b, realisticPod(b, size))
+			var oursTook, floorTook []time.Duration
+			for b.Loop() {
+				oursTook = append(oursTook, timed(func() { post(ours, body) }))
+				floorTook = append(floorTook, timed(func() { post(floor, body) }))
+			}
+			ratio := float64(median(oursTook)) / float64(median(floorTook))
+			b.ReportMetric(micro(median(oursTook)), "µs/ours")
+			b.ReportMetric(micro(median(floorTook)), "µs/floor")
+			b.ReportMetric(testing.AllocsPerRun(20, func() { post(ours, body) }), "allocs/ours")
+			b.ReportMetric(testing.AllocsPerRun(20, func() { post(floor, body) }), "allocs/floor")
+			b.ReportMetric(ratio, "×floor")
+			b.ReportMetric(0, "ns/op") // of both together, which says nothing
+			if ratio > maxRatio {
+				b.Errorf("%.2f times the floor, want at most %.1f", ratio, maxRatio)
+			}
+		})
+	}
+}
+
+func timed(work func()) time.Duration {
+	started := time.Now()
+	work()
+	return time.Since(started)
+}
+
+func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+func median(durations []time.Duration) time.Duration { return percentile(durations, 50) }
+
+func percentile(durations []time.Duration, percent int) time.Duration {
+	sorted := slices.SortedFunc(slices.Values(durations), cmp.Compare[time.Duration])
+	return sorted[(len(sorted)-1)*percent/100]
+}
+
+const httpsClients = 16
+
+// BenchmarkAdmissionHTTPS has 16 clients, each on a connection of its own, ask
+// for typical pods. CPU time includes the clients', the same for all.
+func BenchmarkAdmissionHTTPS(b *testing.B) {
+	body := reviewOf(b, realisticPod(b, typicalPod()))
+	for _, served := range []struct {
+		name    string
+		handler http.Handler
+	}{
+		{"noop", http.HandlerFunc(noopHandler)},
+		{"floor", http.HandlerFunc(floorHandler)},
+		{"ours", productionHandler(b)},
+	} {
+		b.Run(served.name, func(b *testing.B) { benchmarkHTTPS(b, served.handler, body) })
+	}
+}
+
+func benchmarkHTTPS(b *testing.B, handler http.Handler, body []byte) {
+	server := httptest.NewUnstartedServer(handler)
+	// HTTP/1.1, as controller-runtime's webhook server speaks by default.
+	server.TLS = &tls.Config{NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	defer server.Close()
+	var clients [httpsClients]*http.Client
+	for i := range clients {
+		clients[i] = &http.Client{Transport: server.Client().Transport.(*http.Transport).Clone()}
+		defer clients[i].CloseIdleConnections()
+		askHTTPS(b, clients[i], server.URL, body) // connections are made beforehand
+	}
+	ask := func(client int) time.Duration {
+		return timed(func() { askHTTPS(b, clients[client], server.URL, body) })
+	}
+	b.ResetTimer()
+	cpu, started := cpuTime(b), time.Now()
+	took := inParallel(b.N, ask)
+	elapsed := time.Since(started)
+	cpu = cpuTime(b) - cpu
+	b.ReportMetric(float64(b.N)/elapsed.Seconds(), "requests/s")
+	b.ReportMetric(micro(cpu)/float64(b.N), "µs-CPU/request")
+	b.ReportMetric(micro(percentile(took, 99)), "µs-p99")
+}
+
+// inParallel has the clients call work n times in all, and returns how long
+// each call took.
+func inParallel(n int, work func(client int) time.Duration) []time.Duration {
+	took := make([]time.Duration, n)
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for client := range httpsClients {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				took[i] = work(client)
+			}
+		})
+	}
+	running.Wait()
+	return took
+}
+
+func askHTTPS(b *testing.B, client *http.Client, url string, body []byte) {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := client.Do(request)
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer func() { _ = response.Body.Close() }()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil || response.StatusCode != http.StatusOK {
+		b.Errorf("status %d, error %v", response.StatusCode, err)
+	}
+}
+
+// cpuTime is what this process has used so far.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}

@@ -1,0 +1,252 @@
+package controller
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
+)
+
+// The fixtures of the admission tests. The fake client is no measure here: it
+// encodes and decodes at every read, where an informer's cache only looks up.
+
+// store is what a cache, or the API server, knows. As with an informer's cache,
+// who asks for no copy gets the store's own.
+type store struct {
+	namespaces map[string]*corev1.Namespace
+	tenants    map[string]*v1alpha1.EgressTenant
+	policies   map[string]*networkingv1.NetworkPolicy
+	fail       error // of every read
+	reads      atomic.Int64
+}
+
+func newStore(objects ...client.Object) *store {
+	s := &store{
+		namespaces: make(map[string]*corev1.Namespace),
+		tenants:    make(map[string]*v1alpha1.EgressTenant),
+		policies:   make(map[string]*networkingv1.NetworkPolicy),
+	}
+	for _, object := range objects {
+		switch object := object.(type) {
+		case *corev1.Namespace:
+			s.namespaces[object.Name] = object
+		case *v1alpha1.EgressTenant:
+			s.tenants[object.Name] = object
+		case *networkingv1.NetworkPolicy:
+			s.policies[object.Namespace] = object
+		}
+	}
+	return s
+}
+
+func (s *store) Get(_ context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	s.reads.Add(1)
+	if s.fail != nil {
+		return s.fail
+	}
+	var opts client.GetOptions
+	opts.ApplyOptions(options)
+	shared := opts.UnsafeDisableDeepCopy != nil && *opts.UnsafeDisableDeepCopy
+	switch object := object.(type) {
+	case *corev1.Namespace:
+		return give(s.namespaces[key.Name], object, (*corev1.Namespace).DeepCopyInto, key, "namespaces", shared)
+	case *v1alpha1.EgressTenant:
+		return give(s.tenants[key.Name], object, (*v1alpha1.EgressTenant).DeepCopyInto, key, "egresstenants", shared)
+	case *networkingv1.NetworkPolicy:
+		return give(s.policies[key.Namespace], object, (*networkingv1.NetworkPolicy).DeepCopyInto, key, "networkpolicies", shared)
+	}
+	return apierrors.NewBadRequest("no such type here")
+}
+
+func give[T any](known, object *T, deepCopy func(*T, *T), key client.ObjectKey, resource string, shared bool) error {
+	switch {
+	case known == nil:
+		return apierrors.NewNotFound(schema.GroupResource{Resource: resource}, key.Name)
+	case shared:
+		*object = *known
+	default:
+		deepCopy(known, object)
+	}
+	return nil
+}
+
+func (s *store) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	s.reads.Add(1)
+	if s.fail != nil {
+		return s.fail
+	}
+	var items []runtime.Object
+	for _, tenant := range s.tenants {
+		items = append(items, tenant)
+	}
+	return meta.SetList(list, items)
+}
+
+// storeClient lets a PolicyApplier read a store; nothing is to be written.
+type storeClient struct {
+	client.Client
+	store *store
+}
+
+func (c storeClient) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	return c.store.Get(ctx, key, object, options...)
+}
+
+// ensured is a call of a fakePolicies.
+type ensured struct {
+	namespace, tenant string
+	dryRun            bool
+}
+
+// fakePolicies remembers what was to be ensured, and fails if told to.
+type fakePolicies struct {
+	calls []ensured
+	fail  error
+}
+
+func (p *fakePolicies) Ensure(_ context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error {
+	p.calls = append(p.calls, ensured{namespace, tenant.Name, dryRun})
+	return p.fail
+}
+
+// admissionTest is a handler and what it works with. Fields may be changed
+// before the first request.
+type admissionTest struct {
+	cache, live *store
+	policies    *fakePolicies
+	log         *bytes.Buffer
+	registry    *prometheus.Registry
+	handler     *PodHandler
+}
+
+// newAdmissionTest starts with a namespace "orders" of tenant "client-a", and
+// "plain" of none, known everywhere.
+func newAdmissionTest(t testing.TB) *admissionTest {
+	t.Helper()
+	objects := []client.Object{namespaceFixture("orders", "client-a"), namespaceFixture("plain", ""), tenantFixture("client-a", 3129)}
+	a := &admissionTest{
+		cache: newStore(objects...), live: newStore(objects...),
+		policies: &fakePolicies{}, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
+	}
+	handler, err := NewPodHandler(PodHandlerOptions{
+		Cluster: injectCluster(t), Cache: a.cache, Live: a.live, Policies: a.policies,
+		Logger:  slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Metrics: a.registry,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.handler = handler
+	return a
+}
+
+func injectCluster(t testing.TB) *inject.Cluster {
+	t.Helper()
+	cluster, err := inject.NewCluster(inject.ClusterOptions{
+		ProxyAddress:  "172.16.28.8",
+		ClusterDomain: "cluster.local",
+		ClusterCIDRs:  []string{"10.32.0.0/20", "100.64.0.0/15", "172.16.0.0/22"},
+		APIServerHost: "10.32.0.1",
+		Version:       "v1.2.3",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster
+}
+
+const testUID = "705ab4f5-6393-11e8-b7cc-42010a800002"
+
+const simplePod = `{"metadata":{"generateName":"web-"},"spec":{"containers":[{"name":"web"}]}}`
+
+// reviewOf is the AdmissionReview of a pod that is created in namespace
+// "orders", changed.
+func reviewOf(t testing.TB, pod string, changes ...func(*admissionv1.AdmissionRequest)) []byte {
+	t.Helper()
+	dryRun := false
+	request := &admissionv1.AdmissionRequest{
+		UID:             testUID,
+		Kind:            metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
+		Resource:        metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
+		RequestKind:     &metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
+		RequestResource: &metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
+		Namespace:       "orders",
+		Operation:       admissionv1.Create,
+		Object:          runtime.RawExtension{Raw: []byte(pod)},
+		DryRun:          &dryRun,
+		Options:         runtime.RawExtension{Raw: []byte(`{"kind":"CreateOptions","apiVersion":"meta.k8s.io/v1"}`)},
+	}
+	request.UserInfo.Username = "system:serviceaccount:kube-system:replicaset-controller"
+	request.UserInfo.UID = "a7b8f0c5-7d1c-4f0e-8a53-0a3c5a1f0b11"
+	request.UserInfo.Groups = []string{"system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"}
+	for _, change := range changes {
+		change(request)
+	}
+	body, err := json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{Kind: "AdmissionReview", APIVersion: "admission.k8s.io/v1"},
+		Request:  request,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func inNamespace(name string) func(*admissionv1.AdmissionRequest) {
+	return func(r *admissionv1.AdmissionRequest) { r.Namespace = name }
+}
+
+func post(handler http.Handler, body []byte) *httptest.ResponseRecorder {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, PodHandlerPath, bytes.NewReader(body))
+	if err != nil {
+		panic(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	return recorder
+}
+
+// answer posts a review, and returns the response within the review that must
+// come back.
+func (a *admissionTest) answer(t *testing.T, body []byte) *admissionv1.AdmissionResponse {
+	t.Helper()
+	recorder := post(a.handler, body)
+	if recorder.Code != http.StatusOK {
+		t.Fatalf("status %d: %s", recorder.Code, recorder.Body)
+	}
+	if got := recorder.Header().Get("Content-Type"); got != "application/json" {
+		t.Errorf("Content-Type is %q", got)
+	}
+	var review admissionv1.AdmissionReview
+	decoder := json.NewDecoder(recorder.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&review); err != nil {
+		t.Fatal(err)
+	}
+	if review.Kind != "AdmissionReview" || review.APIVersion != "admission.k8s.io/v1" || review.Response == nil || review.Response.UID != testUID {
+		t.Fatalf("the answer is no AdmissionReview of the request: %+v", review)
+	}
+	if (review.Response.PatchType != nil) != (len(review.Response.Patch) > 0) {
+		t.Errorf("patch type %v with a patch of %d bytes", review.Response.PatchType, len(review.Response.Patch))
+	}
+	return review.Response
+}

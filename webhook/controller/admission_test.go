@@ -1,0 +1,491 @@
+package controller
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/client-go/rest"
+
+	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
+)
+
+func TestPodHandler(t *testing.T) {
+	t.Parallel()
+	ensuredOrders := []ensured{{"orders", "client-a", false}}
+	for name, test := range map[string]struct {
+		body     []byte
+		reason   inject.Reason
+		code     int32    // of a refusal
+		message  string   // part of a refusal's
+		paths    []string // of the patch
+		warnings int
+		ensured  []ensured
+	}{
+		"injected": {
+			body: reviewOf(t, simplePod), reason: inject.ReasonInjected,
+			paths: []string{"/spec/containers/0/env", "/metadata/annotations"}, ensured: ensuredOrders,
+		},
+		"no tenant's namespace": {
+			body: reviewOf(t, simplePod, inNamespace("plain")), reason: inject.ReasonNotATenant,
+		},
+		"opted out, with a policy all the same": {
+			body:   reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"false"}},"spec":{"containers":[{"name":"web"}]}}`),
+			reason: inject.ReasonOptedOut, ensured: ensuredOrders,
+		},
+		"warnings from everywhere": {
+			body: reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"no"},"annotations":{"egress.scw/skip-containers":"gone"}},
+				"spec":{"containers":[{"name":"web","env":[{"name":"NO_PROXY","valueFrom":{}}]}]}}`),
+			reason:   inject.ReasonInjected,
+			paths:    []string{"/spec/containers/0/env/0", "/spec/containers/0/env/1", "/spec/containers/0/env/2", "/spec/containers/0/env/3", "/metadata/annotations/egress.scw~1status"},
+			warnings: 3, ensured: ensuredOrders,
+		},
+		"dry run": {
+			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { *r.DryRun = true }),
+			reason: inject.ReasonInjected, paths: []string{"/spec/containers/0/env", "/metadata/annotations"},
+			ensured: []ensured{{"orders", "client-a", true}},
+		},
+		"invalid annotation": {
+			body:   reviewOf(t, `{"metadata":{"annotations":{"egress.scw/no-proxy":"a.example,b\nc"}},"spec":{"containers":[{"name":"web"}]}}`),
+			reason: inject.ReasonInvalidAnnotation, code: http.StatusForbidden,
+			message: `metadata.annotations[egress.scw/no-proxy][1]: Invalid value: "b\nc"`, ensured: ensuredOrders,
+		},
+		"ephemeral container": {
+			body: reviewOf(t, `{"spec":{"containers":[{"name":"web"}],"ephemeralContainers":[{"name":"old"},{"name":"new"}]}}`,
+				func(r *admissionv1.AdmissionRequest) {
+					r.Operation, r.SubResource = admissionv1.Update, "ephemeralcontainers"
+					r.OldObject.Raw = []byte(`{"spec":{"containers":[{"name":"web"}],"ephemeralContainers":[{"name":"old"}]}}`)
+				}),
+			reason: inject.ReasonInjected, paths: []string{"/spec/ephemeralContainers/1/env"}, ensured: ensuredOrders,
+		},
+		"ephemeral container without an old pod": {
+			body: reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) {
+				r.Operation, r.SubResource = admissionv1.Update, "ephemeralcontainers"
+			}),
+			reason: outcomeBadRequest, code: http.StatusBadRequest, message: "request.oldObject is missing",
+		},
+		"operation of others": {
+			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Update }),
+			reason: outcomeBadRequest, code: http.StatusBadRequest, message: "sends UPDATE of pods here",
+		},
+		"resource of others": {
+			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { r.Resource.Group, r.Resource.Resource = "apps", "deployments" }),
+			reason: outcomeBadRequest, code: http.StatusBadRequest, message: "sends CREATE of deployments.apps here",
+		},
+		"no pod": {
+			body:   reviewOf(t, "null"),
+			reason: outcomeBadRequest, code: http.StatusBadRequest, message: "request.object is missing",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAdmissionTest(t)
+			response := a.answer(t, test.body)
+			if response.Allowed != (test.code == 0) {
+				t.Errorf("allowed is %t: %+v", response.Allowed, response.Result)
+			}
+			if test.code != 0 && (response.Result.Code != test.code || !strings.Contains(response.Result.Message, test.message)) {
+				t.Errorf("refused with %d %q, want %d with %q", response.Result.Code, response.Result.Message, test.code, test.message)
+			}
+			if diff := cmp.Diff(test.paths, patchPaths(t, response)); diff != "" {
+				t.Errorf("patch (-want +got):\n%s", diff)
+			}
+			if len(response.Warnings) != test.warnings {
+				t.Errorf("warnings %q, want %d", response.Warnings, test.warnings)
+			}
+			if diff := cmp.Diff(test.ensured, a.policies.calls, cmp.AllowUnexported(ensured{})); diff != "" {
+				t.Errorf("policies ensured (-want +got):\n%s", diff)
+			}
+			a.checkCounted(t, test.reason)
+		})
+	}
+}
+
+func patchPaths(t *testing.T, response *admissionv1.AdmissionResponse) []string {
+	t.Helper()
+	if response.Patch == nil {
+		return nil
+	}
+	var operations []struct{ Path string }
+	if err := json.Unmarshal(response.Patch, &operations); err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, operation := range operations {
+		paths = append(paths, operation.Path)
+	}
+	return paths
+}
+
+// checkCounted demands one request, counted by this reason, and measured.
+func (a *admissionTest) checkCounted(t *testing.T, reason inject.Reason) {
+	t.Helper()
+	families, err := a.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted, measured := make(map[string]float64), uint64(0)
+	for _, family := range families {
+		for _, metric := range family.Metric {
+			switch family.GetName() {
+			case "egress_webhook_pod_admissions_total":
+				counted[metric.Label[0].GetValue()] = metric.Counter.GetValue()
+			case "egress_webhook_pod_admission_duration_seconds":
+				measured += metric.Histogram.GetSampleCount()
+			}
+		}
+	}
+	want := make(map[string]float64)
+	for _, known := range slices.Concat(inject.Reasons(), []inject.Reason{outcomeBadRequest, outcomeUnavailable, outcomeInternalError}) {
+		want[string(known)] = 0
+	}
+	want[string(reason)] = 1
+	if diff := cmp.Diff(want, counted); diff != "" {
+		t.Errorf("requests counted (-want +got):\n%s", diff)
+	}
+	if measured != 1 {
+		t.Errorf("%d requests measured, want 1", measured)
+	}
+}
+
+func TestUnknownTenant(t *testing.T) {
+	t.Parallel()
+	for name, label := range map[string]string{"misspelt": "client-x", "empty": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAdmissionTest(t)
+			a.live.namespaces["orders"].Labels[v1alpha1.LabelTenant] = label // the cache's, too
+			a.cache.tenants["client-b"] = tenantFixture("client-b", 3130)
+			response := a.answer(t, reviewOf(t, simplePod))
+			if response.Allowed {
+				t.Fatal("allowed")
+			}
+			for _, want := range []string{"namespace orders ", "egress.scw/tenant=" + label + ",", "client-a, client-b"} {
+				if !strings.Contains(response.Result.Message, want) {
+					t.Errorf("%q is not in: %s", want, response.Result.Message)
+				}
+			}
+			if got := response.Result.Details.Causes[0].Type; string(got) != string(inject.ReasonUnknownTenant) {
+				t.Errorf("cause is %s", got)
+			}
+			if len(a.policies.calls) > 0 {
+				t.Errorf("policies ensured: %v", a.policies.calls)
+			}
+			a.checkCounted(t, inject.ReasonUnknownTenant)
+		})
+	}
+}
+
+// TestInvalidTenant: the policy stands, but no pod is given what makes no sense.
+func TestInvalidTenant(t *testing.T) {
+	t.Parallel()
+	a := newAdmissionTest(t)
+	a.cache.tenants["client-a"].Spec.NoProxy = []string{"intranet.example.com", "http://x.example"}
+	response := a.answer(t, reviewOf(t, simplePod))
+	if response.Allowed || response.Result.Code != http.StatusForbidden || !strings.Contains(response.Result.Message, "EgressTenant client-a is not valid: spec.noProxy[1]") {
+		t.Errorf("allowed %t, %+v", response.Allowed, response.Result)
+	}
+	if len(a.policies.calls) != 1 {
+		t.Errorf("policies ensured: %v", a.policies.calls)
+	}
+	a.checkCounted(t, inject.ReasonInvalidTenant)
+}
+
+// brokenWriter is a connection on which nobody listens any more.
+type brokenWriter struct{ http.ResponseWriter }
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+func TestUnsentAnswerIsLogged(t *testing.T) {
+	t.Parallel()
+	a := newAdmissionTest(t)
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, PodHandlerPath, bytes.NewReader(reviewOf(t, simplePod)))
+	request.Header.Set("Content-Type", "application/json")
+	a.handler.ServeHTTP(brokenWriter{httptest.NewRecorder()}, request)
+	if !strings.Contains(a.log.String(), "broken pipe") {
+		t.Errorf("log: %s", a.log)
+	}
+}
+
+// TestCacheLags: what the cache does not know yet is read live, what it knows
+// is not.
+func TestCacheLags(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		lag       func(cache *store)
+		liveReads int64
+	}{
+		"not at all":                         {func(*store) {}, 0},
+		"no namespace yet":                   {func(cache *store) { delete(cache.namespaces, "orders") }, 1},
+		"namespace without label yet":        {func(cache *store) { cache.namespaces["orders"] = namespaceFixture("orders", "") }, 1},
+		"namespace with the label as it was": {func(cache *store) { cache.namespaces["orders"] = namespaceFixture("orders", "client-x") }, 2},
+		"no tenant yet":                      {func(cache *store) { delete(cache.tenants, "client-a") }, 1},
+		"nothing yet":                        {func(cache *store) { clear(cache.namespaces); clear(cache.tenants) }, 2},
+		"not started":                        {func(cache *store) { cache.fail = errors.New("the cache is not started") }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAdmissionTest(t)
+			test.lag(a.cache)
+			if response := a.answer(t, reviewOf(t, simplePod)); len(response.Patch) == 0 {
+				t.Errorf("not injected: %+v", response)
+			}
+			if got := a.live.reads.Load(); got != test.liveReads {
+				t.Errorf("%d live reads, want %d", got, test.liveReads)
+			}
+		})
+	}
+}
+
+// TestUnavailable: what cannot be judged is left to the failurePolicy, with
+// the cause.
+func TestUnavailable(t *testing.T) {
+	t.Parallel()
+	down := errors.New("the API server is down")
+	for name, test := range map[string]struct {
+		damage  func(a *admissionTest)
+		message string
+	}{
+		"namespace": {func(a *admissionTest) {
+			clear(a.cache.namespaces)
+			a.live.fail = down
+		}, `reading namespace "orders": the API server is down`},
+		"namespace gone": {func(a *admissionTest) {
+			clear(a.cache.namespaces)
+			clear(a.live.namespaces)
+		}, `reading namespace "orders": namespaces "orders" not found`},
+		"tenant": {func(a *admissionTest) {
+			clear(a.cache.tenants)
+			a.live.fail = down
+		}, `reading EgressTenant "client-a": the API server is down`},
+		"list of tenants": {func(a *admissionTest) {
+			a.cache.fail = down
+			clear(a.live.tenants)
+		}, "listing EgressTenants: the API server is down"},
+		"policy": {func(a *admissionTest) { a.policies.fail = down }, "namespace orders has no NetworkPolicy yet, without which no pod of EgressTenant client-a is admitted: the API server is down"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAdmissionTest(t)
+			test.damage(a)
+			recorder := post(a.handler, reviewOf(t, simplePod))
+			checkFailure(t, recorder, http.StatusServiceUnavailable, test.message)
+			a.checkCounted(t, outcomeUnavailable)
+		})
+	}
+}
+
+// checkFailure demands an HTTP status with a Status object that says the same.
+func checkFailure(t *testing.T, recorder *httptest.ResponseRecorder, code int, message string) {
+	t.Helper()
+	var status metav1.Status
+	if err := json.Unmarshal(recorder.Body.Bytes(), &status); err != nil {
+		t.Fatal(err)
+	}
+	if recorder.Code != code || int(status.Code) != code || status.Status != metav1.StatusFailure || status.Kind != "Status" {
+		t.Errorf("HTTP status %d, %+v, want a failure with %d", recorder.Code, status, code)
+	}
+	if !strings.Contains(status.Message, message) {
+		t.Errorf("message %q, want %q in it", status.Message, message)
+	}
+}
+
+func TestBadReviews(t *testing.T) {
+	t.Parallel()
+	valid := string(reviewOf(t, simplePod))
+	for name, test := range map[string]struct {
+		method, contentType, body string
+		code                      int
+		message                   string
+	}{
+		"method":                  {"GET", "application/json", "", 405, "method is GET"},
+		"no content type":         {"POST", "", valid, 415, `Content-Type is ""`},
+		"content type":            {"POST", "application/yaml", valid, 415, `Content-Type is "application/yaml"`},
+		"empty":                   {"POST", "application/json", "", 400, "the body is empty"},
+		"no JSON":                 {"POST", "application/json", "kind: AdmissionReview", 400, "the body is no AdmissionReview of a pod: invalid character"},
+		"cut off":                 {"POST", "application/json", valid[:len(valid)-1], 400, "unexpected end of JSON input"},
+		"null":                    {"POST", "application/json", "null", 400, `kind ""`},
+		"list":                    {"POST", "application/json", "[]", 400, "cannot unmarshal array"},
+		"other kind":              {"POST", "application/json", strings.Replace(valid, `"AdmissionReview"`, `"ConversionReview"`, 1), 400, `kind "ConversionReview"`},
+		"other version":           {"POST", "application/json", strings.Replace(valid, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), 400, "send an AdmissionReview of apiVersion admission.k8s.io/v1"},
+		"no request":              {"POST", "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`, 400, "has no request"},
+		"no UID":                  {"POST", "application/json", strings.Replace(valid, testUID, "", 1), 400, "has no request.uid"},
+		"two UIDs":                {"POST", "application/json", strings.Replace(valid, `{"uid":`, `{"uid":"x","uid":`, 1), 400, `duplicate field "request.uid"`},
+		"two lists of containers": {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[],"containers":[]}}`)), 400, `duplicate field "request.object.spec.containers"`},
+		"pod of another shape":    {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[{"name":"a","env":[{"value":7}]}]}}`)), 400, "request.object.spec.containers.env.value of type string"},
+		"larger than 7 MiB":       {"POST", "application/json", string(reviewOf(t, `{"spec":"`+strings.Repeat("x", maxReviewBytes)+`"}`)), 413, "larger than 7340032 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAdmissionTest(t)
+			request := httptest.NewRequestWithContext(t.Context(), test.method, PodHandlerPath, strings.NewReader(test.body))
+			request.Header.Set("Content-Type", test.contentType)
+			recorder := httptest.NewRecorder()
+			a.handler.ServeHTTP(recorder, request)
+			checkFailure(t, recorder, test.code, test.message)
+			a.checkCounted(t, outcomeBadRequest)
+		})
+	}
+}
+
+// TestLargestReview: the bound itself still goes, and parameters of the content
+// type do not matter.
+func TestLargestReview(t *testing.T) {
+	t.Parallel()
+	a := newAdmissionTest(t)
+	pod := func(fill int) string {
+		return `{"spec":{"containers":[{"name":"web","image":"` + strings.Repeat("x", fill) + `"}]}}`
+	}
+	body := reviewOf(t, pod(maxReviewBytes-len(reviewOf(t, pod(0)))))
+	if len(body) != maxReviewBytes {
+		t.Fatalf("the test's review has %d bytes", len(body))
+	}
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, PodHandlerPath, bytes.NewReader(body))
+	request.Header.Set("Content-Type", "application/json; charset=utf-8")
+	recorder := httptest.NewRecorder()
+	a.handler.ServeHTTP(recorder, request)
+	if recorder.Code != http.StatusOK {
+		t.Errorf("status %d: %s", recorder.Code, recorder.Body)
+	}
+}
+
+// TestPanic: a defect ends one request only, with an answer.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	a := newAdmissionTest(t)
+	a.handler.policies = nil
+	recorder := post(a.handler, reviewOf(t, simplePod))
+	checkFailure(t, recorder, http.StatusInternalServerError, "the webhook failed on this request")
+	if !strings.Contains(a.log.String(), "nil pointer") || !strings.Contains(a.log.String(), "judge") {
+		t.Errorf("neither cause nor stack in the log: %s", a.log)
+	}
+	a.checkCounted(t, outcomeInternalError)
+}
+
+// abortingWriter ends the request as net/http's own handlers do.
+type abortingWriter struct{ http.ResponseWriter }
+
+func (abortingWriter) WriteHeader(int) { panic(http.ErrAbortHandler) }
+
+func TestAbortPasses(t *testing.T) {
+	t.Parallel()
+	a := newAdmissionTest(t)
+	defer func() {
+		if cause := recover(); cause != any(http.ErrAbortHandler) {
+			t.Errorf("recovered %v", cause)
+		}
+	}()
+	a.handler.ServeHTTP(abortingWriter{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, PodHandlerPath, nil))
+}
+
+// TestLog: a refusal is one line that says all; what is injected shows when debugging.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	a := newAdmissionTest(t)
+	a.answer(t, reviewOf(t, simplePod))
+	a.answer(t, reviewOf(t, `{"metadata":{"name":"web-1","annotations":{"egress.scw/no-proxy":"*"}},"spec":{}}`))
+	lines := strings.Split(strings.TrimSpace(a.log.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines:\n%s", len(lines), a.log)
+	}
+	for i, want := range []map[string]any{
+		{"level": "DEBUG", "msg": "pod admitted", "namespace": "orders", "pod": "web-*", "tenant": "client-a", "reason": "Injected", "uid": testUID, "operations": 2.0, "dryRun": false},
+		{"level": "INFO", "msg": "pod refused", "namespace": "orders", "pod": "web-1", "tenant": "client-a", "reason": "InvalidAnnotation", "uid": testUID, "operations": 0.0, "dryRun": false},
+	} {
+		var got map[string]any
+		if err := json.Unmarshal([]byte(lines[i]), &got); err != nil {
+			t.Fatal(err)
+		}
+		if message, _ := got["message"].(string); message == "" {
+			t.Errorf("no message in %s", lines[i])
+		}
+		delete(got, "time")
+		delete(got, "message")
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("line %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+// TestCacheIsLeftAlone: the handler reads the cache's own objects.
+func TestCacheIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	a := newAdmissionTest(t)
+	tenant := a.cache.tenants["client-a"]
+	tenant.Spec.NoProxy = append(make([]string, 0, 8), "intranet.example.com")
+	tenantBefore, namespaceBefore := tenant.DeepCopy(), a.cache.namespaces["orders"].DeepCopy()
+	// The first live read goes over what a cached one left.
+	a.cache.namespaces["plain"].Annotations = map[string]string{"cached": "yes"}
+	a.live.namespaces["plain"].Annotations = map[string]string{"live": "yes"}
+	for _, namespace := range []string{"orders", "plain"} {
+		a.answer(t, reviewOf(t, `{"metadata":{"annotations":{"egress.scw/no-proxy":"own.example"}},"spec":{"containers":[{"name":"web"}]}}`, inNamespace(namespace)))
+	}
+	if diff := cmp.Diff(tenantBefore, tenant); diff != "" {
+		t.Errorf("tenant (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(namespaceBefore, a.cache.namespaces["orders"]); diff != "" {
+		t.Errorf("namespace (-before +after):\n%s", diff)
+	}
+}
+
+func TestMetricsRegisterOnce(t *testing.T) {
+	t.Parallel()
+	a := newAdmissionTest(t)
+	if _, err := NewPodHandler(PodHandlerOptions{Metrics: a.registry}); err == nil {
+		t.Error("two handlers on one registry")
+	}
+}
+
+// TestUserSeesTheCause asks as the API server does, through client-go, whose
+// error is what users get to read when the failurePolicy is Fail.
+func TestUserSeesTheCause(t *testing.T) {
+	t.Parallel()
+	a := newAdmissionTest(t)
+	a.policies.fail = errors.New("networkpolicies is forbidden")
+	server := httptest.NewServer(a.handler)
+	t.Cleanup(server.Close)
+
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{admissionv1.AddToScheme, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := &rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{
+		GroupVersion:         &admissionv1.SchemeGroupVersion,
+		NegotiatedSerializer: serializer.NewCodecFactory(scheme).WithoutConversion(),
+		ContentType:          runtime.ContentTypeJSON,
+	}}
+	client, err := rest.UnversionedRESTClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(pod string) (*admissionv1.AdmissionReview, error) {
+		review := &admissionv1.AdmissionReview{}
+		err := client.Post().AbsPath(PodHandlerPath).SetHeader("Content-Type", "application/json").
+			Body(reviewOf(t, pod)).Do(t.Context()).Into(review)
+		return review, err
+	}
+	if _, err := ask(simplePod); err == nil || !strings.Contains(err.Error(), "networkpolicies is forbidden") {
+		t.Errorf("error %v, want one with the cause", err)
+	}
+	if _, err := ask(`"` + strings.Repeat("x", maxReviewBytes) + `"`); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("error %v, want one with the bound", err)
+	}
+	a.policies.fail = nil
+	if review, err := ask(simplePod); err != nil || !review.Response.Allowed {
+		t.Errorf("answer %+v, error %v", review, err)
+	}
+}

@@ -1,0 +1,85 @@
+package controller
+
+import (
+	"errors"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+func TestStartInformers(t *testing.T) {
+	t.Parallel()
+	informers := &informertest.FakeInformers{Scheme: newAPI(t).Scheme()}
+	if err := StartInformers(t.Context(), informers); err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for kind := range informers.InformersByGVK {
+		kinds = append(kinds, kind.Kind)
+	}
+	slices.Sort(kinds)
+	if got := strings.Join(kinds, " "); got != "EgressTenant Namespace NetworkPolicy" {
+		t.Errorf("watched are %s", got)
+	}
+}
+
+func TestStartInformersFails(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"no definition": {&meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "egress.scw", Kind: "EgressTenant"}}, "install the chart's crds/"},
+		"no API server": {errors.New("connection refused"), "watching *v1.Namespace: connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			informers := &informertest.FakeInformers{Scheme: newAPI(t).Scheme(), Error: test.err}
+			err := StartInformers(t.Context(), informers)
+			if !errors.Is(err, test.err) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestCachesSynced(t *testing.T) {
+	t.Parallel()
+	for _, synced := range []bool{true, false} {
+		check := CachesSynced(&informertest.FakeInformers{Synced: &synced})
+		if err := check(httptest.NewRequestWithContext(t.Context(), "GET", "/readyz", nil)); (err == nil) != synced {
+			t.Errorf("synced is %t, the check says %v", synced, err)
+		}
+	}
+}
+
+// TestCacheOptions: what is not asked for cannot be stale, leak or fill the
+// memory.
+func TestCacheOptions(t *testing.T) {
+	t.Parallel()
+	options := CacheOptions()
+	if !options.ReaderFailOnMissingInformer {
+		t.Error("a read may start an informer in the middle of an admission request")
+	}
+	for object, restriction := range options.ByObject {
+		if _, isPolicy := object.(*networkingv1.NetworkPolicy); !isPolicy {
+			t.Errorf("a restriction on %T", object)
+		} else if got := restriction.Field.String(); got != "metadata.name="+v1alpha1.PolicyName {
+			t.Errorf("policies are restricted to %s", got)
+		}
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "web", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}}}
+	if _, err := options.DefaultTransform(namespace); err != nil || namespace.ManagedFields != nil {
+		t.Errorf("managed fields are kept: %+v (%v)", namespace.ManagedFields, err)
+	}
+}

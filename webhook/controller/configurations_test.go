@@ -1,0 +1,90 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+
+	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
+)
+
+func statusOf(t *testing.T, c *configurations, tenant *v1alpha1.EgressTenant, namespace string) string {
+	t.Helper()
+	configuration, err := c.of(tenant, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	injection, err := inject.Compute(configuration, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return injection.Status
+}
+
+// TestConfigurationsFollowTheTenant: whatever changes, the configuration is as
+// if computed anew.
+func TestConfigurationsFollowTheTenant(t *testing.T) {
+	t.Parallel()
+	c := newConfigurations(injectCluster(t))
+	tenant := tenantFixture("client-a", 3129)
+	tenant.UID = "first"
+	changed := tenantFixture("client-a", 3130)
+	changed.UID, changed.Generation = "first", 2
+	again := tenantFixture("client-a", 3131)
+	again.UID = "second"
+	other := tenantFixture("client-b", 3129)
+	other.UID = "other"
+	for _, step := range []struct {
+		what      string
+		tenant    *v1alpha1.EgressTenant
+		namespace string
+	}{
+		{"first", tenant, "orders"},
+		{"the same", tenant, "orders"},
+		{"another namespace", tenant, "billing"},
+		{"spec changed", changed, "orders"},
+		{"made again under its name", again, "orders"},
+		{"namespace of another tenant", other, "orders"},
+		{"the first again", tenant, "orders"},
+	} {
+		got := statusOf(t, c, step.tenant, step.namespace)
+		if want := statusOf(t, newConfigurations(injectCluster(t)), step.tenant, step.namespace); got != want {
+			t.Errorf("%s: %s, want %s", step.what, got, want)
+		}
+	}
+}
+
+func TestConfigurationsAreKept(t *testing.T) {
+	t.Parallel()
+	c := newConfigurations(injectCluster(t))
+	tenant := tenantFixture("client-a", 3129)
+	first, err := c.of(tenant, "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := c.of(tenant.DeepCopy(), "orders"); err != nil || second != first {
+		t.Errorf("computed again, error %v", err)
+	}
+}
+
+func TestConfigurationsAreBounded(t *testing.T) {
+	t.Parallel()
+	c := newConfigurations(injectCluster(t))
+	tenant := tenantFixture("client-a", 3129)
+	for i := range maxConfigurations + 10 {
+		if _, err := c.of(tenant, fmt.Sprintf("preview-%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := len(c.byNamespace); got > maxConfigurations || got == 0 {
+		t.Errorf("%d are held, want at most %d, and the latest", got, maxConfigurations)
+	}
+}
+
+func TestInvalidConfigurationIsNotKept(t *testing.T) {
+	t.Parallel()
+	c := newConfigurations(injectCluster(t))
+	if _, err := c.of(tenantFixture("client-a", 80), "orders"); err == nil || len(c.byNamespace) > 0 {
+		t.Errorf("error %v, %d held", err, len(c.byNamespace))
+	}
+}

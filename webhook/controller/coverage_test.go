@@ -1,0 +1,66 @@
+package controller
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	right := policyFixture("web", tenant)
+	edited := policyFixture("web", tenant, openToEverything)
+	foreign := policyFixture("web", tenant, withoutTenantLabel)
+	for name, test := range map[string]struct {
+		label       *string // nil for none
+		terminating bool
+		tenant      *v1alpha1.EgressTenant
+		have        *networkingv1.NetworkPolicy
+		action      action
+		reason      string
+		message     string
+	}{
+		"labelled, no policy":           {label: new("client-a"), tenant: tenant, action: actionApply, reason: reasonPolicyApplied, message: "created for tenant client-a"},
+		"labelled, right policy":        {label: new("client-a"), tenant: tenant, have: right, action: actionNone, reason: reasonCovered},
+		"labelled, edited policy":       {label: new("client-a"), tenant: tenant, have: edited, action: actionApply, reason: reasonPolicyApplied, message: "put right"},
+		"labelled, foreign policy":      {label: new("client-a"), tenant: tenant, have: foreign, action: actionApply, reason: reasonPolicyApplied, message: "put right"},
+		"unknown tenant, no policy":     {label: new("nobody"), action: actionKeep, reason: reasonUnknownTenant, message: "egress.scw/tenant=nobody names no EgressTenant"},
+		"unknown tenant, some policy":   {label: new("nobody"), have: edited, action: actionKeep, reason: reasonUnknownTenant, message: "stays as it is"},
+		"empty label, some policy":      {label: new(""), have: right, action: actionKeep, reason: reasonUnknownTenant},
+		"no label, no policy":           {action: actionNone, reason: reasonNotATenant},
+		"no label, our policy":          {have: right, action: actionRemove, reason: reasonPolicyRemoved, message: "no longer carries the label egress.scw/tenant"},
+		"no label, our policy, edited":  {have: edited, action: actionRemove, reason: reasonPolicyRemoved},
+		"no label, somebody's policy":   {have: foreign, action: actionNone, reason: reasonNotATenant},
+		"terminating, no policy":        {label: new("client-a"), terminating: true, tenant: tenant, action: actionNone, reason: reasonTerminating},
+		"terminating, label removed":    {terminating: true, have: right, action: actionNone, reason: reasonTerminating},
+		"terminating, tenant is gone":   {label: new("client-a"), terminating: true, have: right, action: actionNone, reason: reasonTerminating},
+		"terminating and never labeled": {terminating: true, action: actionNone, reason: reasonTerminating},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			facts := namespaceFacts{namespace: &corev1.Namespace{}, tenant: test.tenant, have: test.have}
+			if test.label != nil {
+				facts.namespace.Labels = map[string]string{v1alpha1.LabelTenant: *test.label}
+			}
+			if test.terminating {
+				facts.namespace.DeletionTimestamp = new(metav1.Now())
+			}
+			if test.tenant != nil {
+				facts.want = policyFixture("web", test.tenant)
+			}
+			got := decide(facts)
+			if got.action != test.action || got.reason != test.reason {
+				t.Errorf("decided on %s (%s), want %s (%s)", got.action, got.reason, test.action, test.reason)
+			}
+			if got.message == "" || !strings.Contains(got.message, test.message) {
+				t.Errorf("the message is %q, want %q in it", got.message, test.message)
+			}
+		})
+	}
+}

@@ -1,0 +1,114 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"egress.scw/charts"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// definitionAPI fails a number of times, and remembers what was applied.
+func definitionAPI(t *testing.T, failures int, applied *[]string) client.Client {
+	t.Helper()
+	return fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
+		Apply: func(_ context.Context, _ client.WithWatch, config runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+			var o client.ApplyOptions
+			o.ApplyOptions(options)
+			if o.FieldManager != v1alpha1.FieldOwner || o.Force == nil || !*o.Force {
+				t.Errorf("applied with %+v, want owner %s and force", o, v1alpha1.FieldOwner)
+			}
+			text, err := json.Marshal(config)
+			if err != nil {
+				t.Error(err)
+			}
+			*applied = append(*applied, string(text))
+			if len(*applied) <= failures {
+				return errors.New("the API server is not in the mood")
+			}
+			return nil
+		},
+	}).Build()
+}
+
+func TestCRDApplierAppliesTheChartsCRD(t *testing.T) {
+	t.Parallel()
+	var applied []string
+	applier, err := NewCRDApplier(definitionAPI(t, 0, &applied), charts.EgressTenantCRD)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !applier.NeedLeaderElection() {
+		t.Error("every replica would apply its own version")
+	}
+	if err := applier.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(applied) != 1 || !strings.Contains(applied[0], `"name":"egresstenants.egress.scw"`) || !strings.Contains(applied[0], `"noProxy"`) {
+		t.Errorf("applied %q, want the definition once", applied)
+	}
+}
+
+func TestCRDApplierTriesAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var applied []string
+		applier, err := NewCRDApplier(definitionAPI(t, 20, &applied), charts.EgressTenantCRD)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if err := applier.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(applied) != 21 {
+			t.Errorf("applied %d times, want 21", len(applied))
+		}
+		if took := time.Since(begin); took < 10*time.Minute || took > 20*time.Minute {
+			t.Errorf("20 tries took %s: they should end up a minute apart", took)
+		}
+	})
+}
+
+func TestCRDApplierStops(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var applied []string
+		applier, err := NewCRDApplier(definitionAPI(t, 1<<30, &applied), charts.EgressTenantCRD)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := applier.Start(ctx); err != nil {
+			t.Errorf("a stopped leader is no failure: %v", err)
+		}
+	})
+}
+
+func TestNewCRDApplierRefuses(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ text, want string }{
+		"no YAML":      {"{", "reading the embedded CustomResourceDefinition"},
+		"nothing":      {"", `is a  called ""`},
+		"another kind": {"kind: ConfigMap\nmetadata: {name: x}", `is a ConfigMap called "x"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := NewCRDApplier(nil, []byte(test.text))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want %q", err, test.want)
+			}
+		})
+	}
+}

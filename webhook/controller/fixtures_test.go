@@ -1,0 +1,173 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/client-go/applyconfigurations"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/structured-merge-diff/v6/typed"
+
+	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/netpol"
+)
+
+// The fixtures of the controllers' tests: a tenant, a namespace of his, and
+// the cluster around them, in the fake client's memory.
+
+func clusterFixture() netpol.Cluster {
+	return netpol.Cluster{
+		ProxyAddresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")},
+		DNSNamespace:   "kube-system",
+		DNSPodLabels:   map[string]string{"k8s-app": "kube-dns"},
+	}
+}
+
+func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
+	return &v1alpha1.EgressTenant{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1},
+		Spec:       v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: v1alpha1.ProxySpec{Port: port}},
+	}
+}
+
+// namespaceFixture is labelled with the tenant unless that is empty.
+func namespaceFixture(name, tenant string) *corev1.Namespace {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if tenant != "" {
+		namespace.Labels = map[string]string{v1alpha1.LabelTenant: tenant}
+	}
+	return namespace
+}
+
+// policyFixture is the right policy, changed.
+func policyFixture(namespace string, tenant *v1alpha1.EgressTenant, changes ...func(*networkingv1.NetworkPolicy)) *networkingv1.NetworkPolicy {
+	policy := netpol.Build(tenant, namespace, clusterFixture())
+	policy.UID = "the-first"
+	for _, change := range changes {
+		change(policy)
+	}
+	return policy
+}
+
+// Ways in which people change a policy.
+
+func openToEverything(policy *networkingv1.NetworkPolicy) {
+	policy.Spec.Egress = append(policy.Spec.Egress, networkingv1.NetworkPolicyEgressRule{})
+}
+
+func withoutTenantLabel(policy *networkingv1.NetworkPolicy) {
+	policy.Labels = map[string]string{"app": "other"}
+}
+
+func withIngressRule(policy *networkingv1.NetworkPolicy) {
+	policy.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
+}
+
+func forSomePods(policy *networkingv1.NetworkPolicy) {
+	policy.Spec.PodSelector.MatchLabels = map[string]string{"app": "web"}
+}
+
+func withoutEgressType(policy *networkingv1.NetworkPolicy) {
+	policy.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+}
+
+func withForeignMetadata(policy *networkingv1.NetworkPolicy) {
+	policy.Labels["team"] = "platform"
+	policy.Annotations = map[string]string{"note": "seen"}
+}
+
+// api is an API server in memory that counts what it is asked to write, and
+// fails where told to.
+type api struct {
+	client.Client
+	applied, deleted, statusWrites int
+	lastApplied                    []byte // JSON
+	failApply, failDelete, failGet error
+}
+
+func newAPI(t *testing.T, objects ...client.Object) *api {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := &api{}
+	server.Client = fake.NewClientBuilder().WithScheme(scheme).WithReturnManagedFields().
+		WithTypeConverters(policyConverter{applyconfigurations.NewTypeConverter(scheme)}, managedfields.NewDeducedTypeConverter()).
+		WithStatusSubresource(&v1alpha1.EgressTenant{}).WithObjects(objects...).
+		WithInterceptorFuncs(interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+				if _, isPolicy := object.(*networkingv1.NetworkPolicy); isPolicy && server.failGet != nil {
+					return server.failGet
+				}
+				return c.Get(ctx, key, object, options...)
+			},
+			Apply: func(ctx context.Context, c client.WithWatch, config runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+				server.applied++
+				server.lastApplied, _ = json.Marshal(config)
+				if server.failApply != nil {
+					return server.failApply
+				}
+				return c.Apply(ctx, config, options...)
+			},
+			Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
+				server.deleted++
+				if server.failDelete != nil {
+					return server.failDelete
+				}
+				return c.Delete(ctx, object, options...)
+			},
+			SubResourcePatch: func(ctx context.Context, c client.Client, name string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+				server.statusWrites++
+				return c.SubResource(name).Patch(ctx, object, patch, options...)
+			},
+		}).Build()
+	return server
+}
+
+// policyConverter helps the fake client over a slip of its own: it gives
+// NetworkPolicies a status, and then refuses it because their schema has none.
+type policyConverter struct{ managedfields.TypeConverter }
+
+func (c policyConverter) ObjectToTyped(object runtime.Object, options ...typed.ValidationOptions) (*typed.TypedValue, error) {
+	if content, ok := object.(*unstructured.Unstructured); ok && content.GetKind() == "NetworkPolicy" {
+		delete(content.Object, "status")
+	}
+	return c.TypeConverter.ObjectToTyped(object, options...)
+}
+
+// policyIn is the policy that stands in a namespace, nil if there is none.
+func (a *api) policyIn(t *testing.T, namespace string) *networkingv1.NetworkPolicy {
+	t.Helper()
+	policy := &networkingv1.NetworkPolicy{}
+	err := a.Client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: v1alpha1.PolicyName}, policy)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		t.Fatal(err)
+	}
+	return policy
+}
+
+// recorder remembers events.
+type recorder struct{ events []string }
+
+func (r *recorder) Eventf(regarding, _ runtime.Object, eventType, reason, action, note string, args ...any) {
+	name := regarding.(client.Object).GetName()
+	r.events = append(r.events, fmt.Sprintf("%s %s/%s %s: %s", name, eventType, reason, action, fmt.Sprintf(note, args...)))
+}

@@ -1,0 +1,252 @@
+package controller
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"egress.scw/webhook/netpol"
+)
+
+func requestFor(name string) ctrl.Request {
+	return ctrl.Request{NamespacedName: types.NamespacedName{Name: name}}
+}
+
+// reconcileNamespace runs the reconciler once over caches that may lag behind
+// the API server.
+func reconcileNamespace(t *testing.T, cache client.Reader, server *api, name string) ([]string, error) {
+	t.Helper()
+	seen := &recorder{}
+	r := &NamespaceReconciler{Cache: cache, Live: server, Policies: NewPolicyApplier(server, clusterFixture()), Events: seen}
+	result, err := r.Reconcile(t.Context(), requestFor(name))
+	if result != (ctrl.Result{}) {
+		t.Errorf("the result is %+v: everything that matters has an event of its own", result)
+	}
+	return seen.events, err
+}
+
+func TestReconcileNamespace(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	right := netpol.Build(tenant, "web", clusterFixture())
+	edited := policyFixture("web", tenant, openToEverything)
+	foreign := policyFixture("web", tenant, withoutTenantLabel)
+	for name, test := range map[string]struct {
+		objects []client.Object
+		want    *networkingv1.NetworkPolicy // nil for none
+		events  []string                    // what each begins with
+	}{
+		"labelled": {
+			[]client.Object{tenant, namespaceFixture("web", "client-a")}, right,
+			[]string{"web Normal/PolicyApplied ApplyPolicy: NetworkPolicy egress-scw created"},
+		},
+		"edited": {
+			[]client.Object{tenant, namespaceFixture("web", "client-a"), edited}, right,
+			[]string{"web Normal/PolicyApplied ApplyPolicy: NetworkPolicy egress-scw was not what"},
+		},
+		"covered":        {[]client.Object{tenant, namespaceFixture("web", "client-a"), right}, right, nil},
+		"unlabelled":     {[]client.Object{tenant, namespaceFixture("web", ""), right}, nil, []string{"web Normal/PolicyRemoved RemovePolicy: "}},
+		"foreign policy": {[]client.Object{tenant, namespaceFixture("web", ""), foreign}, foreign, nil},
+		"unknown tenant": {
+			[]client.Object{namespaceFixture("web", "client-a"), edited}, edited,
+			[]string{"web Warning/UnknownTenant KeepPolicy: label egress.scw/tenant=client-a names no EgressTenant"},
+		},
+		"namespace gone": {[]client.Object{tenant}, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newAPI(t, copies(test.objects)...)
+			events, err := reconcileNamespace(t, server, server, "web")
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkPolicy(t, server.policyIn(t, "web"), test.want)
+			checkEvents(t, events, test.events)
+
+			// What is done is done: nothing is written the second time.
+			writes := server.applied + server.deleted
+			if _, err := reconcileNamespace(t, server, server, "web"); err != nil {
+				t.Fatal(err)
+			}
+			if again := server.applied + server.deleted; again != writes {
+				t.Errorf("%d writes the second time", again-writes)
+			}
+		})
+	}
+}
+
+func checkPolicy(t *testing.T, got, want *networkingv1.NetworkPolicy) {
+	t.Helper()
+	if got == nil || want == nil {
+		if got != want {
+			t.Errorf("the policy is %+v, want %+v", got, want)
+		}
+		return
+	}
+	if diff := cmp.Diff(want.Spec, got.Spec); diff != "" {
+		t.Errorf("the policy's spec (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want.Labels, got.Labels); diff != "" {
+		t.Errorf("the policy's labels (-want +got):\n%s", diff)
+	}
+}
+
+func checkEvents(t *testing.T, got, want []string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("events are %q, want %q", got, want)
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("event %d is %q, want %q…", i, got[i], want[i])
+		}
+	}
+}
+
+// TestReconcileNamespaceWithStaleCache: caches advance independently, so that
+// an old namespace or tenant may stand beside a new policy.
+func TestReconcileNamespaceWithStaleCache(t *testing.T) {
+	t.Parallel()
+	tenant, other := tenantFixture("client-a", 3129), tenantFixture("client-b", 3130)
+	for name, test := range map[string]struct {
+		cached, live []client.Object
+		want         *networkingv1.NetworkPolicy
+	}{
+		"the label is newer than the cache": {
+			[]client.Object{tenant, namespaceFixture("web", ""), policyFixture("web", tenant)},
+			[]client.Object{tenant, namespaceFixture("web", "client-a"), policyFixture("web", tenant)},
+			policyFixture("web", tenant),
+		},
+		"the label's value is newer than the cache": {
+			[]client.Object{tenant, other, namespaceFixture("web", "client-a"), policyFixture("web", other)},
+			[]client.Object{tenant, other, namespaceFixture("web", "client-b"), policyFixture("web", other)},
+			policyFixture("web", other),
+		},
+		"the tenant is newer than the cache": {
+			[]client.Object{namespaceFixture("web", "client-a")},
+			[]client.Object{tenant, namespaceFixture("web", "client-a")},
+			policyFixture("web", tenant),
+		},
+		"the tenant's port is newer than the cache": {
+			[]client.Object{tenant, namespaceFixture("web", "client-a"), policyFixture("web", tenantFixture("client-a", 3200))},
+			[]client.Object{tenantFixture("client-a", 3200), namespaceFixture("web", "client-a"), policyFixture("web", tenantFixture("client-a", 3200))},
+			policyFixture("web", tenantFixture("client-a", 3200)),
+		},
+		"the namespace is gone": {
+			[]client.Object{tenant, namespaceFixture("web", "client-a")},
+			[]client.Object{tenant},
+			nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cache, server := newAPI(t, copies(test.cached)...), newAPI(t, copies(test.live)...)
+			events, err := reconcileNamespace(t, cache, server, "web")
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkPolicy(t, server.policyIn(t, "web"), test.want)
+			for _, event := range events {
+				if strings.Contains(event, "Warning") {
+					t.Errorf("a false alarm: %s", event)
+				}
+			}
+		})
+	}
+}
+
+func copies(objects []client.Object) []client.Object {
+	var result []client.Object
+	for _, object := range objects {
+		result = append(result, object.DeepCopyObject().(client.Object))
+	}
+	return result
+}
+
+func TestReconcileNamespaceFails(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("the disk is full")
+	tenant := tenantFixture("client-a", 3129)
+	for name, test := range map[string]struct {
+		objects []client.Object
+		fail    func(*api)
+		events  []string
+	}{
+		"apply": {
+			[]client.Object{tenant, namespaceFixture("web", "client-a")}, func(a *api) { a.failApply = cause },
+			[]string{"web Warning/PolicyFailed ApplyPolicy: applying NetworkPolicy web/egress-scw of tenant client-a: the disk is full"},
+		},
+		"delete": {
+			[]client.Object{namespaceFixture("web", ""), policyFixture("web", tenant)}, func(a *api) { a.failDelete = cause },
+			[]string{"web Warning/PolicyFailed RemovePolicy: deleting NetworkPolicy web/egress-scw: the disk is full"},
+		},
+		"read": {
+			[]client.Object{tenant, namespaceFixture("web", "client-a")}, func(a *api) { a.failGet = cause }, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newAPI(t, copies(test.objects)...)
+			test.fail(server)
+			events, err := reconcileNamespace(t, server, server, "web")
+			if !errors.Is(err, cause) {
+				t.Errorf("error is %v, want %v so that it is tried again", err, cause)
+			}
+			checkEvents(t, events, test.events)
+		})
+	}
+}
+
+// TestRemoveChangedPolicy: between looking and deleting, another replica may
+// have put a policy there for a pod it admitted.
+func TestRemoveChangedPolicy(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	server := newAPI(t, policyFixture("web", tenant, openToEverything))
+	policies := NewPolicyApplier(server, clusterFixture())
+	looked := server.policyIn(t, "web")
+	if err := policies.Ensure(t.Context(), "web", tenant, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := policies.remove(t.Context(), looked); err == nil {
+		t.Error("the newer policy was deleted")
+	}
+	checkPolicy(t, server.policyIn(t, "web"), policyFixture("web", tenant))
+
+	if err := policies.remove(t.Context(), server.policyIn(t, "web")); err != nil {
+		t.Fatal(err)
+	}
+	if err := policies.remove(t.Context(), looked); err != nil {
+		t.Errorf("deleting what is gone: %v", err)
+	}
+}
+
+func TestNamespaceMappings(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	server := newAPI(t, tenant, namespaceFixture("api", "client-a"), namespaceFixture("web", "client-a"),
+		namespaceFixture("other", "client-b"), namespaceFixture("default", ""))
+	r := &NamespaceReconciler{Cache: server}
+
+	checkRequests(t, namespaceOf(t.Context(), policyFixture("web", tenant)), "web")
+	checkRequests(t, r.namespacesOfTenant(t.Context(), tenant), "api", "web")
+	checkRequests(t, r.namespacesOfTenant(t.Context(), tenantFixture("client-c", 3130)))
+}
+
+func checkRequests(t *testing.T, got []reconcile.Request, want ...string) {
+	t.Helper()
+	var names []string
+	for _, request := range got {
+		names = append(names, request.Name)
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("looked at (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,133 @@
+package controller
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/netpol"
+)
+
+func TestEnsure(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	for name, test := range map[string]struct {
+		have    *networkingv1.NetworkPolicy // nil for none
+		applied int
+	}{
+		"no policy yet":           {nil, 1},
+		"already right":           {policyFixture("web", tenant), 0},
+		"of others' labels":       {policyFixture("web", tenant, withForeignMetadata), 0},
+		"of another tenant":       {policyFixture("web", tenantFixture("client-b", 3130)), 1},
+		"of another port":         {policyFixture("web", tenantFixture("client-a", 3130)), 1},
+		"edited open":             {policyFixture("web", tenant, openToEverything), 1},
+		"edited to few pods":      {policyFixture("web", tenant, forSomePods), 1},
+		"edited to another type":  {policyFixture("web", tenant, withoutEgressType), 1},
+		"robbed of its label":     {policyFixture("web", tenant, withoutTenantLabel), 1},
+		"edited in all ways once": {policyFixture("web", tenant, openToEverything, forSomePods, withForeignMetadata), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var objects []client.Object
+			if test.have != nil {
+				objects = append(objects, test.have.DeepCopy())
+			}
+			server := newAPI(t, objects...)
+			policies := NewPolicyApplier(server, clusterFixture())
+
+			// A dry run leaves everything as it is.
+			before := server.policyIn(t, "web")
+			if err := policies.Ensure(t.Context(), "web", tenant, true); err != nil {
+				t.Fatalf("dry run: %v", err)
+			}
+			if diff := cmp.Diff(before, server.policyIn(t, "web")); diff != "" || server.applied > 0 {
+				t.Errorf("the dry run wrote:\n%s", diff)
+			}
+
+			// Afterwards the policy stands, and the second time costs nothing.
+			for range 2 {
+				if err := policies.Ensure(t.Context(), "web", tenant, false); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if server.applied != test.applied {
+				t.Errorf("applied %d times, want %d", server.applied, test.applied)
+			}
+			after, want := server.policyIn(t, "web"), netpol.Build(tenant, "web", clusterFixture())
+			if diff := cmp.Diff(want.Spec, after.Spec); diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
+			}
+			if after.Labels[v1alpha1.LabelTenant] != "client-a" {
+				t.Errorf("labels are %v", after.Labels)
+			}
+			if test.have != nil && test.have.Annotations["note"] != after.Annotations["note"] {
+				t.Errorf("annotations of others are lost: %v", after.Annotations)
+			}
+		})
+	}
+}
+
+func TestEnsureOwnsWhatItWrites(t *testing.T) {
+	t.Parallel()
+	server := newAPI(t)
+	if err := NewPolicyApplier(server, clusterFixture()).Ensure(t.Context(), "web", tenantFixture("client-a", 3129), false); err != nil {
+		t.Fatal(err)
+	}
+	owners := server.policyIn(t, "web").ManagedFields
+	if len(owners) != 1 || owners[0].Manager != v1alpha1.FieldOwner || owners[0].Operation != metav1.ManagedFieldsOperationApply {
+		t.Errorf("managed fields are %+v, want one server-side apply by %s", owners, v1alpha1.FieldOwner)
+	}
+}
+
+// TestEnsureTakesIngressOut looks at what is sent: the fake client, unlike the
+// API server, forgets lists that are empty.
+func TestEnsureTakesIngressOut(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	for name, test := range map[string]struct {
+		change func(*networkingv1.NetworkPolicy)
+		want   bool
+	}{
+		"with ingress":    {withIngressRule, true},
+		"without ingress": {openToEverything, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newAPI(t, policyFixture("web", tenant, test.change))
+			if err := NewPolicyApplier(server, clusterFixture()).Ensure(t.Context(), "web", tenant, false); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(string(server.lastApplied), `"ingress":[]`); got != test.want {
+				t.Errorf("an empty list of ingress rules is applied: %t, want %t: %s", got, test.want, server.lastApplied)
+			}
+		})
+	}
+}
+
+func TestEnsureFails(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("the disk is full")
+	for name, test := range map[string]struct {
+		fail func(*api)
+		want string
+	}{
+		"write": {func(a *api) { a.failApply = cause }, "applying NetworkPolicy web/egress-scw of tenant client-a: the disk is full"},
+		"read":  {func(a *api) { a.failGet = cause }, "reading NetworkPolicy web/egress-scw: the disk is full"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newAPI(t)
+			test.fail(server)
+			err := NewPolicyApplier(server, clusterFixture()).Ensure(t.Context(), "web", tenantFixture("client-a", 3129), false)
+			if !errors.Is(err, cause) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want %q", err, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,168 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+func TestTenantStatus(t *testing.T) {
+	t.Parallel()
+	type expectation struct {
+		ready, applied string // status, reason
+		message        string // in Ready's
+		proxyURL       string
+	}
+	for name, test := range map[string]struct {
+		change func(*tenantFacts)
+		want   expectation
+	}{
+		"all is well": {
+			func(*tenantFacts) {},
+			expectation{"True Ready", "True PolicyApplied", "leave the cluster by http://172.16.28.8:3129 only", "http://172.16.28.8:3129"},
+		},
+		"no namespace yet": {
+			func(f *tenantFacts) { f.namespaces = nil },
+			expectation{"True Ready", "True PolicyApplied", "http://172.16.28.8:3129", "http://172.16.28.8:3129"},
+		},
+		"a namespace is open": {
+			func(f *tenantFacts) { f.uncovered = []string{"web"} },
+			expectation{"False PolicyNotApplied", "False PolicyNotApplied", "NetworkPolicy egress-scw is missing, or not as it should be, in web", "http://172.16.28.8:3129"},
+		},
+		"the port is another's, too": {
+			func(f *tenantFacts) { f.portHolders = []string{"client-b", "client-c"} },
+			expectation{"False PortConflict", "True PolicyApplied", "Port 3129 is also that of client-b, client-c", "http://172.16.28.8:3129"},
+		},
+		"the spec is wrong in two places": {
+			func(f *tenantFacts) {
+				f.tenant.Spec.Proxy.Port = 80
+				f.tenant.Spec.NoProxy = []string{"*.example.com"}
+			},
+			expectation{"False InvalidSpec", "True PolicyApplied", "spec.proxy.port: Invalid value: 80", ""},
+		},
+		"an invalid spec says it all": {
+			func(f *tenantFacts) {
+				f.tenant.Spec.Proxy.Port = 80
+				f.tenant.Spec.NoProxy = []string{"*.example.com"}
+			},
+			expectation{"False InvalidSpec", "True PolicyApplied", "; spec.noProxy[0]: Invalid value", ""},
+		},
+		"the worst comes first": {
+			func(f *tenantFacts) {
+				f.tenant.Spec.Proxy.Port = 80
+				f.portHolders, f.uncovered = []string{"client-b"}, []string{"web"}
+			},
+			expectation{"False InvalidSpec", "False PolicyNotApplied", "spec.proxy.port", ""},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			facts := tenantFacts{
+				tenant:     tenantFixture("client-a", 3129),
+				namespaces: []string{"api", "web"},
+				proxyURL:   "http://172.16.28.8:3129",
+			}
+			facts.tenant.Generation = 7
+			test.change(&facts)
+			status := tenantStatus(facts, metav1.Now())
+
+			ready, applied := conditionOf(t, status, v1alpha1.ConditionReady), conditionOf(t, status, v1alpha1.ConditionPolicyApplied)
+			got := expectation{summary(ready), summary(applied), test.want.message, status.ProxyURL}
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(expectation{})); diff != "" {
+				t.Errorf("status (-want +got):\n%s", diff)
+			}
+			if !strings.Contains(ready.Message, test.want.message) {
+				t.Errorf("Ready says %q, want %q in it", ready.Message, test.want.message)
+			}
+			if diff := cmp.Diff(facts.namespaces, status.Namespaces); diff != "" {
+				t.Errorf("namespaces (-want +got):\n%s", diff)
+			}
+			if status.ObservedGeneration != 7 || ready.ObservedGeneration != 7 || applied.ObservedGeneration != 7 {
+				t.Errorf("generations are %d, %d and %d, want 7", status.ObservedGeneration, ready.ObservedGeneration, applied.ObservedGeneration)
+			}
+		})
+	}
+}
+
+func conditionOf(t *testing.T, status v1alpha1.EgressTenantStatus, conditionType string) metav1.Condition {
+	t.Helper()
+	condition := meta.FindStatusCondition(status.Conditions, conditionType)
+	if condition == nil {
+		t.Fatalf("no condition %s in %+v", conditionType, status.Conditions)
+	}
+	if condition.Message == "" {
+		t.Errorf("condition %s has nothing to say", conditionType)
+	}
+	return *condition
+}
+
+func summary(condition metav1.Condition) string {
+	return fmt.Sprintf("%s %s", condition.Status, condition.Reason)
+}
+
+// TestTenantStatusTimes: a condition's time is when its status changed, not
+// when it was last looked at.
+func TestTenantStatusTimes(t *testing.T) {
+	t.Parallel()
+	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), namespaces: []string{"web"}, uncovered: []string{"web"}}
+	first, second, third := metav1.Unix(1000, 0), metav1.Unix(2000, 0), metav1.Unix(3000, 0)
+	facts.tenant.Status = tenantStatus(facts, first)
+	before := facts.tenant.Status.DeepCopy()
+
+	again := tenantStatus(facts, second)
+	if diff := cmp.Diff(*before, again); diff != "" {
+		t.Errorf("the same facts give another status (-first +second):\n%s", diff)
+	}
+	facts.uncovered = nil
+	changed := tenantStatus(facts, third)
+	if got := conditionOf(t, changed, v1alpha1.ConditionReady).LastTransitionTime; !got.Equal(&third) {
+		t.Errorf("Ready changed at %s, want %s", got.UTC().Format(time.TimeOnly), third.UTC().Format(time.TimeOnly))
+	}
+	if diff := cmp.Diff(*before, facts.tenant.Status); diff != "" {
+		t.Errorf("computing changed the tenant it was computed from:\n%s", diff)
+	}
+}
+
+// TestTenantStatusKeepsOthersConditions: later controllers have conditions of
+// their own.
+func TestTenantStatusKeepsOthersConditions(t *testing.T) {
+	t.Parallel()
+	facts := tenantFacts{tenant: tenantFixture("client-a", 3129)}
+	other := metav1.Condition{Type: "Other", Status: metav1.ConditionTrue, Reason: "Seen", Message: "seen"}
+	facts.tenant.Status.Conditions = []metav1.Condition{other}
+	if diff := cmp.Diff(other, conditionOf(t, tenantStatus(facts, metav1.Now()), "Other")); diff != "" {
+		t.Errorf("the other's condition (-want +got):\n%s", diff)
+	}
+}
+
+func TestMessagesAreBounded(t *testing.T) {
+	t.Parallel()
+	facts := tenantFacts{tenant: tenantFixture("client-a", 3129)}
+	for i := range 5000 {
+		facts.uncovered = append(facts.uncovered, fmt.Sprintf("namespace-%04d", i))
+	}
+	for range 64 {
+		facts.tenant.Spec.NoProxy = append(facts.tenant.Spec.NoProxy, strings.Repeat("*", 253))
+	}
+	status := tenantStatus(facts, metav1.Now())
+	ready, applied := conditionOf(t, status, v1alpha1.ConditionReady), conditionOf(t, status, v1alpha1.ConditionPolicyApplied)
+	if !strings.HasSuffix(applied.Message, "namespace-0007 and 4992 more") {
+		t.Errorf("PolicyApplied says %q", applied.Message)
+	}
+	if !strings.HasSuffix(ready.Message, "; and 56 more") {
+		t.Errorf("Ready says %q", ready.Message)
+	}
+	// maxLength of a condition's message in the API server's schema.
+	for _, message := range []string{ready.Message, applied.Message} {
+		if len(message) > 32768 {
+			t.Errorf("a message of %d bytes", len(message))
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package controller
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// reconcileTenant runs the reconciler once and returns its events and the
+// status that stands afterwards.
+func reconcileTenant(t *testing.T, server *api, name string) ([]string, v1alpha1.EgressTenantStatus) {
+	t.Helper()
+	seen := &recorder{}
+	r := &TenantReconciler{
+		Client:   server,
+		Policies: NewPolicyApplier(server, clusterFixture()),
+		ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
+			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.Proxy.Port)
+		},
+		Events: seen,
+	}
+	if _, err := r.Reconcile(t.Context(), requestFor(name)); err != nil {
+		t.Fatal(err)
+	}
+	tenant := &v1alpha1.EgressTenant{}
+	if err := server.Get(t.Context(), client.ObjectKey{Name: name}, tenant); client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	return seen.events, tenant.Status
+}
+
+func TestReconcileTenant(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	leaving := namespaceFixture("leaving", "client-a")
+	leaving.DeletionTimestamp, leaving.Finalizers = new(metav1.Now()), []string{"kubernetes"}
+	for name, test := range map[string]struct {
+		objects        []client.Object
+		ready, applied string
+		namespaces     []string
+		events         []string
+	}{
+		"covered": {
+			[]client.Object{
+				tenant, namespaceFixture("web", "client-a"), namespaceFixture("api", "client-a"), namespaceFixture("other", "client-b"),
+				policyFixture("web", tenant), policyFixture("api", tenant),
+			},
+			"True Ready", "True PolicyApplied",
+			[]string{"api", "web"},
+			nil,
+		},
+		"one policy missing, one edited": {
+			[]client.Object{
+				tenant, namespaceFixture("api", "client-a"), namespaceFixture("web", "client-a"), namespaceFixture("zoo", "client-a"),
+				policyFixture("api", tenant), policyFixture("zoo", tenant, openToEverything),
+			},
+			"False PolicyNotApplied", "False PolicyNotApplied",
+			[]string{"api", "web", "zoo"},
+			nil,
+		},
+		"a namespace is being deleted": {
+			[]client.Object{tenant, leaving},
+			"True Ready", "True PolicyApplied",
+			[]string{"leaving"},
+			nil,
+		},
+		"the port is taken": {
+			[]client.Object{tenant, tenantFixture("client-c", 3129), tenantFixture("client-b", 3129), tenantFixture("client-d", 3130)},
+			"False PortConflict", "True PolicyApplied",
+			nil,
+			[]string{"client-a Warning/PortConflict PublishStatus: Port 3129 is also that of client-b, client-c"},
+		},
+		"the spec is invalid": {
+			[]client.Object{tenantFixture("client-a", 80)},
+			"False InvalidSpec", "True PolicyApplied",
+			nil,
+			[]string{"client-a Warning/InvalidSpec PublishStatus: spec.proxy.port: Invalid value: 80"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newAPI(t, copies(test.objects)...)
+			events, status := reconcileTenant(t, server, "client-a")
+			if got := summary(conditionOf(t, status, v1alpha1.ConditionReady)); got != test.ready {
+				t.Errorf("Ready is %s, want %s", got, test.ready)
+			}
+			if got := summary(conditionOf(t, status, v1alpha1.ConditionPolicyApplied)); got != test.applied {
+				t.Errorf("PolicyApplied is %s, want %s", got, test.applied)
+			}
+			if diff := cmp.Diff(test.namespaces, status.Namespaces); diff != "" {
+				t.Errorf("namespaces (-want +got):\n%s", diff)
+			}
+			checkEvents(t, events, test.events)
+
+			// The status stands: the second time nothing is written, nor said.
+			events, _ = reconcileTenant(t, server, "client-a")
+			if server.statusWrites != 1 || len(events) > 0 {
+				t.Errorf("%d status writes and events %q after the second time, want 1 and none", server.statusWrites, events)
+			}
+			if server.applied+server.deleted > 0 {
+				t.Error("the tenant controller wrote policies")
+			}
+		})
+	}
+}
+
+// TestReconcileTenantFollows: the status follows what happens to namespaces,
+// policies and other tenants.
+func TestReconcileTenantFollows(t *testing.T) {
+	t.Parallel()
+	tenant, rival := tenantFixture("client-a", 3129), tenantFixture("client-b", 3129)
+	server := newAPI(t, tenant, rival, namespaceFixture("web", "client-a"))
+	steps := []struct {
+		change func() error
+		ready  string
+	}{
+		{func() error { return nil }, "False PortConflict"},
+		{func() error { return server.Delete(t.Context(), rival) }, "False PolicyNotApplied"},
+		{func() error { return server.Create(t.Context(), policyFixture("web", tenant)) }, "True Ready"},
+		{func() error { return server.Delete(t.Context(), policyFixture("web", tenant)) }, "False PolicyNotApplied"},
+		{func() error { return server.Delete(t.Context(), namespaceFixture("web", "")) }, "True Ready"},
+	}
+	for i, step := range steps {
+		if err := step.change(); err != nil {
+			t.Fatal(err)
+		}
+		_, status := reconcileTenant(t, server, "client-a")
+		if got := summary(conditionOf(t, status, v1alpha1.ConditionReady)); got != step.ready {
+			t.Errorf("step %d: Ready is %s, want %s", i, got, step.ready)
+		}
+	}
+}
+
+func TestReconcileTenantThatIsGone(t *testing.T) {
+	t.Parallel()
+	server := newAPI(t)
+	if events, _ := reconcileTenant(t, server, "client-a"); len(events) > 0 || server.statusWrites > 0 {
+		t.Errorf("events %q and %d writes about a tenant that does not exist", events, server.statusWrites)
+	}
+}
+
+func TestTenantMappings(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	server := newAPI(t, tenant, tenantFixture("client-c", 3129), tenantFixture("client-b", 3130),
+		namespaceFixture("web", "client-a"), namespaceFixture("default", ""))
+	r := &TenantReconciler{Client: server}
+
+	checkRequests(t, tenantOf(t.Context(), namespaceFixture("web", "client-a")), "client-a")
+	checkRequests(t, tenantOf(t.Context(), namespaceFixture("web", "")))
+	checkRequests(t, r.tenantOfPolicy(t.Context(), policyFixture("web", tenant, withoutTenantLabel)), "client-a")
+	checkRequests(t, r.tenantOfPolicy(t.Context(), policyFixture("default", tenant)))
+	checkRequests(t, r.tenantOfPolicy(t.Context(), policyFixture("gone", tenant)))
+	checkRequests(t, r.tenantsOnPort(t.Context(), tenant), "client-a", "client-c")
+	checkRequests(t, r.tenantsOnPort(t.Context(), namespaceFixture("web", "client-a")))
+}

@@ -1,0 +1,118 @@
+package inject
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+func configure(t *testing.T, port int32, namespace string, noProxy ...string) *Configuration {
+	t.Helper()
+	cluster, err := NewCluster(exampleCluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := &v1alpha1.EgressTenant{}
+	tenant.Name = "client-a"
+	tenant.Spec.Proxy.Port = port
+	tenant.Spec.NoProxy = noProxy
+	configuration, err := Configure(cluster, tenant, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return configuration
+}
+
+func mustCompute(t *testing.T, configuration *Configuration, noProxy string) *Injection {
+	t.Helper()
+	injection, err := Compute(configuration, map[string]string{v1alpha1.AnnotationNoProxy: noProxy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return injection
+}
+
+func joined(injection *Injection) string { return strings.Join(injection.NoProxy, ",") }
+
+// TestHash: it tells configurations apart, and only those.
+func TestHash(t *testing.T) {
+	base := mustCompute(t, configure(t, 3129, "orders"), "").Status
+	if got := mustCompute(t, configure(t, 3129, "orders"), "own.example").Status; got != base {
+		t.Errorf("an entry of a pod changes the status from %s to %s", base, got)
+	}
+	for what, other := range map[string]*Configuration{
+		"port":      configure(t, 3130, "orders"),
+		"namespace": configure(t, 3129, "billing"),
+		"noProxy":   configure(t, 3129, "orders", "intranet.example.com"),
+	} {
+		if got := mustCompute(t, other, "").Status; got == base {
+			t.Errorf("another %s leaves the status %s", what, got)
+		}
+	}
+}
+
+// TestPodsShareNothing: pods of one namespace share a configuration, and none
+// sees the entries of another.
+func TestPodsShareNothing(t *testing.T) {
+	// With an entry of the tenant, there is room behind the list's end.
+	configuration := configure(t, 3129, "orders", "intranet.example.com")
+	var injections []*Injection
+	for i := range 3 {
+		injections = append(injections, mustCompute(t, configuration, fmt.Sprintf("own-%d.example", i)))
+	}
+	for i, injection := range injections {
+		name := fmt.Sprintf("own-%d.example", i)
+		if got := joined(injection); !strings.HasSuffix(got, ","+name+",."+name) || strings.Count(got, "own-") != 2 {
+			t.Errorf("%s has %s", name, got)
+		}
+	}
+	if got := joined(mustCompute(t, configuration, "")); strings.Contains(got, "own-") {
+		t.Errorf("the configuration has %s", got)
+	}
+}
+
+func TestNoProxyBound(t *testing.T) {
+	configuration := configure(t, 3129, "orders")
+	cost := func(length int) int { return 2*length + len(",,.") } // of a name of this length
+	room := maxNoProxyBytes - configuration.noProxy.bytes
+	var entries []string
+	for ; room > cost(250); room -= cost(200) {
+		entries = append(entries, nameOfLength(len(entries), 200))
+	}
+	fits := (room - cost(0)) / 2
+	injection := mustCompute(t, configuration, strings.Join(append(entries, nameOfLength(99, fits)), ","))
+	if got := len(joined(injection)); got != maxNoProxyBytes && got != maxNoProxyBytes-1 {
+		t.Errorf("NO_PROXY has %d bytes, was to fill the bound of %d", got, maxNoProxyBytes)
+	}
+	_, err := Compute(configuration, map[string]string{
+		v1alpha1.AnnotationNoProxy: strings.Join(append(entries, nameOfLength(99, fits+1)), ","),
+	})
+	if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.Reason != ReasonNoProxyTooLong {
+		t.Errorf("two bytes more: error %v, want a refusal for %s", err, ReasonNoProxyTooLong)
+	}
+}
+
+// nameOfLength returns a domain name of this length, of at least 10 bytes.
+func nameOfLength(number, length int) string {
+	name := fmt.Sprintf("n%02d", number)
+	for len(name) < length {
+		if len(name)%50 == 40 && length-len(name) > 1 {
+			name += "."
+		}
+		name += "x"
+	}
+	return name
+}
+
+func TestAnnotationTooLong(t *testing.T) {
+	_, err := Compute(configure(t, 3129, "orders"), map[string]string{
+		v1alpha1.AnnotationNoProxy: strings.Repeat("\n", maxNoProxyBytes+1),
+	})
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok || refusal.Reason != ReasonInvalidAnnotation || len(refusal.Message) > 500 {
+		t.Errorf("error %v, want a short refusal for %s", err, ReasonInvalidAnnotation)
+	}
+}

@@ -1,0 +1,174 @@
+package inject
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// Action is what becomes of a pod.
+type Action string
+
+// The actions.
+const (
+	// Inject admits the pod with the tenant's proxy variables.
+	Inject Action = "Inject"
+	// Skip admits the pod as it is.
+	Skip Action = "Skip"
+	// Deny refuses the pod.
+	Deny Action = "Deny"
+)
+
+// Reason says in one word why: the same one in metrics, logs and answers.
+type Reason string
+
+// The reasons.
+const (
+	// ReasonInjected: the pod belongs to a tenant.
+	ReasonInjected Reason = "Injected"
+	// ReasonNotATenant: the pod's namespace carries no tenant label.
+	ReasonNotATenant Reason = "NotATenant"
+	// ReasonOptedOut: the pod's own label turns injection off.
+	ReasonOptedOut Reason = "OptedOut"
+	// ReasonMirrorPod: the pod only shows what a kubelet runs from a file.
+	ReasonMirrorPod Reason = "MirrorPod"
+	// ReasonUnknownTenant: the namespace's label names no EgressTenant.
+	ReasonUnknownTenant Reason = "UnknownTenant"
+	// ReasonTooManyContainers: the pod has more containers than can be stored.
+	ReasonTooManyContainers Reason = "TooManyContainers"
+	// ReasonInvalidTenant: the EgressTenant is not valid.
+	ReasonInvalidTenant Reason = "InvalidTenant"
+	// ReasonInvalidAnnotation: an annotation of the pod is not valid.
+	ReasonInvalidAnnotation Reason = "InvalidAnnotation"
+	// ReasonNoProxyTooLong: NO_PROXY would exceed its bound.
+	ReasonNoProxyTooLong Reason = "NoProxyTooLong"
+)
+
+// Reasons returns every reason that a Decision may carry.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonMirrorPod,
+		ReasonUnknownTenant, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
+	}
+}
+
+// Decision is what becomes of a pod, and why.
+type Decision struct {
+	Action Action
+	Reason Reason
+	// Message is one sentence for whoever made the pod.
+	Message string
+	// Warnings are for them too; they stop nothing.
+	Warnings []string
+}
+
+// Refusal is the error of a pod that must not be admitted as it is.
+type Refusal struct {
+	Reason  Reason
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// Decision returns the refusal as a decision.
+func (r *Refusal) Decision() Decision {
+	return Decision{Action: Deny, Reason: r.Reason, Message: r.Message}
+}
+
+// Namespace is what there is to know about a pod's namespace.
+type Namespace struct {
+	Name   string
+	Labels map[string]string
+}
+
+// Tenant returns the name of the EgressTenant that the namespace belongs to,
+// and whether it claims to belong to one at all.
+func (n Namespace) Tenant() (name string, labelled bool) {
+	name, labelled = n.Labels[v1alpha1.LabelTenant]
+	return name, labelled
+}
+
+// annotationMirror is on pods that a kubelet made for the static pods that it
+// runs from files. Kubernetes' constant is in a package of its internals.
+const annotationMirror = "kubernetes.io/config.mirror"
+
+// Decide says what becomes of the pod. The tenant is the EgressTenant that the
+// namespace's label names, or nil if there is none; existing are the names
+// that there are, for the message.
+func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existing []string) Decision {
+	name, labelled := namespace.Tenant()
+	if !labelled {
+		return Decision{
+			Action: Skip, Reason: ReasonNotATenant,
+			Message: fmt.Sprintf("namespace %s has no label %s", namespace.Name, v1alpha1.LabelTenant),
+		}
+	}
+	if tenant == nil {
+		return Decision{
+			Action: Deny, Reason: ReasonUnknownTenant,
+			Message: fmt.Sprintf("namespace %s has the label %s=%s, but there is no such EgressTenant (%s): correct the label or create the tenant",
+				namespace.Name, v1alpha1.LabelTenant, name, listTenants(existing)),
+		}
+	}
+	if _, mirror := pod.Annotations()[annotationMirror]; mirror {
+		return Decision{
+			Action: Skip, Reason: ReasonMirrorPod,
+			Message: "the pod mirrors a static pod, which its kubelet does not run from here",
+		}
+	}
+	decision := decideByLabel(pod, tenant)
+	if count := pod.Spec.containers(); decision.Action == Inject && count > maxContainers {
+		return Decision{
+			Action: Deny, Reason: ReasonTooManyContainers,
+			Message: fmt.Sprintf("the pod has %d containers, of %d at most", count, maxContainers),
+		}
+	}
+	return decision
+}
+
+// maxContainers keeps a pod from making a patch of hundreds of megabytes: we
+// are asked before the API server finds the pod too large. With some 700 bytes
+// of variables each, little more than twice as many containers would exceed
+// what etcd stores (1.5 MiB).
+const maxContainers = 1000
+
+func decideByLabel(pod *Pod, tenant *v1alpha1.EgressTenant) Decision {
+	inject := Decision{
+		Action: Inject, Reason: ReasonInjected,
+		Message: "the pod is given the proxy of EgressTenant " + tenant.Name,
+	}
+	switch value, labelled := pod.labels()[v1alpha1.LabelInject]; {
+	case !labelled, value == "true":
+		return inject
+	case value == "false":
+		return Decision{
+			Action: Skip, Reason: ReasonOptedOut,
+			Message: fmt.Sprintf("the pod has the label %s=false; the NetworkPolicy applies all the same", v1alpha1.LabelInject),
+		}
+	default:
+		inject.Warnings = []string{
+			fmt.Sprintf("label %s is %q: only \"false\" turns injection off, so the pod is injected", v1alpha1.LabelInject, value),
+		}
+		return inject
+	}
+}
+
+// maxTenantsListed keeps a message readable in a cluster of a thousand tenants.
+const maxTenantsListed = 20
+
+func listTenants(names []string) string {
+	if len(names) == 0 {
+		return "there is none yet"
+	}
+	return "there are: " + listSome(slices.Sorted(slices.Values(names)), maxTenantsListed)
+}
+
+// listSome lists at most so many of the names, and says how many more there are.
+func listSome(names []string, most int) string {
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,78 @@
+package inject
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// TestEveryReasonHasAGolden keeps the cases as complete as Reasons.
+func TestEveryReasonHasAGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.golden.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := make(map[Reason]bool)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var result goldenResult
+		if err := yaml.Unmarshal(text, &result); err != nil {
+			t.Fatal(err)
+		}
+		shown[result.Decision.Reason] = true
+	}
+	shown[ReasonTooManyContainers] = true // by TestTooManyContainers
+	for _, reason := range Reasons() {
+		if !shown[reason] {
+			t.Errorf("no case of testdata shows %s", reason)
+		}
+		delete(shown, reason)
+	}
+	for reason := range shown {
+		t.Errorf("%s is not among Reasons", reason)
+	}
+}
+
+func TestUnknownTenantListsSome(t *testing.T) {
+	var existing []string
+	for i := range 1000 {
+		existing = append(existing, fmt.Sprintf("client-%03d", 999-i))
+	}
+	namespace := Namespace{Name: "orders", Labels: map[string]string{v1alpha1.LabelTenant: "client-x"}}
+	message := Decide(&Pod{}, namespace, nil, existing).Message
+	for _, want := range []string{"client-000, client-001", "client-019 and 980 more"} {
+		if !strings.Contains(message, want) {
+			t.Errorf("%q is not in: %s", want, message)
+		}
+	}
+	if existing[0] != "client-999" {
+		t.Error("the caller's list was sorted")
+	}
+}
+
+func TestTooManyContainers(t *testing.T) {
+	namespace := Namespace{Name: "orders", Labels: map[string]string{v1alpha1.LabelTenant: "client-a"}}
+	pod := &Pod{Spec: Spec{
+		InitContainers: make([]Container, 1), EphemeralContainers: make([]Container, 1), Containers: make([]Container, maxContainers-2),
+	}}
+	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Action != Inject {
+		t.Errorf("%d containers: %+v", maxContainers, got)
+	}
+	pod.Spec.Containers = append(pod.Spec.Containers, Container{})
+	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Reason != ReasonTooManyContainers || !strings.Contains(got.Message, "1001 containers") {
+		t.Errorf("%d containers: %+v", maxContainers+1, got)
+	}
+	pod.Metadata = &Metadata{Labels: map[string]string{v1alpha1.LabelInject: "false"}}
+	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Action != Skip {
+		t.Errorf("%d containers, opted out: %+v", maxContainers+1, got)
+	}
+}

@@ -1,0 +1,208 @@
+package inject
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	jsonpatchv5 "github.com/evanphx/json-patch/v5"
+	"github.com/google/go-cmp/cmp"
+	"gomodules.xyz/jsonpatch/v2"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// goldenCase is one file of testdata.
+type goldenCase struct {
+	Cluster   *ClusterOptions   `json:"cluster,omitempty"`
+	Namespace goldenNamespace   `json:"namespace"`
+	Tenants   []v1alpha1.Tenant `json:"tenants,omitempty"`
+	Pod       json.RawMessage   `json:"pod"`
+	// OldPod makes it a request of pods/ephemeralcontainers.
+	OldPod json.RawMessage `json:"oldPod,omitempty"`
+}
+
+type goldenNamespace struct {
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// goldenResult is one golden file of testdata.
+type goldenResult struct {
+	Decision   goldenDecision        `json:"decision"`
+	Warnings   []string              `json:"warnings,omitempty"`
+	Operations []jsonpatch.Operation `json:"operations,omitempty"`
+	Pod        json.RawMessage       `json:"pod,omitempty"`
+}
+
+type goldenDecision struct {
+	Action  Action `json:"action"`
+	Reason  Reason `json:"reason"`
+	Message string `json:"message"`
+}
+
+// TestGolden runs every case of testdata through Decide, Configure, Compute and Patch.
+func TestGolden(t *testing.T) {
+	inputs, err := filepath.Glob("testdata/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for _, input := range inputs {
+		if strings.HasSuffix(input, ".golden.yaml") {
+			continue
+		}
+		golden := strings.TrimSuffix(input, ".yaml") + ".golden.yaml"
+		seen[golden] = true
+		t.Run(strings.TrimSuffix(filepath.Base(input), ".yaml"), func(t *testing.T) {
+			got, err := yaml.Marshal(runGolden(t, input))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *update {
+				if err := os.WriteFile(golden, got, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatalf("%v (write it with: go test ./webhook/inject -update)", err)
+			}
+			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); diff != "" {
+				t.Errorf("not as in %s (-want +got):\n%s", golden, diff)
+			}
+		})
+	}
+	if len(seen) == 0 {
+		t.Error("testdata holds no cases")
+	}
+	goldens, err := filepath.Glob("testdata/*.golden.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, golden := range goldens {
+		if !seen[golden] {
+			t.Errorf("%s has no case: delete it", golden)
+		}
+	}
+}
+
+func runGolden(t *testing.T, file string) goldenResult {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c goldenCase
+	if err := yaml.UnmarshalStrict(text, &c); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	if c.Cluster == nil {
+		options := exampleCluster()
+		c.Cluster = &options
+	}
+	pod := mustDecode(t, c.Pod)
+	decision, operations, warnings := runCase(t, &c, pod)
+	result := goldenResult{
+		Decision: goldenDecision{decision.Action, decision.Reason, decision.Message},
+		Warnings: warnings, Operations: operations,
+	}
+	if decision.Action == Inject {
+		result.Pod = apply(t, c.Pod, operations)
+	}
+	return result
+}
+
+// runCase does what the admission handler does.
+func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Operation, []string) {
+	t.Helper()
+	cluster, err := NewCluster(*c.Cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := Namespace(c.Namespace)
+	var tenant *v1alpha1.EgressTenant
+	var existing []string
+	for _, candidate := range c.Tenants {
+		existing = append(existing, candidate.Name)
+		if name, _ := namespace.Tenant(); name == candidate.Name {
+			tenant = &v1alpha1.EgressTenant{Spec: candidate.EgressTenantSpec}
+			tenant.Name = name
+		}
+	}
+	decision := Decide(pod, namespace, tenant, existing)
+	if decision.Action != Inject {
+		return decision, nil, decision.Warnings
+	}
+	injection, err := compute(cluster, tenant, namespace.Name, pod.Annotations())
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		return refusal.Decision(), nil, nil
+	}
+	var operations []jsonpatch.Operation
+	var warnings []string
+	if c.OldPod != nil {
+		operations, warnings = PatchEphemeral(pod, mustDecode(t, c.OldPod), injection)
+	} else {
+		operations, warnings = Patch(pod, injection)
+	}
+	return decision, operations, append(append(decision.Warnings, injection.Warnings...), warnings...)
+}
+
+func compute(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string, annotations map[string]string) (*Injection, error) {
+	configuration, err := Configure(cluster, tenant, namespace)
+	if err != nil {
+		return nil, err
+	}
+	return Compute(configuration, annotations)
+}
+
+// exampleCluster is a cluster as Kapsule makes them.
+func exampleCluster() ClusterOptions {
+	return ClusterOptions{
+		ProxyAddress:  "172.16.28.8",
+		ClusterDomain: "cluster.local",
+		ClusterCIDRs:  []string{"10.32.0.0/20", "100.64.0.0/15", "172.16.0.0/22"},
+		APIServerHost: "10.32.0.1",
+		Version:       "v1.2.3",
+	}
+}
+
+func mustDecode(t *testing.T, raw []byte) *Pod {
+	t.Helper()
+	pod := &Pod{}
+	duplicates, err := kjson.UnmarshalStrict(raw, pod, kjson.DisallowDuplicateFields)
+	if err := errors.Join(append(duplicates, err)...); err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+// apply applies the operations as the API server does.
+func apply(t *testing.T, raw []byte, operations []jsonpatch.Operation) []byte {
+	t.Helper()
+	if len(operations) == 0 {
+		return raw
+	}
+	encoded, err := json.Marshal(operations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch, err := jsonpatchv5.DecodePatch(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patched, err := patch.Apply(raw)
+	if err != nil {
+		t.Fatalf("%v\napplying %s\nto %s", err, encoded, raw)
+	}
+	return bytes.TrimSpace(patched)
+}

@@ -1,0 +1,415 @@
+package inject
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// rounds of each property, with pods drawn from a fixed seed.
+const rounds = 500
+
+func exampleInjection(t *testing.T) *Injection {
+	t.Helper()
+	cluster, err := NewCluster(exampleCluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := &v1alpha1.EgressTenant{}
+	tenant.Name = "client-a"
+	tenant.Spec.Proxy.Port = 3129
+	injection, err := compute(cluster, tenant, "orders", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return injection
+}
+
+// forEachRandomPod calls the test with pods of all kinds.
+func forEachRandomPod(t *testing.T, test func(t *testing.T, random *rand.Rand, raw []byte)) {
+	t.Helper()
+	for seed := range uint64(rounds) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		raw := randomPod(random)
+		test(t, random, raw)
+		if t.Failed() {
+			t.Fatalf("seed %d, pod:\n%s", seed, raw)
+		}
+	}
+}
+
+func randomPod(random *rand.Rand) []byte {
+	spec := map[string]any{"x-unknown": map[string]any{"quantity": "0.25Gi", "none": nil}}
+	for _, list := range []string{"containers", "initContainers"} {
+		var containers []any
+		for i := range random.IntN(3) {
+			containers = append(containers, randomContainer(random, fmt.Sprintf("%s-%d", strings.ToLower(list), i)))
+		}
+		if containers != nil || random.IntN(2) == 0 {
+			spec[list] = containers
+		}
+	}
+	pod := map[string]any{"spec": spec, "status": map[string]any{}}
+	switch random.IntN(4) {
+	case 0:
+	case 1:
+		pod["metadata"] = nil
+	case 2:
+		pod["metadata"] = map[string]any{"creationTimestamp": nil, "annotations": nil}
+	default:
+		pod["metadata"] = map[string]any{"name": "web", "annotations": map[string]any{"team": "orders"}}
+	}
+	raw, err := json.Marshal(pod)
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+func randomContainer(random *rand.Rand, name string) map[string]any {
+	container := map[string]any{"name": name, "image": "web", "x-unknown": json.RawMessage(`[1.0,1e3,null]`)}
+	switch random.IntN(6) {
+	case 0:
+	case 1:
+		container["env"] = nil
+	case 2:
+		container["env"] = []any{}
+	default:
+		container["env"] = randomEnv(random)
+	}
+	return container
+}
+
+func randomEnv(random *rand.Rand) []map[string]any {
+	names := []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "OTHER", "HOST"}
+	values := []string{
+		"", "plain", "http://own.example:3128", "own.example,localhost", "*", "a, b,", "http://$(HOST)/", "$(OTHER)", "$$(OTHER)",
+		"$(HTTP_PROXY)", "$(http_proxy)", "$(NO_PROXY),own.example", "$(no_proxy)", "$(UNKNOWN)",
+	}
+	var env []map[string]any
+	for range random.IntN(7) {
+		variable := map[string]any{"name": names[random.IntN(len(names))], "x-unknown": true}
+		switch random.IntN(8) {
+		case 0:
+			variable["valueFrom"] = map[string]any{"secretKeyRef": map[string]any{"name": "s", "key": "k"}}
+		case 1:
+		default:
+			variable["value"] = values[random.IntN(len(values))]
+		}
+		env = append(env, variable)
+	}
+	return env
+}
+
+func TestInjectingTwiceChangesNothing(t *testing.T) {
+	injection := exampleInjection(t)
+	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
+		operations, warnings := Patch(mustDecode(t, raw), injection)
+		again, warningsAgain := Patch(mustDecode(t, apply(t, raw, operations)), injection)
+		if len(again) > 0 {
+			t.Errorf("the second time: %v", again)
+		}
+		if diff := cmp.Diff(warnings, warningsAgain); diff != "" {
+			t.Errorf("warnings of the second time (-first +second):\n%s", diff)
+		}
+	})
+}
+
+// TestContainerAddedInBetween: another webhook adds a container, and the API
+// server calls us again.
+func TestContainerAddedInBetween(t *testing.T) {
+	injection := exampleInjection(t)
+	forEachRandomPod(t, func(t *testing.T, random *rand.Rand, raw []byte) {
+		operations, _ := Patch(mustDecode(t, raw), injection)
+		injected := tree(t, apply(t, raw, operations))
+
+		added := randomContainer(random, "added")
+		spec := injected["spec"].(map[string]any)
+		containers, _ := spec["containers"].([]any)
+		at := random.IntN(len(containers) + 1)
+		spec["containers"] = slices.Insert(containers, at, any(added))
+		between := encode(t, injected)
+
+		operations, _ = Patch(mustDecode(t, between), injection)
+		prefix := fmt.Sprintf("/spec/containers/%d/env", at)
+		for _, operation := range operations {
+			if !strings.HasPrefix(operation.Path, prefix) {
+				t.Errorf("operation at %s, outside of %s", operation.Path, prefix)
+			}
+		}
+		alone := encode(t, map[string]any{"spec": map[string]any{"containers": []any{added}}})
+		wanted, _ := Patch(mustDecode(t, alone), injection)
+		want := mustDecode(t, apply(t, alone, wanted)).Spec.Containers[0]
+		got := mustDecode(t, apply(t, between, operations)).Spec.Containers[at]
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("added container, compared with a pod of its own (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestOnlyDeclaredChanges: apart from variables added, values of NO_PROXY and
+// the status, the pod is the same, in the same order, byte for byte.
+func TestOnlyDeclaredChanges(t *testing.T) {
+	injection := exampleInjection(t)
+	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
+		pod := mustDecode(t, raw)
+		operations, _ := Patch(pod, injection)
+		for _, operation := range operations {
+			if operation.Operation != "add" {
+				t.Errorf("operation %q at %s", operation.Operation, operation.Path)
+			}
+		}
+		patched := apply(t, raw, operations)
+		if got := mustDecode(t, patched).Annotations()[v1alpha1.AnnotationStatus]; got != injection.Status {
+			t.Errorf("status is %s", got)
+		}
+		if diff := cmp.Diff(withoutInjected(t, raw), withoutInjected(t, patched)); diff != "" {
+			t.Errorf("changed beyond what is declared (-before +after):\n%s", diff)
+		}
+		after := mustDecode(t, patched)
+		for i := range pod.Spec.Containers {
+			compareOrder(t, pod.Spec.Containers[i].Env, after.Spec.Containers[i].Env)
+		}
+		for i := range pod.Spec.InitContainers {
+			compareOrder(t, pod.Spec.InitContainers[i].Env, after.Spec.InitContainers[i].Env)
+		}
+	})
+}
+
+// compareOrder demands that the new environment is ours, the old one, ours.
+func compareOrder(t *testing.T, before, after []EnvVar) {
+	t.Helper()
+	isProxy := func(name string) bool {
+		return slices.Contains([]string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}, strings.ToUpper(name))
+	}
+	same := func(a, b EnvVar) bool {
+		mayDiffer := strings.EqualFold(a.Name, "NO_PROXY")
+		return a.Name == b.Name && (a.ValueFrom == nil) == (b.ValueFrom == nil) && (a.Value == b.Value || mayDiffer)
+	}
+	for front := range len(after) - len(before) + 1 {
+		if !slices.EqualFunc(before, after[front:front+len(before)], same) {
+			continue
+		}
+		for _, added := range slices.Concat(after[:front], after[front+len(before):]) {
+			if !isProxy(added.Name) {
+				t.Errorf("variable %s was added", added.Name)
+			}
+		}
+		return
+	}
+	t.Errorf("the container's own variables are not as they were:\nbefore %v\nafter  %v", before, after)
+}
+
+// withoutInjected returns the pod without what injection may change. Values
+// stay as they are written.
+func withoutInjected(t *testing.T, raw []byte) map[string]any {
+	t.Helper()
+	pod := tree(t, raw)
+	if metadata, ok := pod["metadata"].(map[string]any); ok {
+		if annotations, ok := metadata["annotations"].(map[string]any); ok {
+			delete(annotations, v1alpha1.AnnotationStatus)
+			if len(annotations) == 0 {
+				delete(metadata, "annotations")
+			}
+		}
+		if metadata["annotations"] == nil {
+			delete(metadata, "annotations")
+		}
+		if len(metadata) == 0 {
+			delete(pod, "metadata")
+		}
+	}
+	if pod["metadata"] == nil {
+		delete(pod, "metadata")
+	}
+	for _, list := range []string{"containers", "initContainers"} {
+		containers, _ := pod["spec"].(map[string]any)[list].([]any)
+		for _, container := range containers {
+			delete(container.(map[string]any), "env")
+		}
+	}
+	return pod
+}
+
+// TestEffectiveValues: what the processes see in the end.
+func TestEffectiveValues(t *testing.T) {
+	injection := exampleInjection(t)
+	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
+		before := mustDecode(t, raw)
+		operations, warnings := Patch(before, injection)
+		after := mustDecode(t, apply(t, raw, operations))
+		for i := range before.Spec.Containers {
+			checkEffective(t, injection, before.Spec.Containers[i], after.Spec.Containers[i].Env, warnings)
+		}
+	})
+}
+
+func checkEffective(t *testing.T, injection *Injection, before Container, after []EnvVar, warnings []string) {
+	t.Helper()
+	values := kubeletValues(after)
+	for _, names := range [][2]string{{"HTTP_PROXY", "http_proxy"}, {"HTTPS_PROXY", "https_proxy"}, {"NO_PROXY", "no_proxy"}} {
+		upper, lower := lastOf(before.Env, names[0]), lastOf(before.Env, names[1])
+		switch {
+		case upper == nil && lower == nil:
+			want := injection.ProxyURL
+			if names[0] == "NO_PROXY" {
+				want = strings.Join(injection.NoProxy, ",")
+			}
+			if values[names[0]] != want || values[names[1]] != want {
+				t.Errorf("%s of %s is %q and %q, not ours", names[0], before.Name, values[names[0]], values[names[1]])
+			}
+		case isFrom(upper) || isFrom(lower):
+			named := func(warning string) bool {
+				return strings.Contains(warning, before.Name) && strings.Contains(warning, names[0])
+			}
+			if !slices.ContainsFunc(warnings, named) {
+				t.Errorf("no warning about %s of %s in %q", names[0], before.Name, warnings)
+			}
+			for _, name := range names {
+				if got := lastOf(after, name); !cmp.Equal(got, lastOf(before.Env, name)) {
+					t.Errorf("%s of %s was touched: %v", name, before.Name, got)
+				}
+			}
+		case upper == nil:
+			checkMissing(t, values, *lower, names[0], injection)
+		case lower == nil:
+			checkMissing(t, values, *upper, names[1], injection)
+		}
+		for _, own := range []*EnvVar{upper, lower} {
+			if own != nil && !isFrom(upper) && !isFrom(lower) {
+				checkOwn(t, values[own.Name], *own, lastOf(after, own.Name), injection)
+			}
+		}
+	}
+}
+
+// checkMissing: the missing spelling has the value of the other one, unless
+// that one asks for ours.
+func checkMissing(t *testing.T, values map[string]string, own EnvVar, missing string, injection *Injection) {
+	t.Helper()
+	want := values[own.Name]
+	if strings.Contains(own.Value, "$("+missing+")") {
+		want = injection.ProxyURL
+		if strings.EqualFold(missing, "NO_PROXY") {
+			want = strings.Join(injection.NoProxy, ",")
+		}
+	}
+	if values[missing] != want {
+		t.Errorf("%s is %q, want %q, as %s is %q", missing, values[missing], want, own.Name, own.Value)
+	}
+}
+
+// checkOwn: the container's own value stays, but for entries behind its own.
+func checkOwn(t *testing.T, effective string, before EnvVar, after *EnvVar, injection *Injection) {
+	t.Helper()
+	if !strings.EqualFold(before.Name, "NO_PROXY") {
+		if after.Value != before.Value {
+			t.Errorf("%s became %q", before.Name, after.Value)
+		}
+		return
+	}
+	if !strings.HasPrefix(after.Value, strings.TrimRight(before.Value, ", ")) {
+		t.Errorf("%s=%q became %q", before.Name, before.Value, after.Value)
+	}
+	if before.Value == "*" || strings.Contains(before.Value, "$(") {
+		return // all hosts already, or another variable's value
+	}
+	for _, entry := range injection.NoProxy {
+		if !slices.Contains(strings.Split(strings.ReplaceAll(effective, " ", ""), ","), entry) {
+			t.Errorf("%s=%q lacks %s", before.Name, effective, entry)
+		}
+	}
+}
+
+func isFrom(variable *EnvVar) bool { return variable != nil && variable.ValueFrom != nil }
+
+func lastOf(env []EnvVar, name string) *EnvVar {
+	for _, variable := range slices.Backward(env) {
+		if variable.Name == name {
+			return &variable
+		}
+	}
+	return nil
+}
+
+// kubeletValues returns what a container sees: references are replaced by what
+// was defined before, or else stay, "$$" escapes, and the last one of a name wins.
+func kubeletValues(env []EnvVar) map[string]string {
+	values := make(map[string]string)
+	for _, variable := range env {
+		if variable.ValueFrom != nil {
+			values[variable.Name] = "from elsewhere"
+			continue
+		}
+		var value strings.Builder
+		for rest := variable.Value; rest != ""; {
+			switch name, after, closed := strings.Cut(strings.TrimPrefix(rest, "$("), ")"); {
+			case strings.HasPrefix(rest, "$$"):
+				value.WriteByte('$')
+				rest = rest[2:]
+			case strings.HasPrefix(rest, "$(") && closed:
+				if known, ok := values[name]; ok {
+					value.WriteString(known)
+				} else {
+					value.WriteString("$(" + name + ")")
+				}
+				rest = after
+			default:
+				value.WriteByte(rest[0])
+				rest = rest[1:]
+			}
+		}
+		values[variable.Name] = value.String()
+	}
+	return values
+}
+
+// TestStrangePod: fields that our types do not know, and ways to write values
+// that a typed pod would change, survive byte for byte.
+func TestStrangePod(t *testing.T) {
+	raw := []byte(`{"apiVersion":"v1","kind":"Pod",` +
+		`"metadata":{"creationTimestamp":null,"name":"web","annotations":{"a":"\u003cb\u003e"},"x-new":{"z":1,"a":[]}},` +
+		`"spec":{"x-new":[{"deep":{"b":1.50,"a":1E2}}],"containers":[` +
+		`{"name":"web","env":[],"resources":{"limits":{"memory":"0.25Gi","cpu":1.0}},"x-new":{"y":null,"b":"\u00fc"}},` +
+		`{"x-first":1,"name":"two","env":[{"x-new":[3,1],"name":"A","value":"1"},{"name":"NO_PROXY","x-new":{"q":"0.5Gi"},"value":"own.example"}]}]},` +
+		`"status":{"x":1e0}}`)
+	operations, _ := Patch(mustDecode(t, raw), exampleInjection(t))
+	patched := apply(t, raw, operations)
+	for _, kept := range []string{
+		`"creationTimestamp":null`, `"a":"\u003cb\u003e"`, `{"z":1,"a":[]}`, `[{"deep":{"b":1.50,"a":1E2}}]`,
+		`{"limits":{"memory":"0.25Gi","cpu":1.0}}`, `{"y":null,"b":"\u00fc"}`, `"x-first":1`, `[3,1]`, `{"q":"0.5Gi"}`, `{"x":1e0}`,
+	} {
+		if !bytes.Contains(patched, []byte(kept)) {
+			t.Errorf("%s did not survive in\n%s", kept, patched)
+		}
+	}
+}
+
+// tree decodes JSON, numbers as they are written.
+func tree(t *testing.T, raw []byte) map[string]any {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var value map[string]any
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func encode(t *testing.T, value any) []byte {
+	t.Helper()
+	raw, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
