@@ -14,7 +14,7 @@ import (
 // error holds what it complained about.
 func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	argv := append([]string{"kubectl", "--kubeconfig", c.Kubeconfig("admin")}, args...)
-	cmd := exec.CommandContext(ctx, c.Binary, argv...) //nolint:gosec // our own build of kubectl
+	cmd := exec.CommandContext(ctx, c.Binary, argv...)
 	cmd.Stdin = stdin
 	cmd.Env = append(os.Environ(), "KUBECONFIG=")
 	var stdout, stderr bytes.Buffer

@@ -59,7 +59,7 @@ func Up(ctx context.Context, log *progress.Log) (*Environment, error) {
 		return nil, err
 	}
 	// From here on there is something to remove: the folder is the record.
-	if err := os.MkdirAll(Dir, 0o755); err != nil { //nolint:gosec // the proxy's user passes through
+	if err := os.MkdirAll(Dir, 0o755); err != nil {
 		return nil, err
 	}
 	if err := e.start(ctx, log); err != nil {
@@ -195,8 +195,8 @@ func lock() (unlock func(), err error) {
 		return nil, err
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		file.Close()
+		_ = file.Close()
 		return nil, fmt.Errorf("another program is bringing the local environment up or down (%s): %w", lockFile, err)
 	}
-	return func() { file.Close() }, nil
+	return func() { _ = file.Close() }, nil
 }

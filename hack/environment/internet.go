@@ -39,7 +39,7 @@ func (e *Environment) Arrived(ctx context.Context) ([]internet.Counter, error) {
 }
 
 func (e *Environment) startInternet(ctx context.Context) error {
-	if err := os.MkdirAll(internetDir(), 0o755); err != nil { //nolint:gosec // the authority's certificate is for everyone
+	if err := os.MkdirAll(internetDir(), 0o755); err != nil {
 		return err
 	}
 	if _, err := internet.CreateCertificates(internetDir(), []string{IPEchoName, HTTPBinName}, e.Plan.Echoes); err != nil {

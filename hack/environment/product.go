@@ -55,7 +55,7 @@ func (e *Environment) Audit(from int64) (records []squid.AuditRecord, next int64
 	for {
 		line, err := reader.ReadBytes('\n')
 		if err != nil {
-			return records, next, nil //nolint:nilerr // the last line may not be complete yet
+			return records, next, nil // the last line may not be complete yet
 		}
 		var record squid.AuditRecord
 		if err := json.Unmarshal(line, &record); err != nil {

@@ -82,7 +82,7 @@ func TestOtherNamespacesAreLeftAlone(t *testing.T) {
 	if len(pod.Spec.Containers[0].Env) > 0 || len(pod.Annotations) > 0 {
 		t.Errorf("a pod without a tenant was changed: env %v, annotations %v", pod.Spec.Containers[0].Env, pod.Annotations)
 	}
-	if policies := listPolicies(t, namespace); len(policies) > 0 {
+	if policies := listPolicies(t.Context(), t, namespace); len(policies) > 0 {
 		t.Errorf("a namespace without a tenant has policies: %q", policies)
 	}
 }

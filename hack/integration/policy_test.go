@@ -54,16 +54,16 @@ func TestPolicyRepairsItself(t *testing.T) {
 
 func TestPolicyGoesWithTheLabel(t *testing.T) {
 	namespace := newNamespace(t, "client-a")
-	eventually(t, "the policy", func(context.Context) (bool, string) {
-		policies := listPolicies(t, namespace)
+	eventually(t, "the policy", func(ctx context.Context) (bool, string) {
+		policies := listPolicies(ctx, t, namespace)
 		return slices.Contains(policies, v1alpha1.PolicyName), fmt.Sprint(policies)
 	})
 	patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"egress.scw/tenant":null}}}`))
 	if err := shared.client.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, patch); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the policy to go", func(context.Context) (bool, string) {
-		policies := listPolicies(t, namespace)
+	eventually(t, "the policy to go", func(ctx context.Context) (bool, string) {
+		policies := listPolicies(ctx, t, namespace)
 		return len(policies) == 0, fmt.Sprint(policies)
 	})
 }
@@ -192,10 +192,10 @@ func (o *eventOrder) violations() []string {
 	return violations
 }
 
-func listPolicies(t *testing.T, namespace string) []string {
+func listPolicies(ctx context.Context, t *testing.T, namespace string) []string {
 	t.Helper()
 	var list networkingv1.NetworkPolicyList
-	if err := shared.client.List(t.Context(), &list, client.InNamespace(namespace)); err != nil {
+	if err := shared.client.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		t.Fatal(err)
 	}
 	var names []string

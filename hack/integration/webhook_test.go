@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -123,11 +124,11 @@ func (w *webhookProcess) prepare(ctx context.Context, api client.Client, binary 
 	}
 	w.probe = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(probePort))
 	// The last of a flag's values counts.
-	args := append(pod.Containers[0].Args,
-		"--cert-dir="+dir, "--webhook-bind-address=127.0.0.1", "--webhook-port="+strconv.Itoa(w.port),
-		"--health-probe-bind-address=127.0.0.1:"+strconv.Itoa(probePort), "--metrics-bind-address=0",
-		"--leader-election-namespace="+releaseNamespace,
-	)
+	args := slices.Concat(pod.Containers[0].Args, []string{
+		"--cert-dir=" + dir, "--webhook-bind-address=127.0.0.1", "--webhook-port=" + strconv.Itoa(w.port),
+		"--health-probe-bind-address=127.0.0.1:" + strconv.Itoa(probePort), "--metrics-bind-address=0",
+		"--leader-election-namespace=" + releaseNamespace,
+	})
 	w.command = process.Command{
 		Name: "webhook", Path: binary, Args: args,
 		Env: []string{"KUBECONFIG=" + filepath.Join(dir, "kubeconfig"), "KUBERNETES_SERVICE_HOST=" + cluster.ServiceIP},
@@ -151,7 +152,7 @@ func (w *webhookProcess) start(ctx context.Context) error {
 		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			return false, nil //nolint:nilerr // not listening yet
+			return false, nil // not listening yet
 		}
 		defer response.Body.Close()
 		return response.StatusCode == http.StatusOK, nil

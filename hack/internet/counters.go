@@ -60,7 +60,7 @@ type Counter struct {
 // ReadCounters returns the counters of the network namespace that the caller
 // runs in. It needs root, nft, and CounterRuleset loaded.
 func ReadCounters(ctx context.Context) ([]Counter, error) {
-	output, err := exec.CommandContext(ctx, "nft", "-j", "list", "table", "ip", counterTable).Output() //nolint:gosec // all of it constant
+	output, err := exec.CommandContext(ctx, "nft", "-j", "list", "table", "ip", counterTable).Output()
 	if err != nil {
 		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))

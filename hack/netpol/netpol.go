@@ -146,7 +146,7 @@ func (e *Enforcer) rules(ctx context.Context) error {
 	var errs []error
 	for _, args := range commands {
 		argv := append([]string{"iptables-nft", "-w", "-t", "mangle"}, args...)
-		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil { //nolint:gosec // fixed commands
+		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out))
 		}
 	}

@@ -115,7 +115,7 @@ func (s initScript) start(name, path string, args ...string) (pid int, err error
 func loadImages(ctx context.Context, dir string) error {
 	ctr := func(args ...string) ([]byte, error) {
 		args = append([]string{"--address", filepath.Join(dir, socket), "--namespace", "k8s.io"}, args...)
-		return exec.CommandContext(ctx, "ctr", args...).CombinedOutput() //nolint:gosec // fixed commands
+		return exec.CommandContext(ctx, "ctr", args...).CombinedOutput()
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		out, err := ctr("version")

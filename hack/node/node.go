@@ -170,7 +170,7 @@ func (c Config) writeFiles() error {
 		}
 	}
 	// Pods that inherit the node's resolver get none; CoreDNS names its own.
-	if err := os.WriteFile(filepath.Join(c.dir(), "resolv.conf"), []byte("# none\n"), 0o644); err != nil { //nolint:gosec // read by containers
+	if err := os.WriteFile(filepath.Join(c.dir(), "resolv.conf"), []byte("# none\n"), 0o644); err != nil {
 		return err
 	}
 	script := initScript{

@@ -87,7 +87,7 @@ func get(ctx context.Context, target string, proxy func(*http.Request) (*url.URL
 		return err
 	}
 	defer response.Body.Close()
-	fmt.Println(response.StatusCode)
+	fmt.Fprintln(os.Stdout, response.StatusCode)
 	if _, err := io.Copy(os.Stdout, io.LimitReader(response.Body, 1<<20)); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func resolve(ctx context.Context, server, name string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(addresses)
+	fmt.Fprintln(os.Stdout, addresses)
 	return nil
 }
 

@@ -5,7 +5,6 @@ package release
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -82,6 +81,6 @@ func (r Release) configuration() (*action.Configuration, error) {
 	flags := genericclioptions.NewConfigFlags(true)
 	flags.KubeConfig = &r.Kubeconfig
 	flags.Namespace = &r.Namespace
-	configuration := action.NewConfiguration(action.ConfigurationSetLogger(slog.NewTextHandler(io.Discard, nil)))
+	configuration := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
 	return configuration, configuration.Init(flags, r.Namespace, "secrets")
 }

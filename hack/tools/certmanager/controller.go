@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/resource"
-
 	"github.com/cert-manager/cert-manager/pkg/controller"
 	// Controllers register themselves. Left out: ACME and the issuers of
 	// other products, which need the world outside.
@@ -25,6 +23,7 @@ import (
 	_ "github.com/cert-manager/cert-manager/pkg/controller/issuers"
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/ca"
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/selfsigned"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // runController runs all registered controllers until the context ends.

@@ -12,10 +12,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	logf "github.com/cert-manager/cert-manager/pkg/logs"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-
-	logf "github.com/cert-manager/cert-manager/pkg/logs"
 )
 
 func main() {

@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 
-	ctrl "sigs.k8s.io/controller-runtime"
-
 	"github.com/cert-manager/cert-manager/internal/webhook"
 	"github.com/cert-manager/cert-manager/pkg/webhook/options"
+	ctrl "sigs.k8s.io/controller-runtime"
 )
 
 type webhookOptions struct {
