@@ -12,6 +12,7 @@ TESTSUM    := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod gotestsum --form
 GENERATE   := go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod
 STAGE      := hack/stage.sh
 FUZZTIME   ?= 30s
+KWOK_NODES ?= 0
 
 .PHONY: help
 help: ## Show this list
@@ -55,8 +56,8 @@ build: ## Build webhook and demo into bin/
 	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./demo
 
 .PHONY: local-up
-local-up: deps ## Bring the local environment up: cluster, proxy, internet (root)
-	@cd hack && go run ./local up
+local-up: deps ## Bring the local environment up, with KWOK_NODES (0) extra nodes (root)
+	@cd hack && go run ./local up --kwok-nodes=$(KWOK_NODES)
 
 .PHONY: local-down
 local-down: ## Remove the local environment, whatever state it is in (root)

@@ -54,7 +54,7 @@ func (c *Cluster) StartCertManager(ctx context.Context, repository, binary strin
 		"cainjector": {kubeconfig},
 		"controller": {kubeconfig},
 	} {
-		if _, err := c.Environment.Start(process.Command{
+		if err := c.start(process.Command{
 			Name: "cert-manager-" + component, Path: binary, Args: append([]string{component}, args...), Netns: c.Netns,
 		}); err != nil {
 			return err

@@ -53,6 +53,8 @@ type Config struct {
 type Cluster struct {
 	Config
 	ports ports
+	// started are the processes that this program started, by name.
+	started map[string]process.Process
 }
 
 // ports on loopback are chosen freely, so that several control planes can run
@@ -68,7 +70,7 @@ func usualPorts() ports {
 // Start makes a new control plane and waits until it can be used. What an
 // earlier one left in the environment's folder is not used again.
 func Start(ctx context.Context, config Config) (*Cluster, error) {
-	c := &Cluster{Config: config}
+	c := &Cluster{Config: config, started: map[string]process.Process{}}
 	for _, dir := range []string{c.path("pki"), c.path("etcd")} {
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
@@ -84,7 +86,7 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 		return nil, err
 	}
 	for _, command := range []process.Command{c.etcd(), c.apiServer()} {
-		if _, err := c.Environment.Start(command); err != nil {
+		if err := c.start(command); err != nil {
 			return nil, err
 		}
 	}
@@ -92,7 +94,7 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 		return nil, err
 	}
 	for _, command := range []process.Command{c.controllerManager(), c.scheduler()} {
-		if _, err := c.Environment.Start(command); err != nil {
+		if err := c.start(command); err != nil {
 			return nil, err
 		}
 	}
@@ -102,7 +104,7 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 // Open returns the control plane that Start made with this configuration, in a
 // network namespace of its own.
 func Open(config Config) *Cluster {
-	return &Cluster{Config: config, ports: usualPorts()}
+	return &Cluster{Config: config, ports: usualPorts(), started: map[string]process.Process{}}
 }
 
 // Kubeconfig is the path of the kubeconfig of the given user: "admin",
@@ -274,18 +276,19 @@ func (c *Cluster) waitServiceAccount(ctx context.Context) error {
 	return nil
 }
 
-// alive returns an error that names the first of the processes that has ended.
-func (c *Cluster) alive(names ...string) error {
-	running, err := c.Environment.List()
+func (c *Cluster) start(command process.Command) error {
+	p, err := c.Environment.Start(command)
 	if err != nil {
 		return err
 	}
-	up := make(map[string]bool, len(running))
-	for _, p := range running {
-		up[p.Name] = true
-	}
+	c.started[command.Name] = p
+	return nil
+}
+
+// alive returns an error that names the first of the processes that has ended.
+func (c *Cluster) alive(names ...string) error {
 	for _, name := range names {
-		if !up[name] {
+		if !c.started[name].Alive() {
 			return fmt.Errorf("%s has ended; the end of its log:\n%s", name, c.Environment.Tail(name))
 		}
 	}

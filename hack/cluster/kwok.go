@@ -42,7 +42,7 @@ func (c *Cluster) StartKwok(ctx context.Context, repository string, nodes int) e
 	if err := os.WriteFile(c.path("kwok.yaml"), stages.Bytes(), 0o600); err != nil {
 		return err
 	}
-	if _, err := c.Environment.Start(c.command("kwok",
+	if err := c.start(c.command("kwok",
 		"--config="+c.path("kwok.yaml"), "--kubeconfig="+c.Kubeconfig("admin"),
 		"--manage-all-nodes=false", "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
 		"--node-lease-duration-seconds=40", "--server-address=",

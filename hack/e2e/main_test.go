@@ -56,7 +56,7 @@ const (
 )
 
 func setUp(ctx context.Context, log *progress.Log) (err error) {
-	if shared, err = environment.Up(ctx, log); err != nil {
+	if shared, err = environment.Up(ctx, log, environment.Options{}); err != nil {
 		return err
 	}
 	if err := log.Step("helm install egress-webhook", func() error {

@@ -64,10 +64,10 @@ func Demo(ctx context.Context, log *progress.Log, w io.Writer) error {
 
 func upOrOpen(ctx context.Context, log *progress.Log) (*Environment, error) {
 	if IsUp() {
-		log.Printf("the local environment is up already: using it")
+		log.Printf("using the local environment that is up, as it is; make local-down first for a new one")
 		return Open(ctx, log)
 	}
-	return Up(ctx, log)
+	return Up(ctx, log, Options{})
 }
 
 func (e *Environment) installOnce(ctx context.Context) error {

@@ -40,9 +40,16 @@ type Environment struct {
 	processes process.Environment
 }
 
+// Options are what an environment may have beside the usual.
+type Options struct {
+	// KwokNodes is the number of nodes that exist in the API only; their pods
+	// run in name only. For tests of scale.
+	KwokNodes int
+}
+
 // Up brings the environment up. What an error leaves behind is for Down, which
 // the error names.
-func Up(ctx context.Context, log *progress.Log) (*Environment, error) {
+func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the local environment needs root: it makes network namespaces, a node and mounts")
 	}
@@ -62,7 +69,7 @@ func Up(ctx context.Context, log *progress.Log) (*Environment, error) {
 	if err := os.MkdirAll(Dir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := e.start(ctx, log); err != nil {
+	if err := e.start(ctx, log, options); err != nil {
 		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes what is there)", err, Dir)
 	}
 	return e, os.WriteFile(filepath.Join(Dir, upFile), nil, 0o600)
@@ -73,16 +80,20 @@ const upFile = "up"
 
 // Open returns the environment that is up.
 func Open(ctx context.Context, log *progress.Log) (*Environment, error) {
-	if _, err := os.Stat(filepath.Join(Dir, upFile)); err != nil {
-		return nil, fmt.Errorf("no local environment is up: %w", err)
+	if !IsUp() {
+		return nil, errors.New("no local environment is up: make local-up brings it up")
 	}
 	return newEnvironment(ctx, log)
 }
 
-// IsUp says whether an environment is up as a whole.
+// IsUp says whether an environment came up as a whole and still runs: the
+// folder outlives a restart of the machine, the processes do not.
 func IsUp() bool {
-	_, err := os.Stat(filepath.Join(Dir, upFile))
-	return err == nil
+	if _, err := os.Stat(filepath.Join(Dir, upFile)); err != nil {
+		return false
+	}
+	processes, err := process.Environment(Dir).List()
+	return err == nil && len(processes) > 0
 }
 
 // newEnvironment builds the programs; it starts none.
@@ -111,7 +122,7 @@ func (e *Environment) clusterConfig() cluster.Config {
 	}
 }
 
-func (e *Environment) start(ctx context.Context, log *progress.Log) error {
+func (e *Environment) start(ctx context.Context, log *progress.Log, options Options) error {
 	if err := log.Step("networks", func() error { return network.Up(ctx, e.Plan) }); err != nil {
 		return err
 	}
@@ -135,7 +146,17 @@ func (e *Environment) start(ctx context.Context, log *progress.Log) error {
 			return e.Cluster.StartCertManager(groupCtx, e.Repository, e.programs.certManager)
 		})
 	})
-	return group.Wait()
+	if err := group.Wait(); err != nil || options.KwokNodes == 0 {
+		return err
+	}
+	return log.Step("kwok", func() error {
+		if err := e.Cluster.StartKwok(ctx, e.Repository, options.KwokNodes); err != nil {
+			return err
+		}
+		// Pods that are to run for real must not end up there.
+		_, err := e.Cluster.Kubectl(ctx, nil, "taint", "nodes", "-l", "type=kwok", "kwok.x-k8s.io/node=fake:NoSchedule")
+		return err
+	})
 }
 
 // Down removes the environment, whatever state it is in. It is no error if
@@ -177,7 +198,7 @@ func refuseSecond(ctx context.Context) error {
 		return errors.New("a local environment is up already; there can be one on a machine: make local-status shows it, make local-down removes it")
 	}
 	if _, err := os.Stat(Dir); err == nil {
-		return fmt.Errorf("an earlier local environment did not come up as a whole, or was not removed: make local-down removes it (%s exists)", Dir)
+		return fmt.Errorf("an earlier local environment was not removed: make local-down removes it (%s exists)", Dir)
 	}
 	existing, err := network.Existing(ctx)
 	if err != nil {

@@ -35,19 +35,7 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		&cobra.Command{
-			Use:   "up",
-			Short: "Bring the environment up: cluster, proxy, internet",
-			Args:  cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				e, err := environment.Up(cmd.Context(), progress.New(cmd.ErrOrStderr()))
-				if err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "up: export KUBECONFIG=%s\n", e.Cluster.Kubeconfig("admin"))
-				return nil
-			},
-		},
+		upCommand(),
 		&cobra.Command{
 			Use:   "down",
 			Short: "Remove the environment, whatever state it is in",
@@ -91,4 +79,23 @@ func newCommand() *cobra.Command {
 		nodeInitCommand(), netpolCommand(), internetCommand(),
 	)
 	return root
+}
+
+func upCommand() *cobra.Command {
+	var options environment.Options
+	command := &cobra.Command{
+		Use:   "up",
+		Short: "Bring the environment up: cluster, proxy, internet",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e, err := environment.Up(cmd.Context(), progress.New(cmd.ErrOrStderr()), options)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "up: export KUBECONFIG=%s\n", e.Cluster.Kubeconfig("admin"))
+			return nil
+		},
+	}
+	command.Flags().IntVar(&options.KwokNodes, "kwok-nodes", 0, "nodes beside the real one that exist in the API only")
+	return command
 }

@@ -156,7 +156,7 @@ func processIDs() ([]int, error) {
 // nothing for foreign processes, among them those of other users, which cannot
 // be read.
 func marks(pid int) (environment Environment, name string) {
-	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	environ, err := readEnviron(pid)
 	if err != nil {
 		return "", ""
 	}
@@ -170,6 +170,22 @@ func marks(pid int) (environment Environment, name string) {
 		}
 	}
 	return environment, name
+}
+
+// readEnviron returns the variables that a process was started with. In the
+// middle of an exec there are none to be seen for a moment: it looks again.
+func readEnviron(pid int) ([]byte, error) {
+	for attempt := 0; ; attempt++ {
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || len(environ) > 0 || attempt == 20 {
+			return environ, err
+		}
+		// Threads of the kernel, and zombies, have no program either.
+		if _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil {
+			return nil, err
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // Stop ends the environment's processes of the given names, or all of them:

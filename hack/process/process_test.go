@@ -86,3 +86,18 @@ func waitFor(t *testing.T, what string, done func() bool) {
 		}
 	}
 }
+
+// A process that replaces itself again and again has no variables to be seen in
+// between: it is found all the same.
+func TestListFindsProcessesInTheMiddleOfAnExec(t *testing.T) {
+	environment := temporary(t)
+	loop := `n=$1; [ "$n" -eq 0 ] && exec sleep 300; exec /bin/sh -c "$0" "$0" $((n-1))`
+	if _, err := environment.Start(process.Command{Name: "changeling", Path: "/bin/sh", Args: []string{"-c", loop, loop, "1000"}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		if got := names(t, environment); !slices.Equal(got, []string{"changeling"}) {
+			t.Fatalf("List: %q", got)
+		}
+	}
+}
