@@ -2,6 +2,11 @@
 # engine. What the targets need beyond that they install (apt, as root) or build
 # from pinned Go modules; binaries are kept in the user's cache folder.
 
+# Plain su keeps the user's PATH, without nft and sysctl.
+export PATH := $(PATH):/usr/sbin:/sbin
+# CI systems do not all set it, and Go needs it.
+export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+
 # Product and tools run in images and namespaces that hold nothing else; and
 # builds with and without cgo share no cache.
 export CGO_ENABLED = 0
@@ -11,6 +16,7 @@ LINT       := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint
 TESTSUM    := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod gotestsum --format pkgname --
 GENERATE   := go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod
 STAGE      := hack/stage.sh
+LOCAL      := bin/local
 FUZZTIME   ?= 30s
 KWOK_NODES ?= 0
 
@@ -19,20 +25,23 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: deps ## Bring the whole product up on this machine, with the demo in it (root)
-	@cd hack && go run ./local demo
+demo: deps local ## Bring the whole product up on this machine, with the demo in it (root)
+	@$(LOCAL) demo
 
+# Go's cache of test results knows nothing of other modules and of programs that
+# tests start: -count=1 where they matter.
 .PHONY: test
-test: deps ## Run every test that this machine can run
-	@cd hack && ../$(STAGE) "programs of the tests" go run ./local build
+test: deps local ## Run every test that this machine can run
+	@$(STAGE) "programs of the tests" $(LOCAL) build
 	@$(STAGE) "unit tests" $(TESTSUM) ./...
-	@cd hack && ../$(STAGE) "unit tests of the charts and the local environment" $(TESTSUM) $$(cd hack && go list ./... | grep -v -e /integration$$ -e /e2e$$)
-	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -timeout 20m ./integration
-	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -timeout 20m ./e2e
+	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 $$(go list ./... | grep -v -e '/integration$$' -e '/e2e$$')
+	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 20m ./integration
+	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 20m ./e2e
 
 .PHONY: verify
 verify: ## Check style, arrows between packages, and that generated files are up to date
 	@$(STAGE) "generated files" hack/verify.sh
+	@echo "lint (the first time it is built, which takes some minutes)"
 	@$(STAGE) "lint" $(LINT) run ./...
 	@cd hack && ../$(STAGE) "lint hack" $(LINT) run --config ../.golangci.yaml ./...
 
@@ -50,26 +59,32 @@ bench: ## Measure the admission handler against its floor
 fuzz: ## Run every fuzz target for FUZZTIME (30s)
 	@hack/fuzz.sh $(FUZZTIME)
 
+# Not by "go run", which dies of a signal alone and leaves the program running.
+.PHONY: local
+local:
+	@[ -e $(LOCAL) ] || echo "building $(LOCAL) (the first time this takes some minutes)"
+	@mkdir -p bin && cd hack && go build -buildvcs=false -o ../$(LOCAL) ./local
+
 .PHONY: build
 build: ## Build webhook and demo into bin/
 	@mkdir -p bin
 	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./demo
 
 .PHONY: local-up
-local-up: deps ## Bring the local environment up, with KWOK_NODES (0) extra nodes (root)
-	@cd hack && go run ./local up --kwok-nodes=$(KWOK_NODES)
+local-up: deps local ## Bring the local environment up, with KWOK_NODES (0) extra nodes (root)
+	@$(LOCAL) up --kwok-nodes=$(KWOK_NODES)
 
 .PHONY: local-down
-local-down: ## Remove the local environment, whatever state it is in (root)
-	@cd hack && go run ./local down
+local-down: local ## Remove the local environment, whatever state it is in (root)
+	@$(LOCAL) down
 
 .PHONY: local-status
-local-status: ## Show what of the local environment is there
-	@cd hack && go run ./local status
+local-status: local ## Show what of the local environment is there
+	@$(LOCAL) status
 
 .PHONY: clean
-clean: ## Remove what tests left that were killed
-	@cd hack && go run ./local clean
+clean: local ## Remove what tests left that were killed
+	@$(LOCAL) clean
 
 .PHONY: deps
 deps: ## Install the Debian packages that demo and test need (root)

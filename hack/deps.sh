@@ -1,13 +1,15 @@
 #!/bin/sh
 # deps.sh: installs the Debian packages that the local environment and the tests
-# need and that are not there. Daemons that come with them are not started.
-# Without root it only says what is missing: tests that need it are skipped.
+# need and that are not there. It removes no package, and starts no daemon that
+# comes with one, now or at the next boot. Without root it only says what is
+# missing: tests that need it are skipped.
 set -eu
 
 # ca-certificates and git: Go modules. The rest: a Kubernetes node, its
 # networks, the proxy, and a browser for the demo's page.
 packages="ca-certificates git containerd runc containernetworking-plugins iproute2 iptables nftables
 	conntrack ipset procps util-linux squid-openssl chromium"
+daemons="containerd squid"
 
 missing=
 for package in $packages; do
@@ -23,23 +25,44 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 0
 fi
 
-echo "deps: installing$missing"
-start=$(date +%s)
+# What installation scripts ask before they start a daemon. A leftover of a run
+# that was killed is known by its second line.
 policy=/usr/sbin/policy-rc.d
+mark='# put here by deps.sh of egress.scw, while it runs'
+log=$(mktemp)
+heartbeat=
+clean_up() {
+	[ -z "$heartbeat" ] || kill "$heartbeat" 2>/dev/null || true
+	if grep -qsxF "$mark" "$policy"; then rm -f "$policy"; fi
+	rm -f "$log"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+if grep -qsxF "$mark" "$policy"; then rm -f "$policy"; fi
 if [ ! -e "$policy" ]; then
-	# What installation scripts ask before they start a daemon.
-	trap 'rm -f "$policy"' EXIT
-	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
 	chmod 755 "$policy"
 fi
+
+new_daemons=
+for daemon in $daemons; do
+	[ -e "/lib/systemd/system/$daemon.service" ] || new_daemons="$new_daemons $daemon"
+done
+
+echo "deps: installing$missing"
+start=$(date +%s)
+(while sleep 30; do echo "deps: still installing after $(($(date +%s) - start)) s"; done) &
+heartbeat=$!
 export DEBIAN_FRONTEND=noninteractive
-log=$(mktemp)
 # shellcheck disable=SC2086 # a list
-if ! { apt-get update && apt-get install --yes --no-install-recommends $missing; } >"$log" 2>&1; then
+if ! { apt-get update && apt-get install --yes --no-install-recommends --no-remove \
+	-o DPkg::Lock::Timeout=300 $missing; } >"$log" 2>&1; then
 	tail -n 30 "$log" >&2
-	rm -f "$log"
 	echo "deps: apt-get could not install$missing" >&2
 	exit 1
 fi
-rm -f "$log"
+for daemon in $new_daemons; do
+	systemctl disable "$daemon.service" >/dev/null 2>&1 || true # a machine without systemd starts none either
+done
 echo "deps: installed in $(($(date +%s) - start)) s"

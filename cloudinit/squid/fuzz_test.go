@@ -16,6 +16,7 @@ import (
 // are expected and no other, word for word: no value adds, ends, continues or
 // comments out any.
 func FuzzRender(f *testing.F) {
+	const goodName = "client-b" // with the good values below, this must be rendered
 	long := strings.Repeat("a", 63)
 	for _, name := range []string{
 		"client-a", long, long + "a", "0", "-n", "a-", "A", "a_b", "a.b", "", " ", "a b", "all", "manager", "manager_port",
@@ -24,7 +25,8 @@ func FuzzRender(f *testing.F) {
 		f.Add(name, int32(3129), "10.0.0.8", "10.0.0.0/8", "203.0.113.50", "192.0.2.53", "/var/log/squid/audit.log")
 		f.Add("client-b", int32(3255), "fd00::8%"+name, "fd00::/8", "2001:db8::1", "2001:db8::53", "/"+name)
 	}
-	f.Add("client-b", int32(3255), "fd00::8", "fd00::/8", "2001:db8::1", "2001:db8::53", "/run/audit.log")
+	f.Add(goodName, int32(3129), "10.0.0.8", "10.0.0.0/8", "203.0.113.50", "192.0.2.53", "/run/audit.log")
+	f.Add(goodName, int32(3255), "fd00::8", "fd00::/8", "2001:db8::1", "2001:db8::53", "/run/audit.log")
 	f.Fuzz(func(t *testing.T, name string, port int32, listen, network, egress, nameServer, auditLog string) {
 		proxy := validProxy()
 		// What is no address stays one that isn't valid.
@@ -33,12 +35,16 @@ func FuzzRender(f *testing.F) {
 		proxy.NameServers[0], _ = netip.ParseAddr(nameServer)
 		proxy.ClientNetworks[0], _ = netip.ParsePrefix(network)
 		proxy.AuditLog = auditLog
-		tenants := []v1alpha1.Tenant{newTenant(name, port), newTenant("client-z", 4000)}
+		tenants := []v1alpha1.Tenant{newTenant(name, port), newTenant("client-z", v1alpha1.ProxyPortMax-1)}
 
 		file, err := Render(proxy, tenants)
 		if err != nil {
 			if file != nil {
 				t.Errorf("a file in spite of %v", err)
+			}
+			if name == goodName && auditLog == "/run/audit.log" && listen == "10.0.0.8" && port == v1alpha1.ProxyPortMin &&
+				network == "10.0.0.0/8" && egress == "203.0.113.50" && nameServer == "192.0.2.53" {
+				t.Errorf("good values are refused: %v", err)
 			}
 			return
 		}

@@ -124,7 +124,6 @@ func TestRenderLeavesItsArgumentsAlone(t *testing.T) {
 	}
 }
 
-// manyTenants returns tenants on the first ports of the range.
 // everyPort returns as many tenants as there are ports for them.
 func everyPort() []v1alpha1.Tenant {
 	var result []v1alpha1.Tenant

@@ -16,7 +16,7 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) 
 	argv := append([]string{"kubectl", "--kubeconfig", c.Kubeconfig("admin")}, args...)
 	cmd := exec.CommandContext(ctx, c.Binary, argv...)
 	cmd.Stdin = stdin
-	cmd.Env = append(os.Environ(), "KUBECONFIG=")
+	cmd.Env = append(os.Environ(), "KUBECONFIG=", "NO_PROXY=*", "no_proxy=*")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

@@ -11,10 +11,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // stream creates pods in a namespace, one after the other, until it is stopped.
-// The pods never run: no node is good enough for them.
+// The pods never run: no scheduler is responsible for them.
 type stream struct {
 	namespace string
 	mu        sync.Mutex
@@ -24,7 +25,7 @@ type stream struct {
 }
 
 func (s *stream) run(ctx context.Context) {
-	pod := `{"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"stream-"},"spec":{"nodeSelector":{"no":"node"},` +
+	pod := `{"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"stream-"},"spec":{"schedulerName":"none",` +
 		`"terminationGracePeriodSeconds":0,"automountServiceAccountToken":false,"containers":[{"name":"c","image":"none"}]}}`
 	client, err := shared.Cluster.Clientset()
 	if err != nil {
@@ -36,6 +37,7 @@ func (s *stream) run(ctx context.Context) {
 		body, err := client.Discovery().RESTClient().Post().AbsPath("/api/v1/namespaces/" + s.namespace + "/pods").
 			Body([]byte(pod)).DoRaw(context.WithoutCancel(ctx))
 		s.note(body, err)
+		time.Sleep(30 * time.Millisecond) // two cores have other things to do as well
 	}
 }
 
@@ -73,7 +75,7 @@ func TestReplicasComeAndGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			if _, err := kubectl(context.WithoutCancel(t.Context()), "delete", "namespace", namespace, "--wait=false"); err != nil {
+			if _, err := kubectl(context.WithoutCancel(t.Context()), "delete", "namespace", namespace); err != nil {
 				t.Error(err)
 			}
 		})

@@ -7,9 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"egress.scw/hack/environment"
 	"egress.scw/hack/progress"
@@ -29,13 +32,18 @@ func run(m *testing.M) (code int) {
 	}
 	ctx := context.Background()
 	log := progress.New(os.Stderr)
-	if environment.IsUp() {
-		fmt.Fprintln(os.Stderr, "e2e: a local environment is up, and there can be one: make local-down removes it")
+	if _, err := os.Stat(environment.Dir); err == nil {
+		fmt.Fprintln(os.Stderr, "e2e: there is a local environment, and there can be one: make local-down removes it")
 		return 1
 	}
+	before := machineState()
 	defer func() {
 		if err := environment.Down(ctx, log); err != nil {
 			fmt.Fprintln(os.Stderr, "e2e: cleaning up:", err)
+			code = 1
+		}
+		if diff := cmp.Diff(before, machineState()); diff != "" {
+			fmt.Fprintln(os.Stderr, "e2e: the environment has changed the machine (-before +after):\n"+diff)
 			code = 1
 		}
 	}()
@@ -44,6 +52,36 @@ func run(m *testing.M) (code int) {
 		return 1
 	}
 	return m.Run()
+}
+
+// machineState is what the environment could change outside of its folder:
+// settings of the kernel, and what is in the folders where Kubernetes' programs
+// write by default. A path that does not exist has no entry.
+func machineState() map[string]string {
+	state := map[string]string{}
+	for _, setting := range []string{
+		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
+		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes", "net/ipv4/ip_forward", "net/netfilter/nf_conntrack_max",
+	} {
+		if value, err := os.ReadFile(filepath.Join("/proc/sys", setting)); err == nil {
+			state[setting] = string(value)
+		}
+	}
+	for _, folder := range []string{
+		"/etc/cni", "/opt/cni", "/run", "/run/containerd", "/run/netns", "/run/systemd", "/sys/fs/cgroup", "/sys/fs/cgroup/memory",
+		"/var/lib", "/var/lib/cni", "/var/lib/cni/results", "/var/lib/containerd", "/var/lib/kubelet",
+		"/var/log", "/var/log/containers", "/var/log/pods",
+	} {
+		if entries, err := os.ReadDir(folder); err == nil {
+			for _, entry := range entries {
+				// The lock file stays on purpose, the folder of iproute2 by its nature.
+				if name := entry.Name(); name != "egress-local.lock" && name != "netns" {
+					state[folder] += name + "\n"
+				}
+			}
+		}
+	}
+	return state
 }
 
 // Namespaces of the tests: two tenants, a second namespace of the first, and
@@ -125,6 +163,10 @@ func kubectl(ctx context.Context, args ...string) (string, error) {
 func probe(ctx context.Context, namespace string, args ...string) (string, error) {
 	return kubectl(ctx, append([]string{"--namespace=" + namespace, "exec", "deployment/probe", "--", "/program"}, args...)...)
 }
+
+// isProbes says whether an error is what the probe met on its way, and not a
+// failure to run it.
+func isProbes(err error) bool { return strings.Contains(err.Error(), ": probe: ") }
 
 func podIP(t *testing.T, namespace string) string {
 	t.Helper()

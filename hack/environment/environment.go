@@ -127,7 +127,10 @@ func (e *Environment) start(ctx context.Context, log *progress.Log, options Opti
 		return err
 	}
 	if err := log.Step("internet and proxy", func() error {
-		return errors.Join(e.startInternet(ctx), e.startProxy(ctx, Tenants()))
+		if err := e.startInternet(ctx); err != nil {
+			return err
+		}
+		return e.startProxy(ctx, Tenants())
 	}); err != nil {
 		return err
 	}
@@ -162,7 +165,11 @@ func (e *Environment) start(ctx context.Context, log *progress.Log, options Opti
 // Down removes the environment, whatever state it is in. It is no error if
 // there is none.
 func Down(ctx context.Context, log *progress.Log) error {
-	if _, err := os.Stat(Dir); errors.Is(err, os.ErrNotExist) {
+	running, err := process.Environment(Dir).List()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(Dir); errors.Is(err, os.ErrNotExist) && len(running) == 0 {
 		log.Printf("no local environment")
 		return nil // whatever bears our names then is not ours
 	}

@@ -48,9 +48,10 @@ func (e *Environment) startInternet(ctx context.Context) error {
 	if err := network.AddRuleset(ctx, network.Internet, internet.CounterRuleset()); err != nil {
 		return err
 	}
-	if _, err := e.processes.Start(process.Command{
+	p, err := e.processes.Start(process.Command{
 		Name: processInternet, Path: e.programs.local, Args: []string{processInternet}, Netns: network.Internet,
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	client := internet.NewClient(controlSocket())
@@ -59,7 +60,7 @@ func (e *Environment) startInternet(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
+		if time.Now().After(deadline) || ctx.Err() != nil || !p.Alive() {
 			return fmt.Errorf("the internet does not come up: %w; the end of its log:\n%s", err, e.processes.Tail(processInternet))
 		}
 	}

@@ -18,6 +18,9 @@ func Status(ctx context.Context, w io.Writer) error {
 	if _, err := os.Stat(Dir); errors.Is(err, os.ErrNotExist) {
 		return errors.New("no local environment: make local-up brings it up")
 	}
+	if os.Geteuid() != 0 {
+		return errors.New("looking at the local environment needs root, which its processes run as")
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	processes, err := process.Environment(Dir).List()
 	if err != nil {

@@ -43,10 +43,8 @@ func makeCgroups() error {
 		return err
 	}
 	if unified {
-		// kubelet hands these on below the subtree by itself.
-		const controllers = "+cpu +cpuset +memory +pids +io"
-		if err := os.WriteFile(filepath.Join(cgroupRoot, "cgroup.subtree_control"), []byte(controllers), 0); err != nil {
-			return fmt.Errorf("enabling the cgroup controllers %s: %w", controllers, err)
+		if err := enableControllers(); err != nil {
+			return err
 		}
 	}
 	for _, dir := range dirs {
@@ -60,6 +58,26 @@ func makeCgroups() error {
 					return err
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// enableControllers has the root of version 2 hand on the controllers that
+// kubelet needs. systemd usually has; one that was missing stays handed on.
+func enableControllers() error {
+	file := filepath.Join(cgroupRoot, "cgroup.subtree_control")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	enabled := strings.Fields(string(content))
+	for _, controller := range []string{"cpu", "cpuset", "memory", "pids", "io"} {
+		if slices.Contains(enabled, controller) {
+			continue
+		}
+		if err := os.WriteFile(file, []byte("+"+controller), 0); err != nil {
+			return fmt.Errorf("enabling the cgroup controller %s: %w", controller, err)
 		}
 	}
 	return nil

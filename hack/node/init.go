@@ -19,6 +19,8 @@ const socket = "containerd.sock"
 // initScript is what the first process of the node's namespaces has to do. It
 // travels in a file because that process is started through unshare(1).
 type initScript struct {
+	// State is the environment's folder, which holds everything else.
+	State      string
 	Kubernetes string
 	Kubelet    []string
 	Logs       string
@@ -46,7 +48,7 @@ func Init(ctx context.Context, dir string) error {
 	if err := json.Unmarshal(content, &script); err != nil {
 		return err
 	}
-	if err := prepareMounts(); err != nil {
+	if err := prepareMounts(script.State); err != nil {
 		return err
 	}
 	containerd, err := script.start("containerd", "containerd", "--config", filepath.Join(dir, "containerd.toml"))
@@ -73,9 +75,9 @@ func Init(ctx context.Context, dir string) error {
 	}
 }
 
-// prepareMounts cuts the mounts off from the machine's and gives the node a
-// /proc and a /run of its own.
-func prepareMounts() error {
+// prepareMounts cuts the mounts off from the machine's, gives the node a /proc
+// of its own, and hides from it what it would write to outside of its folder.
+func prepareMounts(state string) error {
 	for _, m := range []struct {
 		source, target, kind string
 		flags                uintptr
@@ -84,12 +86,67 @@ func prepareMounts() error {
 		{"", "/", "", syscall.MS_REC | syscall.MS_SHARED}, // kubelet wants volumes to propagate into containers
 		{"proc", "/proc", "proc", 0},
 		{"egress-local", "/run", "tmpfs", 0},
+		// kubelet links logs in /var/log/containers and keeps the sockets of
+		// device plugins in /var/lib/kubelet, CNI keeps results in
+		// /var/lib/cni, whatever they are told.
+		{"egress-local", "/var/log", "tmpfs", 0},
 	} {
 		if err := syscall.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
 			return fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
-	return os.Mkdir("/run/netns", 0o755)
+	if err := os.Mkdir("/run/netns", 0o755); err != nil {
+		return err
+	}
+	return errors.Join(hideAllBut(state), pinSysctls())
+}
+
+// hideAllBut covers the folder above the environment's with an empty one, in
+// which only the environment's is to be seen.
+func hideAllBut(state string) error {
+	const aside = "/run/state"
+	if err := os.Mkdir(aside, 0o755); err != nil {
+		return err
+	}
+	if err := syscall.Mount(state, aside, "", syscall.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", state, err)
+	}
+	if err := syscall.Mount("egress-local", filepath.Dir(state), "tmpfs", 0, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", filepath.Dir(state), err)
+	}
+	if err := os.Mkdir(state, 0o755); err != nil {
+		return err
+	}
+	if err := syscall.Mount(aside, state, "", syscall.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", state, err)
+	}
+	return nil
+}
+
+// pinSysctls shows kubelet the kernel settings that it wants
+// (setupKernelTunables in its container manager), so that it does not change
+// the machine's.
+func pinSysctls() error {
+	for name, value := range map[string]string{
+		"vm/overcommit_memory":      "1",
+		"vm/panic_on_oom":           "0",
+		"kernel/panic":              "10",
+		"kernel/panic_on_oops":      "1",
+		"kernel/keys/root_maxkeys":  "1000000",
+		"kernel/keys/root_maxbytes": "25000000",
+	} {
+		pinned := filepath.Join("/run/sysctl", name)
+		if err := os.MkdirAll(filepath.Dir(pinned), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(pinned, []byte(value+"\n"), 0o644); err != nil {
+			return err
+		}
+		if err := syscall.Mount(pinned, filepath.Join("/proc/sys", name), "", syscall.MS_BIND, ""); err != nil {
+			return fmt.Errorf("bind /proc/sys/%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // start starts a program without waiting for it: process 1 waits for all.

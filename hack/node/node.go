@@ -8,7 +8,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
-	"fmt"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -109,7 +109,7 @@ func WaitReady(ctx context.Context, c *cluster.Cluster) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the node does not become ready (%w); the end of kubelet's log:\n%s", err, c.Environment.Tail("kubelet"))
+			return errors.Join(errors.New("the node does not become ready; the end of kubelet's log:\n"+c.Environment.Tail("kubelet")), err)
 		}
 		select {
 		case <-ctx.Done():
@@ -174,6 +174,7 @@ func (c Config) writeFiles() error {
 		return err
 	}
 	script := initScript{
+		State:      string(c.Cluster.Environment),
 		Kubernetes: c.Cluster.Binary,
 		Kubelet: []string{
 			"kubelet", "--config=" + filepath.Join(c.dir(), "kubelet.yaml"), "--kubeconfig=" + c.Cluster.Kubeconfig("kubelet"),
