@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"egress.scw/hack/pki"
 	"egress.scw/hack/process"
 )
 
@@ -171,37 +172,35 @@ func FreePort(ctx context.Context) (int, error) {
 
 func (c *Cluster) writeKeys() error {
 	dir := c.path("pki")
-	ca, err := newAuthority(dir, "ca")
+	ca, err := pki.NewAuthority("kubernetes-ca")
 	if err != nil {
 		return err
 	}
-	frontProxy, err := newAuthority(dir, "front-proxy-ca")
+	frontProxyCA, err := pki.NewAuthority("front-proxy-ca")
 	if err != nil {
 		return err
 	}
-	if err := writeServiceAccountKeys(dir); err != nil {
+	frontProxy, err := frontProxyCA.Issue(pki.Leaf{User: "front-proxy-client"})
+	if err != nil {
 		return err
 	}
-	if err := frontProxy.issue(leaf{name: "front-proxy-client", user: "front-proxy-client"}); err != nil {
+	serviceAccounts, err := pki.NewServiceAccountKeys()
+	if err != nil {
 		return err
 	}
-	hosts := append([]string{"localhost", "127.0.0.1", c.Address.String()}, c.Hosts...)
-	api := append([]string{
-		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + Domain, ServiceIP,
-	}, hosts...)
-	for _, l := range []leaf{
-		{name: "apiserver", user: "kube-apiserver", hosts: api},
-		{name: "etcd", user: "etcd", hosts: []string{"localhost", "127.0.0.1"}},
-		{name: "etcd-client", user: "kube-apiserver-etcd-client"},
-		{name: "apiserver-kubelet-client", user: "kube-apiserver-kubelet-client", group: "system:masters"},
-		{name: "kubelet-server", user: "kubelet", hosts: hosts},
-		{name: "admin", user: "admin", group: "system:masters"},
-		{name: "controller-manager", user: "system:kube-controller-manager"},
-		{name: "scheduler", user: "system:kube-scheduler"},
-		{name: "kubelet", user: "system:node:" + NodeName, group: "system:nodes"},
-		{name: "kube-proxy", user: "system:kube-proxy"},
+	for name, pair := range map[string]pki.Pair{
+		"ca": ca.Pair, "front-proxy-ca": frontProxyCA.Pair, "front-proxy-client": frontProxy, "sa": serviceAccounts,
 	} {
-		if err := ca.issue(l); err != nil {
+		if err := pair.Write(dir, name); err != nil {
+			return err
+		}
+	}
+	for name, leaf := range c.leaves() {
+		issued, err := ca.Issue(leaf)
+		if err != nil {
+			return err
+		}
+		if err := issued.Write(dir, name); err != nil {
 			return err
 		}
 	}
@@ -211,6 +210,26 @@ func (c *Cluster) writeKeys() error {
 		}
 	}
 	return nil
+}
+
+// leaves are the certificates of the cluster's own authority.
+func (c *Cluster) leaves() map[string]pki.Leaf {
+	hosts := append([]string{"localhost", "127.0.0.1", c.Address.String()}, c.Hosts...)
+	api := append([]string{
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + Domain, ServiceIP,
+	}, hosts...)
+	return map[string]pki.Leaf{
+		"apiserver":                {User: "kube-apiserver", Hosts: api},
+		"apiserver-kubelet-client": {User: "kube-apiserver-kubelet-client", Group: "system:masters"},
+		"etcd":                     {User: "etcd", Hosts: []string{"localhost", "127.0.0.1"}},
+		"etcd-client":              {User: "kube-apiserver-etcd-client"},
+		"kubelet-server":           {User: "kubelet", Hosts: hosts},
+		"admin":                    {User: "admin", Group: "system:masters"},
+		"controller-manager":       {User: "system:kube-controller-manager"},
+		"scheduler":                {User: "system:kube-scheduler"},
+		"kubelet":                  {User: "system:node:" + NodeName, Group: "system:nodes"},
+		"kube-proxy":               {User: "system:kube-proxy"},
+	}
 }
 
 // NodeName is the name of the cluster's one real node.

@@ -32,7 +32,7 @@ func (c *Cluster) apiServer() process.Command {
 		"--tls-cert-file="+c.PKI("apiserver.crt"), "--tls-private-key-file="+c.PKI("apiserver.key"),
 		"--client-ca-file="+c.PKI("ca.crt"),
 		"--service-account-issuer=https://kubernetes.default.svc."+Domain,
-		"--service-account-key-file="+c.PKI("sa.pub"), "--service-account-signing-key-file="+c.PKI("sa.key"),
+		"--service-account-key-file="+c.PKI("sa.crt"), "--service-account-signing-key-file="+c.PKI("sa.key"),
 		"--service-cluster-ip-range="+ServiceCIDR,
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
 		"--kubelet-client-certificate="+c.PKI("apiserver-kubelet-client.crt"),

@@ -11,7 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/process"
 	"egress.scw/hack/progress"
 )
@@ -34,7 +33,7 @@ func Demo(ctx context.Context, log *progress.Log, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := log.Step("helm install egress-webhook", func() error { return e.installOnce(ctx) }); err != nil {
+	if err := log.Step("helm install egress-webhook", func() error { return e.Release().Ensure(ctx) }); err != nil {
 		return err
 	}
 	if err := log.Step("namespace "+DemoTenant+", demo", func() error { return e.DeployDemo(ctx) }); err != nil {
@@ -64,19 +63,10 @@ func Demo(ctx context.Context, log *progress.Log, w io.Writer) error {
 
 func upOrOpen(ctx context.Context, log *progress.Log) (*Environment, error) {
 	if IsUp() {
-		log.Printf("using the local environment that is up, as it is; make local-down first for a new one")
+		log.Printf("using the local environment that is up")
 		return Open(ctx, log)
 	}
 	return Up(ctx, log, Options{})
-}
-
-func (e *Environment) installOnce(ctx context.Context) error {
-	webhook := e.Release()
-	if _, err := e.Cluster.Kubectl(ctx, nil, "--namespace="+webhook.Namespace, "get", "deployment", webhook.Name); err == nil {
-		return nil
-	}
-	_, err := webhook.Install(ctx)
-	return err
 }
 
 // DeployDemo deploys the demo into its tenant's namespace and serves its page
@@ -154,11 +144,11 @@ func runCheck(ctx context.Context, name string) (checkResult, error) {
 
 // waitAudit waits for the proxy's note about the IP echo: a tunnel is noted
 // when it closes.
-func (e *Environment) waitAudit(ctx context.Context, position int64) (squid.AuditRecord, error) {
+func (e *Environment) waitAudit(ctx context.Context, position int64) (AuditLine, error) {
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		records, _, err := e.Audit(position)
 		if err != nil {
-			return squid.AuditRecord{}, err
+			return AuditLine{}, err
 		}
 		for _, record := range records {
 			if record.Host == IPEchoName {
@@ -166,22 +156,18 @@ func (e *Environment) waitAudit(ctx context.Context, position int64) (squid.Audi
 			}
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return squid.AuditRecord{}, fmt.Errorf("the proxy notes no request for %s in %s", IPEchoName, e.AuditLog())
+			return AuditLine{}, fmt.Errorf("the proxy notes no request for %s in %s", IPEchoName, e.AuditLog())
 		}
 	}
 }
 
-func (e *Environment) summarise(w io.Writer, proxied, direct checkResult, record squid.AuditRecord) error {
-	line, err := json.Marshal(record)
-	if err != nil {
-		return err
-	}
+func (e *Environment) summarise(w io.Writer, proxied, direct checkResult, record AuditLine) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "\nPage\t%s\n", PageURL)
 	fmt.Fprintf(t, "Seen by the internet\t%s (the proxy's address: %s)\n", proxied.Address, e.Plan.ProxyPublic)
 	fmt.Fprintf(t, "Proxy of the pod\t%s\n", proxied.Via)
 	fmt.Fprintf(t, "Direct attempt\t%s (%s)\n", direct.Summary, direct.Error)
-	fmt.Fprintf(t, "Proxy's audit log\t%s\n", line)
+	fmt.Fprintf(t, "Proxy's audit log\t%s\n", record.Text)
 	fmt.Fprintf(t, "Cluster\texport KUBECONFIG=%s\n", e.Cluster.Kubeconfig("admin"))
 	if err := t.Flush(); err != nil {
 		return err

@@ -72,18 +72,35 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 	if err := e.start(ctx, log, options); err != nil {
 		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes what is there)", err, Dir)
 	}
-	return e, os.WriteFile(filepath.Join(Dir, upFile), nil, 0o600)
+	made, err := e.programs.fingerprint()
+	if err != nil {
+		return nil, err
+	}
+	return e, os.WriteFile(filepath.Join(Dir, upFile), []byte(made), 0o600)
 }
 
-// upFile marks an environment that came up as a whole.
+// upFile marks an environment that came up as a whole, and holds the
+// fingerprint of what it was made of.
 const upFile = "up"
 
-// Open returns the environment that is up.
+// Open returns the environment that is up. One that was made of other programs
+// than the checkout's is an error: it would show what is no longer true.
 func Open(ctx context.Context, log *progress.Log) (*Environment, error) {
 	if !IsUp() {
 		return nil, errors.New("no local environment is up: make local-up brings it up")
 	}
-	return newEnvironment(ctx, log)
+	e, err := newEnvironment(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	made, err := os.ReadFile(filepath.Join(Dir, upFile))
+	if err != nil {
+		return nil, err
+	}
+	if now, err := e.programs.fingerprint(); err != nil || now != string(made) {
+		return nil, errors.Join(errors.New("the local environment that is up was made of an earlier state of the code: make local-down, then again"), err)
+	}
+	return e, nil
 }
 
 // IsUp says whether an environment came up as a whole and still runs: the

@@ -2,6 +2,7 @@ package environment
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,9 +37,16 @@ func (e *Environment) Release() release.Release {
 	}
 }
 
+// AuditLine is a line of the proxy's audit log.
+type AuditLine struct {
+	squid.AuditRecord
+	// Text is the line as Squid wrote it.
+	Text string
+}
+
 // Audit returns what the proxy noted, from the given position of its log on,
 // and the position behind it.
-func (e *Environment) Audit(from int64) (records []squid.AuditRecord, next int64, err error) {
+func (e *Environment) Audit(from int64) (lines []AuditLine, next int64, err error) {
 	file, err := os.Open(e.AuditLog())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, from, nil // nothing asked for yet
@@ -55,13 +63,13 @@ func (e *Environment) Audit(from int64) (records []squid.AuditRecord, next int64
 	for {
 		line, err := reader.ReadBytes('\n')
 		if err != nil {
-			return records, next, nil // the last line may not be complete yet
+			return lines, next, nil // the last line may not be complete yet
 		}
-		var record squid.AuditRecord
-		if err := json.Unmarshal(line, &record); err != nil {
-			return records, next, fmt.Errorf("%s, at byte %d: %w", e.AuditLog(), next, err)
+		parsed := AuditLine{Text: string(bytes.TrimSpace(line))}
+		if err := json.Unmarshal(line, &parsed.AuditRecord); err != nil {
+			return lines, next, fmt.Errorf("%s, at byte %d: %w", e.AuditLog(), next, err)
 		}
-		records = append(records, record)
+		lines = append(lines, parsed)
 		next += int64(len(line))
 	}
 }

@@ -2,6 +2,9 @@ package environment
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
 
 	"egress.scw/hack/build"
 	"egress.scw/hack/progress"
@@ -46,4 +49,18 @@ func (p *programs) build(ctx context.Context, log *progress.Log) error {
 		}
 		return nil
 	})
+}
+
+// fingerprint changes with the programs that are in the node's images.
+func (p *programs) fingerprint() (string, error) {
+	h := sha256.New()
+	for _, path := range []string{p.coreDNS, p.probe, p.webhook, p.demo} {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		sum := sha256.Sum256(content)
+		h.Write(sum[:])
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

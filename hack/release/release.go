@@ -4,16 +4,22 @@ package release
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/kube"
 	"helm.sh/helm/v4/pkg/postrenderer"
+	"helm.sh/helm/v4/pkg/release/common"
 	helmrelease "helm.sh/helm/v4/pkg/release/v1"
+	"helm.sh/helm/v4/pkg/storage/driver"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/rest"
 )
 
 // Release is an installation of a chart.
@@ -62,6 +68,28 @@ func (r Release) Install(ctx context.Context) (notes string, err error) {
 	return installed.(*helmrelease.Release).Info.Notes, nil
 }
 
+// Ensure installs the release if it is not installed. One whose installation
+// failed is replaced.
+func (r Release) Ensure(ctx context.Context) error {
+	configuration, err := r.configuration()
+	if err != nil {
+		return err
+	}
+	switch existing, err := action.NewGet(configuration).Run(r.Name); {
+	case errors.Is(err, driver.ErrReleaseNotFound):
+	case err != nil:
+		return fmt.Errorf("helm get %s: %w", r.Name, err)
+	case existing.(*helmrelease.Release).Info.Status == common.StatusDeployed:
+		return nil
+	default:
+		if err := r.Uninstall(); err != nil {
+			return err
+		}
+	}
+	_, err = r.Install(ctx)
+	return err
+}
+
 // Uninstall removes the release.
 func (r Release) Uninstall() error {
 	configuration, err := r.configuration()
@@ -81,6 +109,10 @@ func (r Release) configuration() (*action.Configuration, error) {
 	flags := genericclioptions.NewConfigFlags(true)
 	flags.KubeConfig = &r.Kubeconfig
 	flags.Namespace = &r.Namespace
+	flags.WrapConfigFn = func(config *rest.Config) *rest.Config {
+		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } // the cluster is on this machine
+		return config
+	}
 	configuration := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
 	return configuration, configuration.Init(flags, r.Namespace, "secrets")
 }
