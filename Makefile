@@ -79,7 +79,7 @@ local-down: local ## Remove the local environment, whatever state it is in (root
 	@$(LOCAL) down
 
 .PHONY: local-status
-local-status: local ## Show what of the local environment is there
+local-status: local ## Show what of the local environment is there (root)
 	@$(LOCAL) status
 
 .PHONY: clean

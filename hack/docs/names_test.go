@@ -1,0 +1,193 @@
+package docs_test
+
+import (
+	"go/ast"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
+)
+
+// Every name in the product's own domain is one of the API, and the README
+// names them all.
+func TestLabelsAndAnnotations(t *testing.T) {
+	var names []string
+	for _, file := range goFiles(t, "webhook/api/v1alpha1") {
+		for name := range constants(file, "Label", "Annotation") {
+			if strings.HasPrefix(name, "egress.scw/") {
+				names = append(names, name)
+			}
+		}
+	}
+	if !slices.Contains(names, v1alpha1.LabelTenant) {
+		t.Fatalf("%s is not among the names found: %q", v1alpha1.LabelTenant, names)
+	}
+	named := regexp.MustCompile(`egress\.scw/[\w-]+`)
+	for _, p := range documentation(t) {
+		for _, name := range named.FindAllString(strings.ReplaceAll(p.text, `\.`, "."), -1) {
+			_, folder, _ := strings.Cut(name, "/")
+			if name == v1alpha1.GroupVersion().String() || slices.Contains(names, name) {
+				continue
+			}
+			if !exists(t, folder) { // a package, or an image of the same name
+				t.Errorf("%s: the API knows no %s", p.path, name)
+			}
+		}
+	}
+	readme := read(t, "README.md")
+	for _, name := range names {
+		if !strings.Contains(readme, "`"+name+"`") {
+			t.Errorf("README.md does not explain %s", name)
+		}
+	}
+}
+
+// constants returns the values of a file's string constants, of those whose
+// names begin in one of the ways given.
+func constants(file *ast.File, prefixes ...string) map[string]bool {
+	values := map[string]bool{}
+	for _, declaration := range file.Decls {
+		ast.Inspect(declaration, func(node ast.Node) bool {
+			spec, isSpec := node.(*ast.ValueSpec)
+			if !isSpec {
+				return true
+			}
+			for i, value := range spec.Values {
+				begins := func(prefix string) bool { return strings.HasPrefix(spec.Names[i].Name, prefix) }
+				if isString(value) && slices.ContainsFunc(prefixes, begins) {
+					values[text(value)] = true
+				}
+			}
+			return false
+		})
+	}
+	return values
+}
+
+// A flag that stands by itself, or behind the webhook's name, is one of the
+// webhook's, unless a command on the same page shows whose it is. Each of the
+// webhook's is explained.
+func TestFlags(t *testing.T) {
+	flags := webhookFlags(t)
+	shown := regexp.MustCompile(`--[a-z][a-z-]+`)
+	for _, p := range documentation(t) {
+		for _, code := range p.spans(t) {
+			if !strings.HasPrefix(code, "--") && !strings.HasPrefix(code, "webhook ") {
+				continue
+			}
+			for _, flag := range shown.FindAllString(code, -1) {
+				if !flags[flag] && flag != "--help" && !strings.Contains(p.commands(t), flag) {
+					t.Errorf("%s: the webhook has no flag %s", p.path, flag)
+				}
+			}
+		}
+	}
+	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
+	explained := operations.column(t, "Flag")
+	for flag := range flags {
+		if !slices.Contains(explained, flag) {
+			t.Errorf("%s does not explain %s", operations.path, flag)
+		}
+	}
+}
+
+// webhookFlags returns what the webhook declares with pflag, dashes included.
+func webhookFlags(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	for _, file := range goFiles(t, "webhook") {
+		ast.Inspect(file, func(node ast.Node) bool {
+			call, isCall := node.(*ast.CallExpr)
+			if !isCall || len(call.Args) < 3 {
+				return true
+			}
+			function, isMethod := call.Fun.(*ast.SelectorExpr)
+			name, isLiteral := call.Args[1].(*ast.BasicLit)
+			if isMethod && isLiteral && strings.HasSuffix(function.Sel.Name, "Var") {
+				if text, err := strconv.Unquote(name.Value); err == nil {
+					names["--"+text] = true
+				}
+			}
+			return true
+		})
+	}
+	if len(names) == 0 {
+		t.Fatal("the webhook has no flags: the test looks for the wrong thing")
+	}
+	return names
+}
+
+// Metrics that are named exist, and each of ours is explained.
+func TestMetrics(t *testing.T) {
+	ours := regexp.MustCompile(`\begress_[a-z_]+\b`)
+	declared := map[string]bool{}
+	for _, message := range messages(t, "webhook") {
+		if ours.FindString(message) == message && message != "" {
+			declared[message] = true
+		}
+	}
+	explained := map[string]bool{}
+	for _, p := range documentation(t) {
+		for _, name := range ours.FindAllString(p.text, -1) {
+			explained[name] = true
+			if !declared[name] {
+				t.Errorf("%s: there is no metric %s", p.path, name)
+			}
+		}
+	}
+	for name := range declared {
+		if !explained[name] {
+			t.Errorf("no page explains the metric %s", name)
+		}
+	}
+}
+
+// Reasons of conditions, events and admissions that are named exist, and all
+// that people see are explained, as are the types of conditions.
+func TestReasons(t *testing.T) {
+	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
+	declared := map[string]bool{}
+	for _, file := range goFiles(t, "webhook") {
+		maps.Copy(declared, constants(file, "reason", "Reason", "outcome", "Condition"))
+	}
+	reasons := operations.column(t, "Reason")
+	shown := map[string]bool{}
+	for _, file := range goFiles(t, "webhook/controller") {
+		maps.Copy(shown, constants(file, "reason", "outcome"))
+	}
+	for _, reason := range inject.Reasons() {
+		shown[string(reason)] = true
+	}
+	for _, unseen := range []string{"Covered", "Terminating"} { // nothing is done about these
+		if !shown[unseen] {
+			t.Errorf("the webhook no longer has the reason %s", unseen)
+		}
+		delete(shown, unseen)
+	}
+	for _, reason := range reasons {
+		if !declared[reason] {
+			t.Errorf("%s: the webhook knows no reason %s", operations.path, reason)
+		}
+	}
+	for reason := range shown {
+		if !slices.Contains(reasons, reason) {
+			t.Errorf("%s does not explain the reason %s", operations.path, reason)
+		}
+	}
+	conditions := operations.column(t, "Condition")
+	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionPolicyApplied} {
+		if !slices.Contains(conditions, condition) {
+			t.Errorf("%s does not explain the condition %s", operations.path, condition)
+		}
+	}
+	for _, condition := range conditions {
+		if !declared[condition] {
+			t.Errorf("%s: there is no condition %s", operations.path, condition)
+		}
+	}
+}

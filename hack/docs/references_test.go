@@ -1,0 +1,164 @@
+package docs_test
+
+import (
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Every target that is named exists, and the README names every one.
+func TestMakeTargets(t *testing.T) {
+	var targets []string
+	for _, match := range regexp.MustCompile(`(?m)^([a-z-]+):[^#\n]*## `).FindAllStringSubmatch(read(t, "Makefile"), -1) {
+		targets = append(targets, match[1])
+	}
+	if len(targets) == 0 {
+		t.Fatal("the Makefile describes no targets")
+	}
+	named := regexp.MustCompile(`\bmake ([a-z-]+)`)
+	for _, p := range documentation(t) {
+		for _, code := range p.code(t) {
+			for _, match := range named.FindAllStringSubmatch(code, -1) {
+				if !slices.Contains(targets, match[1]) {
+					t.Errorf("%s: the Makefile has no target %s", p.path, match[1])
+				}
+			}
+		}
+	}
+	readme := page{"README.md", read(t, "README.md")}
+	listed := readme.column(t, "Command")
+	for _, target := range targets {
+		if !slices.Contains(listed, "make "+target) {
+			t.Errorf("README.md does not list make %s", target)
+		}
+	}
+}
+
+// Variables that are given to make are read by the Makefile.
+func TestMakeVariables(t *testing.T) {
+	makefile := read(t, "Makefile")
+	given := regexp.MustCompile(`\bmake [a-z-]+ ([A-Z_]+)=`)
+	for _, p := range documentation(t) {
+		for _, code := range p.code(t) {
+			for _, match := range given.FindAllStringSubmatch(code, -1) {
+				if !strings.Contains(makefile, "$("+match[1]+")") {
+					t.Errorf("%s: the Makefile does not read %s", p.path, match[1])
+				}
+			}
+		}
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+
+// Every link within the repository leads to a file, and to a heading in it.
+func TestLinks(t *testing.T) {
+	for _, p := range documentation(t) {
+		_, prose := p.blocks(t)
+		for _, match := range link.FindAllStringSubmatch(prose, -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			target, anchor, _ := strings.Cut(match[1], "#")
+			file := p.path
+			if target != "" {
+				file = path.Join(path.Dir(p.path), target)
+			}
+			switch {
+			case !exists(t, file):
+				t.Errorf("%s: the link %s leads nowhere", p.path, match[1])
+			case anchor != "" && !slices.Contains(anchors(t, file), anchor):
+				t.Errorf("%s: %s has no heading for the link %s", p.path, file, match[1])
+			}
+		}
+	}
+}
+
+// anchors returns how GitHub and others call the headings of a page.
+func anchors(t *testing.T, file string) []string {
+	t.Helper()
+	_, prose := page{file, read(t, file)}.blocks(t)
+	var names []string
+	for _, match := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(prose, -1) {
+		name := regexp.MustCompile(`[^\w\- ]`).ReplaceAllString(strings.ToLower(match[1]), "")
+		names = append(names, strings.ReplaceAll(name, " ", "-"))
+	}
+	return names
+}
+
+// Every page can be found from the README.
+func TestEveryPageIsLinked(t *testing.T) {
+	linked := map[string]bool{"README.md": true}
+	for _, p := range documentation(t) {
+		for _, match := range link.FindAllStringSubmatch(p.text, -1) {
+			target, _, _ := strings.Cut(match[1], "#")
+			linked[path.Join(path.Dir(p.path), target)] = true
+		}
+	}
+	for _, p := range documentation(t) {
+		if !linked[p.path] {
+			t.Errorf("no page links to %s", p.path)
+		}
+	}
+}
+
+// Every test that is named exists.
+func TestTests(t *testing.T) {
+	functions := map[string]bool{}
+	for _, folder := range []string{"webhook", "cloudinit", "demo", "hack"} {
+		err := fs.WalkDir(repository(t), folder, func(file string, _ fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(file, "_test.go") {
+				for _, match := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(read(t, file), -1) {
+					functions[match[1]] = true
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range documentation(t) {
+		for _, name := range p.spans(t) {
+			if strings.HasPrefix(name, "Test") && !functions[name] {
+				t.Errorf("%s: there is no test %s", p.path, name)
+			}
+		}
+	}
+}
+
+// Every path that is named exists. A path is what begins with a folder of the
+// repository, or ends in the name of a source file.
+func TestPaths(t *testing.T) {
+	folders, err := fs.ReadDir(repository(t), ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	word := regexp.MustCompile(`^[\w.-]+(/[\w.-]+)*/?$`)
+	found := 0
+	for _, p := range documentation(t) {
+		for _, code := range p.code(t) {
+			for file := range strings.FieldsSeq(code) {
+				if !word.MatchString(file) || strings.HasSuffix(file, ".scw") {
+					continue
+				}
+				first, _, nested := strings.Cut(file, "/")
+				isFolder := slices.ContainsFunc(folders, func(entry fs.DirEntry) bool { return entry.IsDir() && entry.Name() == first })
+				isSource := slices.Contains([]string{".go", ".sh", ".md", ".mod", ".conf", ".tmpl"}, path.Ext(file))
+				if !nested || !isFolder && !isSource {
+					continue
+				}
+				found++
+				if made := file == "bin/"; !made && !exists(t, path.Clean(file)) {
+					t.Errorf("%s: there is no %s", p.path, file)
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no path found: the test looks for the wrong thing")
+	}
+}
