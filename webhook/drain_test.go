@@ -16,10 +16,11 @@ func TestDrainerDelays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		drain := newDrainer(5 * time.Second)
-		told, tell := context.WithCancel(context.WithValue(t.Context(), struct{}{}, "kept"))
+		type key struct{}
+		told, tell := context.WithCancel(context.WithValue(t.Context(), key{}, "kept"))
 		running, cancel := drain.delay(told)
 		defer cancel()
-		if running.Value(struct{}{}) != "kept" {
+		if running.Value(key{}) != "kept" {
 			t.Error("the delayed context lost its values")
 		}
 
@@ -84,7 +85,7 @@ func TestDrainerClosesConnections(t *testing.T) {
 		writer.WriteHeader(http.StatusNoContent)
 	})))
 	defer server.Close()
-	ask := func() *http.Response {
+	closed := func() bool {
 		t.Helper()
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, http.NoBody)
 		if err != nil {
@@ -98,13 +99,13 @@ func TestDrainerClosesConnections(t *testing.T) {
 		if response.StatusCode != http.StatusNoContent {
 			t.Errorf("status %s", response.Status)
 		}
-		return response
+		return response.Close
 	}
-	if ask().Close {
+	if closed() {
 		t.Error("a connection is closed before anybody said stop")
 	}
 	drain.draining.Store(true)
-	if !ask().Close {
+	if !closed() {
 		t.Error("a connection stays open while draining")
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -24,6 +25,7 @@ type options struct {
 	// the proxy's address, is in policy.
 	policy    netpol.Options
 	injection inject.ClusterOptions
+	protected []string
 
 	webhookAddress string
 	webhookPort    int
@@ -42,6 +44,7 @@ type options struct {
 type settings struct {
 	policy    netpol.Cluster
 	injection *inject.Cluster
+	protected sets.Set[string]
 	logLevel  slog.Level
 }
 
@@ -62,6 +65,8 @@ func newFlagSet(o *options) *pflag.FlagSet {
 		"`labels` of the cluster's DNS pods, key=value, separated by commas")
 	flags.StringVar(&o.policy.NodeLocalDNS, "node-local-dns", "",
 		"`IP` address of the DNS cache on every node, if there is one")
+	flags.StringSliceVar(&o.protected, "protected-namespace", []string{"kube-system"},
+		"`namespace` that can belong to no tenant, whatever its label says, as the cluster or the webhook depends on it; may be repeated")
 
 	flags.StringVar(&o.webhookAddress, "webhook-bind-address", "",
 		"`IP` address on which admission requests are served (default all)")
@@ -118,6 +123,9 @@ func (o *options) validate(apiServerHost, version string) (*settings, error) {
 	s.injection, err = inject.NewCluster(injection)
 	errs = append(errs, byFlag(err)...)
 
+	s.protected = sets.New(o.protected...)
+	errs = append(errs, o.validateProtected()...)
+
 	s.logLevel, err = parseLevel(o.logLevel)
 	if err != nil {
 		errs = append(errs, field.NotSupported(field.NewPath("--log-level"), o.logLevel, []string{"debug", "info", "error"}))
@@ -127,6 +135,16 @@ func (o *options) validate(apiServerHost, version string) (*settings, error) {
 		return nil, flagErrors(errs)
 	}
 	return &s, nil
+}
+
+func (o *options) validateProtected() field.ErrorList {
+	var errs field.ErrorList
+	for i, namespace := range o.protected {
+		for _, problem := range validation.IsDNS1123Label(namespace) {
+			errs = append(errs, field.Invalid(field.NewPath("--protected-namespace").Index(i), namespace, problem))
+		}
+	}
+	return errs
 }
 
 func (o *options) validateServers() field.ErrorList {
@@ -189,14 +207,13 @@ func byFlag(err error) field.ErrorList {
 		return nil
 	}
 	problems := []error{err}
-	var all utilerrors.Aggregate
-	if errors.As(err, &all) {
+	if all, ok := errors.AsType[utilerrors.Aggregate](err); ok {
 		problems = all.Errors()
 	}
 	var errs field.ErrorList
 	for _, err := range problems {
-		var problem *field.Error
-		if !errors.As(err, &problem) {
+		problem, ok := errors.AsType[*field.Error](err)
+		if !ok {
 			errs = append(errs, field.InternalError(field.NewPath("flags"), err))
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -62,6 +63,7 @@ func wrongValues() map[string]string {
 		"dns-namespace":             "Kube_System",
 		"dns-pod-labels":            "kube-dns",
 		"node-local-dns":            "local",
+		"protected-namespace":       "Kube_System",
 		"webhook-bind-address":      "localhost",
 		"webhook-port":              "65536",
 		"cert-dir":                  "",
@@ -113,6 +115,26 @@ func TestWrongFlagsAllAtOnce(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "\n  "+name) {
 			t.Errorf("%s is not in the error: %v", name, err)
 		}
+	}
+}
+
+func TestProtectedNamespaces(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ args, want []string }{
+		"by default": {nil, []string{"kube-system"}},
+		"given":      {[]string{"--protected-namespace=pki", "--protected-namespace=kube-system,egress-system"}, []string{"egress-system", "kube-system", "pki"}},
+		"none":       {[]string{"--protected-namespace="}, []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings, err := parse(t, good(test.args...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := sets.List(settings.protected); !slices.Equal(got, test.want) {
+				t.Errorf("protected are %q, want %q", got, test.want)
+			}
+		})
 	}
 }
 

@@ -153,12 +153,13 @@ func newWebhookServer(options *options, certificates *certwatcher.CertWatcher) w
 func addHandlers(manager ctrl.Manager, settings *settings, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
 	policies := controller.NewPolicyApplier(manager.GetClient(), settings.policy)
 	pods, err := controller.NewPodHandler(controller.PodHandlerOptions{
-		Cluster:  settings.injection,
-		Cache:    manager.GetClient(),
-		Live:     manager.GetAPIReader(),
-		Policies: policies,
-		Logger:   logger,
-		Metrics:  metrics.Registry,
+		Cluster:   settings.injection,
+		Protected: settings.protected,
+		Cache:     manager.GetClient(),
+		Live:      manager.GetAPIReader(),
+		Policies:  policies,
+		Logger:    logger,
+		Metrics:   metrics.Registry,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the admission handler: %w", err)
@@ -171,10 +172,10 @@ func addHandlers(manager ctrl.Manager, settings *settings, certificates *certwat
 	}
 	namespaces := &controller.NamespaceReconciler{
 		Cache: manager.GetClient(), Live: manager.GetAPIReader(),
-		Policies: policies, Events: manager.GetEventRecorder(v1alpha1.FieldOwner),
+		Policies: policies, Protected: settings.protected, Events: manager.GetEventRecorder(v1alpha1.FieldOwner),
 	}
 	tenants := &controller.TenantReconciler{
-		Client: manager.GetClient(), Policies: policies,
+		Client: manager.GetClient(), Policies: policies, Protected: settings.protected,
 		ProxyURL: settings.injection.ProxyURL, Events: manager.GetEventRecorder(v1alpha1.FieldOwner),
 	}
 	return errors.Join(

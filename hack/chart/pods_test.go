@@ -74,7 +74,7 @@ func TestPodsAreConfined(t *testing.T) {
 func TestArguments(t *testing.T) {
 	known := []string{
 		"proxy-address", "cluster-domain", "cluster-cidr", "dns-namespace", "dns-pod-labels", "node-local-dns",
-		"webhook-port", "webhook-bind-address", "cert-dir", "metrics-bind-address", "health-probe-bind-address",
+		"protected-namespace", "webhook-port", "webhook-bind-address", "cert-dir", "metrics-bind-address", "health-probe-bind-address",
 		"leader-elect", "leader-election-namespace", "log-level",
 	}
 	r := mustInstall(t, minimalValues+`

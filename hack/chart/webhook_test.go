@@ -28,12 +28,12 @@ func onlyWebhook(t *testing.T, r rendered) admissionregistrationv1.MutatingWebho
 }
 
 func TestWebhookSelectsTenantsOnly(t *testing.T) {
-	r := mustInstall(t, minimalValues+"\ncertManager: {namespace: pki}")
+	r := mustInstall(t, minimalValues+"\ncertManager: {namespace: pki}\ndns: {namespace: dns}")
 	selector, err := metav1.LabelSelectorAsSelector(onlyWebhook(t, r).NamespaceSelector)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]bool{"client-a": true, "cert-manager": true, "pki": false, "kube-system": false, releaseNamespace: false} {
+	for name, want := range map[string]bool{"client-a": true, "cert-manager": true, "pki": false, "dns": false, "kube-system": false, releaseNamespace: false} {
 		namespace := labels.Set{corev1.LabelMetadataName: name}
 		if selector.Matches(namespace) {
 			t.Errorf("namespace %s is selected without the tenant label", name)
@@ -42,6 +42,26 @@ func TestWebhookSelectsTenantsOnly(t *testing.T) {
 		if got := selector.Matches(namespace); got != want {
 			t.Errorf("namespace %s with the tenant label: selected %t, want %t", name, got, want)
 		}
+	}
+}
+
+// What the API server is not to ask about, the controllers leave alone, and
+// nothing else.
+func TestProtectedNamespacesAreTheUnselected(t *testing.T) {
+	r := mustInstall(t, minimalValues+"\ncertManager: {namespace: pki}\ndns: {namespace: dns}")
+	var unselected, protected []string
+	for _, expression := range onlyWebhook(t, r).NamespaceSelector.MatchExpressions {
+		if expression.Key == corev1.LabelMetadataName && expression.Operator == metav1.LabelSelectorOpNotIn {
+			unselected = append(unselected, expression.Values...)
+		}
+	}
+	for _, argument := range onlyContainer(t, r).Args {
+		if namespace, ok := strings.CutPrefix(argument, "--protected-namespace="); ok {
+			protected = append(protected, namespace)
+		}
+	}
+	if diff := cmp.Diff(unselected, protected); diff != "" || len(protected) == 0 {
+		t.Errorf("-unselected +protected\n%s", diff)
 	}
 }
 

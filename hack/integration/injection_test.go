@@ -54,24 +54,25 @@ func TestPodsOfATenantGetProxyVariables(t *testing.T) {
 func TestEphemeralContainersGetProxyVariables(t *testing.T) {
 	namespace := newNamespace(t, "client-a")
 	pod := createPod(t, namespace, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "none"}}})
-	pods := shared.clientset.CoreV1().Pods(namespace)
-	for _, name := range []string{"debug-1", "debug-2"} {
+	name, pods := pod.Name, shared.clientset.CoreV1().Pods(namespace)
+	for _, container := range []string{"debug-1", "debug-2"} {
 		err := retry.RetryOnConflict(retry.DefaultRetry, func() (err error) {
-			// kwok updates the pod's status meanwhile.
-			if pod, err = pods.Get(t.Context(), pod.Name, metav1.GetOptions{}); err != nil {
+			// kwok updates the pod's status meanwhile; an update that is refused
+			// for it returns an empty pod.
+			if pod, err = pods.Get(t.Context(), name, metav1.GetOptions{}); err != nil {
 				return err
 			}
 			pod.Spec.EphemeralContainers = append(pod.Spec.EphemeralContainers, corev1.EphemeralContainer{
-				EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: name, Image: "none"},
+				EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: container, Image: "none"},
 			})
-			pod, err = pods.UpdateEphemeralContainers(t.Context(), pod.Name, pod, metav1.UpdateOptions{})
+			pod, err = pods.UpdateEphemeralContainers(t.Context(), name, pod, metav1.UpdateOptions{})
 			return err
 		})
 		if err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: %v", container, err)
 		}
-		if got := environment(pod, name)["HTTPS_PROXY"]; got != "http://"+proxyAddress+":3129" {
-			t.Errorf("%s: HTTPS_PROXY=%q", name, got)
+		if got := environment(pod, container)["HTTPS_PROXY"]; got != "http://"+proxyAddress+":3129" {
+			t.Errorf("%s: HTTPS_PROXY=%q", container, got)
 		}
 	}
 }
@@ -143,6 +144,37 @@ func TestTenantsAreValidated(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), test.want) {
 				t.Errorf("the refusal does not name %s: %v", test.want, err)
+			}
+		})
+	}
+}
+
+// The schema refuses nothing that Validate accepts.
+func TestValidTenantsAreAdmitted(t *testing.T) {
+	name := strings.Repeat("a", 253-len(".example"))
+	for i := 63; i < len(name); i += 64 {
+		name = name[:i] + "." + name[i+1:]
+	}
+	many := make([]string, 64)
+	for i := range many {
+		many[i] = fmt.Sprintf("host-%d.example", i)
+	}
+	for what, tenant := range map[string]v1alpha1.EgressTenant{
+		"lowest port":     tenant("valid", v1alpha1.ProxyPortMin),
+		"highest port":    tenant("valid", v1alpha1.ProxyPortMax),
+		"name of digits":  tenant("42", 3254),
+		"longest name":    tenant(strings.Repeat("a", 63), 3254),
+		"path by default": {ObjectMeta: metav1.ObjectMeta{Name: "valid"}, Spec: v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{Port: 3254}}},
+		"many entries":    tenant("valid", 3254, many...),
+		"entries of every kind": tenant("valid", 3254, ".Example.COM.", "bücher.example", "r3---sn.example", name+".example",
+			"192.0.2.1", "[::1]", "::ffff:192.0.2.2", "10.1.2.3/8", "2001:db8::/32"),
+	} {
+		t.Run(what, func(t *testing.T) {
+			if errs := tenant.Validate(); len(errs) > 0 {
+				t.Fatalf("not valid: %v", errs.ToAggregate())
+			}
+			if err := shared.client.Create(t.Context(), &tenant, client.DryRunAll); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -27,16 +28,30 @@ func TestPolicyRepairsItself(t *testing.T) {
 		err := shared.client.Get(ctx, key, &original)
 		return err == nil, fmt.Sprint(err)
 	})
-	for name, damage := range map[string]func() error{
-		"deleted": func() error { return shared.client.Delete(t.Context(), original.DeepCopy()) },
-		"opened": func() error {
-			var opened networkingv1.NetworkPolicy
-			if err := shared.client.Get(t.Context(), key, &opened); err != nil {
+	edit := func(change func(*networkingv1.NetworkPolicySpec)) func() error {
+		return func() error {
+			var policy networkingv1.NetworkPolicy
+			if err := shared.client.Get(t.Context(), key, &policy); err != nil {
 				return err
 			}
-			opened.Spec.Egress = append(opened.Spec.Egress, networkingv1.NetworkPolicyEgressRule{})
-			return shared.client.Update(t.Context(), &opened)
-		},
+			change(&policy.Spec)
+			return shared.client.Update(t.Context(), &policy)
+		}
+	}
+	for name, damage := range map[string]func() error{
+		"deleted": func() error { return shared.client.Delete(t.Context(), original.DeepCopy()) },
+		"opened": edit(func(spec *networkingv1.NetworkPolicySpec) {
+			spec.Egress = append(spec.Egress, networkingv1.NetworkPolicyEgressRule{})
+		}),
+		// Rules of a kind that we do not write: server-side apply leaves them
+		// alone unless it is told not to.
+		"given an ingress rule": edit(func(spec *networkingv1.NetworkPolicySpec) {
+			spec.Ingress = append(spec.Ingress, networkingv1.NetworkPolicyIngressRule{})
+		}),
+		"given rules and a type for ingress": edit(func(spec *networkingv1.NetworkPolicySpec) {
+			spec.PolicyTypes = append(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
+			spec.Ingress = append(spec.Ingress, networkingv1.NetworkPolicyIngressRule{})
+		}),
 	} {
 		if err := damage(); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -49,6 +64,28 @@ func TestPolicyRepairsItself(t *testing.T) {
 			diff := cmp.Diff(original.Spec, got.Spec)
 			return diff == "", diff
 		})
+	}
+	requireQuiet(t, key)
+}
+
+// requireQuiet demands that nobody writes the policy any more: one that is put
+// right again and again would look right, too.
+func requireQuiet(t *testing.T, key client.ObjectKey) {
+	t.Helper()
+	var policy networkingv1.NetworkPolicy
+	if err := shared.client.Get(t.Context(), key, &policy); err != nil {
+		t.Fatal(err)
+	}
+	policies, err := shared.clientset.NetworkingV1().NetworkPolicies(key.Namespace).Watch(t.Context(),
+		metav1.ListOptions{ResourceVersion: policy.ResourceVersion})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer policies.Stop()
+	select {
+	case event := <-policies.ResultChan():
+		t.Errorf("the policy is right, and yet: %s %+v", event.Type, event.Object)
+	case <-time.After(time.Second):
 	}
 }
 
@@ -83,9 +120,9 @@ func TestPolicyBeforePod(t *testing.T) {
 			_ = shared.client.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		})
 	}
-	eventually(t, fmt.Sprintf("pods in %d namespaces", rounds), func(context.Context) (bool, string) {
-		n := order.namespacesWithPods()
-		return n == rounds, fmt.Sprintf("%d of them have one", n)
+	eventually(t, fmt.Sprintf("pods and policies in %d namespaces", rounds), func(context.Context) (bool, string) {
+		pods, policies := order.namespaces()
+		return pods == rounds && policies == rounds, fmt.Sprintf("%d of them have a pod, %d a policy", pods, policies)
 	})
 	for _, violation := range order.violations() {
 		t.Error(violation)
@@ -168,10 +205,11 @@ func (o *eventOrder) follow(w watch.Interface) {
 	}
 }
 
-func (o *eventOrder) namespacesWithPods() int {
+// namespaces returns how many namespaces have a pod, and how many a policy.
+func (o *eventOrder) namespaces() (withPod, withPolicy int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.pods)
+	return len(o.pods), len(o.policies)
 }
 
 func (o *eventOrder) violations() []string {

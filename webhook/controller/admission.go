@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"egress.scw/webhook/api/v1alpha1"
@@ -30,6 +31,8 @@ type PolicyEnsurer interface {
 // PodHandlerOptions are what a PodHandler works with; all are required.
 type PodHandlerOptions struct {
 	Cluster *inject.Cluster
+	// Protected are the namespaces that can belong to no tenant.
+	Protected sets.Set[string]
 	// Cache reads namespaces and tenants from informers. It may lag.
 	Cache client.Reader
 	// Live reads them from the API server.
@@ -46,6 +49,7 @@ type PodHandlerOptions struct {
 // review and pod through the Kubernetes codecs, at several times the cost.
 type PodHandler struct {
 	configurations *configurations
+	protected      sets.Set[string]
 	cache          client.Reader
 	live           client.Reader
 	policies       PolicyEnsurer
@@ -62,6 +66,7 @@ func NewPodHandler(options PodHandlerOptions) (*PodHandler, error) {
 	}
 	return &PodHandler{
 		configurations: newConfigurations(options.Cluster),
+		protected:      options.Protected,
 		cache:          options.Cache,
 		live:           options.Live,
 		policies:       options.Policies,

@@ -147,7 +147,7 @@ func newAdmissionTest(t testing.TB) *admissionTest {
 		policies: &fakePolicies{}, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
 	}
 	handler, err := NewPodHandler(PodHandlerOptions{
-		Cluster: injectCluster(t), Cache: a.cache, Live: a.live, Policies: a.policies,
+		Cluster: injectCluster(t), Protected: protectedFixture(), Cache: a.cache, Live: a.live, Policies: a.policies,
 		Logger:  slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: a.registry,
 	})

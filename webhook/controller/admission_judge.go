@@ -118,7 +118,7 @@ func (h *PodHandler) tenancy(ctx context.Context, name string) (inject.Namespace
 	key := client.ObjectKey{Name: name}
 	var cached corev1.Namespace
 	if err := h.cache.Get(ctx, key, &cached, client.UnsafeDisableDeepCopy); err == nil {
-		namespace := inject.Namespace{Name: name, Labels: cached.Labels}
+		namespace := h.namespace(&cached)
 		if tenant, err := h.tenantOf(ctx, namespace); tenant != nil || err != nil {
 			return namespace, tenant, err
 		}
@@ -127,9 +127,13 @@ func (h *PodHandler) tenancy(ctx context.Context, name string) (inject.Namespace
 	if err := h.live.Get(ctx, key, &live); err != nil {
 		return inject.Namespace{}, nil, fmt.Errorf("reading namespace %q: %w", name, err)
 	}
-	namespace := inject.Namespace{Name: name, Labels: live.Labels}
+	namespace := h.namespace(&live)
 	tenant, err := h.tenantOf(ctx, namespace)
 	return namespace, tenant, err
+}
+
+func (h *PodHandler) namespace(object *corev1.Namespace) inject.Namespace {
+	return inject.Namespace{Name: object.Name, Labels: object.Labels, Protected: h.protected.Has(object.Name)}
 }
 
 // tenantOf reads the tenant that a namespace's label names, from the cache,

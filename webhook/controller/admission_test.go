@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -185,6 +186,41 @@ func TestUnknownTenant(t *testing.T) {
 			}
 			a.checkCounted(t, inject.ReasonUnknownTenant)
 		})
+	}
+}
+
+// TestProtectedNamespace: the webhook configuration does not select these. If
+// one does, their pods are none of ours, or refused when a label says that they
+// were a tenant's; a policy they never get.
+func TestProtectedNamespace(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		namespace *corev1.Namespace
+		reason    inject.Reason
+	}{
+		"labelled":                {namespaceFixture("kube-system", "client-a"), inject.ReasonProtectedNamespace},
+		"labelled with no tenant": {namespaceFixture("kube-system", "client-x"), inject.ReasonProtectedNamespace},
+		"not labelled":            {namespaceFixture("kube-system", ""), inject.ReasonNotATenant},
+	} {
+		for _, cached := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, cached %t", name, cached), func(t *testing.T) {
+				t.Parallel()
+				a := newAdmissionTest(t)
+				a.live.namespaces["kube-system"] = test.namespace
+				if cached {
+					a.cache.namespaces["kube-system"] = test.namespace
+				}
+				response := a.answer(t, reviewOf(t, simplePod, inNamespace("kube-system")))
+				refused := test.reason == inject.ReasonProtectedNamespace
+				if response.Allowed == refused || len(response.Patch) > 0 || len(a.policies.calls) > 0 {
+					t.Errorf("allowed %t, patch %s, policies ensured %v", response.Allowed, response.Patch, a.policies.calls)
+				}
+				if refused && (response.Result.Code != http.StatusForbidden || !strings.Contains(response.Result.Message, "kubectl label namespace kube-system egress.scw/tenant-")) {
+					t.Errorf("refused with %+v", response.Result)
+				}
+				a.checkCounted(t, test.reason)
+			})
+		}
 	}
 }
 

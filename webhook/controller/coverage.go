@@ -12,6 +12,9 @@ import (
 // namespaceFacts is what a decision about a namespace rests on.
 type namespaceFacts struct {
 	namespace *corev1.Namespace
+	// protected says that the namespace can belong to no tenant: a policy would
+	// cut off what the cluster or the webhook depends on, its DNS for one.
+	protected bool
 	// tenant is the one that the namespace's label names; nil if there is no
 	// such tenant, or no label.
 	tenant *v1alpha1.EgressTenant
@@ -29,17 +32,20 @@ const (
 	actionRemove action = "RemovePolicy"
 	// actionKeep leaves the policy alone and says why on the namespace.
 	actionKeep action = "KeepPolicy"
+	// actionRefuse puts no policy there and says why on the namespace.
+	actionRefuse action = "RefuseNamespace"
 )
 
 // Reasons of decisions about a namespace, as events carry them.
 const (
-	reasonNotATenant    = "NotATenant"
-	reasonCovered       = "Covered"
-	reasonTerminating   = "Terminating"
-	reasonUnknownTenant = "UnknownTenant"
-	reasonPolicyApplied = "PolicyApplied"
-	reasonPolicyRemoved = "PolicyRemoved"
-	reasonPolicyFailed  = "PolicyFailed"
+	reasonNotATenant         = "NotATenant"
+	reasonCovered            = "Covered"
+	reasonTerminating        = "Terminating"
+	reasonProtectedNamespace = "ProtectedNamespace"
+	reasonUnknownTenant      = "UnknownTenant"
+	reasonPolicyApplied      = "PolicyApplied"
+	reasonPolicyRemoved      = "PolicyRemoved"
+	reasonPolicyFailed       = "PolicyFailed"
 )
 
 // decision says what to do about a namespace. Reason and message become the
@@ -51,7 +57,7 @@ type decision struct {
 }
 
 // decide is where the rules are. It fails closed: whatever is unclear leaves
-// the policy as it is.
+// the policy as it is. Only a protected namespace never has one of ours.
 func decide(facts namespaceFacts) decision {
 	name, labelled := facts.namespace.Labels[v1alpha1.LabelTenant]
 	switch {
@@ -59,6 +65,14 @@ func decide(facts namespaceFacts) decision {
 		// The namespace controller deletes the policy last of all, or not:
 		// restoring it would only keep the namespace from going.
 		return decision{actionNone, reasonTerminating, "the namespace is being deleted"}
+	case labelled && facts.protected && ours(facts.have):
+		// The label is reported next, when the policy is gone.
+		return decision{actionRemove, reasonPolicyRemoved, fmt.Sprintf(
+			"NetworkPolicy %s removed: the namespace is protected, whatever its label %s says", v1alpha1.PolicyName, v1alpha1.LabelTenant)}
+	case labelled && facts.protected:
+		return decision{actionRefuse, reasonProtectedNamespace, fmt.Sprintf(
+			"label %[1]s=%[2]s brings neither NetworkPolicy nor proxy here: the cluster or the webhook depends on namespace %[3]s, which therefore can belong to no tenant. Remove the label: kubectl label namespace %[3]s %[1]s-",
+			v1alpha1.LabelTenant, name, facts.namespace.Name)}
 	case !labelled && ours(facts.have):
 		return decision{actionRemove, reasonPolicyRemoved, fmt.Sprintf(
 			"NetworkPolicy %s removed: the namespace no longer carries the label %s", v1alpha1.PolicyName, v1alpha1.LabelTenant)}

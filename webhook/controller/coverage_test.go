@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -20,23 +19,34 @@ func TestDecide(t *testing.T) {
 	for name, test := range map[string]struct {
 		label       *string // nil for none
 		terminating bool
+		protected   bool
 		tenant      *v1alpha1.EgressTenant
 		have        *networkingv1.NetworkPolicy
 		action      action
 		reason      string
 		message     string
 	}{
-		"labelled, no policy":           {label: new("client-a"), tenant: tenant, action: actionApply, reason: reasonPolicyApplied, message: "created for tenant client-a"},
-		"labelled, right policy":        {label: new("client-a"), tenant: tenant, have: right, action: actionNone, reason: reasonCovered},
-		"labelled, edited policy":       {label: new("client-a"), tenant: tenant, have: edited, action: actionApply, reason: reasonPolicyApplied, message: "put right"},
-		"labelled, foreign policy":      {label: new("client-a"), tenant: tenant, have: foreign, action: actionApply, reason: reasonPolicyApplied, message: "put right"},
-		"unknown tenant, no policy":     {label: new("nobody"), action: actionKeep, reason: reasonUnknownTenant, message: "egress.scw/tenant=nobody names no EgressTenant"},
-		"unknown tenant, some policy":   {label: new("nobody"), have: edited, action: actionKeep, reason: reasonUnknownTenant, message: "stays as it is"},
-		"empty label, some policy":      {label: new(""), have: right, action: actionKeep, reason: reasonUnknownTenant},
-		"no label, no policy":           {action: actionNone, reason: reasonNotATenant},
-		"no label, our policy":          {have: right, action: actionRemove, reason: reasonPolicyRemoved, message: "no longer carries the label egress.scw/tenant"},
-		"no label, our policy, edited":  {have: edited, action: actionRemove, reason: reasonPolicyRemoved},
-		"no label, somebody's policy":   {have: foreign, action: actionNone, reason: reasonNotATenant},
+		"labelled, no policy":                 {label: new("client-a"), tenant: tenant, action: actionApply, reason: reasonPolicyApplied, message: "created for tenant client-a"},
+		"labelled, right policy":              {label: new("client-a"), tenant: tenant, have: right, action: actionNone, reason: reasonCovered},
+		"labelled, edited policy":             {label: new("client-a"), tenant: tenant, have: edited, action: actionApply, reason: reasonPolicyApplied, message: "put right"},
+		"labelled, foreign policy":            {label: new("client-a"), tenant: tenant, have: foreign, action: actionApply, reason: reasonPolicyApplied, message: "put right"},
+		"unknown tenant, no policy":           {label: new("nobody"), action: actionKeep, reason: reasonUnknownTenant, message: "egress.scw/tenant=nobody names no EgressTenant"},
+		"unknown tenant, some policy":         {label: new("nobody"), have: edited, action: actionKeep, reason: reasonUnknownTenant, message: "stays as it is"},
+		"empty label, some policy":            {label: new(""), have: right, action: actionKeep, reason: reasonUnknownTenant},
+		"no label, no policy":                 {action: actionNone, reason: reasonNotATenant},
+		"no label, our policy":                {have: right, action: actionRemove, reason: reasonPolicyRemoved, message: "no longer carries the label egress.scw/tenant"},
+		"no label, our policy, edited":        {have: edited, action: actionRemove, reason: reasonPolicyRemoved},
+		"no label, somebody's policy":         {have: foreign, action: actionNone, reason: reasonNotATenant},
+		"protected, labelled":                 {label: new("client-a"), protected: true, tenant: tenant, action: actionRefuse, reason: reasonProtectedNamespace, message: "Remove the label: kubectl label namespace web egress.scw/tenant-"},
+		"protected, labelled, our policy":     {label: new("client-a"), protected: true, tenant: tenant, have: right, action: actionRemove, reason: reasonPolicyRemoved, message: "the namespace is protected"},
+		"protected, labelled, our old policy": {label: new("client-a"), protected: true, tenant: tenant, have: edited, action: actionRemove, reason: reasonPolicyRemoved},
+		"protected, labelled, foreign policy": {label: new("client-a"), protected: true, tenant: tenant, have: foreign, action: actionRefuse, reason: reasonProtectedNamespace},
+		"protected, unknown tenant":           {label: new("nobody"), protected: true, action: actionRefuse, reason: reasonProtectedNamespace, message: "egress.scw/tenant=nobody brings neither NetworkPolicy nor proxy here"},
+		"protected, empty label, our policy":  {label: new(""), protected: true, have: right, action: actionRemove, reason: reasonPolicyRemoved},
+		"protected, no label":                 {protected: true, action: actionNone, reason: reasonNotATenant},
+		"protected, no label, our policy":     {protected: true, have: right, action: actionRemove, reason: reasonPolicyRemoved, message: "no longer carries the label"},
+		"protected, terminating":              {label: new("client-a"), protected: true, terminating: true, tenant: tenant, have: right, action: actionNone, reason: reasonTerminating},
+
 		"terminating, no policy":        {label: new("client-a"), terminating: true, tenant: tenant, action: actionNone, reason: reasonTerminating},
 		"terminating, label removed":    {terminating: true, have: right, action: actionNone, reason: reasonTerminating},
 		"terminating, tenant is gone":   {label: new("client-a"), terminating: true, have: right, action: actionNone, reason: reasonTerminating},
@@ -44,7 +54,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			facts := namespaceFacts{namespace: &corev1.Namespace{}, tenant: test.tenant, have: test.have}
+			facts := namespaceFacts{namespace: namespaceFixture("web", ""), protected: test.protected, tenant: test.tenant, have: test.have}
 			if test.label != nil {
 				facts.namespace.Labels = map[string]string{v1alpha1.LabelTenant: *test.label}
 			}

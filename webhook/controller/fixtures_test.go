@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/applyconfigurations"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -34,6 +35,9 @@ func clusterFixture() netpol.Cluster {
 		DNSPodLabels:   map[string]string{"k8s-app": "kube-dns"},
 	}
 }
+
+// protectedFixture are the namespaces that can belong to no tenant.
+func protectedFixture() sets.Set[string] { return sets.New("kube-system", "pki") }
 
 func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
 	return &v1alpha1.EgressTenant{
@@ -154,7 +158,7 @@ func (c policyConverter) ObjectToTyped(object runtime.Object, options ...typed.V
 func (a *api) policyIn(t *testing.T, namespace string) *networkingv1.NetworkPolicy {
 	t.Helper()
 	policy := &networkingv1.NetworkPolicy{}
-	err := a.Client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: v1alpha1.PolicyName}, policy)
+	err := a.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: v1alpha1.PolicyName}, policy)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -22,7 +23,7 @@ import (
 
 // NamespaceReconciler keeps the NetworkPolicy of every namespace as its tenant
 // asks for: there with the label, gone without it, and restored when somebody
-// edits or deletes it.
+// edits or deletes it. In protected namespaces it is never there.
 type NamespaceReconciler struct {
 	// Cache answers reads from the manager's cache.
 	Cache client.Reader
@@ -30,6 +31,8 @@ type NamespaceReconciler struct {
 	Live client.Reader
 	// Policies writes the policies.
 	Policies *PolicyApplier
+	// Protected are the namespaces that can belong to no tenant.
+	Protected sets.Set[string]
 	// Events tells people about it, on the namespace.
 	Events events.EventRecorder
 }
@@ -75,7 +78,7 @@ func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Reques
 // observe reads what a decision about the namespace rests on. The error is
 // NotFound only when the namespace itself is gone.
 func (r *NamespaceReconciler) observe(ctx context.Context, reader client.Reader, name string) (namespaceFacts, error) {
-	facts := namespaceFacts{namespace: &corev1.Namespace{}}
+	facts := namespaceFacts{namespace: &corev1.Namespace{}, protected: r.Protected.Has(name)}
 	if err := reader.Get(ctx, client.ObjectKey{Name: name}, facts.namespace); err != nil {
 		return facts, fmt.Errorf("reading namespace %s: %w", name, err)
 	}
@@ -108,7 +111,7 @@ func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, ver
 		err = r.Policies.apply(ctx, facts.have, facts.want)
 	case actionRemove:
 		err = r.Policies.remove(ctx, facts.have)
-	case actionKeep:
+	case actionKeep, actionRefuse:
 		eventType = corev1.EventTypeWarning
 	}
 	if err != nil {

@@ -24,7 +24,7 @@ func requestFor(name string) ctrl.Request {
 func reconcileNamespace(t *testing.T, cache client.Reader, server *api, name string) ([]string, error) {
 	t.Helper()
 	seen := &recorder{}
-	r := &NamespaceReconciler{Cache: cache, Live: server, Policies: NewPolicyApplier(server, clusterFixture()), Events: seen}
+	r := &NamespaceReconciler{Cache: cache, Live: server, Policies: NewPolicyApplier(server, clusterFixture()), Protected: protectedFixture(), Events: seen}
 	result, err := r.Reconcile(t.Context(), requestFor(name))
 	if result != (ctrl.Result{}) {
 		t.Errorf("the result is %+v: everything that matters has an event of its own", result)
@@ -44,18 +44,21 @@ func TestReconcileNamespace(t *testing.T) {
 		events  []string                    // what each begins with
 	}{
 		"labelled": {
-			[]client.Object{tenant, namespaceFixture("web", "client-a")}, right,
+			[]client.Object{tenant, namespaceFixture("web", "client-a")},
+			right,
 			[]string{"web Normal/PolicyApplied ApplyPolicy: NetworkPolicy egress-scw created"},
 		},
 		"edited": {
-			[]client.Object{tenant, namespaceFixture("web", "client-a"), edited}, right,
+			[]client.Object{tenant, namespaceFixture("web", "client-a"), edited},
+			right,
 			[]string{"web Normal/PolicyApplied ApplyPolicy: NetworkPolicy egress-scw was not what"},
 		},
 		"covered":        {[]client.Object{tenant, namespaceFixture("web", "client-a"), right}, right, nil},
 		"unlabelled":     {[]client.Object{tenant, namespaceFixture("web", ""), right}, nil, []string{"web Normal/PolicyRemoved RemovePolicy: "}},
 		"foreign policy": {[]client.Object{tenant, namespaceFixture("web", ""), foreign}, foreign, nil},
 		"unknown tenant": {
-			[]client.Object{namespaceFixture("web", "client-a"), edited}, edited,
+			[]client.Object{namespaceFixture("web", "client-a"), edited},
+			edited,
 			[]string{"web Warning/UnknownTenant KeepPolicy: label egress.scw/tenant=client-a names no EgressTenant"},
 		},
 		"namespace gone": {[]client.Object{tenant}, nil, nil},
@@ -77,6 +80,68 @@ func TestReconcileNamespace(t *testing.T) {
 			}
 			if again := server.applied + server.deleted; again != writes {
 				t.Errorf("%d writes the second time", again-writes)
+			}
+		})
+	}
+}
+
+// TestReconcileProtectedNamespace: whatever its label says, it gets no policy,
+// loses one of ours, and hears why.
+func TestReconcileProtectedNamespace(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	const warning = "kube-system Warning/ProtectedNamespace RefuseNamespace: label egress.scw/tenant=client-a brings neither NetworkPolicy nor proxy here"
+	const removal = "kube-system Normal/PolicyRemoved RemovePolicy: "
+	foreign := policyFixture("kube-system", tenant, withoutTenantLabel)
+	for name, test := range map[string]struct {
+		objects []client.Object
+		want    *networkingv1.NetworkPolicy // nil for none
+		events  [2][]string                 // of the first time and the second
+	}{
+		"labelled": {
+			[]client.Object{tenant, namespaceFixture("kube-system", "client-a")},
+			nil,
+			[2][]string{{warning}, {warning}},
+		},
+		"labelled, with our policy": {
+			[]client.Object{tenant, namespaceFixture("kube-system", "client-a"), policyFixture("kube-system", tenant)},
+			nil,
+			[2][]string{{removal}, {warning}},
+		},
+		"labelled, with our policy, edited": {
+			[]client.Object{tenant, namespaceFixture("kube-system", "client-a"), policyFixture("kube-system", tenant, openToEverything)},
+			nil,
+			[2][]string{{removal}, {warning}},
+		},
+		"labelled, with somebody's policy": {
+			[]client.Object{tenant, namespaceFixture("kube-system", "client-a"), foreign},
+			foreign,
+			[2][]string{{warning}, {warning}},
+		},
+		"labelled with no tenant": {
+			[]client.Object{namespaceFixture("kube-system", "client-a")},
+			nil,
+			[2][]string{{warning}, {warning}},
+		},
+		"unlabelled": {
+			[]client.Object{tenant, namespaceFixture("kube-system", ""), policyFixture("kube-system", tenant)},
+			nil,
+			[2][]string{{removal}, nil},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newAPI(t, copies(test.objects)...)
+			for _, want := range test.events {
+				events, err := reconcileNamespace(t, server, server, "kube-system")
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkPolicy(t, server.policyIn(t, "kube-system"), test.want)
+				checkEvents(t, events, want)
+			}
+			if server.applied > 0 {
+				t.Errorf("%d policies applied", server.applied)
 			}
 		})
 	}
@@ -180,11 +245,13 @@ func TestReconcileNamespaceFails(t *testing.T) {
 		events  []string
 	}{
 		"apply": {
-			[]client.Object{tenant, namespaceFixture("web", "client-a")}, func(a *api) { a.failApply = cause },
+			[]client.Object{tenant, namespaceFixture("web", "client-a")},
+			func(a *api) { a.failApply = cause },
 			[]string{"web Warning/PolicyFailed ApplyPolicy: applying NetworkPolicy web/egress-scw of tenant client-a: the disk is full"},
 		},
 		"delete": {
-			[]client.Object{namespaceFixture("web", ""), policyFixture("web", tenant)}, func(a *api) { a.failDelete = cause },
+			[]client.Object{namespaceFixture("web", ""), policyFixture("web", tenant)},
+			func(a *api) { a.failDelete = cause },
 			[]string{"web Warning/PolicyFailed RemovePolicy: deleting NetworkPolicy web/egress-scw: the disk is full"},
 		},
 		"read": {

@@ -28,10 +28,12 @@ type tenantFacts struct {
 	tenant *v1alpha1.EgressTenant
 	// portHolders are the other tenants that have the same port.
 	portHolders []string
-	// namespaces carry the tenant's label.
+	// namespaces carry the tenant's label, and are not protected.
 	namespaces []string
-	// uncovered are those of them where the NetworkPolicy does not stand as it
-	// should, although they are not being deleted.
+	// protected carry it although they can belong to no tenant.
+	protected []string
+	// uncovered are those of namespaces where the NetworkPolicy does not stand
+	// as it should, although they are not being deleted.
 	uncovered []string
 	// proxyURL is what the tenant's pods find in HTTP_PROXY.
 	proxyURL string
@@ -66,6 +68,8 @@ func policyAppliedCondition(facts tenantFacts) metav1.Condition {
 		condition.Status, condition.Reason = metav1.ConditionFalse, reasonPolicyNotApplied
 		condition.Message = fmt.Sprintf("NetworkPolicy %s is missing, or not as it should be, in %s",
 			v1alpha1.PolicyName, enumerate(facts.uncovered))
+	case len(facts.namespaces) == 0 && len(facts.protected) > 0:
+		condition.Message = fmt.Sprintf("Only protected namespaces carry the label %s=%s", v1alpha1.LabelTenant, facts.tenant.Name)
 	case len(facts.namespaces) == 0:
 		condition.Message = fmt.Sprintf("No namespace carries the label %s=%s", v1alpha1.LabelTenant, facts.tenant.Name)
 	default:
@@ -84,6 +88,10 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 		condition.Reason = reasonPortConflict
 		condition.Message = fmt.Sprintf("Port %d is also that of %s: the proxy tells tenants apart by their port, so give each its own in spec.proxy.port",
 			facts.tenant.Spec.Proxy.Port, enumerate(facts.portHolders))
+	case len(facts.protected) > 0:
+		condition.Reason = reasonProtectedNamespace
+		condition.Message = fmt.Sprintf("The cluster or the webhook depends on what runs in %[3]s, which therefore can belong to no tenant: remove the label %[1]s=%[2]s there (kubectl label namespace NAME %[1]s-)",
+			v1alpha1.LabelTenant, facts.tenant.Name, enumerate(facts.protected))
 	case applied.Status != metav1.ConditionTrue:
 		condition.Reason, condition.Message = applied.Reason, applied.Message
 	default:

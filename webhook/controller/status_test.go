@@ -36,6 +36,18 @@ func TestTenantStatus(t *testing.T) {
 			func(f *tenantFacts) { f.uncovered = []string{"web"} },
 			expectation{"False PolicyNotApplied", "False PolicyNotApplied", "NetworkPolicy egress-scw is missing, or not as it should be, in web", "http://172.16.28.8:3129"},
 		},
+		"a protected namespace is labelled": {
+			func(f *tenantFacts) { f.protected = []string{"kube-system", "pki"} },
+			expectation{"False ProtectedNamespace", "True PolicyApplied", "depends on what runs in kube-system, pki, which", "http://172.16.28.8:3129"},
+		},
+		"only a protected namespace is labelled": {
+			func(f *tenantFacts) { f.protected, f.namespaces = []string{"kube-system"}, nil },
+			expectation{"False ProtectedNamespace", "True PolicyApplied", "remove the label egress.scw/tenant=client-a there (kubectl label namespace NAME egress.scw/tenant-)", "http://172.16.28.8:3129"},
+		},
+		"a protected namespace is labelled, another one open": {
+			func(f *tenantFacts) { f.protected, f.uncovered = []string{"kube-system"}, []string{"web"} },
+			expectation{"False ProtectedNamespace", "False PolicyNotApplied", "depends on what runs in kube-system, which", "http://172.16.28.8:3129"},
+		},
 		"the port is another's, too": {
 			func(f *tenantFacts) { f.portHolders = []string{"client-b", "client-c"} },
 			expectation{"False PortConflict", "True PolicyApplied", "Port 3129 is also that of client-b, client-c", "http://172.16.28.8:3129"},
@@ -57,7 +69,7 @@ func TestTenantStatus(t *testing.T) {
 		"the worst comes first": {
 			func(f *tenantFacts) {
 				f.tenant.Spec.Proxy.Port = 80
-				f.portHolders, f.uncovered = []string{"client-b"}, []string{"web"}
+				f.portHolders, f.uncovered, f.protected = []string{"client-b"}, []string{"web"}, []string{"kube-system"}
 			},
 			expectation{"False InvalidSpec", "False PolicyNotApplied", "spec.proxy.port", ""},
 		},
@@ -139,6 +151,22 @@ func TestTenantStatusKeepsOthersConditions(t *testing.T) {
 	facts.tenant.Status.Conditions = []metav1.Condition{other}
 	if diff := cmp.Diff(other, conditionOf(t, tenantStatus(facts, metav1.Now()), "Other")); diff != "" {
 		t.Errorf("the other's condition (-want +got):\n%s", diff)
+	}
+}
+
+// TestPolicyAppliedSaysWhere: what PolicyApplied says is true of where it is
+// true.
+func TestPolicyAppliedSaysWhere(t *testing.T) {
+	t.Parallel()
+	for want, facts := range map[string]tenantFacts{
+		"stands in every namespace of the tenant (2)":                          {namespaces: []string{"api", "web"}, protected: []string{"kube-system"}},
+		"No namespace carries the label egress.scw/tenant=client-a":            {},
+		"Only protected namespaces carry the label egress.scw/tenant=client-a": {protected: []string{"kube-system"}},
+	} {
+		facts.tenant = tenantFixture("client-a", 3129)
+		if got := conditionOf(t, tenantStatus(facts, metav1.Now()), v1alpha1.ConditionPolicyApplied).Message; !strings.Contains(got, want) {
+			t.Errorf("PolicyApplied says %q, want %q in it", got, want)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -32,6 +33,8 @@ type TenantReconciler struct {
 	Client client.Client
 	// Policies knows what the tenant's NetworkPolicies should be.
 	Policies *PolicyApplier
+	// Protected are the namespaces that can belong to no tenant.
+	Protected sets.Set[string]
 	// ProxyURL is what pods of a tenant find in HTTP_PROXY.
 	ProxyURL func(*v1alpha1.EgressTenant) string
 	// Events tells people about tenants that they have to put right.
@@ -84,6 +87,10 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 	}
 	for i := range namespaces {
 		namespace := &namespaces[i]
+		if r.Protected.Has(namespace.Name) {
+			facts.protected = append(facts.protected, namespace.Name)
+			continue
+		}
 		facts.namespaces = append(facts.namespaces, namespace.Name)
 		if namespace.DeletionTimestamp != nil {
 			continue
@@ -97,6 +104,7 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 		}
 	}
 	slices.Sort(facts.namespaces)
+	slices.Sort(facts.protected)
 	slices.Sort(facts.uncovered)
 	return facts, nil
 }

@@ -11,24 +11,25 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// reconcileTenant runs the reconciler once and returns its events and the
-// status that stands afterwards.
-func reconcileTenant(t *testing.T, server *api, name string) ([]string, v1alpha1.EgressTenantStatus) {
+// reconcileTenant runs the reconciler once for client-a, and returns its events
+// and the status that stands afterwards.
+func reconcileTenant(t *testing.T, server *api) ([]string, v1alpha1.EgressTenantStatus) {
 	t.Helper()
 	seen := &recorder{}
 	r := &TenantReconciler{
-		Client:   server,
-		Policies: NewPolicyApplier(server, clusterFixture()),
+		Client:    server,
+		Policies:  NewPolicyApplier(server, clusterFixture()),
+		Protected: protectedFixture(),
 		ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
 			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.Proxy.Port)
 		},
 		Events: seen,
 	}
-	if _, err := r.Reconcile(t.Context(), requestFor(name)); err != nil {
+	if _, err := r.Reconcile(t.Context(), requestFor("client-a")); err != nil {
 		t.Fatal(err)
 	}
 	tenant := &v1alpha1.EgressTenant{}
-	if err := server.Get(t.Context(), client.ObjectKey{Name: name}, tenant); client.IgnoreNotFound(err) != nil {
+	if err := server.Get(t.Context(), client.ObjectKey{Name: "client-a"}, tenant); client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}
 	return seen.events, tenant.Status
@@ -69,6 +70,15 @@ func TestReconcileTenant(t *testing.T) {
 			[]string{"leaving"},
 			nil,
 		},
+		"protected namespaces are labelled, too": {
+			[]client.Object{
+				tenant, namespaceFixture("web", "client-a"), namespaceFixture("pki", "client-a"), namespaceFixture("kube-system", "client-a"),
+				policyFixture("web", tenant),
+			},
+			"False ProtectedNamespace", "True PolicyApplied",
+			[]string{"web"},
+			nil, // the namespaces have theirs
+		},
 		"the port is taken": {
 			[]client.Object{tenant, tenantFixture("client-c", 3129), tenantFixture("client-b", 3129), tenantFixture("client-d", 3130)},
 			"False PortConflict", "True PolicyApplied",
@@ -85,7 +95,7 @@ func TestReconcileTenant(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := newAPI(t, copies(test.objects)...)
-			events, status := reconcileTenant(t, server, "client-a")
+			events, status := reconcileTenant(t, server)
 			if got := summary(conditionOf(t, status, v1alpha1.ConditionReady)); got != test.ready {
 				t.Errorf("Ready is %s, want %s", got, test.ready)
 			}
@@ -98,7 +108,7 @@ func TestReconcileTenant(t *testing.T) {
 			checkEvents(t, events, test.events)
 
 			// The status stands: the second time nothing is written, nor said.
-			events, _ = reconcileTenant(t, server, "client-a")
+			events, _ = reconcileTenant(t, server)
 			if server.statusWrites != 1 || len(events) > 0 {
 				t.Errorf("%d status writes and events %q after the second time, want 1 and none", server.statusWrites, events)
 			}
@@ -124,12 +134,14 @@ func TestReconcileTenantFollows(t *testing.T) {
 		{func() error { return server.Create(t.Context(), policyFixture("web", tenant)) }, "True Ready"},
 		{func() error { return server.Delete(t.Context(), policyFixture("web", tenant)) }, "False PolicyNotApplied"},
 		{func() error { return server.Delete(t.Context(), namespaceFixture("web", "")) }, "True Ready"},
+		{func() error { return server.Create(t.Context(), namespaceFixture("kube-system", "client-a")) }, "False ProtectedNamespace"},
+		{func() error { return server.Update(t.Context(), namespaceFixture("kube-system", "")) }, "True Ready"},
 	}
 	for i, step := range steps {
 		if err := step.change(); err != nil {
 			t.Fatal(err)
 		}
-		_, status := reconcileTenant(t, server, "client-a")
+		_, status := reconcileTenant(t, server)
 		if got := summary(conditionOf(t, status, v1alpha1.ConditionReady)); got != step.ready {
 			t.Errorf("step %d: Ready is %s, want %s", i, got, step.ready)
 		}
@@ -139,7 +151,7 @@ func TestReconcileTenantFollows(t *testing.T) {
 func TestReconcileTenantThatIsGone(t *testing.T) {
 	t.Parallel()
 	server := newAPI(t)
-	if events, _ := reconcileTenant(t, server, "client-a"); len(events) > 0 || server.statusWrites > 0 {
+	if events, _ := reconcileTenant(t, server); len(events) > 0 || server.statusWrites > 0 {
 		t.Errorf("events %q and %d writes about a tenant that does not exist", events, server.statusWrites)
 	}
 }

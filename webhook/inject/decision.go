@@ -34,6 +34,9 @@ const (
 	ReasonOptedOut Reason = "OptedOut"
 	// ReasonMirrorPod: the pod only shows what a kubelet runs from a file.
 	ReasonMirrorPod Reason = "MirrorPod"
+	// ReasonProtectedNamespace: the namespace can belong to no tenant, but
+	// carries a tenant label.
+	ReasonProtectedNamespace Reason = "ProtectedNamespace"
 	// ReasonUnknownTenant: the namespace's label names no EgressTenant.
 	ReasonUnknownTenant Reason = "UnknownTenant"
 	// ReasonTooManyContainers: the pod has more containers than can be stored.
@@ -50,7 +53,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonMirrorPod,
-		ReasonUnknownTenant, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
+		ReasonProtectedNamespace, ReasonUnknownTenant, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
 	}
 }
 
@@ -81,6 +84,9 @@ func (r *Refusal) Decision() Decision {
 type Namespace struct {
 	Name   string
 	Labels map[string]string
+	// Protected says that it can belong to no tenant, whatever its labels say:
+	// the cluster, or the webhook itself, depends on it.
+	Protected bool
 }
 
 // Tenant returns the name of the EgressTenant that the namespace belongs to,
@@ -103,6 +109,13 @@ func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existi
 		return Decision{
 			Action: Skip, Reason: ReasonNotATenant,
 			Message: fmt.Sprintf("namespace %s has no label %s", namespace.Name, v1alpha1.LabelTenant),
+		}
+	}
+	if namespace.Protected {
+		return Decision{
+			Action: Deny, Reason: ReasonProtectedNamespace,
+			Message: fmt.Sprintf("namespace %[1]s has the label %[2]s=%[3]s, but the cluster or the webhook depends on it, so that it can belong to no tenant. Remove the label: kubectl label namespace %[1]s %[2]s-",
+				namespace.Name, v1alpha1.LabelTenant, name),
 		}
 	}
 	if tenant == nil {

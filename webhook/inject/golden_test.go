@@ -32,8 +32,9 @@ type goldenCase struct {
 }
 
 type goldenNamespace struct {
-	Name   string            `json:"name"`
-	Labels map[string]string `json:"labels,omitempty"`
+	Name      string            `json:"name"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Protected bool              `json:"protected,omitempty"`
 }
 
 // goldenResult is one golden file of testdata.

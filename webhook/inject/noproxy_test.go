@@ -30,6 +30,7 @@ func TestCoversPublicHosts(t *testing.T) {
 		"10.0.0.0/8":    false,
 		"0.0.0.0/0":     true,
 		"::/0":          true,
+		"::ffff:0:0/96": true,
 	} {
 		entry, err := v1alpha1.ParseNoProxy(text)
 		if err != nil {

@@ -36,6 +36,16 @@ besides the labels that somebody gives.
 {{ .Values.dns.podLabels | default (dict "k8s-app" "kube-dns") | toYaml }}
 {{- end }}
 
+{{- /*
+Namespaces that can belong to no tenant, whatever label somebody puts there: a
+policy would cut off what the cluster or the webhook depends on, and the webhook
+would have to answer before its own pods, its certificate's issuer or the DNS
+can start.
+*/}}
+{{- define "egress-webhook.protectedNamespaces" -}}
+{{ list "kube-system" .Release.Namespace .Values.certManager.namespace .Values.dns.namespace | uniq | toYaml }}
+{{- end }}
+
 {{- /* The CIDR that covers one IP address and nothing else. */}}
 {{- define "egress-webhook.hostCIDR" -}}
 {{ . }}/{{ contains ":" . | ternary 128 32 }}

@@ -104,6 +104,8 @@ type EgressTenantStatus struct {
 	ProxyURL string `json:"proxyURL,omitempty"`
 
 	// Namespaces are the namespaces that carry the tenant's label, sorted.
+	// Protected ones (kube-system, for example) are not among them: they can
+	// belong to no tenant.
 	//
 	// +listType=set
 	// +optional

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -38,21 +39,26 @@ func (e NoProxyEntry) IsName() bool { return e.kind == noProxyName }
 
 // ParseNoProxy reads one entry: an IP address ("192.0.2.1", "::1", "[::1]"), a
 // CIDR ("10.0.0.0/8"), or a domain name ("example.com", or ".example.com",
-// which means the same). The error says what is wrong with the text and what
-// to write instead; it does not repeat the text.
+// which means the same), of at most 253 characters. The error says what is
+// wrong with the text and what to write instead; of the text itself it repeats
+// at most the label that is wrong.
 func ParseNoProxy(text string) (NoProxyEntry, error) {
-	if address, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")); err == nil {
+	if address, err := netip.ParseAddr(withoutBrackets(text)); err == nil {
 		if address.Zone() != "" {
 			return NoProxyEntry{}, errors.New("an address with a zone means something else on every machine: write it without")
 		}
 		return NoProxyEntry{address.Unmap().String(), noProxyAddress}, nil
 	}
 	if prefix, err := netip.ParsePrefix(text); err == nil {
-		return NoProxyEntry{prefix.Masked().String(), noProxyPrefix}, nil
+		return NoProxyEntry{unmap(prefix).Masked().String(), noProxyPrefix}, nil
 	}
 	switch {
 	case text == "":
 		return NoProxyEntry{}, errors.New("is empty")
+	case !utf8.ValidString(text):
+		return NoProxyEntry{}, errors.New("is no text: write names in UTF-8, or in punycode")
+	case utf8.RuneCountInString(text) > maxNoProxyText:
+		return NoProxyEntry{}, fmt.Errorf("is longer than %d characters, which no domain name is", maxNoProxyText)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return NoProxyEntry{}, errors.New("contains white space or control characters: write one destination an entry")
 	case strings.Contains(text, "*"):
@@ -63,8 +69,36 @@ func ParseNoProxy(text string) (NoProxyEntry, error) {
 	return parseNoProxyName(text)
 }
 
+// maxNoProxyText bounds an entry as it is written, in characters, as the
+// schema of EgressTenant does: the length of the longest domain name.
+const maxNoProxyText = validation.DNS1123SubdomainMaxLength
+
+// withoutBrackets takes off the brackets that URLs put around IPv6 addresses.
+func withoutBrackets(text string) string {
+	inner, opened := strings.CutPrefix(text, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if opened && closed && strings.Contains(inner, ":") {
+		return inner
+	}
+	return text
+}
+
+// unmap writes a range of IPv4 addresses as one when it is given as one of
+// IPv6: clients that unmap addresses (Go's do) read it so. Of "::ffff:0:0/96"
+// it would not show otherwise that it is all of IPv4.
+func unmap(prefix netip.Prefix) netip.Prefix {
+	const mapped = 128 - 32
+	if prefix.Addr().Is4In6() && prefix.Bits() >= mapped {
+		return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mapped)
+	}
+	return prefix
+}
+
 func parseNoProxyName(text string) (NoProxyEntry, error) {
-	name, err := idna.Lookup.ToASCII(strings.TrimSuffix(strings.TrimPrefix(text, "."), "."))
+	// As browsers look names up: in particular, names such as
+	// "r3---sn-apo3qvuox.example" are in use, whatever IDNA says of hyphens.
+	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(false), idna.VerifyDNSLength(true))
+	name, err := profile.ToASCII(strings.TrimSuffix(strings.TrimPrefix(text, "."), "."))
 	if err != nil {
 		return NoProxyEntry{}, fmt.Errorf("is no domain name: %w", err)
 	}
@@ -72,11 +106,20 @@ func parseNoProxyName(text string) (NoProxyEntry, error) {
 	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
 		return NoProxyEntry{}, errors.New("is no domain name: " + strings.Join(problems, "; "))
 	}
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	if strings.Trim(last, "0123456789") == "" {
-		// inet_aton reads "10.1" and "0x7f.1" as addresses; no top-level
-		// domain is numeric (RFC 3696, section 2).
+	if isNumber(name[strings.LastIndexByte(name, '.')+1:]) {
+		// inet_aton, and with it many clients, reads "10.1", "2130706433" and
+		// "0x7f.1" as addresses; no top-level domain is numeric (RFC 3696,
+		// section 2).
 		return NoProxyEntry{}, errors.New("ends in a number, but is no IP address in the usual form")
 	}
 	return NoProxyEntry{name, noProxyName}, nil
+}
+
+// isNumber says whether a label reads as a number, decimal, octal or
+// hexadecimal, where one is expected (URL Standard, "ends in a number").
+func isNumber(label string) bool {
+	if digits, hexadecimal := strings.CutPrefix(label, "0x"); hexadecimal {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return strings.Trim(label, "0123456789") == ""
 }

@@ -1,7 +1,6 @@
 package v1alpha1
 
 import (
-	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -59,12 +58,17 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	if len(s.NoProxy) > maxNoProxy {
 		errs = append(errs, field.TooMany(path.Child("noProxy"), len(s.NoProxy), maxNoProxy))
 	}
+	seen := make(map[NoProxyEntry]bool, len(s.NoProxy))
 	for i, text := range s.NoProxy {
 		at := path.Child("noProxy").Index(i)
-		if _, err := ParseNoProxy(text); err != nil {
+		entry, err := ParseNoProxy(text)
+		switch {
+		case err != nil:
 			errs = append(errs, field.Invalid(at, text, err.Error()))
-		} else if slices.Contains(s.NoProxy[:i], text) {
+		case seen[entry]:
 			errs = append(errs, field.Duplicate(at, text))
+		default:
+			seen[entry] = true
 		}
 	}
 	return errs

@@ -1,0 +1,125 @@
+package v1alpha1
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/charts"
+)
+
+// jsonSchema is what the CustomResourceDefinition says of values.
+type jsonSchema struct {
+	Properties  map[string]*jsonSchema `json:"properties"`
+	Required    []string               `json:"required"`
+	Items       *jsonSchema            `json:"items"`
+	Enum        []string               `json:"enum"`
+	Default     any                    `json:"default"`
+	Minimum     *int64                 `json:"minimum"`
+	Maximum     *int64                 `json:"maximum"`
+	MinItems    *int64                 `json:"minItems"`
+	MaxItems    *int64                 `json:"maxItems"`
+	MinLength   *int64                 `json:"minLength"`
+	MaxLength   *int64                 `json:"maxLength"`
+	Pattern     string                 `json:"pattern"`
+	ListType    string                 `json:"x-kubernetes-list-type"`
+	Validations []struct {
+		Rule string `json:"rule"`
+	} `json:"x-kubernetes-validations"`
+}
+
+// accepts says whether the API server takes the text, by its length and
+// pattern.
+func (s *jsonSchema) accepts(text string) bool {
+	length := int64(utf8.RuneCountInString(text))
+	return length >= *s.MinLength && length <= *s.MaxLength && regexp.MustCompile(s.Pattern).MatchString(text)
+}
+
+// tenantSchema is that of an EgressTenant in the chart's definition.
+func tenantSchema(tb testing.TB) *jsonSchema {
+	tb.Helper()
+	var definition struct {
+		Spec struct {
+			Versions []struct {
+				Name   string `json:"name"`
+				Schema struct {
+					OpenAPIV3Schema *jsonSchema `json:"openAPIV3Schema"`
+				} `json:"schema"`
+			} `json:"versions"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(charts.EgressTenantCRD, &definition); err != nil {
+		tb.Fatal(err)
+	}
+	versions := definition.Spec.Versions
+	if len(versions) != 1 || versions[0].Name != GroupVersion().Version {
+		tb.Fatalf("the definition has versions %+v, want %s only", versions, GroupVersion().Version)
+	}
+	return versions[0].Schema.OpenAPIV3Schema
+}
+
+func specSchema(tb testing.TB) *jsonSchema {
+	tb.Helper()
+	return tenantSchema(tb).Properties["spec"]
+}
+
+// TestSchemaHasTheBounds: the API server refuses no spec that Validate accepts,
+// and as much as a schema can of what Validate refuses.
+func TestSchemaHasTheBounds(t *testing.T) {
+	t.Parallel()
+	got := specSchema(t)
+	noProxy := got.Properties["noProxy"]
+	want := &jsonSchema{
+		Required: []string{"proxy"},
+		Properties: map[string]*jsonSchema{
+			"path": {Enum: []string{string(PathProxy)}, Default: string(PathProxy)},
+			"proxy": {
+				Required:   []string{"port"},
+				Properties: map[string]*jsonSchema{"port": {Minimum: new(int64(ProxyPortMin)), Maximum: new(int64(ProxyPortMax))}},
+			},
+			"noProxy": {
+				MaxItems: new(int64(maxNoProxy)), ListType: "set",
+				Items: &jsonSchema{
+					MinLength: new(int64(1)), MaxLength: new(int64(maxNoProxyText)),
+					Pattern: noProxy.Items.Pattern, // held against ParseNoProxy by FuzzParseNoProxy
+				},
+			},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the schema of spec (-want +definition):\n%s", diff)
+	}
+	for _, text := range []string{"", "a\nb", "a b", "a,b", "*.example", `"a"`, "'a'", `a\b`, strings.Repeat("a", maxNoProxyText+1)} {
+		if noProxy.Items.accepts(text) {
+			t.Errorf("the schema accepts %q as an entry of noProxy", text)
+		}
+	}
+}
+
+// TestSchemaHasTheNameRule: a schema cannot bound metadata.name; a rule can.
+func TestSchemaHasTheNameRule(t *testing.T) {
+	t.Parallel()
+	rules := tenantSchema(t).Validations
+	if len(rules) != 1 {
+		t.Fatalf("%d rules, want one about the name", len(rules))
+	}
+	parts := regexp.MustCompile(`^self\.metadata\.name\.matches\('(.*)'\) && size\(self\.metadata\.name\) <= (\d+)$`).FindStringSubmatch(rules[0].Rule)
+	if parts == nil {
+		t.Fatalf("this test does not understand the rule %s", rules[0].Rule)
+	}
+	if parts[2] != strconv.Itoa(validation.DNS1123LabelMaxLength) {
+		t.Errorf("names are bounded by %s, not %d", parts[2], validation.DNS1123LabelMaxLength)
+	}
+	for _, name := range []string{"a", "42", "client-a", "a--b", "", "-a", "a-", "A", "a.b", "a_b", "a\n", "ä"} {
+		valid := len(validateName(name, nil)) == 0
+		if matches := regexp.MustCompile(parts[1]).MatchString(name); matches != valid {
+			t.Errorf("%q: the rule accepts it: %t, Validate: %t", name, matches, valid)
+		}
+	}
+}

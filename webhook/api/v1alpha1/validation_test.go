@@ -1,0 +1,158 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// problems are the errors without their explanations: path, type and value.
+func problems(errs field.ErrorList) []string {
+	var texts []string
+	for _, err := range errs {
+		texts = append(texts, fmt.Sprintf("%s: %s: %v", err.Field, err.Type, err.BadValue))
+	}
+	return texts
+}
+
+// entries are as many different entries of spec.noProxy.
+func entries(count int) []string {
+	var list []string
+	for i := range count {
+		list = append(list, fmt.Sprintf("host-%d.example", i))
+	}
+	return list
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*EgressTenant)
+		want   []string
+	}{
+		"as it should be":       {func(*EgressTenant) {}, nil},
+		"path by default":       {func(e *EgressTenant) { e.Spec.Path = "" }, nil},
+		"lowest port":           {func(e *EgressTenant) { e.Spec.Proxy.Port = ProxyPortMin }, nil},
+		"highest port":          {func(e *EgressTenant) { e.Spec.Proxy.Port = ProxyPortMax }, nil},
+		"port below":            {func(e *EgressTenant) { e.Spec.Proxy.Port = ProxyPortMin - 1 }, []string{"spec.proxy.port: Invalid value: 3128"}},
+		"port above":            {func(e *EgressTenant) { e.Spec.Proxy.Port = ProxyPortMax + 1 }, []string{"spec.proxy.port: Invalid value: 3256"}},
+		"no port":               {func(e *EgressTenant) { e.Spec.Proxy.Port = 0 }, []string{"spec.proxy.port: Invalid value: 0"}},
+		"longest name":          {func(e *EgressTenant) { e.Name = strings.Repeat("a", 63) }, nil},
+		"name of digits":        {func(e *EgressTenant) { e.Name = "42" }, nil},
+		"no name":               {func(e *EgressTenant) { e.Name = "" }, []string{"metadata.name: Invalid value: "}},
+		"name with a dot":       {func(e *EgressTenant) { e.Name = "a.b" }, []string{"metadata.name: Invalid value: a.b"}},
+		"name with capitals":    {func(e *EgressTenant) { e.Name = "Client" }, []string{"metadata.name: Invalid value: Client"}},
+		"name ends in a dash":   {func(e *EgressTenant) { e.Name = "a-" }, []string{"metadata.name: Invalid value: a-"}},
+		"name ends a line":      {func(e *EgressTenant) { e.Name = "a\n" }, []string{"metadata.name: Invalid value: a\n"}},
+		"other path":            {func(e *EgressTenant) { e.Spec.Path = "Tunnel" }, []string{"spec.path: Unsupported value: Tunnel"}},
+		"as many entries":       {func(e *EgressTenant) { e.Spec.NoProxy = entries(64) }, nil},
+		"too many entries":      {func(e *EgressTenant) { e.Spec.NoProxy = entries(65) }, []string{"spec.noProxy: Too many: 65"}},
+		"entry with a new line": {func(e *EgressTenant) { e.Spec.NoProxy = []string{"a.example", "b\nc"} }, []string{"spec.noProxy[1]: Invalid value: b\nc"}},
+		"empty entry":           {func(e *EgressTenant) { e.Spec.NoProxy = []string{""} }, []string{"spec.noProxy[0]: Invalid value: "}},
+		"entry twice":           {func(e *EgressTenant) { e.Spec.NoProxy = []string{"a.example", "b.example", "a.example"} }, []string{"spec.noProxy[2]: Duplicate value: a.example"}},
+		"entry in other forms": {
+			func(e *EgressTenant) {
+				e.Spec.NoProxy = []string{
+					"a.example", ".A.example.", "bücher.example", "xn--bcher-kva.example",
+					"2001:db8::1", "[2001:DB8:0::1]", "10.0.0.0/8", "10.1.2.3/8", "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.1/32",
+				}
+			},
+			[]string{
+				"spec.noProxy[1]: Duplicate value: .A.example.", "spec.noProxy[3]: Duplicate value: xn--bcher-kva.example",
+				"spec.noProxy[5]: Duplicate value: [2001:DB8:0::1]", "spec.noProxy[7]: Duplicate value: 10.1.2.3/8",
+				"spec.noProxy[9]: Duplicate value: 192.0.2.1",
+			},
+		},
+		"everything at once": {
+			func(e *EgressTenant) {
+				e.Name = "A"
+				e.Spec = EgressTenantSpec{
+					Path: "Tunnel", Proxy: ProxySpec{Port: 80},
+					NoProxy: append(entries(63), "*.example", "HOST-0.example", "http://x.example"),
+				}
+			},
+			[]string{
+				"metadata.name: Invalid value: A", "spec.path: Unsupported value: Tunnel", "spec.proxy.port: Invalid value: 80",
+				"spec.noProxy: Too many: 66", "spec.noProxy[63]: Invalid value: *.example",
+				"spec.noProxy[64]: Duplicate value: HOST-0.example", "spec.noProxy[65]: Invalid value: http://x.example",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tenant := &EgressTenant{
+				ObjectMeta: metav1.ObjectMeta{Name: "client-a"},
+				Spec:       EgressTenantSpec{Path: PathProxy, Proxy: ProxySpec{Port: 3200}, NoProxy: []string{"intranet.example.com", "10.0.0.0/8"}},
+			}
+			test.change(tenant)
+			if diff := cmp.Diff(test.want, problems(tenant.Validate())); diff != "" {
+				t.Errorf("errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestValidateExplains: an error says what to write instead.
+func TestValidateExplains(t *testing.T) {
+	t.Parallel()
+	tenant := &EgressTenant{Spec: EgressTenantSpec{Path: "Tunnel", NoProxy: []string{"*.example"}}}
+	text := tenant.Validate().ToAggregate().Error()
+	for _, want := range []string{
+		`supported values: "Proxy"`, "must be between 3129 and 3255", "a domain name covers everything below it", "lower case alphanumeric",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in: %s", want, text)
+		}
+	}
+}
+
+func TestValidateTenants(t *testing.T) {
+	t.Parallel()
+	tenant := func(name string, port int32, noProxy ...string) Tenant {
+		return Tenant{Name: name, EgressTenantSpec: EgressTenantSpec{Proxy: ProxySpec{Port: port}, NoProxy: noProxy}}
+	}
+	for name, test := range map[string]struct {
+		tenants []Tenant
+		want    []string
+	}{
+		"none": {nil, nil},
+		"as they should be": {
+			[]Tenant{tenant("a", 3129, "x.example"), tenant("b", 3130, "x.example"), tenant("c", ProxyPortMax)}, nil,
+		},
+		"one name": {
+			[]Tenant{tenant("a", 3129), tenant("b", 3130), tenant("a", 3131)},
+			[]string{"tenants[2].name: Duplicate value: a"},
+		},
+		"one port": {
+			[]Tenant{tenant("a", 3129), tenant("b", 3130), tenant("c", 3129)},
+			[]string{"tenants[2].proxy.port: Duplicate value: 3129"},
+		},
+		"one tenant three times": {
+			[]Tenant{tenant("a", 3129), tenant("a", 3129), tenant("a", 3129)},
+			[]string{
+				"tenants[1].name: Duplicate value: a", "tenants[1].proxy.port: Duplicate value: 3129",
+				"tenants[2].name: Duplicate value: a", "tenants[2].proxy.port: Duplicate value: 3129",
+			},
+		},
+		"everything at once": {
+			[]Tenant{tenant("A", 80), tenant("b", 3129, "x", "X."), {Name: "b", EgressTenantSpec: EgressTenantSpec{Path: "Tunnel", Proxy: ProxySpec{Port: 80}}}},
+			[]string{
+				"tenants[0].name: Invalid value: A", "tenants[0].proxy.port: Invalid value: 80",
+				"tenants[1].noProxy[1]: Duplicate value: X.",
+				"tenants[2].path: Unsupported value: Tunnel", "tenants[2].proxy.port: Invalid value: 80",
+				"tenants[2].name: Duplicate value: b", "tenants[2].proxy.port: Duplicate value: 80",
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, problems(ValidateTenants(test.tenants, field.NewPath("tenants")))); diff != "" {
+				t.Errorf("errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
