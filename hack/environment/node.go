@@ -16,7 +16,7 @@ const (
 	WebhookRepository = "egress.scw/webhook"
 	WebhookTag        = "dev"
 	ProbeImage        = "egress-local/probe:dev"
-	demoImage         = "egress-scw/demo:dev"
+	demoImage         = "egress.scw/demo:dev"
 	coreDNSImage      = "egress-local/coredns:dev"
 )
 

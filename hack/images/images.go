@@ -28,7 +28,7 @@ const nonroot = "65532:65532"
 
 // Image is an image of one layer.
 type Image struct {
-	// Reference is its name, such as "egress-scw/demo:dev".
+	// Reference is its name, such as "egress.scw/demo:dev".
 	Reference string
 	// Binaries are files of this machine, by their path in the image.
 	Binaries map[string]string

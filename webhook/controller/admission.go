@@ -23,6 +23,9 @@ const PodHandlerPath = "/mutate-pods"
 
 // PolicyEnsurer is what the handler needs of a PolicyApplier.
 type PolicyEnsurer interface {
+	// Stands says, without asking the API server, whether the NetworkPolicy
+	// for the namespace and tenant exists as it should be.
+	Stands(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant) (bool, error)
 	// Ensure returns nil once the NetworkPolicy for the namespace and tenant
 	// exists in the API. On a dry run nothing is written.
 	Ensure(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error

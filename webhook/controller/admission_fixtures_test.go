@@ -118,8 +118,14 @@ type ensured struct {
 
 // fakePolicies remembers what was to be ensured, and fails if told to.
 type fakePolicies struct {
-	calls []ensured
-	fail  error
+	// standing is the tenant for which a policy stands; none by default.
+	standing *v1alpha1.EgressTenant
+	calls    []ensured
+	fail     error
+}
+
+func (p *fakePolicies) Stands(_ context.Context, _ string, tenant *v1alpha1.EgressTenant) (bool, error) {
+	return p.standing != nil && p.standing.Name == tenant.Name && p.standing.Spec.Proxy == tenant.Spec.Proxy, nil
 }
 
 func (p *fakePolicies) Ensure(_ context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error {

@@ -39,7 +39,7 @@ func (h *PodHandler) judge(ctx context.Context, request *reviewRequest) (*verdic
 		return &verdict{decision: inject.Decision{Action: inject.Deny, Reason: outcomeBadRequest, Message: problem}}, nil
 	}
 	pod := request.Object
-	namespace, tenant, err := h.tenancy(ctx, request.Namespace)
+	namespace, tenant, covered, err := h.coverage(ctx, request.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +55,11 @@ func (h *PodHandler) judge(ctx context.Context, request *reviewRequest) (*verdic
 		return v, nil
 	}
 	v.tenant = tenant.Name
-	if err := h.policies.Ensure(ctx, namespace.Name, tenant, request.DryRun); err != nil {
-		return nil, fmt.Errorf("namespace %s has no NetworkPolicy yet, without which no pod of EgressTenant %s is admitted: %w",
-			namespace.Name, tenant.Name, err)
+	if !covered {
+		if err := h.policies.Ensure(ctx, namespace.Name, tenant, request.DryRun); err != nil {
+			return nil, fmt.Errorf("namespace %s has no NetworkPolicy yet, without which no pod of EgressTenant %s is admitted: %w",
+				namespace.Name, tenant.Name, err)
+		}
 	}
 	if v.decision.Action == inject.Skip {
 		return v, nil
@@ -110,26 +112,69 @@ func problemWith(request *reviewRequest) string {
 	return ""
 }
 
+// coverage returns a namespace, its EgressTenant (nil if there is none), and
+// whether the NetworkPolicy between them stands.
+//
+// Where it does not, one is about to be written, and that rests on live facts
+// alone: the caches of namespaces, tenants and policies advance independently.
+// An old label or port beside a newer policy would bring back the policy of
+// before, and with it a port that may be somebody else's by now.
+func (h *PodHandler) coverage(ctx context.Context, name string) (inject.Namespace, *v1alpha1.EgressTenant, bool, error) {
+	namespace, tenant, err := h.tenancy(ctx, name)
+	if err != nil || tenant == nil {
+		return namespace, tenant, false, err
+	}
+	covered, err := h.policies.Stands(ctx, name, tenant)
+	if err != nil || covered {
+		return namespace, tenant, covered, err
+	}
+	if namespace, tenant, err = h.liveTenancy(ctx, name); err != nil || tenant == nil {
+		return namespace, tenant, false, err
+	}
+	covered, err = h.policies.Stands(ctx, name, tenant)
+	return namespace, tenant, covered, err
+}
+
 // tenancy returns a namespace and its EgressTenant, which is not to be changed,
 // and nil if there is none. When the cache does not know the namespace, or not
 // as that of a tenant which exists, it may merely lag: a namespace, its label
 // and its first pod are often applied together.
 func (h *PodHandler) tenancy(ctx context.Context, name string) (inject.Namespace, *v1alpha1.EgressTenant, error) {
-	key := client.ObjectKey{Name: name}
 	var cached corev1.Namespace
-	if err := h.cache.Get(ctx, key, &cached, client.UnsafeDisableDeepCopy); err == nil {
+	if err := h.cache.Get(ctx, client.ObjectKey{Name: name}, &cached, client.UnsafeDisableDeepCopy); err == nil {
 		namespace := h.namespace(&cached)
 		if tenant, err := h.tenantOf(ctx, namespace); tenant != nil || err != nil {
 			return namespace, tenant, err
 		}
 	}
-	var live corev1.Namespace
-	if err := h.live.Get(ctx, key, &live); err != nil {
-		return inject.Namespace{}, nil, fmt.Errorf("reading namespace %q: %w", name, err)
+	live, err := h.liveNamespace(ctx, name)
+	if err != nil {
+		return inject.Namespace{}, nil, err
 	}
-	namespace := h.namespace(&live)
-	tenant, err := h.tenantOf(ctx, namespace)
+	tenant, err := h.tenantOf(ctx, live)
+	return live, tenant, err
+}
+
+// liveTenancy is tenancy without the cache.
+func (h *PodHandler) liveTenancy(ctx context.Context, name string) (inject.Namespace, *v1alpha1.EgressTenant, error) {
+	namespace, err := h.liveNamespace(ctx, name)
+	if err != nil {
+		return inject.Namespace{}, nil, err
+	}
+	tenantName, _ := namespace.Tenant()
+	if tenantName == "" {
+		return namespace, nil, nil
+	}
+	tenant, err := h.liveTenant(ctx, tenantName)
 	return namespace, tenant, err
+}
+
+func (h *PodHandler) liveNamespace(ctx context.Context, name string) (inject.Namespace, error) {
+	var live corev1.Namespace
+	if err := h.live.Get(ctx, client.ObjectKey{Name: name}, &live); err != nil {
+		return inject.Namespace{}, fmt.Errorf("reading namespace %q: %w", name, err)
+	}
+	return h.namespace(&live), nil
 }
 
 func (h *PodHandler) namespace(object *corev1.Namespace) inject.Namespace {
@@ -143,13 +188,17 @@ func (h *PodHandler) tenantOf(ctx context.Context, namespace inject.Namespace) (
 	if name == "" {
 		return nil, nil // a label may be empty, a name may not
 	}
-	key := client.ObjectKey{Name: name}
 	var cached v1alpha1.EgressTenant
-	if err := h.cache.Get(ctx, key, &cached, client.UnsafeDisableDeepCopy); err == nil {
+	if err := h.cache.Get(ctx, client.ObjectKey{Name: name}, &cached, client.UnsafeDisableDeepCopy); err == nil {
 		return &cached, nil
 	}
+	return h.liveTenant(ctx, name)
+}
+
+// liveTenant returns nil if there is no such tenant.
+func (h *PodHandler) liveTenant(ctx context.Context, name string) (*v1alpha1.EgressTenant, error) {
 	var live v1alpha1.EgressTenant
-	switch err := h.live.Get(ctx, key, &live); {
+	switch err := h.live.Get(ctx, client.ObjectKey{Name: name}, &live); {
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case err != nil:

@@ -274,12 +274,45 @@ func TestCacheLags(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(t)
+			a.policies.standing = a.live.tenants["client-a"]
 			test.lag(a.cache)
 			if response := a.answer(t, reviewOf(t, simplePod)); len(response.Patch) == 0 {
 				t.Errorf("not injected: %+v", response)
 			}
 			if got := a.live.reads.Load(); got != test.liveReads {
 				t.Errorf("%d live reads, want %d", got, test.liveReads)
+			}
+		})
+	}
+}
+
+// TestStaleFactsBringNoPolicyBack: where the caches of namespaces and tenants
+// lag behind that of policies, the policy is not what they ask for; it is right
+// all the same, and so are the variables that the pod gets.
+func TestStaleFactsBringNoPolicyBack(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(live *store) (now *v1alpha1.EgressTenant){
+		"namespace relabelled": func(live *store) *v1alpha1.EgressTenant {
+			live.namespaces["orders"] = namespaceFixture("orders", "client-z")
+			live.tenants["client-z"] = tenantFixture("client-z", 3140)
+			return live.tenants["client-z"]
+		},
+		"port changed": func(live *store) *v1alpha1.EgressTenant {
+			live.tenants["client-a"] = tenantFixture("client-a", 3140)
+			live.tenants["client-a"].Generation = 2
+			return live.tenants["client-a"]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAdmissionTest(t)
+			a.policies.standing = change(a.live)
+			response := a.answer(t, reviewOf(t, simplePod))
+			if !bytes.Contains(response.Patch, []byte(":3140")) {
+				t.Errorf("the pod does not get the port of now: %s", response.Patch)
+			}
+			if len(a.policies.calls) > 0 {
+				t.Errorf("policies were written: %v", a.policies.calls)
 			}
 		})
 	}

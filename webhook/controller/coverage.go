@@ -61,9 +61,9 @@ type decision struct {
 func decide(facts namespaceFacts) decision {
 	name, labelled := facts.namespace.Labels[v1alpha1.LabelTenant]
 	switch {
-	case facts.namespace.DeletionTimestamp != nil:
-		// The namespace controller deletes the policy last of all, or not:
-		// restoring it would only keep the namespace from going.
+	case facts.namespace.DeletionTimestamp != nil && (facts.have == nil || facts.want == nil || facts.protected):
+		// Nothing can be created there any more. What still stands is kept as
+		// it should be, as pods may run until their grace period is over.
 		return decision{actionNone, reasonTerminating, "the namespace is being deleted"}
 	case labelled && facts.protected && ours(facts.have):
 		// The label is reported next, when the policy is gone.

@@ -47,10 +47,12 @@ func TestDecide(t *testing.T) {
 		"protected, no label, our policy":     {protected: true, have: right, action: actionRemove, reason: reasonPolicyRemoved, message: "no longer carries the label"},
 		"protected, terminating":              {label: new("client-a"), protected: true, terminating: true, tenant: tenant, have: right, action: actionNone, reason: reasonTerminating},
 
-		"terminating, no policy":        {label: new("client-a"), terminating: true, tenant: tenant, action: actionNone, reason: reasonTerminating},
-		"terminating, label removed":    {terminating: true, have: right, action: actionNone, reason: reasonTerminating},
-		"terminating, tenant is gone":   {label: new("client-a"), terminating: true, have: right, action: actionNone, reason: reasonTerminating},
-		"terminating and never labeled": {terminating: true, action: actionNone, reason: reasonTerminating},
+		"terminating, no policy":              {label: new("client-a"), terminating: true, tenant: tenant, action: actionNone, reason: reasonTerminating},
+		"terminating, policy as it should be": {label: new("client-a"), terminating: true, tenant: tenant, have: right, action: actionNone, reason: reasonCovered},
+		"terminating, policy opened":          {label: new("client-a"), terminating: true, tenant: tenant, have: edited, action: actionApply, reason: reasonPolicyApplied},
+		"terminating, label removed":          {terminating: true, have: right, action: actionNone, reason: reasonTerminating},
+		"terminating, tenant is gone":         {label: new("client-a"), terminating: true, have: right, action: actionNone, reason: reasonTerminating},
+		"terminating and never labeled":       {terminating: true, action: actionNone, reason: reasonTerminating},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -43,9 +44,8 @@ func (r *NamespaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("namespace").
 		For(&corev1.Namespace{}).
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(namespaceOf)).
-		// A tenant's status changes nothing for its namespaces.
 		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.namespacesOfTenant),
-			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
 		// Another address of the proxy means a write in every namespace; one
 		// after the other would leave the last ones cut off for a while.
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
@@ -121,6 +121,14 @@ func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, ver
 	r.Events.Eventf(facts.namespace, nil, eventType, verdict.reason, string(verdict.action), "%s", verdict.message)
 	ctrl.LoggerFrom(ctx).Info(verdict.message, "action", verdict.action, "reason", verdict.reason)
 	return nil
+}
+
+// specMayDiffer leaves out updates of a tenant's status, which change nothing
+// for its namespaces. A tenant that was deleted and made anew while nobody
+// watched arrives as one update as well, from generation 1 to generation 1.
+func specMayDiffer(update event.UpdateEvent) bool {
+	return update.ObjectOld.GetGeneration() != update.ObjectNew.GetGeneration() ||
+		update.ObjectOld.GetUID() != update.ObjectNew.GetUID()
 }
 
 // namespaceOf maps a NetworkPolicy to its namespace.

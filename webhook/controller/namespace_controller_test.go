@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"egress.scw/webhook/netpol"
@@ -315,5 +316,26 @@ func checkRequests(t *testing.T, got []reconcile.Request, want ...string) {
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("looked at (-want +got):\n%s", diff)
+	}
+}
+
+func TestTenantMadeAnewIsLookedAt(t *testing.T) {
+	old := tenantFixture("client-a", 3129)
+	old.UID, old.Generation = "old", 1
+	edited, reported, anew := old.DeepCopy(), old.DeepCopy(), old.DeepCopy()
+	edited.Generation = 2
+	reported.Status.ProxyURL = "http://172.16.28.8:3129"
+	anew.UID = "new"
+	for name, test := range map[string]struct {
+		now  client.Object
+		want bool
+	}{
+		"spec edited":                      {edited, true},
+		"status written":                   {reported, false},
+		"deleted and made anew, unwatched": {anew, true},
+	} {
+		if got := specMayDiffer(event.UpdateEvent{ObjectOld: old, ObjectNew: test.now}); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
 	}
 }

@@ -30,6 +30,13 @@ func NewPolicyApplier(c client.Client, cluster netpol.Cluster) *PolicyApplier {
 	return &PolicyApplier{client: c, cluster: cluster}
 }
 
+// Stands says whether the cache knows the namespace's NetworkPolicy as the
+// tenant asks for it.
+func (p *PolicyApplier) Stands(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant) (bool, error) {
+	have, err := getPolicy(ctx, p.client, namespace)
+	return err == nil && stands(have, netpol.Build(tenant, namespace, p.cluster)), err
+}
+
 // Ensure returns nil once the namespace's NetworkPolicy for the tenant exists
 // in the API. When the cache already knows it, nothing is sent. A dry run
 // never writes: the pod that it is about is not going to run either.
@@ -71,7 +78,9 @@ func (p *PolicyApplier) apply(ctx context.Context, have, want *networkingv1.Netw
 }
 
 // remove deletes the policy if it is still the one that was looked at: a
-// policy written since belongs to a decision newer than ours.
+// policy written since belongs to a decision newer than ours. One that a newer
+// decision found right as it was is deleted all the same, and comes back with
+// the event of its deletion.
 func (p *PolicyApplier) remove(ctx context.Context, have *networkingv1.NetworkPolicy) error {
 	err := p.client.Delete(ctx, have, client.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion})
 	if err != nil && !apierrors.IsNotFound(err) {

@@ -49,7 +49,7 @@ func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		// Both the old and the new tenant of an update are mapped: who shared
 		// the old port hears of it as well as who shares the new one.
 		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantsOnPort),
-			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(tenantOf)).
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.tenantOfPolicy)).
 		Complete(r)
