@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,8 +33,7 @@ func (c *Cluster) StartCertManager(ctx context.Context, repository, binary strin
 	if _, err := c.Kubectl(ctx, nil, "apply", "--server-side", "-f", filepath.Join(dir, "deploy/crds")); err != nil {
 		return err
 	}
-	if _, err := c.Kubectl(ctx, nil, "wait", "--for=condition=Established", "--timeout=60s",
-		"crd/certificates.cert-manager.io", "crd/certificaterequests.cert-manager.io", "crd/issuers.cert-manager.io"); err != nil {
+	if err := c.waitEstablished(ctx, "certificates.cert-manager.io", "certificaterequests.cert-manager.io", "issuers.cert-manager.io"); err != nil {
 		return err
 	}
 	port, healthz := 10260, 6080
@@ -61,6 +61,22 @@ func (c *Cluster) StartCertManager(ctx context.Context, repository, binary strin
 		}
 	}
 	return c.waitCertManager(ctx)
+}
+
+// waitEstablished waits until the API server serves the resources of CRDs. (Not
+// by "kubectl wait", which fails on a CRD so new that its conditions are null.)
+func (c *Cluster) waitEstablished(ctx context.Context, definitions ...string) error {
+	args := append([]string{"get", "crd", "-o", `jsonpath={.items[*].status.conditions[?(@.type=="Established")].status}`}, definitions...)
+	var last string
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, startTimeout, true, func(ctx context.Context) (bool, error) {
+		out, err := c.Kubectl(ctx, nil, args...)
+		last = out
+		return err == nil && strings.Count(out, "True") == len(definitions), nil
+	})
+	if err != nil {
+		return fmt.Errorf("the API server does not serve %q (established: %q): %w", definitions, last, err)
+	}
+	return nil
 }
 
 // waitCertManager waits until cert-manager's webhook can be called: until then
