@@ -38,10 +38,10 @@ func (c *Cluster) StartCertManager(ctx context.Context, repository, binary strin
 	}
 	port, healthz := 10260, 6080
 	if c.Netns == "" {
-		if port, err = FreePort(ctx); err != nil {
+		if port, err = c.FreePort(ctx); err != nil {
 			return err
 		}
-		if healthz, err = FreePort(ctx); err != nil {
+		if healthz, err = c.FreePort(ctx); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -58,6 +59,8 @@ type Cluster struct {
 	ports ports
 	// started are the processes that this program started, by name.
 	started map[string]process.Process
+	// lastFree is the port that FreePort returned last; 0 if it has returned none.
+	lastFree int
 }
 
 // ports on loopback are chosen freely, so that several control planes can run
@@ -152,22 +155,36 @@ func (c *Cluster) choosePorts(ctx context.Context) error {
 	}
 	for _, port := range []*int{&c.ports.apiServer, &c.ports.etcd, &c.ports.etcdPeer, &c.ports.controllerManager, &c.ports.scheduler} {
 		var err error
-		if *port, err = FreePort(ctx); err != nil {
+		if *port, err = c.FreePort(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// FreePort returns a TCP port of loopback that nobody listens on now.
-func FreePort(ctx context.Context) (int, error) {
+// Ports on loopback are taken from below those that the kernel gives to clients
+// (net.ipv4.ip_local_port_range, from 32768 on): a port that is free now, and
+// in that range, may be a client's a moment later.
+const (
+	firstPort = 20000
+	lastPort  = 29999
+)
+
+// FreePort returns a TCP port that nobody listens on now, on any address, and
+// that it has not returned before.
+func (c *Cluster) FreePort(ctx context.Context) (int, error) {
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range lastPort - firstPort {
+		if c.lastFree++; c.lastFree < firstPort || c.lastFree > lastPort {
+			// Another cluster beside this one begins elsewhere.
+			c.lastFree = firstPort + rand.IntN(lastPort-firstPort)
+		}
+		listener, err := config.Listen(ctx, "tcp", ":"+strconv.Itoa(c.lastFree))
+		if err == nil {
+			return c.lastFree, listener.Close()
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("no port between %d and %d is free", firstPort, lastPort)
 }
 
 func (c *Cluster) writeKeys() error {

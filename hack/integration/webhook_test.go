@@ -70,7 +70,7 @@ func newClient(c *cluster.Cluster) (client.Client, error) {
 // installWebhook installs the chart and starts the webhook that its Deployment
 // describes.
 func installWebhook(ctx context.Context, c *cluster.Cluster, api client.Client, repository, binary string) (*webhookProcess, error) {
-	port, err := cluster.FreePort(ctx)
+	port, err := c.FreePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (w *webhookProcess) prepare(ctx context.Context, api client.Client, binary 
 	if err := writeServiceAccountKubeconfig(ctx, w.cluster, pod.ServiceAccountName, filepath.Join(dir, "kubeconfig")); err != nil {
 		return err
 	}
-	probePort, err := cluster.FreePort(ctx)
+	probePort, err := w.cluster.FreePort(ctx)
 	if err != nil {
 		return err
 	}
