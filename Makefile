@@ -29,11 +29,11 @@ demo: deps local ## Bring the whole product up on this machine, with the demo in
 	@$(LOCAL) demo
 
 # Go's cache of test results knows nothing of other modules and of programs that
-# tests start: -count=1 where they matter.
+# tests start: -count=1.
 .PHONY: test
 test: deps local ## Run every test that this machine can run
 	@$(STAGE) "programs of the tests" $(LOCAL) build
-	@$(STAGE) "unit tests" $(TESTSUM) ./...
+	@$(STAGE) "unit tests" $(TESTSUM) -count=1 ./...
 	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 $$(go list ./... | grep -v -e '/integration$$' -e '/e2e$$')
 	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 20m ./integration
 	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 20m ./e2e
@@ -83,7 +83,7 @@ local-status: local ## Show what of the local environment is there (root)
 	@$(LOCAL) status
 
 .PHONY: clean
-clean: local ## Remove what tests left that were killed
+clean: local ## End the processes and remove the folders of tests that were killed
 	@$(LOCAL) clean
 
 .PHONY: deps

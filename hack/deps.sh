@@ -52,7 +52,7 @@ done
 
 echo "deps: installing$missing"
 start=$(date +%s)
-(while sleep 30; do echo "deps: still installing after $(($(date +%s) - start)) s"; done) &
+(while sleep 30 >/dev/null 2>&1; do echo "deps: still installing after $(($(date +%s) - start)) s"; done) &
 heartbeat=$!
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # a list

@@ -12,6 +12,8 @@ done
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 git ls-files -z --cached --others --exclude-standard |
 	xargs -0 sh -c 'for file; do [ ! -e "$file" ] || printf "%s\0" "$file"; done' sh |
 	xargs -0 cp --parents --target-directory="$copy"

@@ -61,7 +61,7 @@ func Open(ctx context.Context, v Visit) (*Page, error) {
 		return nil, err
 	}
 	// The browser leaves things in its temporary folder and its home.
-	home, err := os.MkdirTemp("", "egress-browser-")
+	home, err := os.MkdirTemp("", "egress-test-browser-")
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ import (
 //go:embed certmanager.yaml
 var certManagerManifests string
 
-// CertManagerNamespace is where cert-manager keeps its own objects.
-const CertManagerNamespace = "cert-manager"
+// certManagerNamespace is where cert-manager keeps its own objects.
+const certManagerNamespace = "cert-manager"
 
 // StartCertManager runs cert-manager beside the API server, as processes: the
 // controller, the cainjector and the webhook, whose own certificate the
@@ -109,7 +109,7 @@ func (c *Cluster) certManagerAnswers(ctx context.Context, client kubernetes.Inte
 		return false
 	}
 	_, err = client.Discovery().RESTClient().Post().
-		AbsPath("/apis/cert-manager.io/v1/namespaces/"+CertManagerNamespace+"/issuers").
+		AbsPath("/apis/cert-manager.io/v1/namespaces/"+certManagerNamespace+"/issuers").
 		Param("dryRun", metav1.DryRunAll).
 		Body([]byte(`{"apiVersion":"cert-manager.io/v1","kind":"Issuer","metadata":{"generateName":"probe-"},"spec":{"selfSigned":{}}}`)).
 		DoRaw(ctx)

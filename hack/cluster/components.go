@@ -10,7 +10,7 @@ import (
 func (c *Cluster) etcd() process.Command {
 	client := "https://127.0.0.1:" + strconv.Itoa(c.ports.etcd)
 	peer := "http://127.0.0.1:" + strconv.Itoa(c.ports.etcdPeer)
-	return c.command("etcd",
+	return c.Command("etcd",
 		"--data-dir="+c.path("etcd"), "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls="+client, "--advertise-client-urls="+client,
 		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer,
@@ -24,7 +24,7 @@ func (c *Cluster) apiServer() process.Command {
 	if c.Netns != "" {
 		bind, reconciler = "0.0.0.0", "lease"
 	}
-	return c.command("kube-apiserver",
+	return c.Command("kube-apiserver",
 		"--bind-address="+bind, "--secure-port="+strconv.Itoa(c.ports.apiServer),
 		"--advertise-address="+c.Address.String(), "--endpoint-reconciler-type="+reconciler,
 		"--etcd-servers=https://127.0.0.1:"+strconv.Itoa(c.ports.etcd), "--etcd-cafile="+c.PKI("ca.crt"),
@@ -47,7 +47,7 @@ func (c *Cluster) apiServer() process.Command {
 }
 
 func (c *Cluster) controllerManager() process.Command {
-	return c.command("kube-controller-manager",
+	return c.Command("kube-controller-manager",
 		"--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(c.ports.controllerManager),
 		"--kubeconfig="+c.Kubeconfig("controller-manager"),
 		"--authentication-kubeconfig="+c.Kubeconfig("controller-manager"),
@@ -60,7 +60,7 @@ func (c *Cluster) controllerManager() process.Command {
 }
 
 func (c *Cluster) scheduler() process.Command {
-	return c.command("kube-scheduler",
+	return c.Command("kube-scheduler",
 		"--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(c.ports.scheduler),
 		"--kubeconfig="+c.Kubeconfig("scheduler"),
 		"--authentication-kubeconfig="+c.Kubeconfig("scheduler"),
@@ -69,13 +69,7 @@ func (c *Cluster) scheduler() process.Command {
 	)
 }
 
-// command is one program of the multi-call binary.
-func (c *Cluster) command(program string, args ...string) process.Command {
-	return process.Command{Name: program, Path: c.Binary, Args: append([]string{program}, args...), Netns: c.Netns}
-}
-
-// Command is a program of the multi-call binary for somebody else to start:
-// kubectl, kubelet, kube-proxy, kwok.
+// Command is a program of the multi-call binary, run where the cluster runs.
 func (c *Cluster) Command(program string, args ...string) process.Command {
-	return c.command(program, args...)
+	return process.Command{Name: program, Path: c.Binary, Args: append([]string{program}, args...), Netns: c.Netns}
 }

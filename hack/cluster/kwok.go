@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -42,7 +43,7 @@ func (c *Cluster) StartKwok(ctx context.Context, repository string, nodes int) e
 	if err := os.WriteFile(c.path("kwok.yaml"), stages.Bytes(), 0o600); err != nil {
 		return err
 	}
-	if err := c.start(c.command("kwok",
+	if err := c.start(c.Command("kwok",
 		"--config="+c.path("kwok.yaml"), "--kubeconfig="+c.Kubeconfig("admin"),
 		"--manage-all-nodes=false", "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
 		"--node-lease-duration-seconds=40", "--server-address=",
@@ -76,7 +77,8 @@ status:
 
 // moduleDir is where Go keeps the source of a module that the module in dir requires.
 func moduleDir(ctx context.Context, dir, module string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module)
+	// Downloads it if need be: the binary may be older than the module cache.
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
 	cmd.Dir = dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -84,8 +86,9 @@ func moduleDir(ctx context.Context, dir, module string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("looking for the source of %s: %w: %s", module, err, stderr.String())
 	}
-	if path := strings.TrimSpace(string(out)); path != "" {
-		return path, nil
+	var downloaded struct{ Dir string }
+	if err := json.Unmarshal(out, &downloaded); err != nil {
+		return "", fmt.Errorf("looking for the source of %s: %w", module, err)
 	}
-	return "", fmt.Errorf("the source of %s is not downloaded: go mod download in %s", module, dir)
+	return downloaded.Dir, nil
 }

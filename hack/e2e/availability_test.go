@@ -89,8 +89,7 @@ func TestReplicasComeAndGo(t *testing.T) {
 	t.Cleanup(stopAll)
 
 	for round := range rounds {
-		waitReplicas(t)
-		pods := replicas(t)
+		pods := waitReplicas(t)
 		if _, err := kubectl(t.Context(), "--namespace=egress-system", "delete", "pod", pods[round%2].name); err != nil {
 			t.Fatal(err)
 		}
@@ -103,8 +102,7 @@ func TestReplicasComeAndGo(t *testing.T) {
 	}
 
 	for round := range rounds {
-		waitReplicas(t)
-		kill(t, replicas(t)[round%2])
+		kill(t, waitReplicas(t)[round%2])
 	}
 	waitReplicas(t)
 	stopAll()
@@ -158,12 +156,13 @@ func replicas(t *testing.T) []replica {
 	return found
 }
 
-func waitReplicas(t *testing.T) {
+func waitReplicas(t *testing.T) (found []replica) {
 	t.Helper()
 	eventually(t, "two replicas to be ready", func() (bool, string) {
-		found := replicas(t)
+		found = replicas(t)
 		return len(found) == 2, fmt.Sprintf("%+v", found)
 	})
+	return found
 }
 
 // kill ends a replica's process as the kernel does when memory runs out, and

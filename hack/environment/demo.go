@@ -62,7 +62,7 @@ func Demo(ctx context.Context, log *progress.Log, w io.Writer) error {
 }
 
 func upOrOpen(ctx context.Context, log *progress.Log) (*Environment, error) {
-	if IsUp() {
+	if isUp() {
 		log.Printf("using the local environment that is up")
 		return Open(ctx, log)
 	}
@@ -102,18 +102,28 @@ func (e *Environment) waitPage(ctx context.Context, forward process.Process) err
 		if !forward.Alive() {
 			return fmt.Errorf("%s cannot be served: %s", PageURL, e.processes.Tail(processPage))
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, PageURL+"/healthz", nil)
-		if err != nil {
-			return err
-		}
-		response, err := http.DefaultClient.Do(request)
+		err := askPage(ctx)
 		if err == nil {
-			return response.Body.Close()
+			return nil
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			return err
 		}
 	}
+}
+
+func askPage(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, PageURL+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
 }
 
 // checkResult is what the demo answers about a check.
@@ -126,6 +136,8 @@ type checkResult struct {
 }
 
 func runCheck(ctx context.Context, name string) (checkResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // a check takes 10 s at most
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, PageURL+"/api/checks/"+name, nil)
 	if err != nil {
 		return checkResult{}, err

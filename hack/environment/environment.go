@@ -86,7 +86,7 @@ const upFile = "up"
 // Open returns the environment that is up. One that was made of other programs
 // than the checkout's is an error: it would show what is no longer true.
 func Open(ctx context.Context, log *progress.Log) (*Environment, error) {
-	if !IsUp() {
+	if !isUp() {
 		return nil, errors.New("no local environment is up: make local-up brings it up")
 	}
 	e, err := newEnvironment(ctx, log)
@@ -103,9 +103,9 @@ func Open(ctx context.Context, log *progress.Log) (*Environment, error) {
 	return e, nil
 }
 
-// IsUp says whether an environment came up as a whole and still runs: the
+// isUp says whether an environment came up as a whole and still runs: the
 // folder outlives a restart of the machine, the processes do not.
-func IsUp() bool {
+func isUp() bool {
 	if _, err := os.Stat(filepath.Join(Dir, upFile)); err != nil {
 		return false
 	}
@@ -218,7 +218,7 @@ func Down(ctx context.Context, log *progress.Log) error {
 
 // refuseSecond says what stands in the way of a new environment.
 func refuseSecond(ctx context.Context) error {
-	if IsUp() {
+	if isUp() {
 		return errors.New("a local environment is up already; there can be one on a machine: make local-status shows it, make local-down removes it")
 	}
 	if _, err := os.Stat(Dir); err == nil {

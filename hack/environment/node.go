@@ -13,8 +13,8 @@ import (
 
 // Images of the environment.
 const (
-	WebhookRepository = "egress.scw/webhook"
-	WebhookTag        = "dev"
+	webhookRepository = "egress.scw/webhook"
+	webhookTag        = "dev"
 	ProbeImage        = "egress-local/probe:dev"
 	demoImage         = "egress.scw/demo:dev"
 	coreDNSImage      = "egress-local/coredns:dev"
@@ -42,7 +42,7 @@ func (e *Environment) startNode(ctx context.Context) error {
 			image(node.PauseImage, e.programs.probe, "pause"),
 			image(ProbeImage, e.programs.probe),
 			image(coreDNSImage, e.programs.coreDNS),
-			image(WebhookRepository+":"+WebhookTag, e.programs.webhook),
+			image(webhookRepository+":"+webhookTag, e.programs.webhook),
 			image(demoImage, e.programs.demo),
 		},
 	}); err != nil {

@@ -29,7 +29,7 @@ func (e *Environment) Release() release.Release {
 		Chart: filepath.Join(e.Repository, "charts/egress-webhook"),
 		Wait:  true,
 		Values: map[string]any{
-			"image":   map[string]any{"repository": WebhookRepository, "tag": WebhookTag},
+			"image":   map[string]any{"repository": webhookRepository, "tag": webhookTag},
 			"proxy":   map[string]any{"addresses": []any{e.Plan.ProxyPrivate.String()}},
 			"cluster": map[string]any{"cidrs": []any{cluster.ServiceCIDR, cluster.PodCIDR, e.Plan.PrivateNetwork.String()}},
 			"tenants": tenants,

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"io/fs"
 	"os"
 
+	"egress.scw/charts"
 	"egress.scw/hack/build"
 	"egress.scw/hack/progress"
 )
@@ -51,10 +54,11 @@ func (p *programs) build(ctx context.Context, log *progress.Log) error {
 	})
 }
 
-// fingerprint changes with the programs that are in the node's images.
+// fingerprint changes with everything that an environment is made of. The local
+// program holds the proxy's configuration and the internet.
 func (p *programs) fingerprint() (string, error) {
 	h := sha256.New()
-	for _, path := range []string{p.coreDNS, p.probe, p.webhook, p.demo} {
+	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.probe, p.webhook, p.demo} {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return "", err
@@ -62,5 +66,13 @@ func (p *programs) fingerprint() (string, error) {
 		sum := sha256.Sum256(content)
 		h.Write(sum[:])
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	err := fs.WalkDir(charts.EgressWebhook, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := charts.EgressWebhook.ReadFile(path)
+		fmt.Fprintf(h, "%s %d\n%s", path, len(content), content)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
 }

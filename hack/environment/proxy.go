@@ -60,29 +60,34 @@ func (e *Environment) startProxy(ctx context.Context, tenants []v1alpha1.Tenant)
 	if err := os.WriteFile(file, conf, 0o644); err != nil {
 		return err
 	}
-	if _, err := e.processes.Start(process.Command{
+	p, err := e.processes.Start(process.Command{
 		Name: processProxy, Path: "/usr/sbin/squid", Netns: network.Proxy,
 		Args: []string{"--foreground", "-n", "egresslocal", "-f", file},
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	for _, tenant := range tenants {
 		address := net.JoinHostPort(e.Plan.ProxyPrivate.String(), strconv.Itoa(int(tenant.Proxy.Port)))
-		if err := e.waitListening(ctx, network.Node, address); err != nil {
+		if err := e.waitListening(ctx, p, network.Node, address); err != nil {
 			return fmt.Errorf("squid does not listen on %s: %w; the end of its log:\n%s", address, err, e.processes.Tail(processProxy))
 		}
 	}
 	return nil
 }
 
-// waitListening waits until a TCP server answers, as seen from a namespace.
-func (e *Environment) waitListening(ctx context.Context, namespace, address string) error {
+// waitListening waits until a process answers at a TCP address, as seen from a
+// namespace.
+func (e *Environment) waitListening(ctx context.Context, p process.Process, namespace, address string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("nothing after 30 s"))
 	defer cancel()
 	for {
 		dial := exec.CommandContext(ctx, "nsenter", "--net=/run/netns/"+namespace, e.programs.probe, "dial", "tcp", address)
 		if dial.Run() == nil {
 			return nil
+		}
+		if !p.Alive() {
+			return errors.New("it has ended")
 		}
 		select {
 		case <-ctx.Done():

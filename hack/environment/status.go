@@ -41,7 +41,7 @@ func Status(ctx context.Context, w io.Writer) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if !IsUp() {
+	if !isUp() {
 		return errors.New("the environment is there in parts only: make local-down removes it")
 	}
 	return nil

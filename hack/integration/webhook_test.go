@@ -84,7 +84,7 @@ func installWebhook(ctx context.Context, c *cluster.Cluster, api client.Client, 
 		},
 		PostRenderer: loopback{port},
 	}
-	if _, err := installation.Install(ctx); err != nil {
+	if err := installation.Install(ctx); err != nil {
 		return nil, err
 	}
 	w := &webhookProcess{cluster: c, port: port}

@@ -19,6 +19,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the default is back: a second one ends the program at once.
+	context.AfterFunc(ctx, stop)
 	err := newCommand().ExecuteContext(ctx)
 	stop()
 	if err != nil {

@@ -86,9 +86,7 @@ func prepareMounts(state string) error {
 		{"", "/", "", syscall.MS_REC | syscall.MS_SHARED}, // kubelet wants volumes to propagate into containers
 		{"proc", "/proc", "proc", 0},
 		{"egress-local", "/run", "tmpfs", 0},
-		// kubelet links logs in /var/log/containers and keeps the sockets of
-		// device plugins in /var/lib/kubelet, CNI keeps results in
-		// /var/lib/cni, whatever they are told.
+		// kubelet links logs in /var/log/containers, whatever it is told.
 		{"egress-local", "/var/log", "tmpfs", 0},
 	} {
 		if err := syscall.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
@@ -101,8 +99,10 @@ func prepareMounts(state string) error {
 	return errors.Join(hideAllBut(state), pinSysctls())
 }
 
-// hideAllBut covers the folder above the environment's with an empty one, in
-// which only the environment's is to be seen.
+// hideAllBut covers the folder above the environment's, /var/lib, with an empty
+// one, in which only the environment's is to be seen: whatever they are told,
+// kubelet keeps the sockets of device plugins in /var/lib/kubelet, and CNI its
+// results in /var/lib/cni.
 func hideAllBut(state string) error {
 	const aside = "/run/state"
 	if err := os.Mkdir(aside, 0o755); err != nil {

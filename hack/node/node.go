@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/template"
 	"time"
 
@@ -44,7 +45,8 @@ type Config struct {
 	// Images are in the node's store from the start.
 	Images []images.Image
 	// Self is a program that runs Init when it is called with the arguments
-	// "node-init DIR", and netpol with "netpol --kubeconfig FILE".
+	// "node-init DIR", and enforces policies when it is called with
+	// "netpol --kubeconfig=FILE --node=NAME --pod-cidr=CIDR".
 	Self string
 }
 
@@ -107,6 +109,9 @@ func WaitReady(ctx context.Context, c *cluster.Cluster) error {
 		out, err := c.Kubectl(ctx, nil, "get", "node", cluster.NodeName, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
 		if err == nil && out == "True" {
 			return nil
+		}
+		if running, err := c.Environment.List(); err == nil && !slices.ContainsFunc(running, func(p process.Process) bool { return p.Name == processNode }) {
+			return errors.New("the node has ended; the end of its log:\n" + c.Environment.Tail(processNode))
 		}
 		if time.Now().After(deadline) {
 			return errors.Join(errors.New("the node does not become ready; the end of kubelet's log:\n"+c.Environment.Tail("kubelet")), err)

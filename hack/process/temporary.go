@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -36,7 +37,7 @@ func RemoveTemporary(ctx context.Context) error {
 	}
 	var errs []error
 	for _, e := range environments {
-		if strings.HasPrefix(filepath.Base(string(e)), temporaryPrefix) {
+		if strings.HasPrefix(filepath.Base(string(e)), temporaryPrefix) && isMine(string(e)) {
 			errs = append(errs, e.Stop(ctx, 0))
 		}
 	}
@@ -45,7 +46,20 @@ func RemoveTemporary(ctx context.Context) error {
 		return err
 	}
 	for _, folder := range folders {
-		errs = append(errs, os.RemoveAll(folder))
+		if isMine(folder) {
+			errs = append(errs, os.RemoveAll(folder))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// isMine says whether a folder belongs to this user; one that is gone has no
+// other owner.
+func isMine(folder string) bool {
+	info, err := os.Stat(folder)
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
 }

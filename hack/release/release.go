@@ -41,15 +41,15 @@ type Release struct {
 // timeout bounds the wait for pods to become ready.
 const timeout = 3 * time.Minute
 
-// Install installs the release and returns the notes that it shows the user.
-func (r Release) Install(ctx context.Context) (notes string, err error) {
+// Install installs the release.
+func (r Release) Install(ctx context.Context) error {
 	configuration, err := r.configuration()
 	if err != nil {
-		return "", err
+		return err
 	}
 	chart, err := loader.Load(r.Chart)
 	if err != nil {
-		return "", err
+		return err
 	}
 	install := action.NewInstall(configuration)
 	install.ReleaseName = r.Name
@@ -61,11 +61,10 @@ func (r Release) Install(ctx context.Context) (notes string, err error) {
 		install.WaitStrategy = kube.StatusWatcherStrategy
 	}
 	install.PostRenderer = r.PostRenderer
-	installed, err := install.RunWithContext(ctx, chart, r.Values)
-	if err != nil {
-		return "", fmt.Errorf("helm install %s: %w", r.Name, err)
+	if _, err := install.RunWithContext(ctx, chart, r.Values); err != nil {
+		return fmt.Errorf("helm install %s: %w", r.Name, err)
 	}
-	return installed.(*helmrelease.Release).Info.Notes, nil
+	return nil
 }
 
 // Ensure installs the release if it is not installed. One whose installation
@@ -82,16 +81,15 @@ func (r Release) Ensure(ctx context.Context) error {
 	case existing.(*helmrelease.Release).Info.Status == common.StatusDeployed:
 		return nil
 	default:
-		if err := r.Uninstall(); err != nil {
+		if err := r.uninstall(); err != nil {
 			return err
 		}
 	}
-	_, err = r.Install(ctx)
-	return err
+	return r.Install(ctx)
 }
 
-// Uninstall removes the release.
-func (r Release) Uninstall() error {
+// uninstall removes the release.
+func (r Release) uninstall() error {
 	configuration, err := r.configuration()
 	if err != nil {
 		return err

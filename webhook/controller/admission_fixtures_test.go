@@ -119,13 +119,14 @@ type ensured struct {
 // fakePolicies remembers what was to be ensured, and fails if told to.
 type fakePolicies struct {
 	// standing is the tenant for which a policy stands; none by default.
-	standing *v1alpha1.EgressTenant
-	calls    []ensured
-	fail     error
+	standing  *v1alpha1.EgressTenant
+	standsErr error
+	calls     []ensured
+	fail      error
 }
 
 func (p *fakePolicies) Stands(_ context.Context, _ string, tenant *v1alpha1.EgressTenant) (bool, error) {
-	return p.standing != nil && p.standing.Name == tenant.Name && p.standing.Spec.Proxy == tenant.Spec.Proxy, nil
+	return p.standing != nil && p.standing.Name == tenant.Name && p.standing.Spec.Proxy == tenant.Spec.Proxy, p.standsErr
 }
 
 func (p *fakePolicies) Ensure(_ context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error {

@@ -318,6 +318,36 @@ func TestStaleFactsBringNoPolicyBack(t *testing.T) {
 	}
 }
 
+// TestNothingIsWrittenOnOldFacts: no policy stands, and what the caches say of
+// namespace and tenant is no longer true.
+func TestNothingIsWrittenOnOldFacts(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change  func(live *store)
+		allowed bool
+		cause   inject.Reason // of a refusal
+	}{
+		"label removed":  {change: func(live *store) { live.namespaces["orders"] = namespaceFixture("orders", "") }, allowed: true},
+		"tenant deleted": {change: func(live *store) { delete(live.tenants, "client-a") }, cause: inject.ReasonUnknownTenant},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAdmissionTest(t)
+			test.change(a.live)
+			response := a.answer(t, reviewOf(t, simplePod))
+			if response.Allowed != test.allowed || len(response.Patch) > 0 {
+				t.Errorf("allowed %t, patch %s; want %t and none", response.Allowed, response.Patch, test.allowed)
+			}
+			if !test.allowed && string(response.Result.Details.Causes[0].Type) != string(test.cause) {
+				t.Errorf("refused for %+v, want %s", response.Result.Details.Causes, test.cause)
+			}
+			if len(a.policies.calls) > 0 {
+				t.Errorf("policies were written: %v", a.policies.calls)
+			}
+		})
+	}
+}
+
 // TestUnavailable: what cannot be judged is left to the failurePolicy, with
 // the cause.
 func TestUnavailable(t *testing.T) {
@@ -343,7 +373,9 @@ func TestUnavailable(t *testing.T) {
 			a.cache.fail = down
 			clear(a.live.tenants)
 		}, "listing EgressTenants: the API server is down"},
-		"policy": {func(a *admissionTest) { a.policies.fail = down }, "namespace orders has no NetworkPolicy yet, without which no pod of EgressTenant client-a is admitted: the API server is down"},
+		"facts before a policy is written": {func(a *admissionTest) { a.live.fail = down }, `reading namespace "orders": the API server is down`},
+		"cache of policies":                {func(a *admissionTest) { a.policies.standsErr = down }, "the API server is down"},
+		"policy":                           {func(a *admissionTest) { a.policies.fail = down }, "namespace orders has no NetworkPolicy yet, without which no pod of EgressTenant client-a is admitted: the API server is down"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -99,6 +99,7 @@ type api struct {
 	applied, deleted, statusWrites int
 	lastApplied                    []byte // JSON
 	failApply, failDelete, failGet error
+	beforeDelete                   func() // what somebody else does in the last moment
 }
 
 func newAPI(t *testing.T, objects ...client.Object) *api {
@@ -130,6 +131,9 @@ func newAPI(t *testing.T, objects ...client.Object) *api {
 			},
 			Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
 				server.deleted++
+				if server.beforeDelete != nil {
+					server.beforeDelete()
+				}
 				if server.failDelete != nil {
 					return server.failDelete
 				}

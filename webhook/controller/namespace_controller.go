@@ -114,6 +114,9 @@ func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, ver
 	case actionKeep, actionRefuse:
 		eventType = corev1.EventTypeWarning
 	}
+	if apierrors.IsConflict(err) {
+		return err // somebody decided anew meanwhile, and so do we
+	}
 	if err != nil {
 		r.Events.Eventf(facts.namespace, nil, corev1.EventTypeWarning, reasonPolicyFailed, string(verdict.action), "%v", err)
 		return err

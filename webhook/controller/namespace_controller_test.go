@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -317,6 +318,28 @@ func checkRequests(t *testing.T, got []reconcile.Request, want ...string) {
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("looked at (-want +got):\n%s", diff)
 	}
+}
+
+// A policy that somebody writes between our decision to remove it and its
+// removal belongs to a newer decision: it stays, and nobody is alarmed.
+func TestPolicyWrittenMeanwhileStays(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	right := netpol.Build(tenant, "web", clusterFixture())
+	server := newAPI(t, namespaceFixture("web", ""), right.DeepCopy())
+	server.beforeDelete = func() {
+		policy := server.policyIn(t, "web")
+		policy.Annotations = map[string]string{"written": "anew"}
+		if err := server.Update(t.Context(), policy); err != nil {
+			t.Error(err)
+		}
+	}
+	events, err := reconcileNamespace(t, server, server, "web")
+	if !apierrors.IsConflict(err) {
+		t.Errorf("error %v, want a conflict, so that it is looked at again", err)
+	}
+	checkPolicy(t, server.policyIn(t, "web"), right)
+	checkEvents(t, events, nil)
 }
 
 func TestTenantMadeAnewIsLookedAt(t *testing.T) {

@@ -55,14 +55,15 @@ func NewCluster(options ClusterOptions) (*Cluster, error) {
 	}
 	var cidrs noProxyList
 	for i, text := range options.ClusterCIDRs {
-		prefix, err := netip.ParsePrefix(text)
+		_, err := netip.ParsePrefix(text)
+		entry, problem := v1alpha1.ParseNoProxy(text) // writes mapped ranges as the IPv4 that clients read them as
 		switch at := field.NewPath("clusterCIDRs").Index(i); {
-		case err != nil:
+		case err != nil || problem != nil:
 			errs = append(errs, field.Invalid(at, text, "must be a CIDR, such as 10.32.0.0/20"))
-		case prefix.Bits() == 0:
+		case coversPublicHosts(entry):
 			errs = append(errs, field.Invalid(at, text, "covers the whole internet: nothing would use the proxy"))
 		default:
-			cidrs.add(prefix.Masked().String())
+			cidrs.add(entry.String())
 		}
 	}
 	if len(errs) > 0 {

@@ -12,12 +12,12 @@ func TestNewClusterNamesEveryOptionThatIsWrong(t *testing.T) {
 	_, err := NewCluster(ClusterOptions{
 		ProxyAddress:  "proxy.example",
 		ClusterDomain: "cluster_local",
-		ClusterCIDRs:  []string{"10.32.0.0/20", "10.32.0.1", "0.0.0.0/0"},
+		ClusterCIDRs:  []string{"10.32.0.0/20", "10.32.0.1", "0.0.0.0/0", "::ffff:0:0/96"},
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, path := range []string{"proxyAddress", "clusterDomain", "apiServerHost", "clusterCIDRs[1]", "clusterCIDRs[2]"} {
+	for _, path := range []string{"proxyAddress", "clusterDomain", "apiServerHost", "clusterCIDRs[1]", "clusterCIDRs[2]", "clusterCIDRs[3]"} {
 		if !strings.Contains(err.Error(), path+": ") {
 			t.Errorf("%s is not named in: %v", path, err)
 		}

@@ -19,10 +19,11 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args); err != nil {
+	err := run(ctx, os.Args)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "cert-manager:", err)
-		os.Exit(1) //nolint:gocritic // the only thing deferred is the end of signal handling
+		os.Exit(1)
 	}
 }
 

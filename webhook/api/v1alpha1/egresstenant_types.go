@@ -14,7 +14,9 @@ const PathProxy Path = "Proxy"
 
 // Condition types of an EgressTenant.
 const (
-	// ConditionReady is true when every namespace of the tenant is covered.
+	// ConditionReady is true when the tenant is as it should be: its spec is
+	// valid, its port is nobody else's, the NetworkPolicy stands in all of its
+	// namespaces, and none of these is protected.
 	ConditionReady = "Ready"
 	// ConditionPolicyApplied is true when the NetworkPolicy stands, as it
 	// should be, in every namespace of the tenant.
