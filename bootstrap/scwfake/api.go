@@ -1,0 +1,319 @@
+package scwfake
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/scaleway/scaleway-sdk-go/validation"
+)
+
+// The identity that resources get if a request names none.
+const (
+	DefaultProjectID      = "11111111-1111-4111-8111-111111111111"
+	DefaultOrganizationID = "22222222-2222-4222-8222-222222222222"
+)
+
+// maxBody bounds what a request may carry; user data is the largest.
+const maxBody = 4 << 20
+
+// Options are how a fake differs from the default one. The zero value works.
+type Options struct {
+	// LatencyScale multiplies the recorded durations (Latencies). At 0 no
+	// request sleeps, and it is the reads of a resource that move it on. Above
+	// 0 requests sleep as long as recorded, and time moves resources on; a
+	// request whose client gives up during its sleep is not carried out.
+	LatencyScale float64
+	// Token is the only secret key accepted; if empty, any UUID is.
+	Token string
+	// ProjectID and OrganizationID are those of the token. The defaults are
+	// DefaultProjectID and DefaultOrganizationID.
+	ProjectID, OrganizationID string
+	// FlexibleIPs and GatewayIPs are where public IPv4 addresses come from: the
+	// prefix's own address first, then upwards, and around within the prefix.
+	// An address that is held is never given again. The defaults are the two
+	// halves of 203.0.113.0/24, which is reserved for documentation.
+	FlexibleIPs, GatewayIPs netip.Prefix
+	// ForeignNamespaces are registry namespaces that another organisation has,
+	// in all regions: their names are taken, and nobody here can see them.
+	ForeignNamespaces []string
+	// Machines, if set, is told what happens to servers.
+	Machines Machines
+	// Kubeconfig returns the kubeconfig that is served for a cluster; its error
+	// becomes a status 500. It is called without a lock. By default it is a
+	// kubeconfig that nothing listens behind.
+	Kubeconfig func(clusterID, name string) ([]byte, error)
+	// OnRequest is called before anything is done for request n, which counts
+	// from 1. OnReply is called when the request is carried out and before the
+	// reply is written. Both are called from the request's goroutine, without
+	// a lock, and for requests with faults too; OnReply only if there is a reply
+	// or was to be one (FaultReplyLost).
+	OnRequest, OnReply func(n int, r *http.Request)
+	// Log receives a line per request: number, method, path and status. It
+	// never has headers or bodies, since those carry secrets.
+	Log io.Writer
+}
+
+// API is one fake Scaleway with one project in it. It is an http.Handler and
+// safe for concurrent use.
+type API struct {
+	options   Options
+	latencies map[Operation]time.Duration
+	table     []route
+	faults    faults
+	closed    chan struct{}
+	closing   sync.Once
+
+	mu sync.Mutex
+	state
+	lastTime     time.Time
+	flexiblePool addressPool
+	gatewayPool  addressPool
+	macs         uint32
+	requests     int
+	calls        []Call
+	// events are calls to Options.Machines that were not made yet.
+	events     []func()
+	delivering bool
+}
+
+// Call is one request that was served.
+type Call struct {
+	Method, Path string
+	// Status is that of the reply, or 0 if a fault left none.
+	Status int
+}
+
+// New returns a fake with an empty project.
+func New(options Options) *API {
+	options.ProjectID = cmp.Or(options.ProjectID, DefaultProjectID)
+	options.OrganizationID = cmp.Or(options.OrganizationID, DefaultOrganizationID)
+	options.FlexibleIPs = cmp.Or(options.FlexibleIPs, netip.MustParsePrefix("203.0.113.1/25"))
+	options.GatewayIPs = cmp.Or(options.GatewayIPs, netip.MustParsePrefix("203.0.113.129/25"))
+	if options.Kubeconfig == nil {
+		options.Kubeconfig = defaultKubeconfig
+	}
+	a := &API{
+		options: options, latencies: Latencies(), state: newState(), closed: make(chan struct{}),
+		flexiblePool: addressPool{prefix: options.FlexibleIPs}, gatewayPool: addressPool{prefix: options.GatewayIPs},
+	}
+	a.table = a.routes()
+	return a
+}
+
+// Close lets requests go that a FaultTimeout holds, so that the server around
+// the fake can be closed. The fake can still be used.
+func (a *API) Close() { a.closing.Do(func() { close(a.closed) }) }
+
+// Requests is how many requests have arrived since the start or ResetCount.
+// Every one counts, also to /metadata, to paths that do not exist, without a
+// valid token, and with faults.
+func (a *API) Requests() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.requests
+}
+
+// ResetCount makes the next request number 1 and forgets Calls.
+func (a *API) ResetCount() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.requests, a.calls = 0, nil
+}
+
+// Calls returns the requests in the order in which they were finished.
+func (a *API) Calls() []Call {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.calls)
+}
+
+// response is a reply before it is written.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	e := &exchange{w: w, r: r, body: body, n: a.arrive()}
+	if a.options.OnRequest != nil {
+		a.options.OnRequest(e.n, r)
+	}
+	if err != nil {
+		a.reply(e, refusal(untyped(http.StatusRequestEntityTooLarge, "scwfake: "+err.Error())))
+		return
+	}
+	rt, values, err := match(a.table, r)
+	switch fault := a.faults.take(e.n, r, rt); fault {
+	case FaultTimeout:
+		select {
+		case <-r.Context().Done():
+		case <-a.closed:
+		}
+		a.drop(e, false)
+	case FaultReset:
+		a.drop(e, true)
+	case FaultTooManyRequests, FaultInternal, FaultUnavailable, FaultQuota, FaultOutOfStock, FaultPermissionsDenied:
+		a.reply(e, faultResponse(fault, rt, r))
+	case FaultReplyLost, noFault:
+		reply := refusal(err)
+		if err == nil {
+			if a.pause(r.Context(), rt.latency) != nil {
+				a.drop(e, false)
+				return
+			}
+			reply = a.handle(rt, values, e)
+			a.deliver()
+		}
+		if fault == FaultReplyLost {
+			a.onReply(e)
+			a.drop(e, false)
+			return
+		}
+		a.reply(e, reply)
+	}
+}
+
+// exchange is a request, its number, and where its reply goes.
+type exchange struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	body []byte
+	n    int
+}
+
+// arrive counts a request and returns its number.
+func (a *API) arrive() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.requests++
+	return a.requests
+}
+
+// late is a reply whose result is computed without the lock, since that is not
+// the fake's own doing.
+type late func() (any, error)
+
+// handle carries the request out and encodes the reply.
+func (a *API) handle(rt *route, values map[string]string, e *exchange) response {
+	reply, rest := a.handleLocked(rt, values, e)
+	if rest == nil {
+		return reply
+	}
+	result, err := rest()
+	if err != nil {
+		return refusal(err)
+	}
+	return success(reply.status, reply.header, result)
+}
+
+// handleLocked encodes the reply under the lock, since it shares slices with
+// the state.
+func (a *API) handleLocked(rt *route, values map[string]string, e *exchange) (response, late) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.settle()
+	c := &call{api: a, path: e.r.URL.Path, values: values, query: e.r.URL.Query(), body: e.body, header: http.Header{}}
+	if err := cmp.Or(a.authenticate(e.r), c.checkPlace()); err != nil {
+		return refusal(err), nil
+	}
+	result, err := rt.handle(c)
+	if err != nil {
+		return refusal(err), nil
+	}
+	status := cmp.Or(rt.status, http.StatusOK)
+	if rest, ok := result.(late); ok {
+		return response{status: status, header: c.header}, rest
+	}
+	return success(status, c.header, result), nil
+}
+
+// authenticate accepts the token, or any UUID if none is set. Reading
+// /metadata needs none.
+func (a *API) authenticate(r *http.Request) error {
+	token := r.Header.Get("X-Auth-Token")
+	switch {
+	case r.URL.Path == metadataPath:
+		return nil
+	case !validation.IsUUID(token):
+		return deniedAuthentication("invalid_argument")
+	case a.options.Token != "" && token != a.options.Token:
+		return deniedAuthentication("not_found")
+	default:
+		return nil
+	}
+}
+
+// success is the reply with the result, which is raw, nil or anything JSON.
+func success(status int, header http.Header, result any) response {
+	header.Set("Content-Type", "application/json")
+	switch result := result.(type) {
+	case nil:
+		return response{status, header, nil}
+	case raw:
+		header.Set("Content-Type", result.contentType)
+		return response{status, header, result.body}
+	default:
+		body, err := json.Marshal(result)
+		if err != nil {
+			return refusal(err)
+		}
+		return response{status, header, body}
+	}
+}
+
+// refusal is the reply with the error.
+func refusal(err error) response {
+	refused := untyped(http.StatusInternalServerError, "scwfake: internal error")
+	if !errors.As(err, &refused) && err != nil {
+		refused.body["message"] = "scwfake: " + err.Error()
+	}
+	var body bytes.Buffer
+	_ = json.NewEncoder(&body).Encode(refused.body) // Holds strings and numbers only.
+	return response{refused.status, http.Header{"Content-Type": {"application/json"}}, body.Bytes()}
+}
+
+// reply writes the response.
+func (a *API) reply(e *exchange, reply response) {
+	a.onReply(e)
+	a.record(e, reply.status)
+	maps.Copy(e.w.Header(), reply.header)
+	e.w.Header().Set("Server", "Scaleway API Gateway (scwfake)")
+	e.w.WriteHeader(reply.status)
+	_, _ = e.w.Write(reply.body) // The client may be gone; that is its affair.
+}
+
+func (a *API) onReply(e *exchange) {
+	if a.options.OnReply != nil {
+		a.options.OnReply(e.n, e.r)
+	}
+}
+
+// record notes the request as finished.
+func (a *API) record(e *exchange, status int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.calls = append(a.calls, Call{Method: e.r.Method, Path: e.r.URL.Path, Status: status})
+	if a.options.Log != nil {
+		_, _ = fmt.Fprintf(a.options.Log, "%d %s %q %d\n", e.n, e.r.Method, e.r.URL.Path, status)
+	}
+}
+
+// metadataPath is asked by the SDK itself, for the domain in resource names.
+const metadataPath = "/metadata"
+
+func (a *API) getMetadata(*call) (any, error) {
+	return object{"platform": "scaleway", "partition": "scaleway", "domain": "scw"}, nil
+}

@@ -1,0 +1,76 @@
+package scwfake
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/scaleway/scaleway-sdk-go/scw"
+)
+
+// call is one request while it is handled, under the lock.
+type call struct {
+	api    *API
+	path   string
+	values map[string]string
+	query  url.Values
+	body   []byte
+	// header is that of the reply.
+	header http.Header
+}
+
+// raw is a reply that is no JSON.
+type raw struct {
+	contentType string
+	body        []byte
+}
+
+// place is the zone or region of the request; resources of another one do not
+// exist for it.
+func (c *call) place() string {
+	if zone, ok := c.values["zone"]; ok {
+		return zone
+	}
+	return c.values["region"]
+}
+
+// shortPath is the path as the headers of instance/v1 have it: from the product
+// on, without version and zone.
+func (c *call) shortPath() string {
+	_, short, _ := strings.Cut(c.path, c.place())
+	return short
+}
+
+// checkPlace refuses zones and regions that do not exist. Reconstructed.
+func (c *call) checkPlace() error {
+	if zone, ok := c.values["zone"]; ok && !scw.Zone(zone).Exists() {
+		return invalidArgument("zone", "constraint", "unknown zone "+zone)
+	}
+	if region, ok := c.values["region"]; ok && !scw.Region(region).Exists() {
+		return invalidArgument("region", "constraint", "unknown region "+region)
+	}
+	return nil
+}
+
+// decode reads the body into a request. Unknown fields are ignored, as the
+// real API ignores them.
+func (c *call) decode(into any) error {
+	if len(bytes.TrimSpace(c.body)) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(c.body, into); err != nil {
+		return invalidArgument("body", "format", err.Error())
+	}
+	return nil
+}
+
+// regionOf returns the region a zone is in.
+func regionOf(zone string) string {
+	region, err := scw.Zone(zone).Region()
+	if err != nil {
+		return ""
+	}
+	return string(region)
+}

@@ -1,0 +1,242 @@
+package scwfake
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// ipamIP is an address of a Private Network that is taken: booked by a client,
+// or by whatever is attached without an address of its own.
+type ipamIP struct {
+	base
+	// address has the length of the subnet.
+	address         netip.Prefix
+	network, subnet string
+	// booked addresses stay when their resource goes.
+	booked bool
+	// holder is what the address is attached to, nil if it is free.
+	holder *holder
+}
+
+// holder is a resource as IPAM sees it.
+type holder struct{ kind, id, name, mac string }
+
+func (a *API) ipamRoutes() []route {
+	const collection, item = "/ipam/v1/regions/{region}/ips", "/ipam/v1/regions/{region}/ips/{id}"
+	return []route{
+		{method: http.MethodGet, pattern: collection, handle: a.listIPAMIPs},
+		{method: http.MethodPost, pattern: collection, handle: a.bookIP, creates: "ip", latency: PostIPAMIP},
+		{method: http.MethodGet, pattern: item, handle: a.getIPAMIP},
+		{method: http.MethodPatch, pattern: item, handle: a.updateIPAMIP},
+		{method: http.MethodDelete, pattern: item, handle: a.releaseIP, status: http.StatusNoContent},
+	}
+}
+
+func (a *API) viewIPAMIP(ip *ipamIP) object {
+	view := a.common(&ip.base)
+	delete(view, "name")
+	delete(view, "organization_id")
+	view["address"] = ip.address
+	view["is_ipv6"] = ip.address.Addr().Is6()
+	view["source"] = object{"subnet_id": ip.subnet}
+	view["reverses"] = []object{}
+	view["region"] = ip.place
+	view["zone"] = nil
+	view["resource"] = nil
+	if ip.holder != nil {
+		view["resource"] = object{
+			// IPAM writes MACs in upper case, whatever the product does.
+			"type": ip.holder.kind, "id": ip.holder.id, "mac_address": orNull(strings.ToUpper(ip.holder.mac)),
+			"name": ip.holder.name,
+		}
+	}
+	return view
+}
+
+func (a *API) listIPAMIPs(c *call) (any, error) {
+	return list(c, &a.ipamIPs, "ips", func(ip *ipamIP) bool {
+		var resource holder
+		if ip.holder != nil {
+			resource = *ip.holder
+		}
+		network, err := a.privateNetworks.find(ip.place, ip.network)
+		return err == nil && matches(c.query, &ip.base) && hasAnyTag(c.query, &ip.base) &&
+			is(c.query, "private_network_id", ip.network) && is(c.query, "subnet_id", ip.subnet) &&
+			is(c.query, "vpc_id", network.vpc) && is(c.query, "ip_ids", ip.id) &&
+			is(c.query, "resource_id", resource.id) && is(c.query, "resource_ids", resource.id) &&
+			hasKind(c, "resource_type", resource.kind) && hasKind(c, "resource_types", resource.kind) &&
+			strings.Contains(resource.name, c.query.Get("resource_name")) &&
+			strings.Contains(strings.ToUpper(resource.mac), strings.ToUpper(c.query.Get("mac_address"))) &&
+			isBool(c.query, "is_ipv6", ip.address.Addr().Is6()) && isBool(c.query, "attached", ip.holder != nil)
+	}, a.viewIPAMIP), nil
+}
+
+// hasKind filters by resource type; the SDK sends unknown_type for any.
+func hasKind(c *call, key, kind string) bool {
+	return c.query.Get(key) == "unknown_type" || is(c.query, key, kind)
+}
+
+func (a *API) bookIP(c *call) (any, error) {
+	var in struct {
+		ProjectID string `json:"project_id"`
+		Source    struct {
+			Network string `json:"private_network_id"`
+			Subnet  string `json:"subnet_id"`
+		} `json:"source"`
+		V6      bool     `json:"is_ipv6"`
+		Address string   `json:"address"`
+		Tags    []string `json:"tags"`
+	}
+	if err := c.decode(&in); err != nil {
+		return nil, err
+	}
+	network, wanted, err := a.sourceOf(c, in.Source.Network, in.Source.Subnet, in.V6)
+	if err != nil {
+		return nil, err
+	}
+	address := netip.Addr{}
+	if in.Address != "" {
+		if address, err = netip.ParseAddr(in.Address); err != nil {
+			return nil, invalidArgument("address", "format", err.Error())
+		}
+	}
+	ip, err := a.takeIP(network, wanted, address)
+	if err != nil {
+		return nil, err
+	}
+	ip.booked = true
+	ip.tags = listOf(in.Tags)
+	if in.ProjectID != "" {
+		ip.project = in.ProjectID
+	}
+	return a.viewIPAMIP(ip), nil
+}
+
+// sourceOf is the network and the subnet that a booking names.
+func (a *API) sourceOf(c *call, network, wanted string, v6 bool) (*privateNetwork, subnet, error) {
+	if network == "" && wanted == "" {
+		return nil, subnet{}, invalidArgument("source", "required", "private_network_id or subnet_id must be set")
+	}
+	for _, n := range a.privateNetworks.items {
+		if n.place != c.place() || (network != "" && n.id != network) {
+			continue
+		}
+		for _, s := range n.subnets {
+			if s.id == wanted || (wanted == "" && s.prefix.Addr().Is6() == v6) {
+				return n, s, nil
+			}
+		}
+	}
+	if network != "" {
+		return nil, subnet{}, notFound("private_network", network)
+	}
+	return nil, subnet{}, notFound("subnet", wanted)
+}
+
+// takeIP takes an address out of the subnet: the given one, or if that is the
+// zero one, the first that is free.
+func (a *API) takeIP(network *privateNetwork, s subnet, address netip.Addr) (*ipamIP, error) {
+	taken := func(address netip.Addr) bool {
+		return a.ipamIPs.any(func(ip *ipamIP) bool { return ip.network == network.id && ip.address.Addr() == address })
+	}
+	switch {
+	case !address.IsValid():
+		// The network's own address, and the one after it, are not given.
+		address = s.prefix.Addr().Next().Next()
+		for taken(address) {
+			address = address.Next()
+		}
+		if !s.prefix.Contains(address.Next()) {
+			return nil, quotasExceeded("ip")
+		}
+	case !s.prefix.Contains(address) || address == s.prefix.Addr():
+		return nil, invalidArgument("address", "constraint", fmt.Sprintf("%s is not in %s", address, s.prefix))
+	case taken(address):
+		// Reconstructed: no recording has it.
+		return nil, &apiError{http.StatusConflict, object{
+			"type": "conflict", "message": fmt.Sprintf("IP %s is already in use in this Private Network", address),
+		}}
+	}
+	ip := &ipamIP{
+		base:    a.newBase(network.place, "", network.project, nil, ""),
+		address: netip.PrefixFrom(address, s.prefix.Bits()), network: network.id, subnet: s.id,
+	}
+	a.ipamIPs.add(ip)
+	return ip, nil
+}
+
+// takeAnyIP takes the first free address of the family.
+func (a *API) takeAnyIP(network *privateNetwork, v6 bool) (*ipamIP, error) {
+	for _, s := range network.subnets {
+		if s.prefix.Addr().Is6() == v6 {
+			return a.takeIP(network, s, netip.Addr{})
+		}
+	}
+	return nil, invalidArgument("private_network_id", "constraint", "the Private Network has no such subnet")
+}
+
+// freeIP is the booked address that is about to be attached.
+func (a *API) freeIP(network *privateNetwork, id, argument string) (*ipamIP, error) {
+	ip, err := a.ipamIPs.find(network.place, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case ip.network != network.id:
+		return nil, invalidArgument(argument, "constraint", "the IP is not of this Private Network")
+	case ip.holder != nil:
+		return nil, invalidArgument(argument, "constraint", "the IP is already attached")
+	default:
+		return ip, nil
+	}
+}
+
+func (a *API) attachIP(ip *ipamIP, to holder) {
+	ip.holder, ip.updated = &to, a.now()
+}
+
+// ipsOf are the addresses of a resource.
+func (a *API) ipsOf(id string) []*ipamIP {
+	return a.ipamIPs.where(func(ip *ipamIP) bool { return ip.holder != nil && ip.holder.id == id })
+}
+
+// detachIP frees an address: a booked one stays.
+func (a *API) detachIP(ip *ipamIP) {
+	if !ip.booked {
+		a.ipamIPs.remove(ip)
+		return
+	}
+	ip.holder, ip.updated = nil, a.now()
+}
+
+func (a *API) getIPAMIP(c *call) (any, error) {
+	ip, err := get(c, &a.ipamIPs, "id")
+	if err != nil {
+		return nil, err
+	}
+	return a.viewIPAMIP(ip), nil
+}
+
+func (a *API) updateIPAMIP(c *call) (any, error) {
+	ip, err := a.ipamIPs.find(c.place(), c.values["id"])
+	if err != nil {
+		return nil, err
+	}
+	if err := c.rename(&ip.base); err != nil {
+		return nil, err
+	}
+	return a.viewIPAMIP(ip), nil
+}
+
+func (a *API) releaseIP(c *call) (any, error) {
+	ip, err := a.ipamIPs.find(c.place(), c.values["id"])
+	if err != nil {
+		return nil, err
+	}
+	if ip.holder != nil {
+		return nil, stillInUse("IP must be detached to be released")
+	}
+	a.ipamIPs.remove(ip)
+	return nil, nil
+}

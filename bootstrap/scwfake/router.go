@@ -1,0 +1,79 @@
+package scwfake
+
+import (
+	"net/http"
+	"strings"
+)
+
+// route is one operation of the API.
+type route struct {
+	method string
+	// pattern is a path whose segments in braces match anything. {zone} and
+	// {region} must name one that exists.
+	pattern string
+	// status is that of a success; 0 is 200.
+	status int
+	handle func(*call) (any, error)
+	// creates is the resource that a POST makes, as quota errors name it;
+	// empty if the route makes none.
+	creates string
+	// latency is the operation whose duration passes before the reply.
+	latency Operation
+}
+
+// routes are all operations. Where two patterns match a path, the first wins.
+func (a *API) routes() []route {
+	var all []route
+	for _, some := range [][]route{
+		{{method: http.MethodGet, pattern: metadataPath, handle: a.getMetadata}},
+		a.vpcRoutes(), a.privateNetworkRoutes(),
+		a.gatewayRoutes(), a.gatewayNetworkRoutes(), a.gatewayIPRoutes(),
+		a.ipamRoutes(),
+		a.serverRoutes(), a.userDataRoutes(), a.securityGroupRoutes(), a.addressRoutes(),
+		a.nicRoutes(), a.productRoutes(), a.volumeRoutes(), a.marketplaceRoutes(),
+		a.clusterRoutes(), a.poolRoutes(), a.registryRoutes(),
+	} {
+		all = append(all, some...)
+	}
+	return all
+}
+
+// match returns the route for the request with the values of the pattern's
+// braces. The error is what to answer if there is no such route.
+func match(routes []route, r *http.Request) (*route, map[string]string, error) {
+	var allowed []string
+	for i := range routes {
+		values, ok := matchPath(routes[i].pattern, r.URL.Path)
+		switch {
+		case !ok:
+		case routes[i].method == r.Method:
+			return &routes[i], values, nil
+		default:
+			allowed = append(allowed, routes[i].method)
+		}
+	}
+	if len(allowed) > 0 {
+		return nil, nil, untyped(http.StatusMethodNotAllowed,
+			"scwfake: "+r.Method+" is not served on "+r.URL.Path+", only "+strings.Join(allowed, ", "))
+	}
+	return nil, nil, untyped(http.StatusNotFound, "scwfake: nothing is served on "+r.URL.Path)
+}
+
+func matchPath(pattern, path string) (map[string]string, bool) {
+	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return nil, false
+	}
+	values := map[string]string{}
+	for i, segment := range want {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			if got[i] == "" {
+				return nil, false
+			}
+			values[strings.TrimSuffix(name, "}")] = got[i]
+		} else if segment != got[i] {
+			return nil, false
+		}
+	}
+	return values, true
+}

@@ -1,0 +1,62 @@
+package scwfake
+
+import (
+	"net/http"
+)
+
+// User data is read by the machine under the key; cloud-init reads the key
+// "cloud-init". Any key can be set at any time.
+
+func (a *API) userDataRoutes() []route {
+	const collection = "/instance/v1/zones/{zone}/servers/{id}/user_data"
+	const item = collection + "/{key}"
+	return []route{
+		{method: http.MethodGet, pattern: collection, handle: a.listUserData},
+		{method: http.MethodGet, pattern: item, handle: a.getUserData},
+		{method: http.MethodPatch, pattern: item, handle: a.setUserData, status: http.StatusNoContent},
+		{method: http.MethodDelete, pattern: item, handle: a.deleteUserData, status: http.StatusNoContent},
+	}
+}
+
+func (a *API) listUserData(c *call) (any, error) {
+	s, err := a.servers.find(c.place(), c.values["id"])
+	if err != nil {
+		return nil, err
+	}
+	return object{"user_data": listOf(sortedKeys(s.userData))}, nil
+}
+
+func (a *API) getUserData(c *call) (any, error) {
+	s, err := a.servers.find(c.place(), c.values["id"])
+	if err != nil {
+		return nil, err
+	}
+	value, ok := s.userData[c.values["key"]]
+	if !ok {
+		return nil, notFound("user_data", c.values["key"])
+	}
+	return raw{contentType: "text/plain", body: value}, nil
+}
+
+func (a *API) setUserData(c *call) (any, error) {
+	s, err := a.servers.find(c.place(), c.values["id"])
+	if err != nil {
+		return nil, err
+	}
+	s.userData[c.values["key"]] = c.body
+	a.changed(s)
+	return raw{contentType: "text/plain"}, nil
+}
+
+func (a *API) deleteUserData(c *call) (any, error) {
+	s, err := a.servers.find(c.place(), c.values["id"])
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := s.userData[c.values["key"]]; !ok {
+		return nil, notFound("user_data", c.values["key"])
+	}
+	delete(s.userData, c.values["key"])
+	a.changed(s)
+	return nil, nil
+}
