@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/controller"
 	"egress.scw/webhook/inject"
 	"egress.scw/webhook/netpol"
 )
@@ -25,6 +26,7 @@ type options struct {
 	// the proxy's address, is in policy.
 	policy    netpol.Options
 	injection inject.ClusterOptions
+	egress    []string
 	protected []string
 
 	webhookAddress string
@@ -44,6 +46,7 @@ type options struct {
 type settings struct {
 	policy    netpol.Cluster
 	injection *inject.Cluster
+	egress    controller.EgressAddresses
 	protected sets.Set[string]
 	logLevel  slog.Level
 }
@@ -55,6 +58,8 @@ func newFlagSet(o *options) *pflag.FlagSet {
 
 	flags.StringSliceVar(&o.policy.ProxyAddresses, "proxy-address", nil,
 		"`IP` address of the proxy; may be repeated (pods are given the first, NetworkPolicies admit them all)")
+	flags.StringSliceVar(&o.egress, "egress-address", nil,
+		"IP `address` that requests leave the proxy by, for the tenants' status; TENANT=ADDRESS: that of a tenant with one of its own; may be repeated")
 	flags.StringVar(&o.injection.ClusterDomain, "cluster-domain", "cluster.local",
 		"DNS `domain` of the cluster, for NO_PROXY")
 	flags.StringSliceVar(&o.injection.ClusterCIDRs, "cluster-cidr", nil,
@@ -121,6 +126,9 @@ func (o *options) validate(apiServerHost, version string) (*settings, error) {
 		injection.ProxyAddress = o.policy.ProxyAddresses[0]
 	}
 	s.injection, err = inject.NewCluster(injection)
+	errs = append(errs, byFlag(err)...)
+
+	s.egress, err = controller.ParseEgressAddresses(o.egress)
 	errs = append(errs, byFlag(err)...)
 
 	s.protected = sets.New(o.protected...)
@@ -234,6 +242,8 @@ func flagOf(name string) string {
 	switch name {
 	case "proxyAddresses":
 		return "--proxy-address"
+	case "egressAddresses":
+		return "--egress-address"
 	case "dnsNamespace":
 		return "--dns-namespace"
 	case "dnsPodLabels":

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"egress.scw/webhook/api/v1alpha1"
@@ -54,10 +55,33 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+func TestEgressAddresses(t *testing.T) {
+	t.Parallel()
+	settings, err := parse(t, good("--egress-address=203.0.113.50", "--egress-address=client-a=203.0.113.51,2001:db8::50"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := &v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: "client-a"}}
+	if got := settings.egress.Of(tenant); !slices.Equal(got, []string{"203.0.113.50", "2001:db8::50"}) {
+		t.Errorf("shared are %q", got)
+	}
+	tenant.Spec.Proxy.EgressIP = v1alpha1.EgressIPDedicated
+	if got := settings.egress.Of(tenant); !slices.Equal(got, []string{"203.0.113.51"}) {
+		t.Errorf("the tenant's own are %q", got)
+	}
+	_, err = parse(t, good("--egress-address=203.0.113.50,client-a=203.0.113.50", "--log-level=loud"))
+	for _, want := range []string{`--egress-address[1]: Duplicate value: "client-a=203.0.113.50"`, "--log-level"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in the error: %v", want, err)
+		}
+	}
+}
+
 // wrongValues has a wrong value for every flag that can have one.
 func wrongValues() map[string]string {
 	return map[string]string{
 		"proxy-address":             "proxy.internal",
+		"egress-address":            "client-a=",
 		"cluster-domain":            "no domain",
 		"cluster-cidr":              "10.32.0.0",
 		"dns-namespace":             "Kube_System",

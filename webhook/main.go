@@ -176,7 +176,7 @@ func addHandlers(manager ctrl.Manager, settings *settings, certificates *certwat
 	}
 	tenants := &controller.TenantReconciler{
 		Client: manager.GetClient(), Policies: policies, Protected: settings.protected,
-		ProxyURL: settings.injection.ProxyURL, Events: manager.GetEventRecorder(v1alpha1.FieldOwner),
+		ProxyURL: settings.injection.ProxyURL, Egress: settings.egress, Events: manager.GetEventRecorder(v1alpha1.FieldOwner),
 	}
 	return errors.Join(
 		namespaces.SetupWithManager(manager),

@@ -22,12 +22,12 @@ func FuzzRender(f *testing.F) {
 		"client-a", long, long + "a", "0", "-n", "a-", "A", "a_b", "a.b", "", " ", "a b", "all", "manager", "manager_port",
 		"a\nhttp_access allow all", "a\r\nvia on", "a\tb", `"/etc/passwd"`, "'a'", `a\`, "a\\\n", "#a", "a#b", "a%b", "${service_name}", "a\x00", "é", "\u2028",
 	} {
-		f.Add(name, int32(3129), "10.0.0.8", "10.0.0.0/8", "203.0.113.50", "192.0.2.53", "/var/log/squid/audit.log")
-		f.Add("client-b", int32(3255), "fd00::8%"+name, "fd00::/8", "2001:db8::1", "2001:db8::53", "/"+name)
+		f.Add(name, int32(3129), "10.0.0.8", "10.0.0.0/8", "203.0.113.50", "203.0.113.51", "192.0.2.53", "/var/log/squid/audit.log")
+		f.Add("client-b", int32(3255), "fd00::8%"+name, "fd00::/8", "2001:db8::1", "2001:db8::2%"+name, "2001:db8::53", "/"+name)
 	}
-	f.Add(goodName, int32(3129), "10.0.0.8", "10.0.0.0/8", "203.0.113.50", "192.0.2.53", "/run/audit.log")
-	f.Add(goodName, int32(3255), "fd00::8", "fd00::/8", "2001:db8::1", "2001:db8::53", "/run/audit.log")
-	f.Fuzz(func(t *testing.T, name string, port int32, listen, network, egress, nameServer, auditLog string) {
+	f.Add(goodName, int32(3129), "10.0.0.8", "10.0.0.0/8", "203.0.113.50", "", "192.0.2.53", "/run/audit.log")
+	f.Add(goodName, int32(3255), "fd00::8", "fd00::/8", "2001:db8::1", "2001:db8::2", "2001:db8::53", "/run/audit.log")
+	f.Fuzz(func(t *testing.T, name string, port int32, listen, network, egress, dedicated, nameServer, auditLog string) {
 		proxy := validProxy()
 		// What is no address stays one that isn't valid.
 		proxy.ListenAddress, _ = netip.ParseAddr(listen)
@@ -36,6 +36,10 @@ func FuzzRender(f *testing.F) {
 		proxy.ClientNetworks[0], _ = netip.ParsePrefix(network)
 		proxy.AuditLog = auditLog
 		tenants := []v1alpha1.Tenant{newTenant(name, port), newTenant("client-z", v1alpha1.ProxyPortMax-1)}
+		if dedicated != "" {
+			own, _ := netip.ParseAddr(dedicated)
+			dedicate(&proxy, tenants, map[string]netip.Addr{name: own})
+		}
 
 		file, err := Render(proxy, tenants)
 		if err != nil {
@@ -43,13 +47,20 @@ func FuzzRender(f *testing.F) {
 				t.Errorf("a file in spite of %v", err)
 			}
 			if name == goodName && auditLog == "/run/audit.log" && listen == "10.0.0.8" && port == v1alpha1.ProxyPortMin &&
-				network == "10.0.0.0/8" && egress == "203.0.113.50" && nameServer == "192.0.2.53" {
+				network == "10.0.0.0/8" && egress == "203.0.113.50" && dedicated == "" && nameServer == "192.0.2.53" {
 				t.Errorf("good values are refused: %v", err)
 			}
 			return
 		}
 		if diff := cmp.Diff(expectedDirectives(proxy, tenants), directives(t, file)); diff != "" {
 			t.Errorf("directives, -want +got:\n%s", diff)
+		}
+		want := map[string]string{}
+		for _, tenant := range tenants {
+			want[tenant.Name] = tenant.Generation()
+		}
+		if diff := cmp.Diff(want, Generations(file)); diff != "" {
+			t.Errorf("generations, -want +got:\n%s", diff)
 		}
 	})
 }
@@ -123,15 +134,29 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	}
 	each(func(_ string, port int32) { add("http_access allow l_%d", port) })
 	add("http_access deny all")
-	each(func(_ string, port int32) { add("tcp_outgoing_address %s l_%d", proxy.EgressAddress, port) })
+	each(func(name string, port int32) {
+		egress := proxy.EgressAddress
+		if own, ok := proxy.DedicatedAddresses[name]; ok {
+			egress = own
+		}
+		add("tcp_outgoing_address %s l_%d", egress, port)
+	})
 	add("tcp_outgoing_address 127.0.0.1 all")
 	add("tcp_outgoing_address ::1 all")
 	add("dns_nameservers %s", proxy.NameServers[0])
 	add("udp_outgoing_address %s", proxy.EgressAddress)
-	return append(result,
+	for _, line := range []string{
 		"hosts_file none", "negative_dns_ttl 5 seconds",
 		"via off", "forwarded_for delete", "follow_x_forwarded_for deny all", "ident_lookup_access deny all",
 		"httpd_suppress_version_string on", "visible_hostname egress-proxy", "email_err_data off",
+		"reply_header_access X-Egress-Generation deny all",
+	} {
+		add("%s", line)
+	}
+	for _, tenant := range tenants {
+		add("reply_header_add X-Egress-Generation %s l_%d", tenant.Generation(), tenant.Proxy.Port)
+	}
+	return append(result,
 		"logformat audit "+auditFormat(), "access_log daemon:"+proxy.AuditLog+" logformat=audit", "cache_log "+proxy.CacheLog, "logfile_rotate 0",
 		"max_filedescriptors 65536", "request_start_timeout 30 seconds", "request_timeout 1 minute", "connect_timeout 10 seconds", "forward_timeout 30 seconds",
 		"read_timeout 15 minutes", "client_lifetime 12 hours", "shutdown_lifetime 5 seconds",

@@ -239,6 +239,12 @@ func startRendered(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	startFile(t, proxy, file)
+}
+
+// startFile is startRendered for what was rendered already.
+func startFile(t *testing.T, proxy Proxy, file []byte) {
+	t.Helper()
 	startSquid(t, file)
 	// Squid opens its ports in the order of the file, the manager's last.
 	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort)
@@ -260,21 +266,7 @@ func startRendered(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) {
 // status and the header of the answer.
 func ask(t *testing.T, from netip.Addr, to netip.AddrPort, line string) (int, http.Header) {
 	t.Helper()
-	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
-	connection, err := dialer.DialContext(t.Context(), "tcp", to.String())
-	if err != nil {
-		t.Errorf("%s: %v", line, err)
-		return 0, nil
-	}
-	defer connection.Close()
-	if err := connection.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Fprintf(connection, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", line, to); err != nil {
-		t.Errorf("%s: %v", line, err)
-		return 0, nil
-	}
-	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(exchange(t, from, to, line))), nil)
 	if err != nil {
 		t.Errorf("%s: %v", line, err)
 		return 0, nil
@@ -284,6 +276,30 @@ func ask(t *testing.T, from netip.Addr, to netip.AddrPort, line string) (int, ht
 		t.Errorf("%s: %v", line, err)
 	}
 	return response.StatusCode, response.Header
+}
+
+// exchange sends a request line from an address to a port of Squid, and
+// returns everything that comes back.
+func exchange(t *testing.T, from netip.Addr, to netip.AddrPort, line string) []byte {
+	t.Helper()
+	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	connection, err := dialer.DialContext(t.Context(), "tcp", to.String())
+	if err != nil {
+		t.Errorf("%s: %v", line, err)
+		return nil
+	}
+	defer connection.Close()
+	if err := connection.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
+		t.Error(err)
+	}
+	if _, err := fmt.Fprintf(connection, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", line, to); err != nil {
+		t.Errorf("%s: %v", line, err)
+	}
+	answer, err := io.ReadAll(connection)
+	if err != nil {
+		t.Errorf("%s: %v", line, err)
+	}
+	return answer
 }
 
 // readAudit returns the lines of requests in the audit log, once there are as

@@ -1,8 +1,10 @@
 package squid
 
 import (
+	"maps"
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,7 +14,7 @@ import (
 )
 
 // Proxy is what differs between one machine that runs Squid and another.
-// Every field is required.
+// Every field is required, DedicatedAddresses if a tenant is Dedicated.
 type Proxy struct {
 	// ListenAddress is the proxy's address in the network that it shares with
 	// the cluster: private, so that nobody outside can reach the ports.
@@ -28,9 +30,16 @@ type Proxy struct {
 	// private, do not overlap, and have no host bits.
 	ClientNetworks []netip.Prefix
 
-	// EgressAddress is the address that all requests, and Squid's own DNS
-	// queries, leave by. The machine must have it when Squid starts.
+	// EgressAddress is the address that requests of all tenants without one of
+	// their own, and Squid's own DNS queries, leave by. The machine must have
+	// it when Squid starts.
 	EgressAddress netip.Addr
+
+	// DedicatedAddresses are the addresses that requests of the tenants that
+	// are Dedicated leave by, by the tenant's name: one for each of these
+	// tenants and for no other, all different, and none the EgressAddress.
+	// A tenant whose address the machine lacks gets nowhere.
+	DedicatedAddresses map[string]netip.Addr
 
 	// NameServers resolve the names in requests. They are of the same address
 	// family as EgressAddress, from which they are asked.
@@ -48,11 +57,12 @@ type Proxy struct {
 	PIDFile string
 }
 
-func (p Proxy) validate(at *field.Path) field.ErrorList {
+func (p Proxy) validate(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorList {
 	errs := validateListenAddress(p.ListenAddress, at.Child("listenAddress"))
 	errs = append(errs, validateManagerPort(p.ManagerPort, at.Child("managerPort"))...)
 	errs = append(errs, validateClientNetworks(p.ClientNetworks, at.Child("clientNetworks"))...)
 	errs = append(errs, validateAddress(p.EgressAddress, at.Child("egressAddress"))...)
+	errs = append(errs, p.validateDedicatedAddresses(tenants, at.Child("dedicatedAddresses"))...)
 	errs = append(errs, validateNameServers(p.NameServers, p.EgressAddress, at.Child("nameServers"))...)
 	errs = append(errs, validatePath(p.AuditLog, at.Child("auditLog"))...)
 	errs = append(errs, validatePath(p.CacheLog, at.Child("cacheLog"))...)
@@ -132,6 +142,34 @@ func clientNetworkProblem(network netip.Prefix, before []netip.Prefix) string {
 		}
 	}
 	return ""
+}
+
+func (p Proxy) validateDedicatedAddresses(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	dedicated := make(map[string]bool, len(p.DedicatedAddresses))
+	for _, tenant := range tenants {
+		if tenant.Proxy.EgressIP != v1alpha1.EgressIPDedicated {
+			continue
+		}
+		dedicated[tenant.Name] = true
+		if _, ok := p.DedicatedAddresses[tenant.Name]; !ok {
+			errs = append(errs, field.Required(at.Key(tenant.Name), "must be the address of this tenant, who is Dedicated"))
+		}
+	}
+	taken := map[netip.Addr]bool{p.EgressAddress: true}
+	for _, name := range slices.Sorted(maps.Keys(p.DedicatedAddresses)) {
+		address := p.DedicatedAddresses[name]
+		problems := validateAddress(address, at.Key(name))
+		switch {
+		case !dedicated[name]:
+			problems = append(problems, field.Forbidden(at.Key(name), "no tenant of this name is Dedicated"))
+		case len(problems) == 0 && taken[address]:
+			problems = append(problems, field.Duplicate(at.Key(name), address.String()))
+		}
+		taken[address] = true
+		errs = append(errs, problems...)
+	}
+	return errs
 }
 
 func validateNameServers(servers []netip.Addr, egress netip.Addr, at *field.Path) field.ErrorList {

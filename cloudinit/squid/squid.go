@@ -52,7 +52,7 @@ func Render(proxy Proxy, tenants []v1alpha1.Tenant) ([]byte, error) {
 }
 
 func validate(proxy Proxy, tenants []v1alpha1.Tenant) field.ErrorList {
-	errs := proxy.validate(field.NewPath("proxy"))
+	errs := proxy.validate(tenants, field.NewPath("proxy"))
 	return append(errs, v1alpha1.ValidateTenants(tenants, field.NewPath("tenants"))...)
 }
 
@@ -62,7 +62,9 @@ type config struct {
 	ManagerListen netip.AddrPort
 	Forbidden     []netip.Prefix
 	AuditFormat   string
-	Tenants       []tenant
+	// HeaderGeneration is the header that tells a tenant's generation.
+	HeaderGeneration string
+	Tenants          []tenant
 }
 
 // tenant is a tenant's part of the file.
@@ -74,22 +76,33 @@ type tenant struct {
 	// are made of the port, because a name's 63 characters leave no room for
 	// a prefix.
 	Listener, Tag string
+	// Egress is the address that the tenant's requests leave by.
+	Egress netip.Addr
+	// Generation is the tenant's, which its port answers with.
+	Generation string
 }
 
 func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 	result := config{
-		Proxy:         proxy,
-		ManagerListen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort),
-		Forbidden:     forbiddenDestinations(),
-		AuditFormat:   auditFormat(),
+		Proxy:            proxy,
+		ManagerListen:    netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort),
+		Forbidden:        forbiddenDestinations(),
+		AuditFormat:      auditFormat(),
+		HeaderGeneration: v1alpha1.HeaderGeneration,
 	}
 	for _, t := range tenants {
 		port := uint16(t.Proxy.Port) //nolint:gosec // validated: between ProxyPortMin and ProxyPortMax
+		egress := proxy.EgressAddress
+		if t.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
+			egress = proxy.DedicatedAddresses[t.Name]
+		}
 		result.Tenants = append(result.Tenants, tenant{
-			Name:     t.Name,
-			Listen:   netip.AddrPortFrom(proxy.ListenAddress, port),
-			Listener: "l_" + strconv.Itoa(int(port)),
-			Tag:      "tag_" + strconv.Itoa(int(port)),
+			Name:       t.Name,
+			Listen:     netip.AddrPortFrom(proxy.ListenAddress, port),
+			Listener:   listenerPrefix + strconv.Itoa(int(port)),
+			Tag:        "tag_" + strconv.Itoa(int(port)),
+			Egress:     egress,
+			Generation: t.Generation(),
 		})
 	}
 	slices.SortFunc(result.Tenants, func(a, b tenant) int { return strings.Compare(a.Name, b.Name) })

@@ -3,6 +3,7 @@ package squid
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,6 +30,16 @@ func newTenant(name string, port int32) v1alpha1.Tenant {
 	return v1alpha1.Tenant{Name: name, EgressTenantSpec: v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{Port: port}}}
 }
 
+// dedicate gives tenants addresses of their own.
+func dedicate(proxy *Proxy, tenants []v1alpha1.Tenant, addresses map[string]netip.Addr) {
+	proxy.DedicatedAddresses = addresses
+	for i := range tenants {
+		if _, ok := addresses[tenants[i].Name]; ok {
+			tenants[i].Proxy.EgressIP = v1alpha1.EgressIPDedicated
+		}
+	}
+}
+
 func TestRenderRefuses(t *testing.T) {
 	address := netip.MustParseAddr
 	networks := func(list ...string) []netip.Prefix {
@@ -37,6 +48,19 @@ func TestRenderRefuses(t *testing.T) {
 			result = append(result, netip.MustParsePrefix(text))
 		}
 		return result
+	}
+	dedicated := func(name string, port int32) v1alpha1.Tenant {
+		tenant := newTenant(name, port)
+		tenant.Proxy.EgressIP = v1alpha1.EgressIPDedicated
+		return tenant
+	}
+	addresses := func(list ...string) func(*Proxy) { // name, address, name, address
+		return func(p *Proxy) {
+			p.DedicatedAddresses = map[string]netip.Addr{}
+			for pair := range slices.Chunk(list, 2) {
+				p.DedicatedAddresses[pair[0]] = address(pair[1])
+			}
+		}
 	}
 	cases := map[string]struct {
 		change  func(*Proxy)
@@ -87,7 +111,33 @@ func TestRenderRefuses(t *testing.T) {
 		"tenant like an option":         {tenants: []v1alpha1.Tenant{newTenant("-n", 3129)}, want: []string{"tenants[0].name"}},
 		"tenant named as the manager":   {tenants: []v1alpha1.Tenant{newTenant("manager_port", 3129)}, want: []string{"tenants[0].name"}},
 		"tenant of 64 characters":       {tenants: []v1alpha1.Tenant{newTenant(strings.Repeat("a", 64), 3129)}, want: []string{"tenants[0].name", "63"}},
-		"two tenants on a port":         {tenants: []v1alpha1.Tenant{newTenant("a", 3129), newTenant("b", 3129)}, want: []string{"tenants[1].proxy.port: Duplicate"}},
+		"no address for a tenant":       {tenants: []v1alpha1.Tenant{newTenant("a", 3129), dedicated("b", 3130)}, want: []string{"proxy.dedicatedAddresses[b]: Required"}},
+		"address for a tenant who shares": {
+			change: addresses("a", "203.0.113.51"), tenants: []v1alpha1.Tenant{newTenant("a", 3129)},
+			want: []string{"proxy.dedicatedAddresses[a]: Forbidden", "no tenant of this name is Dedicated"},
+		},
+		"address for nobody": {
+			change: addresses("a", "203.0.113.51", "b", "203.0.113.52"), tenants: []v1alpha1.Tenant{dedicated("a", 3129)},
+			want: []string{"proxy.dedicatedAddresses[b]: Forbidden"},
+		},
+		"one address for two": {
+			change: addresses("a", "203.0.113.51", "b", "203.0.113.51"), tenants: []v1alpha1.Tenant{dedicated("b", 3130), dedicated("a", 3129)},
+			want: []string{"proxy.dedicatedAddresses[b]: Duplicate"},
+		},
+		"a tenant's own is the shared one": {
+			change: addresses("a", "203.0.113.50"), tenants: []v1alpha1.Tenant{dedicated("a", 3129)},
+			want: []string{"proxy.dedicatedAddresses[a]: Duplicate"},
+		},
+		"a tenant's own is any":       {change: addresses("a", "0.0.0.0"), tenants: []v1alpha1.Tenant{dedicated("a", 3129)}, want: []string{"proxy.dedicatedAddresses[a]", "of one machine"}},
+		"a tenant's own has a zone":   {change: addresses("a", "fe80::1%eth0\nvia on"), tenants: []v1alpha1.Tenant{dedicated("a", 3129)}, want: []string{"proxy.dedicatedAddresses[a]", "zone"}},
+		"a tenant's own is mapped":    {change: addresses("a", "::ffff:203.0.113.51"), tenants: []v1alpha1.Tenant{dedicated("a", 3129)}, want: []string{"proxy.dedicatedAddresses[a]", "IPv4 address"}},
+		"a tenant's own has no value": {change: func(p *Proxy) { p.DedicatedAddresses = map[string]netip.Addr{"a": {}} }, tenants: []v1alpha1.Tenant{dedicated("a", 3129)}, want: []string{"proxy.dedicatedAddresses[a]: Required"}},
+		"more of their own than there are": {
+			change:  addresses("a", "203.0.113.51", "b", "203.0.113.52", "c", "203.0.113.53", "d", "203.0.113.54", "e", "203.0.113.55"),
+			tenants: []v1alpha1.Tenant{dedicated("a", 3129), dedicated("b", 3130), dedicated("c", 3131), dedicated("d", 3132), dedicated("e", 3133)},
+			want:    []string{"tenants[4].proxy.egressIP", "addresses for 4 tenants"},
+		},
+		"two tenants on a port": {tenants: []v1alpha1.Tenant{newTenant("a", 3129), newTenant("b", 3129)}, want: []string{"tenants[1].proxy.port: Duplicate"}},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -37,6 +37,8 @@ type tenantFacts struct {
 	uncovered []string
 	// proxyURL is what the tenant's pods find in HTTP_PROXY.
 	proxyURL string
+	// egressIPs are the addresses published for the tenant's requests.
+	egressIPs []string
 }
 
 // tenantStatus computes the whole status. The tenant's current one only serves
@@ -51,6 +53,7 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 	invalid := tenant.Validate()
 	if len(invalid) == 0 {
 		status.ProxyURL = facts.proxyURL
+		status.EgressIPs = facts.egressIPs
 	}
 	applied := policyAppliedCondition(facts)
 	for _, condition := range []metav1.Condition{applied, readyCondition(facts, invalid, applied)} {

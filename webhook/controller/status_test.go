@@ -103,6 +103,20 @@ func TestTenantStatus(t *testing.T) {
 	}
 }
 
+// TestTenantStatusTellsEgressIPs: of a tenant whose spec is valid, which alone
+// says where it may go.
+func TestTenantStatusTellsEgressIPs(t *testing.T) {
+	t.Parallel()
+	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), egressIPs: []string{"203.0.113.50", "2001:db8::50"}}
+	if diff := cmp.Diff(facts.egressIPs, tenantStatus(facts, metav1.Now()).EgressIPs); diff != "" {
+		t.Errorf("egressIPs (-want +got):\n%s", diff)
+	}
+	facts.tenant.Spec.Proxy.Port = 80
+	if got := tenantStatus(facts, metav1.Now()).EgressIPs; len(got) > 0 {
+		t.Errorf("an invalid tenant leaves by %q", got)
+	}
+}
+
 func conditionOf(t *testing.T, status v1alpha1.EgressTenantStatus, conditionType string) metav1.Condition {
 	t.Helper()
 	condition := meta.FindStatusCondition(status.Conditions, conditionType)

@@ -37,6 +37,8 @@ type TenantReconciler struct {
 	Protected sets.Set[string]
 	// ProxyURL is what pods of a tenant find in HTTP_PROXY.
 	ProxyURL func(*v1alpha1.EgressTenant) string
+	// Egress are the addresses that tenants' requests leave the proxy by.
+	Egress EgressAddresses
 	// Events tells people about tenants that they have to put right.
 	Events events.EventRecorder
 }
@@ -74,7 +76,7 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 
 // observe reads what the tenant's status rests on.
 func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressTenant) (tenantFacts, error) {
-	facts := tenantFacts{tenant: tenant, proxyURL: r.ProxyURL(tenant)}
+	facts := tenantFacts{tenant: tenant, proxyURL: r.ProxyURL(tenant), egressIPs: r.Egress.Of(tenant)}
 	tenants, err := r.listOnPort(ctx, tenant.Spec.Proxy.Port)
 	if err != nil {
 		return facts, err

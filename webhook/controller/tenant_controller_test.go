@@ -12,9 +12,13 @@ import (
 )
 
 // reconcileTenant runs the reconciler once for client-a, and returns its events
-// and the status that stands afterwards.
-func reconcileTenant(t *testing.T, server *api) ([]string, v1alpha1.EgressTenantStatus) {
+// and the status that stands afterwards. The addresses are published.
+func reconcileTenant(t *testing.T, server *api, addresses ...string) ([]string, v1alpha1.EgressTenantStatus) {
 	t.Helper()
+	egress, err := ParseEgressAddresses(addresses)
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := &recorder{}
 	r := &TenantReconciler{
 		Client:    server,
@@ -23,6 +27,7 @@ func reconcileTenant(t *testing.T, server *api) ([]string, v1alpha1.EgressTenant
 		ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
 			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.Proxy.Port)
 		},
+		Egress: egress,
 		Events: seen,
 	}
 	if _, err := r.Reconcile(t.Context(), requestFor("client-a")); err != nil {
@@ -144,6 +149,40 @@ func TestReconcileTenantFollows(t *testing.T) {
 		_, status := reconcileTenant(t, server)
 		if got := summary(conditionOf(t, status, v1alpha1.ConditionReady)); got != step.ready {
 			t.Errorf("step %d: Ready is %s, want %s", i, got, step.ready)
+		}
+	}
+}
+
+// TestReconcileTenantPublishesAddresses: the status follows what is published,
+// and how the tenant leaves.
+func TestReconcileTenantPublishesAddresses(t *testing.T) {
+	t.Parallel()
+	server := newAPI(t, tenantFixture("client-a", 3129))
+	leaveBy := func(ip v1alpha1.EgressIP) {
+		tenant := &v1alpha1.EgressTenant{}
+		if err := server.Get(t.Context(), client.ObjectKey{Name: "client-a"}, tenant); err != nil {
+			t.Fatal(err)
+		}
+		tenant.Spec.Proxy.EgressIP = ip
+		if err := server.Update(t.Context(), tenant); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, step := range []struct {
+		egressIP  v1alpha1.EgressIP
+		published []string
+		want      []string
+	}{
+		{v1alpha1.EgressIPShared, nil, nil},
+		{"", []string{"203.0.113.50", "client-a=203.0.113.51"}, []string{"203.0.113.50"}},
+		{v1alpha1.EgressIPDedicated, []string{"203.0.113.50", "client-a=203.0.113.51"}, []string{"203.0.113.51"}},
+		{v1alpha1.EgressIPDedicated, []string{"203.0.113.50", "client-b=203.0.113.51"}, nil},
+		{v1alpha1.EgressIPShared, []string{"203.0.113.50", "203.0.113.49"}, []string{"203.0.113.50", "203.0.113.49"}},
+	} {
+		leaveBy(step.egressIP)
+		_, status := reconcileTenant(t, server, step.published...)
+		if diff := cmp.Diff(step.want, status.EgressIPs); diff != "" {
+			t.Errorf("step %d: egressIPs (-want +got):\n%s", i, diff)
 		}
 	}
 }

@@ -12,6 +12,24 @@ type Path string
 // PathProxy leads through Squid: filtered, audited, from the proxy's address.
 const PathProxy Path = "Proxy"
 
+// EgressIP says whether a tenant's requests leave the proxy by an address of
+// its own.
+//
+// +kubebuilder:validation:Enum=Shared;Dedicated
+type EgressIP string
+
+const (
+	// EgressIPShared is the proxy's address, by which all tenants leave that
+	// have none of their own.
+	EgressIPShared EgressIP = "Shared"
+	// EgressIPDedicated is an address by which no other tenant leaves.
+	EgressIPDedicated EgressIP = "Dedicated"
+)
+
+// MaxDedicatedAddresses bounds the tenants of a proxy that are Dedicated: a
+// Scaleway Instance takes five IPv4 addresses, and one is the shared one.
+const MaxDedicatedAddresses = 4
+
 // Condition types of an EgressTenant.
 const (
 	// ConditionReady is true when the tenant is as it should be: its spec is
@@ -35,6 +53,7 @@ const (
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Proxy",type=string,JSONPath=`.status.proxyURL`,priority=1
+// +kubebuilder:printcolumn:name="Egress",type=string,JSONPath=`.status.egressIPs`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 63",message="metadata.name must be a DNS label (lower case letters, digits and dashes, at most 63 characters), because namespaces carry it as a label value"
 type EgressTenant struct {
@@ -84,6 +103,14 @@ type ProxySpec struct {
 	// +kubebuilder:validation:Maximum=3255
 	// +required
 	Port int32 `json:"port"`
+
+	// EgressIP says which address the tenant's requests leave the proxy by:
+	// Shared, the one of all tenants that ask for none, or Dedicated, one that
+	// is this tenant's alone. At most 4 tenants of a proxy are Dedicated.
+	//
+	// +kubebuilder:default=Shared
+	// +optional
+	EgressIP EgressIP `json:"egressIP,omitempty"`
 }
 
 // EgressTenantStatus is what the webhook's controllers found.
@@ -104,6 +131,14 @@ type EgressTenantStatus struct {
 	//
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
+
+	// EgressIPs are the addresses that the tenant's requests leave the proxy
+	// by, as whoever provisions the proxy published them. Empty: none was
+	// published for the tenant.
+	//
+	// +listType=set
+	// +optional
+	EgressIPs []string `json:"egressIPs,omitempty"`
 
 	// Namespaces are the namespaces that carry the tenant's label, sorted.
 	// Protected ones (kube-system, for example) are not among them: they can

@@ -30,6 +30,10 @@ const (
 	FieldOwner = "egress-webhook"
 )
 
+// HeaderGeneration is the header with which Squid tells, on a tenant's port,
+// which Generation of the tenant it serves.
+const HeaderGeneration = "X-Egress-Generation"
+
 // The proxy listens for tenants in one fixed range, so that the firewall of
 // the proxy VM never has to change with the tenants. Squid is compiled to listen
 // on 128 ports (MAXTCPLISTENPORTS) and ignores any further one without a word:

@@ -80,8 +80,11 @@ func TestSchemaHasTheBounds(t *testing.T) {
 		Properties: map[string]*jsonSchema{
 			"path": {Enum: []string{string(PathProxy)}, Default: string(PathProxy)},
 			"proxy": {
-				Required:   []string{"port"},
-				Properties: map[string]*jsonSchema{"port": {Minimum: new(int64(ProxyPortMin)), Maximum: new(int64(ProxyPortMax))}},
+				Required: []string{"port"},
+				Properties: map[string]*jsonSchema{
+					"port":     {Minimum: new(int64(ProxyPortMin)), Maximum: new(int64(ProxyPortMax))},
+					"egressIP": {Enum: []string{string(EgressIPShared), string(EgressIPDedicated)}, Default: string(EgressIPShared)},
+				},
 			},
 			"noProxy": {
 				MaxItems: new(int64(maxNoProxy)), ListType: "set",

@@ -16,11 +16,13 @@ func (t *EgressTenant) Validate() field.ErrorList {
 }
 
 // ValidateTenants returns everything that is wrong with a list of tenants,
-// ports and names that two of them share included.
+// which are those of one proxy: ports and names that two of them share, and
+// addresses that it has not for all who ask for one, included.
 func ValidateTenants(tenants []Tenant, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	names := make(map[string]bool, len(tenants))
 	ports := make(map[int32]bool, len(tenants))
+	dedicated := 0
 	for i, tenant := range tenants {
 		at := path.Index(i)
 		errs = append(errs, validateName(tenant.Name, at.Child("name"))...)
@@ -32,6 +34,13 @@ func ValidateTenants(tenants []Tenant, path *field.Path) field.ErrorList {
 			errs = append(errs, field.Duplicate(at.Child("proxy", "port"), tenant.Proxy.Port))
 		}
 		names[tenant.Name], ports[tenant.Proxy.Port] = true, true
+		if tenant.Proxy.EgressIP != EgressIPDedicated {
+			continue
+		}
+		if dedicated++; dedicated > MaxDedicatedAddresses {
+			errs = append(errs, field.Invalid(at.Child("proxy", "egressIP"), tenant.Proxy.EgressIP,
+				"must be "+string(EgressIPShared)+": a proxy has addresses for "+strconv.Itoa(MaxDedicatedAddresses)+" tenants of their own"))
+		}
 	}
 	return errs
 }
@@ -54,6 +63,11 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	if s.Proxy.Port < ProxyPortMin || s.Proxy.Port > ProxyPortMax {
 		errs = append(errs, field.Invalid(path.Child("proxy", "port"), s.Proxy.Port,
 			"must be between "+strconv.Itoa(ProxyPortMin)+" and "+strconv.Itoa(ProxyPortMax)+", the range that the proxy's firewall opens"))
+	}
+	switch s.Proxy.EgressIP {
+	case "", EgressIPShared, EgressIPDedicated:
+	default:
+		errs = append(errs, field.NotSupported(path.Child("proxy", "egressIP"), s.Proxy.EgressIP, []EgressIP{EgressIPShared, EgressIPDedicated}))
 	}
 	if len(s.NoProxy) > maxNoProxy {
 		errs = append(errs, field.TooMany(path.Child("noProxy"), len(s.NoProxy), maxNoProxy))

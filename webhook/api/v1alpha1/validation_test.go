@@ -49,6 +49,9 @@ func TestValidate(t *testing.T) {
 		"name ends in a dash":   {func(e *EgressTenant) { e.Name = "a-" }, []string{"metadata.name: Invalid value: a-"}},
 		"name ends a line":      {func(e *EgressTenant) { e.Name = "a\n" }, []string{"metadata.name: Invalid value: a\n"}},
 		"other path":            {func(e *EgressTenant) { e.Spec.Path = "Tunnel" }, []string{"spec.path: Unsupported value: Tunnel"}},
+		"shared address":        {func(e *EgressTenant) { e.Spec.Proxy.EgressIP = EgressIPShared }, nil},
+		"address of its own":    {func(e *EgressTenant) { e.Spec.Proxy.EgressIP = EgressIPDedicated }, nil},
+		"address in small":      {func(e *EgressTenant) { e.Spec.Proxy.EgressIP = "dedicated" }, []string{"spec.proxy.egressIP: Unsupported value: dedicated"}},
 		"as many entries":       {func(e *EgressTenant) { e.Spec.NoProxy = entries(64) }, nil},
 		"too many entries":      {func(e *EgressTenant) { e.Spec.NoProxy = entries(65) }, []string{"spec.noProxy: Too many: 65"}},
 		"entry with a new line": {func(e *EgressTenant) { e.Spec.NoProxy = []string{"a.example", "b\nc"} }, []string{"spec.noProxy[1]: Invalid value: b\nc"}},
@@ -71,13 +74,13 @@ func TestValidate(t *testing.T) {
 			func(e *EgressTenant) {
 				e.Name = "A"
 				e.Spec = EgressTenantSpec{
-					Path: "Tunnel", Proxy: ProxySpec{Port: 80},
+					Path: "Tunnel", Proxy: ProxySpec{Port: 80, EgressIP: "Own"},
 					NoProxy: append(entries(63), "*.example", "HOST-0.example", "http://x.example"),
 				}
 			},
 			[]string{
 				"metadata.name: Invalid value: A", "spec.path: Unsupported value: Tunnel", "spec.proxy.port: Invalid value: 80",
-				"spec.noProxy: Too many: 66", "spec.noProxy[63]: Invalid value: *.example",
+				"spec.proxy.egressIP: Unsupported value: Own", "spec.noProxy: Too many: 66", "spec.noProxy[63]: Invalid value: *.example",
 				"spec.noProxy[64]: Duplicate value: HOST-0.example", "spec.noProxy[65]: Invalid value: http://x.example",
 			},
 		},
@@ -99,10 +102,10 @@ func TestValidate(t *testing.T) {
 // TestValidateExplains: an error says what to write instead.
 func TestValidateExplains(t *testing.T) {
 	t.Parallel()
-	tenant := &EgressTenant{Spec: EgressTenantSpec{Path: "Tunnel", NoProxy: []string{"*.example"}}}
+	tenant := &EgressTenant{Spec: EgressTenantSpec{Path: "Tunnel", Proxy: ProxySpec{EgressIP: "Own"}, NoProxy: []string{"*.example"}}}
 	text := tenant.Validate().ToAggregate().Error()
 	for _, want := range []string{
-		`supported values: "Proxy"`, "must be between 3129 and 3255", "a domain name covers everything below it", "lower case alphanumeric",
+		`supported values: "Proxy"`, `supported values: "Shared", "Dedicated"`, "must be between 3129 and 3255", "a domain name covers everything below it", "lower case alphanumeric",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in: %s", want, text)
@@ -114,6 +117,11 @@ func TestValidateTenants(t *testing.T) {
 	t.Parallel()
 	tenant := func(name string, port int32, noProxy ...string) Tenant {
 		return Tenant{Name: name, EgressTenantSpec: EgressTenantSpec{Proxy: ProxySpec{Port: port}, NoProxy: noProxy}}
+	}
+	dedicated := func(name string, port int32) Tenant {
+		result := tenant(name, port)
+		result.Proxy.EgressIP = EgressIPDedicated
+		return result
 	}
 	for name, test := range map[string]struct {
 		tenants []Tenant
@@ -137,6 +145,13 @@ func TestValidateTenants(t *testing.T) {
 				"tenants[1].name: Duplicate value: a", "tenants[1].proxy.port: Duplicate value: 3129",
 				"tenants[2].name: Duplicate value: a", "tenants[2].proxy.port: Duplicate value: 3129",
 			},
+		},
+		"as many addresses": {
+			[]Tenant{dedicated("a", 3129), dedicated("b", 3130), tenant("c", 3131), dedicated("d", 3132), dedicated("e", 3133)}, nil,
+		},
+		"too many addresses": {
+			[]Tenant{dedicated("a", 3129), dedicated("b", 3130), dedicated("c", 3131), dedicated("d", 3132), dedicated("e", 3133), tenant("f", 3134), dedicated("g", 3135)},
+			[]string{"tenants[4].proxy.egressIP: Invalid value: Dedicated", "tenants[6].proxy.egressIP: Invalid value: Dedicated"},
 		},
 		"everything at once": {
 			[]Tenant{tenant("A", 80), tenant("b", 3129, "x", "X."), {Name: "b", EgressTenantSpec: EgressTenantSpec{Path: "Tunnel", Proxy: ProxySpec{Port: 80}}}},

@@ -1,0 +1,231 @@
+package squid
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// forged is a generation that an origin makes up.
+const forged = "0000forged000000"
+
+// origin is a web server on loopback, who keeps connections open and notes from
+// where each was made.
+type origin struct {
+	url string
+
+	mu          sync.Mutex
+	connections map[string]bool // address and port that one came from
+}
+
+// startOrigin runs an origin until the test ends. It answers with the address
+// that the request came from, and with headers that it has no business with:
+// before the answer, in it, and behind it.
+func startOrigin(t *testing.T) *origin {
+	t.Helper()
+	o := &origin{connections: map[string]bool{}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o.mu.Lock()
+		o.connections[r.RemoteAddr] = true
+		o.mu.Unlock()
+		w.Header()["x-egress-GENERATION"] = []string{forged, forged}
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Set("Trailer", v1alpha1.HeaderGeneration)
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		w.Header().Set("X-Seen", host)
+		w.WriteHeader(http.StatusOK)
+		fmt.Fprintln(w, "seen", host)
+		w.Header().Set(v1alpha1.HeaderGeneration, forged)
+	}))
+	t.Cleanup(server.Close)
+	o.url = server.URL
+	return o
+}
+
+// opened returns how many connections were made to the origin.
+func (o *origin) opened() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.connections)
+}
+
+// threeTenants returns a proxy and tenants, the last of whom shares the proxy's
+// address.
+func threeTenants(t *testing.T) (Proxy, []v1alpha1.Tenant) {
+	t.Helper()
+	proxy := liveProxy(t)
+	tenants := []v1alpha1.Tenant{newTenant("client-a", 3129), newTenant("client-b", 3130), newTenant("client-c", 3131)}
+	own := func(network byte) netip.Addr {
+		bytes := proxy.EgressAddress.As4()
+		return netip.AddrFrom4([4]byte{127, network, bytes[2], bytes[3]})
+	}
+	dedicate(&proxy, tenants, map[string]netip.Addr{"client-a": own(78), "client-b": own(79)})
+	return proxy, tenants
+}
+
+// startWithOrigin runs Squid, and an origin that tenants reach. That lies on
+// loopback, on some port, for which the rules against both are taken out of the
+// file.
+func startWithOrigin(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) *origin {
+	t.Helper()
+	file, err := Render(proxy, tenants)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(file)
+	for _, rule := range []string{"http_access deny forbidden_destination\n", "http_access deny !web_port\n"} {
+		if strings.Count(text, rule) != 1 {
+			t.Fatalf("the file has not one rule %q", rule)
+		}
+		text = strings.Replace(text, rule, "", 1)
+	}
+	o := startOrigin(t)
+	startFile(t, proxy, []byte(text))
+	return o
+}
+
+func egressOf(proxy Proxy, tenant v1alpha1.Tenant) netip.Addr {
+	if own, ok := proxy.DedicatedAddresses[tenant.Name]; ok {
+		return own
+	}
+	return proxy.EgressAddress
+}
+
+// TestTenantsLeaveByTheirOwnAddress: on connections to the origin that Squid
+// keeps and uses again, too. Its manual says that it may use one tenant's for
+// another, whose address is another; it does not.
+func TestTenantsLeaveByTheirOwnAddress(t *testing.T) {
+	proxy, tenants := threeTenants(t)
+	o := startWithOrigin(t, proxy, tenants)
+	check := func(tenant v1alpha1.Tenant) {
+		listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port))
+		answer := string(exchange(t, proxy.ListenAddress, listener, "GET "+o.url+"/"))
+		if want := "seen " + egressOf(proxy, tenant).String() + "\n"; !strings.Contains(answer, want) {
+			t.Errorf("%s: want %q in %q", tenant.Name, want, answer)
+		}
+	}
+	const rounds = 50
+	for range rounds {
+		for _, tenant := range tenants {
+			check(tenant)
+		}
+	}
+	if opened := o.opened(); opened > rounds {
+		t.Errorf("%d connections for %d requests one after the other: too few are used again for a test", opened, rounds*len(tenants))
+	}
+	var workers sync.WaitGroup
+	for range 4 {
+		for _, tenant := range tenants {
+			workers.Go(func() {
+				for range rounds {
+					check(tenant)
+				}
+			})
+		}
+	}
+	workers.Wait()
+
+	records := readAudit(t, proxy.AuditLog, rounds*len(tenants)*5)
+	addresses := map[string]string{}
+	for _, tenant := range tenants {
+		addresses[tenant.Name] = egressOf(proxy, tenant).String()
+	}
+	for i, record := range records {
+		if want := addresses[record.Tenant]; record.Egress != want {
+			t.Errorf("line %d of the audit log: %s left by %s, want %s", i+1, record.Tenant, record.Egress, want)
+		}
+	}
+}
+
+// TestNoAddressNoWayOut: a tenant whose address the machine does not have does
+// not leave by another one.
+func TestNoAddressNoWayOut(t *testing.T) {
+	proxy := liveProxy(t)
+	tenants := []v1alpha1.Tenant{newTenant("client-a", 3129)}
+	// In a range for documentation: nobody's.
+	dedicate(&proxy, tenants, map[string]netip.Addr{"client-a": netip.MustParseAddr("198.51.100.77")})
+	o := startWithOrigin(t, proxy, tenants)
+	listener := netip.AddrPortFrom(proxy.ListenAddress, 3129)
+	if status, _ := ask(t, proxy.ListenAddress, listener, "GET "+o.url+"/"); status != http.StatusServiceUnavailable {
+		t.Errorf("status %d, want 503", status)
+	}
+	if opened := o.opened(); opened > 0 {
+		t.Errorf("%d connections to the origin", opened)
+	}
+}
+
+// TestPortsTellTheirTenantsGeneration: on denials, on answers of Squid's own
+// and on those of origins, who cannot speak for it.
+func TestPortsTellTheirTenantsGeneration(t *testing.T) {
+	proxy, tenants := threeTenants(t)
+	o := startWithOrigin(t, proxy, tenants)
+	seen := map[string]bool{}
+	for _, tenant := range tenants {
+		seen[tenant.Generation()] = true
+		listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port))
+		for request, want := range map[string]struct {
+			status int
+			told   bool
+		}{
+			"CONNECT 10.0.0.1:22":           {http.StatusForbidden, true},
+			"GET ftp://" + allowed + "/":    {http.StatusForbidden, true},
+			"GET http://" + allowed + "/":   {http.StatusServiceUnavailable, true},
+			"TRACE http://" + allowed + "/": {http.StatusServiceUnavailable, true},
+			// Limits: what no rule sees, and what is between client and tunnel.
+			"GET /":                       {http.StatusBadRequest, false},
+			"CONNECT " + allowed + ":443": {http.StatusServiceUnavailable, false},
+		} {
+			status, header := ask(t, proxy.ListenAddress, listener, request)
+			if status != want.status {
+				t.Errorf("%s, %s: status %d, want %d", tenant.Name, request, status, want.status)
+			}
+			if want.told {
+				requireGeneration(t, tenant, request, header)
+			} else if got := header.Values(v1alpha1.HeaderGeneration); len(got) > 0 {
+				t.Errorf("%s, %s: tells generation %q", tenant.Name, request, got)
+			}
+		}
+		answer := string(exchange(t, proxy.ListenAddress, listener, "GET "+o.url+"/"))
+		if strings.Contains(answer, forged) {
+			t.Errorf("%s: what the origin made up comes through:\n%s", tenant.Name, answer)
+		}
+		if want := v1alpha1.HeaderGeneration + ": " + tenant.Generation() + "\r\n"; !strings.Contains(answer, want) {
+			t.Errorf("%s: no %q in the answer of an origin:\n%s", tenant.Name, want, answer)
+		}
+	}
+	if len(seen) != len(tenants) {
+		t.Errorf("%d tenants have %d generations", len(tenants), len(seen))
+	}
+}
+
+// TestDenialsTellTheGeneration: what the webhook asks for, to learn which
+// generation is served.
+func TestDenialsTellTheGeneration(t *testing.T) {
+	proxy := liveProxy(t)
+	tenants := []v1alpha1.Tenant{newTenant("client-a", 3129), newTenant("client-b", 3130)}
+	startRendered(t, proxy, tenants)
+	for _, tenant := range tenants {
+		listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port))
+		for _, request := range []string{"GET http://10.0.0.1/", "CONNECT 10.0.0.1:443"} {
+			status, header := ask(t, proxy.ListenAddress, listener, request)
+			if status != http.StatusForbidden {
+				t.Errorf("%s, %s: status %d, want 403", tenant.Name, request, status)
+			}
+			requireGeneration(t, tenant, request, header)
+		}
+	}
+}
+
+func requireGeneration(t *testing.T, tenant v1alpha1.Tenant, request string, header http.Header) {
+	t.Helper()
+	if got := header.Values(v1alpha1.HeaderGeneration); len(got) != 1 || got[0] != tenant.Generation() {
+		t.Errorf("%s, %s: generation %q, want %q once", tenant.Name, request, got, tenant.Generation())
+	}
+}

@@ -1,0 +1,101 @@
+package v1alpha1
+
+import (
+	"reflect"
+	"regexp"
+	"testing"
+)
+
+func TestGeneration(t *testing.T) {
+	t.Parallel()
+	tenant := func(changes ...func(*Tenant)) Tenant {
+		result := Tenant{Name: "client-a", EgressTenantSpec: EgressTenantSpec{Proxy: ProxySpec{Port: 3129}}}
+		for _, change := range changes {
+			change(&result)
+		}
+		return result
+	}
+	// Proxies in use tell this one: a change here shows every tenant as
+	// outdated until its proxy is provisioned again.
+	const pinned = "1fddad3d6e2218ff"
+	for name, test := range map[string]struct {
+		tenant Tenant
+		same   bool
+	}{
+		"as it is":                  {tenant(), true},
+		"default path":              {tenant(func(t *Tenant) { t.Path = PathProxy }), true},
+		"default address":           {tenant(func(t *Tenant) { t.Proxy.EgressIP = EgressIPShared }), true},
+		"what the proxy never sees": {tenant(func(t *Tenant) { t.NoProxy = []string{"a.example", "b.example"} }), true},
+		"in another order":          {tenant(func(t *Tenant) { t.NoProxy = []string{"b.example", "a.example"} }), true},
+		"empty, not missing":        {tenant(func(t *Tenant) { t.NoProxy = []string{} }), true},
+		"other name":                {tenant(func(t *Tenant) { t.Name = "client-b" }), false},
+		"other port":                {tenant(func(t *Tenant) { t.Proxy.Port = 3130 }), false},
+		"address of its own":        {tenant(func(t *Tenant) { t.Proxy.EgressIP = EgressIPDedicated }), false},
+		"other path":                {tenant(func(t *Tenant) { t.Path = "Gateway" }), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := test.tenant.Generation()
+			if (got == pinned) != test.same {
+				t.Errorf("generation is %s, which should be %s: %t", got, pinned, test.same)
+			}
+			if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(got) {
+				t.Errorf("%q is not what belongs into a header", got)
+			}
+		})
+	}
+}
+
+// TestGenerationLeavesTheTenantAlone: it normalises a copy.
+func TestGenerationLeavesTheTenantAlone(t *testing.T) {
+	t.Parallel()
+	tenant := Tenant{Name: "a", EgressTenantSpec: EgressTenantSpec{NoProxy: []string{"b.example"}}}
+	before := *tenant.DeepCopy()
+	tenant.Generation()
+	if !reflect.DeepEqual(before, tenant) {
+		t.Errorf("%+v has become %+v", before, tenant)
+	}
+}
+
+// TestGenerationCountsEveryField: whoever adds a field to the spec decides here
+// whether the proxy has to know it.
+func TestGenerationCountsEveryField(t *testing.T) {
+	t.Parallel()
+	unseen := map[string]bool{"EgressTenantSpec.NoProxy": true}
+	var visit func(reflect.Type, []int, string)
+	visit = func(parent reflect.Type, index []int, path string) {
+		for field := range parent.Fields() {
+			at := append(append([]int(nil), index...), field.Index...)
+			name := path + field.Name
+			if field.Type.Kind() == reflect.Struct {
+				visit(field.Type, at, name+".")
+				continue
+			}
+			var changed Tenant
+			setAnything(t, reflect.ValueOf(&changed).Elem().FieldByIndex(at), name)
+			if counts := changed.Generation() != (Tenant{}).Generation(); counts == unseen[name] {
+				t.Errorf("%s: counts for the generation: %t", name, counts)
+			}
+		}
+	}
+	visit(reflect.TypeFor[Tenant](), nil, "")
+}
+
+// setAnything gives a field another value than it has without one.
+func setAnything(t *testing.T, field reflect.Value, name string) {
+	t.Helper()
+	switch {
+	case field.CanInt():
+		field.SetInt(1)
+	case field.Kind() == reflect.String:
+		field.SetString("other")
+	case field.Kind() == reflect.Bool:
+		field.SetBool(true)
+	case field.Kind() == reflect.Slice:
+		field.Set(reflect.MakeSlice(field.Type(), 1, 1))
+	case field.Kind() == reflect.Pointer:
+		field.Set(reflect.New(field.Type().Elem()))
+	default:
+		t.Fatalf("%s: this test does not know fields of type %s", name, field.Type())
+	}
+}
