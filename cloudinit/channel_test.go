@@ -1,0 +1,144 @@
+package cloudinit
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+func TestSquidConfTravels(t *testing.T) {
+	conf := []byte(strings.Repeat("http_access deny all\n", 1000))
+	value, err := EncodeSquidConf(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(value) > len(conf)/10 {
+		t.Errorf("%d bytes became %d", len(conf), len(value))
+	}
+	again, err := EncodeSquidConf(conf)
+	if err != nil || !bytes.Equal(value, again) {
+		t.Errorf("encoding it again gives something else: %v", err)
+	}
+	// What a header of gzip may hold beside: flags and a time. Ours holds none.
+	if header, err := base64.StdEncoding.DecodeString(string(value)); err != nil || !bytes.Equal(header[3:8], make([]byte, 5)) {
+		t.Errorf("header % x: %v", header[:10], err)
+	}
+	got, err := DecodeSquidConf(value)
+	if err != nil || !bytes.Equal(got, conf) {
+		t.Errorf("it comes out as %d bytes: %v", len(got), err)
+	}
+}
+
+func TestSquidConfTooLarge(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	noise := make([]byte, 100_000) // grows by a third in base64, and cannot be compressed
+	for i := range noise {
+		noise[i] = byte(random.Uint32())
+	}
+	// Without the header of gzip, this much would be the limit.
+	if _, err := EncodeSquidConf(noise[:maxSquidConfValue/4*3-100]); err != nil {
+		t.Errorf("below the limit: %v", err)
+	}
+	_, err := EncodeSquidConf(noise)
+	if err == nil || !strings.Contains(err.Error(), "takes 1334") || !strings.Contains(err.Error(), "above the 120000") || !strings.Contains(err.Error(), "shorten") {
+		t.Errorf("above it: %v", err)
+	}
+	// What could not be unpacked is not packed.
+	if _, err := EncodeSquidConf(make([]byte, maxSquidConf+1)); err == nil || !strings.Contains(err.Error(), "16777217 bytes") {
+		t.Errorf("too large to unpack: %v", err)
+	}
+	if _, err := EncodeSquidConf(nil); err == nil {
+		t.Error("an empty file is taken")
+	}
+}
+
+func TestForeignUserData(t *testing.T) {
+	good, err := EncodeSquidConf([]byte("via off\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string][]byte{
+		"nothing":      nil,
+		"cloud-config": []byte("#cloud-config\n"),
+		"base64 alone": []byte("aHR0cF9hY2Nlc3M="),
+		"gzip alone":   packed(t, []byte("via off\n")),
+		"cut short":    good[:len(good)-8],
+		"changed":      bytes.Replace(good, good[20:22], []byte("zz"), 1),
+		"empty file":   encoded(packed(t, nil)),
+		"bomb":         encoded(packed(t, make([]byte, maxSquidConf+1))),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if conf, err := DecodeSquidConf(value); err == nil || conf != nil {
+				t.Errorf("%d bytes and %v", len(conf), err)
+			}
+		})
+	}
+}
+
+func packed(t *testing.T, text []byte) []byte {
+	t.Helper()
+	var result bytes.Buffer
+	writer := gzip.NewWriter(&result)
+	if _, err := writer.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return result.Bytes()
+}
+
+func encoded(data []byte) []byte { return []byte(base64.StdEncoding.EncodeToString(data)) }
+
+// FuzzDecodeSquidConf: whatever stands in user data, it is decoded or refused;
+// and what is decoded can travel again, unless it has become too large.
+func FuzzDecodeSquidConf(f *testing.F) {
+	good, err := EncodeSquidConf([]byte("via off\n"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:len(good)-4])
+	f.Add(append(good, '\n'))
+	f.Add([]byte("#cloud-config\n"))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		conf, err := DecodeSquidConf(value)
+		if err != nil {
+			if conf != nil {
+				t.Errorf("a file in spite of %v", err)
+			}
+			return
+		}
+		again, err := EncodeSquidConf(conf)
+		if err != nil {
+			if len(value) <= maxSquidConfValue/2 && len(conf) < maxSquidConfValue/2 {
+				t.Errorf("what came cannot go: %v", err)
+			}
+			return
+		}
+		if back, err := DecodeSquidConf(again); err != nil || !bytes.Equal(back, conf) {
+			t.Errorf("comes back changed: %v", err)
+		}
+	})
+}
+
+// FuzzSquidConfTravels: every file that fits comes out as it went in.
+func FuzzSquidConfTravels(f *testing.F) {
+	f.Add([]byte("via off\n"))
+	f.Add([]byte{0, 255})
+	f.Fuzz(func(t *testing.T, conf []byte) {
+		value, err := EncodeSquidConf(conf)
+		if err != nil {
+			if len(conf) > 0 && len(conf) < maxSquidConfValue/2 {
+				t.Error(err)
+			}
+			return
+		}
+		if got, err := DecodeSquidConf(value); err != nil || !bytes.Equal(got, conf) {
+			t.Errorf("it comes out as %q: %v", got, err)
+		}
+	})
+}

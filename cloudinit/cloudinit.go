@@ -1,0 +1,83 @@
+// Package cloudinit makes a proxy of a machine: the user data that a fresh
+// Debian 12 boots from, and the form in which squid.conf reaches it from then
+// on. It is pure: typed values in, text out.
+//
+// The files of the machine lie in templates/, under the paths that they get
+// there. Scripts are written as they are; what differs between machines they
+// read from one file of values. Nothing in user data is a secret: whatever runs
+// as root on the machine reads it.
+package cloudinit
+
+import (
+	"fmt"
+
+	"sigs.k8s.io/yaml"
+)
+
+// The keys of the Instance's user data.
+const (
+	UserDataCloudInit = "cloud-init"
+	UserDataSquidConf = "squid-conf"
+)
+
+// What squid.conf must say of this machine.
+const (
+	AuditLog    = "/var/log/squid/audit.log"
+	CacheLog    = "/var/log/squid/cache.log"
+	PIDFile     = "/run/squid.pid"
+	ManagerPort = 3128
+)
+
+// Packages are what the machine installs, all from its distribution, with what
+// they depend on but not with what they recommend.
+func Packages() []string {
+	return []string{"curl", "nftables", "prometheus-squid-exporter", "squid-openssl", "unattended-upgrades"}
+}
+
+// cloudConfig is the part of cloud-init's configuration that is used. Packages
+// are not in it: egress-setup says why.
+type cloudConfig struct {
+	Hostname       string      `json:"hostname"`
+	ManageEtcHosts string      `json:"manage_etc_hosts"`
+	SSHPasswords   bool        `json:"ssh_pwauth"`
+	BootCommands   [][]string  `json:"bootcmd"`
+	Files          []writeFile `json:"write_files"`
+	RunCommands    [][]string  `json:"runcmd"`
+}
+
+// writeFile is a file as cloud-init writes it: root's, before any package is
+// installed.
+type writeFile struct {
+	Path        string `json:"path"`
+	Permissions string `json:"permissions"`
+	Content     string `json:"content"`
+}
+
+// Render returns the user data that a proxy boots from. The error tells
+// everything that is wrong with the machine's values, with the paths of the
+// fields; there is no user data then.
+func Render(vm VM) ([]byte, error) {
+	if err := vm.validate().ToAggregate(); err != nil {
+		return nil, fmt.Errorf("user data cannot be rendered: %w", err)
+	}
+	files, err := vm.files()
+	if err != nil {
+		return nil, err
+	}
+	text, err := yaml.Marshal(cloudConfig{
+		Hostname:       vm.Hostname,
+		ManageEtcHosts: "localhost",
+		BootCommands: [][]string{
+			// Debian starts Squid as soon as it is installed, open to everybody
+			// on 3128. Masked, it stays down until egress-sync has a file for it.
+			{"cloud-init-per", "once", "mask-squid", "systemctl", "mask", "squid.service"},
+		},
+		Files: files,
+		// The one command's status is the boot's.
+		RunCommands: [][]string{{scriptFolder + "/egress-setup"}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encoding user data: %w", err)
+	}
+	return append([]byte("#cloud-config\n"), text...), nil
+}

@@ -1,0 +1,337 @@
+package cloudinit
+
+import (
+	"bytes"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+func validVM() VM {
+	return VM{
+		Hostname:       "egress-proxy",
+		PrivateAddress: netip.MustParseAddr("172.16.28.8"),
+		PrivateNetwork: netip.MustParsePrefix("172.16.28.0/22"),
+		Egress:         v1alpha1.EgressFlexibleIP,
+		NameServers:    []netip.Addr{netip.MustParseAddr("192.0.2.53")},
+	}
+}
+
+// render returns the user data of a VM as cloud-init reads it.
+func render(t *testing.T, vm VM) cloudConfig {
+	t.Helper()
+	text, err := Render(vm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(text, []byte("#cloud-config\n")) {
+		t.Errorf("cloud-init would not know what it is: %.20q", text)
+	}
+	// Instances take more; but what is small stays readable.
+	if len(text) > 40_000 {
+		t.Errorf("%d bytes", len(text))
+	}
+	var config cloudConfig
+	if err := yaml.UnmarshalStrict(text, &config); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func contentOf(t *testing.T, config cloudConfig, name string) string {
+	t.Helper()
+	for _, file := range config.Files {
+		if file.Path == name {
+			return file.Content
+		}
+	}
+	t.Fatalf("there is no %s", name)
+	return ""
+}
+
+func TestUserDataReadsBack(t *testing.T) {
+	for name, vm := range casesIn(t) {
+		t.Run(name, func(t *testing.T) {
+			files, err := vm.files()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := cloudConfig{
+				Hostname: vm.Hostname, ManageEtcHosts: "localhost", Files: files,
+				BootCommands: [][]string{{"cloud-init-per", "once", "mask-squid", "systemctl", "mask", "squid.service"}},
+				RunCommands:  [][]string{{"/usr/local/sbin/egress-setup"}},
+			}
+			if diff := cmp.Diff(want, render(t, vm)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			seen := map[string]bool{}
+			for _, file := range files {
+				if !path.IsAbs(file.Path) || path.Clean(file.Path) != file.Path || seen[file.Path] {
+					t.Errorf("%q is no path of its own", file.Path)
+				}
+				seen[file.Path] = true
+				if !strings.HasSuffix(file.Content, "\n") || strings.Contains(file.Content, "<no value>") || strings.Contains(file.Content, "{{") {
+					t.Errorf("%s is not complete:\n%s", file.Path, file.Content)
+				}
+			}
+		})
+	}
+}
+
+// TestScriptsParse asks the shells that will run them.
+func TestScriptsParse(t *testing.T) {
+	scripts := 0
+	for _, file := range render(t, validVM()).Files {
+		shell := ""
+		switch {
+		case strings.HasPrefix(file.Content, "#!/bin/bash\n"), strings.HasPrefix(file.Content, "# shellcheck shell=bash"):
+			shell = "bash"
+		case strings.HasPrefix(file.Content, "# shellcheck shell=sh"), file.Path == valuesFile:
+			shell = "sh"
+		}
+		if executable := file.Permissions == "0755"; executable != strings.HasPrefix(file.Content, "#!/bin/") {
+			t.Errorf("%s has the mode %s", file.Path, file.Permissions)
+		}
+		if shell == "" {
+			continue
+		}
+		scripts++
+		t.Run(path.Base(file.Path), func(t *testing.T) {
+			command := exec.CommandContext(t.Context(), shell, "-n")
+			command.Stdin = strings.NewReader(file.Content)
+			if output, err := command.CombinedOutput(); err != nil {
+				t.Errorf("%s -n: %v\n%s", shell, err, output)
+			}
+			if file.Permissions == "0755" && !regexp.MustCompile(`(?m)^set -E?euo? pipefail$|^set -eE?uo pipefail$`).MatchString(file.Content) {
+				t.Error("goes on after a failure")
+			}
+		})
+	}
+	if scripts != 8 {
+		t.Errorf("%d scripts, want 8", scripts)
+	}
+}
+
+// TestBootEndsWithTheProof: cloud-init takes the status of the last command for
+// that of the boot.
+func TestBootEndsWithTheProof(t *testing.T) {
+	setup := contentOf(t, render(t, validVM()), "/usr/local/sbin/egress-setup")
+	if !strings.HasSuffix(setup, "\nsystemctl is-active squid nftables\n") {
+		t.Errorf("ends in %q", setup[max(0, len(setup)-80):])
+	}
+}
+
+// TestUnitsRunWhatIsThere: what units start is among the files.
+func TestUnitsRunWhatIsThere(t *testing.T) {
+	config := render(t, validVM())
+	command := regexp.MustCompile(`(?m)^Exec\w+=(/usr/local/\S+)`)
+	found := 0
+	for _, file := range config.Files {
+		for _, match := range command.FindAllStringSubmatch(file.Content, -1) {
+			found++
+			contentOf(t, config, match[1])
+		}
+	}
+	if found == 0 {
+		t.Error("no unit starts anything of ours")
+	}
+}
+
+// TestFirewallParses asks nftables, in a network namespace of the test's own
+// where possible: a check needs the rights of root, but changes nothing.
+func TestFirewallParses(t *testing.T) {
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		if nft, err = exec.LookPath("/usr/sbin/nft"); err != nil {
+			t.Skip("skipped: there is no nft on this machine (Debian: apt install nftables)")
+		}
+	}
+	check := func(t *testing.T, text string) ([]byte, error) {
+		file := filepath.Join(t.TempDir(), "nftables.conf")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return exec.CommandContext(t.Context(), nft, "-c", "-f", file).CombinedOutput()
+	}
+	if output, err := check(t, "table inet probe { }\n"); err != nil {
+		t.Skipf("skipped: nft may not check rules here: %v: %s", err, output)
+	}
+	for name, vm := range casesIn(t) {
+		t.Run(name, func(t *testing.T) {
+			text := contentOf(t, render(t, vm), "/etc/nftables.conf")
+			const include = "include \"/etc/egress/nics.nft\"\n"
+			if !strings.Contains(text, include) {
+				t.Fatalf("no %s", include)
+			}
+			text = strings.Replace(text, include, "define public_nic = \"ens2\"\ndefine private_nic = \"ens3\"\n", 1)
+			if output, err := check(t, text); err != nil {
+				t.Errorf("nft -c: %v\n%s", err, output)
+			}
+		})
+	}
+}
+
+func TestFirewallOpens(t *testing.T) {
+	flexible, withSSH, gateway := validVM(), validVM(), validVM()
+	withSSH.SSH = true
+	gateway.Egress = v1alpha1.EgressGateway
+	for name, test := range map[string]struct {
+		vm    VM
+		opens []string // what comes in beside answers, ICMP and DHCP
+		nic   string
+	}{
+		"FlexibleIP": {flexible, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`}, "$public_nic"},
+		"SSH": {withSSH, []string{
+			`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, `$public_nic tcp dport 22`,
+		}, "$public_nic"},
+		"Gateway": {gateway, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`}, "$private_nic"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := contentOf(t, render(t, test.vm), "/etc/nftables.conf")
+			var opens []string
+			for _, match := range regexp.MustCompile(`(?m)^\s+iifname (.*) counter accept$`).FindAllStringSubmatch(text, -1) {
+				opens = append(opens, match[1])
+			}
+			if diff := cmp.Diff(test.opens, opens); diff != "" {
+				t.Errorf("open to others, -want +got:\n%s", diff)
+			}
+			if want := "oifname != " + test.nic + " counter reject"; !strings.Contains(text, want) {
+				t.Errorf("Squid is not kept to its NIC: no %q", want)
+			}
+		})
+	}
+}
+
+// TestFirewallForbidsWhatSquidForbids: the two lists of forbidden networks are
+// one, written twice.
+func TestFirewallForbidsWhatSquidForbids(t *testing.T) {
+	goldens, err := filepath.Glob("squid/testdata/*.golden.conf")
+	if err != nil || len(goldens) == 0 {
+		t.Fatalf("no squid.conf to compare with: %v", err)
+	}
+	conf, err := os.ReadFile(goldens[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{}
+	for _, match := range regexp.MustCompile(`(?m)^acl forbidden_destination dst (\S+\.\S+)$`).FindAllStringSubmatch(string(conf), -1) {
+		want[match[1]] = true
+	}
+	set := regexp.MustCompile(`(?s)set forbidden \{.*?elements = \{(.*?)\}`).FindStringSubmatch(contentOf(t, render(t, validVM()), "/etc/nftables.conf"))
+	if set == nil {
+		t.Fatal("no set of forbidden networks")
+	}
+	got := map[string]bool{}
+	for element := range strings.SplitSeq(set[1], ",") {
+		got[strings.TrimSpace(element)] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-squid +nftables:\n%s", diff)
+	}
+}
+
+// TestLogsAreRotated: both logs that squid.conf is told to write.
+func TestLogsAreRotated(t *testing.T) {
+	rotation := contentOf(t, render(t, validVM()), "/etc/logrotate.d/squid")
+	for _, log := range []string{AuditLog, CacheLog} {
+		if !strings.Contains(rotation, "\n"+log+" {\n") {
+			t.Errorf("%s is not rotated", log)
+		}
+	}
+	if !strings.Contains(rotation, PIDFile) {
+		t.Error("Squid is not looked for by its PID file")
+	}
+}
+
+func TestValidationTellsEverything(t *testing.T) {
+	address, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	for name, test := range map[string]struct {
+		change func(*VM)
+		want   []string
+	}{
+		"valid":                 {func(*VM) {}, nil},
+		"private resolver":      {func(vm *VM) { vm.Egress, vm.NameServers[0] = v1alpha1.EgressGateway, address("172.16.28.1") }, nil},
+		"nothing":               {func(vm *VM) { *vm = VM{} }, []string{"vm.hostname", "vm.privateNetwork", "vm.privateAddress", "vm.egress", "vm.nameServers"}},
+		"hostname":              {func(vm *VM) { vm.Hostname = "a.b" }, []string{"vm.hostname"}},
+		"newline":               {func(vm *VM) { vm.Hostname = "a\nruncmd: [reboot]" }, []string{"vm.hostname"}},
+		"elsewhere":             {func(vm *VM) { vm.PrivateAddress = address("172.16.32.8") }, []string{"vm.privateAddress"}},
+		"IPv6":                  {func(vm *VM) { vm.PrivateAddress, vm.PrivateNetwork = address("fd00::8"), prefix("fd00::/64") }, []string{"vm.privateNetwork", "vm.privateAddress"}},
+		"host bits":             {func(vm *VM) { vm.PrivateNetwork = prefix("172.16.28.8/22") }, []string{"vm.privateNetwork"}},
+		"unknown egress":        {func(vm *VM) { vm.Egress = "Both" }, []string{"vm.egress"}},
+		"SSH without address":   {func(vm *VM) { vm.Egress, vm.SSH = v1alpha1.EgressGateway, true }, []string{"vm.ssh"}},
+		"unreachable resolver":  {func(vm *VM) { vm.NameServers[0] = address("172.16.28.1") }, []string{"vm.nameServers[0]"}},
+		"resolver of IPv6":      {func(vm *VM) { vm.NameServers[0] = address("2001:db8::53") }, []string{"vm.nameServers[0]"}},
+		"same resolver twice":   {func(vm *VM) { vm.NameServers = append(vm.NameServers, vm.NameServers[0]) }, []string{"vm.nameServers[1]"}},
+		"resolver on this host": {func(vm *VM) { vm.NameServers[0] = address("127.0.0.1") }, []string{"vm.nameServers[0]"}},
+		"no address":            {func(vm *VM) { vm.NameServers[0] = netip.Addr{} }, []string{"vm.nameServers[0]"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			vm := validVM()
+			test.change(&vm)
+			var got []string
+			for _, err := range vm.validate() {
+				got = append(got, err.Field)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			text, err := Render(vm)
+			if (err != nil) != (len(test.want) > 0) || (err != nil) != (text == nil) {
+				t.Fatalf("Render returns %d bytes and %v", len(text), err)
+			}
+			for _, field := range test.want {
+				if !strings.Contains(err.Error(), field) {
+					t.Errorf("%v does not tell about %s", err, field)
+				}
+			}
+		})
+	}
+}
+
+// TestLiveCheckReadsSquidConf: egress-sync finds in a rendered file what every
+// tenant's port must answer with.
+func TestLiveCheckReadsSquidConf(t *testing.T) {
+	script := contentOf(t, render(t, validVM()), scriptFolder+"/egress-sync")
+	function := regexp.MustCompile(`(?m)^served\(\) .*$`).FindString(script)
+	if function == "" {
+		t.Fatal("no function served")
+	}
+	goldens, err := filepath.Glob("squid/testdata/*.golden.conf")
+	if err != nil || len(goldens) == 0 {
+		t.Fatalf("no squid.conf to read: %v", err)
+	}
+	for _, golden := range goldens {
+		conf, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]bool{}
+		for _, match := range regexp.MustCompile(`(?m)^http_port \S+:(\d+) name=[a-z0-9-]+$`).FindAllStringSubmatch(string(conf), -1) {
+			want[match[1]] = true
+		}
+		command := exec.CommandContext(t.Context(), "bash", "-c", function+"\nserved "+golden)
+		command.Env = append(os.Environ(), "GENERATION_HEADER="+v1alpha1.HeaderGeneration)
+		output, err := command.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", golden, err)
+		}
+		got := map[string]bool{}
+		for line := range strings.Lines(string(output)) {
+			port, generation, _ := strings.Cut(strings.TrimSpace(line), " ")
+			got[port] = generation != ""
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: ports, -want +got:\n%s", golden, diff)
+		}
+	}
+}

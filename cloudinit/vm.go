@@ -1,0 +1,99 @@
+package cloudinit
+
+import (
+	"net/netip"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// VM is what differs between one proxy machine and another.
+type VM struct {
+	// Hostname is a DNS label.
+	Hostname string
+
+	// PrivateAddress is the machine's address in the Private Network: the one
+	// that tenants reach it at, which DHCP must give it.
+	PrivateAddress netip.Addr
+
+	// PrivateNetwork is where tenants' requests come from.
+	PrivateNetwork netip.Prefix
+
+	// Egress says what requests leave by: flexible addresses of this machine,
+	// by its public NIC, or the Public Gateway, by its private one.
+	Egress v1alpha1.EgressMode
+
+	// NameServers are the only ones that Squid may ask.
+	NameServers []netip.Addr
+
+	// SSH says whether an SSH server runs, for the public NIC alone. Who may
+	// reach it there is the security group's business.
+	SSH bool
+}
+
+func (vm VM) validate() field.ErrorList {
+	var errs field.ErrorList
+	at := field.NewPath("vm")
+	for _, problem := range validation.IsDNS1123Label(vm.Hostname) {
+		errs = append(errs, field.Invalid(at.Child("hostname"), vm.Hostname, problem))
+	}
+	errs = append(errs, vm.validateNetwork(at)...)
+	switch vm.Egress {
+	case v1alpha1.EgressFlexibleIP:
+	case v1alpha1.EgressGateway:
+		if vm.SSH {
+			errs = append(errs, field.Forbidden(at.Child("ssh"), "without a flexible address there is none that SSH could be reached at"))
+		}
+	default:
+		errs = append(errs, field.NotSupported(at.Child("egress"), vm.Egress,
+			[]v1alpha1.EgressMode{v1alpha1.EgressFlexibleIP, v1alpha1.EgressGateway}))
+	}
+	return append(errs, vm.validateNameServers(at.Child("nameServers"))...)
+}
+
+func (vm VM) validateNetwork(at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	network := vm.PrivateNetwork
+	switch {
+	case !network.IsValid():
+		errs = append(errs, field.Required(at.Child("privateNetwork"), "must be a CIDR"))
+	case !network.Addr().Is4():
+		errs = append(errs, field.Invalid(at.Child("privateNetwork"), network.String(), "must be of IPv4"))
+	case network != network.Masked():
+		errs = append(errs, field.Invalid(at.Child("privateNetwork"), network.String(), "must have no host bits: write "+network.Masked().String()))
+	}
+	address := vm.PrivateAddress
+	switch {
+	case !address.IsValid():
+		errs = append(errs, field.Required(at.Child("privateAddress"), "must be an IP address"))
+	case !address.Is4():
+		errs = append(errs, field.Invalid(at.Child("privateAddress"), address.String(), "must be of IPv4"))
+	case network.IsValid() && !network.Contains(address):
+		errs = append(errs, field.Invalid(at.Child("privateAddress"), address.String(), "must be in privateNetwork, "+network.String()))
+	}
+	return errs
+}
+
+func (vm VM) validateNameServers(at *field.Path) field.ErrorList {
+	if len(vm.NameServers) == 0 {
+		return field.ErrorList{field.Required(at, "must name a server: Squid can ask no other")}
+	}
+	var errs field.ErrorList
+	seen := map[netip.Addr]bool{}
+	for i, server := range vm.NameServers {
+		switch {
+		case !server.IsValid():
+			errs = append(errs, field.Required(at.Index(i), "must be an IP address"))
+		case !server.Is4() || !server.IsGlobalUnicast():
+			errs = append(errs, field.Invalid(at.Index(i), server.String(), "must be the IPv4 address of one machine that is neither loopback nor link-local"))
+		case vm.Egress == v1alpha1.EgressFlexibleIP && server.IsPrivate():
+			errs = append(errs, field.Invalid(at.Index(i), server.String(), "must be public: it is asked from a flexible address, from which nothing private is reached"))
+		case seen[server]: // a set of nftables holds nothing twice
+			errs = append(errs, field.Duplicate(at.Index(i), server.String()))
+		}
+		seen[server] = true
+	}
+	return errs
+}
