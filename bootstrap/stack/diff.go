@@ -1,0 +1,302 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Diff plans what turns what exists into what is wanted. It is pure: the same
+// arguments give the same plan. The error says what makes the configuration
+// impossible for what exists.
+func Diff(spec Spec, observed *Observed) (*Plan, error) {
+	graph, err := Desired(spec)
+	if err != nil {
+		return nil, err
+	}
+	d := differ{spec: spec, existing: observed.byKey(), making: map[Resource]*Step{}, plan: &Plan{Graph: graph}}
+	if err := d.adoptNetwork(); err != nil {
+		return nil, err
+	}
+	for _, wanted := range graph.resources {
+		if err := d.compare(wanted); err != nil {
+			return nil, err
+		}
+	}
+	d.deleteUnwanted()
+	d.orderDeletions()
+	d.plan.sort()
+	return d.plan, nil
+}
+
+// DiffDestroy plans the removal of everything that belongs to a set-up.
+func DiffDestroy(observed *Observed) *Plan {
+	d := differ{existing: observed.byKey(), making: map[Resource]*Step{}, plan: &Plan{}}
+	d.deleteUnwanted()
+	d.orderDeletions()
+	d.plan.sort()
+	return d.plan
+}
+
+type differ struct {
+	spec Spec
+	// existing are the observed resources that no wanted one has claimed yet.
+	existing map[Key][]Resource
+	// making are the steps that make or change a wanted resource.
+	making map[Resource]*Step
+	plan   *Plan
+}
+
+// adoptNetwork has the network's range known before anything is derived from
+// it: of a given network, only looking at it tells.
+func (d *differ) adoptNetwork() error {
+	network := d.plan.Graph.Network
+	if !network.Given {
+		return nil
+	}
+	found := d.existing[network.Key()]
+	given := slices.IndexFunc(found, func(r Resource) bool { return r.Base().ID == network.ID })
+	if given < 0 {
+		return fmt.Errorf("network.id: there is no Private Network %s in %s", network.ID, d.spec.Region)
+	}
+	network.Adopt(found[given])
+	if !network.CIDR.Contains(d.spec.Proxy.PrivateIP) {
+		return fmt.Errorf("proxy.privateIP: %s is not in %s, the range of the Private Network %s", d.spec.Proxy.PrivateIP, network.CIDR, network.ID)
+	}
+	return d.plan.Graph.renderCloudInit()
+}
+
+// compare plans what has to be done about one wanted resource. Those that it
+// needs have been compared.
+func (d *differ) compare(wanted Resource) error {
+	found, leaving := d.claim(wanted)
+	switch {
+	case wanted.Base().Given:
+		if len(found) == 0 {
+			return fmt.Errorf("%s: there is no %s in %s", wanted.Key(), wanted.Base().ID, d.spec.Region)
+		}
+		wanted.Adopt(found[0])
+		return d.checkGiven(wanted, found[0])
+	case len(found) == 0:
+		step := d.make(wanted, Create, nil)
+		for _, deletion := range d.deleteAll(leaving, "is being deleted") {
+			step.Needs = append(step.Needs, deletion.ID)
+		}
+		return nil
+	}
+	d.deleteAll(leaving, "is being deleted")
+	d.deleteAll(found[1:], "one of several for one purpose; the oldest stays")
+	current := found[0]
+	wanted.Adopt(current)
+	changes, err := compareFields(wanted, current)
+	switch {
+	case err != nil:
+		return err
+	case slices.ContainsFunc(changes, func(c Change) bool { return c.Fixed != "" }):
+		// What needs it will find that its ID is not known yet.
+		wanted.Base().ID = ""
+		step := d.make(wanted, Replace, changes)
+		step.ResourceID = current.Base().ID
+		if deletion := d.delete(current, "to be replaced"); deletion != nil {
+			deletion.replaced = true
+			step.Needs = append(step.Needs, deletion.ID)
+		}
+	case len(changes) > 0:
+		d.make(wanted, Update, changes).ResourceID = current.Base().ID
+	}
+	return nil
+}
+
+// claim takes the observed resources that a wanted one is compared with, and
+// those that are being deleted.
+func (d *differ) claim(wanted Resource) (found, leaving []Resource) {
+	for _, r := range d.claimAll(wanted) {
+		if r.Base().Leaving {
+			leaving = append(leaving, r)
+		} else {
+			found = append(found, r)
+		}
+	}
+	return found, leaving
+}
+
+func (d *differ) claimAll(wanted Resource) []Resource {
+	found := d.existing[wanted.Key()]
+	delete(d.existing, wanted.Key())
+	if wanted.Base().Given {
+		// Whatever was made for this purpose before is no longer wanted.
+		made := slices.DeleteFunc(slices.Clone(found), func(r Resource) bool { return r.Base().ID == wanted.Base().ID })
+		if len(made) > 0 {
+			d.existing[wanted.Key()] = made
+		}
+		return slices.DeleteFunc(found, func(r Resource) bool { return r.Base().ID != wanted.Base().ID })
+	}
+	if isPart(wanted) && !d.plan.Graph.Server.exists() {
+		return nil // it goes with the server that is replaced
+	}
+	// A given resource is never taken for one that was made.
+	return slices.DeleteFunc(found, func(r Resource) bool { return r.Base().Given })
+}
+
+// isPart says whether a resource comes and goes with the server.
+func isPart(r Resource) bool {
+	switch r.Key().Kind {
+	case KindPrivateNIC, KindAttachment, KindUserData, KindPower:
+		return true
+	case KindVolume:
+		return r.Key().Role == "" // the others have lost their server
+	default:
+		return false
+	}
+}
+
+// checkGiven says what is wrong with something that is used as it is.
+func (d *differ) checkGiven(wanted, found Resource) error {
+	cluster, ok := found.(*Cluster)
+	if !ok {
+		return nil
+	}
+	network := wanted.(*Cluster).Network
+	if cluster.Network.ID != network.ID {
+		return fmt.Errorf("cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
+			cluster.ID, cluster.Network.ID, idOf(&network.Meta))
+	}
+	return nil
+}
+
+// compareFields returns what differs.
+func compareFields(wanted, current Resource) ([]Change, error) {
+	if data, ok := wanted.(*UserData); ok {
+		observed, ok := current.(*UserData)
+		if !ok {
+			return nil, errors.New("user data compared with something else")
+		}
+		return data.changes(observed)
+	}
+	values := map[string]string{}
+	for _, field := range current.Fields() {
+		values[field.Name] = field.Value
+	}
+	var changes []Change
+	for _, field := range wanted.Fields() {
+		if value, ok := values[field.Name]; ok && value != field.Value && value != Any {
+			changes = append(changes, Change{Field: field.Name, From: value, To: field.Value, Fixed: field.Fixed})
+		}
+	}
+	return changes, nil
+}
+
+// make adds the step that makes or changes a wanted resource.
+func (d *differ) make(wanted Resource, action Action, changes []Change) *Step {
+	if action == Create {
+		changes = newFields(wanted)
+	}
+	key := wanted.Key()
+	step := &Step{
+		ID: key.String(), Action: action, Kind: key.Kind, Role: key.Role, Name: wanted.Base().Name,
+		Changes: changes, resource: wanted,
+	}
+	for _, need := range wanted.Needs() {
+		if before, ok := d.making[need]; ok {
+			step.Needs = append(step.Needs, before.ID)
+		}
+	}
+	d.making[wanted] = step
+	d.plan.Steps = append(d.plan.Steps, step)
+	return step
+}
+
+// newFields tells what a new resource will be like: of what goes without
+// saying, nothing.
+func newFields(wanted Resource) []Change {
+	var changes []Change
+	for _, field := range wanted.Fields() {
+		switch field.Name {
+		case "name", "status", "cloud-init":
+		default:
+			changes = append(changes, Change{Field: field.Name, To: field.Value})
+		}
+	}
+	if data, ok := wanted.(*UserData); ok {
+		changes = generationChanges(data.Generations, nil)
+	}
+	return changes
+}
+
+func (d *differ) deleteAll(resources []Resource, reason string) []*Step {
+	var steps []*Step
+	for _, r := range resources {
+		if step := d.delete(r, reason); step != nil {
+			steps = append(steps, step)
+		}
+	}
+	return steps
+}
+
+// delete adds the step that deletes an observed resource. There is none for
+// what is given, or goes with something else.
+func (d *differ) delete(r Resource, reason string) *Step {
+	if r.Base().Given || (isPart(r) && r.Key().Kind != KindPrivateNIC) {
+		return nil
+	}
+	key := r.Key()
+	step := &Step{
+		ID: "delete " + key.String() + " " + r.Base().ID, Action: Delete, Kind: key.Kind, Role: key.Role,
+		Name: r.Base().Name, ResourceID: r.Base().ID, Reason: reason, resource: r,
+	}
+	d.plan.Steps = append(d.plan.Steps, step)
+	return step
+}
+
+// deleteUnwanted deletes what no wanted resource has claimed.
+func (d *differ) deleteUnwanted() {
+	keys := make([]Key, 0, len(d.existing))
+	for key := range d.existing {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, compareKeys)
+	for _, key := range keys {
+		for _, r := range d.existing[key] {
+			if !isPart(r) {
+				d.delete(r, "not wanted any more")
+			}
+		}
+	}
+}
+
+// orderDeletions has each deletion wait for those of what is in the way of it,
+// and an address stay until the proxy no longer uses it.
+func (d *differ) orderDeletions() {
+	for _, step := range d.plan.Steps {
+		if step.Action != Delete {
+			continue
+		}
+		for _, other := range d.plan.Steps {
+			inTheWay := other.Action == Delete && slices.Contains(deletedBefore(step.Kind), other.Kind)
+			inUse := step.Kind == KindFlexibleIP && other.Action != Delete && other.Kind == KindUserData
+			if inTheWay || inUse {
+				step.Needs = append(step.Needs, other.ID)
+			}
+		}
+	}
+}
+
+// deletedBefore are the kinds that are in the way when a resource is deleted.
+func deletedBefore(kind Kind) []Kind {
+	switch kind {
+	case KindVPC:
+		return []Kind{KindPrivateNetwork}
+	case KindPrivateNetwork:
+		return []Kind{KindGatewayNetwork, KindPrivateIP, KindServer, KindPrivateNIC, KindCluster, KindPool}
+	case KindGateway:
+		return []Kind{KindGatewayNetwork}
+	case KindSecurityGroup, KindFlexibleIP:
+		return []Kind{KindServer}
+	case KindPrivateIP:
+		return []Kind{KindServer, KindPrivateNIC}
+	case KindCluster:
+		return []Kind{KindPool}
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,156 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Phase is what has become of a step.
+type Phase string
+
+// Phases of a step.
+const (
+	Started Phase = "started"
+	Waiting Phase = "waiting" // Event.Detail says for what
+	Done    Phase = "done"
+	Failed  Phase = "failed"
+	Skipped Phase = "skipped" // not begun: something that it needs failed, or the run was ended
+)
+
+// Event is something that happened to a step.
+type Event struct {
+	Step   *Step
+	Phase  Phase
+	Detail string
+	// Elapsed is how long the step has taken so far.
+	Elapsed time.Duration
+}
+
+// Summary counts what became of a plan's steps.
+type Summary struct {
+	Done, Failed, Skipped int
+}
+
+// Runner carries out plans.
+type Runner struct {
+	Cloud Cloud
+	// Parallelism is how many steps run at once at most; from 1 on.
+	Parallelism int
+	// Events is told what happens. It is called by one goroutine at a time.
+	Events func(Event)
+}
+
+// Run carries out a plan, in parallel along its dependencies. When a step fails,
+// those that need it are skipped, and all others go on; the error has every
+// failure. When the context ends, nothing more begins, and what runs is
+// broken off: the next run goes on from there.
+func (r Runner) Run(ctx context.Context, plan *Plan) (Summary, error) {
+	e := &execution{
+		runner: r, slots: semaphore.NewWeighted(int64(r.Parallelism)),
+		done: make(map[string]chan struct{}, len(plan.Steps)), ok: map[string]bool{},
+	}
+	for _, step := range plan.Steps {
+		e.done[step.ID] = make(chan struct{})
+	}
+	var group sync.WaitGroup
+	for _, step := range plan.Steps {
+		group.Go(func() {
+			defer close(e.done[step.ID])
+			e.run(ctx, step)
+		})
+	}
+	group.Wait()
+	if err := ctx.Err(); err != nil {
+		e.errs = append(e.errs, context.Cause(ctx))
+	}
+	return e.summary, errors.Join(e.errs...)
+}
+
+type execution struct {
+	runner Runner
+	slots  *semaphore.Weighted
+	done   map[string]chan struct{}
+
+	mutex   sync.Mutex
+	ok      map[string]bool
+	summary Summary
+	errs    []error
+}
+
+func (e *execution) run(ctx context.Context, step *Step) {
+	for _, id := range step.Needs {
+		<-e.done[id] // ends with the context too, by what is skipped
+	}
+	if !e.allDone(step.Needs) || e.slots.Acquire(ctx, 1) != nil {
+		e.finish(step, Skipped, 0, nil)
+		return
+	}
+	defer e.slots.Release(1)
+	begin := time.Now()
+	if ctx.Err() != nil {
+		e.finish(step, Skipped, 0, nil)
+		return
+	}
+	e.tell(Event{Step: step, Phase: Started})
+	err := e.perform(ctx, step, func(detail string) {
+		e.tell(Event{Step: step, Phase: Waiting, Detail: detail, Elapsed: time.Since(begin)})
+	})
+	if err != nil {
+		e.finish(step, Failed, time.Since(begin), fmt.Errorf("%s %s (%s): %w", step.Action, Key{step.Kind, step.Role}, step.Name, err))
+		return
+	}
+	e.finish(step, Done, time.Since(begin), nil)
+}
+
+func (e *execution) perform(ctx context.Context, step *Step, report func(string)) error {
+	switch step.Action {
+	case Create, Replace:
+		return e.runner.Cloud.Create(ctx, step.resource, report)
+	case Update:
+		return e.runner.Cloud.Update(ctx, step.resource, step.Changes, report)
+	case Delete:
+		return e.runner.Cloud.Delete(ctx, step.resource, report)
+	default:
+		return fmt.Errorf("unknown action %q", step.Action)
+	}
+}
+
+func (e *execution) allDone(ids []string) bool {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	for _, id := range ids {
+		if !e.ok[id] {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *execution) finish(step *Step, phase Phase, elapsed time.Duration, err error) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	event := Event{Step: step, Phase: phase, Elapsed: elapsed}
+	switch phase {
+	case Done:
+		e.ok[step.ID] = true
+		e.summary.Done++
+	case Failed:
+		e.summary.Failed++
+		e.errs = append(e.errs, err)
+		event.Detail = err.Error()
+	default:
+		e.summary.Skipped++
+	}
+	e.runner.Events(event)
+}
+
+func (e *execution) tell(event Event) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.runner.Events(event)
+}
