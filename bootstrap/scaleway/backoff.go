@@ -1,0 +1,52 @@
+package scaleway
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// backoff says how often something is tried, and how long one waits in between.
+type backoff struct {
+	first, longest time.Duration
+	tries          int
+}
+
+// retries is one such sequence of waits.
+type retries struct {
+	backoff
+	began time.Time
+	next  time.Duration
+	tried int
+}
+
+func (b backoff) begin() *retries {
+	return &retries{backoff: b, began: time.Now(), next: b.first}
+}
+
+// wait waits before the next try, each time about twice as long. It returns an
+// error when there have been enough of them, or the context ends.
+func (r *retries) wait(ctx context.Context, problem error) error {
+	r.tried++
+	if r.tried >= r.tries {
+		return fmt.Errorf("given up after %d tries in %s: %w", r.tried, time.Since(r.began).Round(time.Second), problem)
+	}
+	// Between half and all of it, so that two who failed together do not try
+	// again together.
+	pause := r.next/2 + rand.N(r.next/2+1) //nolint:gosec // spreads retries, guards nothing
+	r.next = min(2*r.next, r.longest)
+	return sleep(ctx, pause)
+}
+
+// sleep waits, or returns why the context ended.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,114 @@
+package scaleway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/scaleway/scaleway-sdk-go/scw"
+	"github.com/scaleway/scaleway-sdk-go/validation"
+)
+
+// Credentials are what the API knows its callers by. They never show in text.
+type Credentials struct {
+	// ProjectID is the project that the credentials default to; empty if they
+	// name none.
+	ProjectID string
+
+	profile *scw.Profile
+}
+
+// String hides the keys.
+func (Credentials) String() string { return "Scaleway credentials" }
+
+// GoString hides the keys.
+func (c Credentials) GoString() string { return c.String() }
+
+// LogValue hides the keys.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// FindCredentials looks where every Scaleway tool does: in the environment
+// (SCW_ACCESS_KEY, SCW_SECRET_KEY, SCW_DEFAULT_PROJECT_ID, SCW_API_URL), and for
+// what is missing there in the active profile of the Scaleway configuration
+// file. The error tells everything that is missing or malformed, and repeats no
+// key.
+func FindCredentials() (Credentials, error) {
+	fromFile, err := fileProfile()
+	if err != nil {
+		return Credentials{}, err
+	}
+	profile := scw.MergeProfiles(fromFile, scw.LoadEnvProfile())
+	errs := []error{
+		checkKey(profile.AccessKey, scw.ScwAccessKeyEnv, "access_key", "SCW and 17 capital letters or digits", isAccessKey),
+		checkKey(profile.SecretKey, scw.ScwSecretKeyEnv, "secret_key", "a UUID", validation.IsUUID),
+	}
+	project := ""
+	if profile.DefaultProjectID != nil {
+		project = *profile.DefaultProjectID
+		if !validation.IsUUID(project) {
+			errs = append(errs, fmt.Errorf("credentials: the project %q (%s) is no UUID", project, scw.ScwDefaultProjectIDEnv))
+		}
+	}
+	if profile.APIURL != nil {
+		errs = append(errs, checkAPIURL(*profile.APIURL))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return Credentials{}, err
+	}
+	return Credentials{ProjectID: project, profile: profile}, nil
+}
+
+// fileProfile reads the active profile of the configuration file. It is no
+// error if there is no file.
+func fileProfile() (*scw.Profile, error) {
+	config, err := scw.LoadConfig()
+	var missing *scw.ConfigFileNotFoundError
+	switch {
+	case errors.As(err, &missing):
+		return &scw.Profile{}, nil
+	case err != nil:
+		// Parsers quote what they stumble over, which may be a key.
+		return nil, fmt.Errorf("credentials: the Scaleway configuration file %s cannot be read: check that it is YAML and that you may read it", scw.GetConfigPath())
+	}
+	profile, err := config.GetActiveProfile()
+	if err != nil {
+		return nil, fmt.Errorf("credentials: the profile %q is not in %s", os.Getenv(scw.ScwActiveProfileEnv), scw.GetConfigPath())
+	}
+	return profile, nil
+}
+
+func checkKey(value *string, variable, entry, form string, valid func(string) bool) error {
+	switch {
+	case value == nil || *value == "":
+		return fmt.Errorf("credentials: %s is not set, and the Scaleway configuration file (%s) has no %s", variable, scw.GetConfigPath(), entry)
+	case !valid(*value):
+		return fmt.Errorf("credentials: %s (%s in the configuration file) is malformed: it must be %s", variable, entry, form)
+	}
+	return nil
+}
+
+func isAccessKey(text string) bool { return regexp.MustCompile(`^SCW[A-Z0-9]{17}$`).MatchString(text) }
+
+func checkAPIURL(url string) error {
+	if !validation.IsURL(url) || strings.HasSuffix(url, "/") {
+		return fmt.Errorf("credentials: the API's address %q (%s) must be a URL without a slash at its end", url, scw.ScwAPIURLEnv)
+	}
+	return nil
+}
+
+// CheckPlace says whether Scaleway has the zone and the region, and lists those
+// that exist if it has not.
+func CheckPlace(zone, region string) error {
+	var errs []error
+	if zone != "" && !slices.Contains(scw.AllZones, scw.Zone(zone)) {
+		errs = append(errs, fmt.Errorf("zone: there is no zone %s: there are %v", zone, scw.AllZones))
+	}
+	if region != "" && !slices.Contains(scw.AllRegions, scw.Region(region)) {
+		errs = append(errs, fmt.Errorf("region: there is no region %s: there are %v", region, scw.AllRegions))
+	}
+	return errors.Join(errs...)
+}

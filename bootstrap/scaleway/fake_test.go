@@ -1,0 +1,147 @@
+package scaleway
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scaleway/scaleway-sdk-go/scw"
+
+	"egress.scw/bootstrap/scwfake"
+	"egress.scw/bootstrap/stack"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// config has one of each kind of resource, and two of those that can be several.
+const config = `
+apiVersion: egress.scw/v1alpha1
+kind: Egress
+name: test
+zone: fr-par-1
+network: {cidr: 172.16.28.0/22}
+proxy:
+  privateIP: 172.16.28.8
+  sshSources: [192.0.2.0/24]
+cluster:
+  version: "1.34"
+  acl: [198.51.100.0/24]
+  pools:
+    - {name: system, nodeType: PRO2-XXS, size: 2}
+    - {name: client-a, tenant: client-a, nodeType: PRO2-XS, autoscaling: {min: 1, max: 3}}
+registry: {name: egress-test}
+tenants:
+  - {name: client-a, proxy: {port: 3129}}
+  - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}
+`
+
+// newSpec reads the configuration, in which old texts are replaced by new ones.
+func newSpec(t testing.TB, oldnew ...string) stack.Spec {
+	t.Helper()
+	text := config
+	for i := 0; i < len(oldnew); i += 2 {
+		if !strings.Contains(text, oldnew[i]) {
+			t.Fatalf("the configuration does not contain %q", oldnew[i])
+		}
+		text = strings.Replace(text, oldnew[i], oldnew[i+1], 1)
+	}
+	egress, err := v1alpha1.LoadEgress("egress.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := stack.NewSpec(egress, scwfake.DefaultProjectID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec
+}
+
+// fake is a fake API that is served.
+type fake struct {
+	*scwfake.API
+
+	url string
+}
+
+func serve(t testing.TB, options scwfake.Options) *fake {
+	t.Helper()
+	api := scwfake.New(options)
+	server := httptest.NewServer(api)
+	t.Cleanup(func() {
+		api.Close() // lets go of requests that hang
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return &fake{api, server.URL}
+}
+
+// impatient are options for a fake without latencies.
+func impatient() Options {
+	return Options{
+		RequestTimeout: 300 * time.Millisecond, RetryFirst: time.Millisecond, RetryLongest: 4 * time.Millisecond,
+		PollFirst: time.Millisecond, PollLongest: 4 * time.Millisecond,
+	}
+}
+
+// cloud returns what adapts to the fake. Tests run in parallel, so that the
+// environment cannot lead to it.
+func (f *fake) cloud(ctx context.Context, t testing.TB, spec stack.Spec) *Cloud {
+	t.Helper()
+	access, secret, project := "SCWXXXXXXXXXXXXXXXXX", "33333333-3333-4333-8333-333333333333", scwfake.DefaultProjectID
+	credentials := Credentials{project, &scw.Profile{AccessKey: &access, SecretKey: &secret, DefaultProjectID: &project, APIURL: &f.url}}
+	cloud, err := New(ctx, credentials, spec, impatient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cloud
+}
+
+// apply does what the command does.
+func apply(ctx context.Context, cloud *Cloud, spec stack.Spec) (*stack.Plan, error) {
+	plan, err := plan(ctx, cloud, spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := cloud.Check(ctx, spec, plan); err != nil {
+		return plan, err
+	}
+	_, err = run(ctx, cloud, plan)
+	return plan, err
+}
+
+func plan(ctx context.Context, cloud *Cloud, spec stack.Spec) (*stack.Plan, error) {
+	observed, err := cloud.Observe(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return stack.Diff(spec, observed)
+}
+
+func destroy(ctx context.Context, cloud *Cloud, spec stack.Spec) error {
+	observed, err := cloud.Observe(ctx, spec)
+	if err != nil {
+		return err
+	}
+	_, err = run(ctx, cloud, stack.DiffDestroy(observed))
+	return err
+}
+
+func run(ctx context.Context, cloud *Cloud, plan *stack.Plan) (stack.Summary, error) {
+	return stack.Runner{Cloud: cloud, Parallelism: 8, Events: func(stack.Event) {}}.Run(ctx, plan)
+}
+
+// stepsOf are a plan's steps in short.
+func stepsOf(plan *stack.Plan) []string {
+	var steps []string
+	for _, step := range plan.Steps {
+		text := string(step.Action) + " " + stack.Key{Kind: step.Kind, Role: step.Role}.String()
+		for _, change := range step.Changes {
+			if step.Action != stack.Create {
+				text += "; " + change.Field + ": " + change.From + " -> " + change.To
+			}
+		}
+		steps = append(steps, text)
+	}
+	return steps
+}

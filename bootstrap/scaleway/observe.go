@@ -1,0 +1,265 @@
+package scaleway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/scaleway/scaleway-sdk-go/api/block/v1"
+	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
+	"golang.org/x/sync/errgroup"
+
+	"egress.scw/bootstrap/stack"
+	"egress.scw/cloudinit"
+)
+
+// Observe implements stack.Cloud. It makes some 17 requests, in parallel.
+func (c *Cloud) Observe(ctx context.Context, spec stack.Spec) (*stack.Observed, error) {
+	o := &observation{cloud: c, spec: spec}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, look := range []struct {
+		at   stack.Kind
+		read func(context.Context) error
+	}{
+		{stack.KindVPC, o.vpcs},
+		{stack.KindPrivateNetwork, o.networks},
+		{stack.KindGateway, o.gateways},
+		{stack.KindSecurityGroup, o.securityGroups},
+		{stack.KindServer, o.proxy},
+		{stack.KindCluster, o.clusters},
+		{stack.KindRegistry, o.registries},
+	} {
+		group.Go(func() error {
+			if err := look.read(ctx); err != nil {
+				return fmt.Errorf("looking for what exists (%s): %w", look.at, explain(err, look.at))
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return &stack.Observed{Resources: o.resources}, nil
+}
+
+// observation collects what is found.
+type observation struct {
+	cloud *Cloud
+	spec  stack.Spec
+
+	mutex     sync.Mutex
+	resources []stack.Resource
+}
+
+func (o *observation) add(resources ...stack.Resource) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.resources = append(o.resources, resources...)
+}
+
+// addAll adds a list of resources of one type.
+func addAll[R stack.Resource](o *observation, resources []R) {
+	for _, r := range resources {
+		o.add(r)
+	}
+}
+
+func (o *observation) vpcs(ctx context.Context) error {
+	found, err := o.cloud.findVPCs(ctx)
+	addAll(o, found)
+	return err
+}
+
+// networks finds the Private Networks, and the addresses that are booked in
+// them.
+func (o *observation) networks(ctx context.Context) error {
+	networks, err := o.cloud.findPrivateNetworks(ctx)
+	if err != nil {
+		return err
+	}
+	if o.spec.NetworkID != "" {
+		given, err := o.cloud.givenPrivateNetwork(ctx, o.spec.NetworkID)
+		if err != nil {
+			return err
+		}
+		networks = append(slices.DeleteFunc(networks, func(n *stack.PrivateNetwork) bool { return n.ID == given.ID }), given)
+	}
+	addAll(o, networks)
+	for _, network := range networks {
+		addresses, err := o.cloud.findPrivateIPs(ctx, network.ID)
+		if err != nil {
+			return err
+		}
+		addAll(o, addresses)
+	}
+	return nil
+}
+
+// gateways finds the gateways with their networks, which the API lists with
+// them.
+func (o *observation) gateways(ctx context.Context) error {
+	gateways, err := o.cloud.listGateways(ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range gateways {
+		o.add(newGateway(g))
+		for _, n := range g.GatewayNetworks {
+			network := newGatewayNetwork(n)
+			network.Name = g.Name
+			o.add(network)
+		}
+	}
+	return nil
+}
+
+func (o *observation) securityGroups(ctx context.Context) error {
+	groups, err := o.cloud.findSecurityGroups(ctx)
+	if err != nil {
+		return err
+	}
+	for _, group := range groups {
+		if err := o.cloud.readRules(ctx, group); err != nil {
+			return err
+		}
+	}
+	addAll(o, groups)
+	return nil
+}
+
+func (o *observation) clusters(ctx context.Context) error {
+	clusters, err := o.cloud.findClusters(ctx)
+	if err != nil {
+		return err
+	}
+	for _, cluster := range clusters {
+		if cluster.Leaving {
+			continue
+		}
+		if err := o.cloud.readACL(ctx, cluster); err != nil {
+			return err
+		}
+	}
+	if o.spec.Cluster != nil && o.spec.Cluster.ID != "" {
+		given, err := o.cloud.getCluster(ctx, o.spec.Cluster.ID)
+		if isNotFound(err) {
+			return fmt.Errorf("cluster.id: there is no cluster %s in %s, or the API key may not see it", o.spec.Cluster.ID, o.cloud.region)
+		}
+		if err != nil {
+			return err
+		}
+		cluster := newCluster(given)
+		cluster.Given = true
+		clusters = append(clusters, cluster)
+	}
+	addAll(o, clusters)
+	for _, cluster := range clusters {
+		pools, err := o.cloud.findPools(ctx, cluster.ID)
+		if err != nil {
+			return err
+		}
+		addAll(o, pools)
+	}
+	return nil
+}
+
+func (o *observation) registries(ctx context.Context) error {
+	found, err := o.cloud.findRegistries(ctx)
+	addAll(o, found)
+	return err
+}
+
+// proxy finds the servers with their parts, the flexible addresses, and volumes
+// that have lost their server.
+func (o *observation) proxy(ctx context.Context) error {
+	var servers []*instance.Server
+	var volumes []*block.Volume
+	var addresses []*stack.FlexibleIP
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { servers, err = o.cloud.listServers(groupCtx); return err })
+	group.Go(func() (err error) { volumes, err = o.cloud.findVolumes(groupCtx); return err })
+	group.Go(func() (err error) { addresses, err = o.cloud.findFlexibleIPs(groupCtx); return err })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	addAll(o, addresses)
+
+	found := make([]*stack.Server, 0, len(servers))
+	byID := map[string]*instance.Server{}
+	for _, s := range servers {
+		found = append(found, newServer(s))
+		byID[s.ID] = s
+	}
+	staying := slices.DeleteFunc(slices.Clone(found), func(s *stack.Server) bool { return s.Leaving })
+	stack.Oldest(staying)
+	for _, s := range found {
+		s.VolumeGB = o.spec.Proxy.VolumeGB // unless its volume says otherwise
+		volumes = o.claimVolumes(s, volumes, len(staying) > 0 && s == staying[0])
+	}
+	for _, v := range volumes {
+		o.add(&stack.Volume{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: *v.CreatedAt}, Role: v.ID, Server: &stack.Server{}})
+	}
+	addAll(o, found)
+	if len(staying) == 0 {
+		return nil
+	}
+	return o.parts(ctx, staying[0], byID[staying[0].ID], addresses)
+}
+
+// claimVolumes takes a server's boot volume out of the list. Only the server
+// that stays has it as a part; it goes with the others.
+func (o *observation) claimVolumes(s *stack.Server, volumes []*block.Volume, stays bool) []*block.Volume {
+	var others []*block.Volume
+	for _, v := range volumes {
+		if v.ID != s.VolumeID {
+			others = append(others, v)
+			continue
+		}
+		s.VolumeGB = int32(v.Size / 1_000_000_000) //nolint:gosec // at most some thousand GB
+		if stays {
+			o.add(&stack.Volume{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: *v.CreatedAt}, Server: s})
+		}
+	}
+	return others
+}
+
+// parts finds what belongs to the server that stays.
+func (o *observation) parts(ctx context.Context, server *stack.Server, s *instance.Server, addresses []*stack.FlexibleIP) error {
+	if s.State == instance.ServerStateRunning {
+		o.add(&stack.Power{Meta: stack.Meta{ID: s.ID, Name: s.Name}, Server: server})
+	}
+	for _, address := range addresses {
+		if address.ServerID != "" {
+			o.add(&stack.Attachment{
+				Meta: stack.Meta{ID: address.ID, Name: address.Name}, IP: address, Server: &stack.Server{Meta: stack.Meta{ID: address.ServerID}},
+			})
+		}
+	}
+	for _, n := range s.PrivateNics {
+		addAll(o, newPrivateNICs(s, n.PrivateNetworkID))
+	}
+	var cloudInit, squidConf []byte
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		cloudInit, err = o.cloud.userData(ctx, s.ID, cloudinit.UserDataCloudInit)
+		return err
+	})
+	group.Go(func() (err error) {
+		squidConf, err = o.cloud.userData(ctx, s.ID, cloudinit.UserDataSquidConf)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	server.CloudInit = cloudInit
+	for key, value := range map[string][]byte{cloudinit.UserDataCloudInit: cloudInit, cloudinit.UserDataSquidConf: squidConf} {
+		if value != nil {
+			o.add(&stack.UserData{
+				Meta: stack.Meta{ID: s.ID, Name: s.Name}, Server: server, DataKey: key, Value: value,
+				Generations: stack.ObservedGenerations(value),
+			})
+		}
+	}
+	return nil
+}

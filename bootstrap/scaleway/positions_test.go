@@ -1,0 +1,154 @@
+package scaleway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/bootstrap/scwfake"
+	"egress.scw/bootstrap/stack"
+)
+
+// reference is what a run without faults makes, and how many requests it takes,
+// with some to spare: in parallel runs they vary.
+func reference(t *testing.T, spec stack.Spec) (inventory []string, requests int) {
+	t.Helper()
+	f := serve(t, scwfake.Options{})
+	if _, err := apply(t.Context(), f.cloud(t.Context(), t, spec), spec); err != nil {
+		t.Fatal(err)
+	}
+	return scwfake.Summary(f.Inventory()), f.Requests() + f.Requests()/10
+}
+
+// At each request of an apply and of a destroy, each kind of fault happens once.
+// What passes is survived; after what does not, the next run goes on. In the
+// end there is exactly one of each resource, or nothing at all, and nothing left
+// to do.
+func TestEveryPositionOfEveryFault(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t)
+	want, requests := reference(t, spec)
+	for _, kind := range []scwfake.FaultKind{
+		scwfake.FaultTooManyRequests, scwfake.FaultInternal, scwfake.FaultUnavailable, scwfake.FaultReplyLost,
+		scwfake.FaultTimeout, scwfake.FaultReset, scwfake.FaultQuota, scwfake.FaultOutOfStock,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel() // most of the time passes in waiting
+			applied := 0
+			for position := 1; position <= requests; position++ {
+				applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: kind}, want)
+			}
+			t.Logf("%d faults at %d positions", applied, requests)
+			// Quota and stock only fail what makes something.
+			if least := len(want) / 4; applied < least {
+				t.Errorf("%d faults happened, which is fewer than %d", applied, least)
+			}
+		})
+	}
+}
+
+// faultAt runs apply and destroy, each with a fault, and returns how many faults
+// happened.
+func faultAt(t *testing.T, spec stack.Spec, fault scwfake.Fault, want []string) int {
+	t.Helper()
+	f := serve(t, scwfake.Options{})
+	cloud := f.cloud(t.Context(), t, spec)
+
+	passes := fault.Kind != scwfake.FaultQuota && fault.Kind != scwfake.FaultOutOfStock
+	f.ResetCount()
+	f.SetFaults([]scwfake.Fault{fault})
+	_, err := apply(t.Context(), cloud, spec)
+	happened := f.Applied()
+	switch {
+	case err != nil && passes:
+		t.Errorf("apply with %s at request %d: %v", fault.Kind, fault.Call, err)
+	case err == nil && !passes && happened > 0:
+		t.Errorf("apply with %s at request %d: no error", fault.Kind, fault.Call)
+	}
+	f.SetFaults(nil)
+	requireConverged(t, f, cloud, spec, want, fault)
+
+	f.ResetCount()
+	f.SetFaults([]scwfake.Fault{fault})
+	if err := destroy(t.Context(), cloud, spec); err != nil {
+		t.Errorf("destroy with %s at request %d: %v", fault.Kind, fault.Call, err)
+	}
+	happened += f.Applied()
+	f.SetFaults(nil)
+	if left := f.Inventory(); len(left) > 0 {
+		t.Errorf("destroy with %s at request %d leaves %v", fault.Kind, fault.Call, left)
+	}
+	return happened
+}
+
+// requireConverged runs apply once more, and demands that there is exactly what
+// there should be, and nothing left to do.
+func requireConverged(t *testing.T, f *fake, cloud *Cloud, spec stack.Spec, want []string, what any) {
+	t.Helper()
+	if _, err := apply(t.Context(), cloud, spec); err != nil {
+		t.Fatalf("apply after %v: %v", what, err)
+	}
+	if diff := cmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
+		t.Errorf("there is not what there should be after %v: -want +got\n%s", what, diff)
+	}
+	requireNothingToDo(t, cloud, spec)
+}
+
+// At each request of an apply and of a destroy, the run is ended: before the
+// request takes effect, and after. It stops, and the next one goes on.
+func TestEveryPositionOfAnInterruption(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t)
+	want, requests := reference(t, spec)
+	errStop := errors.New("stopped by the test")
+	for _, when := range []string{"before", "after"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			for position := 1; position <= requests; position++ {
+				var stop context.CancelCauseFunc
+				at := func(n int) {
+					if n == position && stop != nil {
+						stop(errStop)
+					}
+				}
+				options := scwfake.Options{}
+				hook := func(n int, _ *http.Request) { at(n) }
+				if when == "before" {
+					options.OnRequest = hook
+				} else {
+					options.OnReply = hook
+				}
+				f := serve(t, options)
+
+				var ctx context.Context
+				ctx, stop = context.WithCancelCause(t.Context())
+				cloud := f.cloud(t.Context(), t, spec)
+				f.ResetCount()
+				_, err := apply(ctx, cloud, spec)
+				if err != nil && !errors.Is(err, errStop) {
+					t.Errorf("apply ended %s request %d: %v", when, position, err)
+				}
+				stop = nil
+				requireConverged(t, f, cloud, spec, want, fmt.Sprintf("an end %s request %d", when, position))
+
+				ctx, stop = context.WithCancelCause(t.Context())
+				f.ResetCount()
+				err = destroy(ctx, cloud, spec)
+				if err != nil && !errors.Is(err, errStop) {
+					t.Errorf("destroy ended %s request %d: %v", when, position, err)
+				}
+				stop = nil
+				if err := destroy(t.Context(), cloud, spec); err != nil {
+					t.Fatalf("destroy after an end %s request %d: %v", when, position, err)
+				}
+				if left := f.Inventory(); len(left) > 0 {
+					t.Errorf("destroy ended %s request %d leaves %v", when, position, left)
+				}
+			}
+		})
+	}
+}

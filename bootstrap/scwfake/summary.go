@@ -1,0 +1,26 @@
+package scwfake
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Summary is an inventory without what differs from one run to the next: IDs,
+// addresses, the ends of the names of nodes, and the tags that name a cluster's
+// ID. A line for each resource, sorted: two projects with the same lines have
+// the same number of the same things.
+func Summary(items []Item) []string {
+	random := regexp.MustCompile(`-[0-9a-f]{6}$`)
+	lines := make([]string, 0, len(items))
+	for _, item := range items {
+		tags := item.Tags
+		if slices.ContainsFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, "kapsule=") }) {
+			tags = []string{"kapsule"}
+		}
+		lines = append(lines, fmt.Sprintf("%s %s %s %q in %s", item.Kind, random.ReplaceAllString(item.Name, ""), item.Status, tags, item.Place))
+	}
+	slices.Sort(lines)
+	return lines
+}
