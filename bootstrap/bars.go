@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"egress.scw/bootstrap/stack"
+)
+
+// bars shows, below what is finished, a line for each step that runs, and at
+// the end a bar for all of them.
+type bars struct {
+	run       context.Context // asked whether it has ended, no more
+	container *mpb.Progress
+	total     *mpb.Bar
+	running   map[string]*runningBar
+	colours   paint
+}
+
+// runningBar is the line of a step that runs.
+type runningBar struct {
+	bar *mpb.Bar
+	// detail is what it waits for. The container reads it as it draws.
+	detail atomic.Value // string
+}
+
+// barWidth is that of the bar for all steps, in characters.
+const barWidth = 40
+
+func newBars(run context.Context, w io.Writer, steps int, colours paint, options ...mpb.ContainerOption) *bars {
+	container := mpb.New(append([]mpb.ContainerOption{mpb.WithOutput(w)}, options...)...)
+	total := container.New(int64(steps), mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
+		mpb.BarWidth(barWidth),
+		mpb.BarPriority(steps+1), // below all others
+		mpb.PrependDecorators(decor.CountersNoUnit("  %d of %d steps ")),
+		mpb.AppendDecorators(decor.Name(" "), decor.Elapsed(decor.ET_STYLE_GO)))
+	return &bars{run: run, container: container, total: total, running: map[string]*runningBar{}, colours: colours}
+}
+
+func (b *bars) event(event stack.Event) {
+	switch event.Phase {
+	case stack.Started:
+		b.start(event.Step)
+		return
+	case stack.Waiting:
+		if running := b.running[event.Step.ID]; running != nil {
+			running.detail.Store("waiting: " + event.Detail)
+		}
+		return
+	case stack.Done:
+		b.finish(event, green)
+	case stack.Failed:
+		b.finish(event, red)
+	case stack.Skipped:
+		b.finish(event, yellow)
+	}
+	b.total.Increment()
+}
+
+func (b *bars) start(step *stack.Step) {
+	doing, _ := verbs(step)
+	running := &runningBar{}
+	running.detail.Store(doing)
+	running.bar = b.container.New(1, mpb.NopStyle(), mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(
+			decor.Name("  "), decor.Spinner(nil),
+			decor.Name(" "+stepName(step), decor.WCSyncWidthR), decor.Name("  "),
+			decor.Elapsed(decor.ET_STYLE_GO, decor.WCSyncWidth),
+			decor.Any(func(decor.Statistics) string {
+				text, _ := running.detail.Load().(string)
+				return "  " + text
+			})))
+	b.running[step.ID] = running
+}
+
+// finish writes a line above the bars, and takes away the step's own.
+func (b *bars) finish(event stack.Event, colour string) {
+	fmt.Fprintf(b.container, "  %s: %s\n", stepName(event.Step), b.colours.in(colour, happening(b.run, event)))
+	if running := b.running[event.Step.ID]; running != nil {
+		running.bar.Abort(true)
+		delete(b.running, event.Step.ID)
+	}
+}
+
+func (b *bars) close() {
+	b.total.Abort(false) // for what was not counted, if there is anything
+	b.container.Wait()
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"egress.scw/bootstrap/scaleway"
+	"egress.scw/bootstrap/scwfake"
+	"egress.scw/bootstrap/stack"
+)
+
+// atFake has a session work on a fake of Scaleway's API, with kubeconfigs as
+// Kapsule makes them.
+func atFake(t *testing.T, s *session) {
+	t.Helper()
+	api := scwfake.New(scwfake.Options{Kubeconfig: func(id, name string) ([]byte, error) {
+		return []byte(scalewayKubeconfig(name, id)), nil
+	}})
+	server := httptest.NewServer(api)
+	t.Cleanup(func() {
+		api.Close()
+		server.Close()
+	})
+	t.Setenv("SCW_CONFIG_PATH", s.path("none"))
+	t.Setenv("SCW_ACCESS_KEY", "SCWXXXXXXXXXXXXXXXXX")
+	t.Setenv("SCW_SECRET_KEY", "33333333-3333-4333-8333-333333333333")
+	t.Setenv("SCW_DEFAULT_PROJECT_ID", scwfake.DefaultProjectID)
+	t.Setenv("SCW_API_URL", server.URL)
+	s.login = func() (*account, error) {
+		credentials, err := scaleway.FindCredentials()
+		if err != nil {
+			return nil, err
+		}
+		connect := func(ctx context.Context, spec stack.Spec) (stack.Cloud, error) {
+			return scaleway.New(ctx, credentials, spec, scaleway.Options{
+				RetryFirst: time.Millisecond, RetryLongest: 5 * time.Millisecond, PollFirst: time.Millisecond, PollLongest: 5 * time.Millisecond,
+			})
+		}
+		return &account{credentials.ProjectID, connect}, nil
+	}
+}
+
+// require demands an exit code of a run.
+func require(t *testing.T, code int, got outcomes) outcomes {
+	t.Helper()
+	if got.code != code {
+		t.Fatalf("exit code %d, want %d\n%s\n%s", got.code, code, got.stdout, got.stderr)
+	}
+	if strings.Contains(got.stdout+got.stderr, token) {
+		t.Fatalf("a secret is printed:\n%s\n%s", got.stdout, got.stderr)
+	}
+	return got
+}
+
+// TestFlow is the life of a set-up.
+func TestFlow(t *testing.T) {
+	s := newSession(t, baseConfig)
+	atFake(t, s)
+	s.write(t, "kubeconfig.yaml", scalewayKubeconfig("other", "two"))
+
+	require(t, exitChanges, s.run(t.Context(), "plan"))
+	got := require(t, exitDone, s.run(t.Context(), "--yes"))
+	for _, want := range []string{"production is as egress.yaml says: 20 steps done", "172.16.28.8", "client-b leaves by it", "admin@egress-production", "helm upgrade --install"} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("apply does not say %q:\n%s", want, got.stdout)
+		}
+	}
+	requireMode(t, s.path("kubeconfig.yaml"), modeSecret)
+	requireMode(t, s.path("values.yaml"), modePublic)
+	kubeconfig, values := s.read(t, "kubeconfig.yaml"), s.read(t, "values.yaml")
+	for _, want := range []string{"admin@other", "current-context: admin@egress-production", token} {
+		if !strings.Contains(kubeconfig, want) {
+			t.Errorf("the kubeconfig lacks %q", want)
+		}
+	}
+
+	got = require(t, exitDone, s.run(t.Context(), "plan"))
+	if got.stdout != "Nothing to do: everything is as egress.yaml says.\n" {
+		t.Errorf("a second plan is\n%s", got.stdout)
+	}
+	requireStatus(t, s, 0)
+
+	// The files are outputs of every run.
+	if err := os.Remove(s.path("values.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	requireApplied(t, s)
+	if s.read(t, "values.yaml") != values || s.read(t, "kubeconfig.yaml") != kubeconfig {
+		t.Error("the files of a second run are others")
+	}
+
+	s.write(t, "egress.yaml", replaced(t, baseConfig, "port: 3129", "port: 3131"))
+	requireStatus(t, s, 1)
+	require(t, exitChanges, s.run(t.Context(), "plan"))
+	require(t, exitDone, s.run(t.Context(), "apply", "--yes"))
+	requireStatus(t, s, 0)
+
+	got = require(t, exitDone, s.run(t.Context(), "destroy", "--yes"))
+	if !strings.Contains(got.stdout, "production is destroyed") || !strings.Contains(got.stdout, "values.yaml") {
+		t.Errorf("destroy says\n%s", got.stdout)
+	}
+	got = require(t, exitDone, s.run(t.Context(), "destroy", "--yes", "--output=json"))
+	var left destroyed
+	if err := json.Unmarshal([]byte(got.stdout), &left); err != nil || left.Summary.Done != 0 || len(left.Left) != 0 || len(left.Files) != 2 {
+		t.Errorf("a second destroy says %s (%v)", got.stdout, err)
+	}
+}
+
+// requireApplied demands a run that finds nothing to do, in JSON.
+func requireApplied(t *testing.T, s *session) {
+	t.Helper()
+	got := require(t, exitDone, s.run(t.Context(), "apply", "--output=json"))
+	var result applied
+	if err := json.Unmarshal([]byte(got.stdout), &result); err != nil {
+		t.Fatalf("%v in %s", err, got.stdout)
+	}
+	if result.Name != "production" || result.Summary != (summary{}) || result.Addresses.Private != "172.16.28.8" || result.Kubeconfig != "" ||
+		result.Addresses.Shared == "" || result.Addresses.Dedicated["client-b"] == "" || result.Addresses.Gateway == "" ||
+		result.Files != (files{"kubeconfig.yaml", "admin@egress-production", "values.yaml"}) {
+		t.Errorf("apply says %+v", result)
+	}
+}
+
+// requireStatus demands a number of steps of drift, told in both forms.
+func requireStatus(t *testing.T, s *session, drift int) {
+	t.Helper()
+	got := require(t, exitDone, s.run(t.Context(), "status", "--output=json"))
+	var document struct {
+		Resources []resourceRow
+		Tenants   []tenantRow
+		Drift     []json.RawMessage
+	}
+	if err := json.Unmarshal([]byte(got.stdout), &document); err != nil {
+		t.Fatal(err)
+	}
+	if len(document.Drift) != drift || len(document.Resources) != 15 || len(document.Tenants) != 2 {
+		t.Errorf("want a drift of %d, got\n%s", drift, got.stdout)
+	}
+	if stale := document.Tenants[0].Wanted != document.Tenants[0].Proxy; stale != (drift > 0) {
+		t.Errorf("client-a on the proxy is stale: %t", stale)
+	}
+	got = require(t, exitDone, s.run(t.Context(), "status"))
+	if differs := strings.Contains(got.stdout, "Differs from egress.yaml"); differs != (drift > 0) {
+		t.Errorf("status says\n%s", got.stdout)
+	}
+}
+
+// TestShownKubeconfig prints a kubeconfig on request alone.
+func TestShownKubeconfig(t *testing.T) {
+	t.Parallel()
+	_, observed := made(t, newSpec(t, baseConfig))
+	for _, c := range []struct {
+		outputs, flags string
+		want           bool
+	}{
+		{"", "--output=json", false},
+		{"outputs: {hideKubeconfig: false}\n", "--output=json", true},
+		{"outputs: {hideKubeconfig: false}\n", "--output=table", false},
+	} {
+		s := newSession(t, baseConfig+c.outputs)
+		s.cloud = &stubCloud{observed: observed, kubeconfig: scalewayKubeconfig("egress-production", "one")}
+		got := s.run(t.Context(), c.flags)
+		if got.code != exitDone {
+			t.Fatalf("exit code %d: %s", got.code, got.stderr)
+		}
+		if shown := strings.Contains(got.stdout+got.stderr, token); shown != c.want {
+			t.Errorf("%+v: the kubeconfig is shown: %t", c, shown)
+		}
+	}
+}
+
+// TestFailure has a run fail half-way: what is known is said, and no file
+// written.
+func TestFailure(t *testing.T) {
+	t.Parallel()
+	for _, output := range outputs() {
+		s := newSession(t, baseConfig)
+		s.cloud = &stubCloud{observed: &stack.Observed{}, create: func(_ context.Context, r stack.Resource) error {
+			switch r.Key().Kind {
+			case stack.KindGateway:
+				return errors.New("quota")
+			case stack.KindRegistry:
+				return errors.New("the name is taken")
+			}
+			return nil
+		}}
+		got := s.run(t.Context(), "--yes", "--output", output)
+		if got.code != exitFailed {
+			t.Errorf("exit code %d", got.code)
+		}
+		for _, want := range []string{"Error: create gateway (egress-production): quota\n", "Error: create registry (example-production): the name is taken\n"} {
+			if !strings.Contains(got.stderr, want) {
+				t.Errorf("standard error lacks %q:\n%s", want, got.stderr)
+			}
+		}
+		want := "bootstrap apply --config"
+		if output == outputJSON {
+			want = `"failed": 2`
+		}
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("%q is not in\n%s", want, got.stdout)
+		}
+		if _, err := os.Stat(s.path("values.yaml")); err == nil {
+			t.Error("values were written")
+		}
+	}
+}
+
+// TestGiven leaves what was there before, and says so.
+func TestGiven(t *testing.T) {
+	t.Parallel()
+	config := replaced(t, baseConfig, "cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666",
+		baseConfig[strings.Index(baseConfig, "  version:"):strings.Index(baseConfig, "  pools:")], "  id: 33333333-4444-5555-8666-777777777777\n")
+	_, observed := made(t, newSpec(t, config))
+	s := newSession(t, config)
+	s.cloud = &stubCloud{observed: observed, kubeconfig: scalewayKubeconfig("theirs", "one")}
+	require := func(got outcomes, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if got.code != exitDone || !strings.Contains(got.stdout, want) {
+				t.Errorf("exit code %d, %q is not in\n%s\n%s", got.code, want, got.stdout, got.stderr)
+			}
+		}
+	}
+	require(s.run(t.Context(), "apply"), "Nothing to do", "context admin@theirs")
+	for _, want := range []string{"10.32.0.0/20", "100.64.0.0/15", "172.16.28.0/22"} {
+		if !strings.Contains(s.read(t, "values.yaml"), want) {
+			t.Errorf("the values lack %s", want)
+		}
+	}
+	require(s.run(t.Context(), "status"), "(given)", "Everything is as egress.yaml says.")
+	require(s.run(t.Context(), "destroy", "--yes"), "production is destroyed", "Left, because it was there before",
+		"private-network  theirs  22222222-3333-4444-8555-666666666666")
+}

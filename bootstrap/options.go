@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// options are the flags of all commands.
+type options struct {
+	config       string
+	yes          bool
+	output       string
+	parallelism  int
+	timeout      time.Duration
+	allowReplace bool
+	only         string
+}
+
+// What flags admit.
+const (
+	outputTable = "table"
+	outputJSON  = "json"
+
+	onlyUserData  = "user-data"
+	onlySquidConf = "squid-conf"
+	onlyValues    = "values"
+
+	maxParallelism     = 64
+	defaultParallelism = 8
+	defaultTimeout     = 30 * time.Minute
+)
+
+func outputs() []string { return []string{outputTable, outputJSON} }
+
+func onlyParts() []string { return []string{onlyUserData, onlySquidConf, onlyValues} }
+
+func defaultOptions() options {
+	return options{output: outputTable, parallelism: defaultParallelism, timeout: defaultTimeout}
+}
+
+func (o *options) addConfig(command *cobra.Command) {
+	command.PersistentFlags().StringVarP(&o.config, "config", "c", "egress.yaml", "configuration `file`")
+	_ = command.MarkPersistentFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
+}
+
+func (o *options) addOutput(command *cobra.Command) {
+	command.Flags().StringVarP(&o.output, "output", "o", outputTable, "`form` of what is printed: table or json")
+	_ = command.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (o *options) addTimeout(command *cobra.Command) {
+	command.Flags().DurationVar(&o.timeout, "timeout", defaultTimeout, "`duration` of the whole run at most; 0 for no limit")
+}
+
+func (o *options) addRun(command *cobra.Command, yes string) {
+	command.Flags().BoolVarP(&o.yes, "yes", "y", false, yes)
+	command.Flags().IntVar(&o.parallelism, "parallelism", defaultParallelism, "`number` of steps that run at once at most, 1 to 64")
+}
+
+func (o *options) addAllowReplace(command *cobra.Command) {
+	command.Flags().BoolVar(&o.allowReplace, "allow-replace", false, "with --yes: replace, too, what cannot be changed in place")
+}
+
+func (o *options) addOnly(command *cobra.Command) {
+	command.Flags().StringVar(&o.only, "only", "", "`part` to print, by itself: user-data, squid-conf or values")
+	_ = command.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(onlyParts(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// validate says everything that is wrong with the values of the flags.
+func (o *options) validate() error {
+	var errs []error
+	if !slices.Contains(outputs(), o.output) {
+		errs = append(errs, notOneOf("--output", o.output, outputs()))
+	}
+	if o.only != "" && !slices.Contains(onlyParts(), o.only) {
+		errs = append(errs, notOneOf("--only", o.only, onlyParts()))
+	}
+	if o.parallelism < 1 || o.parallelism > maxParallelism {
+		errs = append(errs, fmt.Errorf("--parallelism: is %d, must be 1 to %d", o.parallelism, maxParallelism))
+	}
+	if o.timeout < 0 {
+		errs = append(errs, fmt.Errorf("--timeout: is %s, must not be less than 0, which means no limit", o.timeout))
+	}
+	return errors.Join(errs...)
+}
+
+func notOneOf(flag, value string, all []string) error {
+	return fmt.Errorf("%s: is %q, must be %s", flag, value, strings.Join(all, " or "))
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"egress.scw/bootstrap/stack"
+)
+
+// planCase is a plan: what is wanted, after something else was.
+type planCase struct {
+	name string
+	// before are changes to baseConfig that led to what exists; nil: all of it.
+	before []string
+	after  []string
+	// touch changes what exists.
+	touch func(*stack.Observed)
+	empty bool // nothing exists
+	// destroy plans the removal of what exists.
+	destroy bool
+}
+
+func planCases() []planCase {
+	return []planCase{
+		{name: "first-run", empty: true},
+		{name: "no-op"},
+		{name: "change", after: []string{
+			"port: 3129", "port: 3131", // a tenant
+			"PRO2-XXS, size: 2", "PRO2-XXS, size: 3", // a pool
+			"192.0.2.0/24", "192.0.2.128/25", // a rule
+		}},
+		{name: "tenants-come-and-go", after: []string{
+			"  - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}", "  - {name: client-c, proxy: {port: 3132, egressIP: Dedicated}}",
+		}},
+		{name: "replace", after: []string{"proxy:\n", "proxy:\n  type: PLAY2-MICRO\n", "PRO2-XS", "PRO2-S"}},
+		{name: "given", before: []string{"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666"}, after: []string{
+			"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666", "port: 3129", "port: 3131",
+		}},
+		{name: "gone-and-doubled", touch: func(o *stack.Observed) {
+			var kept []stack.Resource
+			for _, r := range o.Resources {
+				if group, ok := r.(*stack.SecurityGroup); ok {
+					second := *group
+					second.ID, second.CreatedAt = "00000000-0000-4000-8000-00000000cafe", group.CreatedAt.Add(time.Hour)
+					kept = append(kept, &second)
+				}
+				if r.Key().Kind != stack.KindGatewayNetwork {
+					kept = append(kept, r)
+				}
+			}
+			o.Resources = kept
+		}},
+		{name: "destroy", destroy: true},
+		{name: "destroy-nothing", destroy: true, empty: true},
+	}
+}
+
+func (c planCase) plan(t *testing.T) (stack.Spec, *stack.Plan) {
+	t.Helper()
+	observed := &stack.Observed{}
+	if !c.empty {
+		_, observed = made(t, newSpec(t, replaced(t, baseConfig, c.before...)))
+	}
+	if c.touch != nil {
+		c.touch(observed)
+	}
+	spec := newSpec(t, replaced(t, baseConfig, c.after...))
+	if c.destroy {
+		return spec, stack.DiffDestroy(observed)
+	}
+	plan, err := stack.Diff(spec, observed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec, plan
+}
+
+func TestPlanGolden(t *testing.T) {
+	var used []string
+	for _, c := range planCases() {
+		t.Run(c.name, func(t *testing.T) {
+			spec, plan := c.plan(t)
+			checkGolden(t, "plan-"+c.name+".golden.txt", settled(planTable(spec, plan, "egress.yaml", false)))
+			var text strings.Builder
+			if err := printJSON(&text, newPlanDocument(spec, plan)); err != nil {
+				t.Fatal(err)
+			}
+			checkGolden(t, "plan-"+c.name+".golden.json", settled(text.String()))
+		})
+		used = append(used, "plan-"+c.name+".golden.txt", "plan-"+c.name+".golden.json")
+	}
+	noStale(t, "plan-*", used)
+}
+
+// settled hides what depends on how squid.conf is written: how many of its
+// lines differ.
+func settled(text string) string {
+	return regexp.MustCompile(`\d+ lines`).ReplaceAllString(text, "N lines")
+}
+
+// TestPlanColours holds colour to the signs, and to nothing when there is none.
+func TestPlanColours(t *testing.T) {
+	for _, c := range planCases() {
+		spec, plan := c.plan(t)
+		plain, coloured := planTable(spec, plan, "egress.yaml", false), planTable(spec, plan, "egress.yaml", true)
+		if strings.Contains(plain, "\x1b") {
+			t.Errorf("%s: colour where there should be none", c.name)
+		}
+		if stripped := regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(coloured, ""); stripped != plain {
+			t.Errorf("%s: without its colours the table is\n%s\nrather than\n%s", c.name, stripped, plain)
+		}
+		if plan.Empty() == strings.Contains(coloured, "\x1b") {
+			t.Errorf("%s: coloured: %t", c.name, !plan.Empty())
+		}
+	}
+}
+
+// TestPlanJSON has scripts find the fields that documentation promises.
+func TestPlanJSON(t *testing.T) {
+	spec, plan := planCase{after: []string{"proxy:\n", "proxy:\n  type: PLAY2-MICRO\n"}}.plan(t)
+	var text strings.Builder
+	if err := printJSON(&text, newPlanDocument(spec, plan)); err != nil {
+		t.Fatal(err)
+	}
+	var document struct {
+		Name, Project, Zone, Region string
+		Counts                      map[string]int
+		Steps                       []struct{ Action, Kind string }
+	}
+	if err := json.Unmarshal([]byte(text.String()), &document); err != nil {
+		t.Fatal(err)
+	}
+	if document.Name != "production" || document.Project != project || document.Zone != "fr-par-1" || document.Region != "fr-par" {
+		t.Errorf("the plan is of %+v", document)
+	}
+	if document.Counts["replace"] != 1 || len(document.Counts) != 4 {
+		t.Errorf("counts are %v, want one of four to replace", document.Counts)
+	}
+	if len(document.Steps) != len(plan.Steps) {
+		t.Errorf("%d steps, want %d", len(document.Steps), len(plan.Steps))
+	}
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"egress.scw/bootstrap/stack"
+)
+
+// planDocument is a plan in JSON.
+type planDocument struct {
+	Name    string `json:"name"`
+	Project string `json:"project"`
+	Zone    string `json:"zone"`
+	Region  string `json:"region"`
+	// Counts are numbers of steps by action; a replacement counts once.
+	Counts map[stack.Action]int `json:"counts"`
+	Steps  []*stack.Step        `json:"steps"`
+}
+
+func newPlanDocument(spec stack.Spec, plan *stack.Plan) planDocument {
+	document := planDocument{
+		Name: spec.Name, Project: spec.Project, Zone: spec.Zone, Region: spec.Region,
+		Counts: plan.Count(), Steps: plan.Steps,
+	}
+	for _, action := range []stack.Action{stack.Create, stack.Update, stack.Replace, stack.Delete} {
+		document.Counts[action] += 0 // so that all are there
+	}
+	if document.Steps == nil {
+		document.Steps = []*stack.Step{}
+	}
+	return document
+}
+
+// planTable is a plan as people read it.
+func planTable(spec stack.Spec, plan *stack.Plan, file string, colours paint) string {
+	if plan.Empty() {
+		if plan.Graph == nil {
+			return fmt.Sprintf("Nothing to do: nothing exists of %s (project %s, %s).\n", spec.Name, spec.Project, spec.Zone)
+		}
+		return fmt.Sprintf("Nothing to do: everything is as %s says.\n", file)
+	}
+	var text strings.Builder
+	text.WriteString(planHeading(spec, plan) + "\n\n")
+	var rows []planRow
+	for _, step := range plan.Steps {
+		if !step.ReplacedResource() {
+			rows = append(rows, newPlanRow(step))
+		}
+	}
+	widthOf := func(cell func(planRow) string) int {
+		width := 0
+		for _, row := range rows {
+			width = max(width, utf8.RuneCountInString(cell(row)))
+		}
+		return width
+	}
+	keys, names := widthOf(func(r planRow) string { return r.key }), widthOf(func(r planRow) string { return r.name })
+	for _, row := range rows {
+		text.WriteString(row.text(keys, names, colours))
+	}
+	if lost := losses(plan); len(lost) > 0 {
+		text.WriteString("\n" + colours.in(red, "What is lost:") + "\n")
+		for _, loss := range lost {
+			text.WriteString("  " + loss + "\n")
+		}
+	}
+	return text.String()
+}
+
+func planHeading(spec stack.Spec, plan *stack.Plan) string {
+	count := plan.Count()
+	at := fmt.Sprintf("%s (project %s, %s)", spec.Name, spec.Project, spec.Zone)
+	if plan.Graph == nil {
+		return fmt.Sprintf("Plan to destroy %s: %d to delete", at, count[stack.Delete])
+	}
+	return fmt.Sprintf("Plan for %s: %d to create, %d to change, %d to replace, %d to delete",
+		at, count[stack.Create], count[stack.Update], count[stack.Replace], count[stack.Delete])
+}
+
+// planRow is a step in the table.
+type planRow struct {
+	sign, colour string
+	key, name    string
+	detail       []string // in parts, between which lines may break
+	below        []string // a line each
+}
+
+const (
+	// detailWidth is how wide the last column gets before it breaks.
+	detailWidth = 60
+	// signWidth is that of the longest sign.
+	signWidth = len("-/+")
+)
+
+func newPlanRow(step *stack.Step) planRow {
+	row := planRow{key: keyText(step.Kind, step.Role, step.ResourceID), name: step.Name}
+	switch step.Action {
+	case stack.Create:
+		row.sign, row.colour = "+", green
+		row.detail = newDetails(step)
+	case stack.Update:
+		row.sign, row.colour = "~", yellow
+		row.below = changeLines(step.Changes)
+	case stack.Replace:
+		row.sign, row.colour = "-/+", red
+		row.detail = []string{"(replaced: " + strings.Join(fixedReasons(step.Changes), "; ") + ")"}
+		row.below = changeLines(step.Changes)
+	case stack.Delete:
+		row.sign, row.colour = "-", red
+		row.detail = deletedDetails(step)
+	}
+	return row
+}
+
+func (r planRow) text(keys, names int, colours paint) string {
+	margin := strings.Repeat(" ", 2+signWidth+1+keys+2+names+2)
+	lead := "  " + colours.in(r.colour, pad(r.sign, signWidth)) + " " + pad(r.key, keys) + "  " + pad(r.name, names) + "  "
+	var text strings.Builder
+	for i, line := range fold(r.detail) {
+		if i > 0 {
+			lead = margin
+		}
+		text.WriteString(strings.TrimRight(lead+line, " ") + "\n")
+	}
+	for _, line := range r.below {
+		text.WriteString(strings.Repeat(" ", 2+signWidth+3) + line + "\n")
+	}
+	return text.String()
+}
+
+// fold puts parts into lines, separated by commas. There is at least one line.
+func fold(parts []string) []string {
+	lines := []string{""}
+	for i, part := range parts {
+		if i < len(parts)-1 {
+			part += ","
+		}
+		last := &lines[len(lines)-1]
+		switch {
+		case *last == "":
+			*last = part
+		case utf8.RuneCountInString(*last)+1+utf8.RuneCountInString(part) <= detailWidth:
+			*last += " " + part
+		default:
+			lines = append(lines, part)
+		}
+	}
+	return lines
+}
+
+// keyText is what a resource is for. A role that is only its ID says nothing.
+func keyText(kind stack.Kind, role, id string) string {
+	if role == id {
+		role = ""
+	}
+	return stack.Key{Kind: kind, Role: role}.String()
+}
+
+// newDetails tell what something will be like, without what says little: that
+// something is off, is known later, or goes by an ID or a hash.
+func newDetails(step *stack.Step) []string {
+	isID := regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	var details []string
+	for _, change := range step.Changes {
+		switch {
+		case step.Kind == stack.KindUserData:
+			details = append(details, change.Field)
+		case slices.Contains([]string{stack.Unknown, "none", "off", "no"}, change.To), isID.MatchString(change.To):
+		default:
+			details = append(details, change.Field+" "+change.To)
+		}
+	}
+	return details
+}
+
+// deletedDetails tell which one is deleted, as there may be several of a name,
+// and why.
+func deletedDetails(step *stack.Step) []string {
+	details := []string{step.Reason, "ID " + step.ResourceID}
+	if address, ok := step.Resource().(*stack.FlexibleIP); ok && address.Address.IsValid() {
+		details = append([]string{address.Address.String()}, details...)
+	}
+	return details
+}
+
+func changeLines(changes []stack.Change) []string {
+	lines := make([]string, 0, len(changes))
+	for _, change := range changes {
+		lines = append(lines, changeLine(change))
+	}
+	return lines
+}
+
+func changeLine(change stack.Change) string {
+	text := change.Field + ": "
+	switch {
+	case change.To == stack.Unknown:
+		text += change.To
+	case change.Field == "text":
+		// Of texts, what each side has that the other has not is counted.
+		text += change.From + " go, " + change.To + " come"
+	case change.From == "":
+		text += "new, " + change.To
+	case change.To == "":
+		text += change.From + ", goes"
+	default:
+		text += change.From + " → " + change.To
+	}
+	return text
+}
+
+// fixedReasons are why changes cannot be made in place, each once.
+func fixedReasons(changes []stack.Change) []string {
+	var reasons []string
+	for _, change := range changes {
+		if change.Fixed != "" && !slices.Contains(reasons, change.Fixed) {
+			reasons = append(reasons, change.Fixed)
+		}
+	}
+	return reasons
+}
+
+// losses say what a plan takes away that does not come back.
+func losses(plan *stack.Plan) []string {
+	var lost []string
+	for _, step := range plan.Steps {
+		gone := step.Action == stack.Delete && !step.ReplacedResource()
+		if !gone && step.Action != stack.Replace {
+			continue
+		}
+		if loss := lossOf(step, gone); loss != "" {
+			lost = append(lost, stepName(step)+": "+loss)
+		}
+	}
+	return lost
+}
+
+// lossOf is what the end of a resource takes along; gone tells one that ends
+// from one that is made anew. Of most it is nothing.
+func lossOf(step *stack.Step, gone bool) string {
+	if address, ok := step.Resource().(*stack.FlexibleIP); ok {
+		return fmt.Sprintf("the address %s goes back to Scaleway, and does not come again", address.Address)
+	}
+	loss := map[stack.Kind]string{
+		stack.KindServer:   "its disk, and on it the audit log",
+		stack.KindVolume:   "what is on it, such as an audit log",
+		stack.KindCluster:  "everything that runs in it, with its volumes' data",
+		stack.KindPool:     "its nodes; their pods start elsewhere if they fit",
+		stack.KindRegistry: "its images",
+		stack.KindGateway:  "its public address, which does not come again",
+	}[step.Kind]
+	if step.Kind == stack.KindServer && !gone {
+		loss += "; tenants have no way out until the new machine runs"
+	}
+	return loss
+}

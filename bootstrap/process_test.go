@@ -1,0 +1,284 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/bootstrap/scaleway"
+	"egress.scw/bootstrap/scwfake"
+	"egress.scw/bootstrap/stack"
+)
+
+// asProgram has the test binary be the program, so that tests can start it as a
+// process and kill it.
+const asProgram = "BOOTSTRAP_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) == "" {
+		os.Exit(m.Run())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, environment{
+		args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		getenv: os.Getenv, login: impatientLogin, checkPlace: scaleway.CheckPlace,
+	})
+	os.Exit(report(os.Stderr, err)) //nolint:gocritic // as main does
+}
+
+// impatientLogin is the program's own, but for the waits, which suit a fake
+// without latencies.
+func impatientLogin() (*account, error) {
+	credentials, err := scaleway.FindCredentials()
+	if err != nil {
+		return nil, err
+	}
+	connect := func(ctx context.Context, spec stack.Spec) (stack.Cloud, error) {
+		return scaleway.New(ctx, credentials, spec, scaleway.Options{
+			UserAgent: "egress-bootstrap/test", RequestTimeout: time.Second,
+			RetryFirst: 2 * time.Millisecond, RetryLongest: 10 * time.Millisecond,
+			PollFirst: 2 * time.Millisecond, PollLongest: 10 * time.Millisecond,
+		})
+	}
+	return &account{credentials.ProjectID, connect}, nil
+}
+
+// Keys that must show nowhere. They are well-formed, and nobody's.
+const (
+	canaryAccessKey = "SCWCANARYCANARYCANAR"
+	canarySecretKey = "c0ffee00-dead-4bee-8f00-5ca1ab1e0000"
+)
+
+// site is a project at a fake API, and a folder with an egress.yaml.
+type site struct {
+	*scwfake.API
+
+	dir, url string
+}
+
+func newSite(t testing.TB, config string, options scwfake.Options) *site {
+	t.Helper()
+	options.Token = canarySecretKey
+	api := scwfake.New(options)
+	server := httptest.NewServer(api)
+	t.Cleanup(func() {
+		api.Close()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "egress.yaml"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return &site{api, dir, server.URL}
+}
+
+// process is the program, not yet started.
+func (s *site) process(ctx context.Context, args ...string) (cmd *exec.Cmd, output *bytes.Buffer) {
+	cmd = exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Dir = s.dir
+	cmd.Env = []string{
+		asProgram + "=1", "HOME=" + s.dir, "SCW_API_URL=" + s.url, "SCW_DEFAULT_PROJECT_ID=" + scwfake.DefaultProjectID,
+		"SCW_ACCESS_KEY=" + canaryAccessKey, "SCW_SECRET_KEY=" + canarySecretKey,
+	}
+	output = &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = output, output
+	return cmd, output
+}
+
+// run runs the program to its end, and returns its exit code and what it wrote.
+func (s *site) run(t testing.TB, args ...string) (code int, output string) {
+	t.Helper()
+	cmd, written := s.process(t.Context(), args...)
+	err := cmd.Run()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), written.String()
+}
+
+func (s *site) mustRun(t testing.TB, args ...string) string {
+	t.Helper()
+	code, output := s.run(t, args...)
+	if code != exitDone {
+		t.Fatalf("bootstrap %v: exit code %d\n%s", args, code, output)
+	}
+	return output
+}
+
+// requireConverged runs apply, and demands that there is exactly what there
+// should be, and nothing left to do.
+func (s *site) requireConverged(t *testing.T, want []string, after string) {
+	t.Helper()
+	s.mustRun(t, "apply", "--yes")
+	if diff := cmp.Diff(want, scwfake.Summary(s.Inventory())); diff != "" {
+		t.Errorf("there is not what there should be after %s: -want +got\n%s", after, diff)
+	}
+	s.mustRun(t, "plan") // exit code 2 if anything is left to do
+}
+
+// referenceRun is what a run makes that nobody disturbs, and how many requests
+// it takes, with some to spare.
+func referenceRun(t *testing.T) (inventory []string, requests int) {
+	t.Helper()
+	s := newSite(t, baseConfig, scwfake.Options{})
+	s.mustRun(t, "apply", "--yes")
+	return scwfake.Summary(s.Inventory()), s.Requests() + s.Requests()/10
+}
+
+// At each request of an apply and of a destroy, the process is killed, or told
+// to end: before the request takes effect, or after. The next run goes on, and
+// finds everything that the killed one made.
+func TestEveryPositionOfASignal(t *testing.T) {
+	t.Parallel()
+	want, requests := referenceRun(t)
+	for _, c := range []struct {
+		signal syscall.Signal
+		after  bool
+	}{{syscall.SIGKILL, false}, {syscall.SIGKILL, true}, {syscall.SIGINT, false}, {syscall.SIGINT, true}} {
+		t.Run(fmt.Sprintf("%s, after=%t", c.signal, c.after), func(t *testing.T) {
+			t.Parallel()
+			for position := 1; position <= requests; position++ {
+				signalled(t, c.signal, c.after, position, want)
+			}
+		})
+	}
+}
+
+func signalled(t *testing.T, signal syscall.Signal, after bool, position int, want []string) {
+	t.Helper()
+	shot := &sniper{signal: signal, position: position}
+	options := scwfake.Options{OnRequest: shot.at}
+	if after {
+		options = scwfake.Options{OnReply: shot.at}
+	}
+	s := newSite(t, baseConfig, options)
+	what := fmt.Sprintf("%s at request %d (after: %t)", signal, position, after)
+
+	for _, command := range []string{"apply", "destroy"} {
+		s.ResetCount()
+		cmd, output := s.process(t.Context(), command, "--yes")
+		shot.aim(t, cmd)
+		err := cmd.Wait()
+		shot.rest()
+		code := cmd.ProcessState.ExitCode()
+		switch {
+		case err == nil: // the run had fewer requests
+		case signal == syscall.SIGINT && code != exitInterrupted:
+			t.Errorf("%s with %s: exit code %d\n%s", command, what, code, output)
+		}
+		if command == "apply" {
+			s.requireConverged(t, want, what)
+			continue
+		}
+		s.mustRun(t, "destroy", "--yes")
+		if left := s.Inventory(); len(left) > 0 {
+			t.Errorf("destroy with %s leaves %v", what, left)
+		}
+	}
+	requireNoLeftovers(t, s.dir)
+}
+
+// sniper sends a process a signal when a fake serves a certain request. Of a
+// process that is killed, nothing comes any more when at returns.
+type sniper struct {
+	signal   syscall.Signal
+	position int
+
+	mutex   sync.Mutex
+	process *os.Process
+}
+
+// aim starts the process and takes it into sight.
+func (s *sniper) aim(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.process = cmd.Process
+}
+
+func (s *sniper) rest() {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.process = nil
+}
+
+func (s *sniper) at(n int, _ *http.Request) {
+	if n != s.position {
+		return
+	}
+	s.mutex.Lock()
+	process := s.process
+	s.mutex.Unlock()
+	if process != nil {
+		_ = process.Signal(s.signal)
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// requireNoLeftovers demands that a folder holds the outputs, whole, and no
+// temporary file.
+func requireNoLeftovers(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	if want := []string{"egress.yaml", "kubeconfig.yaml", "values.yaml"}; !slices.Equal(want, names) {
+		t.Errorf("the folder holds %q, not %q", names, want)
+	}
+}
+
+// Two processes that begin together end up with one of each resource.
+func TestPairs(t *testing.T) {
+	t.Parallel()
+	const pairs = 100
+	want, _ := referenceRun(t)
+	for range 4 { // at once, on two cores
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			for range pairs / 4 {
+				pair(t, want)
+			}
+		})
+	}
+}
+
+func pair(t *testing.T, want []string) {
+	t.Helper()
+	s := newSite(t, baseConfig, scwfake.Options{})
+	var both sync.WaitGroup
+	for range 2 {
+		both.Go(func() {
+			if code, output := s.run(t, "apply", "--yes"); code != exitDone {
+				t.Errorf("one of two: exit code %d\n%s", code, output)
+			}
+		})
+	}
+	both.Wait()
+	if diff := cmp.Diff(want, scwfake.Summary(s.Inventory())); diff != "" {
+		t.Errorf("two at once leave: -want +got\n%s", diff)
+	}
+	s.mustRun(t, "plan")
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"egress.scw/bootstrap/stack"
+)
+
+// renderCases are changes to baseConfig.
+func renderCases() map[string][]string {
+	return map[string][]string{
+		"created": nil,
+		"given": {
+			"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666",
+			baseConfig[strings.Index(baseConfig, "  version:"):strings.Index(baseConfig, "  pools:")], "  id: 33333333-4444-5555-8666-777777777777\n",
+		},
+	}
+}
+
+// TestRenderGolden leaves out of the golden files the two parts that have
+// golden files of their own, and compares these with what renders them.
+func TestRenderGolden(t *testing.T) {
+	var used []string
+	for name, oldnew := range renderCases() {
+		config := replaced(t, baseConfig, oldnew...)
+		s := newSession(t, config)
+		// render needs no credentials, and asks nobody.
+		s.login = func() (*account, error) { panic("credentials are asked for") }
+		userData, squidConf := renderedAt(t, newSpec(t, config))
+		short := strings.NewReplacer(userData, "(user data: see cloudinit/testdata)\n", squidConf, "(squid.conf: see cloudinit/squid/testdata)\n")
+		for _, only := range append([]string{""}, onlyParts()...) {
+			golden := "render-" + name + ".golden.txt"
+			arguments := []string{"render"}
+			if only != "" {
+				golden = "render-" + name + "-" + only + ".golden.txt"
+				arguments = append(arguments, "--only", only)
+			}
+			used = append(used, golden)
+			got := s.run(t.Context(), arguments...)
+			if got.code != exitDone || got.stderr != "" {
+				t.Errorf("%s %q: exit code %d, %s", name, arguments, got.code, got.stderr)
+			}
+			checkGolden(t, golden, short.Replace(got.stdout))
+		}
+	}
+	noStale(t, "render-*", used)
+}
+
+// renderedAt renders with the addresses that stand in for unknown ones.
+func renderedAt(t *testing.T, spec stack.Spec) (userData, squidConf string) {
+	t.Helper()
+	if spec.NetworkID != "" {
+		spec.NetworkID, spec.NetworkCIDR = "", newSpec(t, baseConfig).NetworkCIDR
+	}
+	graph, _ := made(t, spec)
+	conf, err := graph.SquidConf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The first line is the format's own, and stays before comments.
+	_, rest, _ := strings.Cut(string(graph.Server.CloudInit), "\n")
+	return rest, string(conf)
+}
+
+// TestRenderErrors demands all that is wrong at once.
+func TestRenderErrors(t *testing.T) {
+	t.Parallel()
+	s := newSession(t, replaced(t, baseConfig, "port: 3129", "port: 80", "zone: fr-par-1", "zoone: fr-par-1"))
+	got := s.run(t.Context(), "render", "--only=all")
+	if got.code != exitFailed || got.stdout != "" || strings.Count(got.stderr, "Error: ") < 3 {
+		t.Errorf("exit code %d, output %q, standard error\n%s", got.code, got.stdout, got.stderr)
+	}
+}

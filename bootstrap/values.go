@@ -1,0 +1,181 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/bootstrap/stack"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// valuesMark is in every file of values that bootstrap writes. A file without
+// it is somebody else's.
+const valuesMark = "# Written by bootstrap apply"
+
+// Where the chart is, and how its release is called.
+const (
+	chartPath      = "charts/egress-webhook"
+	chartRelease   = "egress-webhook"
+	chartNamespace = "egress-system"
+	webhookImage   = "webhook"
+)
+
+// chartValues are the values of the chart that bootstrap knows.
+type chartValues struct {
+	Cluster clusterValues     `json:"cluster"`
+	Image   *imageValues      `json:"image,omitempty"`
+	Proxy   proxyValues       `json:"proxy"`
+	Tenants []v1alpha1.Tenant `json:"tenants"`
+}
+
+type clusterValues struct {
+	CIDRs []string `json:"cidrs"`
+}
+
+type imageValues struct {
+	Repository string `json:"repository"`
+}
+
+type proxyValues struct {
+	Addresses       []string     `json:"addresses"`
+	EgressAddresses egressValues `json:"egressAddresses"`
+}
+
+// egressValues are the addresses by which requests leave.
+type egressValues struct {
+	Shared    []string          `json:"shared"`
+	Dedicated map[string]string `json:"dedicated,omitempty"`
+}
+
+// values renders the chart's values. The same arguments give the same text. It
+// is an error if an address is not known yet.
+func values(graph *stack.Graph, spec stack.Spec) ([]byte, error) {
+	found := addressesOf(graph, spec)
+	if missing := found.missing(spec); len(missing) > 0 {
+		return nil, fmt.Errorf("addresses are not known yet: %v", missing)
+	}
+	v := chartValues{
+		Cluster: clusterValues{CIDRs: clusterCIDRs(graph, spec)},
+		Proxy: proxyValues{
+			Addresses:       []string{found.Private},
+			EgressAddresses: egressValues{Shared: []string{found.Shared}, Dedicated: found.Dedicated},
+		},
+		Tenants: spec.Tenants,
+	}
+	if v.Tenants == nil {
+		v.Tenants = []v1alpha1.Tenant{}
+	}
+	if graph.Registry != nil {
+		if graph.Registry.Endpoint == "" {
+			return nil, fmt.Errorf("the endpoint of the registry %s is not known yet", graph.Registry.Name)
+		}
+		v.Image = &imageValues{Repository: graph.Registry.Endpoint + "/" + webhookImage}
+	}
+	text, err := yaml.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("writing the chart's values: %w", err)
+	}
+	header := fmt.Sprintf(`%s for %s, anew each time: change egress.yaml instead,
+# or put values of your own into a second file (--values may be repeated).
+#
+#   %s
+`, valuesMark, spec.Name, helmCommand("values.yaml"))
+	return append([]byte(header), text...), nil
+}
+
+// helmCommand installs the chart, or upgrades it.
+func helmCommand(file string) string {
+	return "helm upgrade --install " + chartRelease + " " + chartPath + " --namespace " + chartNamespace +
+		" --create-namespace --values " + shellWord(file) + " --wait"
+}
+
+// clusterCIDRs are what pods reach without the proxy: Services, pods, and the
+// Private Network with the nodes.
+func clusterCIDRs(graph *stack.Graph, spec stack.Spec) []string {
+	prefixes := slices.Clone(spec.ClusterCIDRs)
+	if graph.Cluster != nil {
+		prefixes = append(prefixes, graph.Cluster.ServiceCIDR, graph.Cluster.PodCIDR)
+	}
+	prefixes = append(prefixes, graph.Network.CIDR)
+	texts := []string{}
+	for _, prefix := range prefixes {
+		if prefix.IsValid() && !slices.Contains(texts, prefix.String()) {
+			texts = append(texts, prefix.String())
+		}
+	}
+	return texts
+}
+
+// addresses are those that matter to tenants and to whom they talk to. What is
+// not known is empty.
+type addresses struct {
+	// Private is the proxy's in the Private Network: the one that pods are given.
+	Private string `json:"private,omitempty"`
+	// Shared is the one by which tenants leave that have none of their own.
+	Shared string `json:"shared,omitempty"`
+	// Dedicated are those of single tenants, by name.
+	Dedicated map[string]string `json:"dedicated,omitempty"`
+	// Gateway is the Public Gateway's.
+	Gateway string `json:"gateway,omitempty"`
+}
+
+func addressesOf(graph *stack.Graph, spec stack.Spec) addresses {
+	result := addresses{Private: addressText(graph.PrivateIP.Address)}
+	if graph.Gateway != nil {
+		result.Gateway = addressText(graph.Gateway.Address)
+	}
+	if spec.Proxy.Egress == v1alpha1.EgressGateway {
+		result.Shared = result.Gateway
+	}
+	byRole := map[string]string{}
+	for _, address := range graph.Addresses {
+		byRole[address.Role] = addressText(address.Address)
+	}
+	if shared := byRole[stack.RoleShared]; shared != "" {
+		result.Shared = shared
+	}
+	for _, tenant := range spec.Tenants {
+		if address := byRole[stack.RoleTenant(tenant.Name)]; address != "" {
+			if result.Dedicated == nil {
+				result.Dedicated = map[string]string{}
+			}
+			result.Dedicated[tenant.Name] = address
+		}
+	}
+	return result
+}
+
+// missing names what is not known yet.
+func (a addresses) missing(spec stack.Spec) []string {
+	var names []string
+	if a.Private == "" {
+		names = append(names, "private")
+	}
+	if a.Shared == "" {
+		names = append(names, "shared")
+	}
+	for _, tenant := range spec.Tenants {
+		if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated && a.Dedicated[tenant.Name] == "" {
+			names = append(names, tenant.Name)
+		}
+	}
+	return names
+}
+
+// of is the address by which a tenant leaves, or empty.
+func (a addresses) of(tenant v1alpha1.Tenant) string {
+	if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
+		return a.Dedicated[tenant.Name]
+	}
+	return a.Shared
+}
+
+func addressText(address netip.Addr) string {
+	if !address.IsValid() {
+		return ""
+	}
+	return address.String()
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/bootstrap/stack"
+)
+
+// valuesCases are changes to baseConfig.
+func valuesCases() map[string][]string {
+	return map[string][]string{
+		"flexible":   nil,
+		"gateway":    {"  sshSources: [192.0.2.0/24]", "  egress: Gateway\n  nameServers: [51.159.69.162]", ", egressIP: Dedicated", ""},
+		"no-cluster": {baseConfig[strings.Index(baseConfig, "cluster:"):strings.Index(baseConfig, "tenants:")], ""},
+		"foreign-cluster": {
+			baseConfig[strings.Index(baseConfig, "cluster:"):strings.Index(baseConfig, "tenants:")],
+			"cluster: {cidrs: [10.244.0.0/16, 10.96.0.0/12]}\n",
+		},
+		"no-tenants": {
+			baseConfig[strings.Index(baseConfig, "    - {name: client-a, tenant"):strings.Index(baseConfig, "registry:")], "",
+			baseConfig[strings.Index(baseConfig, "tenants:"):], "",
+		},
+	}
+}
+
+func TestValuesGolden(t *testing.T) {
+	var used []string
+	for name, oldnew := range valuesCases() {
+		golden := "values-" + name + ".golden.yaml"
+		used = append(used, golden)
+		t.Run(name, func(t *testing.T) {
+			spec := newSpec(t, replaced(t, baseConfig, oldnew...))
+			graph, _ := made(t, spec)
+			text, err := values(graph, spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkGolden(t, golden, string(text))
+			if err := checkOldValues(text); err != nil {
+				t.Errorf("the next run would not replace them: %v", err)
+			}
+			var decoded chartValues
+			if err := yaml.UnmarshalStrict(text, &decoded); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(spec.Tenants, decoded.Tenants); len(spec.Tenants) > 0 && diff != "" {
+				t.Errorf("the tenants are not those of egress.yaml, -egress.yaml +values:\n%s", diff)
+			}
+		})
+	}
+	noStale(t, "values-*", used)
+}
+
+// TestValuesIncomplete refuses values that lack an address.
+func TestValuesIncomplete(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t, baseConfig)
+	for _, c := range []struct {
+		want   string
+		forget func(*stack.Graph)
+	}{
+		{"[shared]", func(g *stack.Graph) { g.Addresses[0] = &stack.FlexibleIP{Role: stack.RoleShared} }},
+		{"[client-b]", func(g *stack.Graph) { g.Addresses = g.Addresses[:1] }},
+		{"registry example-production", func(g *stack.Graph) { g.Registry.Endpoint = "" }},
+	} {
+		graph, _ := made(t, spec)
+		c.forget(graph)
+		if _, err := values(graph, spec); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want an error that says %s", err, c.want)
+		}
+	}
+}
