@@ -95,7 +95,7 @@ func TestFlow(t *testing.T) {
 		t.Error("the files of a second run are others")
 	}
 
-	s.write(t, "egress.yaml", replaced(t, baseConfig, "port: 3129", "port: 3131"))
+	s.write(t, "egress.yaml", replaced(t, "port: 3129", "port: 3131"))
 	requireStatus(t, s, 1)
 	require(t, exitChanges, s.run(t.Context(), "plan"))
 	require(t, exitDone, s.run(t.Context(), "apply", "--yes"))
@@ -187,8 +187,9 @@ func TestFailure(t *testing.T) {
 				return errors.New("quota")
 			case stack.KindRegistry:
 				return errors.New("the name is taken")
+			default:
+				return nil
 			}
-			return nil
 		}}
 		got := s.run(t.Context(), "--yes", "--output", output)
 		if got.code != exitFailed {
@@ -215,7 +216,7 @@ func TestFailure(t *testing.T) {
 // TestGiven leaves what was there before, and says so.
 func TestGiven(t *testing.T) {
 	t.Parallel()
-	config := replaced(t, baseConfig, "cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666",
+	config := replaced(t, "cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666",
 		baseConfig[strings.Index(baseConfig, "  version:"):strings.Index(baseConfig, "  pools:")], "  id: 33333333-4444-5555-8666-777777777777\n")
 	_, observed := made(t, newSpec(t, config))
 	s := newSession(t, config)

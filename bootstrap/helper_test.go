@@ -46,10 +46,11 @@ tenants:
   - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}
 `
 
-// replaced is a text with old parts replaced by new ones, each of which must
-// be there.
-func replaced(t testing.TB, text string, oldnew ...string) string {
+// replaced is the configuration with old parts replaced by new ones, each of
+// which must be there.
+func replaced(t testing.TB, oldnew ...string) string {
 	t.Helper()
+	text := baseConfig
 	for pair := range slices.Chunk(oldnew, 2) {
 		if !strings.Contains(text, pair[0]) {
 			t.Fatalf("the configuration does not contain %q", pair[0])

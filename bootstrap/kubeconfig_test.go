@@ -67,8 +67,10 @@ func TestMergeKubeconfig(t *testing.T) {
 			[]string{"admin@egress-production=three", "admin@egress-production-one=one"},
 		},
 		{
-			"another cluster whose user has the name", strings.NewReplacer("name: other-admin", "name: egress-production-admin", "user: other-admin", "user: egress-production-admin").Replace(other),
-			"admin@egress-production-one", []string{"admin@other=two", "admin@egress-production-one=one"},
+			"another cluster whose user has the name",
+			strings.NewReplacer("name: other-admin", "name: egress-production-admin", "user: other-admin", "user: egress-production-admin").Replace(other),
+			"admin@egress-production-one",
+			[]string{"admin@other=two", "admin@egress-production-one=one"},
 		},
 	} {
 		text, current, err := mergeKubeconfig([]byte(c.file), []byte(scalewayKubeconfig(ours, "one")), "one")

@@ -76,7 +76,7 @@ func login() (*account, error) {
 
 // run is the program. What report makes of the error is its exit code.
 func run(ctx context.Context, env environment) error {
-	command := newRootCommand(env)
+	command := newRootCommand(env) //nolint:contextcheck // cobra hands each command the context
 	// Of a nil slice, cobra would think that it is to look for itself.
 	command.SetArgs(append([]string{}, env.args...))
 	return command.ExecuteContext(ctx)
@@ -154,7 +154,7 @@ func leaves(err error) []error {
 	if err == nil {
 		return nil
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // one that is wrapped keeps what it is wrapped in
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}

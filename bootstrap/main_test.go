@@ -24,7 +24,7 @@ func args(command string, more ...string) []string {
 func TestOfflineErrors(t *testing.T) {
 	t.Parallel()
 	for _, command := range someCommands() {
-		s := newSession(t, replaced(t, baseConfig, "zone: fr-par-1", "zone: fr-par-9", "port: 3129", "port: 80", "172.16.28.8", "172.16.99.8"))
+		s := newSession(t, replaced(t, "zone: fr-par-1", "zone: fr-par-9", "port: 3129", "port: 80", "172.16.28.8", "172.16.99.8"))
 		s.login = func() (*account, error) {
 			return nil, errors.Join(errors.New("credentials: no access key"), errors.New("credentials: no secret key"))
 		}

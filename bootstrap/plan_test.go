@@ -62,12 +62,12 @@ func (c planCase) plan(t *testing.T) (stack.Spec, *stack.Plan) {
 	t.Helper()
 	observed := &stack.Observed{}
 	if !c.empty {
-		_, observed = made(t, newSpec(t, replaced(t, baseConfig, c.before...)))
+		_, observed = made(t, newSpec(t, replaced(t, c.before...)))
 	}
 	if c.touch != nil {
 		c.touch(observed)
 	}
-	spec := newSpec(t, replaced(t, baseConfig, c.after...))
+	spec := newSpec(t, replaced(t, c.after...))
 	if c.destroy {
 		return spec, stack.DiffDestroy(observed)
 	}

@@ -23,7 +23,7 @@ func renderCases() map[string][]string {
 func TestRenderGolden(t *testing.T) {
 	var used []string
 	for name, oldnew := range renderCases() {
-		config := replaced(t, baseConfig, oldnew...)
+		config := replaced(t, oldnew...)
 		s := newSession(t, config)
 		// render needs no credentials, and asks nobody.
 		s.login = func() (*account, error) { panic("credentials are asked for") }
@@ -66,7 +66,7 @@ func renderedAt(t *testing.T, spec stack.Spec) (userData, squidConf string) {
 // TestRenderErrors demands all that is wrong at once.
 func TestRenderErrors(t *testing.T) {
 	t.Parallel()
-	s := newSession(t, replaced(t, baseConfig, "port: 3129", "port: 80", "zone: fr-par-1", "zoone: fr-par-1"))
+	s := newSession(t, replaced(t, "port: 3129", "port: 80", "zone: fr-par-1", "zoone: fr-par-1"))
 	got := s.run(t.Context(), "render", "--only=all")
 	if got.code != exitFailed || got.stdout != "" || strings.Count(got.stderr, "Error: ") < 3 {
 		t.Errorf("exit code %d, output %q, standard error\n%s", got.code, got.stdout, got.stderr)

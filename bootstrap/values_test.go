@@ -22,7 +22,8 @@ func valuesCases() map[string][]string {
 		},
 		"no-tenants": {
 			baseConfig[strings.Index(baseConfig, "    - {name: client-a, tenant"):strings.Index(baseConfig, "registry:")], "",
-			baseConfig[strings.Index(baseConfig, "tenants:"):], "",
+			"tenants:\n", "", "  - {name: client-a, proxy: {port: 3129}, noProxy: [intranet.example.com]}\n", "",
+			"  - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}\n", "",
 		},
 	}
 }
@@ -33,7 +34,7 @@ func TestValuesGolden(t *testing.T) {
 		golden := "values-" + name + ".golden.yaml"
 		used = append(used, golden)
 		t.Run(name, func(t *testing.T) {
-			spec := newSpec(t, replaced(t, baseConfig, oldnew...))
+			spec := newSpec(t, replaced(t, oldnew...))
 			graph, _ := made(t, spec)
 			text, err := values(graph, spec)
 			if err != nil {

@@ -266,7 +266,7 @@ func TestLife(t *testing.T) {
 		Name: "proxy", CommercialType: "PLAY2-NANO", Image: new("debian_trixie"), SecurityGroup: &group.ID,
 		PublicIPs: &[]string{flexible.ID},
 		Volumes: map[string]*instance.VolumeServerTemplate{
-			"0": {VolumeType: instance.VolumeVolumeTypeSbsVolume, Size: new(scw.Size(10 * scw.GB)), Boot: new(true)},
+			"0": {VolumeType: instance.VolumeVolumeTypeSbsVolume, Size: new(10 * scw.GB), Boot: new(true)},
 		},
 	}))(t).Server
 	must(c.block.WaitForVolumeAndReferences(&block.WaitForVolumeAndReferencesRequest{

@@ -1,6 +1,8 @@
 package scwfake_test
 
 import (
+	"maps"
+
 	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
 	instance2 "github.com/scaleway/scaleway-sdk-go/api/instance/v2alpha1"
 	"github.com/scaleway/scaleway-sdk-go/api/ipam/v1"
@@ -148,9 +150,7 @@ func serverAndNetwork(c *cloud) ids {
 
 func runningServerAndBooking(c *cloud) ids {
 	all := aBooking(c)
-	for key, id := range runningServer(c) {
-		all[key] = id
-	}
+	maps.Copy(all, runningServer(c))
 	return all
 }
 

@@ -234,8 +234,7 @@ func errorType(err error) string {
 		err = inner
 	}
 	name := strings.TrimPrefix(fmt.Sprintf("%T", err), "*scw.")
-	var response *scw.ResponseError
-	if errors.As(err, &response) {
+	if response, ok := errors.AsType[*scw.ResponseError](err); ok {
 		return fmt.Sprintf("%s %d", name, response.StatusCode)
 	}
 	return name

@@ -110,7 +110,7 @@ func (c *cloud) newServer(name string, tags ...string) *instance.Server {
 	return must(c.instance.CreateServer(&instance.CreateServerRequest{
 		Name: name, CommercialType: "PLAY2-PICO", Image: new("ubuntu_noble"), Tags: tags, DynamicIPRequired: new(false),
 		Volumes: map[string]*instance.VolumeServerTemplate{
-			"0": {VolumeType: instance.VolumeVolumeTypeSbsVolume, Size: new(scw.Size(20 * scw.GB)), Boot: new(true)},
+			"0": {VolumeType: instance.VolumeVolumeTypeSbsVolume, Size: new(20 * scw.GB), Boot: new(true)},
 		},
 	}))(c.tb).Server
 }

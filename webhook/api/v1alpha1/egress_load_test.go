@@ -46,8 +46,7 @@ func complaints(tb testing.TB, text string) []string {
 		}
 		return nil
 	}
-	var config *ConfigError
-	if !errors.As(err, &config) {
+	if _, ok := errors.AsType[*ConfigError](err); !ok {
 		tb.Fatalf("error of type %T", err)
 	}
 	lines := strings.Split(err.Error(), "\n")

@@ -74,7 +74,7 @@ counts all requests from 1.`,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(command *cobra.Command, _ []string) error {
+		RunE: func(command *cobra.Command, _ []string) error { //nolint:contextcheck // cobra hands it the context
 			return s.serve(command.Context(), log)
 		},
 	}

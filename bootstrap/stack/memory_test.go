@@ -1,0 +1,468 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"egress.scw/cloudinit"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// config has one of each kind of resource, and two of those that can be several.
+const config = `
+apiVersion: egress.scw/v1alpha1
+kind: Egress
+name: test
+zone: fr-par-1
+network: {cidr: 172.16.28.0/22}
+proxy:
+  privateIP: 172.16.28.8
+  sshSources: [192.0.2.0/24]
+cluster:
+  version: "1.34"
+  acl: [198.51.100.0/24]
+  pools:
+    - {name: system, nodeType: PRO2-XXS, size: 2}
+    - {name: client-a, tenant: client-a, nodeType: PRO2-XS, autoscaling: {min: 1, max: 3}}
+registry: {name: egress-test}
+tenants:
+  - {name: client-a, proxy: {port: 3129}}
+  - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}
+`
+
+// newSpec reads the configuration, and changes the outcome.
+func newSpec(t testing.TB, changes ...func(*Spec)) Spec {
+	t.Helper()
+	egress, err := v1alpha1.LoadEgress("egress.yaml", []byte(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := NewSpec(egress, "11111111-1111-4111-8111-111111111111")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range changes {
+		change(&spec)
+	}
+	return spec
+}
+
+// The network and the cluster that somebody else has.
+const (
+	theirNetwork = "their-network"
+	theirCluster = "their-cluster"
+)
+
+// memory is a Cloud that refuses what Scaleway refuses: to make something out of
+// what is not there, and to delete what is in use. So it shows steps that come
+// too early; and what they read too early shows under the race detector.
+type memory struct {
+	mutex     sync.Mutex
+	resources []Resource
+	made      map[Kind]int
+	// pause comes before each request; nil: none.
+	pause func()
+}
+
+// newMemory holds what somebody else has.
+func newMemory() *memory {
+	network := &PrivateNetwork{
+		Meta: Meta{ID: theirNetwork, Name: "theirs", Given: true}, VPC: &VPC{Meta{ID: "their-vpc"}}, CIDR: netip.MustParsePrefix("172.16.28.0/22"),
+	}
+	return &memory{made: map[Kind]int{}, resources: []Resource{
+		&VPC{Meta{ID: "their-vpc", Name: "theirs", Given: true}},
+		network,
+		&Cluster{Meta: Meta{ID: theirCluster, Name: "theirs", Given: true}, Network: network, Status: statusReady},
+	}}
+}
+
+// filled is what exists once the specification has come true.
+func filled(t testing.TB, spec Spec) *memory {
+	t.Helper()
+	m := newMemory()
+	if _, err := m.apply(t.Context(), spec, 1); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (m *memory) diff(ctx context.Context, spec Spec) (*Plan, error) {
+	observed, err := m.Observe(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return Diff(spec, observed)
+}
+
+func (m *memory) apply(ctx context.Context, spec Spec, parallelism int) (*Plan, error) {
+	plan, err := m.diff(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	_, err = Runner{Cloud: m, Parallelism: parallelism, Events: func(Event) {}}.Run(ctx, plan)
+	return plan, err
+}
+
+func (m *memory) destroy(ctx context.Context, spec Spec, parallelism int) (*Plan, error) {
+	observed, err := m.Observe(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	plan := DiffDestroy(observed)
+	_, err = Runner{Cloud: m, Parallelism: parallelism, Events: func(Event) {}}.Run(ctx, plan)
+	return plan, err
+}
+
+// Observe implements Cloud. Like the real one it sees the parts of the server
+// that stays only, and of what is somebody else's what egress.yaml names.
+func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	observed := &Observed{}
+	server := m.stayingServer()
+	for _, stored := range m.resources {
+		base := stored.Base()
+		if named := base.ID == spec.NetworkID || spec.Cluster != nil && base.ID == spec.Cluster.ID; base.Given && !named {
+			continue
+		}
+		if isPart(stored) && (server == nil || stored.Key().Kind != KindAttachment && serverOf(stored) != server.ID) {
+			continue
+		}
+		r := snapshot(stored)
+		r.Base().Given = base.ID == spec.NetworkID || spec.Cluster != nil && base.ID == spec.Cluster.ID
+		switch r := r.(type) {
+		case *FlexibleIP:
+			for _, other := range m.resources {
+				if a, ok := other.(*Attachment); ok && a.IP.ID == r.ID {
+					r.ServerID = a.Server.ID
+				}
+			}
+		case *Server:
+			if server != nil && r.ID == server.ID {
+				r.CloudInit = m.userData(r.ID, cloudinit.UserDataCloudInit)
+			}
+		}
+		observed.Resources = append(observed.Resources, r)
+	}
+	rand.Shuffle(len(observed.Resources), func(i, j int) {
+		observed.Resources[i], observed.Resources[j] = observed.Resources[j], observed.Resources[i]
+	})
+	return observed, nil
+}
+
+// stayingServer is the one that observation takes for the proxy.
+func (m *memory) stayingServer() *Server {
+	var staying []*Server
+	for _, r := range m.resources {
+		if s, ok := r.(*Server); ok && !s.Leaving {
+			staying = append(staying, s)
+		}
+	}
+	if len(staying) == 0 {
+		return nil
+	}
+	Oldest(staying)
+	return staying[0]
+}
+
+func (m *memory) userData(server, key string) []byte {
+	for _, r := range m.resources {
+		if u, ok := r.(*UserData); ok && u.Server.ID == server && u.DataKey == key {
+			return u.Value
+		}
+	}
+	return nil
+}
+
+// serverOf is the server that a part belongs to.
+func serverOf(part Resource) string {
+	for _, need := range part.Needs() {
+		if need.Key().Kind == KindServer {
+			return need.Base().ID
+		}
+	}
+	return ""
+}
+
+// Check implements Cloud.
+func (*memory) Check(context.Context, Spec, *Plan) error { return nil }
+
+// Kubeconfig implements Cloud.
+func (*memory) Kubeconfig(context.Context, *Cluster) ([]byte, error) {
+	return nil, errors.New("there is none")
+}
+
+func (m *memory) begin() {
+	if m.pause != nil {
+		m.pause()
+	}
+	m.mutex.Lock()
+}
+
+// Create implements Cloud. What it would find it adopts, as the real one does.
+func (m *memory) Create(_ context.Context, r Resource, _ func(string)) error {
+	m.begin()
+	defer m.mutex.Unlock()
+	if err := m.checkNeeds(r); err != nil {
+		return err
+	}
+	found := slices.DeleteFunc(slices.Clone(m.resources), func(other Resource) bool { return !finds(r, other) })
+	if len(found) > 0 {
+		Oldest(found)
+		r.Adopt(found[0])
+		return nil
+	}
+	stored, err := m.make(r)
+	if err != nil {
+		return err
+	}
+	m.resources = append(m.resources, stored)
+	r.Adopt(stored)
+	return nil
+}
+
+// make is the new resource.
+func (m *memory) make(r Resource) (Resource, error) {
+	kind := r.Key().Kind
+	m.made[kind]++
+	stored := snapshot(r)
+	base := stored.Base()
+	base.ID = fmt.Sprintf("%s-%d", kind, m.made[kind])
+	base.CreatedAt = time.Date(2026, 1, 1, 0, 0, m.made[kind], 0, time.UTC)
+	switch s := stored.(type) {
+	case *Gateway:
+		s.Address = netip.MustParseAddr("203.0.113.200")
+	case *FlexibleIP:
+		s.Address = netip.AddrFrom4([4]byte{203, 0, byte(113 + m.made[kind]/200), byte(m.made[kind] % 200)})
+	case *PrivateIP:
+		for _, other := range m.resources {
+			if o, ok := other.(*PrivateIP); ok && o.Network.ID == s.Network.ID && o.Address == s.Address {
+				return nil, fmt.Errorf("%s is booked by %s", s.Address, o.ID)
+			}
+		}
+	case *Server:
+		s.CloudInit, s.VolumeID = nil, "volume-of-"+s.ID
+	case *Volume:
+		s.ID = r.(*Volume).Server.VolumeID
+	case *PrivateNIC:
+		for _, other := range m.resources {
+			if o, ok := other.(*PrivateNIC); ok && o.PrivateIP.ID == s.PrivateIP.ID {
+				return nil, fmt.Errorf("%s is the address of %s", s.PrivateIP.ID, o.ID)
+			}
+		}
+	case *Attachment: // taken from wherever it is
+		s.ID = s.IP.ID
+		m.resources = slices.DeleteFunc(m.resources, func(other Resource) bool { return other.Key().Kind == kind && other.Base().ID == s.ID })
+	case *UserData:
+		value, err := r.(*UserData).Render()
+		if err != nil {
+			return nil, err
+		}
+		s.ID, s.Value, s.Generations = s.Server.ID, value, ObservedGenerations(value)
+	case *Power:
+		s.ID = s.Server.ID
+		for _, other := range m.resources {
+			if server, ok := other.(*Server); ok && server.ID == s.ID {
+				server.Running = true
+			}
+		}
+	case *Registry:
+		s.Endpoint = "rg.example.com/" + s.Name
+	}
+	return stored, nil
+}
+
+// checkNeeds refuses what refers to nothing.
+func (m *memory) checkNeeds(r Resource) error {
+	for _, need := range r.Needs() {
+		if m.find(need) == nil {
+			return fmt.Errorf("%s needs %s %q, which is not there", r.Key(), need.Key(), need.Base().ID)
+		}
+	}
+	return nil
+}
+
+// find returns what is stored of a resource.
+func (m *memory) find(r Resource) Resource {
+	for _, other := range m.resources {
+		if other.Key().Kind == r.Key().Kind && other.Base().ID == r.Base().ID && (r.Key().Kind != KindUserData || other.Key() == r.Key()) {
+			return other
+		}
+	}
+	return nil
+}
+
+// finds says whether something would be taken for what is to be made.
+func finds(wanted, other Resource) bool {
+	if wanted.Key() != other.Key() || other.Base().Given || other.Base().Leaving {
+		return false
+	}
+	switch wanted := wanted.(type) {
+	case *GatewayNetwork:
+		o := other.(*GatewayNetwork)
+		return o.Gateway.ID == wanted.Gateway.ID && o.Network.ID == wanted.Network.ID
+	case *PrivateIP:
+		o := other.(*PrivateIP)
+		return o.Network.ID == wanted.Network.ID && o.Address == wanted.Address
+	case *PrivateNIC:
+		o := other.(*PrivateNIC)
+		return o.Server.ID == wanted.Server.ID && o.Network.ID == wanted.Network.ID
+	case *Pool:
+		return other.(*Pool).Cluster.ID == wanted.Cluster.ID
+	case *Volume, *Attachment, *UserData, *Power:
+		return false // set anew
+	default:
+		return true
+	}
+}
+
+// Update implements Cloud.
+func (m *memory) Update(_ context.Context, r Resource, changes []Change, _ func(string)) error {
+	m.begin()
+	defer m.mutex.Unlock()
+	if err := m.checkNeeds(r); err != nil {
+		return err
+	}
+	for _, change := range changes {
+		if change.Fixed != "" {
+			return fmt.Errorf("%s cannot be changed: %s", change.Field, change.Fixed)
+		}
+	}
+	if r.Key().Kind == KindAttachment {
+		stored, err := m.make(r)
+		m.resources = append(m.resources, stored)
+		return err
+	}
+	current := m.find(r)
+	if current == nil || current.Base().Given {
+		return fmt.Errorf("there is no %s %q to change", r.Key(), r.Base().ID)
+	}
+	updated := snapshot(r)
+	updated.Base().CreatedAt = current.Base().CreatedAt
+	switch u := updated.(type) {
+	case *Server:
+		u.CloudInit, u.Running = nil, current.(*Server).Running
+	case *UserData:
+		value, err := r.(*UserData).Render()
+		if err != nil {
+			return err
+		}
+		u.Value, u.Generations = value, ObservedGenerations(value)
+	}
+	m.resources[slices.Index(m.resources, current)] = updated
+	return nil
+}
+
+// Delete implements Cloud.
+func (m *memory) Delete(_ context.Context, r Resource, _ func(string)) error {
+	m.begin()
+	defer m.mutex.Unlock()
+	target := m.find(r)
+	if target == nil {
+		return nil
+	}
+	if target.Base().Given {
+		return fmt.Errorf("%s is somebody else's", r.Key())
+	}
+	goes := []Resource{target}
+	for _, other := range m.resources {
+		switch {
+		case !refersTo(other, target):
+		case target.Key().Kind == KindServer || other.Key().Kind == KindAttachment:
+			goes = append(goes, other)
+		default:
+			return fmt.Errorf("%s is in use by %s %s", r.Base().ID, other.Key(), other.Base().ID)
+		}
+	}
+	if address, ok := target.(*FlexibleIP); ok {
+		for _, other := range m.resources {
+			if u, ok := other.(*UserData); ok && slices.Contains(strings.Fields(string(plainText(u.Value))), address.Address.String()) {
+				return fmt.Errorf("%s is in the squid.conf of %s", address.Address, u.ID)
+			}
+		}
+	}
+	m.resources = slices.DeleteFunc(m.resources, func(other Resource) bool { return slices.Contains(goes, other) })
+	return nil
+}
+
+func refersTo(r, target Resource) bool {
+	return slices.ContainsFunc(r.Needs(), func(need Resource) bool {
+		return need.Key().Kind == target.Key().Kind && need.Base().ID == target.Base().ID
+	})
+}
+
+// ours are the keys of all that is not somebody else's, sorted.
+func (m *memory) ours() []string {
+	var keys []string
+	for _, r := range m.resources {
+		if !r.Base().Given {
+			keys = append(keys, r.Key().String())
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func only(m Meta) Meta { return Meta{ID: m.ID} }
+
+// snapshot is a copy that knows of others their IDs only, as an API answers.
+func snapshot(r Resource) Resource {
+	switch r := r.(type) {
+	case *VPC:
+		return new(*r)
+	case *PrivateNetwork:
+		c := *r
+		if r.VPC != nil {
+			c.VPC = &VPC{only(r.VPC.Meta)}
+		}
+		return &c
+	case *Gateway:
+		return new(*r)
+	case *GatewayNetwork:
+		c := *r
+		c.Gateway, c.Network = &Gateway{Meta: only(r.Gateway.Meta)}, &PrivateNetwork{Meta: only(r.Network.Meta)}
+		return &c
+	case *SecurityGroup:
+		return new(*r)
+	case *FlexibleIP:
+		return new(*r)
+	case *PrivateIP:
+		c := *r
+		c.Network = &PrivateNetwork{Meta: only(r.Network.Meta)}
+		return &c
+	case *Server:
+		c := *r
+		c.SecurityGroup = &SecurityGroup{Meta: only(r.SecurityGroup.Meta)}
+		return &c
+	case *Volume:
+		return &Volume{r.Meta, r.Role, &Server{Meta: only(r.Server.Meta)}}
+	case *PrivateNIC:
+		return &PrivateNIC{r.Meta, &Server{Meta: only(r.Server.Meta)}, &PrivateNetwork{Meta: only(r.Network.Meta)}, &PrivateIP{Meta: only(r.PrivateIP.Meta)}}
+	case *Attachment:
+		return &Attachment{r.Meta, &FlexibleIP{Meta: only(r.IP.Meta), Role: r.IP.Role}, &Server{Meta: only(r.Server.Meta)}}
+	case *UserData:
+		return &UserData{Meta: r.Meta, Server: &Server{Meta: only(r.Server.Meta)}, DataKey: r.DataKey, Value: r.Value, Generations: r.Generations}
+	case *Power:
+		return &Power{Meta: r.Meta, Server: &Server{Meta: only(r.Server.Meta)}}
+	case *Cluster:
+		c := *r
+		c.Network = &PrivateNetwork{Meta: only(r.Network.Meta)}
+		return &c
+	case *Pool:
+		c := *r
+		c.Cluster = &Cluster{Meta: only(r.Cluster.Meta)}
+		return &c
+	case *Registry:
+		return new(*r)
+	default:
+		panic(fmt.Sprintf("there is a new kind of resource: %T", r))
+	}
+}
