@@ -18,7 +18,7 @@ import (
 // Check implements stack.Cloud. It asks only about what the plan makes.
 func (c *Cloud) Check(ctx context.Context, spec stack.Spec, plan *stack.Plan) error {
 	var errs []error
-	var types map[string]*instance.ServerType
+	types := serverTypes{cloud: c, byZone: map[scw.Zone]map[string]*instance.ServerType{}}
 	for _, step := range plan.Steps {
 		if step.Action != stack.Create && step.Action != stack.Replace {
 			continue
@@ -26,15 +26,9 @@ func (c *Cloud) Check(ctx context.Context, spec stack.Spec, plan *stack.Plan) er
 		var err error
 		switch r := step.Resource().(type) {
 		case *stack.Server:
-			types, err = c.serverTypes(ctx, types)
-			if err == nil {
-				err = errors.Join(checkServerType(types, r.Type), c.checkImage(ctx, types, r))
-			}
+			err = c.checkServer(ctx, types, r)
 		case *stack.Pool:
-			types, err = c.serverTypes(ctx, types)
-			if err == nil {
-				err = checkNodeType(types, r)
-			}
+			err = checkNodeType(ctx, types, r)
 		case *stack.Cluster:
 			_, err = c.kubernetesVersion(ctx, r.Version)
 		case *stack.PrivateIP:
@@ -52,23 +46,36 @@ func (c *Cloud) Check(ctx context.Context, spec stack.Spec, plan *stack.Plan) er
 	return errors.Join(errs...)
 }
 
-// serverTypes lists the zone's types, once.
-func (c *Cloud) serverTypes(ctx context.Context, known map[string]*instance.ServerType) (map[string]*instance.ServerType, error) {
-	if known != nil {
-		return known, nil
+// serverTypes are the types of machines that zones have, each asked for once.
+type serverTypes struct {
+	cloud  *Cloud
+	byZone map[scw.Zone]map[string]*instance.ServerType
+}
+
+func (t serverTypes) in(ctx context.Context, zone scw.Zone) (map[string]*instance.ServerType, error) {
+	if types, ok := t.byZone[zone]; ok {
+		return types, nil
 	}
-	list, err := c.instance.ListServersTypes(&instance.ListServersTypesRequest{Zone: c.zone}, scw.WithContext(ctx), scw.WithAllPages())
+	list, err := t.cloud.instance.ListServersTypes(&instance.ListServersTypesRequest{Zone: zone}, scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
 		return nil, err
 	}
+	t.byZone[zone] = list.Servers
 	return list.Servers, nil
 }
 
-func checkServerType(types map[string]*instance.ServerType, wanted string) error {
-	if types[wanted] != nil {
-		return nil
+// checkServer looks for the server's type and, if there is one that it has to
+// fit, for the image.
+func (c *Cloud) checkServer(ctx context.Context, types serverTypes, server *stack.Server) error {
+	there, err := types.in(ctx, c.zone)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("proxy.type: there is no %s in this zone; there are %s", wanted, strings.Join(similar(types, wanted), ", "))
+	if there[server.Type] == nil {
+		return fmt.Errorf("proxy.type: there is no %s in %s; there are %s", server.Type, c.zone, strings.Join(similar(there, server.Type), ", "))
+	}
+	_, err = c.image(ctx, server.Image, server.Type)
+	return err
 }
 
 // similar lists the types of the same family, or all of them if it has none.
@@ -91,23 +98,19 @@ func similar(types map[string]*instance.ServerType, wanted string) []string {
 	return same
 }
 
-func checkNodeType(types map[string]*instance.ServerType, pool *stack.Pool) error {
-	for name := range types {
+func checkNodeType(ctx context.Context, types serverTypes, pool *stack.Pool) error {
+	there, err := types.in(ctx, scw.Zone(pool.Zone))
+	if err != nil {
+		return err
+	}
+	for name := range there {
 		if stack.NormalNodeType(name) == pool.NodeType {
 			return nil
 		}
 	}
 	wanted := strings.ToUpper(strings.ReplaceAll(pool.NodeType, "_", "-"))
-	return fmt.Errorf("cluster.pools[%s].nodeType: there is no %s in this zone; there are %s", pool.Name, wanted, strings.Join(similar(types, wanted), ", "))
-}
-
-// checkImage looks for the image, if there is a type that it has to fit.
-func (c *Cloud) checkImage(ctx context.Context, types map[string]*instance.ServerType, server *stack.Server) error {
-	if types[server.Type] == nil {
-		return nil
-	}
-	_, err := c.image(ctx, server.Image, server.Type)
-	return err
+	return fmt.Errorf("cluster.pools[%s].nodeType: there is no %s in %s; there are %s",
+		pool.Name, wanted, pool.Zone, strings.Join(similar(there, wanted), ", "))
 }
 
 // checkAddress says who has the proxy's address already. In a network that is

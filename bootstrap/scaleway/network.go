@@ -122,28 +122,33 @@ func newPrivateNetwork(n *vpc.PrivateNetwork) *stack.PrivateNetwork {
 	return network
 }
 
-// givenPrivateNetwork looks for a network that is named by its ID, if need be
-// in other regions, to say where it is.
+// givenPrivateNetwork looks for a network that is named by its ID; nil: it is
+// not there.
 func (c *Cloud) givenPrivateNetwork(ctx context.Context, id string) (*stack.PrivateNetwork, error) {
 	n, err := c.vpc.GetPrivateNetwork(&vpc.GetPrivateNetworkRequest{Region: c.region, PrivateNetworkID: id}, scw.WithContext(ctx))
-	if err == nil {
-		network := newPrivateNetwork(n)
-		network.Given = true
-		return network, nil
+	switch {
+	case isNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	if !isNotFound(err) {
-		return nil, explain(err, stack.KindPrivateNetwork)
-	}
+	network := newPrivateNetwork(n)
+	network.Given = true
+	return network, nil
+}
+
+// whereIsNetwork says of a network that is not there where it is instead.
+func (c *Cloud) whereIsNetwork(ctx context.Context, id string) error {
 	for _, region := range scw.AllRegions {
 		if region == c.region {
 			continue
 		}
 		_, err := c.vpc.GetPrivateNetwork(&vpc.GetPrivateNetworkRequest{Region: region, PrivateNetworkID: id}, scw.WithContext(ctx))
 		if err == nil {
-			return nil, fmt.Errorf("network.id: the Private Network %s is in the region %s, and egress.yaml says %s: networks do not span regions", id, region, c.region)
+			return fmt.Errorf("network.id: the Private Network %s is in the region %s, and egress.yaml says %s: networks do not span regions", id, region, c.region)
 		}
 	}
-	return nil, fmt.Errorf("network.id: there is no Private Network %s, or the API key may not see it", id)
+	return fmt.Errorf("network.id: there is no Private Network %s, or the API key may not see it", id)
 }
 
 func (c *Cloud) deletePrivateNetwork(ctx context.Context, id string, report func(string)) error {

@@ -40,7 +40,7 @@ func (c *Cloud) Observe(ctx context.Context, spec stack.Spec) (*stack.Observed, 
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return &stack.Observed{Resources: o.resources}, nil
+	return &stack.Observed{Resources: o.resources, Missing: o.missing}, nil
 }
 
 // observation collects what is found.
@@ -50,6 +50,13 @@ type observation struct {
 
 	mutex     sync.Mutex
 	resources []stack.Resource
+	missing   []error
+}
+
+func (o *observation) miss(err error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.missing = append(o.missing, err)
 }
 
 func (o *observation) add(resources ...stack.Resource) {
@@ -80,10 +87,14 @@ func (o *observation) networks(ctx context.Context) error {
 	}
 	if o.spec.NetworkID != "" {
 		given, err := o.cloud.givenPrivateNetwork(ctx, o.spec.NetworkID)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case given == nil:
+			o.miss(o.cloud.whereIsNetwork(ctx, o.spec.NetworkID))
+		default:
+			networks = append(slices.DeleteFunc(networks, func(n *stack.PrivateNetwork) bool { return n.ID == given.ID }), given)
 		}
-		networks = append(slices.DeleteFunc(networks, func(n *stack.PrivateNetwork) bool { return n.ID == given.ID }), given)
 	}
 	addAll(o, networks)
 	for _, network := range networks {
@@ -143,15 +154,16 @@ func (o *observation) clusters(ctx context.Context) error {
 	}
 	if o.spec.Cluster != nil && o.spec.Cluster.ID != "" {
 		given, err := o.cloud.getCluster(ctx, o.spec.Cluster.ID)
-		if isNotFound(err) {
-			return fmt.Errorf("cluster.id: there is no cluster %s in %s, or the API key may not see it", o.spec.Cluster.ID, o.cloud.region)
-		}
-		if err != nil {
+		switch {
+		case isNotFound(err):
+			o.miss(fmt.Errorf("cluster.id: there is no cluster %s in %s, or the API key may not see it", o.spec.Cluster.ID, o.cloud.region))
+		case err != nil:
 			return err
+		default:
+			cluster := newCluster(given)
+			cluster.Given = true
+			clusters = append(clusters, cluster)
 		}
-		cluster := newCluster(given)
-		cluster.Given = true
-		clusters = append(clusters, cluster)
 	}
 	addAll(o, clusters)
 	for _, cluster := range clusters {

@@ -10,8 +10,8 @@ import "context"
 // word or two.
 type Cloud interface {
 	// Observe returns what exists of a set-up: all that belongs to it by its
-	// ownership tag, and the network and the cluster that are given, which it
-	// is an error not to find. Nothing is written.
+	// ownership tag, and the network and the cluster that are given. Nothing
+	// is written.
 	Observe(ctx context.Context, spec Spec) (*Observed, error)
 
 	// Check says everything that would make a plan fail and can be known
@@ -39,6 +39,10 @@ type Cloud interface {
 type Observed struct {
 	// Resources are in no order. There may be several for one key.
 	Resources []Resource
+
+	// Missing says of what egress.yaml names by its ID, and is not there, as
+	// much as could be found out.
+	Missing []error
 }
 
 // byKey groups the resources, the oldest first.

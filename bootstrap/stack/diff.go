@@ -15,7 +15,10 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 		return nil, err
 	}
 	d := differ{spec: spec, existing: observed.byKey(), making: map[Resource]*Step{}, plan: &Plan{Graph: graph}}
-	if err := d.adoptNetwork(); err != nil {
+	if err := errors.Join(append(observed.Missing, d.checkGiven()...)...); err != nil {
+		return nil, err
+	}
+	if err := graph.renderCloudInit(); err != nil {
 		return nil, err
 	}
 	for _, wanted := range graph.resources {
@@ -47,23 +50,42 @@ type differ struct {
 	plan   *Plan
 }
 
-// adoptNetwork has the network's range known before anything is derived from
-// it: of a given network, only looking at it tells.
-func (d *differ) adoptNetwork() error {
-	network := d.plan.Graph.Network
-	if !network.Given {
-		return nil
+// checkGiven adopts what is given, and says what is wrong with it. It comes
+// before everything else: of a given network, only looking at it tells the
+// range, from which more is derived.
+func (d *differ) checkGiven() []error {
+	var errs []error
+	network, cluster := d.plan.Graph.Network, d.plan.Graph.Cluster
+	if network.Given && d.adoptGiven(network) && !network.CIDR.Contains(d.spec.Proxy.PrivateIP) {
+		errs = append(errs, fmt.Errorf("proxy.privateIP: %s is not in %s, the range of the Private Network %s",
+			d.spec.Proxy.PrivateIP, network.CIDR, network.ID))
 	}
-	found := d.existing[network.Key()]
-	given := slices.IndexFunc(found, func(r Resource) bool { return r.Base().ID == network.ID })
-	if given < 0 {
-		return fmt.Errorf("network.id: there is no Private Network %s in %s", network.ID, d.spec.Region)
+	if cluster != nil && cluster.Given && d.adoptGiven(cluster) {
+		if is := d.given(cluster).(*Cluster).Network.ID; is != network.ID {
+			errs = append(errs, fmt.Errorf("cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
+				cluster.ID, is, idOf(&network.Meta)))
+		}
 	}
-	network.Adopt(found[given])
-	if !network.CIDR.Contains(d.spec.Proxy.PrivateIP) {
-		return fmt.Errorf("proxy.privateIP: %s is not in %s, the range of the Private Network %s", d.spec.Proxy.PrivateIP, network.CIDR, network.ID)
+	return errs
+}
+
+// given returns the observed resource that is wanted by its ID, if there is one.
+func (d *differ) given(wanted Resource) Resource {
+	for _, r := range d.existing[wanted.Key()] {
+		if r.Base().ID == wanted.Base().ID {
+			return r
+		}
 	}
-	return d.plan.Graph.renderCloudInit()
+	return nil
+}
+
+func (d *differ) adoptGiven(wanted Resource) bool {
+	found := d.given(wanted)
+	if found == nil {
+		return false // which Observed.Missing tells
+	}
+	wanted.Adopt(found)
+	return true
 }
 
 // compare plans what has to be done about one wanted resource. Those that it
@@ -72,11 +94,7 @@ func (d *differ) compare(wanted Resource) error {
 	found, leaving := d.claim(wanted)
 	switch {
 	case wanted.Base().Given:
-		if len(found) == 0 {
-			return fmt.Errorf("%s: there is no %s in %s", wanted.Key(), wanted.Base().ID, d.spec.Region)
-		}
-		wanted.Adopt(found[0])
-		return d.checkGiven(wanted, found[0])
+		return nil
 	case len(found) == 0:
 		step := d.make(wanted, Create, nil)
 		for _, deletion := range d.deleteAll(leaving, "is being deleted") {
@@ -148,20 +166,6 @@ func isPart(r Resource) bool {
 	default:
 		return false
 	}
-}
-
-// checkGiven says what is wrong with something that is used as it is.
-func (d *differ) checkGiven(wanted, found Resource) error {
-	cluster, ok := found.(*Cluster)
-	if !ok {
-		return nil
-	}
-	network := wanted.(*Cluster).Network
-	if cluster.Network.ID != network.ID {
-		return fmt.Errorf("cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
-			cluster.ID, cluster.Network.ID, idOf(&network.Meta))
-	}
-	return nil
 }
 
 // compareFields returns what differs.
