@@ -29,11 +29,13 @@ demo: deps local ## Bring the whole product up on this machine, with the demo in
 	@$(LOCAL) demo
 
 # Go's cache of test results knows nothing of other modules and of programs that
-# tests start: -count=1.
+# tests start: -count=1. Runs of bootstrap that are disturbed at every position
+# mostly wait: -parallel.
 .PHONY: test
 test: deps local ## Run every test that this machine can run
 	@$(STAGE) "programs of the tests" $(LOCAL) build
-	@$(STAGE) "unit tests" $(TESTSUM) -count=1 ./...
+	@$(STAGE) "unit tests" $(TESTSUM) -count=1 -timeout 30m -parallel 6 ./...
+	@$(STAGE) "race detector" hack/race.sh
 	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 $$(go list ./... | grep -v -e '/integration$$' -e '/e2e$$')
 	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 20m ./integration
 	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 20m ./e2e
@@ -52,8 +54,8 @@ generate: ## Generate deep copies, the CRD and the chart's README
 	@$(GENERATE) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 
 .PHONY: bench
-bench: ## Measure the admission handler against its floor
-	@go test ./webhook/controller -run '^$$' -bench . -benchmem
+bench: ## Measure the admission handler and bootstrap against their floors
+	@go test ./webhook/controller ./bootstrap/... -run '^$$' -bench . -benchmem
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s)
@@ -66,9 +68,9 @@ local:
 	@mkdir -p bin && cd hack && go build -buildvcs=false -o ../$(LOCAL) ./local
 
 .PHONY: build
-build: ## Build webhook and demo into bin/
+build: ## Build webhook, bootstrap and demo into bin/
 	@mkdir -p bin
-	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./demo
+	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./bootstrap ./demo
 
 .PHONY: local-up
 local-up: deps local ## Bring the local environment up, with KWOK_NODES (0) extra nodes (root)

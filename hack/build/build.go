@@ -64,6 +64,9 @@ func CertManager() Program {
 // Webhook is the product's webhook.
 func Webhook() Program { return Program{Name: "webhook", Module: ".", Package: "./webhook"} }
 
+// Bootstrap is the product's provisioning.
+func Bootstrap() Program { return Program{Name: "bootstrap", Module: ".", Package: "./bootstrap"} }
+
 // Demo is the product's demo application.
 func Demo() Program { return Program{Name: "demo", Module: ".", Package: "./demo"} }
 

@@ -2,11 +2,14 @@ package chart_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v4/pkg/action"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // A wrong value is refused before anything reaches a cluster, with its path.
@@ -25,6 +28,13 @@ func TestWrongValues(t *testing.T) {
 		"proxy address twice":        {"proxy: {addresses: [172.16.28.8, 172.16.28.8]}", []string{"'/proxy/addresses'", "items at 0 and 1 are equal"}},
 		"second proxy address":       {"proxy: {addresses: [172.16.28.8, x]}", []string{"'/proxy/addresses/1'"}},
 		"one address, not a list":    {"proxy: {addresses: 172.16.28.8}", []string{"'/proxy/addresses'", "got string, want array"}},
+		"egress by name":             {"proxy: {addresses: [172.16.28.8], egressAddresses: {shared: [egress.example.com]}}", []string{"'/proxy/egressAddresses/shared/0'", "not valid ipv4"}},
+		"egress twice":               {"proxy: {addresses: [172.16.28.8], egressAddresses: {shared: [203.0.113.50, 203.0.113.50]}}", []string{"'/proxy/egressAddresses/shared'", "equal"}},
+		"egress of a tenant by name": {"proxy: {addresses: [172.16.28.8], egressAddresses: {dedicated: {client-a: x}}}", []string{"'/proxy/egressAddresses/dedicated/client-a'"}},
+		"egress of a tenant, a list": {"proxy: {addresses: [172.16.28.8], egressAddresses: {dedicated: {client-a: [203.0.113.51]}}}", []string{"'/proxy/egressAddresses/dedicated/client-a'", "got array, want string"}},
+		"egress of no tenant's name": {"proxy: {addresses: [172.16.28.8], egressAddresses: {dedicated: {Client: 203.0.113.51}}}", []string{"'/proxy/egressAddresses/dedicated'", "'Client' not allowed"}},
+		"egress of another kind":     {"proxy: {addresses: [172.16.28.8], egressAddresses: {public: []}}", []string{"'/proxy/egressAddresses'", "'public' not allowed"}},
+		"no egress at all":           {"proxy: {addresses: [172.16.28.8], egressAddresses: null}", []string{"'/proxy'", "missing property 'egressAddresses'"}},
 		"unknown key":                {minimalValues + "\nreplica: 2", []string{"''", "'replica' not allowed"}},
 		"unknown key inside":         {"proxy: {addresses: [172.16.28.8], port: 3128}", []string{"'/proxy'", "'port' not allowed"}},
 
@@ -37,8 +47,19 @@ func TestWrongValues(t *testing.T) {
 		"tenant with capitals":     {tenants("{name: Client, proxy: {port: 3129}}"), []string{"'/tenants/0/name'", "does not match pattern"}},
 		"tenant name with a dot":   {tenants("{name: a.b, proxy: {port: 3129}}"), []string{"'/tenants/0/name'", "does not match pattern"}},
 		"tenant name too long":     {tenants("{name: " + strings.Repeat("a", 64) + ", proxy: {port: 3129}}"), []string{"'/tenants/0/name'", "maxLength"}},
+		"unknown egress":           {tenants("{name: a, proxy: {port: 3129, egressIP: Own}}"), []string{"'/tenants/0/proxy/egressIP'", "'Shared', 'Dedicated'"}},
 		"unknown path":             {tenants("{name: a, path: Tunnel, proxy: {port: 3129}}"), []string{"'/tenants/0/path'", "'Proxy'"}},
 		"unknown field of tenant":  {tenants("{name: a, proxy: {port: 3129}, noproxy: [x]}"), []string{"'/tenants/0'", "'noproxy' not allowed"}},
+		"unknown mode":             {tenants("{name: a, proxy: {port: 3129}, allow: {mode: Deny, domains: [x]}}"), []string{"'/tenants/0/allow/mode'", "'Enforce', 'Report', 'Open'"}},
+		"list without domains":     {tenants("{name: a, proxy: {port: 3129}, allow: {}}"), []string{"'/tenants/0/allow'", "missing property 'domains'"}},
+		"list of no domain":        {tenants("{name: a, proxy: {port: 3129}, allow: {mode: Enforce, domains: []}}"), []string{"'/tenants/0/allow/domains'", "minItems"}},
+		"open with domains":        {tenants("{name: a, proxy: {port: 3129}, allow: {mode: Open, domains: [x]}}"), []string{"'/tenants/0/allow/domains'", "maxItems"}},
+		"domain twice":             {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x, x]}}"), []string{"'/tenants/0/allow/domains'", "equal"}},
+		"asterisk in domain":       {tenants("{name: a, proxy: {port: 3129}, allow: {domains: ['*.example.com']}}"), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
+		"newline ends domain":      {tenants(`{name: a, proxy: {port: 3129}, allow: {domains: ["a\n"]}}`), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
+		"domain with a port":       {tenants("{name: a, proxy: {port: 3129}, allow: {domains: ['example.com:443']}}"), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
+		"allowed port too high":    {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x], ports: [65536]}}"), []string{"'/tenants/0/allow/ports/0'", "maximum"}},
+		"unknown field of allow":   {tenants("{name: a, proxy: {port: 3129}, allow: {hosts: [x], domains: [x]}}"), []string{"'/tenants/0/allow'", "'hosts' not allowed"}},
 		"newline in noProxy":       {tenants(`{name: a, proxy: {port: 3129}, noProxy: [x, "a\nb"]}`), []string{"'/tenants/0/noProxy/1'", "does not match pattern"}},
 		"newline ends noProxy":     {tenants(`{name: a, proxy: {port: 3129}, noProxy: ["a\n"]}`), []string{"'/tenants/0/noProxy/0'", "does not match pattern"}},
 		"comma in noProxy":         {tenants(`{name: a, proxy: {port: 3129}, noProxy: ["a,b"]}`), []string{"'/tenants/0/noProxy/0'"}},
@@ -47,6 +68,7 @@ func TestWrongValues(t *testing.T) {
 		"noProxy entry twice":      {tenants(`{name: a, proxy: {port: 3129}, noProxy: [x, x]}`), []string{"'/tenants/0/noProxy'", "equal"}},
 		"two tenants, one name":    {tenants("{name: a, proxy: {port: 3129}}, {name: b, proxy: {port: 3130}}, {name: a, proxy: {port: 3131}}"), []string{"tenants[2].name: a is the name of tenants[0] already"}},
 		"two tenants, one port":    {tenants("{name: a, proxy: {port: 3129}}, {name: b, proxy: {port: 3129}}"), []string{"tenants[1].proxy.port: 3129 is the port of tenants[0] (a) already"}},
+		"too many of their own":    {tenants(dedicatedTenants(5)), []string{"tenants[4].proxy.egressIP: must be Shared: a proxy has addresses for 4 tenants of their own"}},
 		"tenants as a map":         {minimalValues + "\ntenants: {a: {proxy: {port: 3129}}}", []string{"'/tenants'", "got object, want array"}},
 		"cluster CIDR as address":  {minimalValues + "\ncluster: {cidrs: [10.32.0.0]}", []string{"'/cluster/cidrs/0'"}},
 		"cluster CIDR too wide":    {minimalValues + "\ncluster: {cidrs: [10.32.0.0/33]}", []string{"'/cluster/cidrs/0'"}},
@@ -78,6 +100,25 @@ func TestWrongValues(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// dedicatedTenants are as many tenants with addresses of their own.
+func dedicatedTenants(count int) string {
+	var list []string
+	for i := range count {
+		list = append(list, fmt.Sprintf("{name: t%d, proxy: {port: %d, egressIP: Dedicated}}", i, v1alpha1.ProxyPortMin+i))
+	}
+	return strings.Join(list, ", ")
+}
+
+// As many tenants have addresses of their own as validation admits.
+func TestDedicatedTenants(t *testing.T) {
+	r := mustInstall(t, minimalValues+"\ntenants: ["+dedicatedTenants(v1alpha1.MaxDedicatedAddresses)+"]")
+	for _, tenant := range all[*v1alpha1.EgressTenant](r) {
+		if tenant.Spec.Proxy.EgressIP != v1alpha1.EgressIPDedicated {
+			t.Errorf("%s: egressIP %q", tenant.Name, tenant.Spec.Proxy.EgressIP)
+		}
 	}
 }
 
@@ -119,8 +160,8 @@ func TestTenantSchemaIsTheCRDs(t *testing.T) {
 }
 
 // normalForm drops from a schema what the CRD and the values say in ways of
-// their own: descriptions, how sets and closed objects are written, and the
-// name, which one has in its metadata.
+// their own: descriptions, how sets, closed objects and conditions are written
+// (TestWrongValues tries those of the values), and the name, which one has in its metadata.
 func normalForm(schema map[string]any) map[string]any {
 	kept := make(map[string]any, len(schema))
 	for key, value := range schema {
@@ -142,7 +183,7 @@ func normalForm(schema map[string]any) map[string]any {
 	if kept["x-kubernetes-list-type"] == "set" {
 		kept["uniqueItems"] = true
 	}
-	for _, key := range []string{"description", "format", "additionalProperties", "x-kubernetes-list-type"} {
+	for _, key := range []string{"description", "format", "additionalProperties", "x-kubernetes-list-type", "x-kubernetes-validations", "if", "then", "else"} {
 		delete(kept, key)
 	}
 	return kept

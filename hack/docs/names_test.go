@@ -69,22 +69,31 @@ func constants(file *ast.File, prefixes ...string) map[string]bool {
 	return values
 }
 
-// A flag that stands by itself, or behind the webhook's name, is one of the
-// webhook's, unless a command on the same page shows whose it is. Each of the
-// webhook's is explained.
+// A flag that stands by itself, or behind the name of the webhook or of
+// bootstrap, is one of theirs, unless a command on the same page shows whose it
+// is. Each of theirs is explained.
 func TestFlags(t *testing.T) {
-	flags := webhookFlags(t)
+	flags, provisioning := flagsOf(t, "webhook"), flagsOf(t, "bootstrap")
 	shown := regexp.MustCompile(`--[a-z][a-z-]+`)
 	for _, p := range documentation(t) {
 		for _, code := range p.spans(t) {
-			if !strings.HasPrefix(code, "--") && !strings.HasPrefix(code, "webhook ") {
+			program, _, _ := strings.Cut(code, " ")
+			if !strings.HasPrefix(code, "--") && program != "webhook" && program != "bootstrap" {
 				continue
 			}
 			for _, flag := range shown.FindAllString(code, -1) {
-				if !flags[flag] && flag != "--help" && !strings.Contains(p.commands(t), flag) {
-					t.Errorf("%s: the webhook has no flag %s", p.path, flag)
+				known := flag == "--help" || strings.Contains(p.commands(t), flag) ||
+					(program != "bootstrap" && flags[flag]) || (program != "webhook" && provisioning[flag])
+				if !known {
+					t.Errorf("%s: there is no flag %s", p.path, flag)
 				}
 			}
+		}
+	}
+	manual := read(t, "docs/bootstrap.md")
+	for flag := range provisioning {
+		if !strings.Contains(manual, flag) {
+			t.Errorf("docs/bootstrap.md does not explain %s", flag)
 		}
 	}
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
@@ -96,11 +105,12 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// webhookFlags returns what the webhook declares with pflag, dashes included.
-func webhookFlags(t *testing.T) map[string]bool {
+// flagsOf returns what the program in a folder declares with pflag, dashes
+// included.
+func flagsOf(t *testing.T, folder string) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	for _, file := range goFiles(t, "webhook") {
+	for _, file := range goFiles(t, folder) {
 		ast.Inspect(file, func(node ast.Node) bool {
 			call, isCall := node.(*ast.CallExpr)
 			if !isCall || len(call.Args) < 3 {
@@ -108,7 +118,7 @@ func webhookFlags(t *testing.T) map[string]bool {
 			}
 			function, isMethod := call.Fun.(*ast.SelectorExpr)
 			name, isLiteral := call.Args[1].(*ast.BasicLit)
-			if isMethod && isLiteral && strings.HasSuffix(function.Sel.Name, "Var") {
+			if isMethod && isLiteral && (strings.HasSuffix(function.Sel.Name, "Var") || strings.HasSuffix(function.Sel.Name, "VarP")) {
 				if text, err := strconv.Unquote(name.Value); err == nil {
 					names["--"+text] = true
 				}
@@ -117,7 +127,7 @@ func webhookFlags(t *testing.T) map[string]bool {
 		})
 	}
 	if len(names) == 0 {
-		t.Fatal("the webhook has no flags: the test looks for the wrong thing")
+		t.Fatalf("%s has no flags: the test looks for the wrong thing", folder)
 	}
 	return names
 }

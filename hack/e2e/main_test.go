@@ -103,7 +103,11 @@ func setUp(ctx context.Context, log *progress.Log) (err error) {
 		return err
 	}
 	if err := log.Step("helm install egress-webhook", func() error {
-		return shared.Release().Install(ctx)
+		release, err := shared.Release()
+		if err != nil {
+			return err
+		}
+		return release.Install(ctx)
 	}); err != nil {
 		return err
 	}
@@ -130,7 +134,7 @@ func setUp(ctx context.Context, log *progress.Log) (err error) {
 // deployProbe deploys a server from whose pod tests reach out. Its manifest
 // says nothing about proxies.
 func deployProbe(ctx context.Context, namespace string) error {
-	return shared.Cluster.Apply(ctx, fmt.Sprintf(`
+	return shared.Apply(ctx, fmt.Sprintf(`
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: probe, namespace: %s}
@@ -160,7 +164,7 @@ func requireEnvironment(t *testing.T) {
 }
 
 func kubectl(ctx context.Context, args ...string) (string, error) {
-	return shared.Cluster.Kubectl(ctx, nil, args...)
+	return shared.Kubectl(ctx, nil, args...)
 }
 
 // probe runs the probe's program in a namespace's pod.

@@ -33,7 +33,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s: %+v", check, result)
 		}
 	}
-	if got, want := page.Results["external-ip"].Address, shared.Plan.ProxyPublic.String(); got != want {
+	if got, want := page.Results["external-ip"].Address, egressAddress(t, environment.DemoTenant); got != want {
 		t.Errorf("the page shows the address %q, not the proxy's, %s", got, want)
 	}
 	if len(page.Problems) > 0 {

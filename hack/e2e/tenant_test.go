@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -38,8 +39,12 @@ func TestProcessesHaveTheProxyInTheirEnvironment(t *testing.T) {
 	}
 }
 
+// Each by the address that bootstrap got for it: client-b has one of its own.
 func TestTenantsLeaveThroughTheProxy(t *testing.T) {
 	requireEnvironment(t)
+	if a, b := egressAddress(t, "client-a"), egressAddress(t, "client-b"); a == b {
+		t.Errorf("both tenants leave by %s", a)
+	}
 	for namespace, tenant := range map[string]string{namespaceA: "client-a", namespaceB: "client-b"} {
 		for _, url := range []string{"http://" + environment.IPEchoName + "/", "https://" + environment.IPEchoName + "/"} {
 			_, position, err := shared.Audit(0)
@@ -51,8 +56,9 @@ func TestTenantsLeaveThroughTheProxy(t *testing.T) {
 				t.Errorf("%s: %s: %v", namespace, url, err)
 				continue
 			}
-			if got := lines(out); !slices.Equal(got, []string{"200", shared.Plan.ProxyPublic.String()}) {
-				t.Errorf("%s: %s: %q; want 200 and the proxy's address %s", namespace, url, got, shared.Plan.ProxyPublic)
+			egress := egressAddress(t, tenant)
+			if got := lines(out); !slices.Equal(got, []string{"200", egress}) {
+				t.Errorf("%s: %s: %q; want 200 and the tenant's address %s", namespace, url, got, egress)
 			}
 			eventually(t, "the proxy's note of the request", func() (bool, string) {
 				records, _, err := shared.Audit(position)
@@ -60,14 +66,43 @@ func TestTenantsLeaveThroughTheProxy(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, record := range records {
-					if record.Host == environment.IPEchoName && record.Tenant == tenant {
+					if record.Host == environment.IPEchoName && record.Tenant == tenant && record.Egress == egress {
 						return true, ""
 					}
 				}
-				return false, "no line of " + tenant
+				return false, fmt.Sprintf("no line of %s with %s in %+v", tenant, egress, records)
 			})
 		}
 	}
+}
+
+// The status says which address it is that the internet sees.
+func TestTenantsShowTheirEgressAddress(t *testing.T) {
+	requireEnvironment(t)
+	tenants, err := shared.Tenants()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range tenants {
+		want := egressAddress(t, tenant.Name)
+		eventually(t, "the status of "+tenant.Name, func() (bool, string) {
+			out, err := kubectl(t.Context(), "get", "egresstenant", tenant.Name, "-o", "jsonpath={.status.egressIPs[*]}")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out == want, fmt.Sprintf("egressIPs: %s; want %s", out, want)
+		})
+	}
+}
+
+// egressAddress is the address that bootstrap got for a tenant.
+func egressAddress(t *testing.T, tenant string) string {
+	t.Helper()
+	address, err := shared.EgressAddress(tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address.String()
 }
 
 func TestTenantsReachTheirOwnPods(t *testing.T) {

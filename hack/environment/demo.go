@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -33,7 +36,13 @@ func Demo(ctx context.Context, log *progress.Log, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := log.Step("helm install egress-webhook", func() error { return e.Release().Ensure(ctx) }); err != nil {
+	if err := log.Step("helm install egress-webhook", func() error {
+		release, err := e.Release()
+		if err != nil {
+			return err
+		}
+		return release.Ensure(ctx)
+	}); err != nil {
 		return err
 	}
 	if err := log.Step("namespace "+DemoTenant+", demo", func() error { return e.DeployDemo(ctx) }); err != nil {
@@ -58,7 +67,11 @@ func Demo(ctx context.Context, log *progress.Log, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return e.summarise(w, proxied, direct, record)
+	provisioned, err := e.provisioned(ctx)
+	if err != nil {
+		return err
+	}
+	return e.summarise(w, provisioned, proxied, direct, record)
 }
 
 func upOrOpen(ctx context.Context, log *progress.Log) (*Environment, error) {
@@ -79,7 +92,7 @@ func (e *Environment) DeployDemo(ctx context.Context) error {
 		{"apply", "--server-side", "-k", filepath.Join(e.Repository, "demo/deploy")},
 		{"rollout", "status", "deployment/egress-demo", "--timeout=120s"},
 	} {
-		if _, err := e.Cluster.Kubectl(ctx, nil, append([]string{"--namespace=" + DemoTenant}, args...)...); err != nil {
+		if _, err := e.Kubectl(ctx, nil, append([]string{"--namespace=" + DemoTenant}, args...)...); err != nil {
 			return err
 		}
 	}
@@ -87,7 +100,7 @@ func (e *Environment) DeployDemo(ctx context.Context) error {
 	if err := e.processes.Stop(ctx, time.Second, processPage); err != nil {
 		return err
 	}
-	forward := e.Cluster.Command("kubectl", "--kubeconfig="+e.Cluster.Kubeconfig("admin"), "--namespace="+DemoTenant,
+	forward := e.Cluster.Command("kubectl", "--kubeconfig="+e.Kubeconfig(), "--namespace="+DemoTenant,
 		"port-forward", "service/egress-demo", pagePort+":80")
 	forward.Name, forward.Netns = processPage, ""
 	p, err := e.processes.Start(forward)
@@ -102,7 +115,7 @@ func (e *Environment) waitPage(ctx context.Context, forward process.Process) err
 		if !forward.Alive() {
 			return fmt.Errorf("%s cannot be served: %s", PageURL, e.processes.Tail(processPage))
 		}
-		err := askPage(ctx)
+		err := get(ctx, PageURL+"/healthz")
 		if err == nil {
 			return nil
 		}
@@ -112,10 +125,11 @@ func (e *Environment) waitPage(ctx context.Context, forward process.Process) err
 	}
 }
 
-func askPage(ctx context.Context) error {
+// get asks a server of this machine, for whether it answers at all.
+func get(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, PageURL+"/healthz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
@@ -173,22 +187,56 @@ func (e *Environment) waitAudit(ctx context.Context, position int64) (AuditLine,
 	}
 }
 
-func (e *Environment) summarise(w io.Writer, proxied, direct checkResult, record AuditLine) error {
+// provisioned asks bootstrap what it has made.
+func (e *Environment) provisioned(ctx context.Context) (string, error) {
+	out, err := e.Bootstrap(ctx, "status", "--output", "json", "--config", e.ConfigFile())
+	if err != nil {
+		return "", err
+	}
+	var status struct {
+		Resources []any `json:"resources"`
+		Addresses struct {
+			Shared    string            `json:"shared"`
+			Dedicated map[string]string `json:"dedicated"`
+		} `json:"addresses"`
+		Drift []any `json:"drift"`
+	}
+	if err := json.Unmarshal([]byte(out), &status); err != nil {
+		return "", fmt.Errorf("bootstrap status: %w", err)
+	}
+	if len(status.Drift) > 0 {
+		return "", fmt.Errorf("what bootstrap has made is not what %s says: %v", e.ConfigFile(), status.Drift)
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "by bootstrap: %d resources; tenants leave by %s", len(status.Resources), status.Addresses.Shared)
+	for _, tenant := range slices.Sorted(maps.Keys(status.Addresses.Dedicated)) {
+		fmt.Fprintf(&text, ", %s by %s", tenant, status.Addresses.Dedicated[tenant])
+	}
+	return text.String(), nil
+}
+
+func (e *Environment) summarise(w io.Writer, provisioned string, proxied, direct checkResult, record AuditLine) error {
+	egress, err := e.EgressAddress(DemoTenant)
+	if err != nil {
+		return err
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "\nPage\t%s\n", PageURL)
-	fmt.Fprintf(t, "Seen by the internet\t%s (the proxy's address: %s)\n", proxied.Address, e.Plan.ProxyPublic)
+	fmt.Fprintf(t, "Provisioned\t%s\n", provisioned)
+	fmt.Fprintf(t, "Seen by the internet\t%s (the proxy's address: %s)\n", proxied.Address, egress)
 	fmt.Fprintf(t, "Proxy of the pod\t%s\n", proxied.Via)
 	fmt.Fprintf(t, "Direct attempt\t%s (%s)\n", direct.Summary, direct.Error)
 	fmt.Fprintf(t, "Proxy's audit log\t%s\n", record.Text)
-	fmt.Fprintf(t, "Cluster\texport KUBECONFIG=%s\n", e.Cluster.Kubeconfig("admin"))
+	fmt.Fprintf(t, "Cluster\texport KUBECONFIG=%s\n", e.Kubeconfig())
+	fmt.Fprintf(t, "Scaleway\t. %s; bootstrap status --config %s\n", credentialsFile(), e.ConfigFile())
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	switch {
 	case !proxied.OK:
 		return fmt.Errorf("the way through the proxy does not work: %s %s", proxied.Summary, proxied.Error)
-	case proxied.Address != e.Plan.ProxyPublic.String():
-		return fmt.Errorf("the internet saw %s, not the proxy's address %s", proxied.Address, e.Plan.ProxyPublic)
+	case proxied.Address != egress.String():
+		return fmt.Errorf("the internet saw %s, not the proxy's address %s", proxied.Address, egress)
 	case !direct.OK:
 		return fmt.Errorf("the direct way out is not closed: %s", direct.Summary)
 	case record.Tenant != DemoTenant:

@@ -1,6 +1,7 @@
 // Package environment is the whole product on one machine: a Kubernetes
 // cluster with a real node, the proxy, a Public Gateway and an internet, each
-// in a network namespace of its own. It needs root, and there is one at most.
+// in a network namespace of its own, and a fake Scaleway API, by which the
+// product's bootstrap sets the proxy up. It needs root, and there is one at most.
 package environment
 
 import (
@@ -143,11 +144,11 @@ func (e *Environment) start(ctx context.Context, log *progress.Log, options Opti
 	if err := log.Step("networks", func() error { return network.Up(ctx, e.Plan) }); err != nil {
 		return err
 	}
-	if err := log.Step("internet and proxy", func() error {
+	if err := log.Step("internet and fake Scaleway API", func() error {
 		if err := e.startInternet(ctx); err != nil {
 			return err
 		}
-		return e.startProxy(ctx, Tenants())
+		return e.startScaleway(ctx)
 	}); err != nil {
 		return err
 	}
@@ -158,6 +159,9 @@ func (e *Environment) start(ctx context.Context, log *progress.Log, options Opti
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return log.Step("bootstrap apply", func() error { return e.provision(groupCtx) })
+	})
 	group.Go(func() error {
 		return log.Step("node", func() error { return e.startNode(groupCtx) })
 	})

@@ -29,9 +29,9 @@ func internetDir() string { return filepath.Join(Dir, "internet") }
 
 func controlSocket() string { return filepath.Join(internetDir(), "control.sock") }
 
-// caFile is the certificate of the authority that the internet's services are
+// CAFile is the certificate of the authority that the internet's services are
 // trusted by.
-func (e *Environment) caFile() string { return internet.CertificatesIn(internetDir()).CA }
+func (e *Environment) CAFile() string { return internet.CertificatesIn(internetDir()).CA }
 
 // Arrived returns what has arrived in the internet so far, whoever answered.
 func (e *Environment) Arrived(ctx context.Context) ([]internet.Counter, error) {

@@ -24,7 +24,7 @@ const (
 var coreDNSManifests string
 
 func (e *Environment) startNode(ctx context.Context) error {
-	authority, err := os.ReadFile(e.caFile())
+	authority, err := os.ReadFile(e.CAFile())
 	if err != nil {
 		return err
 	}

@@ -7,34 +7,38 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"egress.scw/cloudinit/squid"
-	"egress.scw/hack/cluster"
 	"egress.scw/hack/release"
 )
 
-// Release is the webhook's installation.
-func (e *Environment) Release() release.Release {
-	tenants := make([]any, 0, len(Tenants()))
-	for _, tenant := range Tenants() {
-		tenants = append(tenants, map[string]any{
-			"name": tenant.Name, "path": string(tenant.Path), "proxy": map[string]any{"port": int(tenant.Proxy.Port)},
-		})
-	}
+// Release is the webhook's installation, with the values that bootstrap has
+// written. The image is the only thing that they do not know here: there is no
+// registry.
+func (e *Environment) Release() (release.Release, error) {
+	values, err := release.LoadValues(e.valuesFile(), "image.repository="+webhookRepository, "image.tag="+webhookTag)
 	return release.Release{
-		Kubeconfig: e.Cluster.Kubeconfig("admin"),
+		Kubeconfig: e.Kubeconfig(),
 		Name:       "egress-webhook", Namespace: "egress-system",
-		Chart: filepath.Join(e.Repository, "charts/egress-webhook"),
-		Wait:  true,
-		Values: map[string]any{
-			"image":   map[string]any{"repository": webhookRepository, "tag": webhookTag},
-			"proxy":   map[string]any{"addresses": []any{e.Plan.ProxyPrivate.String()}},
-			"cluster": map[string]any{"cidrs": []any{cluster.ServiceCIDR, cluster.PodCIDR, e.Plan.PrivateNetwork.String()}},
-			"tenants": tenants,
-		},
-	}
+		Chart:  filepath.Join(e.Repository, "charts/egress-webhook"),
+		Wait:   true,
+		Values: values,
+	}, err
+}
+
+// Kubectl runs kubectl with the kubeconfig that bootstrap has written.
+func (e *Environment) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	return e.Cluster.Kubectl(ctx, stdin, append([]string{"--kubeconfig=" + e.Kubeconfig()}, args...)...)
+}
+
+// Apply server-side-applies manifests.
+func (e *Environment) Apply(ctx context.Context, manifests string) error {
+	_, err := e.Kubectl(ctx, strings.NewReader(manifests), "apply", "--server-side", "--force-conflicts", "-f", "-")
+	return err
 }
 
 // AuditLine is a line of the proxy's audit log.
@@ -80,5 +84,5 @@ func (e *Environment) ApplyNamespace(ctx context.Context, name, tenant string) e
 	if tenant != "" {
 		labels = "{egress.scw/tenant: " + tenant + "}"
 	}
-	return e.Cluster.Apply(ctx, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: %s}\n", name, labels))
+	return e.Apply(ctx, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: %s}\n", name, labels))
 }

@@ -17,7 +17,7 @@ import (
 type programs struct {
 	builder *build.Builder
 
-	kubernetes, coreDNS, certManager, local, webhook, demo, probe string
+	kubernetes, coreDNS, certManager, local, bootstrap, webhook, demo, probe string
 }
 
 // Build builds everything that the environment consists of.
@@ -41,6 +41,7 @@ func (p *programs) build(ctx context.Context, log *progress.Log) error {
 			{build.CertManager(), &p.certManager},
 			{build.Local(), &p.local},
 			{build.Probe(), &p.probe},
+			{build.Bootstrap(), &p.bootstrap},
 			{build.Webhook(), &p.webhook},
 			{build.Demo(), &p.demo},
 		} {
@@ -55,10 +56,10 @@ func (p *programs) build(ctx context.Context, log *progress.Log) error {
 }
 
 // fingerprint changes with everything that an environment is made of. The local
-// program holds the proxy's configuration and the internet.
+// program holds the internet, the fake Scaleway API and egress.yaml.
 func (p *programs) fingerprint() (string, error) {
 	h := sha256.New()
-	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.probe, p.webhook, p.demo} {
+	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.probe, p.bootstrap, p.webhook, p.demo} {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return "", err

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -195,7 +196,8 @@ func TestTenantShowsItsState(t *testing.T) {
 		for _, name := range got.Status.Namespaces {
 			covered = covered || name == namespace
 		}
-		return ready && covered && got.Status.ProxyURL == "http://"+proxyAddress+":3130", fmt.Sprintf("%+v", got.Status)
+		proxied := got.Status.ProxyURL == "http://"+proxyAddress+":3130" && slices.Equal(got.Status.EgressIPs, []string{egressAddress})
+		return ready && covered && proxied, fmt.Sprintf("%+v", got.Status)
 	})
 }
 

@@ -41,6 +41,7 @@ const (
 	releaseName      = "egress-webhook"
 	releaseNamespace = "egress-system"
 	proxyAddress     = "172.16.28.8"
+	egressAddress    = "203.0.113.50"
 )
 
 // webhookProcess is the webhook as the chart's Deployment runs it, but as a
@@ -78,7 +79,10 @@ func installWebhook(ctx context.Context, c *cluster.Cluster, api client.Client, 
 		Kubeconfig: c.Kubeconfig("admin"), Name: releaseName, Namespace: releaseNamespace,
 		Chart: filepath.Join(repository, "charts/egress-webhook"),
 		Values: map[string]any{
-			"proxy":   map[string]any{"addresses": []any{proxyAddress}},
+			"proxy": map[string]any{
+				"addresses":       []any{proxyAddress},
+				"egressAddresses": map[string]any{"shared": []any{egressAddress}},
+			},
 			"cluster": map[string]any{"cidrs": []any{cluster.ServiceCIDR, cluster.PodCIDR}},
 			"tenants": []any{tenantValue("client-a", 3129), tenantValue("client-b", 3130)},
 		},

@@ -1,6 +1,6 @@
 // Command local brings the whole product up on one machine, without a cloud
-// account and without a container engine: a real Kubernetes cluster, the proxy,
-// an internet to talk to, and the demo in the middle.
+// account and without a container engine: a real Kubernetes cluster, the proxy as
+// bootstrap sets it up, an internet to talk to, and the demo in the middle.
 package main
 
 import (
@@ -78,7 +78,7 @@ func newCommand() *cobra.Command {
 				return environment.Demo(cmd.Context(), progress.New(cmd.ErrOrStderr()), cmd.OutOrStdout())
 			},
 		},
-		nodeInitCommand(), netpolCommand(), internetCommand(),
+		nodeInitCommand(), netpolCommand(), internetCommand(), scalewayCommand(),
 	)
 	return root
 }
@@ -94,7 +94,7 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "up: export KUBECONFIG=%s\n", e.Cluster.Kubeconfig("admin"))
+			fmt.Fprintf(cmd.OutOrStdout(), "up: export KUBECONFIG=%s\n", e.Kubeconfig())
 			return nil
 		},
 	}

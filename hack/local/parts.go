@@ -67,3 +67,14 @@ func internetCommand() *cobra.Command {
 		},
 	}
 }
+
+func scalewayCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "scaleway",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return environment.ServeScaleway(cmd.Context())
+		},
+	}
+}

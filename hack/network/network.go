@@ -7,10 +7,11 @@
 //	     machine 10.222.0.1 ─── 10.222.0.2 egress-node 172.16.28.16 ─┐
 //	                                                                 │ Private Network
 //	egress-internet 198.51.100.254 ─── .9 egress-gateway 172.16.28.1 ┤ 172.16.28.0/22
-//	              203.0.113.254 ─── .50 egress-proxy 172.16.28.8 ────┘
+//	              203.0.113.254 ───     egress-proxy 172.16.28.8 ────┘
 //
 // The node's default route is the gateway, which masquerades: what no policy
-// holds back reaches the internet, from the gateway's address.
+// holds back reaches the internet, from the gateway's address. The proxy gets
+// its public addresses later, by SetProxyAddresses.
 package network
 
 import (
@@ -19,6 +20,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -42,8 +44,11 @@ type Plan struct {
 	PrivateNetwork netip.Prefix
 	// NodePrivate, ProxyPrivate and GatewayPrivate are addresses in it.
 	NodePrivate, ProxyPrivate, GatewayPrivate netip.Addr
-	// GatewayPublic and ProxyPublic are what the internet sees.
-	GatewayPublic, ProxyPublic netip.Addr
+	// GatewayPublic is what the internet sees of nodes.
+	GatewayPublic netip.Addr
+	// ProxyPublic is where the proxy's public addresses come from: the
+	// prefix's own address, and those behind it.
+	ProxyPublic netip.Prefix
 	// Resolver is the name server that the cluster and the proxy ask;
 	// OpenResolver is another one, which nobody has a reason to ask.
 	Resolver, OpenResolver netip.Addr
@@ -65,7 +70,7 @@ func DefaultPlan() Plan {
 		ProxyPrivate:   netip.MustParseAddr("172.16.28.8"),
 		GatewayPrivate: netip.MustParseAddr("172.16.28.1"),
 		GatewayPublic:  netip.MustParseAddr("198.51.100.9"),
-		ProxyPublic:    netip.MustParseAddr("203.0.113.50"),
+		ProxyPublic:    netip.MustParsePrefix("203.0.113.50/24"),
 		Resolver:       netip.MustParseAddr("192.0.2.53"),
 		OpenResolver:   netip.MustParseAddr("192.0.2.54"),
 		Metadata:       netip.MustParseAddr("169.254.42.42"),
@@ -129,6 +134,36 @@ func Down(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// SetProxyAddresses gives the proxy these public addresses, and no others. Each
+// is routed to it alone (/32), as Scaleway does with an Instance's.
+func SetProxyAddresses(ctx context.Context, p Plan, addresses []netip.Addr) error {
+	out, err := exec.CommandContext(ctx, "ip", "-n", Proxy, "-4", "-oneline", "address", "show", "dev", "pub0").Output()
+	if err != nil {
+		return fmt.Errorf("ip address show: %w", err)
+	}
+	var commands []string
+	var wanted []string
+	for _, address := range addresses {
+		wanted = append(wanted, address.String()+"/32")
+		commands = append(commands, fmt.Sprintf("ip -n %s address replace %s/32 dev pub0", Proxy, address))
+	}
+	for line := range strings.Lines(string(out)) {
+		// "2: pub0    inet 203.0.113.50/32 scope global pub0 ..."
+		if fields := strings.Fields(line); len(fields) > 3 && !slices.Contains(wanted, fields[3]) {
+			commands = append(commands, fmt.Sprintf("ip -n %s address delete %s dev pub0", Proxy, fields[3]))
+		}
+	}
+	if len(addresses) > 0 { // with the last address the kernel removes the route
+		commands = append(commands, fmt.Sprintf("ip -n %s route replace default via %s dev pub0 onlink", Proxy, lastOf(p.ProxyPublic.Addr())))
+	}
+	for _, command := range commands {
+		if err := run(ctx, "", strings.Fields(command)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // AddRuleset loads an nftables ruleset in a namespace.
 func AddRuleset(ctx context.Context, namespace, ruleset string) error {
 	return run(ctx, ruleset, "ip", "netns", "exec", namespace, "nft", "-f", "-")
@@ -179,13 +214,10 @@ func (p Plan) commands() []string {
 	in(Gateway, "route add default via %s", lastOf(p.GatewayPublic))
 	add("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", Gateway)
 
-	// A flexible address is routed to its instance, alone (/32).
 	add("ip link add pub0 netns %s type veth peer name proxy0 netns %s", Proxy, Internet)
-	in(Proxy, "address add %s/32 dev pub0", p.ProxyPublic)
 	in(Proxy, "link set pub0 up")
-	in(Internet, "address add %s/24 dev proxy0", lastOf(p.ProxyPublic))
+	in(Internet, "address add %s/%d dev proxy0", lastOf(p.ProxyPublic.Addr()), p.ProxyPublic.Bits())
 	in(Internet, "link set proxy0 up")
-	in(Proxy, "route add default via %s dev pub0 onlink", lastOf(p.ProxyPublic))
 
 	for _, address := range append([]netip.Addr{p.Resolver, p.OpenResolver, p.Metadata}, p.Echoes...) {
 		in(Internet, "address add %s/32 dev lo", address)

@@ -13,6 +13,7 @@ import (
 
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/cli/values"
 	"helm.sh/helm/v4/pkg/kube"
 	"helm.sh/helm/v4/pkg/postrenderer"
 	"helm.sh/helm/v4/pkg/release/common"
@@ -36,6 +37,13 @@ type Release struct {
 	Wait bool
 	// PostRenderer, when set, changes the manifests on their way.
 	PostRenderer postrenderer.PostRenderer
+}
+
+// LoadValues returns the values that helm install gets by --values FILE and
+// --set, each of which is as in image.tag=dev.
+func LoadValues(file string, set ...string) (map[string]any, error) {
+	options := values.Options{ValueFiles: []string{file}, Values: set}
+	return options.MergeValues(nil)
 }
 
 // timeout bounds the wait for pods to become ready.

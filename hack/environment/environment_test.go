@@ -1,0 +1,64 @@
+package environment
+
+import (
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"egress.scw/hack/cluster"
+	"egress.scw/hack/network"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// bootstrap is told of the networks and of the cluster that are there.
+func TestConfigurationMatchesTheEnvironment(t *testing.T) {
+	config, err := v1alpha1.LoadEgress("egress.yaml", egressYAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := network.DefaultPlan()
+	for _, test := range []struct{ field, got, want string }{
+		{"network.cidr", config.Network.CIDR, plan.PrivateNetwork.String()},
+		{"proxy.privateIP", config.Proxy.PrivateIP, plan.ProxyPrivate.String()},
+		{"proxy.nameServers", strings.Join(config.Proxy.NameServers, " "), plan.Resolver.String()},
+		{"cluster.podCIDR", config.Cluster.PodCIDR, cluster.PodCIDR},
+		{"cluster.serviceCIDR", config.Cluster.ServiceCIDR, cluster.ServiceCIDR},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: %s; the environment has %s", test.field, test.got, test.want)
+		}
+	}
+	if !slices.ContainsFunc(config.Tenants, func(tenant v1alpha1.Tenant) bool { return tenant.Name == DemoTenant }) {
+		t.Errorf("there is no tenant %s for the demo", DemoTenant)
+	}
+	if !plan.ProxyPublic.Contains(netip.MustParseAddr("203.0.113.51")) {
+		t.Errorf("%s has no room for the addresses of tenants", plan.ProxyPublic)
+	}
+}
+
+// The proxy's machine keeps its old file rather than take one of these.
+func TestRefusedSquidConf(t *testing.T) {
+	if _, err := exec.LookPath("squid"); err != nil {
+		t.Skip("there is no Squid: make deps installs it")
+	}
+	for name, test := range map[string]struct{ conf, want string }{
+		"good":                 {"http_port 127.0.0.1:3129\n# FATAL is a word like any other\n", ""},
+		"unknown directive":    {"http_port 127.0.0.1:3129\nno_such_directive on\n", "no_such_directive"},
+		"rule without its ACL": {"http_port 127.0.0.1:3129\nhttp_access allow nobody\n", "nobody"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "squid.conf")
+			if err := os.WriteFile(file, []byte(test.conf), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			err := checkSquidConf(t.Context(), file)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
