@@ -14,7 +14,8 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := differ{spec: spec, existing: observed.byKey(), making: map[Resource]*Step{}, plan: &Plan{Graph: graph}}
+	d := newDiffer(observed, &Plan{Graph: graph})
+	d.spec = spec
 	if err := errors.Join(append(observed.Missing, d.checkGiven()...)...); err != nil {
 		return nil, err
 	}
@@ -27,16 +28,16 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 		}
 	}
 	d.deleteUnwanted()
-	d.orderDeletions()
+	d.order()
 	d.plan.sort()
 	return d.plan, nil
 }
 
 // DiffDestroy plans the removal of everything that belongs to a set-up.
 func DiffDestroy(observed *Observed) *Plan {
-	d := differ{existing: observed.byKey(), making: map[Resource]*Step{}, plan: &Plan{}}
+	d := newDiffer(observed, &Plan{})
 	d.deleteUnwanted()
-	d.orderDeletions()
+	d.order()
 	d.plan.sort()
 	return d.plan
 }
@@ -48,6 +49,19 @@ type differ struct {
 	// making are the steps that make or change a wanted resource.
 	making map[Resource]*Step
 	plan   *Plan
+	// givenVPCs are the IDs of those that a given network is in. It may be one
+	// that bootstrap made: then they stay, too.
+	givenVPCs []string
+}
+
+func newDiffer(observed *Observed, plan *Plan) *differ {
+	d := &differ{existing: observed.byKey(), making: map[Resource]*Step{}, plan: plan}
+	for _, r := range observed.Resources {
+		if network, ok := r.(*PrivateNetwork); ok && network.Given && network.VPC != nil {
+			d.givenVPCs = append(d.givenVPCs, network.VPC.ID)
+		}
+	}
+	return d
 }
 
 // checkGiven adopts what is given, and says what is wrong with it. It comes
@@ -60,13 +74,24 @@ func (d *differ) checkGiven() []error {
 		errs = append(errs, fmt.Errorf("proxy.privateIP: %s is not in %s, the range of the Private Network %s",
 			d.spec.Proxy.PrivateIP, network.CIDR, network.ID))
 	}
-	if cluster != nil && cluster.Given && d.adoptGiven(cluster) {
-		if is := d.given(cluster).(*Cluster).Network.ID; is != network.ID {
-			errs = append(errs, fmt.Errorf("cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
-				cluster.ID, is, idOf(&network.Meta)))
-		}
+	if cluster != nil && cluster.Given && d.adoptGiven(cluster) && network.Given {
+		errs = append(errs, checkPlace(cluster, d.given(cluster)))
 	}
 	return errs
+}
+
+// checkPlace says that a given cluster is not in the proxy's network. One that
+// is not given must have been compared: a cluster may have been made in it.
+func checkPlace(wanted, found Resource) error {
+	cluster, ok := found.(*Cluster)
+	if !ok {
+		return nil
+	}
+	if network := wanted.(*Cluster).Network; cluster.Network.ID != network.ID {
+		return fmt.Errorf("cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
+			cluster.ID, cluster.Network.ID, idOf(&network.Meta))
+	}
+	return nil
 }
 
 // given returns the observed resource that is wanted by its ID, if there is one.
@@ -92,18 +117,20 @@ func (d *differ) adoptGiven(wanted Resource) bool {
 // needs have been compared.
 func (d *differ) compare(wanted Resource) error {
 	found, leaving := d.claim(wanted)
-	switch {
-	case wanted.Base().Given:
-		return nil
-	case len(found) == 0:
-		step := d.make(wanted, Create, nil)
-		for _, deletion := range d.deleteAll(leaving, "is being deleted") {
-			step.Needs = append(step.Needs, deletion.ID)
+	if wanted.Base().Given {
+		if len(found) == 0 {
+			return nil // which Observed.Missing tells
 		}
+		return checkPlace(wanted, found[0])
+	}
+	// What is made anew waits for all of these: what is still there would be
+	// taken for it, or has what it needs.
+	deletions := d.deleteAll(leaving, "is being deleted")
+	if len(found) == 0 {
+		d.make(wanted, Create, nil).needs(deletions...)
 		return nil
 	}
-	d.deleteAll(leaving, "is being deleted")
-	d.deleteAll(found[1:], "one of several for one purpose; the oldest stays")
+	deletions = append(deletions, d.deleteAll(found[1:], "one of several for one purpose; the oldest stays")...)
 	current := found[0]
 	wanted.Adopt(current)
 	changes, err := compareFields(wanted, current)
@@ -117,8 +144,9 @@ func (d *differ) compare(wanted Resource) error {
 		step.ResourceID = current.Base().ID
 		if deletion := d.delete(current, "to be replaced"); deletion != nil {
 			deletion.replaced = true
-			step.Needs = append(step.Needs, deletion.ID)
+			deletions = append(deletions, deletion)
 		}
+		step.needs(deletions...)
 	case len(changes) > 0:
 		d.make(wanted, Update, changes).ResourceID = current.Base().ID
 	}
@@ -152,8 +180,17 @@ func (d *differ) claimAll(wanted Resource) []Resource {
 	if isPart(wanted) && !d.plan.Graph.Server.exists() {
 		return nil // it goes with the server that is replaced
 	}
-	// A given resource is never taken for one that was made.
-	return slices.DeleteFunc(found, func(r Resource) bool { return r.Base().Given })
+	return slices.DeleteFunc(found, func(r Resource) bool {
+		// A given resource is never taken for one that was made. And of several
+		// addresses for one purpose, that of a younger one goes with it.
+		return r.Base().Given || !sameAddress(wanted, r)
+	})
+}
+
+func sameAddress(wanted, found Resource) bool {
+	a, ok := wanted.(*Attachment)
+	b, both := found.(*Attachment)
+	return !ok || !both || a.IP.ID == b.IP.ID
 }
 
 // isPart says whether a resource comes and goes with the server.
@@ -243,6 +280,9 @@ func (d *differ) delete(r Resource, reason string) *Step {
 	if r.Base().Given || (isPart(r) && r.Key().Kind != KindPrivateNIC) {
 		return nil
 	}
+	if r.Key().Kind == KindVPC && slices.Contains(d.givenVPCs, r.Base().ID) {
+		return nil
+	}
 	key := r.Key()
 	step := &Step{
 		ID: "delete " + key.String() + " " + r.Base().ID, Action: Delete, Kind: key.Kind, Role: key.Role,
@@ -268,20 +308,32 @@ func (d *differ) deleteUnwanted() {
 	}
 }
 
-// orderDeletions has each deletion wait for those of what is in the way of it,
-// and an address stay until the proxy no longer uses it.
-func (d *differ) orderDeletions() {
+// order adds what steps need beyond the resources that theirs refers to.
+func (d *differ) order() {
 	for _, step := range d.plan.Steps {
-		if step.Action != Delete {
-			continue
-		}
 		for _, other := range d.plan.Steps {
-			inTheWay := other.Action == Delete && slices.Contains(deletedBefore(step.Kind), other.Kind)
-			inUse := step.Kind == KindFlexibleIP && other.Action != Delete && other.Kind == KindUserData
-			if inTheWay || inUse {
-				step.Needs = append(step.Needs, other.ID)
+			if comesBefore(other, step) {
+				step.needs(other)
 			}
 		}
+	}
+}
+
+// comesBefore says whether a step has to wait for another one because one of
+// them deletes something.
+func comesBefore(other, step *Step) bool {
+	switch {
+	case step.Action == Delete && other.Action == Delete:
+		return slices.Contains(deletedBefore(step.Kind), other.Kind)
+	case step.Kind == KindFlexibleIP && step.Action == Delete:
+		return other.Kind == KindUserData // the proxy uses it until then
+	case step.Kind == KindSecurityGroup && step.Action == Delete:
+		return other.Kind == KindServer && other.Action == Update // which may move to another group
+	case step.Kind == KindPrivateNIC && step.Action != Delete:
+		// The address may be that of a second server, which no other step waits for.
+		return other.Kind == KindServer && other.Action == Delete && !other.replaced
+	default:
+		return false
 	}
 }
 

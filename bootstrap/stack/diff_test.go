@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 // lines are a plan's steps in short: what is done, to what, why, and after what.
@@ -22,7 +20,11 @@ func lines(plan *Plan) []string {
 			line = string(step.Action) + " " + line
 		}
 		for _, change := range step.Changes {
-			if step.Action != Create {
+			switch {
+			case step.Action == Create:
+			case step.Kind == KindUserData, change.Field == "cloud-init": // values depend on how files are written
+				line += "; " + change.Field
+			default:
 				line += fmt.Sprintf("; %s: %s -> %s", change.Field, change.From, change.To)
 			}
 		}
@@ -95,13 +97,90 @@ func TestDiff(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, lines(plan)); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
-				fmt.Printf("GEN %s\n", name)
-				for _, l := range lines(plan) {
-					fmt.Printf("GEN\t\t\t%q,\n", l)
-				}
 			}
 			requireSound(t, plan)
 			requireComesTrue(t, m, after)
+		})
+	}
+}
+
+// What cannot be is an error, which names the field.
+func TestDiffOfWhatCannotBe(t *testing.T) {
+	for name, c := range map[string]struct {
+		after func(*Spec)
+		touch func(*memory)
+		want  string
+	}{
+		"address outside of a given network": {
+			after: func(s *Spec) { given(s); s.Proxy.PrivateIP = netip.MustParseAddr("172.16.40.8") },
+			want:  "proxy.privateIP: 172.16.40.8 is not in 172.16.28.0/22",
+		},
+		"cluster in another network than the given one": {
+			after: given,
+			touch: func(m *memory) {
+				for _, r := range m.resources {
+					if cluster, ok := r.(*Cluster); ok && cluster.ID == theirCluster {
+						cluster.Network = &PrivateNetwork{Meta: Meta{ID: "another"}}
+					}
+				}
+			},
+			want: "cluster.id: the cluster their-cluster is in the Private Network another, the proxy would be in their-network",
+		},
+		"cluster in another network than ours": {
+			after: func(s *Spec) { s.Cluster.ID = theirCluster },
+			want:  "cluster.id: the cluster their-cluster is in the Private Network their-network, the proxy would be in private-network-1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := filled(t, newSpec(t))
+			if c.touch != nil {
+				c.touch(m)
+			}
+			plan, err := m.diff(t.Context(), newSpec(t, c.after))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v and %v, want %q", err, plan, c.want)
+			}
+		})
+	}
+}
+
+// TestDiffDestroy has everything go but what is given, each after what is in
+// its way.
+func TestDiffDestroy(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec func(*Spec)
+		want []string
+	}{
+		"all of it": {
+			spec: func(*Spec) {},
+			want: []string{
+				"delete gateway-network gateway-network-1; not wanted any more",
+				"delete private-ip private-ip-1; not wanted any more << delete server server-1",
+				"delete server server-1; not wanted any more",
+			},
+		},
+		"in what is given": {spec: given},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := newSpec(t, c.spec)
+			m := filled(t, spec)
+			plan, err := m.destroy(t.Context(), spec, 8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			requireSound(t, plan)
+			if left := m.ours(spec); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+			got := lines(plan)
+			for _, line := range c.want {
+				if !slices.Contains(got, line) {
+					t.Errorf("no step %q in\n%s", line, strings.Join(got, "\n"))
+				}
+			}
+			if left := len(newMemory().resources); len(m.resources) != left {
+				t.Errorf("%d resources are left, want the %d that are somebody else's", len(m.resources), left)
+			}
 		})
 	}
 }

@@ -88,8 +88,14 @@ func newMemory() *memory {
 func filled(t testing.TB, spec Spec) *memory {
 	t.Helper()
 	m := newMemory()
-	if _, err := m.apply(t.Context(), spec, 1); err != nil {
+	plan, err := m.diff(t.Context(), spec)
+	if err != nil {
 		t.Fatal(err)
+	}
+	for _, step := range plan.Steps { // not by Run, so that IDs are the same each time
+		if err := m.Create(t.Context(), step.Resource(), nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return m
 }
@@ -399,11 +405,18 @@ func refersTo(r, target Resource) bool {
 	})
 }
 
-// ours are the keys of all that is not somebody else's, sorted.
-func (m *memory) ours() []string {
+// ours are the keys of all that is neither somebody else's nor given, sorted.
+func (m *memory) ours(spec Spec) []string {
+	stays := func(id string) bool { return id == spec.NetworkID || spec.Cluster != nil && id == spec.Cluster.ID }
+	var vpc string
+	for _, r := range m.resources {
+		if n, ok := r.(*PrivateNetwork); ok && stays(n.ID) {
+			vpc = n.VPC.ID
+		}
+	}
 	var keys []string
 	for _, r := range m.resources {
-		if !r.Base().Given {
+		if base := r.Base(); !base.Given && !stays(base.ID) && base.ID != vpc {
 			keys = append(keys, r.Key().String())
 		}
 	}

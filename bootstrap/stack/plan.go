@@ -52,6 +52,12 @@ func (s *Step) ReplacedResource() bool { return s.replaced }
 // Resource is what the step is about.
 func (s *Step) Resource() Resource { return s.resource }
 
+func (s *Step) needs(others ...*Step) {
+	for _, other := range others {
+		s.Needs = append(s.Needs, other.ID)
+	}
+}
+
 // Plan is what has to be done, each step after those that it needs.
 type Plan struct {
 	Steps []*Step

@@ -1,11 +1,282 @@
 package stack
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
+
+// Whatever exists and whatever is wanted, one run leads from the one to the
+// other, and the next one has nothing to do; and after a destruction nothing is
+// left but what is given.
+func TestAnythingComesTrue(t *testing.T) {
+	cases := 100
+	if testing.Short() {
+		cases = 40
+	}
+	for seed := range uint64(cases) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(seed, 0))
+			m := filled(t, randomSpec(t, random))
+			damage := m.damage(random)
+			// Steps that could go together go in any order.
+			m.pause = func() { time.Sleep(rand.N(100 * time.Microsecond)) }
+			spec := randomSpec(t, random)
+
+			plan, err := m.diff(t.Context(), spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			requireSound(t, plan)
+			again, err := m.diff(t.Context(), spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(lines(plan), lines(again)); diff != "" {
+				t.Errorf("the same gives another plan: -first +second\n%s", diff)
+			}
+			requireComesTrue(t, m, spec)
+
+			m.damage(random)
+			plan, err = m.destroy(t.Context(), spec, 8)
+			if err != nil {
+				t.Errorf("%v\nof the plan\n%s", err, strings.Join(lines(plan), "\n"))
+			}
+			requireSound(t, plan)
+			if left := m.ours(spec); len(left) > 0 {
+				t.Errorf("left after a destruction: %q", left)
+			}
+			if t.Failed() {
+				t.Logf("what was done to what existed: %s", strings.Join(damage, ", "))
+			}
+		})
+	}
+}
+
+// randomSpec is any configuration.
+func randomSpec(t *testing.T, random *rand.Rand) Spec {
+	t.Helper()
+	spec := newSpec(t)
+	chance := func(percent int) bool { return random.IntN(100) < percent }
+	if chance(20) {
+		spec.NetworkCIDR = netip.MustParsePrefix("172.16.24.0/21")
+	}
+	if chance(20) {
+		spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.28.9")
+	}
+	if chance(20) {
+		spec.Proxy.Type = "PLAY2-MICRO"
+	}
+	if chance(10) {
+		spec.Proxy.VolumeGB = 50
+	}
+	if chance(30) {
+		spec.Registry = &RegistrySpec{Name: "egress-other", Public: chance(50)}
+	}
+	if chance(10) {
+		spec.Registry = nil
+	}
+	for i := range spec.Tenants {
+		spec.Tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared
+		if chance(50) {
+			spec.Tenants[i].Proxy.EgressIP = v1alpha1.EgressIPDedicated
+		}
+		if chance(20) {
+			spec.Tenants[i].Proxy.Port += 10
+		}
+	}
+	if chance(20) {
+		spec.Tenants = spec.Tenants[:1]
+	}
+	switch {
+	case chance(10):
+		spec.Gateway = nil
+	case chance(20): // its address is that of all tenants
+		spec.Proxy.Egress, spec.Proxy.SSHSources = v1alpha1.EgressGateway, nil
+		for i := range spec.Tenants {
+			spec.Tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared
+		}
+	case chance(25):
+		spec.Proxy.SSHSources = []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}
+	}
+	if chance(20) {
+		spec.Cluster.ServiceCIDR = netip.MustParsePrefix("10.48.0.0/20")
+	}
+	if chance(20) {
+		spec.Cluster.Pools[0].NodeType = "pro2_s"
+	}
+	if chance(20) {
+		spec.Cluster.Pools[0].Size++
+	}
+	if chance(20) {
+		spec.Cluster.Pools = spec.Cluster.Pools[:1]
+	}
+	if chance(30) {
+		spec.NetworkID, spec.NetworkCIDR = theirNetwork, netip.Prefix{}
+		if chance(50) {
+			spec.Cluster.ID = theirCluster
+		}
+	}
+	if chance(10) {
+		spec.Cluster = nil
+	}
+	return spec
+}
+
+// damage does to what exists what people, interruptions and errors may have
+// done, and tells.
+func (m *memory) damage(random *rand.Rand) []string {
+	var done []string
+	for range random.IntN(5) {
+		candidates := slices.DeleteFunc(slices.Clone(m.resources), func(r Resource) bool { return r.Base().Given })
+		if len(candidates) == 0 {
+			return done
+		}
+		victim := candidates[random.IntN(len(candidates))]
+		what := "change"
+		switch random.IntN(4) {
+		case 0:
+			what = "remove"
+			m.remove(victim)
+		case 1:
+			what = "double"
+			if !m.doubleAnything(victim, random) {
+				continue
+			}
+		case 2:
+			what = "begin to delete"
+			switch victim.(type) {
+			case *Gateway, *GatewayNetwork, *Server, *Cluster, *Pool, *Registry:
+				victim.Base().Leaving = true
+			default:
+				continue
+			}
+		default:
+			change(victim, random)
+		}
+		done = append(done, what+" "+victim.Key().String()+" "+victim.Base().ID)
+	}
+	return done
+}
+
+// remove removes a resource with all that cannot be without it. Volumes can:
+// nothing but the API's own doing makes a server lose its volume.
+func (m *memory) remove(victim Resource) {
+	if _, ok := victim.(*Volume); ok {
+		return
+	}
+	for _, other := range slices.Clone(m.resources) {
+		volume, ok := other.(*Volume)
+		switch {
+		case !refersTo(other, victim):
+		case ok:
+			volume.Role, volume.Server = volume.ID, &Server{}
+		default:
+			m.remove(other)
+		}
+	}
+	m.resources = slices.DeleteFunc(m.resources, func(r Resource) bool { return r == victim })
+}
+
+// doubleAnything adds a second resource, older or younger, and says whether
+// there can be one.
+func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
+	m.made[KindVolume]++ // counts the doubles
+	n := m.made[KindVolume]
+	second := snapshot(victim)
+	base := second.Base()
+	base.ID = fmt.Sprintf("%s-double-%d", base.ID, n)
+	base.CreatedAt = base.CreatedAt.Add(time.Duration(random.IntN(2)*2-1) * time.Hour)
+	switch s := second.(type) {
+	case *Volume:
+		s.Role, s.Server = s.ID, &Server{} // one that has lost its server
+	case *Server:
+		s.VolumeID = "volume-of-" + s.ID
+		// It may have the address of the other one.
+		for _, r := range m.resources {
+			if nic, ok := r.(*PrivateNIC); ok && random.IntN(2) == 0 && nic.Server.ID == victim.Base().ID {
+				nic.Server = s
+			}
+		}
+	case *FlexibleIP:
+		s.Address = netip.AddrFrom4([4]byte{198, 51, 100, byte(n)})
+		for _, r := range m.resources {
+			if a, ok := r.(*Attachment); ok && random.IntN(2) == 0 && a.IP.ID == victim.Base().ID {
+				a.ID, a.IP = s.ID, s
+			}
+		}
+	case *PrivateIP:
+		s.Address = netip.AddrFrom4([4]byte{172, 16, 28, byte(8 + n)})
+		for _, r := range m.resources {
+			if o, ok := r.(*PrivateIP); ok && o.Address == s.Address {
+				return false
+			}
+		}
+	case *VPC, *PrivateNetwork, *Gateway, *GatewayNetwork, *SecurityGroup, *Cluster, *Pool, *Registry:
+	default:
+		return false // a server has one
+	}
+	// What refers to it may refer to the other one.
+	for _, r := range m.resources {
+		switch r := r.(type) {
+		case *Server:
+			if group, ok := second.(*SecurityGroup); ok && random.IntN(2) == 0 {
+				r.SecurityGroup = group
+			}
+		case *GatewayNetwork:
+			if gateway, ok := second.(*Gateway); ok && random.IntN(2) == 0 {
+				r.Gateway = gateway
+			}
+		case *PrivateNetwork:
+			if vpc, ok := second.(*VPC); ok && !r.Given && random.IntN(4) == 0 {
+				r.VPC = vpc
+			}
+		case *Pool:
+			if cluster, ok := second.(*Cluster); ok && random.IntN(4) == 0 {
+				r.Cluster = cluster
+			}
+		}
+	}
+	m.resources = append(m.resources, second)
+	return true
+}
+
+// change changes something that people can change, or that fails.
+func change(victim Resource, random *rand.Rand) {
+	victim.Base().Name += "-changed"
+	switch r := victim.(type) {
+	case *Gateway:
+		r.Status = "stopped"
+	case *GatewayNetwork:
+		r.Masquerade, r.Status = !r.Masquerade, "configuring"
+	case *SecurityGroup:
+		r.Foreign = []string{"accept tcp/80 from 0.0.0.0/0"}
+	case *Server:
+		if random.IntN(2) == 0 {
+			r.Type = "PLAY2-PICO"
+		}
+	case *Attachment:
+		r.Server = &Server{Meta: Meta{ID: "theirs"}}
+	case *UserData:
+		r.Value, r.Generations = []byte("changed"), nil
+	case *Cluster:
+		r.ACL, r.Autoscaler.ScaleDownDisabled = nil, true
+	case *Pool:
+		r.Name = strings.TrimSuffix(r.Name, "-changed") // which tells whose it is
+		r.Labels, r.Size, r.Min, r.Max = nil, 9, 0, 0
+	case *Registry:
+		r.Public = !r.Public
+	}
+}
 
 // requireSound demands of a plan what holds for all of them.
 func requireSound(t *testing.T, plan *Plan) {
@@ -33,7 +304,7 @@ func requireComesTrue(t *testing.T, m *memory, spec Spec) {
 	t.Helper()
 	plan, err := m.apply(t.Context(), spec, 8)
 	if err != nil {
-		t.Errorf("%v\nof the plan\n%s", err, cmp.Diff(nil, lines(plan)))
+		t.Errorf("%v\nof the plan\n%s", err, strings.Join(lines(plan), "\n"))
 		return
 	}
 	rest, err := m.diff(t.Context(), spec)
@@ -50,7 +321,7 @@ func requireComesTrue(t *testing.T, m *memory, spec Spec) {
 		}
 	}
 	slices.Sort(want)
-	if diff := cmp.Diff(want, m.ours()); diff != "" {
+	if diff := cmp.Diff(want, m.ours(spec)); diff != "" {
 		t.Errorf("there is not one of each: -want +got\n%s", diff)
 	}
 }

@@ -1,0 +1,592 @@
+package stack
+
+import (
+	"net/netip"
+	"time"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+func diffCases() map[string]diffCase {
+	return map[string]diffCase{
+		"nothing to do": {},
+		"first run": {
+			touch: func(m *memory) { *m = *newMemory() },
+			want: []string{
+				"create vpc",
+				"create private-network << vpc",
+				"create gateway",
+				"create gateway-network << gateway, private-network",
+				"create security-group",
+				"create flexible-ip/shared",
+				"create flexible-ip/tenant/client-b",
+				"create private-ip << private-network",
+				"create server << security-group",
+				"create volume << server",
+				"create private-nic << private-ip, private-network, server",
+				"create attachment/shared << flexible-ip/shared, server",
+				"create attachment/tenant/client-b << flexible-ip/tenant/client-b, server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, flexible-ip/shared, flexible-ip/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+				"create cluster << private-network",
+				"create pool/system << cluster",
+				"create pool/client-a << cluster",
+				"create registry",
+			},
+		},
+		"first run in a given network, with a given cluster": {
+			touch: func(m *memory) { *m = *newMemory() }, after: given,
+			want: []string{
+				"create gateway",
+				"create gateway-network << gateway",
+				"create security-group",
+				"create flexible-ip/shared",
+				"create flexible-ip/tenant/client-b",
+				"create private-ip",
+				"create server << security-group",
+				"create volume << server",
+				"create private-nic << private-ip, server",
+				"create attachment/shared << flexible-ip/shared, server",
+				"create attachment/tenant/client-b << flexible-ip/tenant/client-b, server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, flexible-ip/shared, flexible-ip/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+				"create pool/system",
+				"create pool/client-a",
+				"create registry",
+			},
+		},
+		"names": {
+			touch: func(m *memory) {
+				of[*VPC](m, "vpc").Name, of[*PrivateNetwork](m, "private-network").Name = "other", "other"
+				of[*Gateway](m, "gateway").Name, of[*Cluster](m, "cluster").Name = "other", "other"
+				of[*SecurityGroup](m, "security-group").Name, of[*Server](m, "server").Name = "other", "other"
+				of[*Volume](m, "volume").Name = "other"
+			},
+			want: []string{
+				"update vpc; name: other -> egress-test",
+				"update private-network; name: other -> egress-test << vpc",
+				"update gateway; name: other -> egress-test",
+				"update security-group; name: other -> egress-test-proxy",
+				"update server; name: other -> egress-test-proxy << security-group",
+				"update volume; name: other -> egress-test-proxy << server",
+				"update cluster; name: other -> egress-test << private-network",
+			},
+		},
+		"gateway": {
+			after: func(s *Spec) { s.Gateway = &GatewaySpec{Type: "VPC-GW-M", DefaultRoute: true} },
+			want: []string{
+				"update gateway; type: VPC-GW-S -> VPC-GW-M",
+				"update gateway-network; masquerade: yes -> no << gateway",
+			},
+		},
+		"gateway that does not come up": {
+			touch: func(m *memory) { of[*Gateway](m, "gateway").Status = "allocating" },
+			want: []string{
+				"update gateway; status: allocating -> ready",
+			},
+		},
+		"gateway is not wanted any more": {
+			after: func(s *Spec) { s.Gateway = nil },
+			want: []string{
+				"delete gateway-network gateway-network-1; not wanted any more",
+				"delete gateway gateway-1; not wanted any more << delete gateway-network gateway-network-1",
+			},
+		},
+		"rules": {
+			touch: func(m *memory) {
+				of[*SecurityGroup](m, "security-group").Foreign = []string{"accept tcp/80 from 0.0.0.0/0"}
+			},
+			after: func(s *Spec) { s.Proxy.SSHSources = []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")} },
+			want: []string{
+				"update security-group; rules: accept tcp/22 from 192.0.2.0/24, accept tcp/80 from 0.0.0.0/0 -> accept tcp/22 from 192.0.2.7/32",
+			},
+		},
+		"all rules go: the machine has no SSH server then": {
+			after: func(s *Spec) { s.Proxy.SSHSources = nil },
+			want: []string{
+				"update security-group; rules: accept tcp/22 from 192.0.2.0/24 -> none",
+				"delete server server-1; to be replaced",
+				"replace server; cloud-init << delete server server-1, security-group",
+				"create volume << server",
+				"create private-nic << server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
+		"type of the server": {
+			after: func(s *Spec) { s.Proxy.Type = "PLAY2-MICRO" },
+			want: []string{
+				"delete server server-1; to be replaced",
+				"replace server; type: PLAY2-NANO -> PLAY2-MICRO << delete server server-1",
+				"create volume << server",
+				"create private-nic << server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
+		"image of the server": {
+			after: func(s *Spec) { s.Proxy.Image = "debian_trixie" },
+			want: []string{
+				"delete server server-1; to be replaced",
+				"replace server; image: debian_bookworm -> debian_trixie << delete server server-1",
+				"create volume << server",
+				"create private-nic << server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
+		"volume of the server": {
+			after: func(s *Spec) { s.Proxy.VolumeGB = 50 },
+			want: []string{
+				"delete server server-1; to be replaced",
+				"replace server; volume: 20 GB -> 50 GB << delete server server-1",
+				"create volume << server",
+				"create private-nic << server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
+		"cloud-init of the server": {
+			after: func(s *Spec) { s.Proxy.NameServers = []netip.Addr{netip.MustParseAddr("192.0.2.53")} },
+			want: []string{
+				"delete server server-1; to be replaced",
+				"replace server; cloud-init << delete server server-1",
+				"create volume << server",
+				"create private-nic << server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
+		"server that was never given cloud-init": {
+			touch: func(m *memory) {
+				of[*Server](m, "server").Running = false
+				m.drop("power", "user-data/cloud-init", "user-data/squid-conf")
+			},
+			after: func(s *Spec) { s.Proxy.NameServers = []netip.Addr{netip.MustParseAddr("192.0.2.53")} },
+			want: []string{
+				"create user-data/cloud-init",
+				"create user-data/squid-conf",
+				"create power << user-data/cloud-init, user-data/squid-conf",
+			},
+		},
+		"server that is off": {
+			touch: func(m *memory) {
+				of[*Server](m, "server").Running = false
+				m.drop("power")
+			},
+			want: []string{
+				"create power",
+			},
+		},
+		"server that is being deleted": {
+			touch: func(m *memory) { of[*Server](m, "server").Leaving = true },
+			want: []string{
+				"delete server server-1; is being deleted",
+				"create server << delete server server-1",
+				"create volume << server",
+				"create private-nic << delete server server-1, server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
+		"server is gone, its volume is not": {
+			touch: func(m *memory) {
+				m.drop("server", "private-nic", "attachment/shared", "attachment/tenant/client-b", "user-data/cloud-init", "user-data/squid-conf", "power")
+				v := of[*Volume](m, "volume")
+				v.Role, v.Server = v.ID, &Server{}
+			},
+			want: []string{
+				"create server",
+				"create volume << server",
+				"create private-nic << server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+				"delete volume/volume-of-server-1 volume-of-server-1; not wanted any more",
+			},
+		},
+		"private address": {
+			after: func(s *Spec) { s.Proxy.PrivateIP = netip.MustParseAddr("172.16.28.9") },
+			want: []string{
+				"delete server server-1; to be replaced",
+				"delete private-ip private-ip-1; to be replaced << delete server server-1",
+				"replace private-ip; address: 172.16.28.8 -> 172.16.28.9 << delete private-ip private-ip-1",
+				"replace server; cloud-init << delete server server-1",
+				"create volume << server",
+				"create private-nic << private-ip, server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
+		"range of the network": {
+			after: func(s *Spec) { s.NetworkCIDR = netip.MustParsePrefix("172.16.24.0/21") },
+			want: []string{
+				"delete gateway-network gateway-network-1; to be replaced",
+				"delete server server-1; to be replaced",
+				"delete private-ip private-ip-1; to be replaced << delete server server-1",
+				"delete pool/system pool-1; to be replaced",
+				"delete pool/client-a pool-2; to be replaced",
+				"delete cluster cluster-1; to be replaced << delete pool/client-a pool-2, delete pool/system pool-1",
+				"delete private-network private-network-1; to be replaced << delete cluster cluster-1, delete gateway-network gateway-network-1, delete pool/client-a pool-2, delete pool/system pool-1, delete private-ip private-ip-1, delete server server-1",
+				"replace private-network; cidr: 172.16.28.0/22 -> 172.16.24.0/21 << delete private-network private-network-1",
+				"replace gateway-network; network: private-network-1 -> (known after apply) << delete gateway-network gateway-network-1, private-network",
+				"replace private-ip; network: private-network-1 -> (known after apply) << delete private-ip private-ip-1, private-network",
+				"replace server; cloud-init << delete server server-1",
+				"create volume << server",
+				"create private-nic << private-ip, private-network, server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+				"replace cluster; network: private-network-1 -> (known after apply) << delete cluster cluster-1, private-network",
+				"replace pool/system; cluster: cluster-1 -> (known after apply) << cluster, delete pool/system pool-1",
+				"replace pool/client-a; cluster: cluster-1 -> (known after apply) << cluster, delete pool/client-a pool-2",
+			},
+		},
+		"address by the gateway": {
+			after: func(s *Spec) {
+				s.Proxy.Egress, s.Proxy.SSHSources = v1alpha1.EgressGateway, nil
+				s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
+			},
+			want: []string{
+				"update security-group; rules: accept tcp/22 from 192.0.2.0/24 -> none",
+				"delete server server-1; to be replaced",
+				"replace server; cloud-init << delete server server-1, security-group",
+				"create volume << server",
+				"create private-nic << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << server",
+				"create power << private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+				"delete flexible-ip/shared flexible-ip-1; not wanted any more << delete server server-1, user-data/cloud-init, user-data/squid-conf",
+				"delete flexible-ip/tenant/client-b flexible-ip-2; not wanted any more << delete server server-1, user-data/cloud-init, user-data/squid-conf",
+			},
+		},
+		"tenant gets an address": {
+			after: func(s *Spec) { s.Tenants[0].Proxy.EgressIP = v1alpha1.EgressIPDedicated },
+			want: []string{
+				"create flexible-ip/tenant/client-a",
+				"create attachment/tenant/client-a << flexible-ip/tenant/client-a",
+				"update user-data/squid-conf; tenant client-a; text << attachment/tenant/client-a, flexible-ip/tenant/client-a",
+			},
+		},
+		"tenant loses its address": {
+			after: func(s *Spec) { s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared },
+			want: []string{
+				"update user-data/squid-conf; tenant client-b; text",
+				"delete flexible-ip/tenant/client-b flexible-ip-2; not wanted any more << user-data/squid-conf",
+			},
+		},
+		"tenant with an address leaves": {
+			after: func(s *Spec) { s.Tenants = s.Tenants[:1] },
+			want: []string{
+				"update user-data/squid-conf; tenant client-b; text",
+				"delete flexible-ip/tenant/client-b flexible-ip-2; not wanted any more << user-data/squid-conf",
+			},
+		},
+		"address that is attached elsewhere": {
+			touch: func(m *memory) { of[*Attachment](m, "attachment/shared").Server = &Server{Meta: Meta{ID: "theirs"}} },
+			want: []string{
+				"update attachment/shared; server: theirs -> server-1",
+			},
+		},
+		"cluster": {
+			after: func(s *Spec) {
+				s.Cluster.ACL = nil
+				s.Cluster.AutoUpgrade = AutoUpgrade{"sunday", 3}
+				s.Cluster.Autoscaler.Expander = "price"
+				s.Cluster.Version = "1.35" // upgrades are a business of their own
+			},
+			want: []string{
+				"update cluster; acl: 198.51.100.0/24 -> 0.0.0.0/0; auto upgrade: off -> sunday 03:00 UTC; expander: random -> price",
+			},
+		},
+		"cluster with other ranges": {
+			after: func(s *Spec) { s.Cluster.PodCIDR = netip.MustParsePrefix("100.68.0.0/15") },
+			want: []string{
+				"delete pool/system pool-1; to be replaced",
+				"delete pool/client-a pool-2; to be replaced",
+				"delete cluster cluster-1; to be replaced << delete pool/client-a pool-2, delete pool/system pool-1",
+				"replace cluster; pod CIDR: 100.64.0.0/15 -> 100.68.0.0/15 << delete cluster cluster-1",
+				"replace pool/system; cluster: cluster-1 -> (known after apply) << cluster, delete pool/system pool-1",
+				"replace pool/client-a; cluster: cluster-1 -> (known after apply) << cluster, delete pool/client-a pool-2",
+			},
+		},
+		"cluster that is being deleted": {
+			touch: func(m *memory) { of[*Cluster](m, "cluster").Leaving = true },
+			want: []string{
+				"delete pool/client-a pool-2; to be replaced",
+				"delete pool/system pool-1; to be replaced",
+				"delete cluster cluster-1; is being deleted << delete pool/client-a pool-2, delete pool/system pool-1",
+				"create cluster << delete cluster cluster-1",
+				"replace pool/system; cluster: cluster-1 -> (known after apply) << cluster, delete pool/system pool-1",
+				"replace pool/client-a; cluster: cluster-1 -> (known after apply) << cluster, delete pool/client-a pool-2",
+			},
+		},
+		"cluster is not wanted any more": {
+			after: func(s *Spec) { s.Cluster = nil },
+			want: []string{
+				"delete pool/client-a pool-2; not wanted any more",
+				"delete pool/system pool-1; not wanted any more",
+				"delete cluster cluster-1; not wanted any more << delete pool/client-a pool-2, delete pool/system pool-1",
+			},
+		},
+		"pools": {
+			after: func(s *Spec) {
+				s.Cluster.Pools[0].Size, s.Cluster.Pools[0].Autohealing = 3, false
+				s.Cluster.Pools[1].Max, s.Cluster.Pools[1].Labels, s.Cluster.Pools[1].Taints = 5, map[string]string{"b": "2", "a": "1"}, nil
+			},
+			want: []string{
+				"update pool/system; autohealing: yes -> no; size: 2 -> 3",
+				"update pool/client-a; labels: egress.scw/tenant=client-a -> a=1, b=2; taints: egress.scw/tenant=client-a:NoSchedule -> none; autoscaling: 1 to 3 -> 1 to 5",
+			},
+		},
+		"pool of another type": {
+			after: func(s *Spec) { s.Cluster.Pools[0].NodeType = "pro2_s" },
+			want: []string{
+				"delete pool/system pool-1; to be replaced",
+				"replace pool/system; node type: pro2_xxs -> pro2_s << delete pool/system pool-1",
+			},
+		},
+		"pool with another volume, in another zone": {
+			after: func(s *Spec) {
+				s.Cluster.Pools[0].VolumeGB, s.Cluster.Pools[1].Zone = 100, "fr-par-2"
+			},
+			want: []string{
+				"delete pool/system pool-1; to be replaced",
+				"replace pool/system; volume: 20 GB -> 100 GB << delete pool/system pool-1",
+				"delete pool/client-a pool-2; to be replaced",
+				"replace pool/client-a; zone: fr-par-1 -> fr-par-2 << delete pool/client-a pool-2",
+			},
+		},
+		"size of an autoscaled pool is the autoscaler's business": {
+			touch: func(m *memory) {
+				pool := of[*Pool](m, "pool/client-a")
+				pool.Size, pool.Status = 3, "scaling"
+			},
+		},
+		"pool of one size gets autoscaling": {
+			after: func(s *Spec) { s.Cluster.Pools[0].Min, s.Cluster.Pools[0].Max = 1, 4 },
+			want: []string{
+				"update pool/system; autoscaling: off -> 1 to 4",
+			},
+		},
+		"pool is not wanted any more": {
+			after: func(s *Spec) { s.Cluster.Pools = s.Cluster.Pools[:1] },
+			want: []string{
+				"delete pool/client-a pool-2; not wanted any more",
+			},
+		},
+		"registry": {
+			after: func(s *Spec) { s.Registry.Public = true },
+			want: []string{
+				"update registry; public: no -> yes",
+			},
+		},
+		"registry of another name": {
+			after: func(s *Spec) { s.Registry = &RegistrySpec{Name: "egress-other"} },
+			want: []string{
+				"delete registry registry-1; to be replaced",
+				"replace registry; name: egress-test -> egress-other << delete registry registry-1",
+			},
+		},
+		"registry that is being deleted": {
+			touch: func(m *memory) { of[*Registry](m, "registry").Leaving = true },
+			want: []string{
+				"delete registry registry-1; is being deleted",
+				"create registry << delete registry registry-1",
+			},
+		},
+		"network and cluster are given from now on": {
+			after: given,
+			want: []string{
+				"delete gateway-network gateway-network-1; to be replaced",
+				"replace gateway-network; network: private-network-1 -> their-network << delete gateway-network gateway-network-1",
+				"delete private-nic private-nic-1; to be replaced",
+				"delete private-ip private-ip-1; to be replaced << delete private-nic private-nic-1",
+				"replace private-ip; network: private-network-1 -> their-network << delete private-ip private-ip-1",
+				"replace private-nic; network: private-network-1 -> their-network; private IP: private-ip-1 -> (known after apply) << delete private-nic private-nic-1, private-ip",
+				"delete pool/system pool-1; to be replaced",
+				"replace pool/system; cluster: cluster-1 -> their-cluster << delete pool/system pool-1",
+				"delete pool/client-a pool-2; to be replaced",
+				"replace pool/client-a; cluster: cluster-1 -> their-cluster << delete pool/client-a pool-2",
+				"delete cluster cluster-1; not wanted any more << delete pool/client-a pool-2, delete pool/system pool-1",
+				"delete private-network private-network-1; not wanted any more << delete cluster cluster-1, delete gateway-network gateway-network-1, delete pool/client-a pool-2, delete pool/system pool-1, delete private-ip private-ip-1, delete private-nic private-nic-1",
+				"delete vpc vpc-1; not wanted any more << delete private-network private-network-1",
+			},
+		},
+		"network and cluster are made from now on": {
+			before: given,
+			want: []string{
+				"create vpc",
+				"create private-network << vpc",
+				"delete gateway-network gateway-network-1; to be replaced",
+				"replace gateway-network; network: their-network -> (known after apply) << delete gateway-network gateway-network-1, private-network",
+				"delete private-nic private-nic-1; to be replaced",
+				"delete private-ip private-ip-1; to be replaced << delete private-nic private-nic-1",
+				"replace private-ip; network: their-network -> (known after apply) << delete private-ip private-ip-1, private-network",
+				"replace private-nic; network: their-network -> (known after apply); private IP: private-ip-1 -> (known after apply) << delete private-nic private-nic-1, private-ip, private-network",
+				"create cluster << private-network",
+				"delete pool/system pool-1; to be replaced",
+				"replace pool/system; cluster: their-cluster -> (known after apply) << cluster, delete pool/system pool-1",
+				"delete pool/client-a pool-2; to be replaced",
+				"replace pool/client-a; cluster: their-cluster -> (known after apply) << cluster, delete pool/client-a pool-2",
+			},
+		},
+		"cluster of our own is given from now on": {
+			after: func(s *Spec) { s.Cluster.ID = "cluster-1" },
+		},
+		"network of our own is given from now on": {
+			after: func(s *Spec) { s.NetworkID, s.NetworkCIDR = "private-network-1", netip.Prefix{} },
+		},
+		"two security groups, the server in the younger one": {
+			touch: func(m *memory) {
+				of[*Server](m, "server").SecurityGroup = double[*SecurityGroup](m, "security-group")
+			},
+			want: []string{
+				"update server; security group: security-group-1-double -> security-group-1",
+				"delete security-group security-group-1-double; one of several for one purpose; the oldest stays << server",
+			},
+		},
+		"two addresses for one purpose, the younger one attached": {
+			touch: func(m *memory) {
+				second := double[*FlexibleIP](m, "flexible-ip/shared")
+				second.Address = netip.MustParseAddr("203.0.113.99")
+				a := of[*Attachment](m, "attachment/shared")
+				a.ID, a.IP = second.ID, second
+			},
+			want: []string{
+				"delete flexible-ip/shared flexible-ip-1-double; one of several for one purpose; the oldest stays",
+				"create attachment/shared",
+			},
+		},
+		"two servers": {
+			touch: func(m *memory) { double[*Server](m, "server") },
+			want: []string{
+				"delete server server-1-double; one of several for one purpose; the oldest stays",
+			},
+		},
+		"two servers, the younger one with the private address": {
+			touch: func(m *memory) {
+				second := double[*Server](m, "server")
+				of[*PrivateNIC](m, "private-nic").Server = second
+			},
+			want: []string{
+				"delete server server-1-double; one of several for one purpose; the oldest stays",
+				"create private-nic << delete server server-1-double",
+			},
+		},
+		"two servers, of another type than wanted": {
+			touch: func(m *memory) { double[*Server](m, "server") },
+			after: func(s *Spec) { s.Proxy.Type = "PLAY2-MICRO" },
+			want: []string{
+				"delete server server-1-double; one of several for one purpose; the oldest stays",
+				"delete server server-1; to be replaced",
+				"replace server; type: PLAY2-NANO -> PLAY2-MICRO << delete server server-1, delete server server-1-double",
+				"create volume << server",
+				"create private-nic << delete server server-1-double, server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
+		"two bookings, the younger one of the address": {
+			touch: func(m *memory) {
+				second := double[*PrivateIP](m, "private-ip")
+				second.Address = netip.MustParseAddr("172.16.28.9")
+			},
+			after: func(s *Spec) { s.Proxy.PrivateIP = netip.MustParseAddr("172.16.28.9") },
+			want: []string{
+				"delete server server-1; to be replaced",
+				"delete private-ip private-ip-1-double; one of several for one purpose; the oldest stays << delete server server-1",
+				"delete private-ip private-ip-1; to be replaced << delete server server-1",
+				"replace private-ip; address: 172.16.28.8 -> 172.16.28.9 << delete private-ip private-ip-1, delete private-ip private-ip-1-double",
+				"replace server; cloud-init << delete server server-1",
+				"create volume << server",
+				"create private-nic << private-ip, server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
+		"two of everything that has no network": {
+			touch: func(m *memory) {
+				double[*VPC](m, "vpc")
+				double[*Gateway](m, "gateway")
+				double[*Cluster](m, "cluster")
+				double[*Pool](m, "pool/system")
+				double[*Registry](m, "registry")
+			},
+			want: []string{
+				"delete vpc vpc-1-double; one of several for one purpose; the oldest stays",
+				"delete gateway gateway-1-double; one of several for one purpose; the oldest stays",
+				"delete pool/system pool-1-double; one of several for one purpose; the oldest stays",
+				"delete cluster cluster-1-double; one of several for one purpose; the oldest stays << delete pool/system pool-1-double",
+				"delete registry registry-1-double; one of several for one purpose; the oldest stays",
+			},
+		},
+		"attachment to a younger gateway": {
+			touch: func(m *memory) {
+				second := double[*Gateway](m, "gateway")
+				of[*GatewayNetwork](m, "gateway-network").Gateway = second
+			},
+			want: []string{
+				"delete gateway-network gateway-network-1; to be replaced",
+				"delete gateway gateway-1-double; one of several for one purpose; the oldest stays << delete gateway-network gateway-network-1",
+				"replace gateway-network; gateway: gateway-1-double -> gateway-1 << delete gateway-network gateway-network-1",
+			},
+		},
+		"network in a younger VPC": {
+			touch: func(m *memory) {
+				second := double[*VPC](m, "vpc")
+				second.CreatedAt = second.CreatedAt.Add(-2 * time.Hour) // so that it is the older one
+			},
+			want: []string{
+				"delete gateway-network gateway-network-1; to be replaced",
+				"delete private-nic private-nic-1; to be replaced",
+				"delete private-ip private-ip-1; to be replaced << delete private-nic private-nic-1",
+				"delete pool/system pool-1; to be replaced",
+				"delete pool/client-a pool-2; to be replaced",
+				"delete cluster cluster-1; to be replaced << delete pool/client-a pool-2, delete pool/system pool-1",
+				"delete private-network private-network-1; to be replaced << delete cluster cluster-1, delete gateway-network gateway-network-1, delete pool/client-a pool-2, delete pool/system pool-1, delete private-ip private-ip-1, delete private-nic private-nic-1",
+				"delete vpc vpc-1; one of several for one purpose; the oldest stays << delete private-network private-network-1",
+				"replace private-network; vpc: vpc-1 -> vpc-1-double << delete private-network private-network-1",
+				"replace gateway-network; network: private-network-1 -> (known after apply) << delete gateway-network gateway-network-1, private-network",
+				"replace private-ip; network: private-network-1 -> (known after apply) << delete private-ip private-ip-1, private-network",
+				"replace private-nic; network: private-network-1 -> (known after apply); private IP: private-ip-1 -> (known after apply) << delete private-nic private-nic-1, private-ip, private-network",
+				"replace cluster; network: private-network-1 -> (known after apply) << delete cluster cluster-1, private-network",
+				"replace pool/system; cluster: cluster-1 -> (known after apply) << cluster, delete pool/system pool-1",
+				"replace pool/client-a; cluster: cluster-1 -> (known after apply) << cluster, delete pool/client-a pool-2",
+			},
+		},
+	}
+}

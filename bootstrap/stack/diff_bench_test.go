@@ -1,0 +1,78 @@
+package stack
+
+import (
+	"fmt"
+	"testing"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// manyTenants is as many tenants as there are ports.
+func manyTenants(s *Spec) {
+	const most = v1alpha1.ProxyPortMax - v1alpha1.ProxyPortMin + 1
+	tenant := s.Tenants[0]
+	s.Tenants = nil
+	for i := range most {
+		tenant.Name, tenant.Proxy.Port = fmt.Sprintf("client-%03d", i), v1alpha1.ProxyPortMin+int32(i)
+		s.Tenants = append(s.Tenants, tenant)
+	}
+}
+
+// BenchmarkDiff plans for as many tenants as there can be.
+func BenchmarkDiff(b *testing.B) {
+	spec := newSpec(b, manyTenants)
+	complete, err := filled(b, spec).Observe(b.Context(), spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct {
+		name     string
+		observed *Observed
+		steps    int
+	}{
+		{"nothing exists", &Observed{}, len(complete.Resources)},
+		{"everything exists", complete, 0},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				plan, err := Diff(spec, c.observed)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if len(plan.Steps) != c.steps {
+					b.Fatalf("%d steps, want %d", len(plan.Steps), c.steps)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRender renders what the proxy is given, for as many tenants as there
+// can be.
+func BenchmarkRender(b *testing.B) {
+	spec := newSpec(b, manyTenants)
+	plan, err := filled(b, spec).diff(b.Context(), spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		render func() ([]byte, error)
+	}{
+		{"squid.conf", plan.Graph.SquidConf},
+		{"squid.conf as user data", plan.Graph.renderSquidConf},
+		{"cloud-init", func() ([]byte, error) { return plan.Graph.Server.CloudInit, plan.Graph.renderCloudInit() }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			var text []byte
+			for b.Loop() {
+				if text, err = c.render(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(text)), "bytes")
+		})
+	}
+}
