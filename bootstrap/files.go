@@ -27,6 +27,9 @@ func checkOutputs(s *setup) error {
 		if err == nil {
 			_, err = parseKubeconfig(old)
 		}
+		if err == nil {
+			err = checkWritable(file)
+		}
 		errs = append(errs, ofOutput("kubeconfig", file, err))
 	}
 	file := s.valuesFile()
@@ -34,7 +37,20 @@ func checkOutputs(s *setup) error {
 	if err == nil {
 		err = checkOldValues(old)
 	}
+	if err == nil {
+		err = checkWritable(file)
+	}
 	return errors.Join(append(errs, ofOutput("values", file, err))...)
+}
+
+// checkWritable begins to write a file and leaves it at that: whether one may,
+// permissions alone do not tell.
+func checkWritable(file string) error {
+	pending, err := beginOutput(file, modeSecret)
+	if err != nil {
+		return err
+	}
+	return plain(pending.Cleanup())
 }
 
 func ofOutput(name, file string, err error) error {
@@ -85,12 +101,25 @@ func plain(err error) error {
 // writeOutput replaces a file as a whole or not at all. A symbolic link stays,
 // and it is the file that it leads to which is replaced.
 func writeOutput(file string, data []byte, mode fs.FileMode) error {
+	pending, err := beginOutput(file, mode)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = pending.Cleanup() }() // nothing is left to clean up when all went well
+	if _, err := pending.Write(data); err != nil {
+		return plain(err)
+	}
+	return plain(pending.CloseAtomicallyReplace())
+}
+
+// beginOutput makes the temporary file that is to take a file's place.
+func beginOutput(file string, mode fs.FileMode) (*renameio.PendingFile, error) {
 	target, err := filepath.EvalSymlinks(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		target = file
 	case err != nil:
-		return plain(err)
+		return nil, plain(err)
 	}
 	// The temporary file is beside the target: what is secret is in no folder
 	// that others share, and a rename stays within a file system. Not by
@@ -99,13 +128,9 @@ func writeOutput(file string, data []byte, mode fs.FileMode) error {
 	pending, err := renameio.NewPendingFile(target,
 		renameio.WithTempDir(filepath.Dir(target)), renameio.WithPermissions(mode), renameio.WithStaticPermissions(mode))
 	if err != nil {
-		return plain(err)
+		return nil, fmt.Errorf("the folder %s takes no new file: %w", filepath.Dir(target), plain(err))
 	}
-	defer func() { _ = pending.Cleanup() }() // nothing is left to clean up when all went well
-	if _, err := pending.Write(data); err != nil {
-		return plain(err)
-	}
-	return plain(pending.CloseAtomicallyReplace())
+	return pending, nil
 }
 
 // writeKubeconfig merges a cluster's kubeconfig into a file and returns the

@@ -44,27 +44,29 @@ func (s *setup) command(name string) string {
 // anybody, before it turns to Scaleway.
 func (p *program) connect(ctx context.Context, further ...func(*setup) error) (*setup, error) {
 	errs := []error{p.options.validate()}
-	config, err := readConfig(p.options.config)
-	errs = append(errs, err)
+	config, invalid := readConfig(p.options.config)
+	errs = append(errs, invalid)
 	if config != nil {
-		errs = append(errs, p.checkPlaces(config, err))
+		errs = append(errs, p.checkPlaces(config, invalid))
 	}
 	account, err := p.login()
 	errs = append(errs, err)
-	if account != nil && config != nil && account.project == "" && config.Project == "" {
+	project := ""
+	if account != nil {
+		project = account.project
+	}
+	if account != nil && config != nil && project == "" && config.Project == "" {
 		errs = append(errs, fmt.Errorf("%s: project: is required, because the credentials name none: set it, or SCW_DEFAULT_PROJECT_ID", p.options.config))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-
 	s := &setup{config: config, file: p.options.config}
-	s.spec, err = stack.NewSpec(config, account.project)
-	if err != nil {
-		return nil, err
-	}
-	for _, check := range further {
-		errs = append(errs, check(s))
+	if invalid == nil {
+		s.spec, err = stack.NewSpec(config, project)
+		if err != nil {
+			return nil, err
+		}
+		for _, check := range further {
+			errs = append(errs, check(s))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

@@ -55,6 +55,9 @@ func (c *Cloud) findFlexibleIPs(ctx context.Context) ([]*stack.FlexibleIP, error
 }
 
 func newFlexibleIP(ip *instance.IP) *stack.FlexibleIP {
+	if ip == nil {
+		return &stack.FlexibleIP{}
+	}
 	address, _ := netip.AddrFromSlice(ip.Address)
 	result := &stack.FlexibleIP{Meta: stack.Meta{ID: ip.ID, Name: address.Unmap().String()}, Role: stack.Role(ip.Tags), Address: address.Unmap()}
 	if ip.Server != nil {
@@ -70,7 +73,7 @@ func (c *Cloud) withAges(ctx context.Context, addresses []*stack.FlexibleIP, ipa
 	list, err := c.ipam.ListIPs(&ipam.ListIPsRequest{Region: c.region, ProjectID: &c.project, Zonal: new(string(c.zone))},
 		scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
-		return nil, err
+		return nil, explain(err, stack.KindPrivateIP)
 	}
 	created := map[string]*time.Time{}
 	for _, ip := range list.IPs {
@@ -93,6 +96,9 @@ func (c *Cloud) withAges(ctx context.Context, addresses []*stack.FlexibleIP, ipa
 // be.
 func (c *Cloud) attach(ctx context.Context, r *stack.Attachment) error {
 	current, err := c.instance.GetIP(&instance.GetIPRequest{Zone: c.zone, IP: r.IP.ID}, scw.WithContext(ctx))
+	if err == nil && current.IP == nil {
+		err = errIncomplete
+	}
 	if err != nil {
 		return err
 	}

@@ -32,11 +32,15 @@ func (r *retries) wait(ctx context.Context, problem error) error {
 	if r.tried >= r.tries {
 		return fmt.Errorf("given up after %d tries in %s: %w", r.tried, time.Since(r.began).Round(time.Second), problem)
 	}
-	// Between half and all of it, so that two who failed together do not try
-	// again together.
+	return sleep(ctx, r.pause())
+}
+
+// pause is how long to wait now: between half and all of it, so that two who
+// failed together do not try again together.
+func (r *retries) pause() time.Duration {
 	pause := r.next/2 + rand.N(r.next/2+1) //nolint:gosec // spreads retries, guards nothing
 	r.next = min(2*r.next, r.longest)
-	return sleep(ctx, pause)
+	return pause
 }
 
 // sleep waits, or returns why the context ended.

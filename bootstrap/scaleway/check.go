@@ -64,15 +64,17 @@ func (t serverTypes) in(ctx context.Context, zone scw.Zone) (map[string]*instanc
 	return list.Servers, nil
 }
 
-// checkServer looks for the server's type and, if there is one that it has to
-// fit, for the image.
+// checkServer looks for the server's type, and for the image, which has to fit
+// the type if that exists.
 func (c *Cloud) checkServer(ctx context.Context, types serverTypes, server *stack.Server) error {
 	there, err := types.in(ctx, c.zone)
 	if err != nil {
 		return err
 	}
 	if there[server.Type] == nil {
-		return fmt.Errorf("proxy.type: there is no %s in %s; there are %s", server.Type, c.zone, strings.Join(similar(there, server.Type), ", "))
+		_, err := c.image(ctx, server.Image, "")
+		return errors.Join(
+			fmt.Errorf("proxy.type: there is no %s in %s; there are %s", server.Type, c.zone, strings.Join(similar(there, server.Type), ", ")), err)
 	}
 	_, err = c.image(ctx, server.Image, server.Type)
 	return err

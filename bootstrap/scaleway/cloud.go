@@ -45,7 +45,7 @@ type Options struct {
 	// some two minutes.
 	Tries int
 
-	// PollFirst and PollLongest are the first and the longest wait between two
+	// PollFirst and PollLongest are the shortest and the longest wait between two
 	// looks at something that changes. Default: 500 ms and 5 s.
 	PollFirst, PollLongest time.Duration
 }
@@ -97,6 +97,7 @@ var _ stack.Cloud = (*Cloud)(nil)
 // New returns the Cloud of a set-up, which works until the context ends. It asks
 // the API once, so that an address that does not work shows at once.
 func New(ctx context.Context, credentials Credentials, spec stack.Spec, options Options) (*Cloud, error) {
+	quietSDK()
 	options = options.withDefaults()
 	retry := backoff{options.RetryFirst, options.RetryLongest, options.Tries}
 	client, err := scw.NewClient(
@@ -134,6 +135,15 @@ func (c *Cloud) tags(role string) []string {
 		tags = append(tags, stack.RoleTag(role))
 	}
 	return tags
+}
+
+// when is a time that the API should tell; zero, as if it were very old, if it
+// does not.
+func when(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
 }
 
 // Create implements stack.Cloud.

@@ -2,11 +2,13 @@ package scaleway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/scaleway/scaleway-sdk-go/api/k8s/v1"
+	sdkerrors "github.com/scaleway/scaleway-sdk-go/errors"
 	"github.com/scaleway/scaleway-sdk-go/scw"
 
 	"egress.scw/bootstrap/stack"
@@ -114,7 +116,7 @@ func (c *Cloud) findClusters(ctx context.Context) ([]*stack.Cluster, error) {
 // newCluster is a cluster without its ACL, which a call of its own reads.
 func newCluster(cluster *k8s.Cluster) *stack.Cluster {
 	result := &stack.Cluster{
-		Meta:    stack.Meta{ID: cluster.ID, Name: cluster.Name, CreatedAt: *cluster.CreatedAt},
+		Meta:    stack.Meta{ID: cluster.ID, Name: cluster.Name, CreatedAt: when(cluster.CreatedAt)},
 		Network: &stack.PrivateNetwork{}, Version: cluster.Version, CNI: string(cluster.Cni),
 		PodCIDR: prefix(cluster.PodCidr), ServiceCIDR: prefix(cluster.ServiceCidr), Status: string(cluster.Status),
 	}
@@ -218,6 +220,11 @@ func (c *Cloud) deleteCluster(ctx context.Context, id string, report func(string
 func (c *Cloud) Kubeconfig(ctx context.Context, cluster *stack.Cluster) ([]byte, error) {
 	kubeconfig, err := c.k8s.GetClusterKubeConfig(&k8s.GetClusterKubeConfigRequest{Region: c.region, ClusterID: cluster.ID}, scw.WithContext(ctx))
 	if err != nil {
+		// The SDK parses what it got, and its parser quotes what it stumbles
+		// over, which may be a secret.
+		if sdk, ok := err.(*sdkerrors.Error); ok && sdk.Str != "error getting cluster kubeconfig" { //nolint:errorlint // the outermost says which step failed
+			return nil, errors.New("what Scaleway returned as the cluster's kubeconfig is none")
+		}
 		return nil, c.explain(ctx, err, cluster)
 	}
 	return kubeconfig.GetRaw(), nil
@@ -295,7 +302,7 @@ func (c *Cloud) findPools(ctx context.Context, cluster string) ([]*stack.Pool, e
 
 func newPool(pool *k8s.Pool) *stack.Pool {
 	result := &stack.Pool{
-		Meta:    stack.Meta{ID: pool.ID, Name: pool.Name, CreatedAt: *pool.CreatedAt},
+		Meta:    stack.Meta{ID: pool.ID, Name: pool.Name, CreatedAt: when(pool.CreatedAt)},
 		Cluster: &stack.Cluster{Meta: stack.Meta{ID: pool.ClusterID}}, NodeType: pool.NodeType, Zone: string(pool.Zone),
 		Size: int32(pool.Size), Autohealing: pool.Autohealing, Labels: pool.Labels, Status: string(pool.Status), //nolint:gosec // at most some hundred nodes
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -37,6 +38,7 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 // file. The error tells everything that is missing or malformed, and repeats no
 // key.
 func FindCredentials() (Credentials, error) {
+	quietSDK()
 	fromFile, err := fileProfile()
 	if err != nil {
 		return Credentials{}, err
@@ -93,9 +95,14 @@ func checkKey(value *string, variable, entry, form string, valid func(string) bo
 
 func isAccessKey(text string) bool { return regexp.MustCompile(`^SCW[A-Z0-9]{17}$`).MatchString(text) }
 
-func checkAPIURL(url string) error {
-	if !validation.IsURL(url) || strings.HasSuffix(url, "/") {
-		return fmt.Errorf("credentials: the API's address %q (%s) must be a URL without a slash at its end", url, scw.ScwAPIURLEnv)
+func checkAPIURL(text string) error {
+	address, err := url.Parse(text)
+	if err != nil { // which would repeat it, maybe with a password
+		return fmt.Errorf("credentials: the API's address (%s) is no URL", scw.ScwAPIURLEnv)
+	}
+	if (address.Scheme != "https" && address.Scheme != "http") || address.Host == "" || strings.HasSuffix(text, "/") {
+		return fmt.Errorf("credentials: the API's address %q (%s) must be a URL such as https://api.scaleway.com, without a slash at its end",
+			address.Redacted(), scw.ScwAPIURLEnv)
 	}
 	return nil
 }

@@ -3,8 +3,10 @@ package scaleway
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"egress.scw/bootstrap/stack"
 )
@@ -45,8 +47,11 @@ func ensure[R stack.Resource](ctx context.Context, c *Cloud, m maker[R]) (R, err
 			return found[0], nil
 		}
 		made, err := m.create(ctx)
-		if err == nil {
+		if err == nil && made.Base().ID != "" {
 			return contend(ctx, m, made)
+		}
+		if err == nil {
+			err = &uncertainError{http.MethodPost, errIncomplete}
 		}
 		// Whatever the API says: it may be because somebody else was faster.
 		// Addresses, subnets and names of registries are there only once.
@@ -71,8 +76,11 @@ func contend[R stack.Resource](ctx context.Context, m maker[R], made R) (R, erro
 		return made, err
 	}
 	isOurs := func(r R) bool { return r.Base().ID == made.Base().ID }
-	if !slices.ContainsFunc(found, isOurs) {
-		return made, nil // the list lags behind
+	if !slices.ContainsFunc(found, isOurs) { // the list lags behind
+		if made.Base().CreatedAt.IsZero() {
+			return made, nil // addresses: their ages are only looked up where there are several
+		}
+		found = append(found, made)
 	}
 	stack.Oldest(found)
 	if isOurs(found[0]) {
@@ -85,7 +93,7 @@ func contend[R stack.Resource](ctx context.Context, m maker[R], made R) (R, erro
 // is told, and decides: one of ready ends the wait, one of failed is an error,
 // any other passes.
 func await[T any](ctx context.Context, c *Cloud, report func(string), get func(context.Context) (T, string, error), ready, failed []string) (T, error) {
-	pause, last := c.options.PollFirst, ""
+	began, last := time.Now(), ""
 	for {
 		value, status, err := get(ctx)
 		switch {
@@ -100,10 +108,12 @@ func await[T any](ctx context.Context, c *Cloud, report func(string), get func(c
 			report(status)
 			last = status
 		}
-		if err := sleep(ctx, pause); err != nil {
+		// An eighth of the time so far: then the end is noticed at most an eighth
+		// too late, however long it takes.
+		pause := max(c.options.PollFirst, time.Since(began)/8)
+		if err := sleep(ctx, min(pause, c.options.PollLongest)); err != nil {
 			return value, fmt.Errorf("waiting until it is %s, while it is %s: %w", strings.Join(ready, " or "), status, err)
 		}
-		pause = min(pause*3/2, c.options.PollLongest)
 	}
 }
 

@@ -40,6 +40,21 @@ func isInUse(err error) bool {
 		(errors.As(err, &plain) && (plain.StatusCode == http.StatusConflict || plain.StatusCode == http.StatusPreconditionFailed))
 }
 
+// isDenied says that the API does not know the credentials.
+func isDenied(err error) bool {
+	var denied *scw.DeniedAuthenticationError
+	return errors.As(err, &denied)
+}
+
+// isTaken says that somebody else has the name.
+func isTaken(err error) bool {
+	var plain *scw.ResponseError
+	return errors.As(err, &plain) && plain.StatusCode == http.StatusConflict
+}
+
+// errIncomplete is a success that tells nothing of what there is now.
+var errIncomplete = errors.New("the API's answer lacks what it should tell")
+
 func isUncertain(err error) bool {
 	var uncertain *uncertainError
 	return errors.As(err, &uncertain)
@@ -62,19 +77,36 @@ func text(err error) string {
 	return err.Error()
 }
 
+// explainedError is an error of the API with what one can do about it.
+type explainedError struct {
+	text  string
+	cause error
+}
+
+func (e *explainedError) Error() string { return e.text }
+
+func (e *explainedError) Unwrap() error { return e.cause }
+
+func explained(cause error, format string, args ...any) error {
+	return &explainedError{fmt.Sprintf(format, args...) + " (" + text(cause) + ")", cause}
+}
+
 // explain adds to an error of the API what one can do about it.
 func (c *Cloud) explain(ctx context.Context, err error, resource stack.Resource) error {
 	if err == nil {
 		return nil
 	}
 	if sold, ok := errors.AsType[*scw.OutOfStockError](err); ok {
-		return fmt.Errorf("%s is sold out in %s: %s (%w)", sold.Resource, c.zone, c.alternatives(ctx, resource), err)
+		return explained(err, "%s is sold out in %s: %s", sold.Resource, c.zone, c.alternatives(ctx, resource))
 	}
 	return explain(err, resource.Key().Kind)
 }
 
+// explain leaves alone what is explained already: the part of a resource that
+// lacks a permission, say, knows better which one it is.
 func explain(err error, kind stack.Kind) error {
 	var (
+		done   *explainedError
 		denied *scw.PermissionsDeniedError
 		auth   *scw.DeniedAuthenticationError
 		quota  *scw.QuotasExceededError
@@ -83,20 +115,22 @@ func explain(err error, kind stack.Kind) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &done):
+		return err
 	case errors.As(err, &denied):
 		if set := permissionSet(kind); set != "" {
-			return fmt.Errorf("the API key lacks a permission: its IAM policy needs %s for this project (%w)", set, err)
+			return explained(err, "the API key lacks a permission: its IAM policy needs %s for this project", set)
 		}
-		return fmt.Errorf("the API key lacks a permission (%w)", err)
+		return explained(err, "the API key lacks a permission")
 	case errors.As(err, &auth):
-		return fmt.Errorf("the API does not accept the credentials: check %s and %s, and that the key has not expired (%w)",
-			scw.ScwAccessKeyEnv, scw.ScwSecretKeyEnv, err)
+		return explained(err, "the API does not accept the credentials: check %s and %s, and that the key has not expired",
+			scw.ScwAccessKeyEnv, scw.ScwSecretKeyEnv)
 	case errors.As(err, &quota):
-		return fmt.Errorf("the organization's quota is used up: delete something, or have it raised in Scaleway's console (Organization, Quotas) (%w)", err)
+		return explained(err, "the organization's quota is used up: delete something, or have it raised in Scaleway's console (Organization, Quotas)")
 	case errors.As(err, &locked):
-		return fmt.Errorf("Scaleway has locked it: ask its support why (%w)", err) //nolint:staticcheck // a name begins the sentence
-	case isNotFound(err):
-		return errors.New(text(err))
+		return explained(err, "Scaleway has locked it: ask its support why")
+	case isNotFound(err): // its own text would panic if it is a nil pointer
+		return &explainedError{text(err), err}
 	default:
 		return err
 	}

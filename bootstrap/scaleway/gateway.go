@@ -73,7 +73,7 @@ func (c *Cloud) listGateways(ctx context.Context) ([]*vpcgw.Gateway, error) {
 }
 
 func newGateway(g *vpcgw.Gateway) *stack.Gateway {
-	gateway := &stack.Gateway{Meta: stack.Meta{ID: g.ID, Name: g.Name, CreatedAt: *g.CreatedAt}, Type: g.Type, Status: g.Status.String()}
+	gateway := &stack.Gateway{Meta: stack.Meta{ID: g.ID, Name: g.Name, CreatedAt: when(g.CreatedAt)}, Type: g.Type, Status: g.Status.String()}
 	gateway.Leaving = g.Status == vpcgw.GatewayStatusDeleting
 	if g.Status == vpcgw.GatewayStatusRunning {
 		gateway.Status = statusReady
@@ -186,7 +186,7 @@ func (c *Cloud) findGatewayNetworks(ctx context.Context, gateway, network string
 
 func newGatewayNetwork(n *vpcgw.GatewayNetwork) *stack.GatewayNetwork {
 	return &stack.GatewayNetwork{
-		Meta:       stack.Meta{ID: n.ID, CreatedAt: *n.CreatedAt, Leaving: n.Status == vpcgw.GatewayNetworkStatusDetaching},
+		Meta:       stack.Meta{ID: n.ID, CreatedAt: when(n.CreatedAt), Leaving: n.Status == vpcgw.GatewayNetworkStatusDetaching},
 		Gateway:    &stack.Gateway{Meta: stack.Meta{ID: n.GatewayID}},
 		Network:    &stack.PrivateNetwork{Meta: stack.Meta{ID: n.PrivateNetworkID}},
 		Masquerade: n.MasqueradeEnabled, DefaultRoute: n.PushDefaultRoute, Status: n.Status.String(),

@@ -65,7 +65,7 @@ func newVPC(v *vpc.VPC) *stack.VPC {
 	if v == nil {
 		return nil
 	}
-	return &stack.VPC{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: *v.CreatedAt}}
+	return &stack.VPC{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: when(v.CreatedAt)}}
 }
 
 func (c *Cloud) deleteVPC(ctx context.Context, id string, report func(string)) error {
@@ -111,7 +111,7 @@ func (c *Cloud) findPrivateNetworks(ctx context.Context) ([]*stack.PrivateNetwor
 
 func newPrivateNetwork(n *vpc.PrivateNetwork) *stack.PrivateNetwork {
 	network := &stack.PrivateNetwork{
-		Meta: stack.Meta{ID: n.ID, Name: n.Name, CreatedAt: *n.CreatedAt},
+		Meta: stack.Meta{ID: n.ID, Name: n.Name, CreatedAt: when(n.CreatedAt)},
 		VPC:  &stack.VPC{Meta: stack.Meta{ID: n.VpcID}},
 	}
 	for _, subnet := range n.Subnets {
@@ -233,7 +233,7 @@ func (c *Cloud) findPrivateIPs(ctx context.Context, network string) ([]*stack.Pr
 
 func newPrivateIP(ip *ipam.IP, network *stack.PrivateNetwork) *stack.PrivateIP {
 	address := prefix(ip.Address).Addr()
-	return &stack.PrivateIP{Meta: stack.Meta{ID: ip.ID, Name: address.String(), CreatedAt: *ip.CreatedAt}, Network: network, Address: address}
+	return &stack.PrivateIP{Meta: stack.Meta{ID: ip.ID, Name: address.String(), CreatedAt: when(ip.CreatedAt)}, Network: network, Address: address}
 }
 
 func (c *Cloud) releasePrivateIP(ctx context.Context, id string, report func(string)) error {

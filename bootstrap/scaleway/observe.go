@@ -1,7 +1,9 @@
 package scaleway
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,11 +16,13 @@ import (
 	"egress.scw/cloudinit"
 )
 
-// Observe implements stack.Cloud. It makes some 17 requests, in parallel.
+// Observe implements stack.Cloud. It makes some 17 requests, in parallel. What
+// is wrong in one place does not hide what is wrong in another.
 func (c *Cloud) Observe(ctx context.Context, spec stack.Spec) (*stack.Observed, error) {
 	o := &observation{cloud: c, spec: spec}
-	group, ctx := errgroup.WithContext(ctx)
-	for _, look := range []struct {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	looks := []struct {
 		at   stack.Kind
 		read func(context.Context) error
 	}{
@@ -29,15 +33,24 @@ func (c *Cloud) Observe(ctx context.Context, spec stack.Spec) (*stack.Observed, 
 		{stack.KindServer, o.proxy},
 		{stack.KindCluster, o.clusters},
 		{stack.KindRegistry, o.registries},
-	} {
-		group.Go(func() error {
+	}
+	errs := make([]error, len(looks))
+	var group sync.WaitGroup
+	for i, look := range looks {
+		group.Go(func() {
 			if err := look.read(ctx); err != nil {
-				return fmt.Errorf("looking for what exists (%s): %w", look.at, explain(err, look.at))
+				errs[i] = fmt.Errorf("looking for what exists (%s): %w", look.at, explain(err, look.at))
 			}
-			return nil
+			if isDenied(errs[i]) {
+				stop() // all others would hear the same
+			}
 		})
 	}
-	if err := group.Wait(); err != nil {
+	group.Wait()
+	if i := slices.IndexFunc(errs, isDenied); i >= 0 {
+		return nil, errs[i]
+	}
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return &stack.Observed{Resources: o.resources, Missing: o.missing}, nil
@@ -100,7 +113,7 @@ func (o *observation) networks(ctx context.Context) error {
 	for _, network := range networks {
 		addresses, err := o.cloud.findPrivateIPs(ctx, network.ID)
 		if err != nil {
-			return err
+			return explain(err, stack.KindPrivateIP)
 		}
 		addAll(o, addresses)
 	}
@@ -162,7 +175,7 @@ func (o *observation) clusters(ctx context.Context) error {
 		default:
 			cluster := newCluster(given)
 			cluster.Given = true
-			clusters = append(clusters, cluster)
+			clusters = append(slices.DeleteFunc(clusters, func(c *stack.Cluster) bool { return c.ID == cluster.ID }), cluster)
 		}
 	}
 	addAll(o, clusters)
@@ -188,11 +201,14 @@ func (o *observation) proxy(ctx context.Context) error {
 	var servers []*instance.Server
 	var volumes []*block.Volume
 	var addresses []*stack.FlexibleIP
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { servers, err = o.cloud.listServers(groupCtx); return err })
-	group.Go(func() (err error) { volumes, err = o.cloud.findVolumes(groupCtx); return err })
-	group.Go(func() (err error) { addresses, err = o.cloud.findFlexibleIPs(groupCtx); return err })
-	if err := group.Wait(); err != nil {
+	var group sync.WaitGroup
+	var serversErr, volumesErr, addressesErr error
+	group.Go(func() { servers, serversErr = o.cloud.listServers(ctx) })
+	group.Go(func() { volumes, volumesErr = o.cloud.findVolumes(ctx) })
+	group.Go(func() { addresses, addressesErr = o.cloud.findFlexibleIPs(ctx) })
+	group.Wait()
+	// Servers and addresses are of one product, and fail alike.
+	if err := errors.Join(explain(cmp.Or(serversErr, addressesErr), stack.KindServer), explain(volumesErr, stack.KindVolume)); err != nil {
 		return err
 	}
 	addAll(o, addresses)
@@ -210,7 +226,7 @@ func (o *observation) proxy(ctx context.Context) error {
 		volumes = o.claimVolumes(s, volumes, len(staying) > 0 && s == staying[0])
 	}
 	for _, v := range volumes {
-		o.add(&stack.Volume{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: *v.CreatedAt}, Role: v.ID, Server: &stack.Server{}})
+		o.add(&stack.Volume{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: when(v.CreatedAt)}, Role: v.ID, Server: &stack.Server{}})
 	}
 	addAll(o, found)
 	if len(staying) == 0 {
@@ -230,7 +246,7 @@ func (o *observation) claimVolumes(s *stack.Server, volumes []*block.Volume, sta
 		}
 		s.VolumeGB = int32(v.Size / 1_000_000_000) //nolint:gosec // at most some thousand GB
 		if stays {
-			o.add(&stack.Volume{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: *v.CreatedAt}, Server: s})
+			o.add(&stack.Volume{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: when(v.CreatedAt)}, Server: s})
 		}
 	}
 	return others

@@ -16,6 +16,10 @@ func (c *Cloud) createRegistry(ctx context.Context, r *stack.Registry, report fu
 			n, err := c.registry.CreateNamespace(&registry.CreateNamespaceRequest{
 				Region: c.region, ProjectID: &c.project, Name: r.Name, Description: stack.RegistryDescription(c.name), IsPublic: r.Public,
 			}, scw.WithContext(ctx))
+			if isTaken(err) {
+				return nil, explained(err, "registry.name: the name %s is taken in %s, maybe by another organization, for names are unique over all of them: choose another one",
+					r.Name, c.region)
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -54,7 +58,7 @@ func (c *Cloud) findRegistries(ctx context.Context) ([]*stack.Registry, error) {
 
 func newRegistry(n *registry.Namespace) *stack.Registry {
 	return &stack.Registry{
-		Meta:   stack.Meta{ID: n.ID, Name: n.Name, CreatedAt: *n.CreatedAt, Leaving: n.Status == registry.NamespaceStatusDeleting},
+		Meta:   stack.Meta{ID: n.ID, Name: n.Name, CreatedAt: when(n.CreatedAt), Leaving: n.Status == registry.NamespaceStatusDeleting},
 		Public: n.IsPublic, Endpoint: n.Endpoint,
 	}
 }

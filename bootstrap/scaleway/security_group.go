@@ -83,7 +83,10 @@ func (c *Cloud) findSecurityGroups(ctx context.Context) ([]*stack.SecurityGroup,
 
 // newSecurityGroup is a group without its rules, which a call of its own reads.
 func newSecurityGroup(g *instance.SecurityGroup) *stack.SecurityGroup {
-	group := &stack.SecurityGroup{Meta: stack.Meta{ID: g.ID, Name: g.Name, CreatedAt: *g.CreationDate}}
+	if g == nil {
+		return &stack.SecurityGroup{}
+	}
+	group := &stack.SecurityGroup{Meta: stack.Meta{ID: g.ID, Name: g.Name, CreatedAt: when(g.CreationDate)}}
 	if g.InboundDefaultPolicy != instance.SecurityGroupPolicyDrop || g.OutboundDefaultPolicy != instance.SecurityGroupPolicyAccept || !g.Stateful {
 		group.Foreign = append(group.Foreign, fmt.Sprintf("inbound %s, outbound %s, stateful %t", g.InboundDefaultPolicy, g.OutboundDefaultPolicy, g.Stateful))
 	}

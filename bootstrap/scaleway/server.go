@@ -50,7 +50,7 @@ func size(gigabytes int32) *scw.Size {
 	return new(scw.Size(gigabytes) * scw.GB) //nolint:gosec // validated: not negative
 }
 
-// image resolves a label for a type of server.
+// image resolves a label for a type of server, or for any if that is empty.
 func (c *Cloud) image(ctx context.Context, label, commercialType string) (string, error) {
 	list, err := c.marketplace.ListLocalImages(&marketplace.ListLocalImagesRequest{
 		ImageLabel: &label, Zone: &c.zone, Type: marketplace.LocalImageTypeInstanceSbs,
@@ -60,10 +60,13 @@ func (c *Cloud) image(ctx context.Context, label, commercialType string) (string
 	}
 	if err == nil {
 		for _, image := range list.LocalImages {
-			if slices.Contains(image.CompatibleCommercialTypes, commercialType) {
+			if commercialType == "" || slices.Contains(image.CompatibleCommercialTypes, commercialType) {
 				return image.ID, nil
 			}
 		}
+	}
+	if commercialType == "" {
+		return "", fmt.Errorf("proxy.image: there is no image %s in %s", label, c.zone)
 	}
 	return "", fmt.Errorf("proxy.image: there is no image %s for a %s in %s", label, commercialType, c.zone)
 }
@@ -91,9 +94,23 @@ func (c *Cloud) listServers(ctx context.Context) ([]*instance.Server, error) {
 	}), nil
 }
 
+func (c *Cloud) getServer(ctx context.Context, id string) (*instance.Server, error) {
+	response, err := c.instance.GetServer(&instance.GetServerRequest{Zone: c.zone, ServerID: id}, scw.WithContext(ctx))
+	switch {
+	case err != nil:
+		return nil, err
+	case response.Server == nil:
+		return nil, errIncomplete
+	}
+	return response.Server, nil
+}
+
 func newServer(s *instance.Server) *stack.Server {
+	if s == nil {
+		return &stack.Server{}
+	}
 	server := &stack.Server{
-		Meta: stack.Meta{ID: s.ID, Name: s.Name, CreatedAt: *s.CreationDate, Leaving: slices.Contains(s.Tags, stack.TagLeaving)},
+		Meta: stack.Meta{ID: s.ID, Name: s.Name, CreatedAt: when(s.CreationDate), Leaving: slices.Contains(s.Tags, stack.TagLeaving)},
 		Type: s.CommercialType, Image: stack.Image(s.Tags),
 		SecurityGroup: &stack.SecurityGroup{},
 		Running:       s.State != instance.ServerStateStopped,
@@ -133,23 +150,23 @@ func (c *Cloud) claimVolume(ctx context.Context, r *stack.Volume, report func(st
 	if err != nil {
 		return err
 	}
-	r.ID, r.CreatedAt = volume.ID, *volume.CreatedAt
+	r.ID, r.CreatedAt = volume.ID, when(volume.CreatedAt)
 	return c.tagVolume(ctx, volume.ID, r.Name)
 }
 
 func (c *Cloud) tagVolume(ctx context.Context, id, name string) error {
 	_, err := c.block.UpdateVolume(&block.UpdateVolumeRequest{Zone: c.zone, VolumeID: id, Name: &name, Tags: new(c.tags(""))}, scw.WithContext(ctx))
-	return err
+	return explain(err, stack.KindVolume)
 }
 
 func (c *Cloud) createPrivateNIC(ctx context.Context, r *stack.PrivateNIC, report func(string)) error {
 	made, err := ensure(ctx, c, maker[*stack.PrivateNIC]{
 		find: func(ctx context.Context) ([]*stack.PrivateNIC, error) {
-			s, err := c.instance.GetServer(&instance.GetServerRequest{Zone: c.zone, ServerID: r.Server.ID}, scw.WithContext(ctx))
+			s, err := c.getServer(ctx, r.Server.ID)
 			if err != nil {
 				return nil, err
 			}
-			return newPrivateNICs(s.Server, r.Network.ID), nil
+			return newPrivateNICs(s, r.Network.ID), nil
 		},
 		create: func(ctx context.Context) (*stack.PrivateNIC, error) {
 			n, err := c.nic.CreatePrivateNetworkInterface(&nic.CreatePrivateNetworkInterfaceRequest{
@@ -159,7 +176,7 @@ func (c *Cloud) createPrivateNIC(ctx context.Context, r *stack.PrivateNIC, repor
 			if err != nil {
 				return nil, err
 			}
-			return &stack.PrivateNIC{Meta: stack.Meta{ID: n.ID, Name: r.Name, CreatedAt: *n.CreatedAt}}, nil
+			return &stack.PrivateNIC{Meta: stack.Meta{ID: n.ID, Name: r.Name, CreatedAt: when(n.CreatedAt)}}, nil
 		},
 		remove: func(ctx context.Context, n *stack.PrivateNIC) error { return c.deletePrivateNIC(ctx, n.ID, silent) },
 	})
@@ -185,7 +202,7 @@ func newPrivateNICs(s *instance.Server, network string) []*stack.PrivateNIC {
 			continue
 		}
 		found = append(found, &stack.PrivateNIC{
-			Meta:      stack.Meta{ID: n.ID, Name: s.Name, CreatedAt: *n.CreationDate},
+			Meta:      stack.Meta{ID: n.ID, Name: s.Name, CreatedAt: when(n.CreationDate)},
 			Server:    &stack.Server{Meta: stack.Meta{ID: s.ID}},
 			Network:   &stack.PrivateNetwork{Meta: stack.Meta{ID: n.PrivateNetworkID}},
 			PrivateIP: &stack.PrivateIP{Meta: stack.Meta{ID: strings.Join(n.IpamIPIDs, ",")}},
@@ -238,11 +255,11 @@ func (c *Cloud) powerOn(ctx context.Context, r *stack.Power, report func(string)
 	r.ID = r.Server.ID
 	request := actionRequest{cloud: c, server: r.Server.ID, action: instance.ServerActionPoweron}
 	_, err := await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
-		response, err := c.instance.GetServer(&instance.GetServerRequest{Zone: c.zone, ServerID: r.Server.ID}, scw.WithContext(ctx))
+		s, err := c.getServer(ctx, r.Server.ID)
 		if err != nil {
 			return struct{}{}, "", err
 		}
-		return struct{}{}, response.Server.State.String(), request.send(ctx, response.Server)
+		return struct{}{}, s.State.String(), request.send(ctx, s)
 	}, []string{"running"}, []string{"locked"})
 	return err
 }
@@ -282,14 +299,14 @@ func (a *actionRequest) send(ctx context.Context, s *instance.Server) error {
 // volume as ours, so that the next run can finish what is interrupted here.
 func (c *Cloud) deleteServer(ctx context.Context, r *stack.Server, report func(string)) error {
 	volume := r.VolumeID
-	response, err := c.instance.GetServer(&instance.GetServerRequest{Zone: c.zone, ServerID: r.ID}, scw.WithContext(ctx))
+	s, err := c.getServer(ctx, r.ID)
 	switch {
 	case isNotFound(err): // only its volume may be left
 	case err != nil:
 		return err
 	default:
-		volume = newServer(response.Server).VolumeID
-		if err := c.terminate(ctx, response.Server, volume, report); err != nil {
+		volume = newServer(s).VolumeID
+		if err := c.terminate(ctx, s, volume, report); err != nil {
 			return err
 		}
 	}
@@ -311,16 +328,16 @@ func (c *Cloud) terminate(ctx context.Context, s *instance.Server, volume string
 	}
 	request := actionRequest{cloud: c, server: s.ID, action: instance.ServerActionTerminate}
 	return awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
-		response, err := c.instance.GetServer(&instance.GetServerRequest{Zone: c.zone, ServerID: s.ID}, scw.WithContext(ctx))
+		current, err := c.getServer(ctx, s.ID)
 		if err != nil {
 			return "", err
 		}
-		if response.Server.State == instance.ServerStateStopped { // then it can only be deleted
+		if current.State == instance.ServerStateStopped { // then it can only be deleted
 			err = c.instance.DeleteServer(&instance.DeleteServerRequest{Zone: c.zone, ServerID: s.ID}, scw.WithContext(ctx))
 		} else {
-			err = request.send(ctx, response.Server)
+			err = request.send(ctx, current)
 		}
-		return response.Server.State.String(), err
+		return current.State.String(), err
 	}, "locked")
 }
 
@@ -337,9 +354,10 @@ func (c *Cloud) markLeaving(ctx context.Context, s *instance.Server) error {
 }
 
 func (c *Cloud) deleteVolume(ctx context.Context, id string, report func(string)) error {
-	return c.persist(ctx, report, func(ctx context.Context) error {
+	err := c.persist(ctx, report, func(ctx context.Context) error {
 		return c.block.DeleteVolume(&block.DeleteVolumeRequest{Zone: c.zone, VolumeID: id}, scw.WithContext(ctx))
 	})
+	return explain(err, stack.KindVolume) // also when it goes with its server
 }
 
 // findVolumes returns the volumes that are marked as the set-up's.

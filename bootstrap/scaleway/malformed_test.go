@@ -1,0 +1,100 @@
+package scaleway
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"egress.scw/bootstrap/scwfake"
+)
+
+// mangler stands before the fake and spoils one answer that is no error. The
+// request was carried out.
+type mangler struct {
+	api      http.Handler
+	position int64
+	spoil    func(w http.ResponseWriter, body []byte)
+	requests atomic.Int64
+	spoilt   atomic.Int64
+}
+
+func (m *mangler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if m.requests.Add(1) != m.position {
+		m.api.ServeHTTP(w, r)
+		return
+	}
+	recorder := httptest.NewRecorder()
+	m.api.ServeHTTP(recorder, r)
+	if recorder.Code >= http.StatusMultipleChoices || recorder.Body.Len() == 0 {
+		maps.Copy(w.Header(), recorder.Header())
+		w.WriteHeader(recorder.Code)
+		_, _ = w.Write(recorder.Body.Bytes())
+		return
+	}
+	m.spoilt.Add(1)
+	m.spoil(w, recorder.Body.Bytes())
+}
+
+// as answers with a content type and a text instead.
+func as(contentType, text string) func(http.ResponseWriter, []byte) {
+	return func(w http.ResponseWriter, _ []byte) {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write([]byte(text))
+	}
+}
+
+func spoiled() map[string]func(http.ResponseWriter, []byte) {
+	return map[string]func(http.ResponseWriter, []byte){
+		"a page": as("text/html", "<html><body>Please log in to the Internet.</body></html>"),
+		"{}":     as("application/json", "{}"),
+		"half of it": func(w http.ResponseWriter, body []byte) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(body[:len(body)/2])
+		},
+	}
+}
+
+// At each request of an apply and of a destroy, the answer is not what the API
+// promises. The run may fail, but in an orderly way, and the next one goes on.
+func TestEveryPositionOfAMalformedAnswer(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t)
+	want, requests := reference(t, spec)
+	for name, spoil := range spoiled() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spoilt := int64(0)
+			for position := 2; position <= requests; position++ { // 1 is New's, which does not look at it
+				f := serve(t, scwfake.Options{})
+				cloud := f.cloud(t.Context(), t, spec)
+				between := func() (*Cloud, *mangler) {
+					m := &mangler{api: f.API, position: int64(position), spoil: spoil}
+					server := httptest.NewServer(m)
+					t.Cleanup(server.Close)
+					behind := &fake{f.API, server.URL}
+					return behind.cloud(t.Context(), t, spec), m
+				}
+				mangled, m := between()
+				_, _ = apply(t.Context(), mangled, spec)
+				spoilt += m.spoilt.Load()
+				requireConverged(t, f, cloud, spec, want, fmt.Sprintf("%s at request %d", name, position))
+
+				mangled, m = between()
+				_ = destroy(t.Context(), mangled, spec)
+				spoilt += m.spoilt.Load()
+				if err := destroy(t.Context(), cloud, spec); err != nil {
+					t.Errorf("destroy after %s at request %d: %v", name, position, err)
+				}
+				if left := f.Inventory(); len(left) > 0 {
+					t.Errorf("destroy after %s at request %d leaves %v", name, position, left)
+				}
+			}
+			if spoilt < int64(requests) {
+				t.Errorf("only %d answers were spoilt in %d runs", spoilt, requests)
+			}
+		})
+	}
+}

@@ -1,0 +1,414 @@
+package scaleway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/scaleway/scaleway-sdk-go/api/vpc/v2"
+	"github.com/scaleway/scaleway-sdk-go/scw"
+
+	"egress.scw/bootstrap/scwfake"
+)
+
+// What a server does with a request.
+const (
+	succeed   = "200"
+	refuse    = "400"
+	throttle  = "429"
+	broken    = "500"
+	away      = "503"
+	cutHeader = "no answer"
+	cutBody   = "half an answer"
+	dawdle    = "too late"
+)
+
+const wholeAnswer = `{"id": "whole"}`
+
+// script is a server that does one thing after the other, and the last for ever.
+type script struct {
+	steps []string
+
+	mutex  sync.Mutex
+	bodies []string
+	// hold ends what dawdles.
+	hold chan struct{}
+}
+
+func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	s.mutex.Lock()
+	step := s.steps[min(len(s.bodies), len(s.steps)-1)]
+	s.bodies = append(s.bodies, string(body))
+	s.mutex.Unlock()
+	switch step {
+	case succeed:
+		_, _ = io.WriteString(w, wholeAnswer)
+	case refuse:
+		w.WriteHeader(http.StatusBadRequest)
+	case throttle:
+		w.WriteHeader(http.StatusTooManyRequests)
+	case broken:
+		w.WriteHeader(http.StatusInternalServerError)
+	case away:
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case cutHeader:
+		panic(http.ErrAbortHandler)
+	case cutBody:
+		w.Header().Set("Content-Length", fmt.Sprint(len(wholeAnswer)))
+		_, _ = io.WriteString(w, wholeAnswer[:5])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	case dawdle:
+		select {
+		case <-r.Context().Done():
+		case <-s.hold:
+		}
+	}
+}
+
+func (s *script) requests() []string {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return append([]string{}, s.bodies...)
+}
+
+// serve serves the script, and ends with the test.
+func (s *script) serve(t *testing.T) string {
+	t.Helper()
+	s.hold = make(chan struct{})
+	server := httptest.NewServer(s)
+	t.Cleanup(func() {
+		close(s.hold)
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server.URL
+}
+
+// counted is a transport that counts bodies that were not closed.
+type counted struct {
+	base http.RoundTripper
+	open atomic.Int32
+}
+
+type countedBody struct {
+	io.ReadCloser
+	counted *counted
+	once    sync.Once
+}
+
+func (b *countedBody) Close() error {
+	b.once.Do(func() { b.counted.open.Add(-1) })
+	return b.ReadCloser.Close()
+}
+
+func (c *counted) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := c.base.RoundTrip(r)
+	if err == nil {
+		c.open.Add(1)
+		response.Body = &countedBody{ReadCloser: response.Body, counted: c}
+	}
+	return response, err
+}
+
+// newTransport returns one that has connections of its own: on those that had
+// been used before, Go's client repeats some requests by itself.
+func newTransport(t *testing.T, ctx context.Context, tries int) (*transport, *counted) { //nolint:revive // the test comes first
+	t.Helper()
+	base := &counted{base: &http.Transport{DisableKeepAlives: true}}
+	return &transport{
+		base: base, timeout: 2 * time.Second, ctx: ctx,
+		backoff: backoff{first: time.Millisecond, longest: 4 * time.Millisecond, tries: tries},
+	}, base
+}
+
+func TestTransport(t *testing.T) {
+	t.Parallel()
+	const tries = 4
+	for _, c := range []struct {
+		name    string
+		methods string
+		steps   []string
+		// requests are how many are sent.
+		requests int
+		// status is that of the answer; 0: there is an error.
+		status    int
+		uncertain bool
+		err       string
+	}{
+		{"all is well", "GET POST PUT PATCH DELETE", []string{succeed}, 1, 200, false, ""},
+		{"a refusal is an answer", "GET POST PUT PATCH DELETE", []string{refuse, succeed}, 1, 400, false, ""},
+		{"what is throttled had no effect", "GET POST PUT PATCH DELETE", []string{throttle, throttle, succeed}, 3, 200, false, ""},
+		{"throttled for ever", "GET POST PUT PATCH DELETE", []string{throttle}, tries, 0, false, "given up after 4 tries in 0s: the API answers 429 Too Many Requests"},
+		{"what changes nothing twice is repeated", "GET PUT PATCH DELETE", []string{broken, away, cutHeader, succeed}, 4, 200, false, ""},
+		{"half an answer is none", "GET PUT PATCH DELETE", []string{cutBody, succeed}, 2, 200, false, ""},
+		{"broken for ever", "GET PUT PATCH DELETE", []string{broken}, tries, 0, false, "given up after 4 tries in 0s: the API answers 500 Internal Server Error"},
+		{"away for ever", "GET PUT PATCH DELETE", []string{cutHeader}, tries, 0, false, "given up after 4 tries in 0s: EOF"},
+		{"a POST may have had an effect", "POST", []string{broken, succeed}, 1, 0, true, "POST: no usable answer, and it may have taken effect: the API answers 500 Internal Server Error"},
+		{"a POST may have had an effect, 503", "POST", []string{away, succeed}, 1, 0, true, "503 Service Unavailable"},
+		{"a POST without an answer", "POST", []string{cutHeader, succeed}, 1, 0, true, "EOF"},
+		{"a POST with half an answer", "POST", []string{cutBody, succeed}, 1, 0, true, "unexpected EOF"},
+		{"a POST, first throttled", "POST", []string{throttle, broken, succeed}, 2, 0, true, "500"},
+	} {
+		for method := range strings.FieldsSeq(c.methods) {
+			t.Run(c.name+" "+method, func(t *testing.T) {
+				t.Parallel()
+				server := &script{steps: c.steps}
+				transport, base := newTransport(t, t.Context(), tries)
+				body := strings.Repeat("a body of more than one packet ", 4000)
+				request, err := http.NewRequestWithContext(t.Context(), method, server.serve(t), io.NopCloser(strings.NewReader(body)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				response, err := transport.RoundTrip(request)
+				requireAnswer(t, response, err, c.status, c.err)
+				if isUncertain(err) != c.uncertain {
+					t.Errorf("uncertain: %t, for %v", isUncertain(err), err)
+				}
+				got := server.requests()
+				if len(got) != c.requests {
+					t.Errorf("%d requests, want %d", len(got), c.requests)
+				}
+				for i, sent := range got {
+					if sent != body {
+						t.Errorf("request %d has %d bytes of %d", i, len(sent), len(body))
+					}
+				}
+				if n := base.open.Load(); n != 0 {
+					t.Errorf("%d bodies are left open", n)
+				}
+			})
+		}
+	}
+}
+
+func requireAnswer(t *testing.T, response *http.Response, err error, status int, want string) {
+	t.Helper()
+	if status == 0 {
+		if err == nil || !strings.Contains(err.Error(), want) || response != nil {
+			t.Errorf("got %v and the error %v, want %q", response, err, want)
+		}
+		return
+	}
+	if err != nil || response.StatusCode != status {
+		t.Fatalf("got %v and the error %v, want %d", response, err, status)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if status == http.StatusOK && string(body) != wholeAnswer {
+		t.Errorf("the answer is %q (%v)", body, err)
+	}
+	if response.ContentLength != int64(len(body)) {
+		t.Errorf("the answer's length is said to be %d, and is %d", response.ContentLength, len(body))
+	}
+}
+
+// A try that takes too long is no answer. It is told so, and repeated like others.
+func TestTimeoutOfATry(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		method, want string
+		requests     int
+	}{
+		{http.MethodGet, "", 2},
+		{http.MethodPost, "POST: no usable answer, and it may have taken effect: no answer within 50ms", 1},
+	} {
+		server := &script{steps: []string{dawdle, succeed}}
+		transport, _ := newTransport(t, t.Context(), 3)
+		transport.timeout = 50 * time.Millisecond
+		request, err := http.NewRequestWithContext(t.Context(), c.method, server.serve(t), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := transport.RoundTrip(request)
+		if c.want == "" {
+			requireAnswer(t, response, err, http.StatusOK, "")
+		} else {
+			requireAnswer(t, response, err, 0, c.want)
+		}
+		if n := len(server.requests()); n != c.requests {
+			t.Errorf("%s: %d requests, want %d", c.method, n, c.requests)
+		}
+	}
+}
+
+// errEnd is why a context ends.
+var errEnd = errors.New("ended by the test")
+
+// soon is a bound that says "at once" also on a machine that is busy: without an
+// end, the waits of these tests take minutes.
+const soon = 20 * time.Second
+
+// The end of a context breaks off a request and a wait, and is what is told:
+// that of the request, and that of the Cloud.
+func TestEndOfAContext(t *testing.T) {
+	t.Parallel()
+	for _, whose := range []string{"request", "cloud"} {
+		for _, step := range []string{dawdle, throttle} {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				t.Run(whose+" "+step+" "+method, func(t *testing.T) {
+					t.Parallel()
+					ctx, end := context.WithCancelCause(t.Context())
+					mine, others := ctx, t.Context()
+					if whose == "cloud" {
+						mine, others = others, mine
+					}
+					server := &script{steps: []string{step}}
+					transport, _ := newTransport(t, others, 1000)
+					transport.timeout = time.Hour
+					transport.backoff.first, transport.backoff.longest = time.Hour, time.Hour
+					request, err := http.NewRequestWithContext(mine, method, server.serve(t), http.NoBody)
+					if err != nil {
+						t.Fatal(err)
+					}
+					begin := time.Now()
+					time.AfterFunc(20*time.Millisecond, func() { end(errEnd) })
+					response, err := transport.RoundTrip(request)
+					if response != nil || !errors.Is(err, errEnd) || isUncertain(err) {
+						t.Errorf("got %v, %v", response, err)
+					}
+					if took := time.Since(begin); took > soon {
+						t.Errorf("it took %s to end", took)
+					}
+				})
+			}
+		}
+	}
+}
+
+// The SDK's own further requests do not carry the context of the call. They end
+// with that of New.
+func TestEndOfTheContextOfNew(t *testing.T) {
+	t.Parallel()
+	ctx, end := context.WithCancelCause(t.Context())
+	options := impatient()
+	options.RequestTimeout = time.Hour
+	hold := make(chan struct{})
+	cloud := at(ctx, t, options, func(http.ResponseWriter, *http.Request) { <-hold })
+	t.Cleanup(func() { close(hold) })
+	begin := time.Now()
+	time.AfterFunc(20*time.Millisecond, func() { end(errEnd) })
+	_, err := cloud.vpc.ListVPCs(&vpc.ListVPCsRequest{Region: cloud.region}, scw.WithContext(context.Background())) //nolint:usetesting // one that never ends
+	if !errors.Is(err, errEnd) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(begin); took > soon {
+		t.Errorf("it took %s to end", took)
+	}
+}
+
+// New ends with its context, too, and an address that does not work shows there.
+func TestNewAsksOnce(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	url := server.URL
+	server.Close()
+	access, secret := "SCWXXXXXXXXXXXXXXXXX", "33333333-3333-4333-8333-333333333333"
+	credentials := Credentials{scwfake.DefaultProjectID, &scw.Profile{AccessKey: &access, SecretKey: &secret, APIURL: &url}}
+	_, err := New(t.Context(), credentials, newSpec(t), impatient())
+	if err == nil || !strings.Contains(err.Error(), "given up after 12 tries") || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("nobody there: %v", err)
+	}
+	ctx, end := context.WithCancelCause(t.Context())
+	end(errEnd)
+	if _, err := New(ctx, credentials, newSpec(t), impatient()); !errors.Is(err, errEnd) {
+		t.Errorf("ended: %v", err)
+	}
+}
+
+// A body that cannot be read is not sent in part.
+func TestUnreadableBody(t *testing.T) {
+	t.Parallel()
+	server := &script{steps: []string{succeed}}
+	transport, _ := newTransport(t, t.Context(), 3)
+	body := io.NopCloser(io.MultiReader(bytes.NewReader([]byte("half")), failingReader{}))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.serve(t), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := transport.RoundTrip(request)
+	if response != nil || !errors.Is(err, errEnd) || len(server.requests()) != 0 {
+		t.Errorf("got %v, %v and %d requests", response, err, len(server.requests()))
+	}
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, errEnd }
+
+// Pauses double up to the longest, each shortened by up to a half at random, and
+// come to an end.
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	const first, longest, tries, rounds = 4 * time.Millisecond, 16 * time.Millisecond, 6, 20
+	wants := []time.Duration{first, 2 * first, 4 * first, longest, longest}
+	for range rounds {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			retry := backoff{first, longest, tries}.begin()
+			for i, want := range wants {
+				begin := time.Now()
+				if err := retry.wait(t.Context(), errEnd); err != nil {
+					t.Fatalf("wait %d: %v", i, err)
+				}
+				if took := time.Since(begin); took < want/2 || took > soon {
+					t.Errorf("wait %d took %s, want %s to %s", i, took, want/2, want)
+				}
+			}
+			err := retry.wait(t.Context(), errEnd)
+			if !errors.Is(err, errEnd) || !strings.Contains(err.Error(), "given up after 6 tries in 0s: ") {
+				t.Errorf("after all tries: %v", err)
+			}
+		})
+	}
+}
+
+// The waits differ, so that two who failed together do not try again together.
+func TestJitter(t *testing.T) {
+	t.Parallel()
+	// Of so long a wait, a context that has ended leaves nothing to wait for.
+	ended, end := context.WithCancelCause(t.Context())
+	end(errEnd)
+	pauses := map[time.Duration]bool{}
+	for range 50 {
+		b := backoff{time.Hour, time.Hour, 3}
+		retry := b.begin()
+		pause := retry.pause()
+		if pause < time.Hour/2 || pause > time.Hour {
+			t.Errorf("a pause of %s is not between a half and all of an hour", pause)
+		}
+		pauses[pause] = true
+		if err := retry.wait(ended, errors.New("other")); !errors.Is(err, errEnd) {
+			t.Errorf("a wait that was ended: %v", err)
+		}
+	}
+	if len(pauses) < 10 {
+		t.Errorf("only %d different pauses of 50", len(pauses))
+	}
+}
+
+func TestDefaultOptions(t *testing.T) {
+	t.Parallel()
+	want := Options{
+		RequestTimeout: 30 * time.Second, RetryFirst: 500 * time.Millisecond, RetryLongest: 15 * time.Second, Tries: 12,
+		PollFirst: 500 * time.Millisecond, PollLongest: 5 * time.Second,
+	}
+	if diff := cmp.Diff(want, Options{}.withDefaults()); diff != "" {
+		t.Errorf("defaults: -want +got\n%s", diff)
+	}
+	own := Options{"me", 1, 2, 3, 4, 5, 6}
+	if diff := cmp.Diff(own, own.withDefaults()); diff != "" {
+		t.Errorf("what is set does not stay: -want +got\n%s", diff)
+	}
+}

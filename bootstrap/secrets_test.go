@@ -1,0 +1,348 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"egress.scw/bootstrap/scwfake"
+)
+
+// keys are in which forms the credentials would show.
+func keys() []string {
+	// The beginning is what the SDK's debug log leaves of the secret key.
+	beginning, _, _ := strings.Cut(canarySecretKey, "-")
+	return append(encoded(canaryAccessKey, canarySecretKey), beginning)
+}
+
+// encoded are texts as they are and within base64, where the beginning of what
+// is encoded shifts them.
+func encoded(texts ...string) []string {
+	var all []string
+	for _, text := range texts {
+		all = append(all, text)
+		for shift := range 3 {
+			code := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + text))
+			all = append(all, code[4:len(code)-4])
+		}
+	}
+	return all
+}
+
+// requireNone demands that none of the secrets is in a text.
+func requireNone(t *testing.T, where, text string, secrets []string) {
+	t.Helper()
+	for _, secret := range secrets {
+		if i := strings.Index(text, secret); i >= 0 {
+			t.Errorf("%s: a secret shows: %q", where, text[max(0, i-80):min(len(text), i+80)])
+			return
+		}
+	}
+}
+
+// tap stands before the fake, and keeps what is sent to it, apart from the
+// header that the secret key belongs into. It can spoil answers.
+type tap struct {
+	api   http.Handler
+	spoil func(r *http.Request) (status int, body string)
+
+	mutex sync.Mutex
+	sent  bytes.Buffer
+	// authorized are the requests with the key in its header.
+	authorized int
+}
+
+func (p *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	p.mutex.Lock()
+	if r.Header.Get("X-Auth-Token") == canarySecretKey {
+		p.authorized++
+	}
+	header := r.Header.Clone()
+	header.Del("X-Auth-Token")
+	fmt.Fprintf(&p.sent, "%s %s\n%v\n%s\n", r.Method, r.URL, header, body)
+	p.mutex.Unlock()
+	if p.spoil != nil {
+		if status, text := p.spoil(r); status != 0 {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, text)
+			return
+		}
+	}
+	p.api.ServeHTTP(w, r)
+}
+
+// watched is a site of which everything is kept that leaves the program.
+type watched struct {
+	*site
+
+	tap *tap
+	log *bytes.Buffer
+	env map[string]*string
+}
+
+func newWatched(t *testing.T, config string) *watched {
+	t.Helper()
+	log := &bytes.Buffer{}
+	s := newSite(t, config, scwfake.Options{Log: log, Kubeconfig: func(id, name string) ([]byte, error) {
+		return []byte(scalewayKubeconfig(name, id)), nil
+	}})
+	p := &tap{api: s.API}
+	server := httptest.NewServer(p)
+	t.Cleanup(func() {
+		s.Close()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	s.url = server.URL
+	return &watched{s, p, log, nil}
+}
+
+// run runs the program and demands that nothing secret leaves it, except by
+// standard output for the kubeconfig if that is shown.
+func (w *watched) run(t *testing.T, shown bool, args ...string) (code int, stdout string) {
+	t.Helper()
+	cmd, _ := w.process(t.Context(), args...)
+	setEnv(cmd, w.env)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	what := strings.Join(args, " ")
+	if text := errs.String(); strings.Contains(text, "panic:") || strings.Contains(text, "goroutine ") {
+		t.Errorf("%s: %s", what, text)
+	}
+	both := append(keys(), encoded(token)...)
+	requireNone(t, what+": standard error", errs.String(), both)
+	if shown {
+		both = keys()
+	}
+	requireNone(t, what+": standard output", out.String(), both)
+	requireNone(t, what+": arguments", strings.Join(cmd.Args, " "), both)
+	return cmd.ProcessState.ExitCode(), out.String()
+}
+
+// requireClean looks through everything that is left after runs.
+func (w *watched) requireClean(t *testing.T) {
+	t.Helper()
+	both := append(keys(), encoded(token)...)
+	w.tap.mutex.Lock()
+	requireNone(t, "what was sent", w.tap.sent.String(), both)
+	w.tap.mutex.Unlock()
+	requireNone(t, "the fake's log", w.log.String(), both)
+	for _, item := range w.Inventory() {
+		requireNone(t, item.Kind, fmt.Sprintf("%+v", item), both)
+		if item.Kind == "server" {
+			w.requireCleanUserData(t, item)
+		}
+	}
+	for _, call := range w.Calls() {
+		requireNone(t, "a request", call.Path, both)
+	}
+	err := filepath.WalkDir(w.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if entry.Name() == "kubeconfig.yaml" {
+			requireMode(t, path, 0o600)
+			requireNone(t, entry.Name(), string(text), keys())
+			return err
+		}
+		requireNone(t, entry.Name(), string(text), both)
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func (w *watched) requireCleanUserData(t *testing.T, server scwfake.Item) {
+	t.Helper()
+	path := "/instance/v1/zones/" + server.Place + "/servers/" + server.ID + "/user_data"
+	var list struct {
+		UserData []string `json:"user_data"`
+	}
+	if err := json.Unmarshal(w.request(t, http.MethodGet, path, nil), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range list.UserData {
+		requireNone(t, "user data "+key, string(w.request(t, http.MethodGet, path+"/"+key, nil)), append(keys(), encoded(token)...))
+	}
+}
+
+// TestSecretsOfAFullRun has everything go well, and looks everywhere for keys.
+func TestSecretsOfAFullRun(t *testing.T) {
+	t.Parallel()
+	for _, hide := range []bool{true, false} {
+		for _, output := range outputs() {
+			for _, debug := range []string{"", "true", "nonsense"} {
+				t.Run(fmt.Sprintf("hide=%t %s debug=%s", hide, output, debug), func(t *testing.T) {
+					t.Parallel()
+					w := newWatched(t, fmt.Sprintf("%soutputs: {hideKubeconfig: %t}\n", baseConfig, hide))
+					if debug != "" {
+						w.env = map[string]*string{"SCW_DEBUG": &debug}
+					}
+					shown := !hide && output == outputJSON
+					w.run(t, false, "plan", "-o", output)
+					code, stdout := w.run(t, shown, "apply", "--yes", "-o", output)
+					if code != exitDone || strings.Contains(stdout, token) != shown {
+						t.Errorf("exit code %d; the kubeconfig is to be shown: %t\n%s", code, shown, stdout)
+					}
+					if !strings.Contains(w.read(t, "kubeconfig.yaml"), token) {
+						t.Error("the kubeconfig that was written has no token: the test sees nothing")
+					}
+					w.requireClean(t)
+					w.run(t, false, "status", "-o", output)
+					w.run(t, false, "render")
+					w.configure(t, strings.Replace(baseConfig, "3129", "3131", 1))
+					w.run(t, false, "plan", "-o", output)
+					w.run(t, false, "apply", "--yes", "-o", output)
+					w.requireClean(t)
+					if code, _ := w.run(t, false, "destroy", "--yes", "-o", output); code != exitDone {
+						t.Errorf("destroy: exit code %d", code)
+					}
+					w.requireClean(t)
+					if w.tap.authorized == 0 {
+						t.Error("no request had the key: the test sees nothing")
+					}
+				})
+			}
+		}
+	}
+}
+
+// trouble is something that goes wrong throughout a run.
+type trouble struct {
+	name   string
+	faults []scwfake.Fault
+	spoil  func(*http.Request) (status int, body string)
+}
+
+// echoed is an answer that repeats what was sent, with the key.
+func echoed(r *http.Request) string {
+	text, _ := json.Marshal(r.Header)
+	return string(text)
+}
+
+func troubles() []trouble {
+	list := []trouble{
+		{name: "401", spoil: func(*http.Request) (int, string) {
+			return http.StatusUnauthorized, `{"type": "denied_authentication", "method": "api_key", "reason": "expired"}`
+		}},
+		{name: "403 without a type", spoil: func(*http.Request) (int, string) { return http.StatusForbidden, `{"message": "no"}` }},
+		{name: "no JSON", spoil: func(*http.Request) (int, string) { return http.StatusOK, `{"id": "` }},
+		{name: "JSON of another form", spoil: func(*http.Request) (int, string) { return http.StatusOK, `["surprise"]` }},
+		{name: "an error of another form", spoil: func(*http.Request) (int, string) { return http.StatusBadRequest, `["surprise"]` }},
+		{name: "empty objects", spoil: func(*http.Request) (int, string) { return http.StatusOK, `{}` }},
+		{name: "what was sent, as an answer", spoil: func(r *http.Request) (int, string) { return http.StatusOK, echoed(r) }},
+		{name: "a kubeconfig that is none", spoil: func(r *http.Request) (int, string) {
+			if !strings.HasSuffix(r.URL.Path, "/kubeconfig") {
+				return 0, ""
+			}
+			content := base64.StdEncoding.EncodeToString([]byte("users: " + token + "\n"))
+			return http.StatusOK, `{"name": "kubeconfig", "content_type": "application/octet-stream", "content": "` + content + `"}`
+		}},
+	}
+	for _, kind := range []scwfake.FaultKind{
+		scwfake.FaultTooManyRequests, scwfake.FaultInternal, scwfake.FaultUnavailable, scwfake.FaultReplyLost, scwfake.FaultTimeout,
+		scwfake.FaultReset, scwfake.FaultQuota, scwfake.FaultOutOfStock, scwfake.FaultPermissionsDenied,
+	} {
+		count := 1 << 20
+		if kind == scwfake.FaultTimeout {
+			count = 3 // each takes a second
+		}
+		list = append(list,
+			trouble{name: string(kind) + " from the middle on", faults: []scwfake.Fault{{Call: 25, Count: count, Kind: kind}}},
+			trouble{name: string(kind) + " on each write", faults: []scwfake.Fault{
+				{Method: http.MethodPost, Count: count, Kind: kind}, {Method: http.MethodPatch, Count: count, Kind: kind},
+				{Method: http.MethodDelete, Count: count, Kind: kind},
+			}},
+		)
+	}
+	return list
+}
+
+// TestSecretsInTrouble has things go wrong, in each command.
+func TestSecretsInTrouble(t *testing.T) {
+	t.Parallel()
+	for _, trouble := range troubles() {
+		for _, made := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, made=%t", trouble.name, made), func(t *testing.T) {
+				t.Parallel()
+				w := newWatched(t, baseConfig+"outputs: {hideKubeconfig: false}\n")
+				w.env = map[string]*string{"SCW_DEBUG": new("1")}
+				if made {
+					w.mustRun(t, "apply", "--yes")
+					w.configure(t, replaced(t, "192.0.2.0/24", "192.0.2.9/32")+"outputs: {hideKubeconfig: false}\n")
+				}
+				for _, args := range [][]string{{"apply", "--yes"}, {"plan"}, {"status", "-o", "json"}, {"destroy", "--yes"}} {
+					w.ResetCount()
+					w.SetFaults(trouble.faults)
+					w.tap.spoil = trouble.spoil
+					w.run(t, false, args...)
+				}
+				w.SetFaults(nil)
+				w.tap.spoil = nil
+				w.requireClean(t)
+			})
+		}
+	}
+}
+
+// TestSecretsOffline has credentials refused without repeating them.
+func TestSecretsOffline(t *testing.T) {
+	t.Parallel()
+	swapped := map[string]*string{"SCW_ACCESS_KEY": new(canarySecretKey), "SCW_SECRET_KEY": new(canaryAccessKey)}
+	for _, c := range []struct {
+		name string
+		env  map[string]*string
+		file string
+		want string
+	}{
+		{"swapped", swapped, "", "is malformed"},
+		{"with a blank", map[string]*string{"SCW_ACCESS_KEY": new(canaryAccessKey + " "), "SCW_SECRET_KEY": new(canarySecretKey + "\n")}, "", "is malformed"},
+		{"in an address", map[string]*string{"SCW_API_URL": new("ftp://me:" + canarySecretKey + "@api.scaleway.com")}, "", "the API's address"},
+		{"in an address that is none", map[string]*string{"SCW_API_URL": new("https://me:" + canarySecretKey + "@api.scaleway.com:port")}, "", "the API's address"},
+		{"in a file that is no YAML", nil, "access_key: " + canaryAccessKey + "\n\tsecret_key: " + canarySecretKey, "cannot be read"},
+		{"in a file of another form", nil, canarySecretKey, "cannot be read"},
+		{"of a profile that is not there", map[string]*string{"SCW_PROFILE": new("other")}, "secret_key: " + canarySecretKey + "\n", `the profile "other" is not in`},
+	} {
+		w := newWatched(t, baseConfig)
+		w.env = c.env
+		if c.file != "" {
+			file := filepath.Join(t.TempDir(), "config.yaml")
+			if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			env := map[string]*string{"SCW_CONFIG_PATH": &file}
+			for name, value := range c.env {
+				env[name] = value
+			}
+			w.env = env
+		}
+		cmd, output := w.process(t.Context(), "plan")
+		setEnv(cmd, w.env)
+		err := cmd.Run()
+		if err == nil || cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(output.String(), c.want) {
+			t.Errorf("%s: %v, want exit code 1 and %q\n%s", c.name, err, c.want, output)
+		}
+		requireNone(t, c.name, output.String(), keys())
+		if w.Requests() > 0 {
+			t.Errorf("%s: %d requests", c.name, w.Requests())
+		}
+	}
+}
