@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -268,7 +269,8 @@ func troubles() []trouble {
 		list = append(list,
 			trouble{name: string(kind) + " from the middle on", faults: []scwfake.Fault{{Call: 25, Count: count, Kind: kind}}},
 			trouble{name: string(kind) + " on each write", faults: []scwfake.Fault{
-				{Method: http.MethodPost, Count: count, Kind: kind}, {Method: http.MethodPatch, Count: count, Kind: kind},
+				{Method: http.MethodPost, Count: count, Kind: kind},
+				{Method: http.MethodPatch, Count: count, Kind: kind},
 				{Method: http.MethodDelete, Count: count, Kind: kind},
 			}},
 		)
@@ -329,9 +331,7 @@ func TestSecretsOffline(t *testing.T) {
 				t.Fatal(err)
 			}
 			env := map[string]*string{"SCW_CONFIG_PATH": &file}
-			for name, value := range c.env {
-				env[name] = value
-			}
+			maps.Copy(env, c.env)
 			w.env = env
 		}
 		cmd, output := w.process(t.Context(), "plan")

@@ -118,13 +118,13 @@ func TestErrors(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			err := sdkError(t, c.status, c.body)
-			for wrapped, err := range map[string]error{"": err, "wrapped: ": fmt.Errorf("wrapped: %w", err)} {
+			for wrapped, err := range map[string]error{"by itself": err, "wrapped": fmt.Errorf("wrapped: %w", err)} {
 				got := is{isNotFound(err), isInUse(err), isTransient(err), isDenied(err), isTaken(err), isUncertain(err)}
 				if diff := cmp.Diff(c.is, got); diff != "" {
-					t.Errorf("%sthe error is: -want +got\n%s", wrapped, diff)
+					t.Errorf("%s: the error is: -want +got\n%s", wrapped, diff)
 				}
 				if brief := brief(err); brief == "" || strings.Contains(brief, "\n") {
-					t.Errorf("%sin brief: %q", wrapped, brief)
+					t.Errorf("%s: in brief: %q", wrapped, brief)
 				}
 			}
 			requireExplained(t, err, c.kind, c.want, c.cause)

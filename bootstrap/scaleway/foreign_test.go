@@ -52,7 +52,7 @@ func (n neighbour) network(cidr string) *vpc.PrivateNetwork {
 }
 
 // server makes an Instance that runs, with an address of the network.
-func (n neighbour) server(network *vpc.PrivateNetwork, address string) *instance.Server {
+func (n neighbour) server(network *vpc.PrivateNetwork, address string) {
 	n.t.Helper()
 	c := n.cloud
 	image, err := c.image(n.t.Context(), "debian_bookworm", "PLAY2-NANO")
@@ -71,7 +71,6 @@ func (n neighbour) server(network *vpc.PrivateNetwork, address string) *instance
 	if err := c.powerOn(n.t.Context(), &stack.Power{Server: &stack.Server{Meta: stack.Meta{ID: s.ID}}}, silent); err != nil {
 		n.t.Fatal(err)
 	}
-	return s
 }
 
 func (n neighbour) book(network *vpc.PrivateNetwork, address string) *ipam.IP {
