@@ -51,14 +51,33 @@ func requireNone(t *testing.T, where, text string, secrets []string) {
 	}
 }
 
+// record is a log that is read while handlers of requests that were given up may
+// still write to it.
+type record struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.text.String()
+}
+
 // tap stands before the fake, and keeps what is sent to it, apart from the
 // header that the secret key belongs into. It can spoil answers.
 type tap struct {
-	api   http.Handler
-	spoil func(r *http.Request) (status int, body string)
+	api  http.Handler
+	sent record
 
 	mutex sync.Mutex
-	sent  bytes.Buffer
+	spoil func(r *http.Request) (status int, body string)
 	// authorized are the requests with the key in its header.
 	authorized int
 }
@@ -67,15 +86,16 @@ func (p *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	p.mutex.Lock()
+	spoil := p.spoil
 	if r.Header.Get("X-Auth-Token") == canarySecretKey {
 		p.authorized++
 	}
+	p.mutex.Unlock()
 	header := r.Header.Clone()
 	header.Del("X-Auth-Token")
 	fmt.Fprintf(&p.sent, "%s %s\n%v\n%s\n", r.Method, r.URL, header, body)
-	p.mutex.Unlock()
-	if p.spoil != nil {
-		if status, text := p.spoil(r); status != 0 {
+	if spoil != nil {
+		if status, text := spoil(r); status != 0 {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, text)
@@ -85,18 +105,25 @@ func (p *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.api.ServeHTTP(w, r)
 }
 
+// spoilBy has answers spoilt from now on, or with nil no longer.
+func (p *tap) spoilBy(spoil func(*http.Request) (int, string)) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.spoil = spoil
+}
+
 // watched is a site of which everything is kept that leaves the program.
 type watched struct {
 	*site
 
 	tap *tap
-	log *bytes.Buffer
+	log *record
 	env map[string]*string
 }
 
 func newWatched(t *testing.T, config string) *watched {
 	t.Helper()
-	log := &bytes.Buffer{}
+	log := &record{}
 	s := newSite(t, config, scwfake.Options{Log: log, Kubeconfig: func(id, name string) ([]byte, error) {
 		return []byte(scalewayKubeconfig(name, id)), nil
 	}})
@@ -140,9 +167,7 @@ func (w *watched) run(t *testing.T, shown bool, args ...string) (code int, stdou
 func (w *watched) requireClean(t *testing.T) {
 	t.Helper()
 	both := append(keys(), encoded(token)...)
-	w.tap.mutex.Lock()
 	requireNone(t, "what was sent", w.tap.sent.String(), both)
-	w.tap.mutex.Unlock()
 	requireNone(t, "the fake's log", w.log.String(), both)
 	for _, item := range w.Inventory() {
 		requireNone(t, item.Kind, fmt.Sprintf("%+v", item), both)
@@ -294,11 +319,11 @@ func TestSecretsInTrouble(t *testing.T) {
 				for _, args := range [][]string{{"apply", "--yes"}, {"plan"}, {"status", "-o", "json"}, {"destroy", "--yes"}} {
 					w.ResetCount()
 					w.SetFaults(trouble.faults)
-					w.tap.spoil = trouble.spoil
+					w.tap.spoilBy(trouble.spoil)
 					w.run(t, false, args...)
 				}
 				w.SetFaults(nil)
-				w.tap.spoil = nil
+				w.tap.spoilBy(nil)
 				w.requireClean(t)
 			})
 		}

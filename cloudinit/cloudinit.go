@@ -22,6 +22,7 @@ const (
 
 // What squid.conf must say of this machine.
 const (
+	Certificate = "/etc/squid/egress.pem" // egress-certificate makes it
 	AuditLog    = "/var/log/squid/audit.log"
 	CacheLog    = "/var/log/squid/cache.log"
 	PIDFile     = "/run/squid.pid"
@@ -31,7 +32,7 @@ const (
 // Packages are what the machine installs, all from its distribution, with what
 // they depend on but not with what they recommend.
 func Packages() []string {
-	return []string{"curl", "nftables", "prometheus-squid-exporter", "squid-openssl", "unattended-upgrades"}
+	return []string{"curl", "nftables", "openssl", "prometheus-squid-exporter", "squid-openssl", "unattended-upgrades"}
 }
 
 // cloudConfig is the part of cloud-init's configuration that is used. Packages

@@ -117,8 +117,8 @@ func TestScriptsParse(t *testing.T) {
 			}
 		})
 	}
-	if scripts != 8 {
-		t.Errorf("%d scripts, want 8", scripts)
+	if scripts != 9 {
+		t.Errorf("%d scripts, want 9", scripts)
 	}
 }
 
@@ -316,7 +316,7 @@ func TestLiveCheckReadsSquidConf(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]bool{}
-		for _, match := range regexp.MustCompile(`(?m)^http_port \S+:(\d+) name=[a-z0-9-]+$`).FindAllStringSubmatch(string(conf), -1) {
+		for _, match := range regexp.MustCompile(`(?m)^http_port \S+:(\d+) name=[a-z0-9-]+( |$)`).FindAllStringSubmatch(string(conf), -1) {
 			want[match[1]] = true
 		}
 		command := exec.CommandContext(t.Context(), "bash", "-c", function+"\nserved "+golden)

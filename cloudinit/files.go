@@ -117,6 +117,7 @@ func (vm VM) values() string {
 		{"USER_DATA_KEY", UserDataSquidConf},
 		{"MAX_VALUE", strconv.Itoa(maxSquidConfValue)},
 		{"MAX_CONF", strconv.Itoa(maxSquidConf)},
+		{"CERTIFICATE", Certificate},
 		{"GENERATION_HEADER", v1alpha1.HeaderGeneration},
 	} {
 		fmt.Fprintf(&text, "%s='%s'\n", value.name, value.value)

@@ -181,7 +181,7 @@ func TestPermissionSets(t *testing.T) {
 // found out.
 func TestOutOfStock(t *testing.T) {
 	t.Parallel()
-	const here = `{"servers":{"PLAY2-NANO":{"availability":"shortage"},"PLAY2-PICO":{"availability":"scarce"},"PLAY2-MICRO":{"availability":"available"},"PRO2-S":{"availability":"available"}}}`
+	const here = `{"servers":{"PLAY2-NANO":{"availability":"shortage"},"PLAY2-PICO":{"availability":"scarce"},"PLAY2-MEGA":{"availability":"shortage"},"PLAY2-MICRO":{"availability":"available"},"PRO2-S":{"availability":"available"}}}`
 	const there = `{"servers":{"PLAY2-NANO":{"availability":"available"}}}`
 	availability := func(zones map[string]string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {

@@ -207,6 +207,7 @@ func (g *Graph) SquidConf() ([]byte, error) {
 		ClientNetworks: []netip.Prefix{g.Network.CIDR},
 		EgressAddress:  g.spec.Proxy.PrivateIP,
 		NameServers:    g.spec.Proxy.NameServers,
+		Certificate:    cloudinit.Certificate,
 		AuditLog:       cloudinit.AuditLog,
 		CacheLog:       cloudinit.CacheLog,
 		PIDFile:        cloudinit.PIDFile,

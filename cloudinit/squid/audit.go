@@ -1,6 +1,10 @@
 package squid
 
-import "strings"
+import (
+	"strings"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
 
 // AuditRecord is a line of the audit log. Squid writes it when a request has
 // been answered, or a tunnel has been closed. "-" stands for what did not come
@@ -23,8 +27,16 @@ type AuditRecord struct {
 	// HostPort is the port that the client asked for.
 	HostPort string `json:"hostPort"`
 	// Status is the status of the answer; 0 if there was none. By itself it
-	// does not tell a denial from an origin's own 403: Result does.
+	// does not tell a denial from an origin's own 403: Verdict does.
 	Status int `json:"status"`
+	// Verdict and Rule are what the rules made of the request. They, and not
+	// the status, tell what was denied: a tunnel that was ended has status 200,
+	// and one that worked may have 500.
+	Verdict v1alpha1.Verdict `json:"verdict"`
+	Rule    v1alpha1.Rule    `json:"rule"`
+	// SNI is the name that TLS asked for inside a tunnel, where Squid looks at
+	// it: percent-encoded.
+	SNI string `json:"sni"`
 	// Result is how Squid dealt with the request, as in TCP_DENIED/HIER_NONE,
 	// TCP_MISS/HIER_DIRECT or TCP_TUNNEL/HIER_DIRECT.
 	Result string `json:"result"`
@@ -53,6 +65,9 @@ func auditFormat() string {
 		`"host":"%#>rd"`,
 		`"hostPort":"%#>rP"`,
 		`"status":%>Hs`,
+		`"verdict":"%note{verdict}"`,
+		`"rule":"%note{rule}"`,
+		`"sni":"%#ssl::>sni"`,
 		`"result":"%Ss/%Sh"`,
 		`"error":"%#err_code"`,
 		`"server":"%<a"`,

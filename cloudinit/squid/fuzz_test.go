@@ -12,6 +12,37 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
+// FuzzDomains checks the same for what a tenant lists: of whatever Validate lets
+// pass, nothing gets beyond the tenant's own lists.
+func FuzzDomains(f *testing.F) {
+	long := strings.Repeat("a", 63)
+	for _, text := range []string{
+		"api.github.com", ".Example.com.", "bücher.example", "a.example", ".b.example", long + ".example", long + "a.example", "*.a.example", "192.0.2.1", "0x7f.1", "[::1]",
+		"a\nhttp_access allow all", "a.example\r\n", `"/etc/passwd"`, `a.example\`, "a#b", "#a", "-n", "-a.example", "a b", "a\x00b", "${x}.example", "a%41.example", "a。example", "none", "all", ".com",
+	} {
+		f.Add(text, "a.example", int32(443), "Enforce")
+		f.Add("a.example", text, int32(8443), "Report")
+	}
+	f.Add("", "", int32(25), "Open")
+	f.Fuzz(func(t *testing.T, one, other string, port int32, mode string) {
+		tenant := newTenant("client-a", v1alpha1.ProxyPortMin)
+		tenant.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowMode(mode), Ports: []int32{port}}
+		for _, text := range []string{one, other} {
+			if text != "" {
+				tenant.Allow.Domains = append(tenant.Allow.Domains, text)
+			}
+		}
+		tenants := []v1alpha1.Tenant{tenant, newTenant("client-z", v1alpha1.ProxyPortMax)}
+		file, err := Render(validProxy(), tenants)
+		if err != nil {
+			return
+		}
+		if diff := cmp.Diff(expectedDirectives(validProxy(), tenants), directives(t, file)); diff != "" {
+			t.Errorf("directives, -want +got:\n%s", diff)
+		}
+	})
+}
+
 // FuzzRender checks that whatever passes validation yields the directives that
 // are expected and no other, word for word: no value adds, ends, continues or
 // comments out any.
@@ -86,7 +117,10 @@ func directives(t *testing.T, file []byte) []string {
 		if strings.Join(words, " ") != line {
 			t.Errorf("blanks too many: %q", line)
 		}
-		for _, word := range words[1:] {
+		for i, word := range words[1:] {
+			if word == "-n" && i == 2 && (words[2] == "dst" || words[2] == "dstdomain") {
+				continue // the option
+			}
 			if strings.ContainsAny(word[:1], `"'#-`) {
 				t.Errorf("a word begins with what Squid takes for something else: %q", line)
 			}
@@ -103,6 +137,16 @@ func directives(t *testing.T, file []byte) []string {
 // tenants is told.
 func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	tenants = slices.SortedFunc(slices.Values(tenants), func(a, b v1alpha1.Tenant) int { return strings.Compare(a.Name, b.Name) })
+	modes := map[int32]v1alpha1.AllowMode{}
+	lists := map[int32]v1alpha1.AllowList{}
+	var peeked []string
+	for _, tenant := range tenants {
+		list := tenant.AllowList()
+		lists[tenant.Proxy.Port], modes[tenant.Proxy.Port] = list, list.Mode
+		if list.Mode != v1alpha1.AllowOpen {
+			peeked = append(peeked, tenant.Name)
+		}
+	}
 	var result []string
 	add := func(format string, values ...any) { result = append(result, fmt.Sprintf(format, values...)) }
 	each := func(line func(name string, port int32)) {
@@ -111,29 +155,126 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 		}
 	}
 	each(func(name string, port int32) {
-		add("http_port %s name=%s", netip.AddrPortFrom(proxy.ListenAddress, uint16(port)), name)
+		bump := ""
+		if modes[port] != v1alpha1.AllowOpen {
+			bump = " ssl-bump tls-cert=" + proxy.Certificate + " generate-host-certificates=off"
+		}
+		add("http_port %s name=%s%s", netip.AddrPortFrom(proxy.ListenAddress, uint16(port)), name, bump)
 	})
 	add("http_port 127.0.0.1:%d name=manager_port", proxy.ManagerPort)
 	add("acl manager_port myportname manager_port")
 	add("acl clients src %s", proxy.ClientNetworks[0])
-	add("acl web_port port 80 443")
+	add("acl plain_port port 80")
 	add("acl tls_port port 443")
 	add("acl plain_http proto HTTP")
-	for _, network := range forbiddenDestinations() {
+	ifPeeked := func(format string, values ...any) {
+		if len(peeked) > 0 {
+			add(format, values...)
+		}
+	}
+	ifPeeked("acl peeked myportname %s", strings.Join(peeked, " "))
+	ifPeeked("acl step1 at_step SslBump1")
+	add("acl forbidden_port port 25 53 465 587")
+	for _, network := range v1alpha1.ForbiddenDestinations() {
+		add("acl forbidden_address dst -n %s", network)
+	}
+	for _, network := range v1alpha1.ForbiddenDestinations() {
 		add("acl forbidden_destination dst %s", network)
 	}
+	add("acl allowed annotate_transaction verdict=allowed")
+	for _, rule := range []string{"manager", "client", "protocol", "forbidden-destination", "forbidden-port", "port", "domain"} {
+		add("acl denied_%s annotate_transaction verdict=denied rule=%s", rule, rule)
+	}
+	for _, rule := range []string{"port", "domain", "sni"} {
+		ifPeeked("acl would_%s annotate_transaction verdict=wouldDeny rule=%s", rule, rule)
+	}
+	ifPeeked("acl terminated_sni annotate_transaction verdict=terminated rule=sni")
+	ifPeeked("acl tunnel_follows annotate_transaction follows=tunnel")
+	ifPeeked("acl only_half note follows tunnel")
+	ifPeeked("acl mark_other annotate_client inside=other")
+	ifPeeked("acl other_inside note inside other")
+	add("acl passes note verdict allowed wouldDeny")
 	each(func(name string, port int32) {
 		add("acl l_%d myportname %s", port, name)
 		add("acl tag_%d annotate_transaction tenant=%s", port, name)
+		line := fmt.Sprintf("acl p_%d port", port)
+		for _, allowed := range lists[port].Ports {
+			line += fmt.Sprintf(" %d", allowed)
+		}
+		add("%s", line)
+		for _, domain := range lists[port].Domains {
+			add("acl d_%d dstdomain -n %s", port, domain)
+			add("acl s_%d ssl::server_name %s", port, domain)
+		}
 	})
 	add("http_access allow manager_port localhost manager")
-	add("http_access deny manager_port")
+	add("http_access deny manager_port denied_manager")
 	each(func(_ string, port int32) { add("http_access deny l_%d tag_%d !all", port, port) })
-	for _, rule := range []string{"manager", "!clients", "!web_port", "CONNECT !tls_port", "!CONNECT !plain_http", "forbidden_destination"} {
+	add("http_access deny manager denied_manager")
+	ifPeeked("http_access allow peeked CONNECT !clients denied_client")
+	ifPeeked("http_access allow peeked CONNECT forbidden_address denied_forbidden-destination")
+	ifPeeked("http_access allow peeked CONNECT forbidden_port denied_forbidden-port")
+	step := ""
+	if len(peeked) > 0 {
+		step = " !other_inside"
+	}
+	for _, rule := range []string{"!clients denied_client", "!CONNECT !plain_http" + step + " denied_protocol", "forbidden_address denied_forbidden-destination", "forbidden_port denied_forbidden-port"} {
 		add("http_access deny %s", rule)
 	}
-	each(func(_ string, port int32) { add("http_access allow l_%d", port) })
+	not := func(kind string, port int32) string {
+		if len(lists[port].Domains) == 0 {
+			return "all"
+		}
+		return fmt.Sprintf("!%s_%d", kind, port)
+	}
+	each(func(_ string, port int32) {
+		switch modes[port] {
+		case v1alpha1.AllowEnforce:
+			add("http_access allow CONNECT l_%d !p_%d denied_port", port, port)
+			add("http_access allow CONNECT l_%d plain_port denied_port", port)
+			add("http_access allow CONNECT l_%d %s denied_domain", port, not("d", port))
+			add("http_access deny l_%d !p_%d denied_port", port, port)
+			add("http_access deny l_%d %s denied_domain", port, not("d", port))
+		case v1alpha1.AllowOpen:
+			add("http_access deny l_%d !p_%d denied_port", port, port)
+			add("http_access deny CONNECT l_%d plain_port denied_port", port)
+		default: // Report denies nothing here
+		}
+	})
+	ifPeeked("http_access allow peeked CONNECT forbidden_destination denied_forbidden-destination")
+	add("http_access deny forbidden_destination denied_forbidden-destination")
+	each(func(_ string, port int32) {
+		if modes[port] == v1alpha1.AllowReport {
+			add("http_access allow l_%d !p_%d would_port", port, port)
+			add("http_access allow l_%d CONNECT plain_port would_port", port)
+			add("http_access allow l_%d %s would_domain", port, not("d", port))
+			add("http_access allow l_%d !step1 %s would_sni", port, not("s", port))
+			add("http_access allow l_%d other_inside would_sni", port)
+		}
+		add("http_access allow l_%d allowed", port)
+	})
 	add("http_access deny all")
+	add("miss_access allow passes")
+	add("miss_access deny all")
+	ifPeeked("ssl_bump none !passes")
+	ifPeeked("ssl_bump none !tls_port")
+	ifPeeked("ssl_bump peek step1")
+	each(func(_ string, port int32) {
+		switch modes[port] {
+		case v1alpha1.AllowEnforce:
+			add("ssl_bump splice l_%d s_%d tunnel_follows", port, port)
+		case v1alpha1.AllowReport:
+			add("ssl_bump splice l_%d tunnel_follows", port)
+		default:
+		}
+	})
+	ifPeeked("ssl_bump terminate terminated_sni")
+	each(func(_ string, port int32) {
+		if modes[port] == v1alpha1.AllowReport {
+			add("on_unsupported_protocol tunnel l_%d mark_other tunnel_follows", port)
+		}
+	})
+	ifPeeked("on_unsupported_protocol respond terminated_sni")
 	each(func(name string, port int32) {
 		egress := proxy.EgressAddress
 		if own, ok := proxy.DedicatedAddresses[name]; ok {
@@ -156,9 +297,14 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	for _, tenant := range tenants {
 		add("reply_header_add X-Egress-Generation %s l_%d", tenant.Generation(), tenant.Proxy.Port)
 	}
+	half := ""
+	if len(peeked) > 0 {
+		half = " !only_half"
+	}
 	return append(result,
-		"logformat audit "+auditFormat(), "access_log daemon:"+proxy.AuditLog+" logformat=audit", "cache_log "+proxy.CacheLog, "logfile_rotate 0",
+		"logformat audit "+auditFormat(), "access_log daemon:"+proxy.AuditLog+" logformat=audit"+half, "cache_log "+proxy.CacheLog, "logfile_rotate 0",
 		"max_filedescriptors 65536", "request_start_timeout 30 seconds", "request_timeout 1 minute", "connect_timeout 10 seconds", "forward_timeout 30 seconds",
+		"request_header_max_size 32 KB", "reply_header_max_size 64 KB",
 		"read_timeout 15 minutes", "client_lifetime 12 hours", "shutdown_lifetime 5 seconds",
 		"cache deny all", "memory_pools off", "client_db off", "pinger_enable off",
 		"pid_filename "+proxy.PIDFile, "coredump_dir none",

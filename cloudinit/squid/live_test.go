@@ -225,6 +225,7 @@ func liveProxy(t *testing.T) Proxy {
 		ClientNetworks: []netip.Prefix{netip.PrefixFrom(address, 32)},
 		EgressAddress:  address,
 		NameServers:    []netip.Addr{address},
+		Certificate:    writeCertificate(t, folder),
 		AuditLog:       filepath.Join(folder, "audit.log"),
 		CacheLog:       filepath.Join(folder, "cache.log"),
 		PIDFile:        filepath.Join(folder, "squid.pid"),

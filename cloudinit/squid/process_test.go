@@ -2,8 +2,15 @@ package squid
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,9 +35,19 @@ func squidBinary(t *testing.T) string {
 }
 
 // parse fails the test unless the real Squid accepts the file without
-// complaint.
+// complaint. The certificate that it names need not exist: it gets another.
 func parse(t *testing.T, binary, file string) {
 	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(t.TempDir(), "squid.conf")
+	certificate := writeCertificate(t, t.TempDir())
+	text = regexp.MustCompile(` tls-cert=\S+ `).ReplaceAll(text, []byte(" tls-cert="+certificate+" "))
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	output, err := exec.CommandContext(ctx, binary, "-k", "parse", "-n", serviceName(), "-f", file).CombinedOutput()
@@ -43,6 +60,36 @@ func parse(t *testing.T, binary, file string) {
 	if found := complaints(output); len(found) > 0 {
 		t.Errorf("squid -k parse complains:\n%s", strings.Join(found, "\n"))
 	}
+}
+
+// writeCertificate writes a certificate as Squid wants one of ports where it
+// looks at the names in tunnels.
+func writeCertificate(t *testing.T, folder string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "egress-proxy"},
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		DNSNames: []string{"localhost"},
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
+	file := filepath.Join(folder, "certificate.pem")
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // complaints returns the lines of Squid's messages that are warnings or worse.

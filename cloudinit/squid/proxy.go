@@ -14,7 +14,8 @@ import (
 )
 
 // Proxy is what differs between one machine that runs Squid and another.
-// Every field is required, DedicatedAddresses if a tenant is Dedicated.
+// Every field is required; DedicatedAddresses if a tenant is Dedicated, and
+// Certificate if one has an allow list.
 type Proxy struct {
 	// ListenAddress is the proxy's address in the network that it shares with
 	// the cluster: private, so that nobody outside can reach the ports.
@@ -45,6 +46,11 @@ type Proxy struct {
 	// family as EgressAddress, from which they are asked.
 	NameServers []netip.Addr
 
+	// Certificate is the file of a certificate and its key (PEM), which Squid
+	// demands of ports where it looks at the names in tunnels. It signs
+	// nothing, and clients never see it: any will do.
+	Certificate string
+
 	// AuditLog is the file of the audit log: absolute, in a folder where the
 	// user that Squid runs as (proxy on Debian) may write.
 	AuditLog string
@@ -64,6 +70,9 @@ func (p Proxy) validate(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorLi
 	errs = append(errs, validateAddress(p.EgressAddress, at.Child("egressAddress"))...)
 	errs = append(errs, p.validateDedicatedAddresses(tenants, at.Child("dedicatedAddresses"))...)
 	errs = append(errs, validateNameServers(p.NameServers, p.EgressAddress, at.Child("nameServers"))...)
+	if p.Certificate != "" || slices.ContainsFunc(tenants, isPeeked) {
+		errs = append(errs, validatePath(p.Certificate, at.Child("certificate"))...)
+	}
 	errs = append(errs, validatePath(p.AuditLog, at.Child("auditLog"))...)
 	errs = append(errs, validatePath(p.CacheLog, at.Child("cacheLog"))...)
 	errs = append(errs, validatePath(p.PIDFile, at.Child("pidFile"))...)
@@ -72,6 +81,9 @@ func (p Proxy) validate(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorLi
 	}
 	return errs
 }
+
+// isPeeked says whether a tenant's tunnels are looked into.
+func isPeeked(t v1alpha1.Tenant) bool { return t.AllowList().Mode != v1alpha1.AllowOpen }
 
 // validateAddress demands an address that one machine can have, in the one
 // form that Squid reads everywhere.
@@ -96,7 +108,7 @@ func validateListenAddress(address netip.Addr, at *field.Path) field.ErrorList {
 	if errs := validateAddress(address, at); len(errs) > 0 {
 		return errs
 	}
-	if !isForbidden(netip.PrefixFrom(address, address.BitLen())) {
+	if !v1alpha1.IsForbidden(netip.PrefixFrom(address, address.BitLen())) {
 		return field.ErrorList{field.Invalid(at, address.String(), "must be private: on a public address the proxy would be open to the internet")}
 	}
 	return nil
@@ -133,7 +145,7 @@ func clientNetworkProblem(network netip.Prefix, before []netip.Prefix) string {
 		return "must be written as the IPv4 network that it is"
 	case network != network.Masked():
 		return "must have no host bits: write " + network.Masked().String()
-	case !isForbidden(network):
+	case !v1alpha1.IsForbidden(network):
 		return "must be private: one that tenants may also ask for would open a way from tenant to tenant through the proxy"
 	}
 	for _, other := range before {

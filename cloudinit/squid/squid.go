@@ -61,7 +61,13 @@ type config struct {
 	Proxy
 	ManagerListen netip.AddrPort
 	Forbidden     []netip.Prefix
-	AuditFormat   string
+	// ForbiddenPorts are closed to every tenant.
+	ForbiddenPorts []uint16
+	// Denials are the rules that deny, for notes in the audit log.
+	Denials     []v1alpha1.Rule
+	AuditFormat string
+	// Peeked says whether any tenant's tunnels are looked into.
+	Peeked bool
 	// HeaderGeneration is the header that tells a tenant's generation.
 	HeaderGeneration string
 	Tenants          []tenant
@@ -76,17 +82,52 @@ type tenant struct {
 	// are made of the port, because a name's 63 characters leave no room for
 	// a prefix.
 	Listener, Tag string
+	// PortList, DomainList and SNIList are names of ACLs, too, which match
+	// what the tenant lists: ports, hosts in requests, and hosts in tunnels.
+	PortList, DomainList, SNIList string
+	v1alpha1.AllowList
 	// Egress is the address that the tenant's requests leave by.
 	Egress netip.Addr
 	// Generation is the tenant's, which its port answers with.
 	Generation string
 }
 
+// Enforced, Reported and Open tell the tenant's mode.
+func (t tenant) Enforced() bool { return t.Mode == v1alpha1.AllowEnforce }
+
+// Reported is Enforced, for Report.
+func (t tenant) Reported() bool { return t.Mode == v1alpha1.AllowReport }
+
+// Open is Enforced, for Open.
+func (t tenant) Open() bool { return t.Mode == v1alpha1.AllowOpen }
+
+// Peeked says whether the tenant's tunnels are looked into.
+func (t tenant) Peeked() bool { return !t.Open() }
+
+// NotListed and SNINotListed match hosts that the tenant does not list. There
+// is no ACL without values: with an empty list that is all.
+func (t tenant) NotListed() string { return t.unless(t.DomainList) }
+
+// SNINotListed is NotListed for hosts in tunnels.
+func (t tenant) SNINotListed() string { return t.unless(t.SNIList) }
+
+func (t tenant) unless(list string) string {
+	if len(t.Domains) == 0 {
+		return "all"
+	}
+	return "!" + list
+}
+
 func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 	result := config{
-		Proxy:            proxy,
-		ManagerListen:    netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort),
-		Forbidden:        forbiddenDestinations(),
+		Proxy:          proxy,
+		ManagerListen:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort),
+		Forbidden:      v1alpha1.ForbiddenDestinations(),
+		ForbiddenPorts: v1alpha1.ForbiddenPorts(),
+		Denials: []v1alpha1.Rule{
+			v1alpha1.RuleManager, v1alpha1.RuleClient, v1alpha1.RuleProtocol, v1alpha1.RuleForbiddenDestination,
+			v1alpha1.RuleForbiddenPort, v1alpha1.RulePort, v1alpha1.RuleDomain,
+		},
 		AuditFormat:      auditFormat(),
 		HeaderGeneration: v1alpha1.HeaderGeneration,
 	}
@@ -96,14 +137,21 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 		if t.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
 			egress = proxy.DedicatedAddresses[t.Name]
 		}
-		result.Tenants = append(result.Tenants, tenant{
+		number := strconv.Itoa(int(port))
+		rendered := tenant{
 			Name:       t.Name,
 			Listen:     netip.AddrPortFrom(proxy.ListenAddress, port),
-			Listener:   listenerPrefix + strconv.Itoa(int(port)),
-			Tag:        "tag_" + strconv.Itoa(int(port)),
+			Listener:   listenerPrefix + number,
+			Tag:        "tag_" + number,
+			PortList:   "p_" + number,
+			DomainList: "d_" + number,
+			SNIList:    "s_" + number,
+			AllowList:  t.AllowList(),
 			Egress:     egress,
 			Generation: t.Generation(),
-		})
+		}
+		result.Peeked = result.Peeked || rendered.Peeked()
+		result.Tenants = append(result.Tenants, rendered)
 	}
 	slices.SortFunc(result.Tenants, func(a, b tenant) int { return strings.Compare(a.Name, b.Name) })
 	return result

@@ -20,6 +20,7 @@ func validProxy() Proxy {
 		ClientNetworks: []netip.Prefix{netip.MustParsePrefix("172.16.28.0/22")},
 		EgressAddress:  netip.MustParseAddr("203.0.113.50"),
 		NameServers:    []netip.Addr{netip.MustParseAddr("192.0.2.53")},
+		Certificate:    "/etc/squid/egress.pem",
 		AuditLog:       "/var/log/squid/audit.log",
 		CacheLog:       "/var/log/squid/cache.log",
 		PIDFile:        "/run/squid.pid",

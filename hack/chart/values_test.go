@@ -50,6 +50,27 @@ func TestWrongValues(t *testing.T) {
 		"unknown egress":           {tenants("{name: a, proxy: {port: 3129, egressIP: Own}}"), []string{"'/tenants/0/proxy/egressIP'", "'Shared', 'Dedicated'"}},
 		"unknown path":             {tenants("{name: a, path: Tunnel, proxy: {port: 3129}}"), []string{"'/tenants/0/path'", "'Proxy'"}},
 		"unknown field of tenant":  {tenants("{name: a, proxy: {port: 3129}, noproxy: [x]}"), []string{"'/tenants/0'", "'noproxy' not allowed"}},
+		"unknown mode":             {tenants("{name: a, proxy: {port: 3129}, allow: {mode: Deny, domains: [x]}}"), []string{"'/tenants/0/allow/mode'", "'Enforce', 'Report', 'Open'"}},
+		"list without domains":     {tenants("{name: a, proxy: {port: 3129}, allow: {}}"), []string{"'/tenants/0/allow'", "missing property 'domains'"}},
+		"list of no domain":        {tenants("{name: a, proxy: {port: 3129}, allow: {mode: Enforce, domains: []}}"), []string{"'/tenants/0/allow/domains'", "minItems"}},
+		"open with domains":        {tenants("{name: a, proxy: {port: 3129}, allow: {mode: Open, domains: [x]}}"), []string{"'/tenants/0/allow/domains'", "maxItems"}},
+		"domain twice":             {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x, x]}}"), []string{"'/tenants/0/allow/domains'", "equal"}},
+		"asterisk in domain":       {tenants("{name: a, proxy: {port: 3129}, allow: {domains: ['*.example.com']}}"), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
+		"newline ends domain":      {tenants(`{name: a, proxy: {port: 3129}, allow: {domains: ["a\n"]}}`), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
+		"domain with a port":       {tenants("{name: a, proxy: {port: 3129}, allow: {domains: ['example.com:443']}}"), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
+		"allowed port too high":    {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x], ports: [65536]}}"), []string{"'/tenants/0/allow/ports/0'", "maximum"}},
+		"allowed port too low":     {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x], ports: [443, 0]}}"), []string{"'/tenants/0/allow/ports/1'", "minimum"}},
+		"too many allowed ports":   {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x], ports: [" + series("%d", 17) + "]}}"), []string{"'/tenants/0/allow/ports'", "maxItems: got 17, want 16"}},
+		"too many domains":         {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [" + series("h%d.example.com", 1001) + "]}}"), []string{"'/tenants/0/allow/domains'", "maxItems: got 1,001, want 1,000"}},
+		"unknown field of allow":   {tenants("{name: a, proxy: {port: 3129}, allow: {hosts: [x], domains: [x]}}"), []string{"'/tenants/0/allow'", "'hosts' not allowed"}},
+		"newline in noProxy":       {tenants(`{name: a, proxy: {port: 3129}, noProxy: [x, "a\nb"]}`), []string{"'/tenants/0/noProxy/1'", "does not match pattern"}},
+		"newline ends noProxy":     {tenants(`{name: a, proxy: {port: 3129}, noProxy: ["a\n"]}`), []string{"'/tenants/0/noProxy/0'", "does not match pattern"}},
+		"comma in noProxy":         {tenants(`{name: a, proxy: {port: 3129}, noProxy: ["a,b"]}`), []string{"'/tenants/0/noProxy/0'"}},
+		"asterisk in noProxy":      {tenants(`{name: a, proxy: {port: 3129}, noProxy: ["*.example.com"]}`), []string{"'/tenants/0/noProxy/0'"}},
+		"empty noProxy entry":      {tenants(`{name: a, proxy: {port: 3129}, noProxy: [""]}`), []string{"'/tenants/0/noProxy/0'", "minLength"}},
+		"noProxy entry twice":      {tenants(`{name: a, proxy: {port: 3129}, noProxy: [x, x]}`), []string{"'/tenants/0/noProxy'", "equal"}},
+		"two tenants, one name":    {tenants("{name: a, proxy: {port: 3129}}, {name: b, proxy: {port: 3130}}, {name: a, proxy: {port: 3131}}"), []string{"tenants[2].name: a is the name of tenants[0] already"}},
+		"two tenants, one port":    {tenants("{name: a, proxy: {port: 3129}}, {name: b, proxy: {port: 3129}}"), []string{"tenants[1].proxy.port: 3129 is the port of tenants[0] (a) already"}},
 		"too many of their own":    {tenants(dedicatedTenants(5)), []string{"tenants[4].proxy.egressIP: must be Shared: a proxy has addresses for 4 tenants of their own"}},
 		"tenants as a map":         {minimalValues + "\ntenants: {a: {proxy: {port: 3129}}}", []string{"'/tenants'", "got object, want array"}},
 		"cluster CIDR as address":  {minimalValues + "\ncluster: {cidrs: [10.32.0.0]}", []string{"'/cluster/cidrs/0'"}},
@@ -83,6 +104,15 @@ func TestWrongValues(t *testing.T) {
 			}
 		})
 	}
+}
+
+// series writes a list of numbers from 1 on, each in the format.
+func series(format string, count int) string {
+	list := make([]string, count)
+	for i := range list {
+		list[i] = fmt.Sprintf(format, i+1)
+	}
+	return strings.Join(list, ", ")
 }
 
 // dedicatedTenants are as many tenants with addresses of their own.

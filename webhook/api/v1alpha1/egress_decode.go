@@ -29,9 +29,9 @@ type decoder struct {
 	left int
 }
 
-// maxConfigValues is twice what all 127 tenants with all of their 64 entries
-// of noProxy take.
-const maxConfigValues = 20_000
+// maxConfigValues is several times what a proxy can be told: the domains of all
+// tenants, which most values are, have to fit into its user data.
+const maxConfigValues = 50_000
 
 func newDecoder(root *yaml.Node) *decoder {
 	return &decoder{lines: map[string]int{"": max(root.Line, 1)}, wrong: map[string]bool{}, left: maxConfigValues}

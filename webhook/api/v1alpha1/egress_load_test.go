@@ -172,7 +172,7 @@ func TestLoadEgressErrors(t *testing.T) {
 		"alias loop": {minimal + "tenants: &a [*a]\n", []string{"8: tenants[0]: must be fields with values, is a list"}},
 		"aliases that multiply": {
 			minimal + "tenants:\n  - &t {name: a, proxy: {port: 3129}, noProxy: &n [" + strings.Repeat("a,", 1000) + "]}\n" + strings.Repeat("  - *t\n", 200),
-			[]string{"9: tenants[19].noProxy[890]: is too much: the file holds more than 20000 values, counting every use of an alias"},
+			[]string{"9: tenants[49].noProxy[740]: is too much: the file holds more than 50000 values, counting every use of an alias"},
 		},
 
 		"value that is wrong":     {strings.Replace(minimal, "172.16.0.10", "172.16.4.1", 1), []string{`7: proxy.privateIP: Invalid value: "172.16.4.1": must be in network.cidr, 172.16.0.0/22`}},

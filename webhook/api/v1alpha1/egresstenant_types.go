@@ -79,6 +79,12 @@ type EgressTenantSpec struct {
 	// +required
 	Proxy ProxySpec `json:"proxy"`
 
+	// Allow says what the tenant may reach through the proxy. Without it, that
+	// is every public host on ports 80 and 443, as with mode Open.
+	//
+	// +optional
+	Allow *AllowSpec `json:"allow,omitempty"`
+
 	// NoProxy lists further destinations that the tenant's pods reach without
 	// the proxy: IP addresses, CIDRs, and domain names, which stand for
 	// themselves and everything below them. This only tells applications not

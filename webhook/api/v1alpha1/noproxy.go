@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/net/idna"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -66,7 +65,11 @@ func ParseNoProxy(text string) (NoProxyEntry, error) {
 	case strings.ContainsAny(text, "/:"):
 		return NoProxyEntry{}, errors.New("is no IP address, CIDR or domain name: write it without scheme, port and path")
 	}
-	return parseNoProxyName(text)
+	name, err := parseName(strings.TrimSuffix(strings.TrimPrefix(text, "."), "."))
+	if err != nil {
+		return NoProxyEntry{}, err
+	}
+	return NoProxyEntry{name, noProxyName}, nil
 }
 
 // maxNoProxyText bounds an entry as it is written, in characters, as the
@@ -92,34 +95,4 @@ func unmap(prefix netip.Prefix) netip.Prefix {
 		return netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mapped)
 	}
 	return prefix
-}
-
-func parseNoProxyName(text string) (NoProxyEntry, error) {
-	// As browsers look names up: in particular, names such as
-	// "r3---sn-apo3qvuox.example" are in use, whatever IDNA says of hyphens.
-	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(false), idna.VerifyDNSLength(true))
-	name, err := profile.ToASCII(strings.TrimSuffix(strings.TrimPrefix(text, "."), "."))
-	if err != nil {
-		return NoProxyEntry{}, fmt.Errorf("is no domain name: %w", err)
-	}
-	name = strings.ToLower(name)
-	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-		return NoProxyEntry{}, errors.New("is no domain name: " + strings.Join(problems, "; "))
-	}
-	if isNumber(name[strings.LastIndexByte(name, '.')+1:]) {
-		// inet_aton, and with it many clients, reads "10.1", "2130706433" and
-		// "0x7f.1" as addresses; no top-level domain is numeric (RFC 3696,
-		// section 2).
-		return NoProxyEntry{}, errors.New("ends in a number, but is no IP address in the usual form")
-	}
-	return NoProxyEntry{name, noProxyName}, nil
-}
-
-// isNumber says whether a label reads as a number, decimal, octal or
-// hexadecimal, where one is expected (URL Standard, "ends in a number").
-func isNumber(label string) bool {
-	if digits, hexadecimal := strings.CutPrefix(label, "0x"); hexadecimal {
-		return strings.Trim(digits, "0123456789abcdef") == ""
-	}
-	return strings.Trim(label, "0123456789") == ""
 }

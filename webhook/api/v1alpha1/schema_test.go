@@ -74,7 +74,7 @@ func specSchema(tb testing.TB) *jsonSchema {
 func TestSchemaHasTheBounds(t *testing.T) {
 	t.Parallel()
 	got := specSchema(t)
-	noProxy := got.Properties["noProxy"]
+	noProxy, domains := got.Properties["noProxy"], got.Properties["allow"].Properties["domains"]
 	want := &jsonSchema{
 		Required: []string{"proxy"},
 		Properties: map[string]*jsonSchema{
@@ -85,6 +85,20 @@ func TestSchemaHasTheBounds(t *testing.T) {
 					"port":     {Minimum: new(int64(ProxyPortMin)), Maximum: new(int64(ProxyPortMax))},
 					"egressIP": {Enum: []string{string(EgressIPShared), string(EgressIPDedicated)}, Default: string(EgressIPShared)},
 				},
+			},
+			"allow": {
+				Properties: map[string]*jsonSchema{
+					"mode": {Enum: []string{string(AllowEnforce), string(AllowReport), string(AllowOpen)}, Default: string(AllowEnforce)},
+					"domains": {
+						MaxItems: new(int64(maxAllowDomains)), ListType: "set",
+						Items: &jsonSchema{MinLength: new(int64(1)), MaxLength: new(int64(maxDomainText)), Pattern: domains.Items.Pattern}, // held against ParseDomain by FuzzParseDomain
+					},
+					"ports": {
+						MaxItems: new(int64(maxAllowPorts)), ListType: "set",
+						Items: &jsonSchema{Minimum: new(int64(1)), Maximum: new(int64(65535))},
+					},
+				},
+				Validations: got.Properties["allow"].Validations,
 			},
 			"noProxy": {
 				MaxItems: new(int64(maxNoProxy)), ListType: "set",
@@ -102,6 +116,23 @@ func TestSchemaHasTheBounds(t *testing.T) {
 		if noProxy.Items.accepts(text) {
 			t.Errorf("the schema accepts %q as an entry of noProxy", text)
 		}
+	}
+}
+
+// TestSchemaHasTheAllowRules: the mode decides whether there may and must be
+// domains, in the definition as in Validate.
+func TestSchemaHasTheAllowRules(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for _, rule := range specSchema(t).Properties["allow"].Validations {
+		got = append(got, rule.Rule)
+	}
+	want := []string{
+		"self.mode != 'Open' || !has(self.domains) || size(self.domains) == 0",
+		"self.mode != 'Enforce' || (has(self.domains) && size(self.domains) > 0)",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rules (-want +definition):\n%s", diff)
 	}
 }
 

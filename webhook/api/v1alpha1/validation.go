@@ -69,6 +69,7 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	default:
 		errs = append(errs, field.NotSupported(path.Child("proxy", "egressIP"), s.Proxy.EgressIP, []EgressIP{EgressIPShared, EgressIPDedicated}))
 	}
+	errs = append(errs, s.Allow.validate(path.Child("allow"))...)
 	if len(s.NoProxy) > maxNoProxy {
 		errs = append(errs, field.TooMany(path.Child("noProxy"), len(s.NoProxy), maxNoProxy))
 	}

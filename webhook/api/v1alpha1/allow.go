@@ -1,0 +1,195 @@
+package v1alpha1
+
+import (
+	"slices"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// AllowMode says what becomes of requests that a tenant's allow list does not
+// cover.
+//
+// +kubebuilder:validation:Enum=Enforce;Report;Open
+type AllowMode string
+
+const (
+	// AllowEnforce denies them.
+	AllowEnforce AllowMode = "Enforce"
+	// AllowReport lets them pass, and writes into the audit log that they would
+	// have been denied.
+	AllowReport AllowMode = "Report"
+	// AllowOpen has no list of names: every public host is allowed.
+	AllowOpen AllowMode = "Open"
+)
+
+// Ports of plain HTTP and of TLS, which tenants are allowed that list none.
+const (
+	portHTTP = 80
+	portTLS  = 443
+)
+
+const (
+	// maxAllowDomains bounds a tenant's list. The lists of all tenants
+	// together have to fit into the Instance's user data.
+	maxAllowDomains = 1000
+	// maxAllowPorts bounds a tenant's list.
+	maxAllowPorts = 16
+)
+
+// AllowSpec is what a tenant may reach through the proxy. Private addresses,
+// and the ports of mail and DNS, are forbidden in every mode.
+//
+// +kubebuilder:validation:XValidation:rule="self.mode != 'Open' || !has(self.domains) || size(self.domains) == 0",message="domains must be empty in mode Open, which allows every public host"
+// +kubebuilder:validation:XValidation:rule="self.mode != 'Enforce' || (has(self.domains) && size(self.domains) > 0)",message="domains must not be empty in mode Enforce: nothing would be allowed"
+type AllowSpec struct {
+	// Mode says what becomes of requests that the list does not cover: Enforce
+	// denies them; Report lets them pass and logs that they would have been
+	// denied; Open has no domains, and allows every public host.
+	//
+	// +kubebuilder:default=Enforce
+	// +optional
+	Mode AllowMode `json:"mode,omitempty"`
+
+	// Domains are the names that may be asked for: api.example.com covers
+	// itself alone, .example.com covers example.com and all names below it.
+	// What is asked for by IP address is never covered.
+	//
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	// +kubebuilder:validation:items:Pattern=`^[^\s,*"'\\/:#@%]+$`
+	// +listType=set
+	// +optional
+	Domains []string `json:"domains,omitempty"`
+
+	// Ports are the ports that may be asked for, 80 and 443 by default. Port 80
+	// is for plain HTTP; on the others tunnels (CONNECT) are allowed as well.
+	//
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:Minimum=1
+	// +kubebuilder:validation:items:Maximum=65535
+	// +listType=set
+	// +optional
+	Ports []int32 `json:"ports,omitempty"`
+}
+
+func (a *AllowSpec) validate(path *field.Path) field.ErrorList {
+	if a == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	switch domains := path.Child("domains"); a.Mode {
+	case "", AllowEnforce:
+		if len(a.Domains) == 0 {
+			errs = append(errs, field.Required(domains, "mode Enforce would allow nothing; to see what is asked for, use mode Report"))
+		}
+	case AllowReport:
+	case AllowOpen:
+		if len(a.Domains) > 0 {
+			errs = append(errs, field.Forbidden(domains, "must be empty in mode Open, which allows every public host"))
+		}
+	default:
+		errs = append(errs, field.NotSupported(path.Child("mode"), a.Mode, []AllowMode{AllowEnforce, AllowReport, AllowOpen}))
+	}
+	errs = append(errs, validateDomains(a.Domains, path.Child("domains"))...)
+	return append(errs, validatePorts(a.Ports, path.Child("ports"))...)
+}
+
+func validateDomains(domains []string, path *field.Path) field.ErrorList {
+	if len(domains) > maxAllowDomains {
+		return field.ErrorList{field.TooMany(path, len(domains), maxAllowDomains)}
+	}
+	var errs field.ErrorList
+	seen := make(map[Domain]bool, len(domains))
+	for i, text := range domains {
+		domain, err := ParseDomain(text)
+		switch {
+		case err != nil:
+			errs = append(errs, field.Invalid(path.Index(i), text, err.Error()))
+		case seen[domain]:
+			errs = append(errs, field.Duplicate(path.Index(i), text))
+		default:
+			seen[domain] = true
+		}
+	}
+	return errs
+}
+
+func validatePorts(ports []int32, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(ports) > maxAllowPorts {
+		errs = append(errs, field.TooMany(path, len(ports), maxAllowPorts))
+	}
+	for i, port := range ports {
+		at := path.Index(i)
+		switch {
+		case port < 1 || port > 65535:
+			errs = append(errs, field.Invalid(at, port, "must be between 1 and 65535"))
+		case slices.Contains(ForbiddenPorts(), uint16(port)):
+			errs = append(errs, field.Invalid(at, port, "must not be "+strconv.Itoa(int(port))+": mail and DNS are forbidden to every tenant"))
+		case slices.Contains(ports[:i], port):
+			errs = append(errs, field.Duplicate(at, port))
+		}
+	}
+	return errs
+}
+
+// AllowList is what a tenant may reach, in normal form.
+type AllowList struct {
+	// Mode is never empty.
+	Mode AllowMode
+	// Domains are sorted, and none covers another.
+	Domains []Domain
+	// Ports are sorted, and never empty.
+	Ports []uint16
+}
+
+// AllowList returns the tenant's, in normal form. A tenant without one is Open
+// on the ports of the web. Of a tenant that is not valid it means nothing: what
+// cannot be read is left out, which allows less rather than more.
+func (s *EgressTenantSpec) AllowList() AllowList {
+	list := AllowList{Mode: AllowOpen, Ports: []uint16{portHTTP, portTLS}}
+	if s.Allow == nil {
+		return list
+	}
+	list.Mode = AllowEnforce
+	if s.Allow.Mode != "" {
+		list.Mode = s.Allow.Mode
+	}
+	var domains []Domain
+	for _, text := range s.Allow.Domains {
+		if domain, err := ParseDomain(text); err == nil {
+			domains = append(domains, domain)
+		}
+	}
+	list.Domains = MergeDomains(domains)
+	if len(s.Allow.Ports) == 0 {
+		return list
+	}
+	list.Ports = nil
+	for _, port := range s.Allow.Ports {
+		if port >= 1 && port <= 65535 {
+			list.Ports = append(list.Ports, uint16(port))
+		}
+	}
+	slices.Sort(list.Ports)
+	list.Ports = slices.Compact(list.Ports)
+	return list
+}
+
+// spec returns the list as it would be written, in the one way that all who
+// mean the same share; nil for what a tenant without one has.
+func (l AllowList) spec() *AllowSpec {
+	if l.Mode == AllowOpen && slices.Equal(l.Ports, []uint16{portHTTP, portTLS}) {
+		return nil
+	}
+	spec := &AllowSpec{Mode: l.Mode}
+	for _, domain := range l.Domains {
+		spec.Domains = append(spec.Domains, domain.String())
+	}
+	for _, port := range l.Ports {
+		spec.Ports = append(spec.Ports, int32(port))
+	}
+	return spec
+}
