@@ -36,8 +36,9 @@ test: deps local ## Run every test that this machine can run
 	@$(STAGE) "programs of the tests" $(LOCAL) build
 	@$(STAGE) "unit tests" $(TESTSUM) -count=1 -timeout 30m -parallel 6 ./...
 	@$(STAGE) "race detector" hack/race.sh
-	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 $$(go list ./... | grep -v -e '/integration$$' -e '/e2e$$')
+	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 $$(go list ./... | grep -v -e '/integration$$' -e '/e2e$$' -e '/machine$$')
 	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 20m ./integration
+	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 30m ./machine
 	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 20m ./e2e
 
 .PHONY: verify

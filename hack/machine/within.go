@@ -1,0 +1,33 @@
+package machine
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// Within runs a function on a thread that is in a network namespace: sockets
+// that it opens belong there, wherever they are used. Goroutines that it starts
+// are elsewhere.
+func Within(netns string, fn func() error) error {
+	result := make(chan error)
+	go func() {
+		// Never unlocked: the thread ends with the goroutine, and nobody else
+		// gets it.
+		runtime.LockOSThread()
+		result <- func() error {
+			namespace, err := os.Open("/run/netns/" + netns)
+			if err != nil {
+				return err
+			}
+			defer namespace.Close()
+			if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("entering the network namespace %s: %w", netns, err)
+			}
+			return fn()
+		}()
+	}()
+	return <-result
+}

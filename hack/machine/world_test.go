@@ -1,0 +1,361 @@
+package machine_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"egress.scw/bootstrap/scwfake"
+	"egress.scw/hack/internet"
+	"egress.scw/hack/machine"
+	"egress.scw/hack/process"
+)
+
+// The network namespaces of these tests.
+const (
+	netnsInternet = "egress-vmt-internet"
+	netnsGateway  = "egress-vmt-gateway"
+	netnsNode     = "egress-vmt-node"
+	netnsProxy    = "egress-vmt-proxy"
+)
+
+func namespaces() []string { return []string{netnsInternet, netnsGateway, netnsNode, netnsProxy} }
+
+// Addresses: flexible ones are routed by the internet, the rest is what a
+// Public Gateway with masquerading makes of a Private Network.
+const (
+	privateNetwork = "172.16.28.0/22"
+	proxyAddress   = "172.16.28.8"
+	gatewayPrivate = "172.16.28.1"
+	gatewayPublic  = "198.51.100.9"
+	edgeRouter     = "203.0.113.254"
+	sharedAddress  = "203.0.113.50"
+	ownAddress     = "203.0.113.51"
+	nameServer     = "192.0.2.53"
+	echoAddress    = "192.0.2.10"
+	packageServer  = "192.0.2.80"
+	echoName       = "echo.example"
+	packageName    = "packages.example"
+)
+
+const topology = `
+ip netns add egress-vmt-internet
+ip netns add egress-vmt-gateway
+ip netns add egress-vmt-node
+ip netns add egress-vmt-proxy
+ip -n egress-vmt-internet link set lo up
+ip -n egress-vmt-gateway link set lo up
+ip -n egress-vmt-node link set lo up
+
+ip -n egress-vmt-gateway link add pn0 type bridge
+ip -n egress-vmt-gateway address add 172.16.28.1/22 dev pn0
+ip -n egress-vmt-gateway link set pn0 up
+ip link add pn-node netns egress-vmt-gateway type veth peer name priv0 netns egress-vmt-node
+ip -n egress-vmt-gateway link set pn-node master pn0 up
+ip -n egress-vmt-node address add 172.16.28.16/22 dev priv0
+ip -n egress-vmt-node link set priv0 up
+ip -n egress-vmt-node route add default via 172.16.28.1
+
+ip link add pub0 netns egress-vmt-gateway type veth peer name gateway0 netns egress-vmt-internet
+ip -n egress-vmt-gateway address add 198.51.100.9/24 dev pub0
+ip -n egress-vmt-gateway link set pub0 up
+ip -n egress-vmt-internet address add 198.51.100.254/24 dev gateway0
+ip -n egress-vmt-internet link set gateway0 up
+ip -n egress-vmt-gateway route add default via 198.51.100.254
+ip netns exec egress-vmt-gateway sysctl -qw net.ipv4.ip_forward=1
+
+ip -n egress-vmt-internet link add edge0 type bridge
+ip -n egress-vmt-internet address add 203.0.113.254/24 dev edge0
+ip -n egress-vmt-internet link set edge0 up
+ip -n egress-vmt-internet address add 192.0.2.53/32 dev lo
+ip -n egress-vmt-internet address add 192.0.2.10/32 dev lo
+ip -n egress-vmt-internet address add 192.0.2.80/32 dev lo
+ip -n egress-vmt-internet address add 169.254.42.42/32 dev lo
+`
+
+// gatewayRules count what comes to the gateway from addresses that are not its
+// network's, before it masquerades.
+const gatewayRules = `
+table ip gateway {
+	counter stray { }
+	chain prerouting {
+		type filter hook prerouting priority -300;
+		iifname "pn0" ip saddr != { 0.0.0.0, 172.16.28.0/22 } counter name stray
+	}
+	chain postrouting {
+		type nat hook postrouting priority srcnat;
+		oifname "pub0" masquerade
+	}
+}
+`
+
+// edgeRules let nothing out but by the machine's own flexible addresses, as
+// Scaleway does.
+const edgeRules = `
+table ip edge {
+	counter spoofed { }
+	chain prerouting {
+		type filter hook prerouting priority -300;
+		iifname "edge0" ip saddr != { 0.0.0.0, 203.0.113.50, 203.0.113.51 } counter name spoofed drop
+	}
+}
+`
+
+// world is everything around a machine.
+type world struct {
+	environment process.Environment
+	rootfs      machine.RootFS
+	roots       *x509.CertPool
+
+	mu     sync.Mutex
+	server scwfake.Machine // what the API knows
+}
+
+func (w *world) machine() scwfake.Machine {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.server
+}
+
+func (w *world) setUserData(key string, value []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	data := map[string][]byte{key: value}
+	for k, v := range w.server.UserData {
+		if k != key {
+			data[k] = v
+		}
+	}
+	w.server.UserData = data
+}
+
+func newWorld(t *testing.T, rootfs machine.RootFS) *world {
+	t.Helper()
+	environment, err := process.Temporary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := environment.Remove(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	removeNamespaces(t)
+	t.Cleanup(func() { removeNamespaces(t) })
+	for command := range strings.Lines(topology) {
+		if argv := strings.Fields(command); len(argv) > 0 {
+			execute(t, "", argv...)
+		}
+	}
+	execute(t, gatewayRules, "ip", "netns", "exec", netnsGateway, "nft", "-f", "-")
+	execute(t, edgeRules, "ip", "netns", "exec", netnsInternet, "nft", "-f", "-")
+
+	w := &world{environment: environment, rootfs: rootfs}
+	w.serveInternet(t)
+	metadata := machine.Metadata{Machine: w.machine, Gateway: netip.MustParseAddr(edgeRouter)}
+	w.serve(t, "169.254.42.42:80", metadata.Handler())
+	w.serve(t, packageServer+":80", machine.Repository(rootfs))
+	return w
+}
+
+func removeNamespaces(t *testing.T) {
+	t.Helper()
+	list, err := exec.CommandContext(context.Background(), "ip", "netns", "list").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(list)) {
+		for _, namespace := range namespaces() {
+			if name, _, _ := strings.Cut(strings.TrimSpace(line), " "); name == namespace {
+				execute(t, "", "ip", "netns", "delete", namespace)
+			}
+		}
+	}
+}
+
+func execute(t *testing.T, stdin string, argv ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(context.Background(), argv[0], argv[1:]...) // also when the test is over
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", strings.Join(argv, " "), err, out)
+	}
+	return string(out)
+}
+
+func (w *world) serveInternet(t *testing.T) {
+	t.Helper()
+	folder := t.TempDir()
+	address := netip.MustParseAddr
+	certificates, err := internet.CreateCertificates(folder, []string{echoName}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := os.ReadFile(certificates.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.roots = x509.NewCertPool()
+	w.roots.AppendCertsFromPEM(authority)
+	events, err := os.Create(filepath.Join(folder, "events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := internet.Config{
+		Zone:         internet.Zone{echoName: {address(echoAddress)}, packageName: {address(packageServer)}},
+		NameServers:  []netip.AddrPort{netip.AddrPortFrom(address(nameServer), 53)},
+		HTTP:         []netip.AddrPort{netip.AddrPortFrom(address(echoAddress), 80)},
+		HTTPS:        []netip.AddrPort{netip.AddrPortFrom(address(echoAddress), 443)},
+		Certificates: certificates,
+		Control:      filepath.Join(folder, "control"),
+		Events:       events,
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- machine.Within(netnsInternet, func() error { return internet.Serve(ctx, config) })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, events.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	for client := internet.NewClient(config.Control); client.Ready(t.Context()) != nil; time.Sleep(10 * time.Millisecond) {
+		select {
+		case err := <-ended:
+			t.Fatal(err)
+		default:
+		}
+	}
+}
+
+func (w *world) serve(t *testing.T, address string, handler http.Handler) {
+	t.Helper()
+	var listener net.Listener
+	if err := machine.Within(netnsInternet, func() (err error) {
+		listener, err = new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+}
+
+// config is the machine's, for all that is the same in every test.
+func (w *world) config() machine.Config {
+	return machine.Config{
+		Environment: w.environment, Name: "vmt", RootFS: w.rootfs, PackagesURL: "http://" + packageName, Netns: netnsProxy,
+		NICs: []machine.NIC{
+			{
+				Name: "ens2", MAC: "de:00:00:00:00:02", Netns: netnsInternet, Bridge: "edge0",
+				DHCP: machine.DHCP{
+					Address: netip.MustParsePrefix(sharedAddress + "/32"), Router: netip.MustParseAddr(edgeRouter), NameServer: netip.MustParseAddr(nameServer),
+				},
+			},
+			{
+				Name: "ens5", MAC: "02:00:00:00:00:05", Netns: netnsGateway, Bridge: "pn0",
+				DHCP: machine.DHCP{
+					Address: netip.MustParsePrefix(proxyAddress + "/22"), Router: netip.MustParseAddr(gatewayPrivate), Classless: true,
+					NameServer: netip.MustParseAddr(gatewayPrivate), Upstream: netip.MustParseAddr(nameServer),
+				},
+			},
+		},
+	}
+}
+
+// connection is one to a port of the proxy, from the node.
+type connection struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func dial(ctx context.Context, from, address string) (*connection, error) {
+	var conn net.Conn
+	err := machine.Within(from, func() (err error) {
+		dialer := net.Dialer{Timeout: 3 * time.Second}
+		conn, err = dialer.DialContext(ctx, "tcp", address)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &connection{conn, bufio.NewReader(conn)}, conn.SetDeadline(time.Now().Add(15 * time.Second))
+}
+
+// answer is what came back for a request.
+type answer struct {
+	status             int
+	generation, origin string
+}
+
+func (c *connection) ask(method, target, host string) (answer, error) {
+	if _, err := fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: %s\r\n\r\n", method, target, host); err != nil {
+		return answer{}, err
+	}
+	response, err := http.ReadResponse(c.reader, &http.Request{Method: method})
+	if err != nil {
+		return answer{}, err
+	}
+	result := answer{status: response.StatusCode, generation: response.Header.Get("X-Egress-Generation")}
+	if method == http.MethodConnect && response.StatusCode == http.StatusOK {
+		return result, nil
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	var echo struct{ Origin string }
+	if json.Unmarshal(bytes.TrimSpace(body), &echo) == nil {
+		result.origin = echo.Origin
+	}
+	return result, nil
+}
+
+// get asks the proxy for a URL over HTTP.
+func get(ctx context.Context, port int, target string) (answer, error) {
+	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, port))
+	if err != nil {
+		return answer{}, err
+	}
+	defer conn.Close()
+	return conn.ask(http.MethodGet, target, echoName)
+}
+
+// tunnel opens a tunnel through the proxy, and TLS in it.
+func (w *world) tunnel(ctx context.Context, port int) (*connection, error) {
+	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, port))
+	if err != nil {
+		return nil, err
+	}
+	got, err := conn.ask(http.MethodConnect, echoName+":443", echoName+":443")
+	if err == nil && got.status != http.StatusOK {
+		err = fmt.Errorf("CONNECT: status %d", got.status)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	client := tls.Client(conn.Conn, &tls.Config{RootCAs: w.roots, ServerName: echoName})
+	return &connection{client, bufio.NewReader(client)}, client.HandshakeContext(ctx)
+}
