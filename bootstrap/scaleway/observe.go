@@ -85,6 +85,23 @@ func addAll[R stack.Resource](o *observation, resources []R) {
 	}
 }
 
+// complete reads what a list does not tell of each resource in it. Those that
+// have gone since they were listed are left out: a deletion that an earlier run
+// asked for may still be under way.
+func complete[R stack.Resource](listed []R, read func(R) error) ([]R, error) {
+	var there []R
+	for _, r := range listed {
+		switch err := read(r); {
+		case isNotFound(err):
+		case err != nil:
+			return nil, err
+		default:
+			there = append(there, r)
+		}
+	}
+	return there, nil
+}
+
 func (o *observation) vpcs(ctx context.Context) error {
 	found, err := o.cloud.findVPCs(ctx)
 	addAll(o, found)
@@ -109,15 +126,13 @@ func (o *observation) networks(ctx context.Context) error {
 			networks = append(slices.DeleteFunc(networks, func(n *stack.PrivateNetwork) bool { return n.ID == given.ID }), given)
 		}
 	}
-	addAll(o, networks)
-	for _, network := range networks {
+	networks, err = complete(networks, func(network *stack.PrivateNetwork) error {
 		addresses, err := o.cloud.findPrivateIPs(ctx, network.ID)
-		if err != nil {
-			return explain(err, stack.KindPrivateIP)
-		}
 		addAll(o, addresses)
-	}
-	return nil
+		return explain(err, stack.KindPrivateIP)
+	})
+	addAll(o, networks)
+	return err
 }
 
 // gateways finds the gateways with their networks, which the API lists with
@@ -143,13 +158,9 @@ func (o *observation) securityGroups(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, group := range groups {
-		if err := o.cloud.readRules(ctx, group); err != nil {
-			return err
-		}
-	}
+	groups, err = complete(groups, func(group *stack.SecurityGroup) error { return o.cloud.readRules(ctx, group) })
 	addAll(o, groups)
-	return nil
+	return err
 }
 
 func (o *observation) clusters(ctx context.Context) error {
@@ -157,13 +168,14 @@ func (o *observation) clusters(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, cluster := range clusters {
+	clusters, err = complete(clusters, func(cluster *stack.Cluster) error {
 		if cluster.Leaving {
-			continue
+			return nil
 		}
-		if err := o.cloud.readACL(ctx, cluster); err != nil {
-			return err
-		}
+		return o.cloud.readACL(ctx, cluster)
+	})
+	if err != nil {
+		return err
 	}
 	if o.spec.Cluster != nil && o.spec.Cluster.ID != "" {
 		given, err := o.cloud.getCluster(ctx, o.spec.Cluster.ID)
@@ -178,15 +190,13 @@ func (o *observation) clusters(ctx context.Context) error {
 			clusters = append(slices.DeleteFunc(clusters, func(c *stack.Cluster) bool { return c.ID == cluster.ID }), cluster)
 		}
 	}
-	addAll(o, clusters)
-	for _, cluster := range clusters {
+	clusters, err = complete(clusters, func(cluster *stack.Cluster) error {
 		pools, err := o.cloud.findPools(ctx, cluster.ID)
-		if err != nil {
-			return err
-		}
 		addAll(o, pools)
-	}
-	return nil
+		return err
+	})
+	addAll(o, clusters)
+	return err
 }
 
 func (o *observation) registries(ctx context.Context) error {
