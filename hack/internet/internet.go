@@ -29,6 +29,12 @@ const shutdownTimeout = 2 * time.Second
 type Config struct {
 	// Zone are the names that exist.
 	Zone Zone
+	// Rebinding are names, none of them in Zone, that mean something else each
+	// time: a query is answered with one of their addresses of its family, the
+	// next query with the next, never to be remembered.
+	Rebinding Zone
+	// Pointers are the names that addresses say they have (PTR), true or not.
+	Pointers map[netip.Addr]string
 	// NameServers answer DNS queries, each over UDP and TCP.
 	NameServers []netip.AddrPort
 	// HTTP and HTTPS are where the echo services listen.
@@ -51,12 +57,12 @@ type Config struct {
 // it returns nil. If a listener cannot be opened, or stops by itself, it stops
 // the others and says which one it was.
 func Serve(ctx context.Context, config Config) error {
-	zone, err := config.Zone.canonical()
+	names, err := newNames(config)
 	if err != nil {
-		return fmt.Errorf("the internet's zone: %w", err)
+		return err
 	}
 	events := &eventLog{out: config.Events}
-	services, err := open(ctx, config, zone, events)
+	services, err := open(ctx, config, names, events)
 	if err != nil {
 		return errors.Join(err, closeAll(services))
 	}
@@ -115,10 +121,10 @@ func closeAll(services []service) error {
 
 // open opens all listeners, the control socket last. On an error it returns
 // what it had opened before.
-func open(ctx context.Context, config Config, zone Zone, events *eventLog) ([]service, error) {
+func open(ctx context.Context, config Config, names *names, events *eventLog) ([]service, error) {
 	var services []service
 	for _, address := range config.NameServers {
-		opened, err := openNameServer(ctx, address, zone, events)
+		opened, err := openNameServer(ctx, address, names, events)
 		services = append(services, opened...)
 		if err != nil {
 			return services, err

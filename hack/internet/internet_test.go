@@ -51,6 +51,10 @@ func start(t *testing.T) world {
 			"v4.example.":  {netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11")},
 			"none.example": nil,
 		},
+		Rebinding: Zone{"Rebind.example": {
+			netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::2"), netip.MustParseAddr("127.0.0.1"),
+		}},
+		Pointers:     map[netip.Addr]string{netip.MustParseAddr("192.0.2.66"): "Echo.example", netip.MustParseAddr("2001:db8::66"): "echo.example."},
 		NameServers:  at(5300),
 		HTTP:         at(8000),
 		HTTPS:        at(8443),
@@ -232,6 +236,10 @@ func TestDNS(t *testing.T) {
 		{"none.example.", dns.TypeA, dns.RcodeSuccess, nil},
 		{"secret.data.exfiltrated.example.", dns.TypeA, dns.RcodeNameError, nil},
 		{"example.", dns.TypeA, dns.RcodeNameError, nil},
+		{"66.2.0.192.in-addr.arpa.", dns.TypePTR, dns.RcodeSuccess, []string{"echo.example."}},
+		{"6.6.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.B.D.0.1.0.0.2.ip6.arpa.", dns.TypePTR, dns.RcodeSuccess, []string{"echo.example."}},
+		{"66.2.0.192.in-addr.arpa.", dns.TypeA, dns.RcodeSuccess, nil},
+		{"67.2.0.192.in-addr.arpa.", dns.TypePTR, dns.RcodeNameError, nil},
 	}
 	for _, network := range []string{"udp", "tcp"} {
 		for _, test := range cases {
@@ -255,6 +263,8 @@ func TestDNS(t *testing.T) {
 					got = append(got, record.A.String())
 				case *dns.AAAA:
 					got = append(got, record.AAAA.String())
+				case *dns.PTR:
+					got = append(got, record.Ptr)
 				}
 			}
 			if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); diff != "" {
@@ -267,6 +277,34 @@ func TestDNS(t *testing.T) {
 				t.Errorf("%s, %s: the extension of the query was not answered", network, test.name)
 			}
 		}
+	}
+}
+
+// TestRebinding asks again and again for a name that means something else each
+// time, of each type by itself.
+func TestRebinding(t *testing.T) {
+	w := start(t)
+	var got []string
+	for i := range 5 {
+		for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT} {
+			query := new(dns.Msg).SetQuestion([]string{"rebind.example.", "REBIND.example."}[i%2], kind)
+			answer, _, err := new(dns.Client).ExchangeContext(t.Context(), query, netip.AddrPortFrom(w.address, 5300).String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, record := range answer.Answer {
+				if record.Header().Ttl != 0 {
+					t.Errorf("to be remembered: %v", record)
+				}
+				got = append(got, strings.TrimPrefix(record.String(), record.Header().String()))
+			}
+		}
+	}
+	want := []string{
+		"192.0.2.10", "2001:db8::1", "10.0.0.1", "2001:db8::2", "127.0.0.1", "2001:db8::1", "192.0.2.10", "2001:db8::2", "10.0.0.1", "2001:db8::1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
@@ -359,6 +397,10 @@ func TestServeRefuses(t *testing.T) {
 		"no name":                       {Config{Zone: Zone{"": nil}}, `"" is no domain name`},
 		"a name that is there twice":    {Config{Zone: Zone{"a.example": nil, "A.example.": nil}}, "a.example. is there twice"},
 		"an address that is none":       {Config{Zone: Zone{"a.example": {netip.Addr{}}}}, "a.example. has an address that is none"},
+		"a rebinding name twice":        {Config{Zone: Zone{"a.example": nil}, Rebinding: Zone{"A.example": nil}}, "a.example. is in its zone as well"},
+		"a rebinding name that is none": {Config{Rebinding: Zone{"a..b": nil}}, `"a..b" is no domain name`},
+		"a pointer to no name":          {Config{Pointers: map[netip.Addr]string{netip.MustParseAddr("192.0.2.1"): "a..b"}}, `"a..b" is no domain name`},
+		"a pointer of no address":       {Config{Pointers: map[netip.Addr]string{{}: "a.example"}}, "the internet's pointers"},
 		"HTTPS without a certificate":   {Config{HTTPS: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}}, "the certificate for HTTPS"},
 		"a control socket over a file":  {Config{Control: file}, "no socket"},
 		"a control socket in no folder": {Config{Control: file + "/x"}, "control socket"},

@@ -13,26 +13,26 @@ import (
 
 // openNameServer opens an address for DNS, over UDP and over TCP. On an error
 // it returns what it had opened before.
-func openNameServer(ctx context.Context, address netip.AddrPort, zone Zone, events *eventLog) ([]service, error) {
+func openNameServer(ctx context.Context, address netip.AddrPort, names *names, events *eventLog) ([]service, error) {
 	var config net.ListenConfig
 	name := "dns on " + address.String()
 	packets, err := config.ListenPacket(ctx, "udp", address.String())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	udp := nameService(name+" (udp)", &dns.Server{PacketConn: packets, Handler: nameHandler(dnsUDP, zone, events)}, packets)
+	udp := nameService(name+" (udp)", &dns.Server{PacketConn: packets, Handler: nameHandler(dnsUDP, names, events)}, packets)
 	listener, err := config.Listen(ctx, "tcp", address.String())
 	if err != nil {
 		return []service{udp}, fmt.Errorf("%s: %w", name, err)
 	}
-	tcp := nameService(name+" (tcp)", &dns.Server{Listener: events.connections(dnsTCP, listener), Handler: nameHandler(dnsTCP, zone, events)}, listener)
+	tcp := nameService(name+" (tcp)", &dns.Server{Listener: events.connections(dnsTCP, listener), Handler: nameHandler(dnsTCP, names, events)}, listener)
 	return []service{udp, tcp}, nil
 }
 
-func nameHandler(protocol string, zone Zone, events *eventLog) dns.Handler {
+func nameHandler(protocol string, names *names, events *eventLog) dns.Handler {
 	return dns.HandlerFunc(func(w dns.ResponseWriter, query *dns.Msg) {
 		events.query(protocol, w, query)
-		answer := zone.answer(query)
+		answer := names.answer(query)
 		size := dns.MinMsgSize
 		if option := query.IsEdns0(); option != nil {
 			answer.SetEdns0(dns.DefaultMsgSize, false)
