@@ -43,7 +43,7 @@ func (p *program) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, plan, err := compare(ctx, s)
+	_, plan, err := stack.Look(ctx, s.cloud, s.spec)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func (p *program) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, plan, err := compare(ctx, s)
+	_, plan, err := stack.Look(ctx, s.cloud, s.spec)
 	if err != nil {
 		return err
 	}
@@ -31,19 +31,6 @@ func (p *program) plan(ctx context.Context) error {
 		return errChanges
 	}
 	return nil
-}
-
-// compare looks at what exists, and plans what makes it what is wanted.
-func compare(ctx context.Context, s *setup) (*stack.Observed, *stack.Plan, error) {
-	observed, err := s.cloud.Observe(ctx, s.spec)
-	if err != nil {
-		return nil, nil, err
-	}
-	plan, err := stack.Diff(s.spec, observed)
-	if err != nil {
-		return observed, nil, err
-	}
-	return observed, plan, nil
 }
 
 // check says what would make a plan fail.

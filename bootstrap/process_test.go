@@ -40,6 +40,10 @@ func TestMain(m *testing.M) {
 	os.Exit(report(os.Stderr, err)) //nolint:gocritic // as main does
 }
 
+// asImpatient has the program wait for an answer this long. Without it, it waits
+// so long that the slowest machine answers.
+const asImpatient = "BOOTSTRAP_TEST_REQUEST_TIMEOUT"
+
 // impatientLogin is the program's own, but for the waits, which suit a fake
 // without latencies.
 func impatientLogin() (*account, error) {
@@ -47,9 +51,15 @@ func impatientLogin() (*account, error) {
 	if err != nil {
 		return nil, err
 	}
+	timeout := 30 * time.Second
+	if value := os.Getenv(asImpatient); value != "" {
+		if timeout, err = time.ParseDuration(value); err != nil {
+			return nil, err
+		}
+	}
 	connect := func(ctx context.Context, spec stack.Spec) (stack.Cloud, error) {
 		return scaleway.New(ctx, credentials, spec, scaleway.Options{
-			UserAgent: "egress-bootstrap/test", RequestTimeout: time.Second,
+			UserAgent: "egress-bootstrap/test", RequestTimeout: timeout,
 			RetryFirst: 2 * time.Millisecond, RetryLongest: 10 * time.Millisecond,
 			PollFirst: 2 * time.Millisecond, PollLongest: 10 * time.Millisecond,
 		})
@@ -67,24 +77,32 @@ const (
 type site struct {
 	*scwfake.API
 
-	dir, url string
+	dir    string
+	server *httptest.Server
 }
 
 func newSite(t testing.TB, config string, options scwfake.Options) *site {
 	t.Helper()
 	options.Token = canarySecretKey
 	api := scwfake.New(options)
-	server := httptest.NewServer(api)
-	t.Cleanup(func() {
-		api.Close()
-		server.CloseClientConnections()
-		server.Close()
-	})
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "egress.yaml"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return &site{api, dir, server.URL}
+	s := &site{api, dir, httptest.NewServer(api)}
+	t.Cleanup(func() {
+		s.Close()
+		s.server.CloseClientConnections()
+		s.server.Close()
+	})
+	return s
+}
+
+// settled waits until everything that was sent is carried out, also by a process
+// that was killed, and is served at another address from then on.
+func (s *site) settled() {
+	s.server.Close()
+	s.server = httptest.NewServer(s.server.Config.Handler)
 }
 
 // process is the program, not yet started.
@@ -92,7 +110,7 @@ func (s *site) process(ctx context.Context, args ...string) (cmd *exec.Cmd, outp
 	cmd = exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Dir = s.dir
 	cmd.Env = []string{
-		asProgram + "=1", "HOME=" + s.dir, "SCW_API_URL=" + s.url, "SCW_DEFAULT_PROJECT_ID=" + scwfake.DefaultProjectID,
+		asProgram + "=1", "HOME=" + s.dir, "SCW_API_URL=" + s.server.URL, "SCW_DEFAULT_PROJECT_ID=" + scwfake.DefaultProjectID,
 		"SCW_ACCESS_KEY=" + canaryAccessKey, "SCW_SECRET_KEY=" + canarySecretKey,
 	}
 	output = &bytes.Buffer{}
@@ -175,6 +193,7 @@ func signalled(t *testing.T, signal syscall.Signal, after bool, position int, wa
 		shot.aim(t, cmd)
 		err := cmd.Wait()
 		shot.rest()
+		s.settled()
 		code := cmd.ProcessState.ExitCode()
 		switch {
 		case err == nil: // the run had fewer requests

@@ -26,7 +26,7 @@ func (s *site) request(t testing.TB, method, path string, body any) []byte {
 			t.Fatal(err)
 		}
 	}
-	request, err := http.NewRequestWithContext(t.Context(), method, s.url+path, &text)
+	request, err := http.NewRequestWithContext(t.Context(), method, s.server.URL+path, &text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,13 +128,8 @@ func newWatched(t *testing.T, config string) *watched {
 		return []byte(scalewayKubeconfig(name, id)), nil
 	}})
 	p := &tap{api: s.API}
-	server := httptest.NewServer(p)
-	t.Cleanup(func() {
-		s.Close()
-		server.CloseClientConnections()
-		server.Close()
-	})
-	s.url = server.URL
+	s.server.Close()
+	s.server = httptest.NewServer(p)
 	return &watched{s, p, log, nil}
 }
 
@@ -311,7 +306,7 @@ func TestSecretsInTrouble(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, made=%t", trouble.name, made), func(t *testing.T) {
 				t.Parallel()
 				w := newWatched(t, baseConfig+"outputs: {hideKubeconfig: false}\n")
-				w.env = map[string]*string{"SCW_DEBUG": new("1")}
+				w.env = map[string]*string{"SCW_DEBUG": new("1"), asImpatient: new("1s")}
 				if made {
 					w.mustRun(t, "apply", "--yes")
 					w.configure(t, replaced(t, "192.0.2.0/24", "192.0.2.9/32")+"outputs: {hideKubeconfig: false}\n")

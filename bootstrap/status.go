@@ -57,7 +57,7 @@ func (p *program) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	observed, plan, err := compare(ctx, s)
+	observed, plan, err := stack.Look(ctx, s.cloud, s.spec)
 	if observed == nil {
 		return err
 	}

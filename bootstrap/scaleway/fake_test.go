@@ -61,25 +61,35 @@ func newSpec(t testing.TB, oldnew ...string) stack.Spec {
 type fake struct {
 	*scwfake.API
 
-	url string
+	server *httptest.Server
 }
 
 func serve(t testing.TB, options scwfake.Options) *fake {
 	t.Helper()
-	api := scwfake.New(options)
-	server := httptest.NewServer(api)
+	f := &fake{API: scwfake.New(options)}
+	f.server = httptest.NewServer(f.API)
 	t.Cleanup(func() {
-		api.Close() // lets go of requests that hang
-		server.CloseClientConnections()
-		server.Close()
+		f.Close() // lets go of requests that hang
+		f.server.CloseClientConnections()
+		f.server.Close()
 	})
-	return &fake{api, server.URL}
+	return f
 }
 
-// impatient are options for a fake without latencies.
+// settled waits until everything that was sent is carried out, also by a run
+// that did not wait for it, and is served at another address from then on. What
+// becomes of requests that are carried out during the next run, twice_test.go
+// shows.
+func (f *fake) settled() {
+	f.server.Close()
+	f.server = httptest.NewServer(f.server.Config.Handler)
+}
+
+// impatient are options for a fake without latencies. A request that is answered
+// at all is answered at once, however slow the machine.
 func impatient() Options {
 	return Options{
-		RequestTimeout: 300 * time.Millisecond, RetryFirst: time.Millisecond, RetryLongest: 4 * time.Millisecond,
+		RequestTimeout: 30 * time.Second, RetryFirst: time.Millisecond, RetryLongest: 4 * time.Millisecond,
 		PollFirst: time.Millisecond, PollLongest: 4 * time.Millisecond,
 	}
 }
@@ -94,7 +104,7 @@ func (f *fake) cloud(ctx context.Context, t testing.TB, spec stack.Spec) *Cloud 
 func (f *fake) cloudWith(ctx context.Context, t testing.TB, spec stack.Spec, options Options) *Cloud {
 	t.Helper()
 	access, secret, project := "SCWXXXXXXXXXXXXXXXXX", "33333333-3333-4333-8333-333333333333", scwfake.DefaultProjectID
-	credentials := Credentials{project, &scw.Profile{AccessKey: &access, SecretKey: &secret, DefaultProjectID: &project, APIURL: &f.url}}
+	credentials := Credentials{project, &scw.Profile{AccessKey: &access, SecretKey: &secret, DefaultProjectID: &project, APIURL: &f.server.URL}}
 	cloud, err := New(ctx, credentials, spec, options)
 	if err != nil {
 		t.Fatal(err)
@@ -116,11 +126,8 @@ func apply(ctx context.Context, cloud *Cloud, spec stack.Spec) (*stack.Plan, err
 }
 
 func plan(ctx context.Context, cloud *Cloud, spec stack.Spec) (*stack.Plan, error) {
-	observed, err := cloud.Observe(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	return stack.Diff(spec, observed)
+	_, plan, err := stack.Look(ctx, cloud, spec)
+	return plan, err
 }
 
 func destroy(ctx context.Context, cloud *Cloud, spec stack.Spec) error {

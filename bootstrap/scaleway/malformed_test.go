@@ -74,7 +74,7 @@ func TestEveryPositionOfAMalformedAnswer(t *testing.T) {
 					m := &mangler{api: f.API, position: int64(position), spoil: spoil}
 					server := httptest.NewServer(m)
 					t.Cleanup(server.Close)
-					behind := &fake{f.API, server.URL}
+					behind := &fake{f.API, server}
 					return behind.cloud(t.Context(), t, spec), m
 				}
 				mangled, m := between()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -34,16 +35,29 @@ func TestEveryPositionOfEveryFault(t *testing.T) {
 	want, requests := reference(t, spec)
 	for _, kind := range []scwfake.FaultKind{
 		scwfake.FaultTooManyRequests, scwfake.FaultInternal, scwfake.FaultUnavailable, scwfake.FaultReplyLost,
-		scwfake.FaultTimeout, scwfake.FaultReset, scwfake.FaultQuota, scwfake.FaultOutOfStock,
+		scwfake.FaultReset, scwfake.FaultQuota, scwfake.FaultOutOfStock,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel() // most of the time passes in waiting
+			t.Parallel()
 			applied := 0
 			for position := 1; position <= requests; position++ {
 				applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: kind}, want)
 			}
 			t.Logf("%d faults at %d positions", applied, requests)
 			// Quota and stock only fail what makes something.
+			if least := len(want) / 4; applied < least {
+				t.Errorf("%d faults happened, which is fewer than %d", applied, least)
+			}
+		})
+	}
+	const parts = 4 // most of the time passes in waiting
+	for part := range parts {
+		t.Run(fmt.Sprintf("%s, %d of %d", scwfake.FaultTimeout, part+1, parts), func(t *testing.T) {
+			t.Parallel()
+			applied := 0
+			for position := 1 + part; position <= requests; position += parts {
+				applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: scwfake.FaultTimeout}, want)
+			}
 			if least := len(want) / 4; applied < least {
 				t.Errorf("%d faults happened, which is fewer than %d", applied, least)
 			}
@@ -56,7 +70,11 @@ func TestEveryPositionOfEveryFault(t *testing.T) {
 func faultAt(t *testing.T, spec stack.Spec, fault scwfake.Fault, want []string) int {
 	t.Helper()
 	f := serve(t, scwfake.Options{})
-	cloud := f.cloud(t.Context(), t, spec)
+	options := impatient()
+	if fault.Kind == scwfake.FaultTimeout {
+		options.RequestTimeout = 500 * time.Millisecond
+	}
+	cloud := f.cloudWith(t.Context(), t, spec, options)
 
 	passes := fault.Kind != scwfake.FaultQuota && fault.Kind != scwfake.FaultOutOfStock
 	f.ResetCount()
@@ -133,6 +151,8 @@ func TestEveryPositionOfAnInterruption(t *testing.T) {
 					t.Errorf("apply ended %s request %d: %v", when, position, err)
 				}
 				stop = nil
+				f.settled()
+				cloud = f.cloud(t.Context(), t, spec)
 				requireConverged(t, f, cloud, spec, want, fmt.Sprintf("an end %s request %d", when, position))
 
 				ctx, stop = context.WithCancelCause(t.Context())
@@ -142,7 +162,8 @@ func TestEveryPositionOfAnInterruption(t *testing.T) {
 					t.Errorf("destroy ended %s request %d: %v", when, position, err)
 				}
 				stop = nil
-				if err := destroy(t.Context(), cloud, spec); err != nil {
+				f.settled()
+				if err := destroy(t.Context(), f.cloud(t.Context(), t, spec), spec); err != nil {
 					t.Fatalf("destroy after an end %s request %d: %v", when, position, err)
 				}
 				if left := f.Inventory(); len(left) > 0 {

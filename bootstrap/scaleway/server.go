@@ -273,8 +273,8 @@ type actionRequest struct {
 	server string
 	action instance.ServerAction
 
-	asked    bool
-	refusals int
+	asked bool
+	refusals
 }
 
 func (a *actionRequest) send(ctx context.Context, s *instance.Server) error {
@@ -286,9 +286,23 @@ func (a *actionRequest) send(ctx context.Context, s *instance.Server) error {
 		a.asked = true
 		return nil
 	}
+	return a.count(ctx, err)
+}
+
+// refusals are how often a server refused what the state that it was seen in
+// allows. Its state may have changed in between, by another run's doing, so
+// that one looks again.
+type refusals int
+
+// count counts an error, and returns it when there have been enough of them, or
+// the context ends.
+func (r *refusals) count(ctx context.Context, err error) error {
 	const enough = 3
-	a.refusals++
-	if ctx.Err() != nil || a.refusals == enough {
+	if err == nil {
+		return nil
+	}
+	*r++
+	if ctx.Err() != nil || *r == enough {
 		return err
 	}
 	return nil
@@ -334,6 +348,7 @@ func (c *Cloud) terminate(ctx context.Context, s *instance.Server, volume string
 		}
 		if current.State == instance.ServerStateStopped { // then it can only be deleted
 			err = c.instance.DeleteServer(&instance.DeleteServerRequest{Zone: c.zone, ServerID: s.ID}, scw.WithContext(ctx))
+			err = request.count(ctx, err)
 		} else {
 			err = request.send(ctx, current)
 		}

@@ -1,0 +1,197 @@
+package scaleway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
+
+	"egress.scw/bootstrap/scwfake"
+	"egress.scw/bootstrap/stack"
+)
+
+// disturbance is a run, and what happens all at once at one of its requests.
+type disturbance struct {
+	spec stack.Spec
+	// prepare makes what is there before; nil: nothing.
+	prepare func(*testing.T, *Cloud)
+	// timeout is that of the run's requests; 0: none that matters.
+	timeout time.Duration
+	// run is what is disturbed, and may not fail.
+	run func(context.Context, *Cloud, stack.Spec) error
+	// other happens in between.
+	other func(context.Context, *Cloud, stack.Spec) error
+	// check looks at the outcome.
+	check func(t *testing.T, f *fake, cloud *Cloud, what string)
+}
+
+// everywhere disturbs a run at each of its requests: before the request takes
+// effect, and after.
+func (d disturbance) everywhere(t *testing.T) {
+	t.Helper()
+	for _, when := range []string{"before", "after"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			position := 1
+			for d.at(t, when, position) {
+				position++
+			}
+			if position < 20 {
+				t.Errorf("the run took %d requests alone", position-1)
+			}
+		})
+	}
+}
+
+// at disturbs a run once. It returns false if the run had fewer requests.
+func (d disturbance) at(t *testing.T, when string, position int) bool {
+	t.Helper()
+	what := fmt.Sprintf("disturbed %s request %d", when, position)
+	var armed atomic.Bool
+	var disturb func()
+	hook := func(n int, _ *http.Request) {
+		if n == position && armed.CompareAndSwap(true, false) {
+			disturb()
+		}
+	}
+	options := scwfake.Options{OnRequest: hook}
+	if when == "after" {
+		options = scwfake.Options{OnReply: hook}
+	}
+	f := serve(t, options)
+	cloud := f.cloud(t.Context(), t, d.spec)
+	disturbed := cloud
+	if d.timeout > 0 {
+		options := impatient()
+		options.RequestTimeout = d.timeout
+		disturbed = f.cloudWith(t.Context(), t, d.spec, options)
+	}
+	if d.prepare != nil {
+		d.prepare(t, cloud)
+	}
+	disturb = func() {
+		if err := d.other(t.Context(), cloud, d.spec); err != nil {
+			t.Errorf("%s: what disturbs it: %v", what, err)
+		}
+	}
+	f.ResetCount()
+	armed.Store(true)
+	if err := d.run(t.Context(), disturbed, d.spec); err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+	d.check(t, f, cloud, what)
+	return !armed.Load()
+}
+
+func requireNothingLeft(t *testing.T, f *fake, _ *Cloud, what string) {
+	t.Helper()
+	if left := f.Inventory(); len(left) > 0 {
+		t.Errorf("%s: it leaves %q", what, scwfake.Summary(left))
+	}
+}
+
+// applyAll is apply without its plan.
+func applyAll(ctx context.Context, cloud *Cloud, spec stack.Spec) error {
+	_, err := apply(ctx, cloud, spec)
+	return err
+}
+
+func applied(t *testing.T, cloud *Cloud, spec stack.Spec) {
+	t.Helper()
+	if err := applyAll(t.Context(), cloud, spec); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// At each request of a destruction, a whole other one happens. What is gone
+// already is no error: two may destroy at once, and one that was killed may have
+// asked for deletions that are still under way.
+func TestDestroyedTwice(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t)
+	disturbance{
+		spec: spec, run: destroy, other: destroy, check: requireNothingLeft,
+		// The SDK locks a server in the process while it changes it: the other
+		// one waits for that.
+		timeout: 2 * time.Second,
+		prepare: func(t *testing.T, cloud *Cloud) { t.Helper(); applied(t, cloud, spec) },
+	}.everywhere(t)
+}
+
+// At each request of an apply, a whole other one happens. There is one of each
+// resource in the end.
+func TestAppliedTwice(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t)
+	want, _ := reference(t, spec)
+	disturbance{
+		spec: spec, run: applyAll, other: applyAll,
+		check: func(t *testing.T, f *fake, cloud *Cloud, what string) {
+			t.Helper()
+			if diff := cmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
+				t.Errorf("%s: there is not what there should be: -want +got\n%s", what, diff)
+			}
+			requireNothingToDo(t, cloud, spec)
+		},
+	}.everywhere(t)
+}
+
+// An apply ends just before it starts the server; that request takes effect while
+// the server, which was seen switched off, is being destroyed.
+func TestStartedWhileDestroyed(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t)
+	var off atomic.Pointer[stack.Server]
+	disturbance{
+		spec: spec, run: destroy, check: requireNothingLeft,
+		prepare: func(t *testing.T, cloud *Cloud) {
+			t.Helper()
+			plan := must[*stack.Plan](t)(plan(t.Context(), cloud, spec))
+			for _, step := range plan.Steps {
+				if step.Kind == stack.KindPower {
+					continue
+				}
+				if err := cloud.Create(t.Context(), step.Resource(), silent); err != nil {
+					t.Fatal(err)
+				}
+			}
+			off.Store(plan.Graph.Server)
+		},
+		other: func(ctx context.Context, cloud *Cloud, _ stack.Spec) error {
+			server, err := cloud.getServer(ctx, off.Load().ID)
+			if isNotFound(err) {
+				return nil
+			}
+			request := actionRequest{cloud: cloud, server: server.ID, action: instance.ServerActionPoweron}
+			return errors.Join(err, request.send(ctx, server))
+		},
+	}.everywhere(t)
+}
+
+// Several that destroy at once all come to the same end.
+func TestDestroysAtOnce(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t)
+	for range 20 {
+		f := serve(t, scwfake.Options{})
+		cloud := f.cloud(t.Context(), t, spec)
+		applied(t, cloud, spec)
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				if err := destroy(t.Context(), cloud, spec); err != nil {
+					t.Errorf("one of three: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		requireNothingLeft(t, f, cloud, "three at once")
+	}
+}
