@@ -23,9 +23,11 @@ import (
 )
 
 const (
-	ownPort    = 3129 // the tenant with an address of its own
-	sharedPort = 3130
+	ownPort    = 3129 // the tenant with an address of its own, and a list that is reported on
+	sharedPort = 3130 // the one with a list that is enforced
 	latePort   = 3131 // added while the machine runs
+	openPort   = 3132 // the one without a list
+	strictPort = 3133 // the one with an address of its own, and a list that is enforced
 )
 
 // patience is how long a boot may take: a minute on an idle machine of two cores.
@@ -35,7 +37,7 @@ const patience = 5 * time.Minute
 // what a proxy lives through. The steps build on each other.
 func TestProxy(t *testing.T) {
 	w := newWorld(t, rootfs(t))
-	tenants := []v1alpha1.Tenant{tenant("client-a", ownPort, v1alpha1.EgressIPDedicated), tenant("client-b", sharedPort, v1alpha1.EgressIPShared)}
+	tenants := everyKind()
 	vm := w.boot(t, v1alpha1.EgressFlexibleIP, tenants)
 
 	step := func(name string, run func(*testing.T)) {
@@ -47,6 +49,9 @@ func TestProxy(t *testing.T) {
 	step("addresses", func(t *testing.T) { w.checkAddresses(t, ownAddress, sharedAddress) })
 	step("generation", func(t *testing.T) { checkGenerations(t, tenants) })
 	step("closed", func(t *testing.T) { checkClosed(t) })
+	step("audit", func(t *testing.T) { w.checkAudit(t, vm, tenants) })
+	step("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
+	step("firewall", func(t *testing.T) { w.checkFirewall(t, vm, tenants) })
 	step("update", func(t *testing.T) {
 		tenants = append(tenants, tenant("client-c", latePort, v1alpha1.EgressIPShared))
 		w.checkUpdate(t, tenants)
@@ -109,13 +114,38 @@ func tenant(name string, port int32, egress v1alpha1.EgressIP) v1alpha1.Tenant {
 	return result
 }
 
-// squidConf is the value of user data for these tenants.
-func squidConf(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant, extra string) []byte {
+// everyKind are tenants in every mode, with addresses of their own and without.
+func everyKind() []v1alpha1.Tenant {
+	domains := []string{echoName, ".listed.example", ".private.example", ".rebind.example"}
+	report, enforce := tenant("client-a", ownPort, v1alpha1.EgressIPDedicated), tenant("client-b", sharedPort, v1alpha1.EgressIPShared)
+	report.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport, Domains: domains}
+	enforce.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowEnforce, Domains: domains}
+	open, strict := tenant("client-d", openPort, v1alpha1.EgressIPShared), tenant("client-e", strictPort, v1alpha1.EgressIPDedicated)
+	open.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen, Ports: []int32{80, 443, cloudinit.ManagerPort, ownPort, sharedPort}}
+	strict.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowEnforce, Domains: domains, Ports: []int32{80, 443, otherPort}}
+	return []v1alpha1.Tenant{report, enforce, open, strict}
+}
+
+// addressOf is where a tenant's requests come from, if the machine has flexible
+// addresses.
+func addressOf(tenant v1alpha1.Tenant) string {
+	switch {
+	case tenant.Proxy.EgressIP != v1alpha1.EgressIPDedicated:
+		return sharedAddress
+	case tenant.Proxy.Port == ownPort:
+		return ownAddress
+	default:
+		return strictAddress
+	}
+}
+
+// squidConf is squid.conf for these tenants.
+func squidConf(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant) []byte {
 	t.Helper()
 	address := netip.MustParseAddr
 	proxy := squid.Proxy{
 		ListenAddress: address(proxyAddress), ManagerPort: cloudinit.ManagerPort, ClientNetworks: []netip.Prefix{netip.MustParsePrefix(privateNetwork)},
-		EgressAddress: address(sharedAddress), NameServers: []netip.Addr{address(nameServer)},
+		EgressAddress: address(sharedAddress), DedicatedAddresses: map[string]netip.Addr{}, NameServers: []netip.Addr{address(nameServer)},
 		Certificate: cloudinit.Certificate, AuditLog: cloudinit.AuditLog, CacheLog: cloudinit.CacheLog, PIDFile: cloudinit.PIDFile,
 	}
 	if egress == v1alpha1.EgressGateway {
@@ -123,14 +153,20 @@ func squidConf(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tena
 	}
 	for _, tenant := range tenants {
 		if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
-			proxy.DedicatedAddresses = map[string]netip.Addr{tenant.Name: address(ownAddress)}
+			proxy.DedicatedAddresses[tenant.Name] = address(addressOf(tenant))
 		}
 	}
 	conf, err := squid.Render(proxy, tenants)
 	if err != nil {
 		t.Fatal(err)
 	}
-	value, err := cloudinit.EncodeSquidConf(append(conf, extra...))
+	return conf
+}
+
+// encoded is the value of user data for a squid.conf.
+func encoded(t *testing.T, conf []byte) []byte {
+	t.Helper()
+	value, err := cloudinit.EncodeSquidConf(conf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,8 +185,8 @@ func (w *world) boot(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha
 	}
 	w.server = scwfake.Machine{
 		ID: "11111111-1111-1111-1111-111111111111", Name: "egress-proxy", Zone: "fr-par-1",
-		UserData:  map[string][]byte{cloudinit.UserDataCloudInit: text, cloudinit.UserDataSquidConf: squidConf(t, egress, tenants, "")},
-		PublicIPs: []netip.Addr{address(sharedAddress), address(ownAddress)},
+		UserData:  map[string][]byte{cloudinit.UserDataCloudInit: text, cloudinit.UserDataSquidConf: encoded(t, squidConf(t, egress, tenants))},
+		PublicIPs: []netip.Addr{address(sharedAddress), address(ownAddress), address(strictAddress)},
 	}
 	if egress == v1alpha1.EgressGateway {
 		w.server.PublicIPs = w.server.PublicIPs[:1] // for the metadata service
@@ -286,7 +322,7 @@ func (w *world) checkUpdate(t *testing.T, tenants []v1alpha1.Tenant) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	w.setUserData(cloudinit.UserDataSquidConf, squidConf(t, v1alpha1.EgressFlexibleIP, tenants, ""))
+	w.setSquidConf(encoded(t, squidConf(t, v1alpha1.EgressFlexibleIP, tenants)))
 	eventually(t, 20*time.Second, "new tenant", func() error {
 		_, err := get(t.Context(), latePort, "http://"+echoName+"/ip")
 		return err
@@ -310,12 +346,13 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 		value []byte
 		why   string
 	}{
-		"unknown directive": {squidConf(t, v1alpha1.EgressFlexibleIP, tenants, "no_such_directive on\n"), "no_such_directive"},
+		"unknown directive": {encoded(t, append(squidConf(t, v1alpha1.EgressFlexibleIP, tenants), "no_such_directive on\n"...)), "no_such_directive"},
 		"cut short":         {good[:len(good)/2], "not base64 of gzip, or cut short"},
 	} {
 		since := "@" + in(t, vm, "date", "+%s")
-		w.setUserData(cloudinit.UserDataSquidConf, bad.value)
+		w.setSquidConf(bad.value)
 		eventually(t, 25*time.Second, name, func() error {
+			in(t, vm, "systemctl", "start", "egress-sync.service") // the timer would, too: that it does is shown by now
 			journal, err := vm.Exec(t.Context(), "journalctl", "--unit=egress-sync", "--priority=warning", "--since="+since, "--output=cat")
 			if err == nil && (!strings.Contains(journal, "refused") || !strings.Contains(journal, bad.why)) {
 				err = fmt.Errorf("the journal says: %q", journal)
@@ -327,7 +364,7 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 		}
 		checkGenerations(t, tenants)
 	}
-	w.setUserData(cloudinit.UserDataSquidConf, good)
+	w.setSquidConf(good)
 }
 
 // checkPrivateDefaultRoute makes the private NIC's router the machine's way

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -18,10 +19,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"egress.scw/bootstrap/scwfake"
+	"egress.scw/cloudinit"
 	"egress.scw/hack/internet"
 	"egress.scw/hack/machine"
 	"egress.scw/hack/process"
@@ -40,18 +43,23 @@ func namespaces() []string { return []string{netnsInternet, netnsGateway, netnsN
 // Addresses: flexible ones are routed by the internet, the rest is what a
 // Public Gateway with masquerading makes of a Private Network.
 const (
-	privateNetwork = "172.16.28.0/22"
-	proxyAddress   = "172.16.28.8"
-	gatewayPrivate = "172.16.28.1"
-	gatewayPublic  = "198.51.100.9"
-	edgeRouter     = "203.0.113.254"
-	sharedAddress  = "203.0.113.50"
-	ownAddress     = "203.0.113.51"
-	nameServer     = "192.0.2.53"
-	echoAddress    = "192.0.2.10"
-	packageServer  = "192.0.2.80"
-	echoName       = "echo.example"
-	packageName    = "packages.example"
+	privateNetwork  = "172.16.28.0/22"
+	proxyAddress    = "172.16.28.8"
+	gatewayPrivate  = "172.16.28.1"
+	gatewayPublic   = "198.51.100.9"
+	edgeRouter      = "203.0.113.254"
+	sharedAddress   = "203.0.113.50"
+	ownAddress      = "203.0.113.51"
+	strictAddress   = "203.0.113.52"
+	nodeAddress     = "172.16.28.16"
+	nameServer      = "192.0.2.53"
+	echoAddress     = "192.0.2.10"
+	spoofedAddress  = "192.0.2.66" // its PTR record says that it is echoName
+	packageServer   = "192.0.2.80"
+	metadataAddress = "169.254.42.42"
+	otherPort       = 8080 // of the echo service, for plain HTTP
+	echoName        = "echo.example"
+	packageName     = "packages.example"
 )
 
 const topology = `
@@ -85,6 +93,7 @@ ip -n egress-vmt-internet address add 203.0.113.254/24 dev edge0
 ip -n egress-vmt-internet link set edge0 up
 ip -n egress-vmt-internet address add 192.0.2.53/32 dev lo
 ip -n egress-vmt-internet address add 192.0.2.10/32 dev lo
+ip -n egress-vmt-internet address add 192.0.2.66/32 dev lo
 ip -n egress-vmt-internet address add 192.0.2.80/32 dev lo
 ip -n egress-vmt-internet address add 169.254.42.42/32 dev lo
 `
@@ -112,7 +121,7 @@ table ip edge {
 	counter spoofed { }
 	chain prerouting {
 		type filter hook prerouting priority -300;
-		iifname "edge0" ip saddr != { 0.0.0.0, 203.0.113.50, 203.0.113.51 } counter name spoofed drop
+		iifname "edge0" ip saddr != { 0.0.0.0, 203.0.113.50, 203.0.113.51, 203.0.113.52 } counter name spoofed drop
 	}
 }
 `
@@ -122,6 +131,10 @@ type world struct {
 	environment process.Environment
 	rootfs      machine.RootFS
 	roots       *x509.CertPool
+	eventLog    string // what the internet has seen, a file
+	// strangers counts the connections to the metadata service from ports that
+	// root's programs on the machine do not use.
+	strangers atomic.Int64
 
 	mu     sync.Mutex
 	server scwfake.Machine // what the API knows
@@ -133,15 +146,12 @@ func (w *world) machine() scwfake.Machine {
 	return w.server
 }
 
-func (w *world) setUserData(key string, value []byte) {
+// setSquidConf publishes a value for squid.conf in the machine's user data.
+func (w *world) setSquidConf(value []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	data := map[string][]byte{key: value}
-	for k, v := range w.server.UserData {
-		if k != key {
-			data[k] = v
-		}
-	}
+	data := maps.Clone(w.server.UserData) // others may be reading what there was
+	data[cloudinit.UserDataSquidConf] = value
 	w.server.UserData = data
 }
 
@@ -169,8 +179,8 @@ func newWorld(t *testing.T, rootfs machine.RootFS) *world {
 	w := &world{environment: environment, rootfs: rootfs}
 	w.serveInternet(t)
 	metadata := machine.Metadata{Machine: w.machine, Gateway: netip.MustParseAddr(edgeRouter)}
-	w.serve(t, "169.254.42.42:80", metadata.Handler())
-	w.serve(t, packageServer+":80", machine.Repository(rootfs))
+	w.serve(t, metadataAddress+":80", &http.Server{Handler: metadata.Handler(), ConnState: w.countStrangers})
+	w.serve(t, packageServer+":80", &http.Server{Handler: machine.Repository(rootfs)})
 	return w
 }
 
@@ -214,14 +224,18 @@ func (w *world) serveInternet(t *testing.T) {
 	}
 	w.roots = x509.NewCertPool()
 	w.roots.AppendCertsFromPEM(authority)
-	events, err := os.Create(filepath.Join(folder, "events"))
+	w.eventLog = filepath.Join(folder, "events")
+	events, err := os.Create(w.eventLog)
 	if err != nil {
 		t.Fatal(err)
 	}
+	zone := internet.Zone{echoName: {address(echoAddress)}, packageName: {address(packageServer)}}
+	maps.Copy(zone, auditZone())
+	maps.Copy(zone, privateZone())
 	config := internet.Config{
-		Zone:         internet.Zone{echoName: {address(echoAddress)}, packageName: {address(packageServer)}},
+		Zone: zone, Rebinding: rebindingZone(), Pointers: map[netip.Addr]string{address(spoofedAddress): echoName},
 		NameServers:  []netip.AddrPort{netip.AddrPortFrom(address(nameServer), 53)},
-		HTTP:         []netip.AddrPort{netip.AddrPortFrom(address(echoAddress), 80)},
+		HTTP:         []netip.AddrPort{netip.AddrPortFrom(address(echoAddress), 80), netip.AddrPortFrom(address(echoAddress), otherPort)},
 		HTTPS:        []netip.AddrPort{netip.AddrPortFrom(address(echoAddress), 443)},
 		Certificates: certificates,
 		Control:      filepath.Join(folder, "control"),
@@ -247,7 +261,32 @@ func (w *world) serveInternet(t *testing.T) {
 	}
 }
 
-func (w *world) serve(t *testing.T, address string, handler http.Handler) {
+// internetEvents are what the internet has seen so far.
+func (w *world) internetEvents(t *testing.T) []internet.Event {
+	t.Helper()
+	text, err := os.ReadFile(w.eventLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []internet.Event
+	for line := range bytes.Lines(text) {
+		var event internet.Event
+		if err := json.Unmarshal(line, &event); err != nil {
+			t.Fatalf("not an event: %v: %s", err, line)
+		}
+		events = append(events, event)
+	}
+	return events
+}
+
+func (w *world) countStrangers(conn net.Conn, state http.ConnState) {
+	from, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+	if state == http.StateNew && (err != nil || from.Port() >= 1024) {
+		w.strangers.Add(1)
+	}
+}
+
+func (w *world) serve(t *testing.T, address string, server *http.Server) {
 	t.Helper()
 	var listener net.Listener
 	if err := machine.Within(netnsInternet, func() (err error) {
@@ -256,7 +295,7 @@ func (w *world) serve(t *testing.T, address string, handler http.Handler) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server.ReadHeaderTimeout = 10 * time.Second
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 }
