@@ -239,3 +239,48 @@ func TestGiven(t *testing.T) {
 	require(s.run(t.Context(), "destroy", "--yes"), "production is destroyed", "Left, because it was there before",
 		"private-network  theirs  22222222-3333-4444-8555-666666666666")
 }
+
+// TestFlowThroughGateway is a proxy whose tenants leave by the Public Gateway. It
+// has an address for the metadata service, which nobody is told to be one of
+// the tenants'.
+func TestFlowThroughGateway(t *testing.T) {
+	s := newSession(t, replaced(t,
+		"  sshSources: [192.0.2.0/24]", "  egress: Gateway\n  nameServers: [51.159.69.162]", ", egressIP: Dedicated", ""))
+	atFake(t, s)
+	require(t, exitDone, s.run(t.Context(), "apply", "--yes"))
+
+	var status statusDocument
+	got := require(t, exitDone, s.run(t.Context(), "status", "--output=json"))
+	if err := json.Unmarshal([]byte(got.stdout), &status); err != nil {
+		t.Fatal(err)
+	}
+	gateway := status.Addresses.Gateway
+	if gateway == "" || status.Addresses.Shared != gateway || len(status.Addresses.Dedicated) > 0 {
+		t.Errorf("the addresses are %+v, and tenants leave by the gateway's", status.Addresses)
+	}
+	for _, tenant := range status.Tenants {
+		if tenant.Address != gateway {
+			t.Errorf("%s leaves by %q, not by %s", tenant.Name, tenant.Address, gateway)
+		}
+	}
+	if values := s.read(t, "values.yaml"); !strings.Contains(values, "shared:\n    - "+gateway+"\n") {
+		t.Errorf("values.yaml does not have %s as the address that tenants share:\n%s", gateway, values)
+	}
+	var flexible []resourceRow
+	for _, row := range status.Resources {
+		if row.Kind == stack.KindFlexibleIP {
+			flexible = append(flexible, row)
+		}
+	}
+	if len(flexible) != 1 || flexible[0].Role != stack.RoleMetadata || flexible[0].State != "attached" {
+		t.Fatalf("the flexible addresses are %+v, not one for the metadata service", flexible)
+	}
+	if address := flexible[0].Name; strings.Contains(s.read(t, "values.yaml"), address+"\n") {
+		t.Errorf("%s, which is for the metadata service, is in values.yaml", address)
+	}
+	if plan := require(t, exitDone, s.run(t.Context(), "plan")).stdout; !strings.HasPrefix(plan, "Nothing to do") {
+		t.Errorf("a second plan is\n%s", plan)
+	}
+	require(t, exitDone, s.run(t.Context(), "destroy", "--yes"))
+	require(t, exitChanges, s.run(t.Context(), "plan"))
+}

@@ -17,7 +17,8 @@ type Graph struct {
 	Network        *PrivateNetwork
 	Gateway        *Gateway        // nil if there is none
 	GatewayNetwork *GatewayNetwork // nil if there is none
-	Addresses      []*FlexibleIP   // the shared one first; none with egress Gateway
+	Addresses      []*FlexibleIP   // those that tenants leave by, the shared one first; none with egress Gateway
+	MetadataIP     *FlexibleIP     // nil but with egress Gateway
 	PrivateIP      *PrivateIP
 	Server         *Server
 	Cluster        *Cluster // nil if there is none
@@ -81,6 +82,9 @@ func (g *Graph) addProxy() error {
 	g.add(group)
 	if proxy.Egress == v1alpha1.EgressFlexibleIP {
 		g.addAddresses()
+	} else {
+		g.MetadataIP = &FlexibleIP{Meta: Meta{Name: name + "-metadata"}, Role: RoleMetadata}
+		g.add(g.MetadataIP)
 	}
 	g.PrivateIP = &PrivateIP{Meta: Meta{Name: name}, Network: g.Network, Address: proxy.PrivateIP}
 	g.add(g.PrivateIP)
@@ -114,8 +118,12 @@ func (g *Graph) addServerParts(name string) []Resource {
 		&Volume{Meta: Meta{Name: name}, Server: g.Server},
 		&PrivateNIC{Meta: Meta{Name: name}, Server: g.Server, Network: g.Network, PrivateIP: g.PrivateIP},
 	}
+	addresses := slices.Clone(g.Addresses)
+	if g.MetadataIP != nil {
+		addresses = append(addresses, g.MetadataIP)
+	}
 	var attachments []*Attachment
-	for _, address := range g.Addresses {
+	for _, address := range addresses {
 		attachment := &Attachment{Meta: Meta{Name: address.Name}, IP: address, Server: g.Server}
 		attachments = append(attachments, attachment)
 		parts = append(parts, attachment)

@@ -154,8 +154,8 @@ func (a *PrivateIP) Fields() []Field {
 // Adopt implements Resource.
 func (a *PrivateIP) Adopt(observed Resource) { a.adopt(observed) }
 
-// FlexibleIP is a public address of the proxy. Its role is RoleShared, or the
-// name of the tenant that it is dedicated to.
+// FlexibleIP is a public address of the proxy. Its role is RoleShared,
+// RoleMetadata, or RoleTenant of the tenant that it is dedicated to.
 type FlexibleIP struct {
 	Meta
 	Role string
@@ -169,6 +169,11 @@ type FlexibleIP struct {
 // RoleShared is the role of the address of all tenants that have none of their
 // own. No tenant can have this name in its stead: a tenant's role has a prefix.
 const RoleShared = "shared"
+
+// RoleMetadata is the role of the address by which nothing leaves: with egress
+// Gateway the proxy has it because an Instance without a public address cannot
+// reach the metadata service, which it boots from.
+const RoleMetadata = "metadata"
 
 // RoleTenant is the role of the address that is dedicated to a tenant.
 func RoleTenant(name string) string { return "tenant/" + name }

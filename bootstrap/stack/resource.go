@@ -47,8 +47,8 @@ func kinds() []Kind {
 // Key says what a resource is for. There should be one resource for each key.
 type Key struct {
 	Kind Kind
-	// Role tells resources of one kind apart: "shared" or a tenant's name for
-	// addresses, the key of user data, a pool's name. Empty where there is one.
+	// Role tells resources of one kind apart: "shared", "metadata" or a tenant's
+	// name for addresses, the key of user data, a pool's name. Empty where there is one.
 	Role string
 }
 

@@ -1,0 +1,46 @@
+package stack
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// With egress Gateway the proxy has one public address, for the metadata
+// service; squid.conf neither waits for it nor knows it.
+func TestMetadataAddress(t *testing.T) {
+	t.Parallel()
+	graph, err := Desired(newSpec(t, func(s *Spec) {
+		s.Proxy.Egress, s.Proxy.SSHSources = v1alpha1.EgressGateway, nil
+		s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var attached []string
+	for _, r := range graph.Resources() {
+		if r, ok := r.(*Attachment); ok {
+			attached = append(attached, r.Key().Role)
+		}
+	}
+	if len(attached) != 1 || attached[0] != RoleMetadata || len(graph.Addresses) > 0 {
+		t.Errorf("the addresses %q are attached, and tenants leave by %v", attached, graph.Addresses)
+	}
+	before, err := graph.SquidConf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	graph.MetadataIP.Address = netip.MustParseAddr("203.0.113.77")
+	after, err := graph.SquidConf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(before) != string(after) {
+		t.Error("the address for the metadata service changes squid.conf")
+	}
+	if !strings.Contains(string(after), "\ntcp_outgoing_address 172.16.28.8 ") {
+		t.Errorf("nothing leaves by the private address:\n%s", after)
+	}
+}
