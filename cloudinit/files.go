@@ -75,6 +75,7 @@ type machineValues struct {
 	NameServers         []netip.Addr
 	SSH                 bool
 	EgressNIC           string // a variable of nftables
+	PublicForMetadata   bool   // requests leave by the private NIC
 	PortMin, PortMax    int
 	ManagerPort         int
 	Metadata, Metadata6 string
@@ -85,14 +86,14 @@ func (vm VM) execute(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	nic := "$public_nic"
-	if vm.Egress == v1alpha1.EgressGateway {
+	nic, gateway := "$public_nic", vm.Egress == v1alpha1.EgressGateway
+	if gateway {
 		nic = "$private_nic"
 	}
 	var result bytes.Buffer
 	err = parsed.Execute(&result, machineValues{
 		PrivateAddress: vm.PrivateAddress, PrivateNetwork: vm.PrivateNetwork, NameServers: vm.NameServers,
-		SSH: vm.SSH, EgressNIC: nic, PortMin: v1alpha1.ProxyPortMin, PortMax: v1alpha1.ProxyPortMax, ManagerPort: ManagerPort,
+		SSH: vm.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: v1alpha1.ProxyPortMin, PortMax: v1alpha1.ProxyPortMax, ManagerPort: ManagerPort,
 		Metadata: metadataAddress, Metadata6: metadataAddress6,
 	})
 	return result.String(), err

@@ -85,6 +85,7 @@ func TestProxyBehindGateway(t *testing.T) {
 	w.checkAddresses(t, gatewayPublic, gatewayPublic)
 	checkGenerations(t, tenants)
 	checkClosed(t)
+	checkPublicNIC(t, vm)
 }
 
 // rootfs returns what machines boot, or skips the test.
