@@ -29,10 +29,21 @@ const (
 	ManagerPort = 3128
 )
 
+// The ports of the machine's private address where Prometheus finds metrics:
+// tenants' figures, made of the audit log by mtail, and Squid's own. The
+// firewall opens them to the Private Network.
+const (
+	MetricsPort      = 3903
+	SquidMetricsPort = 9301
+)
+
+// syncLog is where egress-sync tells mtail about its runs.
+const syncLog = "/var/log/egress/sync.log"
+
 // Packages are what the machine installs, all from its distribution, with what
 // they depend on but not with what they recommend.
 func Packages() []string {
-	return []string{"curl", "nftables", "openssl", "prometheus-squid-exporter", "squid-openssl", "unattended-upgrades"}
+	return []string{"curl", "mtail", "nftables", "openssl", "prometheus-squid-exporter", "squid-openssl", "unattended-upgrades"}
 }
 
 // cloudConfig is the part of cloud-init's configuration that is used. Packages

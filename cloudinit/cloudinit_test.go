@@ -185,16 +185,17 @@ func TestFirewallOpens(t *testing.T) {
 	flexible, withSSH, gateway := validVM(), validVM(), validVM()
 	withSSH.SSH = true
 	gateway.Egress = v1alpha1.EgressGateway
+	const metrics = `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport {3903, 9301}`
 	for name, test := range map[string]struct {
 		vm    VM
 		opens []string // what comes in beside answers, ICMP and DHCP
 		nic   string
 	}{
-		"FlexibleIP": {flexible, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`}, "$public_nic"},
+		"FlexibleIP": {flexible, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics}, "$public_nic"},
 		"SSH": {withSSH, []string{
-			`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, `$public_nic tcp dport 22`,
+			`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics, `$public_nic tcp dport 22`,
 		}, "$public_nic"},
-		"Gateway": {gateway, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`}, "$private_nic"},
+		"Gateway": {gateway, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics}, "$private_nic"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := contentOf(t, render(t, test.vm), "/etc/nftables.conf")

@@ -78,6 +78,9 @@ type machineValues struct {
 	PublicForMetadata   bool   // requests leave by the private NIC
 	PortMin, PortMax    int
 	ManagerPort         int
+	MetricsPort         int
+	SquidMetricsPort    int
+	AuditLog, SyncLog   string
 	Metadata, Metadata6 string
 }
 
@@ -94,6 +97,7 @@ func (vm VM) execute(text string) (string, error) {
 	err = parsed.Execute(&result, machineValues{
 		PrivateAddress: vm.PrivateAddress, PrivateNetwork: vm.PrivateNetwork, NameServers: vm.NameServers,
 		SSH: vm.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: v1alpha1.ProxyPortMin, PortMax: v1alpha1.ProxyPortMax, ManagerPort: ManagerPort,
+		MetricsPort: MetricsPort, SquidMetricsPort: SquidMetricsPort, AuditLog: AuditLog, SyncLog: syncLog,
 		Metadata: metadataAddress, Metadata6: metadataAddress6,
 	})
 	return result.String(), err
@@ -119,6 +123,7 @@ func (vm VM) values() string {
 		{"MAX_VALUE", strconv.Itoa(maxSquidConfValue)},
 		{"MAX_CONF", strconv.Itoa(maxSquidConf)},
 		{"CERTIFICATE", Certificate},
+		{"SYNC_LOG", syncLog},
 		{"GENERATION_HEADER", v1alpha1.HeaderGeneration},
 	} {
 		fmt.Fprintf(&text, "%s='%s'\n", value.name, value.value)

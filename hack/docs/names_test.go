@@ -141,6 +141,9 @@ func TestMetrics(t *testing.T) {
 			declared[message] = true
 		}
 	}
+	for _, name := range proxyMetrics(t) {
+		declared[name] = true
+	}
 	explained := map[string]bool{}
 	for _, p := range documentation(t) {
 		for _, name := range ours.FindAllString(p.text, -1) {
@@ -155,6 +158,23 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no page explains the metric %s", name)
 		}
 	}
+}
+
+// proxyMetrics are those that mtail makes of the proxy's logs.
+func proxyMetrics(t *testing.T) []string {
+	t.Helper()
+	const folder = "cloudinit/templates/etc/mtail"
+	var names []string
+	for _, program := range []string{"egress-audit.mtail", "egress-sync.mtail"} {
+		found := regexp.MustCompile(`(?m)^(?:counter|gauge) (\w+)`).FindAllStringSubmatch(read(t, folder+"/"+program), -1)
+		if len(found) == 0 {
+			t.Fatalf("%s has no metrics: the test looks for the wrong thing", program)
+		}
+		for _, match := range found {
+			names = append(names, match[1])
+		}
+	}
+	return names
 }
 
 // Reasons of conditions, events and admissions that are named exist, and all

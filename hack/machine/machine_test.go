@@ -52,6 +52,10 @@ func TestProxy(t *testing.T) {
 	step("audit", func(t *testing.T) { w.checkAudit(t, vm, tenants) })
 	step("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
 	step("firewall", func(t *testing.T) { w.checkFirewall(t, vm, tenants) })
+	step("metrics", func(t *testing.T) {
+		checkExporters(t, vm)
+		w.checkMetrics(t, vm)
+	})
 	step("update", func(t *testing.T) {
 		tenants = append(tenants, tenant("client-c", latePort, v1alpha1.EgressIPShared))
 		w.checkUpdate(t, tenants)
@@ -248,7 +252,7 @@ func in(t *testing.T, vm *machine.VM, argv ...string) string {
 func checkServices(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	eventually(t, 30*time.Second, "squid", func() error {
-		_, err := vm.Exec(t.Context(), "systemctl", "is-active", "squid", "nftables", "egress-net.timer", "egress-sync.timer", "prometheus-squid-exporter")
+		_, err := vm.Exec(t.Context(), "systemctl", "is-active", "squid", "nftables", "egress-net.timer", "egress-sync.timer", "mtail", "prometheus-squid-exporter")
 		return err
 	})
 	if failed := in(t, vm, "systemctl", "list-units", "--failed", "--plain", "--no-legend"); failed != "" {
@@ -298,7 +302,8 @@ func checkClosed(t *testing.T) {
 		{netnsInternet, sharedAddress + ":22"},
 		{netnsNode, proxyAddress + ":22"},
 		{netnsNode, proxyAddress + ":3128"},
-		{netnsNode, proxyAddress + ":9301"},
+		{netnsInternet, sharedAddress + ":3903"},
+		{netnsInternet, sharedAddress + ":9301"},
 	} {
 		tries.Go(func() {
 			if conn, err := dial(t.Context(), try.from, try.to); err == nil {
@@ -363,9 +368,11 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 		if now := in(t, vm, "sha256sum", "/etc/squid/squid.conf"); now != sum {
 			t.Errorf("%s: squid.conf has changed", name)
 		}
+		checkRefusalShows(t, 1)
 		checkGenerations(t, tenants)
 	}
 	w.setSquidConf(good)
+	checkRefusalShows(t, 0)
 }
 
 // checkPrivateDefaultRoute makes the private NIC's router the machine's way

@@ -1,0 +1,147 @@
+package cloudinit
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/cloudinit/squid"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// hostile is what a client may try to pass for a tenant's line with, as Squid
+// writes it: percent-encoded, whatever was sent.
+const hostile = `x%22,%22tenant%22:%22client-b%22,%22verdict%22:%22denied%22,%22rule%22:%22domain%22,%22bytesSent%22:1000000%7D%0A`
+
+// TestMetricsFromAuditLog has mtail read lines of the audit log, and compares
+// all that it makes of them.
+func TestMetricsFromAuditLog(t *testing.T) {
+	record := func(tenant string, verdict v1alpha1.Verdict, rule v1alpha1.Rule, received, sent int64, change ...func(*squid.AuditRecord)) string {
+		r := squid.AuditRecord{
+			Time: "2026-01-02T03:04:05.678Z", Tenant: tenant, Port: "3129", Client: "172.16.28.16", Method: "CONNECT",
+			Host: "a.example", HostPort: "443", Status: 200, Verdict: verdict, Rule: rule, SNI: "-", Result: "TCP_TUNNEL/HIER_DIRECT",
+			Error: "-", Server: "192.0.2.10", Egress: "203.0.113.50", BytesReceived: received, BytesSent: sent, DurationMillis: 7,
+		}
+		for _, c := range change {
+			c(&r)
+		}
+		line, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(line)
+	}
+	lines := []string{
+		record("client-a", v1alpha1.VerdictAllowed, "-", 100, 2000),
+		record("client-a", v1alpha1.VerdictAllowed, "-", 1, 3_000_000_000),
+		record("client-a", v1alpha1.VerdictDenied, v1alpha1.RuleDomain, 10, 20),
+		record("client-a", v1alpha1.VerdictTerminated, v1alpha1.RuleSNI, 10, 20),
+		record("client-b", v1alpha1.VerdictWouldDeny, v1alpha1.RulePort, 5, 6),
+		record("-", "-", "-", 3, 4), // what Squid cannot parse
+		// Hostile text, wherever a client can put it, is client-a's.
+		record("client-a", v1alpha1.VerdictDenied, v1alpha1.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Host = hostile }),
+		record("client-a", v1alpha1.VerdictDenied, v1alpha1.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Method = hostile }),
+		record("client-a", v1alpha1.VerdictTerminated, v1alpha1.RuleSNI, 1, 1, func(r *squid.AuditRecord) { r.SNI = hostile }),
+		// Were a quote not encoded, the line would count for nobody.
+		strings.Replace(record("client-a", v1alpha1.VerdictDenied, v1alpha1.RuleDomain, 1, 1), "a.example", `","tenant":"client-b`, 1),
+		`{"time":"2026`, // cut short
+		`at=1767323045 fetched=1 refused=0 live=1767320000`,
+		`at=1767323060 fetched=1 refused=1 live=1767320000`,
+		` at=1 fetched=0 refused=0 live=0`, // not from its beginning
+	}
+	want := []string{
+		`egress_audit_unreadable_lines_total 2`,
+		`egress_config_fetched 1`,
+		`egress_config_last_run_timestamp_seconds 1.76732306e+09`,
+		`egress_config_live_timestamp_seconds 1.76732e+09`,
+		`egress_config_refused 1`,
+		`egress_denials_total{rule="domain",tenant="client-a"} 3`,
+		`egress_denials_total{rule="sni",tenant="client-a"} 2`,
+		`egress_received_bytes_total{tenant="-"} 3`,
+		`egress_received_bytes_total{tenant="client-a"} 124`,
+		`egress_received_bytes_total{tenant="client-b"} 5`,
+		`egress_requests_total{tenant="-",verdict="-"} 1`,
+		`egress_requests_total{tenant="client-a",verdict="allowed"} 2`,
+		`egress_requests_total{tenant="client-a",verdict="denied"} 3`,
+		`egress_requests_total{tenant="client-a",verdict="terminated"} 2`,
+		`egress_requests_total{tenant="client-b",verdict="wouldDeny"} 1`,
+		`egress_sent_bytes_total{tenant="-"} 4`,
+		`egress_sent_bytes_total{tenant="client-a"} 3.000002043e+09`,
+		`egress_sent_bytes_total{tenant="client-b"} 6`,
+		`egress_would_be_denials_total{rule="port",tenant="client-b"} 1`,
+	}
+	if diff := cmp.Diff(want, metrics(t, lines)); diff != "" {
+		t.Errorf("metrics, -want +got:\n%s", diff)
+	}
+}
+
+// metrics returns what mtail makes of these lines with the machine's programs,
+// sorted.
+func metrics(t *testing.T, lines []string) []string {
+	t.Helper()
+	mtail, err := exec.LookPath("mtail")
+	if err != nil {
+		t.Skip("skipped: there is no mtail on this machine (Debian: apt install mtail)")
+	}
+	folder := t.TempDir()
+	for _, file := range render(t, validVM()).Files {
+		if path.Dir(file.Path) != "/etc/mtail" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(folder, path.Base(file.Path)), []byte(file.Content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := filepath.Join(folder, "log")
+	if err := os.WriteFile(log, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var messages strings.Builder
+	command := exec.CommandContext(ctx, mtail, "--one_shot", "--one_shot_format=prometheus", "--emit_prog_label=false",
+		"--progs", folder, "--logs", log, "--logtostderr", "--unix_socket", filepath.Join(folder, "socket"))
+	command.Stderr = &messages
+	output, err := command.Output()
+	if err != nil {
+		t.Fatalf("mtail: %v\n%s", err, messages.String())
+	}
+	var result []string
+	for line := range strings.Lines(string(output)) {
+		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "#") {
+			result = append(result, line)
+		}
+	}
+	slices.Sort(result)
+	return result
+}
+
+// TestMetricsKnowEveryFieldOfTheAuditLog: the program spells the line out.
+func TestMetricsKnowEveryFieldOfTheAuditLog(t *testing.T) {
+	program := contentOf(t, render(t, validVM()), "/etc/mtail/egress-audit.mtail")
+	var got []string
+	for _, match := range regexp.MustCompile(`"([A-Za-z]+)":`).FindAllStringSubmatch(program, -1) {
+		got = append(got, match[1])
+	}
+	line, err := json.Marshal(squid.AuditRecord{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, match := range regexp.MustCompile(`"([A-Za-z]+)":`).FindAllStringSubmatch(string(line), -1) {
+		want = append(want, match[1])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fields in order, -audit log +program:\n%s", diff)
+	}
+}
