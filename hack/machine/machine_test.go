@@ -37,6 +37,7 @@ const patience = 5 * time.Minute
 // what a proxy lives through. The steps build on each other.
 func TestProxy(t *testing.T) {
 	w := newWorld(t, rootfs(t))
+	w.logs = receiveLogs(t)
 	tenants := everyKind()
 	vm := w.boot(t, v1alpha1.EgressFlexibleIP, tenants)
 
@@ -51,11 +52,13 @@ func TestProxy(t *testing.T) {
 	step("closed", func(t *testing.T) { checkClosed(t) })
 	step("audit", func(t *testing.T) { w.checkAudit(t, vm, tenants) })
 	step("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
+	step("rebinding", func(t *testing.T) { w.checkRebinding(t, vm, tenants) })
 	step("firewall", func(t *testing.T) { w.checkFirewall(t, vm, tenants) })
 	step("metrics", func(t *testing.T) {
 		checkExporters(t, vm)
 		w.checkMetrics(t, vm)
 	})
+	step("syslog", func(t *testing.T) { w.checkShipped(t, vm) })
 	step("update", func(t *testing.T) {
 		tenants = append(tenants, tenant("client-c", latePort, v1alpha1.EgressIPShared))
 		w.checkUpdate(t, tenants)
@@ -83,12 +86,17 @@ func TestProxy(t *testing.T) {
 // Gateway.
 func TestProxyBehindGateway(t *testing.T) {
 	w := newWorld(t, rootfs(t))
-	tenants := []v1alpha1.Tenant{tenant("client-a", ownPort, v1alpha1.EgressIPShared), tenant("client-b", sharedPort, v1alpha1.EgressIPShared)}
+	tenants := everyKind()
+	for i := range tenants {
+		tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared // there are no others
+	}
 	vm := w.boot(t, v1alpha1.EgressGateway, tenants)
 	checkServices(t, vm)
 	w.checkAddresses(t, gatewayPublic, gatewayPublic)
 	checkGenerations(t, tenants)
 	checkClosed(t)
+	t.Run("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
+	t.Run("firewall", func(t *testing.T) { w.checkFirewall(t, vm, tenants) })
 	checkPublicNIC(t, vm)
 }
 
@@ -181,13 +189,18 @@ func encoded(t *testing.T, conf []byte) []byte {
 func (w *world) boot(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant) *machine.VM {
 	t.Helper()
 	address := netip.MustParseAddr
+	var syslog *v1alpha1.SyslogConfig
+	if w.logs != nil {
+		syslog = &w.logs.config
+	}
 	text, err := cloudinit.Render(cloudinit.VM{
 		Hostname: "egress-proxy", PrivateAddress: address(proxyAddress), PrivateNetwork: netip.MustParsePrefix(privateNetwork),
-		Egress: egress, NameServers: []netip.Addr{address(nameServer)},
+		Egress: egress, NameServers: []netip.Addr{address(nameServer)}, Syslog: syslog,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.egress = egress
 	w.server = scwfake.Machine{
 		ID: "11111111-1111-1111-1111-111111111111", Name: "egress-proxy", Zone: "fr-par-1",
 		UserData:  map[string][]byte{cloudinit.UserDataCloudInit: text, cloudinit.UserDataSquidConf: encoded(t, squidConf(t, egress, tenants))},

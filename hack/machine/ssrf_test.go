@@ -125,7 +125,7 @@ func (w *world) checkForbidden(t *testing.T, vm *machine.VM, tenants []v1alpha1.
 	var denied, tricks []attempt
 	for _, tenant := range tenants {
 		denied = append(denied, forbiddenAttempts(tenant)...)
-		tricks = append(tricks, trickAttempts(tenant)...)
+		tricks = append(tricks, w.trickAttempts(tenant)...)
 	}
 	began := time.Now()
 	sendAll(t, denied, func(a attempt, status int, _ string) {
@@ -137,12 +137,7 @@ func (w *world) checkForbidden(t *testing.T, vm *machine.VM, tenants []v1alpha1.
 	t.Logf("%d requests for forbidden destinations, and %d tricks, in %s", len(denied), len(tricks), time.Since(began).Round(time.Millisecond))
 	// Squid's rules let it have its own public addresses.
 	logStopped(t, vm, before)
-	if rule := `oifname != "ens2"`; stopped(t, vm)[rule] == before[rule] {
-		t.Errorf("the firewall has stopped nothing by %s", rule)
-	}
-	before = stopped(t, vm)
-	w.checkRebinding(t, tenants)
-	logStopped(t, vm, before)
+	checkStopped(t, vm, before, "oifname != ")
 	notReached(t, vm, targets)
 
 	for _, record := range auditLog(t, vm)[mark:] {
@@ -186,7 +181,7 @@ func forbiddenAttempts(tenant v1alpha1.Tenant) []attempt {
 			hosts = append(hosts, spellings(address)...)
 		}
 	}
-	hosts = append(hosts, "0", "0.0.0.0", "[::]", "127.1", "localhost", "both.private.example", "255.255.255.255", "224.0.0.1", "[fe80::1]", "[ff02::1]")
+	hosts = append(hosts, "0", "0.0.0.0", "[::]", "127.1", "localhost", "both.private.example", "mixed.private.example", "255.255.255.255", "224.0.0.1", "[fe80::1]", "[ff02::1]")
 	if tenant.Allow.Mode == v1alpha1.AllowEnforce {
 		hosts = append(hosts, spoofedAddress)
 	} else {
@@ -241,14 +236,18 @@ func ownAttempts(tenant v1alpha1.Tenant) []attempt {
 
 // trickAttempts are requests whose answer may be anything, as long as nothing
 // forbidden is reached.
-func trickAttempts(tenant v1alpha1.Tenant) []attempt {
+func (w *world) trickAttempts(tenant v1alpha1.Tenant) []attempt {
 	var attempts []attempt
 	private := privateAddresses[0]
 	add := func(line, host, inside string) {
 		attempts = append(attempts, attempt{port: tenant.Proxy.Port, line: line, host: host, inside: inside})
 	}
 	// The proxy's public addresses are as good as any other, but for the firewall.
-	for _, own := range []string{sharedAddress, ownAddress} {
+	public := []string{sharedAddress}
+	if w.egress == v1alpha1.EgressFlexibleIP {
+		public = append(public, ownAddress)
+	}
+	for _, own := range public {
 		for _, port := range []int{80, 443, cloudinit.ManagerPort, ownPort, sharedPort} {
 			add(fmt.Sprintf("GET http://%s:%d/squid-internal-mgr/info", own, port), own, "")
 			add(fmt.Sprintf("CONNECT %s:%d", own, port), own, own)
@@ -288,7 +287,15 @@ const rebindingTime = 11 * time.Second
 // checkRebinding asks again and again for names that mean something else each
 // time, and has tunnels wait until the name means something else before anything
 // is said in them. Both answers must have come to the proxy, or nothing is shown.
-func (w *world) checkRebinding(t *testing.T, tenants []v1alpha1.Tenant) {
+func (w *world) checkRebinding(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
+	targets := w.targets(t, vm)
+	before := stopped(t, vm)
+	w.rebind(t, tenants)
+	logStopped(t, vm, before)
+	notReached(t, vm, targets)
+}
+
+func (w *world) rebind(t *testing.T, tenants []v1alpha1.Tenant) {
 	t.Helper()
 	began := time.Now()
 	seen := len(w.internetEvents(t))
@@ -368,7 +375,7 @@ func (w *world) publish(t *testing.T, vm *machine.VM, conf []byte) {
 // the same requests arrive: that is the control.
 func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	targets := w.targets(t, vm)
-	conf := squidConf(t, v1alpha1.EgressFlexibleIP, tenants)
+	conf := squidConf(t, w.egress, tenants)
 	w.publish(t, vm, unguarded(conf))
 	defer func() {
 		in(t, vm, "systemctl", "reload", "nftables")
@@ -402,15 +409,9 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 	})
 	notReached(t, vm, targets)
 	logStopped(t, vm, before)
-	after := stopped(t, vm)
-	for _, part := range []string{"ip daddr @forbidden", "ip daddr 169.254.42.42", "oifname != ", "meta nfproto ipv6"} {
-		moved := false
-		for rule, packets := range after {
-			moved = moved || strings.HasPrefix(rule, part) && packets > before[rule]
-		}
-		if !moved {
-			t.Errorf("nothing was stopped by %q, of %v", part, after)
-		}
+	checkStopped(t, vm, before, "ip daddr @forbidden", "ip daddr "+metadataAddress, "oifname != ")
+	if w.egress == v1alpha1.EgressFlexibleIP {
+		checkStopped(t, vm, before, "meta nfproto ipv6", "ip6 daddr "+privateAddresses6[0])
 	}
 
 	in(t, vm, "nft", "flush", "chain", "inet", "egress", "output")
@@ -418,12 +419,16 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 }
 
 // checkUnguarded is the control: with neither, targets are reached, but for those
-// that the source rules lead away from. An address whose name is a lie passes too.
+// that no route leads to from the address that requests leave by. An address whose
+// name is a lie passes too.
 func (w *world) checkUnguarded(t *testing.T, targets []target) {
 	t.Helper()
+	elsewhere := []string{"::1", nodeAddress, gatewayPrivate}
+	if w.egress == v1alpha1.EgressGateway {
+		elsewhere = []string{"::1", metadataAddress}
+	}
 	for _, to := range targets {
-		elsewhere := to.address == netip.MustParseAddr(nodeAddress) || to.address == netip.MustParseAddr(gatewayPrivate)
-		if to.port != 80 || elsewhere || to.address.Is6() && to.address.IsLoopback() {
+		if to.port != 80 || slices.Contains(elsewhere, to.address.String()) {
 			continue
 		}
 		status, _, err := attempt{port: openPort, line: "GET http://" + to.String() + "/", host: "x"}.send(t.Context())
@@ -455,6 +460,22 @@ func stopped(t *testing.T, vm *machine.VM) map[string]int {
 		t.Fatal("the firewall counts nothing")
 	}
 	return counters
+}
+
+// checkStopped fails the test unless the firewall has rejected something since
+// before, by a rule that begins with each of these.
+func checkStopped(t *testing.T, vm *machine.VM, before map[string]int, beginnings ...string) {
+	t.Helper()
+	after := stopped(t, vm)
+	for _, beginning := range beginnings {
+		moved := false
+		for rule, packets := range after {
+			moved = moved || strings.HasPrefix(rule, beginning) && packets > before[rule]
+		}
+		if !moved {
+			t.Errorf("the firewall has stopped nothing by %q, of %v", beginning, after)
+		}
+	}
 }
 
 // logStopped tells what the firewall has rejected since before.

@@ -15,6 +15,7 @@ import (
 
 	"egress.scw/hack/internet"
 	"egress.scw/hack/machine"
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // Addresses that lie where the proxy's public NIC leads to, so that nothing but
@@ -102,7 +103,6 @@ func listen(t *testing.T, within func(func() error) error, address string, count
 // where its public NIC leads to.
 func (w *world) targets(t *testing.T, vm *machine.VM) []target {
 	t.Helper()
-	w.connectIPv6(t, vm)
 	var all []target
 	add := func(within func(func() error) error, address string, ports ...uint16) {
 		for _, port := range ports {
@@ -116,16 +116,21 @@ func (w *world) targets(t *testing.T, vm *machine.VM) []target {
 	}
 	add(namespace(netnsNode), nodeAddress, 80, 443)
 	add(namespace(netnsGateway), gatewayPrivate, 80, 443)
-	for _, own := range []string{"127.0.0.1", "::1", proxyAddress, sharedAddress, ownAddress} {
+	for _, own := range []string{"127.0.0.1", "::1", proxyAddress, sharedAddress} {
 		add(vm.Within, own, 80, 443)
 	}
 	for _, address := range privateAddresses {
 		execute(t, "", "ip", "-n", netnsInternet, "address", "replace", address+"/32", "dev", "lo")
 		add(namespace(netnsInternet), address, 80, 443)
 	}
-	for _, address := range privateAddresses6 {
-		execute(t, "", "ip", "-n", netnsInternet, "address", "replace", address+"/128", "dev", "lo", "nodad")
-		add(namespace(netnsInternet), address, 80, 443)
+	// Behind the gateway, nothing else than metadata is read by the public NIC.
+	if w.egress == v1alpha1.EgressFlexibleIP {
+		w.connectIPv6(t, vm)
+		for _, address := range privateAddresses6 {
+			execute(t, "", "ip", "-n", netnsInternet, "address", "replace", address+"/128", "dev", "lo", "nodad")
+			add(namespace(netnsInternet), address, 80, 443)
+		}
+		add(vm.Within, ownAddress, 80, 443)
 	}
 	w.strangers.Store(0)
 	add(namespace(netnsInternet), metadataAddress, 443)
@@ -187,7 +192,10 @@ func spellings(address netip.Addr) []string {
 // privateZone are names, in the lists of tenants that have one, of what nobody
 // may reach.
 func privateZone() internet.Zone {
-	zone := internet.Zone{"both.private.example": {netip.MustParseAddr(echoAddress), netip.MustParseAddr(privateAddresses[0])}}
+	zone := internet.Zone{
+		"both.private.example":  {netip.MustParseAddr(echoAddress), netip.MustParseAddr(privateAddresses[0])},
+		"mixed.private.example": {netip.MustParseAddr(echoAddress), netip.MustParseAddr(privateAddresses6[0])},
+	}
 	for _, text := range allPrivate() {
 		zone[privateName(text)] = []netip.Addr{netip.MustParseAddr(text)}
 	}
@@ -200,12 +208,16 @@ const rebinding = 24
 func rebindingName(i int) string { return fmt.Sprintf("n%d.rebind.example", i) }
 
 // rebindingZone are names that mean the echo service, then what nobody may
-// reach, and so on; or the other way round.
+// reach, and so on; or the other way round. Some begin with an address that
+// refuses tunnels, which may make Squid look for another.
 func rebindingZone() internet.Zone {
 	zone := internet.Zone{}
 	private := []string{privateAddresses[0], metadataAddress, "127.0.0.1", nodeAddress}
 	for i := range rebinding {
 		addresses := []netip.Addr{netip.MustParseAddr(echoAddress), netip.MustParseAddr(private[i%len(private)])}
+		if i%5 == 4 {
+			addresses[0] = netip.MustParseAddr(packageServer)
+		}
 		if i%3 == 2 {
 			addresses[0], addresses[1] = addresses[1], addresses[0]
 		}

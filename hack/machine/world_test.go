@@ -28,6 +28,7 @@ import (
 	"egress.scw/hack/internet"
 	"egress.scw/hack/machine"
 	"egress.scw/hack/process"
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // The network namespaces of these tests.
@@ -131,7 +132,10 @@ type world struct {
 	environment process.Environment
 	rootfs      machine.RootFS
 	roots       *x509.CertPool
-	eventLog    string // what the internet has seen, a file
+	egress      v1alpha1.EgressMode // of the machine
+	eventLog    string              // what the internet has seen, a file
+	// logs receives the machine's audit log. Nil: nobody does.
+	logs *logReceiver
 	// strangers counts the connections to the metadata service from ports that
 	// root's programs on the machine do not use.
 	strangers atomic.Int64
