@@ -46,6 +46,10 @@ func Packages() []string {
 	return []string{"curl", "mtail", "nftables", "openssl", "prometheus-squid-exporter", "squid-openssl", "unattended-upgrades"}
 }
 
+// SyslogPackages are what a machine installs besides, if it sends its audit log
+// to a server.
+func SyslogPackages() []string { return []string{"ca-certificates", "rsyslog", "rsyslog-openssl"} }
+
 // cloudConfig is the part of cloud-init's configuration that is used. Packages
 // are not in it: egress-setup says why.
 type cloudConfig struct {

@@ -2,6 +2,7 @@ package cloudinit
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -24,6 +25,10 @@ const (
 	templateFolder = "templates"
 	templateSuffix = ".tmpl"
 	scriptFolder   = "/usr/local/sbin"
+	syslogConf     = "/etc/egress/rsyslog.conf"
+	syslogUnit     = "/etc/systemd/system/egress-syslog.service"
+	syslogCA       = "/etc/egress/syslog-ca.pem"
+	debianCA       = "/etc/ssl/certs/ca-certificates.crt"
 	valuesFile     = "/etc/egress/egress.conf"
 
 	// metadataAddress and metadataAddress6 are those of Scaleway's metadata
@@ -33,15 +38,25 @@ const (
 )
 
 // files returns the files of the machine, ordered by their paths but for the
-// values, which come first.
+// values, which come first, and the syslog server's authorities, which come
+// next.
 func (vm VM) files() ([]writeFile, error) {
 	files := []writeFile{{Path: valuesFile, Permissions: "0644", Content: vm.values()}}
+	if vm.Syslog != nil && vm.Syslog.CA != "" {
+		authorities, err := vm.Syslog.Authorities()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, writeFile{Path: syslogCA, Permissions: "0644", Content: string(authorities)})
+	}
 	err := fs.WalkDir(templates, templateFolder, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		file, err := vm.file(name)
-		files = append(files, file)
+		if vm.Syslog != nil || file.Path != syslogConf && file.Path != syslogUnit {
+			files = append(files, file)
+		}
 		return err
 	})
 	if err != nil {
@@ -82,6 +97,9 @@ type machineValues struct {
 	SquidMetricsPort    int
 	AuditLog, SyncLog   string
 	Metadata, Metadata6 string
+	// Syslog holds nothing on machines without, which leave its file out.
+	Syslog                 v1alpha1.SyslogConfig
+	SyslogTarget, SyslogCA string
 }
 
 func (vm VM) execute(text string) (string, error) {
@@ -93,12 +111,21 @@ func (vm VM) execute(text string) (string, error) {
 	if gateway {
 		nic = "$private_nic"
 	}
+	var syslog v1alpha1.SyslogConfig
+	if vm.Syslog != nil {
+		syslog = *vm.Syslog
+	}
+	ca := debianCA
+	if syslog.CA != "" {
+		ca = syslogCA
+	}
 	var result bytes.Buffer
 	err = parsed.Execute(&result, machineValues{
 		PrivateAddress: vm.PrivateAddress, PrivateNetwork: vm.PrivateNetwork, NameServers: vm.NameServers,
 		SSH: vm.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: v1alpha1.ProxyPortMin, PortMax: v1alpha1.ProxyPortMax, ManagerPort: ManagerPort,
 		MetricsPort: MetricsPort, SquidMetricsPort: SquidMetricsPort, AuditLog: AuditLog, SyncLog: syncLog,
 		Metadata: metadataAddress, Metadata6: metadataAddress6,
+		Syslog: syslog, SyslogTarget: cmp.Or(syslog.Address, syslog.Host), SyslogCA: ca,
 	})
 	return result.String(), err
 }
@@ -107,17 +134,15 @@ func (vm VM) execute(text string) (string, error) {
 // character that means anything to a shell: they are constants, addresses and
 // numbers.
 func (vm VM) values() string {
-	ssh := "no"
-	if vm.SSH {
-		ssh = "yes"
-	}
+	yes := map[bool]string{true: "yes", false: "no"}
 	var text strings.Builder
 	text.WriteString("# What the scripts of the proxy know about this machine.\n")
 	for _, value := range []struct{ name, value string }{
 		{"EGRESS", string(vm.Egress)},
 		{"PRIVATE_ADDRESS", vm.PrivateAddress.String()},
-		{"SSH", ssh},
-		{"PACKAGES", strings.Join(Packages(), " ")},
+		{"SSH", yes[vm.SSH]},
+		{"SYSLOG", yes[vm.Syslog != nil]},
+		{"PACKAGES", strings.Join(vm.packages(), " ")},
 		{"METADATA", metadataAddress},
 		{"USER_DATA_KEY", UserDataSquidConf},
 		{"MAX_VALUE", strconv.Itoa(maxSquidConfValue)},

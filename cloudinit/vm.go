@@ -31,6 +31,9 @@ type VM struct {
 	// SSH says whether an SSH server runs, for the public NIC alone. Who may
 	// reach it there is the security group's business.
 	SSH bool
+
+	// Syslog is a server that is sent the audit log. Nil: none is.
+	Syslog *v1alpha1.SyslogConfig
 }
 
 func (vm VM) validate() field.ErrorList {
@@ -50,7 +53,19 @@ func (vm VM) validate() field.ErrorList {
 		errs = append(errs, field.NotSupported(at.Child("egress"), vm.Egress,
 			[]v1alpha1.EgressMode{v1alpha1.EgressFlexibleIP, v1alpha1.EgressGateway}))
 	}
+	if vm.Syslog != nil {
+		errs = append(errs, vm.Syslog.Validate(at.Child("syslog"))...)
+	}
 	return append(errs, vm.validateNameServers(at.Child("nameServers"))...)
+}
+
+// packages are what the machine installs.
+func (vm VM) packages() []string {
+	packages := Packages()
+	if vm.Syslog != nil {
+		packages = append(packages, SyslogPackages()...)
+	}
+	return packages
 }
 
 func (vm VM) validateNetwork(at *field.Path) field.ErrorList {

@@ -6,13 +6,13 @@
 set -eu
 
 # ca-certificates and git: Go modules. gcc and libc6-dev: the race detector.
-# mmdebstrap, systemd-container and dnsmasq-base: the proxy's machine. mtail: its
-# metrics. The rest: a Kubernetes node, its networks, the proxy, and a browser for
-# the demo's page.
+# mmdebstrap, systemd-container and dnsmasq-base: the proxy's machine. mtail and
+# rsyslog: its metrics and its way to a log server. The rest: a Kubernetes node,
+# its networks, the proxy, and a browser for the demo's page.
 packages="ca-certificates git gcc libc6-dev containerd runc containernetworking-plugins iproute2 iptables nftables
 	conntrack ipset procps util-linux squid-openssl chromium
-	mmdebstrap systemd-container dnsmasq-base mtail"
-daemons="containerd squid mtail"
+	mmdebstrap systemd-container dnsmasq-base mtail rsyslog rsyslog-openssl"
+daemons="containerd squid mtail rsyslog"
 
 missing=
 for package in $packages; do

@@ -118,6 +118,20 @@ func diffCases() map[string]diffCase {
 				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
 			},
 		},
+		"audit log is sent somewhere": {
+			after: func(s *Spec) { s.Proxy.Syslog = &v1alpha1.SyslogConfig{Host: "logs.example.com", Port: 6514} },
+			want: []string{
+				"delete server server-1; to be replaced",
+				"replace server; cloud-init << delete server server-1",
+				"create volume << server",
+				"create private-nic << server",
+				"create attachment/shared << server",
+				"create attachment/tenant/client-b << server",
+				"create user-data/cloud-init << server",
+				"create user-data/squid-conf << attachment/shared, attachment/tenant/client-b, server",
+				"create power << attachment/shared, attachment/tenant/client-b, private-nic, server, user-data/cloud-init, user-data/squid-conf, volume",
+			},
+		},
 		"type of the server": {
 			after: func(s *Spec) { s.Proxy.Type = "PLAY2-MICRO" },
 			want: []string{

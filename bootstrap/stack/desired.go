@@ -194,6 +194,7 @@ func (g *Graph) vm() cloudinit.VM {
 		Egress:         g.spec.Proxy.Egress,
 		NameServers:    g.spec.Proxy.NameServers,
 		SSH:            len(g.spec.Proxy.SSHSources) > 0,
+		Syslog:         g.spec.Proxy.Syslog,
 	}
 }
 

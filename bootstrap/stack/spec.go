@@ -46,6 +46,7 @@ type ProxySpec struct {
 	Egress      v1alpha1.EgressMode
 	NameServers []netip.Addr
 	SSHSources  []netip.Prefix
+	Syslog      *v1alpha1.SyslogConfig
 }
 
 // ClusterSpec is the cluster that is wanted.
@@ -89,6 +90,7 @@ func NewSpec(config *v1alpha1.Egress, project string) (Spec, error) {
 			Type: config.Proxy.Type, Image: config.Proxy.Image, VolumeGB: config.Proxy.VolumeGB,
 			PrivateIP: p.address(config.Proxy.PrivateIP), Egress: config.Proxy.Egress,
 			NameServers: p.addresses(config.Proxy.NameServers), SSHSources: p.prefixes(config.Proxy.SSHSources),
+			Syslog: config.Proxy.AuditLog.Syslog,
 		},
 	}
 	if spec.Project == "" {

@@ -46,6 +46,9 @@ func TestSpecOfTheExample(t *testing.T) {
 			Type: "PLAY2-NANO", Image: "debian_bookworm", VolumeGB: 40, PrivateIP: netip.MustParseAddr("172.16.0.10"),
 			Egress: v1alpha1.EgressFlexibleIP, SSHSources: prefixes("198.51.100.0/24"),
 			NameServers: []netip.Addr{netip.MustParseAddr("51.159.69.162"), netip.MustParseAddr("51.159.69.156")},
+			Syslog: &v1alpha1.SyslogConfig{
+				Host: "logs.example.com", Address: "198.51.100.20", Port: 6514, CA: egress.Proxy.AuditLog.Syslog.CA,
+			},
 		},
 		Cluster: &ClusterSpec{
 			Version: "1.34", CNI: "cilium", PodCIDR: netip.MustParsePrefix("100.64.0.0/15"), ServiceCIDR: netip.MustParsePrefix("10.32.0.0/20"),

@@ -32,6 +32,11 @@ func imagePackages() []string {
 	}
 }
 
+// proxyPackages are all that a proxy may install.
+func proxyPackages() []string {
+	return append(cloudinit.Packages(), cloudinit.SyslogPackages()...)
+}
+
 // locale is the one that every system has: to make others takes a while.
 const locale = "locale: C.UTF-8\n"
 
@@ -97,7 +102,7 @@ const temporary = ".unfinished-"
 // are is not: they are the release's.
 func recipeHash() string {
 	hash := sha256.New()
-	fmt.Fprintln(hash, suite, imagePackages(), cloudinit.Packages(), patches(), locale, mmdebstrapOptions())
+	fmt.Fprintln(hash, suite, imagePackages(), proxyPackages(), patches(), locale, mmdebstrapOptions())
 	return hex.EncodeToString(hash.Sum(nil))[:16]
 }
 
@@ -108,7 +113,7 @@ func mmdebstrapOptions() []string {
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
 		// Downloaded by the image's own apt, which knows what it lacks.
 		"--customize-hook=chroot \"$1\" apt-get clean",
-		"--customize-hook=chroot \"$1\" apt-get --quiet --yes --no-install-recommends --download-only install " + strings.Join(cloudinit.Packages(), " "),
+		"--customize-hook=chroot \"$1\" apt-get --quiet --yes --no-install-recommends --download-only install " + strings.Join(proxyPackages(), " "),
 		"--customize-hook=mv \"$1\"/var/cache/apt/archives/*.deb \"$EGRESS_PACKAGES\"",
 	}
 }

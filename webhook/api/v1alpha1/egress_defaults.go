@@ -10,6 +10,7 @@ const (
 	defaultProxyType      = "PLAY2-NANO"
 	defaultProxyImage     = "debian_bookworm"
 	defaultProxyVolumeGB  = 20
+	defaultSyslogPort     = 6514 // RFC 5425.
 	defaultCNI            = "cilium"
 	defaultPodCIDR        = "100.64.0.0/15" // Kapsule's own.
 	defaultServiceCIDR    = "10.32.0.0/20"  // Kapsule's own.
@@ -48,6 +49,9 @@ func (p *ProxyConfig) setDefaults(zone string) {
 	setDefault(&p.Image, defaultProxyImage)
 	setDefault(&p.VolumeGB, defaultProxyVolumeGB)
 	setDefault(&p.Egress, EgressFlexibleIP)
+	if p.AuditLog.Syslog != nil {
+		setDefault(&p.AuditLog.Syslog.Port, defaultSyslogPort)
+	}
 	if len(p.NameServers) == 0 {
 		p.NameServers = publicResolvers(zone)
 	}

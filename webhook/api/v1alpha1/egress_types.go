@@ -122,6 +122,35 @@ type ProxyConfig struct {
 	// SSHSources are the CIDRs that may reach the proxy by SSH, on its
 	// flexible IP. Default: none, and then no SSH server runs.
 	SSHSources []string `json:"sshSources,omitempty"`
+
+	// AuditLog says where the audit log goes beside the proxy's own disk.
+	AuditLog AuditLogConfig `json:"auditLog,omitzero"`
+}
+
+// AuditLogConfig says where the audit log goes beside the proxy's own disk.
+type AuditLogConfig struct {
+	// Syslog is a server that is sent every line. Nil: none is.
+	Syslog *SyslogConfig `json:"syslog,omitempty"`
+}
+
+// SyslogConfig is a server of syslog over TLS (RFC 5425). It is sent to only if
+// its certificate is valid and holds its name. The proxy has no certificate of
+// its own: what it could show would be a secret in user data.
+type SyslogConfig struct {
+	// Host is the server's full DNS name, as its certificate holds it.
+	Host string `json:"host"`
+
+	// Address is the IPv4 address at which it is reached. Default: what the
+	// proxy's system resolves Host to.
+	Address string `json:"address,omitempty"`
+
+	// Port is the server's port. Default: 6514.
+	Port int32 `json:"port,omitempty"`
+
+	// CA holds the certificates (PEM) of the authorities that may have signed
+	// the server's, at most 16384 bytes. They are public. Default: those that
+	// Debian trusts.
+	CA string `json:"ca,omitempty"`
 }
 
 // ClusterConfig names a Kubernetes cluster (Kapsule) or describes one to

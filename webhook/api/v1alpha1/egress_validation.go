@@ -218,6 +218,9 @@ func (e *Egress) validateProxy(at *field.Path) field.ErrorList {
 		errs = append(errs, field.NotSupported(at.Child("egress"), p.Egress, []EgressMode{EgressFlexibleIP, EgressGateway}))
 	}
 	errs = append(errs, e.validateNameServers(at.Child("nameServers"))...)
+	if syslog := p.AuditLog.Syslog; syslog != nil {
+		errs = append(errs, syslog.Validate(at.Child("auditLog", "syslog"))...)
+	}
 	if p.Egress == EgressGateway && len(p.SSHSources) > 0 {
 		return append(errs, field.Forbidden(at.Child("sshSources"), "with proxy.egress Gateway the proxy has no public address that SSH could reach: remove it"))
 	}

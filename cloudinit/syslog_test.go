@@ -1,0 +1,339 @@
+package cloudinit
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// syslogHost is what the server of these tests is called.
+const syslogHost = "logs.example.com"
+
+// TestAuditLogIsShipped: a real rsyslog, with the machine's file, sends every
+// line once and in order, though the server comes late and the log is rotated.
+func TestAuditLogIsShipped(t *testing.T) {
+	ca := newAuthority(t)
+	address := freeAddress(t)
+	log := startRsyslog(t, ca, address)
+	var want []string
+	write := func(count int) {
+		for range count {
+			want = append(want, fmt.Sprintf(`{"tenant":"client-a","number":%d,"host":"%%22%s"}`, len(want), strings.Repeat("x", len(want)%3*1000)))
+			log.write(t, want[len(want)-1])
+		}
+	}
+	write(50) // before there is a server
+
+	server := startSyslogServer(t, address, ca.issue(t, syslogHost))
+	write(50)
+	server.wait(t, want)
+	log.rotate(t, func() { write(50) }) // to the old file, after there is a new one
+	write(50)
+	server.wait(t, want)
+	for _, header := range server.headers() {
+		if !regexp.MustCompile(`^<134>1 \S+T\S+ \S+ egress-audit - - - $`).MatchString(header) {
+			t.Fatalf("%q is no header of RFC 5424 with facility local0 and severity info", header)
+		}
+	}
+}
+
+// TestAuditLogIsShippedToNobodyElse: not to a server with a certificate for
+// another name, nor to one whose authority is another.
+func TestAuditLogIsShippedToNobodyElse(t *testing.T) {
+	ca := newAuthority(t)
+	for name, certificate := range map[string]tls.Certificate{
+		"other name":      ca.issue(t, "logs.example.net"),
+		"other authority": newAuthority(t).issue(t, syslogHost),
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := freeAddress(t)
+			server := startSyslogServer(t, address, certificate)
+			startRsyslog(t, ca, address).write(t, "{}")
+			select {
+			case <-server.refused: // The client has looked at the certificate.
+			case <-time.After(30 * time.Second):
+				t.Fatal("nobody came")
+			}
+			if got := server.messages(); len(got) > 0 {
+				t.Errorf("it has got %q", got)
+			}
+		})
+	}
+}
+
+// auditFile is a log as Squid writes it, and the rsyslog that follows it.
+type auditFile struct {
+	name    string
+	file    *os.File
+	rsyslog *os.Process
+}
+
+func (l *auditFile) open(t *testing.T) {
+	t.Helper()
+	var err error
+	if l.file, err = os.OpenFile(l.name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (l *auditFile) write(t *testing.T, line string) {
+	t.Helper()
+	if _, err := l.file.WriteString(line + "\n"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rotate does what logrotate does on the machine, and Squid upon its signal.
+func (l *auditFile) rotate(t *testing.T, meanwhile func()) {
+	t.Helper()
+	l.signal(t, syscall.SIGSTOP)
+	defer l.signal(t, syscall.SIGCONT)
+	if err := os.Rename(l.name, l.name+"-1"); err != nil {
+		t.Fatal(err)
+	}
+	old := l.file
+	l.open(t)
+	l.file, old = old, l.file
+	meanwhile()
+	l.file.Close()
+	l.file = old
+}
+
+func (l *auditFile) signal(t *testing.T, signal os.Signal) {
+	t.Helper()
+	if err := l.rsyslog.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startRsyslog has rsyslog send a log to a server until the test ends.
+func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
+	t.Helper()
+	rsyslogd, err := exec.LookPath("/usr/sbin/rsyslogd")
+	if err != nil {
+		t.Skip("skipped: there is no rsyslogd on this machine (Debian: apt install rsyslog rsyslog-openssl)")
+	}
+	folder := t.TempDir()
+	host, port, err := net.SplitHostPort(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := validVM()
+	const target = "192.0.2.1" // as loopback is not valid
+	vm.Syslog = &v1alpha1.SyslogConfig{Host: syslogHost, Address: target, Port: int32(number), CA: string(ca.text)}
+	config := render(t, vm)
+	log := &auditFile{name: filepath.Join(folder, "audit.log")}
+	write := func(name, content string) string {
+		name = filepath.Join(folder, name)
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	conf := write("rsyslog.conf", strings.NewReplacer(
+		AuditLog, log.name, syslogCA, write("ca.pem", contentOf(t, config, syslogCA)), "/var/lib/egress-syslog", folder, target, host,
+		`action.resumeInterval="5"`, `action.resumeInterval="1"`,
+	).Replace(contentOf(t, config, syslogConf)))
+	log.open(t)
+	t.Cleanup(func() { log.file.Close() })
+
+	var messages strings.Builder
+	command := exec.CommandContext(t.Context(), rsyslogd, "-n", "-iNONE", "-f", conf)
+	command.Stdout, command.Stderr = &messages, &messages
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	command.WaitDelay = 20 * time.Second
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	log.rsyslog = command.Process
+	t.Cleanup(func() {
+		if err := command.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("rsyslogd: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("messages of rsyslogd:\n%s", messages.String())
+		}
+	})
+	return log
+}
+
+// syslogServer receives by RFC 5425.
+type syslogServer struct {
+	// refused is closed once a client has ended a handshake, or a connection
+	// before it said anything.
+	refused chan struct{}
+
+	mu       sync.Mutex
+	received []string
+}
+
+func startSyslogServer(t *testing.T, address string, certificate tls.Certificate) *syslogServer {
+	t.Helper()
+	listener, err := tls.Listen("tcp", address, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &syslogServer{refused: make(chan struct{})}
+	var connections sync.WaitGroup
+	var once sync.Once
+	connections.Go(func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			stop := context.AfterFunc(t.Context(), func() { connection.Close() })
+			connections.Go(func() {
+				defer stop()
+				defer connection.Close()
+				if server.receive(connection) == 0 {
+					once.Do(func() { close(server.refused) })
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		connections.Wait()
+	})
+	return server
+}
+
+// receive returns how many messages have come by a connection.
+func (s *syslogServer) receive(connection net.Conn) int {
+	reader := bufio.NewReader(connection)
+	for count := 0; ; count++ {
+		length, err := reader.ReadString(' ')
+		if err != nil {
+			return count
+		}
+		size, err := strconv.Atoi(strings.TrimSuffix(length, " "))
+		if err != nil {
+			return count
+		}
+		message := make([]byte, size)
+		if _, err := io.ReadFull(reader, message); err != nil {
+			return count
+		}
+		s.mu.Lock()
+		s.received = append(s.received, string(message))
+		s.mu.Unlock()
+	}
+}
+
+// messages are the lines that have come, headers what stood before them.
+func (s *syslogServer) messages() []string {
+	return s.split(func(_, line string) string { return line })
+}
+
+func (s *syslogServer) headers() []string {
+	return s.split(func(header, _ string) string { return header })
+}
+
+func (s *syslogServer) split(take func(header, line string) string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var result []string
+	for _, message := range s.received {
+		i := max(0, strings.IndexByte(message, '{'))
+		result = append(result, take(message[:i], message[i:]))
+	}
+	return result
+}
+
+// wait returns once as many lines have come, and compares them.
+func (s *syslogServer) wait(t *testing.T, want []string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); len(s.messages()) < len(want) && time.Now().Before(deadline); {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if got := s.messages(); !slices.Equal(want, got) {
+		t.Fatalf("%d lines have come of %d, -want +got:\n%.2000s", len(got), len(want), cmp.Diff(want, got))
+	}
+}
+
+// authority issues certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	text        []byte
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+}
+
+func (a *authority) issue(t *testing.T, name string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// freeAddress is one of loopback where nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
