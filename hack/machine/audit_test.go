@@ -230,8 +230,15 @@ func byPath(events []internet.Event) map[string][]string {
 // auditLog is the machine's, but for connections on which nothing was asked.
 func auditLog(t *testing.T, vm *machine.VM) []squid.AuditRecord {
 	t.Helper()
+	text, err := vm.Exec(t.Context(), "cat", cloudinit.AuditLog)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var records []squid.AuditRecord
-	for line := range strings.Lines(in(t, vm, "cat", cloudinit.AuditLog) + "\n") {
+	for line := range strings.Lines(text) {
+		if !strings.HasSuffix(line, "\n") {
+			break // still being written
+		}
 		var record squid.AuditRecord
 		if err := json.Unmarshal([]byte(line), &record); err != nil {
 			t.Fatalf("not a record: %v: %s", err, line)
