@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -46,6 +48,9 @@ func as(contentType, text string) func(http.ResponseWriter, []byte) {
 	}
 }
 
+// list is a list in JSON without lists in it.
+var list = regexp.MustCompile(`\[[^\[\]]*\]`)
+
 func spoiled() map[string]func(http.ResponseWriter, []byte) {
 	return map[string]func(http.ResponseWriter, []byte){
 		"a page": as("text/html", "<html><body>Please log in to the Internet.</body></html>"),
@@ -53,6 +58,10 @@ func spoiled() map[string]func(http.ResponseWriter, []byte) {
 		"half of it": func(w http.ResponseWriter, body []byte) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(body[:len(body)/2])
+		},
+		"lists of null": func(w http.ResponseWriter, body []byte) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(list.ReplaceAll(body, []byte("[null]")))
 		},
 	}
 }
@@ -96,5 +105,24 @@ func TestEveryPositionOfAMalformedAnswer(t *testing.T) {
 				t.Errorf("only %d answers were spoilt in %d runs", spoilt, requests)
 			}
 		})
+	}
+}
+
+// Where a list has null for an element, again and again, that is said in words.
+func TestListsOfNull(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`{"total_count": 1, "vpcs": [null]}`,
+		`{"total_count": 2, "vpcs": [{"id": "a", "tags": ["b"]}, null]}`,
+		`{"total_count": 1, "vpcs": [{"id": "a", "tags": [null]}]}`,
+	} {
+		cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, body))
+		if found, err := cloud.findVPCs(t.Context()); err == nil || !strings.Contains(err.Error(), errGap.Error()) {
+			t.Errorf("%s: %v, %v", body, found, err)
+		}
+	}
+	cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, `{"total_count": 0, "vpcs": null}`))
+	if found, err := cloud.findVPCs(t.Context()); err != nil || len(found) > 0 {
+		t.Errorf("no list at all: %v, %v", found, err)
 	}
 }

@@ -3,10 +3,12 @@ package scaleway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -103,8 +105,31 @@ func (t *transport) try(ctx context.Context, request *http.Request, body []byte)
 	if err != nil {
 		return nil, orCause(ctx, err)
 	}
+	var value any
+	if json.Unmarshal(answer, &value) == nil && hasGap(value) {
+		return nil, errGap
+	}
 	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(answer)), int64(len(answer))
 	return response, nil
+}
+
+// errGap is an answer that the SDK, and whoever reads its lists, would stumble
+// over: their elements are pointers.
+var errGap = errors.New("the API's answer has a list with null in it")
+
+// hasGap says whether a list in a JSON value has null for an element.
+func hasGap(value any) bool {
+	switch v := value.(type) {
+	case []any:
+		return slices.ContainsFunc(v, func(element any) bool { return element == nil || hasGap(element) })
+	case map[string]any:
+		for _, field := range v {
+			if hasGap(field) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // maxAnswer bounds what is read of an answer, in bytes. The longest, a list of
