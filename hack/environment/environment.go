@@ -17,6 +17,7 @@ import (
 
 	"egress.scw/hack/build"
 	"egress.scw/hack/cluster"
+	"egress.scw/hack/machine"
 	"egress.scw/hack/network"
 	"egress.scw/hack/node"
 	"egress.scw/hack/process"
@@ -38,6 +39,7 @@ type Environment struct {
 	Repository string
 
 	programs  programs
+	rootfs    machine.RootFS // what the proxy's machine boots
 	processes process.Environment
 }
 
@@ -129,6 +131,9 @@ func newEnvironment(ctx context.Context, log *progress.Log) (*Environment, error
 	if err := e.programs.build(ctx, log); err != nil {
 		return nil, err
 	}
+	if e.rootfs, err = machine.MakeRootFS(ctx, log); err != nil {
+		return nil, err
+	}
 	e.Cluster = cluster.Open(e.clusterConfig())
 	return e, nil
 }
@@ -205,6 +210,9 @@ func Down(ctx context.Context, log *progress.Log) error {
 	return log.Step("removing the local environment", func() error {
 		processes := process.Environment(Dir)
 		if err := os.Remove(filepath.Join(Dir, upFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err := machine.Remove(ctx, machineConfig(network.DefaultPlan())); err != nil {
 			return err
 		}
 		if err := node.Stop(ctx, processes); err != nil {

@@ -2,9 +2,6 @@ package environment
 
 import (
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,28 +34,5 @@ func TestConfigurationMatchesTheEnvironment(t *testing.T) {
 	}
 	if !plan.ProxyPublic.Contains(netip.MustParseAddr("203.0.113.51")) {
 		t.Errorf("%s has no room for the addresses of tenants", plan.ProxyPublic)
-	}
-}
-
-// The proxy's machine keeps its old file rather than take one of these.
-func TestRefusedSquidConf(t *testing.T) {
-	if _, err := exec.LookPath("squid"); err != nil {
-		t.Skip("there is no Squid: make deps installs it")
-	}
-	for name, test := range map[string]struct{ conf, want string }{
-		"good":                 {"http_port 127.0.0.1:3129\n# FATAL is a word like any other\n", ""},
-		"unknown directive":    {"http_port 127.0.0.1:3129\nno_such_directive on\n", "no_such_directive"},
-		"rule without its ACL": {"http_port 127.0.0.1:3129\nhttp_access allow nobody\n", "nobody"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "squid.conf")
-			if err := os.WriteFile(file, []byte(test.conf), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			err := checkSquidConf(t.Context(), file)
-			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v, want %q", err, test.want)
-			}
-		})
 	}
 }

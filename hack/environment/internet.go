@@ -22,7 +22,7 @@ const (
 )
 
 func zone(p network.Plan) internet.Zone {
-	return internet.Zone{IPEchoName: {p.Echoes[0]}, httpBinName: {p.Echoes[1]}}
+	return internet.Zone{IPEchoName: {p.Echoes[0]}, httpBinName: {p.Echoes[1]}, packagesName: {p.Packages}}
 }
 
 func internetDir() string { return filepath.Join(Dir, "internet") }
@@ -86,7 +86,6 @@ func ServeInternet(ctx context.Context) error {
 		NameServers:  on(53, plan.Resolver, plan.OpenResolver),
 		HTTP:         on(80, plan.Echoes...),
 		HTTPS:        on(443, plan.Echoes...),
-		Metadata:     on(80, plan.Metadata),
 		Certificates: internet.CertificatesIn(internetDir()),
 		Control:      controlSocket(),
 		Events:       events,

@@ -1,74 +1,105 @@
 package environment
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"os/exec"
-	"os/user"
+	"net"
+	"net/http"
+	"net/netip"
 	"path/filepath"
-	"regexp"
-	"strconv"
+	"sync"
 	"time"
 
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/cloudinit"
+	"egress.scw/hack/machine"
 	"egress.scw/hack/network"
 	"egress.scw/hack/process"
 )
 
-const processProxy = "squid"
+// machineName is how the proxy's machine is called on this one.
+const machineName = "local"
+
+// packagesName is where the proxy's machine finds its packages.
+const packagesName = "packages.example"
 
 // AuditLog is the file in which Squid notes every request, a JSON object a line.
 func (e *Environment) AuditLog() string {
-	return filepath.Join(logFolder(), filepath.Base(cloudinit.AuditLog))
+	return filepath.Join(machineConfig(e.Plan).Disk(), cloudinit.AuditLog)
 }
 
-// The folders that the machine sees in the places of /var/log/squid and /run,
-// and its squid.conf.
-func logFolder() string { return filepath.Join(Dir, "proxy") }
-func runFolder() string { return filepath.Join(Dir, "proxy-run") }
-func squidConf() string { return filepath.Join(Dir, "squid.conf") }
-
-// machine stands in for the proxy's machine: it does with user data and public
-// addresses what the machine does that cloud-init makes, in the proxy's network
-// namespace. squid.conf is used as it was sent: Squid has a mount namespace, in
-// which the folders that it writes to are the environment's.
-type machine struct {
-	plan      network.Plan
-	processes process.Environment
-	log       *slog.Logger
-
-	// squid is the running one; its zero value: none.
-	squid process.Process
-	// live is the value of user data that Squid was last given.
-	live []byte
+// Machine returns the proxy's machine, once it runs.
+func (e *Environment) Machine(ctx context.Context) (*machine.VM, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		vm, err := machine.Open(ctx, machineConfig(e.Plan))
+		if err == nil {
+			return vm, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, fmt.Errorf("the end of the fake Scaleway API's log:\n%s", e.processes.Tail(processScaleway)))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
-// patience bounds everything that is done for one call.
-const patience = 30 * time.Second
+// machineConfig is all that is known of the proxy's machine before it exists.
+// Its public NIC is on the internet's edge, its private one on the Private
+// Network.
+func machineConfig(plan network.Plan) machine.Config {
+	return machine.Config{
+		Environment: process.Environment(Dir), Name: machineName, PackagesURL: "http://" + packagesName, Netns: network.Proxy,
+		NICs: []machine.NIC{
+			{
+				Name: "ens2", MAC: "de:00:00:1c:00:08", Netns: network.Internet, Bridge: network.Edge,
+				DHCP: machine.DHCP{Router: plan.EdgeRouter(), NameServer: plan.Resolver},
+			},
+			{
+				Name: "ens5", Netns: network.Gateway, Bridge: network.PrivateBridge,
+				DHCP: machine.DHCP{Router: plan.GatewayPrivate, Classless: true, NameServer: plan.GatewayPrivate, Upstream: plan.Resolver},
+			},
+		},
+	}
+}
 
-// PowerOn implements scwfake.Machines.
-func (m *machine) PowerOn(state scwfake.Machine) { m.note("power on", m.become(state)) }
+// machines boots what the API has powered on: one machine at a time, the
+// proxy's.
+type machines struct {
+	plan   network.Plan
+	rootfs machine.RootFS
+	log    *slog.Logger
 
-// Changed implements scwfake.Machines.
-func (m *machine) Changed(state scwfake.Machine) { m.note("change", m.become(state)) }
+	mutex sync.Mutex
+	// server is the machine as the API knows it.
+	server scwfake.Machine
+}
+
+// patience bounds everything that is done for one call: a machine may take half
+// a minute to shut down.
+const patience = time.Minute
+
+// PowerOn implements scwfake.Machines. The machine is on its way then; whoever
+// waits for it asks it (Environment.Machine).
+func (m *machines) PowerOn(server scwfake.Machine) { m.note("power on", m.boot(server)) }
+
+// Changed implements scwfake.Machines. The machine asks for changes by itself.
+func (m *machines) Changed(server scwfake.Machine) {
+	m.set(server)
+	m.note("change", nil)
+}
 
 // PowerOff implements scwfake.Machines.
-func (m *machine) PowerOff(string) {
+func (m *machines) PowerOff(string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	m.live = nil
-	m.note("power off", errors.Join(
-		m.processes.Stop(ctx, 10*time.Second, processProxy),
-		network.SetProxyAddresses(ctx, m.plan, nil),
-	))
+	m.note("power off", machine.Stop(ctx, machineConfig(m.plan)))
 }
 
-func (m *machine) note(event string, err error) {
+func (m *machines) note(event string, err error) {
 	if err != nil {
 		m.log.Error("machine: "+event, "error", err)
 		return
@@ -76,122 +107,62 @@ func (m *machine) note(event string, err error) {
 	m.log.Info("machine: " + event)
 }
 
-// become brings the machine to what the API says of it. A squid.conf that Squid
-// does not take is an error, and the old one stays.
-func (m *machine) become(state scwfake.Machine) error {
+func (m *machines) get() scwfake.Machine {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.server
+}
+
+func (m *machines) set(server scwfake.Machine) (before scwfake.Machine) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	before, m.server = m.server, server
+	return before
+}
+
+// boot boots a server with the disk that it has had, if it is not a new one.
+func (m *machines) boot(server scwfake.Machine) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := network.SetProxyAddresses(ctx, m.plan, state.PublicIPs); err != nil {
-		return err
-	}
-	value := state.UserData[cloudinit.UserDataSquidConf]
-	if m.squid.Alive() && bytes.Equal(value, m.live) {
-		return nil
-	}
-	conf, err := cloudinit.DecodeSquidConf(value)
-	if err != nil {
-		return err
-	}
-	next := squidConf() + ".next"
-	if err := os.WriteFile(next, conf, 0o644); err != nil {
-		return err
-	}
-	if err := checkSquidConf(ctx, next); err != nil {
-		return err
-	}
-	if err := os.Rename(next, squidConf()); err != nil {
-		return err
-	}
-	m.live = value
-	if m.squid.Alive() {
-		return m.reload(ctx)
-	}
-	return m.start(ctx)
-}
-
-// checkSquidConf asks Squid's parser, which ends well in spite of some errors.
-func checkSquidConf(ctx context.Context, file string) error {
-	out, err := exec.CommandContext(ctx, "squid", "-k", "parse", "-f", file).CombinedOutput()
-	complaint := regexp.MustCompile(`(?m)^.*(FATAL|ERROR|Bungled|[Uu]nrecognized).*$`)
-	for _, line := range complaint.FindAll(out, -1) {
-		if !bytes.Contains(line, []byte("| Processing: ")) { // a line of the file, whatever it says
-			return fmt.Errorf("refused: %s", line)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("squid -k parse: %w: %s", err, out)
-	}
-	return nil
-}
-
-// start starts Squid and waits until it can be told to reload.
-func (m *machine) start(ctx context.Context) error {
-	for _, folder := range []string{logFolder(), runFolder()} {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+	config := machineConfig(m.plan)
+	config.RootFS = m.rootfs
+	if before := m.set(server); before.ID != "" && before.ID != server.ID {
+		if err := machine.Remove(ctx, config); err != nil {
 			return err
 		}
 	}
-	// Squid gives up root before it opens its logs.
-	if err := giveTo(logFolder(), "proxy"); err != nil {
-		return err
+	if len(server.PublicIPs) == 0 || len(server.NICs) != 1 || len(server.NICs[0].Addresses) == 0 {
+		return fmt.Errorf("server %s has %d public addresses and %d private NICs: it would find neither metadata nor its network", server.ID, len(server.PublicIPs), len(server.NICs))
 	}
-	pidFile := filepath.Join(runFolder(), filepath.Base(cloudinit.PIDFile))
-	if err := os.RemoveAll(pidFile); err != nil {
-		return err
-	}
-	const script = `mount --bind "$1" "$2"; mount --bind "$3" "$4"; shift 4; exec squid --foreground "$@"`
-	var err error
-	m.squid, err = m.processes.Start(process.Command{
-		Name: processProxy, Netns: network.Proxy, Path: "unshare",
-		Args: append([]string{
-			"--mount", "--propagation=private", "/bin/sh", "-ec", script, "sh",
-			logFolder(), filepath.Dir(cloudinit.AuditLog), runFolder(), filepath.Dir(cloudinit.PIDFile),
-		}, squidArgs()...),
-	})
-	if err != nil {
-		return err
-	}
-	for {
-		if _, err := os.Stat(pidFile); err == nil {
-			return nil
-		}
-		if !m.squid.Alive() {
-			return fmt.Errorf("squid has ended; the end of its log:\n%s", m.processes.Tail(processProxy))
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("squid does not come up: %w; the end of its log:\n%s", ctx.Err(), m.processes.Tail(processProxy))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	public, private := &config.NICs[0], &config.NICs[1]
+	public.DHCP.Address = netip.PrefixFrom(server.PublicIPs[0], server.PublicIPs[0].BitLen())
+	private.MAC, private.DHCP.Address = server.NICs[0].MAC, server.NICs[0].Addresses[0]
+	_, err := machine.Boot(ctx, config)
+	return err
 }
 
-// reload makes Squid read its file again. The command is told its process by
-// the file of process numbers, which is in Squid's mount namespace.
-func (m *machine) reload(ctx context.Context) error {
-	args := append([]string{"--mount", "--target", strconv.Itoa(m.squid.PID), "squid", "-k", "reconfigure"}, squidArgs()...)
-	if out, err := exec.CommandContext(ctx, "nsenter", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("squid -k reconfigure: %w: %s", err, out)
+// serve answers the machine in the internet: as its metadata service, and with
+// its packages.
+func (m *machines) serve(ctx context.Context) error {
+	metadata := machine.Metadata{Machine: m.get, Gateway: m.plan.EdgeRouter()}
+	for address, handler := range map[netip.Addr]http.Handler{
+		m.plan.Metadata: metadata.Handler(),
+		m.plan.Packages: machine.Repository(m.rootfs),
+	} {
+		var listener net.Listener
+		if err := machine.Within(network.Internet, func() (err error) {
+			listener, err = new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(address, 80).String())
+			return err
+		}); err != nil {
+			return err
+		}
+		server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+		context.AfterFunc(ctx, func() { _ = server.Close() })
+		go func() {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				m.note("answering on "+address.String(), err)
+			}
+		}()
 	}
 	return nil
-}
-
-// squidArgs keep apart what Squids share on one machine: segments in /dev/shm
-// are called after the name.
-func squidArgs() []string { return []string{"-n", "egresslocal", "-f", squidConf()} }
-
-func giveTo(path, name string) error {
-	account, err := user.Lookup(name)
-	if err != nil {
-		return err
-	}
-	uid, err := strconv.Atoi(account.Uid)
-	if err != nil {
-		return err
-	}
-	gid, err := strconv.Atoi(account.Gid)
-	if err != nil {
-		return err
-	}
-	return os.Chown(path, uid, gid)
 }

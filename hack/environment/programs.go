@@ -10,6 +10,7 @@ import (
 
 	"egress.scw/charts"
 	"egress.scw/hack/build"
+	"egress.scw/hack/machine"
 	"egress.scw/hack/progress"
 )
 
@@ -20,13 +21,18 @@ type programs struct {
 	kubernetes, coreDNS, certManager, local, bootstrap, webhook, demo, probe string
 }
 
-// Build builds everything that the environment consists of.
+// Build builds everything that the environment consists of; what the proxy's
+// machine boots as root only, who alone can.
 func Build(ctx context.Context, log *progress.Log) error {
 	builder, err := build.New()
 	if err != nil {
 		return err
 	}
-	return (&programs{builder: builder}).build(ctx, log)
+	if err := (&programs{builder: builder}).build(ctx, log); err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	_, err = machine.MakeRootFS(ctx, log)
+	return err
 }
 
 // build builds all of them, one after the other: each build uses every core.

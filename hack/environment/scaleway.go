@@ -23,6 +23,7 @@ import (
 
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/hack/cluster"
+	"egress.scw/hack/machine"
 	"egress.scw/hack/network"
 	"egress.scw/hack/process"
 	"egress.scw/webhook/api/v1alpha1"
@@ -123,7 +124,7 @@ func (e *Environment) startScaleway(ctx context.Context) error {
 		return err
 	}
 	p, err := e.processes.Start(process.Command{
-		Name: processScaleway, Path: e.programs.local, Args: []string{processScaleway}, Env: variables,
+		Name: processScaleway, Path: e.programs.local, Args: []string{processScaleway, e.rootfs.Root, e.rootfs.Packages}, Env: variables,
 	})
 	if err != nil {
 		return err
@@ -139,12 +140,15 @@ func (e *Environment) startScaleway(ctx context.Context) error {
 	}
 }
 
-// ServeScaleway is the fake Scaleway API's process. The proxy's machine is the
-// stand-in for one, the cluster is the environment's, and the rest exists in
-// the API only: the networks are there already (hack/network).
-func ServeScaleway(ctx context.Context) error {
+// ServeScaleway is the fake Scaleway API's process. The proxy's machine is
+// booted, the cluster is the environment's, and the rest exists in the API only:
+// the networks are there already (hack/network).
+func ServeScaleway(ctx context.Context, rootfs machine.RootFS) error {
 	plan := network.DefaultPlan()
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	machines := &machines{plan: plan, rootfs: rootfs, log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	if err := machines.serve(ctx); err != nil {
+		return err
+	}
 	address, err := url.Parse(os.Getenv(variableURL))
 	if err != nil {
 		return err
@@ -153,7 +157,7 @@ func ServeScaleway(ctx context.Context) error {
 		Token:       os.Getenv(variableSecret),
 		FlexibleIPs: plan.ProxyPublic,
 		GatewayIPs:  netip.PrefixFrom(plan.GatewayPublic, plan.GatewayPublic.BitLen()),
-		Machines:    &machine{plan: plan, processes: process.Environment(Dir), log: logger},
+		Machines:    machines,
 		Kubeconfig: func(string, string) ([]byte, error) {
 			return os.ReadFile(cluster.Open(cluster.Config{Environment: process.Environment(Dir)}).Kubeconfig("admin"))
 		},
@@ -191,10 +195,20 @@ func (e *Environment) Bootstrap(ctx context.Context, args ...string) (string, er
 	return stdout.String(), nil
 }
 
-// provision has bootstrap make what egress.yaml says, and waits until every
-// tenant's port answers.
+// provision has bootstrap make what egress.yaml says, and waits until the proxy's
+// machine has booted, which takes a quarter of a minute on an idle machine, and
+// every tenant's port answers.
 func (e *Environment) provision(ctx context.Context) error {
 	if _, err := e.Bootstrap(ctx, "apply", "--yes", "--config", e.ConfigFile()); err != nil {
+		return err
+	}
+	vm, err := e.Machine(ctx)
+	if err != nil {
+		return err
+	}
+	booting, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("not booted after 5 minutes"))
+	defer cancel()
+	if err := vm.Wait(booting); err != nil {
 		return err
 	}
 	tenants, err := e.Tenants()
@@ -204,8 +218,7 @@ func (e *Environment) provision(ctx context.Context) error {
 	for _, tenant := range tenants {
 		address := net.JoinHostPort(e.Plan.ProxyPrivate.String(), strconv.Itoa(int(tenant.Proxy.Port)))
 		if err := e.waitListening(ctx, network.Node, address); err != nil {
-			return fmt.Errorf("the proxy does not listen on %s: %w; the ends of the logs of Squid and of its machine:\n%s\n%s",
-				address, err, e.processes.Tail(processProxy), e.processes.Tail(processScaleway))
+			return fmt.Errorf("the proxy does not listen on %s: %w; the end of the fake Scaleway API's log:\n%s", address, err, e.processes.Tail(processScaleway))
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"egress.scw/hack/environment"
+	"egress.scw/hack/machine"
 	"egress.scw/hack/netpol"
 	"egress.scw/hack/node"
 )
@@ -70,11 +71,11 @@ func internetCommand() *cobra.Command {
 
 func scalewayCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:    "scaleway",
+		Use:    "scaleway ROOT PACKAGES",
 		Hidden: true,
-		Args:   cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return environment.ServeScaleway(cmd.Context())
+		Args:   cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return environment.ServeScaleway(cmd.Context(), machine.RootFS{Root: args[0], Packages: args[1]})
 		},
 	}
 }

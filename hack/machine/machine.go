@@ -66,8 +66,11 @@ const stopTimeout = 30 * time.Second
 func (c Config) process() string             { return "machine-" + c.Name }
 func (c Config) dhcpProcess(n NIC) string    { return c.process() + "-dhcp-" + n.Name }
 func (c Config) folder() string              { return filepath.Join(string(c.Environment), "machines", c.Name) }
-func (c Config) upper() string               { return filepath.Join(c.folder(), "disk") }
 func (c Config) inFolder(name string) string { return filepath.Join(c.folder(), name) }
+
+// Disk is the folder with all that the machine has written, under the paths that
+// it has in the machine.
+func (c Config) Disk() string { return filepath.Join(c.folder(), "disk") }
 
 // cable is the name of a NIC's other end. Names of links have 15 characters at
 // most.
@@ -137,7 +140,7 @@ func (c Config) prepareDisk() error {
 			return err
 		}
 	}
-	err := os.Mkdir(c.upper(), 0o755)
+	err := os.Mkdir(c.Disk(), 0o755)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
@@ -149,7 +152,7 @@ func (c Config) prepareDisk() error {
 		// A crash of this machine may cost a disk like this one.
 		"etc/dpkg/dpkg.cfg.d/unsafe-io": "force-unsafe-io\n",
 	} {
-		name = filepath.Join(c.upper(), name)
+		name = filepath.Join(c.Disk(), name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return err
 		}
@@ -190,7 +193,7 @@ exec systemd-nspawn --directory="$root" "$@"`
 
 func (c Config) nspawnArguments(cgroups []string) []string {
 	args := []string{
-		c.inFolder("root"), fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", c.RootFS.Root, c.upper(), c.inFolder("work")), c.inFolder("cgroup"),
+		c.inFolder("root"), fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", c.RootFS.Root, c.Disk(), c.inFolder("work")), c.inFolder("cgroup"),
 	}
 	args = append(args, cgroups...)
 	args = append(args, "--", "--quiet", "--machine="+c.Name, "--register=no", "--keep-unit", "--resolv-conf=off", "--timezone=off",
@@ -287,6 +290,10 @@ func (vm *VM) Reboot(ctx context.Context) error {
 
 // Stop shuts the machine down. Its disk stays.
 func (vm *VM) Stop(ctx context.Context) error { return vm.config.stop(ctx, stopTimeout) }
+
+// Stop shuts a machine down that somebody else may have booted. Its disk stays.
+// It is no error if it does not run.
+func Stop(ctx context.Context, config Config) error { return config.stop(ctx, stopTimeout) }
 
 // Remove ends the machine at once, if it runs, and removes its disk.
 func Remove(ctx context.Context, config Config) error {

@@ -10,8 +10,9 @@
 //	              203.0.113.254 ───     egress-proxy 172.16.28.8 ────┘
 //
 // The node's default route is the gateway, which masquerades: what no policy
-// holds back reaches the internet, from the gateway's address. The proxy gets
-// its public addresses later, by SetProxyAddresses.
+// holds back reaches the internet, from the gateway's address. The
+// proxy's namespace is empty: its machine brings its own NICs, of which one is
+// connected to the bridge Edge, the other one to PrivateBridge.
 package network
 
 import (
@@ -20,7 +21,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"slices"
 	"strings"
 )
 
@@ -30,6 +30,13 @@ const (
 	Proxy    = "egress-proxy"
 	Gateway  = "egress-gateway"
 	Internet = "egress-internet"
+)
+
+// Bridges: the internet's, for machines with public addresses of their own, and
+// the Private Network, in the gateway's namespace.
+const (
+	Edge          = "edge0"
+	PrivateBridge = "pn0"
 )
 
 // hostLink is the machine's end of the veth pair to the node.
@@ -55,6 +62,8 @@ type Plan struct {
 	// Metadata is the address at which Scaleway's instances find their
 	// secrets. Whatever answers there sits in the internet as well.
 	Metadata netip.Addr
+	// Packages is where the proxy's machine finds the packages that it installs.
+	Packages netip.Addr
 	// Echoes are the addresses of the internet's services.
 	Echoes []netip.Addr
 }
@@ -74,9 +83,13 @@ func DefaultPlan() Plan {
 		Resolver:       netip.MustParseAddr("192.0.2.53"),
 		OpenResolver:   netip.MustParseAddr("192.0.2.54"),
 		Metadata:       netip.MustParseAddr("169.254.42.42"),
+		Packages:       netip.MustParseAddr("192.0.2.80"),
 		Echoes:         []netip.Addr{netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("192.0.2.11")},
 	}
 }
+
+// EdgeRouter is the router of the proxy's public addresses.
+func (p Plan) EdgeRouter() netip.Addr { return lastOf(p.ProxyPublic.Addr()) }
 
 // Namespaces are all network namespaces of the environment.
 func Namespaces() []string { return []string{Node, Proxy, Gateway, Internet} }
@@ -134,36 +147,6 @@ func Down(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// SetProxyAddresses gives the proxy these public addresses, and no others. Each
-// is routed to it alone (/32), as Scaleway does with an Instance's.
-func SetProxyAddresses(ctx context.Context, p Plan, addresses []netip.Addr) error {
-	out, err := exec.CommandContext(ctx, "ip", "-n", Proxy, "-4", "-oneline", "address", "show", "dev", "pub0").Output()
-	if err != nil {
-		return fmt.Errorf("ip address show: %w", err)
-	}
-	var commands []string
-	var wanted []string
-	for _, address := range addresses {
-		wanted = append(wanted, address.String()+"/32")
-		commands = append(commands, fmt.Sprintf("ip -n %s address replace %s/32 dev pub0", Proxy, address))
-	}
-	for line := range strings.Lines(string(out)) {
-		// "2: pub0    inet 203.0.113.50/32 scope global pub0 ..."
-		if fields := strings.Fields(line); len(fields) > 3 && !slices.Contains(wanted, fields[3]) {
-			commands = append(commands, fmt.Sprintf("ip -n %s address delete %s dev pub0", Proxy, fields[3]))
-		}
-	}
-	if len(addresses) > 0 { // with the last address the kernel removes the route
-		commands = append(commands, fmt.Sprintf("ip -n %s route replace default via %s dev pub0 onlink", Proxy, lastOf(p.ProxyPublic.Addr())))
-	}
-	for _, command := range commands {
-		if err := run(ctx, "", strings.Fields(command)...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // AddRuleset loads an nftables ruleset in a namespace.
 func AddRuleset(ctx context.Context, namespace, ruleset string) error {
 	return run(ctx, ruleset, "ip", "netns", "exec", namespace, "nft", "-f", "-")
@@ -191,19 +174,13 @@ func (p Plan) commands() []string {
 		in(namespace, "link set lo up")
 	}
 
-	in(Gateway, "link add pn0 type bridge")
-	in(Gateway, "address add %s dev pn0", private(p.GatewayPrivate))
-	in(Gateway, "link set pn0 up")
-	for _, member := range []struct {
-		namespace string
-		address   netip.Addr
-	}{{Node, p.NodePrivate}, {Proxy, p.ProxyPrivate}} {
-		port := strings.Replace(member.namespace, "egress", "pn", 1)
-		add("ip link add %s netns %s type veth peer name priv0 netns %s", port, Gateway, member.namespace)
-		in(Gateway, "link set %s master pn0 up", port)
-		in(member.namespace, "address add %s dev priv0", private(member.address))
-		in(member.namespace, "link set priv0 up")
-	}
+	in(Gateway, "link add %s type bridge", PrivateBridge)
+	in(Gateway, "address add %s dev %s", private(p.GatewayPrivate), PrivateBridge)
+	in(Gateway, "link set %s up", PrivateBridge)
+	add("ip link add pn-node netns %s type veth peer name priv0 netns %s", Gateway, Node)
+	in(Gateway, "link set pn-node master %s up", PrivateBridge)
+	in(Node, "address add %s dev priv0", private(p.NodePrivate))
+	in(Node, "link set priv0 up")
 	in(Node, "route add default via %s", p.GatewayPrivate)
 
 	add("ip link add pub0 netns %s type veth peer name gateway0 netns %s", Gateway, Internet)
@@ -214,12 +191,11 @@ func (p Plan) commands() []string {
 	in(Gateway, "route add default via %s", lastOf(p.GatewayPublic))
 	add("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", Gateway)
 
-	add("ip link add pub0 netns %s type veth peer name proxy0 netns %s", Proxy, Internet)
-	in(Proxy, "link set pub0 up")
-	in(Internet, "address add %s/%d dev proxy0", lastOf(p.ProxyPublic.Addr()), p.ProxyPublic.Bits())
-	in(Internet, "link set proxy0 up")
+	in(Internet, "link add %s type bridge", Edge)
+	in(Internet, "address add %s/%d dev %s", p.EdgeRouter(), p.ProxyPublic.Bits(), Edge)
+	in(Internet, "link set %s up", Edge)
 
-	for _, address := range append([]netip.Addr{p.Resolver, p.OpenResolver, p.Metadata}, p.Echoes...) {
+	for _, address := range append([]netip.Addr{p.Resolver, p.OpenResolver, p.Metadata, p.Packages}, p.Echoes...) {
 		in(Internet, "address add %s/32 dev lo", address)
 	}
 
