@@ -60,6 +60,8 @@ func TestWrongValues(t *testing.T) {
 		"domain with a port":       {tenants("{name: a, proxy: {port: 3129}, allow: {domains: ['example.com:443']}}"), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
 		"allowed port too high":    {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x], ports: [65536]}}"), []string{"'/tenants/0/allow/ports/0'", "maximum"}},
 		"allowed port too low":     {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x], ports: [443, 0]}}"), []string{"'/tenants/0/allow/ports/1'", "minimum"}},
+		"port of mail":             {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x], ports: [443, 25]}}"), []string{"'/tenants/0/allow/ports/1'", "'not' failed"}},
+		"port of DNS":              {tenants("{name: a, proxy: {port: 3129}, allow: {mode: Open, ports: [53]}}"), []string{"'/tenants/0/allow/ports/0'", "'not' failed"}},
 		"too many allowed ports":   {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x], ports: [" + series("%d", 17) + "]}}"), []string{"'/tenants/0/allow/ports'", "maxItems: got 17, want 16"}},
 		"too many domains":         {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [" + series("h%d.example.com", 1001) + "]}}"), []string{"'/tenants/0/allow/domains'", "maxItems: got 1,001, want 1,000"}},
 		"unknown field of allow":   {tenants("{name: a, proxy: {port: 3129}, allow: {hosts: [x], domains: [x]}}"), []string{"'/tenants/0/allow'", "'hosts' not allowed"}},
@@ -195,7 +197,7 @@ func normalForm(schema map[string]any) map[string]any {
 	if kept["x-kubernetes-list-type"] == "set" {
 		kept["uniqueItems"] = true
 	}
-	for _, key := range []string{"description", "format", "additionalProperties", "x-kubernetes-list-type", "x-kubernetes-validations", "if", "then", "else"} {
+	for _, key := range []string{"description", "format", "additionalProperties", "x-kubernetes-list-type", "x-kubernetes-validations", "not", "if", "then", "else"} {
 		delete(kept, key)
 	}
 	return kept

@@ -65,10 +65,12 @@ type AllowSpec struct {
 
 	// Ports are the ports that may be asked for, 80 and 443 by default. Port 80
 	// is for plain HTTP; on the others tunnels (CONNECT) are allowed as well.
+	// Those of mail (25, 465, 587) and DNS (53) are forbidden.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:Minimum=1
 	// +kubebuilder:validation:items:Maximum=65535
+	// +kubebuilder:validation:items:XValidation:rule="!(self in [25, 53, 465, 587])",message="must not be a port of mail or DNS, which are forbidden to every tenant"
 	// +listType=set
 	// +optional
 	Ports []int32 `json:"ports,omitempty"`

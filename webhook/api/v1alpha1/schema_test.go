@@ -95,7 +95,7 @@ func TestSchemaHasTheBounds(t *testing.T) {
 					},
 					"ports": {
 						MaxItems: new(int64(maxAllowPorts)), ListType: "set",
-						Items: &jsonSchema{Minimum: new(int64(1)), Maximum: new(int64(65535))},
+						Items: &jsonSchema{Minimum: new(int64(1)), Maximum: new(int64(65535)), Validations: got.Properties["allow"].Properties["ports"].Items.Validations},
 					},
 				},
 				Validations: got.Properties["allow"].Validations,
@@ -133,6 +133,19 @@ func TestSchemaHasTheAllowRules(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rules (-want +definition):\n%s", diff)
+	}
+}
+
+// TestSchemaHasTheForbiddenPorts: the definition has the list that Validate has.
+func TestSchemaHasTheForbiddenPorts(t *testing.T) {
+	t.Parallel()
+	var ports []string
+	for _, port := range ForbiddenPorts() {
+		ports = append(ports, strconv.Itoa(int(port)))
+	}
+	rules := specSchema(t).Properties["allow"].Properties["ports"].Items.Validations
+	if want := "!(self in [" + strings.Join(ports, ", ") + "])"; len(rules) != 1 || rules[0].Rule != want {
+		t.Errorf("the rules of a port are %v, want %s", rules, want)
 	}
 }
 
