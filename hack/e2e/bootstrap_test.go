@@ -64,11 +64,11 @@ func TestTenantsComeAndGo(t *testing.T) {
 		t.Errorf("%s has a port before it is there", name)
 	}
 
-	kept, anew := keepAsking(t, false), keepAsking(t, true)
+	kept, anew := keepAsking(t, "3129", false), keepAsking(t, "3129", true)
 	own := apply(t, config).Addresses.Dedicated[name]
 	t.Cleanup(func() { apply(t, shared.ConfigFile()) })
 	eventually(t, "the port of "+name, func() (bool, string) { return answers(t, port), "no answer on " + port })
-	seen, err := ask(t.Context(), clientOnNode(t, port, true))
+	seen, err := ask(t.Context(), clientOnNode(t, port, true), environment.IPEchoName)
 	if err != nil || own == "" || seen != own {
 		t.Errorf("%s is seen as %q, %v; its own address is %q", name, seen, err, own)
 	}
@@ -183,11 +183,11 @@ func (i interruption) String() string {
 	return fmt.Sprintf("%s (%v)", i.lasted.Round(time.Millisecond), i.cause)
 }
 
-// keepAsking has the first tenant ask the internet again and again, on one
-// connection or each time on another, until it is stopped.
-func keepAsking(t *testing.T, anew bool) (stop func() (worked int, interruptions []interruption)) {
+// keepAsking has the tenant with this port ask the internet again and again, on
+// one connection or each time on another, until it is stopped.
+func keepAsking(t *testing.T, port string, anew bool) (stop func() (worked int, interruptions []interruption)) {
 	t.Helper()
-	client := clientOnNode(t, "3129", anew)
+	client := clientOnNode(t, port, anew)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wait sync.WaitGroup
 	worked, connections := 0, 0
@@ -200,7 +200,7 @@ func keepAsking(t *testing.T, anew bool) (stop func() (worked int, interruptions
 		}})
 		var since time.Time // of the interruption that goes on
 		for ctx.Err() == nil {
-			_, err := ask(trace, client)
+			_, err := ask(trace, client, environment.IPEchoName)
 			switch {
 			case err != nil && since.IsZero():
 				since = time.Now()
@@ -229,9 +229,10 @@ func keepAsking(t *testing.T, anew bool) (stop func() (worked int, interruptions
 	}
 }
 
-// ask returns the address that the internet sees.
-func ask(ctx context.Context, client *http.Client) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+environment.IPEchoName+"/", nil)
+// ask returns what a host of the internet answers: the IP echo with the address
+// that it sees.
+func ask(ctx context.Context, client *http.Client, host string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/", nil)
 	if err != nil {
 		return "", err
 	}

@@ -18,11 +18,11 @@ const processInternet = "internet"
 // The names that exist in the internet: those that the demo asks by default.
 const (
 	IPEchoName  = "api.ipify.org"
-	httpBinName = "httpbin.org"
+	HTTPBinName = "httpbin.org"
 )
 
 func zone(p network.Plan) internet.Zone {
-	return internet.Zone{IPEchoName: {p.Echoes[0]}, httpBinName: {p.Echoes[1]}, packagesName: {p.Packages}}
+	return internet.Zone{IPEchoName: {p.Echoes[0]}, HTTPBinName: {p.Echoes[1]}, packagesName: {p.Packages}}
 }
 
 func internetDir() string { return filepath.Join(Dir, "internet") }
@@ -42,7 +42,7 @@ func (e *Environment) startInternet(ctx context.Context) error {
 	if err := os.MkdirAll(internetDir(), 0o755); err != nil {
 		return err
 	}
-	if _, err := internet.CreateCertificates(internetDir(), []string{IPEchoName, httpBinName}, e.Plan.Echoes); err != nil {
+	if _, err := internet.CreateCertificates(internetDir(), []string{IPEchoName, HTTPBinName}, e.Plan.Echoes); err != nil {
 		return err
 	}
 	if err := network.AddRuleset(ctx, network.Internet, internet.CounterRuleset()); err != nil {

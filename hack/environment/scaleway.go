@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/scaleway/scaleway-sdk-go/scw"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/yaml"
 
@@ -34,8 +35,10 @@ const (
 	scalewayURL     = "http://127.0.0.1:8089"
 
 	// Variables that Scaleway's tools read.
-	variableURL    = "SCW_API_URL"
-	variableSecret = "SCW_SECRET_KEY" //nolint:gosec // the variable's name, and no secret
+	variableURL     = "SCW_API_URL"
+	variableAccess  = "SCW_ACCESS_KEY"
+	variableSecret  = "SCW_SECRET_KEY" //nolint:gosec // the variable's name, and no secret
+	variableProject = "SCW_DEFAULT_PROJECT_ID"
 )
 
 //go:embed egress.yaml
@@ -97,8 +100,8 @@ func credentialsFile() string { return filepath.Join(Dir, "scaleway.env") }
 
 func writeCredentials() error {
 	return os.WriteFile(credentialsFile(), fmt.Appendf(nil,
-		"export %s=%s\nexport SCW_ACCESS_KEY=SCWLOCALENVIRONMENT0\nexport %s=%s\nexport SCW_DEFAULT_PROJECT_ID=%s\n",
-		variableURL, scalewayURL, variableSecret, uuid.NewUUID(), scwfake.DefaultProjectID), 0o600)
+		"export %s=%s\nexport %s=SCWLOCALENVIRONMENT0\nexport %s=%s\nexport %s=%s\n",
+		variableURL, scalewayURL, variableAccess, variableSecret, uuid.NewUUID(), variableProject, scwfake.DefaultProjectID), 0o600)
 }
 
 // credentials are the variables of that file.
@@ -108,6 +111,21 @@ func credentials() ([]string, error) {
 		return nil, err
 	}
 	return strings.Split(strings.TrimSpace(strings.ReplaceAll(string(text), "export ", "")), "\n"), nil
+}
+
+// Scaleway is a client of the fake Scaleway API, in the zone of egress.yaml.
+func (e *Environment) Scaleway() (*scw.Client, error) {
+	variables, err := credentials()
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for _, variable := range variables {
+		name, value, _ := strings.Cut(variable, "=")
+		values[name] = value
+	}
+	return scw.NewClient(scw.WithAPIURL(values[variableURL]), scw.WithAuth(values[variableAccess], values[variableSecret]),
+		scw.WithDefaultProjectID(values[variableProject]), scw.WithDefaultZone(scw.ZoneFrPar1))
 }
 
 // startScaleway starts the fake Scaleway API, on this machine's loopback, and
