@@ -37,6 +37,7 @@ const patience = 5 * time.Minute
 // what a proxy lives through. The steps build on each other.
 func TestProxy(t *testing.T) {
 	w := newWorld(t, rootfs(t))
+	w.logs = receiveLogs(t)
 	tenants := everyKind()
 	vm := w.boot(t, v1alpha1.EgressFlexibleIP, tenants)
 
@@ -57,6 +58,7 @@ func TestProxy(t *testing.T) {
 		checkExporters(t, vm)
 		w.checkMetrics(t, vm)
 	})
+	step("syslog", func(t *testing.T) { w.checkShipped(t, vm) })
 	step("update", func(t *testing.T) {
 		tenants = append(tenants, tenant("client-c", latePort, v1alpha1.EgressIPShared))
 		w.checkUpdate(t, tenants)
@@ -187,9 +189,13 @@ func encoded(t *testing.T, conf []byte) []byte {
 func (w *world) boot(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant) *machine.VM {
 	t.Helper()
 	address := netip.MustParseAddr
+	var syslog *v1alpha1.SyslogConfig
+	if w.logs != nil {
+		syslog = &w.logs.config
+	}
 	text, err := cloudinit.Render(cloudinit.VM{
 		Hostname: "egress-proxy", PrivateAddress: address(proxyAddress), PrivateNetwork: netip.MustParsePrefix(privateNetwork),
-		Egress: egress, NameServers: []netip.Addr{address(nameServer)},
+		Egress: egress, NameServers: []netip.Addr{address(nameServer)}, Syslog: syslog,
 	})
 	if err != nil {
 		t.Fatal(err)

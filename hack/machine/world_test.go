@@ -134,6 +134,8 @@ type world struct {
 	roots       *x509.CertPool
 	egress      v1alpha1.EgressMode // of the machine
 	eventLog    string              // what the internet has seen, a file
+	// logs receives the machine's audit log. Nil: nobody does.
+	logs *logReceiver
 	// strangers counts the connections to the metadata service from ports that
 	// root's programs on the machine do not use.
 	strangers atomic.Int64
