@@ -35,7 +35,7 @@ func withAllow(name string, port int32, allow *v1alpha1.AllowSpec) v1alpha1.Tena
 
 // withHosts renders a file in which Squid knows hosts by themselves, rather than
 // from a name server.
-func withHosts(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant, address string, hosts []string) []byte {
+func withHosts(t testing.TB, proxy Proxy, tenants []v1alpha1.Tenant, address string, hosts []string) []byte {
 	t.Helper()
 	file, err := Render(proxy, tenants)
 	if err != nil {
@@ -52,7 +52,7 @@ func withHosts(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant, address str
 	return replaceOnce(t, file, "hosts_file none\n", "hosts_file "+name+"\n")
 }
 
-func replaceOnce(t *testing.T, file []byte, before, after string) []byte {
+func replaceOnce(t testing.TB, file []byte, before, after string) []byte {
 	t.Helper()
 	if strings.Count(string(file), before) != 1 {
 		t.Fatalf("the file has not one %q", before)

@@ -306,6 +306,7 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 		"max_filedescriptors 65536", "request_start_timeout 30 seconds", "request_timeout 1 minute", "connect_timeout 10 seconds", "forward_timeout 30 seconds",
 		"request_header_max_size 32 KB", "reply_header_max_size 64 KB",
 		"read_timeout 15 minutes", "client_lifetime 12 hours", "shutdown_lifetime 5 seconds",
+		"delay_pools 1", "delay_class 1 1", "delay_parameters 1 none", "delay_access 1 deny all",
 		"cache deny all", "memory_pools off", "client_db off", "pinger_enable off",
 		"pid_filename "+proxy.PIDFile, "coredump_dir none",
 	)

@@ -201,7 +201,7 @@ func TestSquidServesTheWholeRange(t *testing.T) {
 // liveProxy returns a proxy on a loopback address that nobody else uses, with
 // its files in a folder of the test. Whatever it tries to reach cannot be
 // reached from there.
-func liveProxy(t *testing.T) Proxy {
+func liveProxy(t testing.TB) Proxy {
 	t.Helper()
 	// Started as root, Squid becomes another user, who writes here: t.TempDir
 	// lies in a folder that this user may not enter.
@@ -234,7 +234,7 @@ func liveProxy(t *testing.T) Proxy {
 
 // startRendered runs Squid until the test ends, and returns once the last of
 // its ports answers.
-func startRendered(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) {
+func startRendered(t testing.TB, proxy Proxy, tenants []v1alpha1.Tenant) {
 	t.Helper()
 	file, err := Render(proxy, tenants)
 	if err != nil {
@@ -244,9 +244,9 @@ func startRendered(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) {
 }
 
 // startFile is startRendered for what was rendered already.
-func startFile(t *testing.T, proxy Proxy, file []byte) {
+func startFile(t testing.TB, proxy Proxy, file []byte) squidProcess {
 	t.Helper()
-	startSquid(t, file)
+	process := startSquid(t, file)
 	// Squid opens its ports in the order of the file, the manager's last.
 	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort)
 	dialer := net.Dialer{Timeout: time.Second}
@@ -254,7 +254,7 @@ func startFile(t *testing.T, proxy Proxy, file []byte) {
 		connection, err := dialer.DialContext(t.Context(), "tcp", manager.String())
 		if err == nil {
 			connection.Close()
-			break
+			return process
 		}
 		if time.Now().After(deadline) {
 			messages, _ := os.ReadFile(proxy.CacheLog)
@@ -306,7 +306,7 @@ func exchange(t *testing.T, from netip.Addr, to netip.AddrPort, line string) []b
 // readAudit returns the lines of requests in the audit log, once there are as
 // many as expected. Connections that only looked whether the port is open,
 // which have no answer, are left out.
-func readAudit(t *testing.T, file string, count int) []AuditRecord {
+func readAudit(t testing.TB, file string, count int) []AuditRecord {
 	t.Helper()
 	var records []AuditRecord
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +24,7 @@ import (
 
 // squidBinary returns the path of the real Squid, without which the test
 // cannot say anything.
-func squidBinary(t *testing.T) string {
+func squidBinary(t testing.TB) string {
 	t.Helper()
 	for _, name := range []string{"squid", "/usr/sbin/squid"} {
 		if file, err := exec.LookPath(name); err == nil {
@@ -36,7 +37,7 @@ func squidBinary(t *testing.T) string {
 
 // parse fails the test unless the real Squid accepts the file without
 // complaint. The certificate that it names need not exist: it gets another.
-func parse(t *testing.T, binary, file string) {
+func parse(t testing.TB, binary, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -64,7 +65,7 @@ func parse(t *testing.T, binary, file string) {
 
 // writeCertificate writes a certificate as Squid wants one of ports where it
 // looks at the names in tunnels.
-func writeCertificate(t *testing.T, folder string) string {
+func writeCertificate(t testing.TB, folder string) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -110,21 +111,29 @@ func complaints(messages []byte) []string {
 	return result
 }
 
-// serviceName keeps the shared memory of this Squid apart from that of any
-// other on the machine.
-func serviceName() string { return fmt.Sprintf("egtest%d", os.Getpid()) }
+// serviceName is a new one, which keeps the shared memory of one Squid apart from
+// that of any other on the machine.
+func serviceName() string { return fmt.Sprintf("egtest%dx%d", os.Getpid(), mathrand.Uint32()) }
+
+// squidProcess is a Squid that runs.
+type squidProcess struct {
+	pid int
+	// command is how to give it orders: Squid, its name and its file.
+	command []string
+}
 
 // startSquid runs Squid with this file until the test ends.
-func startSquid(t *testing.T, file []byte) {
+func startSquid(t testing.TB, file []byte) squidProcess {
 	t.Helper()
 	binary := squidBinary(t)
 	name := filepath.Join(t.TempDir(), "squid.conf")
 	if err := os.WriteFile(name, file, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	service := serviceName()
 	var messages strings.Builder
 	// The context is done right before cleanups run.
-	command := exec.CommandContext(t.Context(), binary, "-N", "-n", serviceName(), "-f", name)
+	command := exec.CommandContext(t.Context(), binary, "-N", "-n", service, "-f", name)
 	command.Stdout, command.Stderr = &messages, &messages
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) } // at once, without waiting for tunnels
 	command.WaitDelay = 20 * time.Second
@@ -139,9 +148,10 @@ func startSquid(t *testing.T, file []byte) {
 			t.Logf("messages of squid:\n%s", messages.String())
 		}
 		// Squid removes these itself unless it was killed.
-		left, _ := filepath.Glob("/dev/shm/" + serviceName() + "-*.shm")
+		left, _ := filepath.Glob("/dev/shm/" + service + "-*.shm")
 		for _, file := range left {
 			_ = os.Remove(file)
 		}
 	})
+	return squidProcess{command.Process.Pid, []string{binary, "-n", service, "-f", name}}
 }

@@ -68,6 +68,9 @@ type config struct {
 	AuditFormat string
 	// Peeked says whether any tenant's tunnels are looked into.
 	Peeked bool
+	// Pools is how many delay pools there are: one, and one for each tenant
+	// whose bandwidth is bounded.
+	Pools int
 	// HeaderGeneration is the header that tells a tenant's generation.
 	HeaderGeneration string
 	Tenants          []tenant
@@ -88,6 +91,9 @@ type tenant struct {
 	v1alpha1.AllowList
 	// Egress is the address that the tenant's requests leave by.
 	Egress netip.Addr
+	// Pool and BytesPerSecond bound what is fetched for the tenant: the number
+	// of its delay pool, from 2 on, and the bound. 0: there is none.
+	Pool, BytesPerSecond int
 	// Generation is the tenant's, which its port answers with.
 	Generation string
 }
@@ -149,10 +155,19 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 			AllowList:  t.AllowList(),
 			Egress:     egress,
 			Generation: t.Generation(),
+
+			BytesPerSecond: int(t.Proxy.BandwidthKiB) * 1024,
 		}
 		result.Peeked = result.Peeked || rendered.Peeked()
 		result.Tenants = append(result.Tenants, rendered)
 	}
 	slices.SortFunc(result.Tenants, func(a, b tenant) int { return strings.Compare(a.Name, b.Name) })
+	result.Pools = 1
+	for i := range result.Tenants {
+		if t := &result.Tenants[i]; t.BytesPerSecond > 0 {
+			result.Pools++
+			t.Pool = result.Pools
+		}
+	}
 	return result
 }

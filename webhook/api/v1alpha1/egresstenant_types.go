@@ -117,6 +117,15 @@ type ProxySpec struct {
 	// +kubebuilder:default=Shared
 	// +optional
 	EgressIP EgressIP `json:"egressIP,omitempty"`
+
+	// BandwidthKiB bounds what the proxy fetches for the tenant, all requests
+	// and tunnels together, in KiB (1024 bytes) a second. What the tenant's
+	// clients send is not bounded. Without it, nothing is.
+	//
+	// +kubebuilder:validation:Minimum=16
+	// +kubebuilder:validation:Maximum=1048576
+	// +optional
+	BandwidthKiB int32 `json:"bandwidthKiB,omitempty"`
 }
 
 // EgressTenantStatus is what the webhook's controllers found.

@@ -31,6 +31,7 @@ func TestGeneration(t *testing.T) {
 		"other name":                {tenant(func(t *Tenant) { t.Name = "client-b" }), false},
 		"other port":                {tenant(func(t *Tenant) { t.Proxy.Port = 3130 }), false},
 		"address of its own":        {tenant(func(t *Tenant) { t.Proxy.EgressIP = EgressIPDedicated }), false},
+		"bandwidth":                 {tenant(func(t *Tenant) { t.Proxy.BandwidthKiB = 1024 }), false},
 		"other path":                {tenant(func(t *Tenant) { t.Path = "Gateway" }), false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,3 +42,10 @@ const (
 	ProxyPortMin = 3129
 	ProxyPortMax = 3255
 )
+
+// Bounds of a tenant's bandwidth, in KiB a second. Below, Squid takes seconds for
+// a page of its own; above, it can no longer count the bytes in 31 bits.
+const (
+	BandwidthMin = 16
+	BandwidthMax = 1 << 20
+)

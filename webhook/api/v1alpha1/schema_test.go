@@ -82,8 +82,9 @@ func TestSchemaHasTheBounds(t *testing.T) {
 			"proxy": {
 				Required: []string{"port"},
 				Properties: map[string]*jsonSchema{
-					"port":     {Minimum: new(int64(ProxyPortMin)), Maximum: new(int64(ProxyPortMax))},
-					"egressIP": {Enum: []string{string(EgressIPShared), string(EgressIPDedicated)}, Default: string(EgressIPShared)},
+					"port":         {Minimum: new(int64(ProxyPortMin)), Maximum: new(int64(ProxyPortMax))},
+					"egressIP":     {Enum: []string{string(EgressIPShared), string(EgressIPDedicated)}, Default: string(EgressIPShared)},
+					"bandwidthKiB": {Minimum: new(int64(BandwidthMin)), Maximum: new(int64(BandwidthMax))},
 				},
 			},
 			"allow": {

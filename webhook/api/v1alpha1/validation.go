@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"fmt"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -68,6 +69,9 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	case "", EgressIPShared, EgressIPDedicated:
 	default:
 		errs = append(errs, field.NotSupported(path.Child("proxy", "egressIP"), s.Proxy.EgressIP, []EgressIP{EgressIPShared, EgressIPDedicated}))
+	}
+	if b := s.Proxy.BandwidthKiB; b != 0 && (b < BandwidthMin || b > BandwidthMax) {
+		errs = append(errs, field.Invalid(path.Child("proxy", "bandwidthKiB"), b, fmt.Sprintf("must be between %d and %d", BandwidthMin, BandwidthMax)))
 	}
 	errs = append(errs, s.Allow.validate(path.Child("allow"))...)
 	if len(s.NoProxy) > maxNoProxy {
