@@ -26,18 +26,17 @@ const (
 
 // Protocols of events.
 const (
-	web      = "http"
-	secure   = "https"
-	metadata = "metadata"
-	dnsUDP   = "dns-udp"
-	dnsTCP   = "dns-tcp"
+	web    = "http"
+	secure = "https"
+	dnsUDP = "dns-udp"
+	dnsTCP = "dns-tcp"
 )
 
 // Event is a line of the internet's log.
 type Event struct {
 	Time time.Time `json:"time"`
 	Kind EventKind `json:"kind"`
-	// Protocol is http, https, metadata, dns-udp or dns-tcp.
+	// Protocol is http, https, dns-udp or dns-tcp.
 	Protocol string `json:"protocol"`
 	// Source and Destination are the ends of the connection, ADDRESS:PORT.
 	Source      string `json:"source"`

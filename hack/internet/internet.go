@@ -39,9 +39,6 @@ type Config struct {
 	NameServers []netip.AddrPort
 	// HTTP and HTTPS are where the echo services listen.
 	HTTP, HTTPS []netip.AddrPort
-	// Metadata is where something listens that looks like a cloud's metadata
-	// service, over HTTP.
-	Metadata []netip.AddrPort
 	// Certificates are what HTTPS is served with; not read if HTTPS is empty.
 	Certificates Certificates
 	// Control is the path of the Unix socket where programs of the machine,
@@ -146,7 +143,6 @@ func open(ctx context.Context, config Config, names *names, events *eventLog) ([
 	}{
 		{web, config.HTTP, nil, echoHandler()},
 		{secure, config.HTTPS, encryption, echoHandler()},
-		{metadata, config.Metadata, nil, metadataHandler()},
 	} {
 		for _, address := range group.addresses {
 			opened, err := openWeb(ctx, group.protocol, address, group.encryption, group.handler, events)

@@ -58,7 +58,6 @@ func start(t *testing.T) world {
 		NameServers:  at(5300),
 		HTTP:         at(8000),
 		HTTPS:        at(8443),
-		Metadata:     at(8001),
 		Certificates: certificates,
 		Control:      filepath.Join(folder, "control"),
 		Events:       w.events,
@@ -184,8 +183,6 @@ func TestEcho(t *testing.T) {
 		{"http://echo.example:8000/delay/-1", 400, "the delay must be a number of seconds from 0 to 10\n"},
 		{"http://echo.example:8000/delay/NaN", 400, "the delay must be a number of seconds from 0 to 10\n"},
 		{"http://echo.example:8000/conf", 404, "404 page not found\n"},
-		{"http://169.254.42.42:8001/conf", 200, "ID=00000000-0000-0000-0000-000000000000\nNAME=not-for-pods\n"},
-		{"http://169.254.42.42:8001/conf?format=json", 200, `{"id":"00000000-0000-0000-0000-000000000000","name":"not-for-pods"}` + "\n"},
 	}
 	for _, test := range cases {
 		status, body := get(t, client, test.url)
@@ -312,7 +309,6 @@ func TestEvents(t *testing.T) {
 	w := start(t)
 	get(t, w.client(t), "http://echo.example:8000/ip?x=1")
 	get(t, w.client(t), "https://echo.example:8443/")
-	get(t, w.client(t), "http://169.254.42.42:8001/conf")
 	for _, network := range []string{"udp", "tcp"} {
 		client := dns.Client{Net: network, Timeout: 5 * time.Second}
 		query := new(dns.Msg).SetQuestion("secret.Example.", dns.TypeTXT)
@@ -333,8 +329,6 @@ func TestEvents(t *testing.T) {
 		{Kind: EventRequest, Protocol: "http", Destination: at("8000"), Host: "echo.example:8000", Method: "GET", Path: "/ip?x=1"},
 		{Kind: EventConnection, Protocol: "https", Destination: at("8443")},
 		{Kind: EventRequest, Protocol: "https", Destination: at("8443"), Host: "echo.example:8443", Method: "GET", Path: "/"},
-		{Kind: EventConnection, Protocol: "metadata", Destination: at("8001")},
-		{Kind: EventRequest, Protocol: "metadata", Destination: at("8001"), Host: "169.254.42.42:8001", Method: "GET", Path: "/conf"},
 		{Kind: EventQuery, Protocol: "dns-udp", Destination: at("5300"), Host: "secret.Example.", Type: "TXT"},
 		{Kind: EventConnection, Protocol: "dns-tcp", Destination: at("5300")},
 		{Kind: EventQuery, Protocol: "dns-tcp", Destination: at("5300"), Host: "secret.Example.", Type: "TXT"},

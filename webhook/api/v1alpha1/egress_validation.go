@@ -222,7 +222,7 @@ func (e *Egress) validateProxy(at *field.Path) field.ErrorList {
 		errs = append(errs, syslog.Validate(at.Child("auditLog", "syslog"))...)
 	}
 	if p.Egress == EgressGateway && len(p.SSHSources) > 0 {
-		return append(errs, field.Forbidden(at.Child("sshSources"), "with proxy.egress Gateway the proxy has no public address that SSH could reach: remove it"))
+		return append(errs, field.Forbidden(at.Child("sshSources"), "with proxy.egress Gateway the proxy answers nothing by its public address: remove it"))
 	}
 	return append(errs, validateCIDRs(p.SSHSources, at.Child("sshSources"), func(source netip.Prefix) string {
 		if source.Bits() == 0 {

@@ -258,7 +258,7 @@ func TestEgressValidate(t *testing.T) {
 		"egress by the gateway": {
 			func(e *Egress) { e.Proxy.Egress = EgressGateway },
 			[]string{
-				"proxy.sshSources: Forbidden: with proxy.egress Gateway the proxy has no public address that SSH could reach: remove it",
+				"proxy.sshSources: Forbidden: with proxy.egress Gateway the proxy answers nothing by its public address: remove it",
 				`tenants[1].proxy.egressIP: Invalid value: "Dedicated": must be Shared with proxy.egress Gateway: all requests leave by the gateway's address`,
 			},
 		},
