@@ -55,8 +55,8 @@ generate: ## Generate deep copies, the CRD and the chart's README
 	@$(GENERATE) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 
 .PHONY: bench
-bench: ## Measure the admission handler and bootstrap against their floors
-	@go test ./webhook/controller ./bootstrap/... -run '^$$' -bench . -benchmem
+bench: ## Measure admission handler, bootstrap and Squid against their floors
+	@go test ./webhook/controller ./bootstrap/... ./cloudinit/squid -timeout 30m -run '^$$' -bench . -benchmem
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s)
