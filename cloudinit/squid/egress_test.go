@@ -86,7 +86,7 @@ func startWithOrigin(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) *orig
 // startOriginAndFile is startWithOrigin for what was rendered already.
 func startOriginAndFile(t *testing.T, proxy Proxy, file []byte) *origin {
 	t.Helper()
-	rules := regexp.MustCompile(`(?m)^http_access (allow|deny) (.* )?(forbidden_address|forbidden_destination|!p_\d+) .*\n`)
+	rules := regexp.MustCompile(`(?m)^http_access (allow|deny) (.* )?(forbidden_address|forbidden_destination|unlisted_port) .*\n`)
 	if !rules.Match(file) {
 		t.Fatal("the file has no such rules")
 	}

@@ -2,6 +2,7 @@ package squid
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -172,7 +173,6 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 			add(format, values...)
 		}
 	}
-	ifPeeked("acl peeked myportname %s", strings.Join(peeked, " "))
 	ifPeeked("acl step1 at_step SslBump1")
 	add("acl forbidden_port port 25 53 465 587")
 	for _, network := range v1alpha1.ForbiddenDestinations() {
@@ -197,19 +197,17 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	each(func(name string, port int32) {
 		add("acl l_%d myportname %s", port, name)
 		add("acl tag_%d annotate_transaction tenant=%s", port, name)
-		line := fmt.Sprintf("acl p_%d port", port)
-		for _, allowed := range lists[port].Ports {
-			line += fmt.Sprintf(" %d", allowed)
-		}
-		add("%s", line)
 		for _, domain := range lists[port].Domains {
 			add("acl d_%d dstdomain -n %s", port, domain)
 			add("acl s_%d ssl::server_name %s", port, domain)
 		}
 	})
+	result = append(result, expectedLists(proxy, tenants)...)
 	add("http_access allow manager_port localhost manager")
 	add("http_access deny manager_port denied_manager")
-	each(func(_ string, port int32) { add("http_access deny l_%d tag_%d !all", port, port) })
+	if len(tenants) > 0 {
+		add("http_access deny tagged !all")
+	}
 	add("http_access deny manager denied_manager")
 	ifPeeked("http_access allow peeked CONNECT !clients denied_client")
 	ifPeeked("http_access allow peeked CONNECT forbidden_address denied_forbidden-destination")
@@ -221,67 +219,51 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	for _, rule := range []string{"!clients denied_client", "!CONNECT !plain_http" + step + " denied_protocol", "forbidden_address denied_forbidden-destination", "forbidden_port denied_forbidden-port"} {
 		add("http_access deny %s", rule)
 	}
-	not := func(kind string, port int32) string {
-		if len(lists[port].Domains) == 0 {
-			return "all"
+	ifMode := func(mode v1alpha1.AllowMode, lines ...string) {
+		if slices.Contains(slices.Collect(maps.Values(modes)), mode) {
+			result = append(result, lines...)
 		}
-		return fmt.Sprintf("!%s_%d", kind, port)
 	}
-	each(func(_ string, port int32) {
-		switch modes[port] {
-		case v1alpha1.AllowEnforce:
-			add("http_access allow CONNECT l_%d !p_%d denied_port", port, port)
-			add("http_access allow CONNECT l_%d plain_port denied_port", port)
-			add("http_access allow CONNECT l_%d %s denied_domain", port, not("d", port))
-			add("http_access deny l_%d !p_%d denied_port", port, port)
-			add("http_access deny l_%d %s denied_domain", port, not("d", port))
-		case v1alpha1.AllowOpen:
-			add("http_access deny l_%d !p_%d denied_port", port, port)
-			add("http_access deny CONNECT l_%d plain_port denied_port", port)
-		default: // Report denies nothing here
-		}
-	})
+	ifMode(
+		v1alpha1.AllowEnforce,
+		"http_access allow CONNECT enforced unlisted_port denied_port",
+		"http_access allow CONNECT enforced plain_port denied_port",
+		"http_access allow CONNECT enforced unlisted_domain denied_domain",
+		"http_access deny !CONNECT enforced unlisted_port denied_port",
+		"http_access deny !CONNECT enforced unlisted_domain denied_domain",
+	)
+	ifMode(
+		v1alpha1.AllowOpen,
+		"http_access deny open unlisted_port denied_port",
+		"http_access deny CONNECT open plain_port denied_port",
+	)
 	ifPeeked("http_access allow peeked CONNECT forbidden_destination denied_forbidden-destination")
 	add("http_access deny forbidden_destination denied_forbidden-destination")
-	each(func(_ string, port int32) {
-		if modes[port] == v1alpha1.AllowReport {
-			add("http_access allow l_%d !p_%d would_port", port, port)
-			add("http_access allow l_%d CONNECT plain_port would_port", port)
-			add("http_access allow l_%d %s would_domain", port, not("d", port))
-			add("http_access allow l_%d !step1 %s would_sni", port, not("s", port))
-			add("http_access allow l_%d other_inside would_sni", port)
-		}
-		add("http_access allow l_%d allowed", port)
-	})
+	ifMode(v1alpha1.AllowEnforce, "http_access allow enforced allowed")
+	ifMode(v1alpha1.AllowOpen, "http_access allow open allowed")
+	ifMode(
+		v1alpha1.AllowReport,
+		"http_access allow reported unlisted_port would_port",
+		"http_access allow reported CONNECT plain_port would_port",
+		"http_access allow reported unlisted_domain would_domain",
+		"http_access allow reported !step1 unlisted_sni would_sni",
+		"http_access allow reported other_inside would_sni",
+		"http_access allow reported allowed",
+	)
 	add("http_access deny all")
 	add("miss_access allow passes")
 	add("miss_access deny all")
 	ifPeeked("ssl_bump none !passes")
 	ifPeeked("ssl_bump none !tls_port")
 	ifPeeked("ssl_bump peek step1")
-	each(func(_ string, port int32) {
-		switch modes[port] {
-		case v1alpha1.AllowEnforce:
-			add("ssl_bump splice l_%d s_%d tunnel_follows", port, port)
-		case v1alpha1.AllowReport:
-			add("ssl_bump splice l_%d tunnel_follows", port)
-		default:
-		}
-	})
+	ifMode(v1alpha1.AllowEnforce, "ssl_bump splice enforced listed_sni tunnel_follows")
+	ifMode(v1alpha1.AllowReport, "ssl_bump splice reported tunnel_follows")
 	ifPeeked("ssl_bump terminate terminated_sni")
-	each(func(_ string, port int32) {
-		if modes[port] == v1alpha1.AllowReport {
-			add("on_unsupported_protocol tunnel l_%d mark_other tunnel_follows", port)
-		}
-	})
+	ifMode(v1alpha1.AllowReport, "on_unsupported_protocol tunnel reported mark_other tunnel_follows")
 	ifPeeked("on_unsupported_protocol respond terminated_sni")
-	each(func(name string, port int32) {
-		egress := proxy.EgressAddress
-		if own, ok := proxy.DedicatedAddresses[name]; ok {
-			egress = own
-		}
-		add("tcp_outgoing_address %s l_%d", egress, port)
-	})
+	for i, address := range egressAddresses(proxy, tenants) {
+		add("tcp_outgoing_address %s e_%d", address, i+1)
+	}
 	add("tcp_outgoing_address 127.0.0.1 all")
 	add("tcp_outgoing_address ::1 all")
 	add("dns_nameservers %s", proxy.NameServers[0])
@@ -310,4 +292,97 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 		"cache deny all", "memory_pools off", "client_db off", "pinger_enable off",
 		"pid_filename "+proxy.PIDFile, "coredump_dir none",
 	)
+}
+
+// expectedLists spells out what tenants are put together by.
+func expectedLists(proxy Proxy, tenants []v1alpha1.Tenant) []string {
+	var result []string
+	add := func(format string, values ...any) { result = append(result, fmt.Sprintf(format, values...)) }
+	var portLists []string
+	for _, tenant := range tenants {
+		list := tenant.AllowList()
+		add("acl %s myportname %s", map[v1alpha1.AllowMode]string{"Enforce": "enforced", "Report": "reported", "Open": "open"}[list.Mode], tenant.Name)
+		if list.Mode != v1alpha1.AllowOpen {
+			add("acl peeked myportname %s", tenant.Name)
+		}
+		if ports := portsOf(tenant); !slices.Contains(portLists, ports) {
+			portLists = append(portLists, ports)
+		}
+	}
+	for i, ports := range portLists {
+		for _, tenant := range tenants {
+			if portsOf(tenant) == ports {
+				add("acl o_%d myportname %s", i+1, tenant.Name)
+			}
+		}
+		add("acl p_%d port %s", i+1, ports)
+	}
+	for i, address := range egressAddresses(proxy, tenants) {
+		for _, tenant := range tenants {
+			if egressOf(proxy, tenant) == address {
+				add("acl e_%d myportname %s", i+1, tenant.Name)
+			}
+		}
+	}
+	for i := range portLists {
+		add("acl unlisted_port all-of o_%d !p_%d", i+1, i+1)
+	}
+	number := 0
+	for some := range slices.Chunk(tenants, 8) {
+		number++
+		result = append(result, expectedGroup(number, some)...)
+	}
+	return result
+}
+
+// expectedGroup spells out the rules of some tenants, and that they are a group.
+func expectedGroup(number int, tenants []v1alpha1.Tenant) []string {
+	var result []string
+	rules := []string{"tagged"}
+	for _, tenant := range tenants {
+		port, list := tenant.Proxy.Port, tenant.AllowList()
+		add := func(rule, values string) {
+			result = append(result, fmt.Sprintf("acl %s_%d all-of l_%d %s", rule, number, port, values))
+			rules = append(rules, rule)
+		}
+		not := func(kind string) string {
+			if len(list.Domains) == 0 {
+				return "all"
+			}
+			return fmt.Sprintf("!%s_%d", kind, port)
+		}
+		result = append(result, fmt.Sprintf("acl g_%d myportname %s", number, tenant.Name))
+		add("tagged", fmt.Sprintf("tag_%d", port))
+		if list.Mode != v1alpha1.AllowOpen {
+			add("unlisted_domain", not("d"))
+		}
+		switch list.Mode {
+		case v1alpha1.AllowEnforce:
+			add("listed_sni", fmt.Sprintf("s_%d", port))
+		case v1alpha1.AllowReport:
+			add("unlisted_sni", not("s"))
+		default:
+		}
+	}
+	for _, rule := range []string{"tagged", "unlisted_domain", "listed_sni", "unlisted_sni"} {
+		if slices.Contains(rules, rule) {
+			result = append(result, fmt.Sprintf("acl %s all-of g_%d %s_%d", rule, number, rule, number))
+		}
+	}
+	return result
+}
+
+func portsOf(tenant v1alpha1.Tenant) string {
+	return strings.Trim(fmt.Sprint(tenant.AllowList().Ports), "[]")
+}
+
+// egressAddresses are those that tenants leave by, in the order of the tenants.
+func egressAddresses(proxy Proxy, tenants []v1alpha1.Tenant) []netip.Addr {
+	var result []netip.Addr
+	for _, tenant := range tenants {
+		if address := egressOf(proxy, tenant); !slices.Contains(result, address) {
+			result = append(result, address)
+		}
+	}
+	return result
 }

@@ -66,14 +66,56 @@ type config struct {
 	// Denials are the rules that deny, for notes in the audit log.
 	Denials     []v1alpha1.Rule
 	AuditFormat string
-	// Peeked says whether any tenant's tunnels are looked into.
-	Peeked bool
 	// Pools is how many delay pools there are: one, and one for each tenant
 	// whose bandwidth is bounded.
 	Pools int
 	// HeaderGeneration is the header that tells a tenant's generation.
 	HeaderGeneration string
-	Tenants          []tenant
+	group
+	// Groups are the same tenants, in groups of groupSize.
+	Groups []group
+	// PortLists and EgressLists put tenants together that have the same ports,
+	// or leave by the same address.
+	PortLists   []portList
+	EgressLists []egressList
+}
+
+// groupSize is about the root of the number of tenants that there can be, which
+// makes the rules fewest that a request is held against.
+const groupSize = 8
+
+// group is some of the tenants; the Number of all together is 0.
+type group struct {
+	Number  int
+	Tenants []tenant
+}
+
+// Peeked says whether tunnels of any of them are looked into.
+func (g group) Peeked() bool { return slices.ContainsFunc(g.Tenants, tenant.Peeked) }
+
+// Enforced says whether the list of any of them is.
+func (g group) Enforced() bool { return slices.ContainsFunc(g.Tenants, tenant.Enforced) }
+
+// Reported is Enforced, for Report.
+func (g group) Reported() bool { return slices.ContainsFunc(g.Tenants, tenant.Reported) }
+
+// Open is Enforced, for Open.
+func (g group) Open() bool { return slices.ContainsFunc(g.Tenants, tenant.Open) }
+
+// portList is a list of ports and the tenants that have it. Listeners and
+// PortList are names of ACLs, which match their ports on the proxy and the list.
+type portList struct {
+	Listeners, PortList string
+	Ports               []uint16
+	Tenants             []string
+}
+
+// egressList is an address and the tenants that leave by it, whose ports on the
+// proxy the ACL Listeners matches.
+type egressList struct {
+	Listeners string
+	Address   netip.Addr
+	Tenants   []string
 }
 
 // tenant is a tenant's part of the file.
@@ -85,9 +127,9 @@ type tenant struct {
 	// are made of the port, because a name's 63 characters leave no room for
 	// a prefix.
 	Listener, Tag string
-	// PortList, DomainList and SNIList are names of ACLs, too, which match
-	// what the tenant lists: ports, hosts in requests, and hosts in tunnels.
-	PortList, DomainList, SNIList string
+	// DomainList and SNIList are names of ACLs, too, which match what the
+	// tenant lists: hosts in requests, and hosts in tunnels.
+	DomainList, SNIList string
 	v1alpha1.AllowList
 	// Egress is the address that the tenant's requests leave by.
 	Egress netip.Addr
@@ -96,6 +138,19 @@ type tenant struct {
 	Pool, BytesPerSecond int
 	// Generation is the tenant's, which its port answers with.
 	Generation string
+}
+
+// ModeACL is the name of the ACL that matches what arrives on the ports of all
+// tenants of the same mode.
+func (t tenant) ModeACL() string {
+	switch {
+	case t.Enforced():
+		return "enforced"
+	case t.Reported():
+		return "reported"
+	default:
+		return "open"
+	}
 }
 
 // Enforced, Reported and Open tell the tenant's mode.
@@ -149,7 +204,6 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 			Listen:     netip.AddrPortFrom(proxy.ListenAddress, port),
 			Listener:   listenerPrefix + number,
 			Tag:        "tag_" + number,
-			PortList:   "p_" + number,
 			DomainList: "d_" + number,
 			SNIList:    "s_" + number,
 			AllowList:  t.AllowList(),
@@ -158,10 +212,13 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 
 			BytesPerSecond: int(t.Proxy.BandwidthKiB) * 1024,
 		}
-		result.Peeked = result.Peeked || rendered.Peeked()
 		result.Tenants = append(result.Tenants, rendered)
 	}
 	slices.SortFunc(result.Tenants, func(a, b tenant) int { return strings.Compare(a.Name, b.Name) })
+	for some := range slices.Chunk(result.Tenants, groupSize) {
+		result.Groups = append(result.Groups, group{Number: len(result.Groups) + 1, Tenants: some})
+	}
+	result.PortLists, result.EgressLists = portLists(result.Tenants), egressLists(result.Tenants)
 	result.Pools = 1
 	for i := range result.Tenants {
 		if t := &result.Tenants[i]; t.BytesPerSecond > 0 {
@@ -170,4 +227,33 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 		}
 	}
 	return result
+}
+
+// portLists numbers the lists in the order of the first tenant that has one.
+func portLists(tenants []tenant) []portList {
+	var lists []portList
+	for _, t := range tenants {
+		i := slices.IndexFunc(lists, func(l portList) bool { return slices.Equal(l.Ports, t.Ports) })
+		if i < 0 {
+			i = len(lists)
+			number := strconv.Itoa(i + 1)
+			lists = append(lists, portList{Listeners: "o_" + number, PortList: "p_" + number, Ports: t.Ports})
+		}
+		lists[i].Tenants = append(lists[i].Tenants, t.Name)
+	}
+	return lists
+}
+
+// egressLists is portLists, for addresses.
+func egressLists(tenants []tenant) []egressList {
+	var lists []egressList
+	for _, t := range tenants {
+		i := slices.IndexFunc(lists, func(l egressList) bool { return l.Address == t.Egress })
+		if i < 0 {
+			i = len(lists)
+			lists = append(lists, egressList{Listeners: "e_" + strconv.Itoa(i+1), Address: t.Egress})
+		}
+		lists[i].Tenants = append(lists[i].Tenants, t.Name)
+	}
+	return lists
 }
