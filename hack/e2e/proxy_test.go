@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"egress.scw/cloudinit"
 	"egress.scw/hack/environment"
+	"egress.scw/hack/network"
 )
 
 // A domain comes into a tenant's list, on the proxy that runs. A tunnel of that
@@ -151,6 +153,7 @@ func TestProxyComesBack(t *testing.T) {
 	if _, err := vm.Exec(t.Context(), "touch", marker); err != nil {
 		t.Fatal(err)
 	}
+	gateway := gatewayLink(t)
 	api, server := proxyServer(t)
 	timeout, pause := 2*time.Minute, 200*time.Millisecond
 	if err := api.ServerActionAndWait(&instance.ServerActionAndWaitRequest{
@@ -176,6 +179,19 @@ func TestProxyComesBack(t *testing.T) {
 		})
 	}
 	checkPlan(t, shared.ConfigFile())
+	if now := gatewayLink(t); now != gateway {
+		t.Errorf("the gateway was %q, and is %q: nodes lose it for a while", gateway, now)
+	}
+}
+
+// gatewayLink is the gateway's link on the Private Network, with its address.
+func gatewayLink(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ip", "-n", network.Gateway, "-brief", "link", "show", network.PrivateBridge).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
 }
 
 // proxyServer finds the server that bootstrap has made, by its tag.

@@ -174,7 +174,9 @@ func (p Plan) commands() []string {
 		in(namespace, "link set lo up")
 	}
 
-	in(Gateway, "link add %s type bridge", PrivateBridge)
+	// Without addresses of their own, bridges take a port's, and another one's when
+	// a machine is plugged in or out: neighbours would lose their router.
+	in(Gateway, "link add %s address 02:00:00:1c:00:01 type bridge", PrivateBridge)
 	in(Gateway, "address add %s dev %s", private(p.GatewayPrivate), PrivateBridge)
 	in(Gateway, "link set %s up", PrivateBridge)
 	add("ip link add pn-node netns %s type veth peer name priv0 netns %s", Gateway, Node)
@@ -191,7 +193,7 @@ func (p Plan) commands() []string {
 	in(Gateway, "route add default via %s", lastOf(p.GatewayPublic))
 	add("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", Gateway)
 
-	in(Internet, "link add %s type bridge", Edge)
+	in(Internet, "link add %s address 02:00:00:71:00:fe type bridge", Edge)
 	in(Internet, "address add %s/%d dev %s", p.EdgeRouter(), p.ProxyPublic.Bits(), Edge)
 	in(Internet, "link set %s up", Edge)
 
