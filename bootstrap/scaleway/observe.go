@@ -217,6 +217,11 @@ func (o *observation) proxy(ctx context.Context) error {
 	group.Go(func() { volumes, volumesErr = o.cloud.findVolumes(ctx) })
 	group.Go(func() { addresses, addressesErr = o.cloud.findFlexibleIPs(ctx) })
 	group.Wait()
+	// Once one is denied, the others are stopped: they have nothing to add.
+	all := []error{serversErr, addressesErr, volumesErr}
+	if i := slices.IndexFunc(all, isDenied); i >= 0 {
+		return all[i]
+	}
 	// Servers and addresses are of one product, and fail alike.
 	if err := errors.Join(explain(cmp.Or(serversErr, addressesErr), stack.KindServer), explain(volumesErr, stack.KindVolume)); err != nil {
 		return err

@@ -2,8 +2,10 @@ package scaleway
 
 import (
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"egress.scw/bootstrap/scwfake"
 )
@@ -45,5 +47,21 @@ func TestGoneWhileLooking(t *testing.T) {
 		if left := f.Inventory(); len(left) > 0 {
 			t.Errorf("destroy after request %d leaves %q", position, scwfake.Summary(left))
 		}
+	}
+}
+
+// A key that nobody has is one error, wherever it is noticed first: requests that
+// are stopped on account of it say nothing.
+func TestDeniedIsOneError(t *testing.T) {
+	t.Parallel()
+	f := serve(t, scwfake.Options{Token: "44444444-4444-4444-8444-444444444444", OnRequest: func(_ int, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/volumes") && !strings.HasSuffix(r.URL.Path, "/clusters") {
+			time.Sleep(300 * time.Millisecond)
+		}
+	}})
+	spec := newSpec(t)
+	_, err := f.cloud(t.Context(), t, spec).Observe(t.Context(), spec)
+	if err == nil || !strings.Contains(err.Error(), "does not accept the credentials") || strings.Contains(err.Error(), "canceled") {
+		t.Error(err)
 	}
 }
