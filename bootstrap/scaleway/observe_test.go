@@ -55,8 +55,12 @@ func TestGoneWhileLooking(t *testing.T) {
 func TestDeniedIsOneError(t *testing.T) {
 	t.Parallel()
 	f := serve(t, scwfake.Options{Token: "44444444-4444-4444-8444-444444444444", OnRequest: func(_ int, r *http.Request) {
-		if !strings.HasSuffix(r.URL.Path, "/volumes") && !strings.HasSuffix(r.URL.Path, "/clusters") {
-			time.Sleep(300 * time.Millisecond)
+		switch { // volumes are the first to be denied, then clusters stop the rest
+		case strings.HasSuffix(r.URL.Path, "/volumes"):
+		case strings.HasSuffix(r.URL.Path, "/clusters"):
+			time.Sleep(100 * time.Millisecond)
+		default:
+			time.Sleep(400 * time.Millisecond)
 		}
 	}})
 	spec := newSpec(t)
