@@ -21,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"egress.scw/hack/cgroup"
 	"egress.scw/hack/process"
 )
 
@@ -309,7 +310,7 @@ func (c Config) stop(ctx context.Context, grace time.Duration) error {
 		return err
 	}
 	// systemd-nspawn may be gone and the machine still there.
-	errs := []error{removeCgroups(ctx, c.Name), c.removePropagation()}
+	errs := []error{cgroup.Remove(ctx, cgroupFolders(c.Name)...), c.removePropagation()}
 	for _, nic := range c.NICs {
 		errs = append(errs, c.Environment.Stop(ctx, 5*time.Second, c.dhcpProcess(nic)), c.unplug(ctx, nic))
 	}

@@ -151,7 +151,7 @@ func (c Config) writeFiles() error {
 	}
 	values := map[string]string{
 		"Dir": c.dir(), "Socket": filepath.Join(c.dir(), socket), "Name": cluster.NodeName, "Address": c.Address.String(),
-		"PauseImage": PauseImage, "PodCIDR": PodCIDR, "Cgroup": cgroup,
+		"PauseImage": PauseImage, "PodCIDR": PodCIDR, "Cgroup": podCgroup,
 		"Domain": cluster.Domain, "DNS": cluster.DNSIP,
 		"CA": c.Cluster.PKI("ca.crt"), "Certificate": c.Cluster.PKI("kubelet-server.crt"), "Key": c.Cluster.PKI("kubelet-server.key"),
 		"ProxyKubeconfig": c.Cluster.Kubeconfig("kube-proxy"),
