@@ -214,19 +214,14 @@ func TestFirewallOpens(t *testing.T) {
 }
 
 // TestFirewallForbidsWhatSquidForbids: the two lists of forbidden networks are
-// one, written twice.
+// one, written twice. The proxy's own addresses, which Squid forbids besides, are
+// reached by lo, and the firewall lets Squid use the egress NIC alone.
 func TestFirewallForbidsWhatSquidForbids(t *testing.T) {
-	goldens, err := filepath.Glob("squid/testdata/*.golden.conf")
-	if err != nil || len(goldens) == 0 {
-		t.Fatalf("no squid.conf to compare with: %v", err)
-	}
-	conf, err := os.ReadFile(goldens[0])
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := map[string]bool{}
-	for _, match := range regexp.MustCompile(`(?m)^acl forbidden_destination dst (\S+\.\S+)$`).FindAllStringSubmatch(string(conf), -1) {
-		want[match[1]] = true
+	for _, network := range v1alpha1.ForbiddenDestinations() {
+		if network.Addr().Is4() {
+			want[network.String()] = true
+		}
 	}
 	set := regexp.MustCompile(`(?s)set forbidden \{.*?elements = \{(.*?)\}`).FindStringSubmatch(contentOf(t, render(t, validVM()), "/etc/nftables.conf"))
 	if set == nil {
@@ -321,7 +316,6 @@ func TestLiveCheckReadsSquidConf(t *testing.T) {
 			want[match[1]] = true
 		}
 		command := exec.CommandContext(t.Context(), "bash", "-c", function+"\nserved "+golden)
-		command.Env = append(os.Environ(), "GENERATION_HEADER="+v1alpha1.HeaderGeneration)
 		output, err := command.Output()
 		if err != nil {
 			t.Fatalf("%s: %v", golden, err)

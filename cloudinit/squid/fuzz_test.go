@@ -118,6 +118,10 @@ func directives(t *testing.T, file []byte) []string {
 		if strings.Join(words, " ") != line {
 			t.Errorf("blanks too many: %q", line)
 		}
+		if line == generationLine {
+			result = append(result, line)
+			continue
+		}
 		for i, word := range words[1:] {
 			if word == "-n" && i == 2 && (words[2] == "dst" || words[2] == "dstdomain") {
 				continue // the option
@@ -134,16 +138,34 @@ func directives(t *testing.T, file []byte) []string {
 	return result
 }
 
+// generationLine is the one, beside the log's format, that needs what means
+// something to Squid. No value is in it.
+const generationLine = `reply_header_add X-Egress-Generation "%note{generation}" tagged_already`
+
+// publicAddresses are the proxy's own that are not forbidden anyway.
+func publicAddresses(proxy Proxy) []netip.Addr {
+	own := map[netip.Addr]bool{proxy.EgressAddress: true}
+	for _, address := range proxy.DedicatedAddresses {
+		own[address] = true
+	}
+	for _, network := range v1alpha1.ForbiddenDestinations() {
+		maps.DeleteFunc(own, func(address netip.Addr, _ bool) bool { return network.Contains(address) })
+	}
+	return slices.SortedFunc(maps.Keys(own), netip.Addr.Compare)
+}
+
 // expectedDirectives spells out, without the template, what a proxy with these
 // tenants is told.
 func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	tenants = slices.SortedFunc(slices.Values(tenants), func(a, b v1alpha1.Tenant) int { return strings.Compare(a.Name, b.Name) })
 	modes := map[int32]v1alpha1.AllowMode{}
 	lists := map[int32]v1alpha1.AllowList{}
+	generations := map[int32]string{}
 	var peeked []string
 	for _, tenant := range tenants {
 		list := tenant.AllowList()
 		lists[tenant.Proxy.Port], modes[tenant.Proxy.Port] = list, list.Mode
+		generations[tenant.Proxy.Port] = tenant.Generation()
 		if list.Mode != v1alpha1.AllowOpen {
 			peeked = append(peeked, tenant.Name)
 		}
@@ -175,11 +197,13 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	}
 	ifPeeked("acl step1 at_step SslBump1")
 	add("acl forbidden_port port 25 53 465 587")
-	for _, network := range v1alpha1.ForbiddenDestinations() {
-		add("acl forbidden_address dst -n %s", network)
-	}
-	for _, network := range v1alpha1.ForbiddenDestinations() {
-		add("acl forbidden_destination dst %s", network)
+	for _, acl := range []string{"forbidden_address dst -n", "forbidden_destination dst"} {
+		for _, network := range v1alpha1.ForbiddenDestinations() {
+			add("acl %s %s", acl, network)
+		}
+		for _, own := range publicAddresses(proxy) {
+			add("acl %s %s/%d", acl, own, own.BitLen())
+		}
 	}
 	add("acl allowed annotate_transaction verdict=allowed")
 	for _, rule := range []string{"manager", "client", "protocol", "forbidden-destination", "forbidden-port", "port", "domain"} {
@@ -196,7 +220,7 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	add("acl passes note verdict allowed wouldDeny")
 	each(func(name string, port int32) {
 		add("acl l_%d myportname %s", port, name)
-		add("acl tag_%d annotate_transaction tenant=%s", port, name)
+		add("acl tag_%d annotate_transaction tenant=%s generation=%s", port, name, generations[port])
 		for _, domain := range lists[port].Domains {
 			add("acl d_%d dstdomain -n %s", port, domain)
 			add("acl s_%d ssl::server_name %s", port, domain)
@@ -276,9 +300,8 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	} {
 		add("%s", line)
 	}
-	for _, tenant := range tenants {
-		add("reply_header_add X-Egress-Generation %s l_%d", tenant.Generation(), tenant.Proxy.Port)
-	}
+	add("acl tagged_already note generation")
+	add("%s", generationLine)
 	half := ""
 	if len(peeked) > 0 {
 		half = " !only_half"

@@ -17,19 +17,18 @@ func TestGenerations(t *testing.T) {
 	}{
 		"nothing":            {"", map[string]string{}},
 		"of Debian's":        {"acl localnet src 10.0.0.0/8\nhttp_access deny all\nhttp_port 3128\n", map[string]string{}},
-		"before generations": {"acl l_3129 myportname client-a\nhttp_access allow l_3129\n", map[string]string{}},
+		"before generations": {"acl l_3129 myportname client-a\nacl tag_3129 annotate_transaction tenant=client-a\n", map[string]string{}},
 		"two tenants": {
-			"acl l_3129 myportname client-a\nacl l_3130 myportname client-b\nreply_header_add X-Egress-Generation 01 l_3129\nreply_header_add X-Egress-Generation 02 l_3130\n",
+			"acl tag_3129 annotate_transaction tenant=client-a generation=01\nacl tag_3130 annotate_transaction tenant=client-b generation=02\n",
 			map[string]string{"client-a": "01", "client-b": "02"},
 		},
-		"in another order, no line break at the end": {
-			"reply_header_add\tX-Egress-Generation  01 l_3129\r\nacl l_3129 myportname client-a", map[string]string{"client-a": "01"},
-		},
-		"a generation of nobody": {"reply_header_add X-Egress-Generation 01 l_3129\n", map[string]string{}},
-		"another header":         {"acl l_3129 myportname client-a\nreply_header_add X-Other 01 l_3129\n", map[string]string{}},
-		"in a comment":           {"#acl l_3129 myportname client-a\nreply_header_add X-Egress-Generation 01 l_3129\n", map[string]string{}},
-		"the manager's port":     {"acl manager_port myportname manager_port\nreply_header_add X-Egress-Generation 01 manager_port\n", map[string]string{}},
-		"without an ACL":         {"acl l_3129 myportname client-a\nreply_header_add X-Egress-Generation 01\n", map[string]string{}},
+		"other spaces, no line break at the end": {"acl\ttag_3129 annotate_transaction  tenant=client-a generation=01\r", map[string]string{"client-a": "01"}},
+		"nobody's":                               {"acl tag_3129 annotate_transaction tenant= generation=01\n", map[string]string{}},
+		"none":                                   {"acl tag_3129 annotate_transaction tenant=client-a generation=\n", map[string]string{}},
+		"another note":                           {"acl tag_3129 annotate_transaction tenant=client-a verdict=allowed\n", map[string]string{}},
+		"another rule":                           {"acl allowed annotate_transaction tenant=client-a generation=01\n", map[string]string{}},
+		"a note on a connection":                 {"acl tag_3129 annotate_client tenant=client-a generation=01\n", map[string]string{}},
+		"in a comment":                           {"#acl tag_3129 annotate_transaction tenant=client-a generation=01\n", map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +64,10 @@ func FuzzGenerations(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(golden)
-	for _, text := range []string{"", "\n", "acl", "acl l_ myportname \x00", "reply_header_add X-Egress-Generation\xa0a l_\nacl l_ myportname b\n", "acl l_1 myportname a\nacl l_1 myportname b\nreply_header_add X-Egress-Generation 01 l_1"} {
+	for _, text := range []string{
+		"", "\n", "acl", "acl tag_ annotate_transaction tenant=\x00 generation=a", "acl tag_\xa0 annotate_transaction tenant=b generation=\xa0a\n",
+		"acl tag_1 annotate_transaction tenant=a generation=01\nacl tag_1 annotate_transaction tenant=a generation=02",
+	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, conf []byte) {

@@ -13,6 +13,7 @@ import (
 	"bytes"
 	_ "embed"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -60,7 +61,8 @@ func validate(proxy Proxy, tenants []v1alpha1.Tenant) field.ErrorList {
 type config struct {
 	Proxy
 	ManagerListen netip.AddrPort
-	Forbidden     []netip.Prefix
+	// Forbidden are the destinations that are closed to every tenant.
+	Forbidden []netip.Prefix
 	// ForbiddenPorts are closed to every tenant.
 	ForbiddenPorts []uint16
 	// Denials are the rules that deny, for notes in the audit log.
@@ -123,9 +125,9 @@ type tenant struct {
 	Name   string
 	Listen netip.AddrPort
 	// Listener and Tag are names of ACLs: the first matches what arrives on
-	// the tenant's port, the second annotates it with the tenant's name. They
-	// are made of the port, because a name's 63 characters leave no room for
-	// a prefix.
+	// the tenant's port, the second annotates it with the tenant's name and
+	// generation. They are made of the port, because a name's 63 characters
+	// leave no room for a prefix.
 	Listener, Tag string
 	// DomainList and SNIList are names of ACLs, too, which match what the
 	// tenant lists: hosts in requests, and hosts in tunnels.
@@ -136,7 +138,7 @@ type tenant struct {
 	// Pool and BytesPerSecond bound what is fetched for the tenant: the number
 	// of its delay pool, from 2 on, and the bound. 0: there is none.
 	Pool, BytesPerSecond int
-	// Generation is the tenant's, which its port answers with.
+	// Generation is the tenant's, which answers on its port tell.
 	Generation string
 }
 
@@ -183,7 +185,7 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 	result := config{
 		Proxy:          proxy,
 		ManagerListen:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort),
-		Forbidden:      v1alpha1.ForbiddenDestinations(),
+		Forbidden:      forbidden(proxy),
 		ForbiddenPorts: v1alpha1.ForbiddenPorts(),
 		Denials: []v1alpha1.Rule{
 			v1alpha1.RuleManager, v1alpha1.RuleClient, v1alpha1.RuleProtocol, v1alpha1.RuleForbiddenDestination,
@@ -202,8 +204,8 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 		rendered := tenant{
 			Name:       t.Name,
 			Listen:     netip.AddrPortFrom(proxy.ListenAddress, port),
-			Listener:   listenerPrefix + number,
-			Tag:        "tag_" + number,
+			Listener:   "l_" + number,
+			Tag:        tagPrefix + number,
 			DomainList: "d_" + number,
 			SNIList:    "s_" + number,
 			AllowList:  t.AllowList(),
@@ -224,6 +226,20 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 		if t := &result.Tenants[i]; t.BytesPerSecond > 0 {
 			result.Pools++
 			t.Pool = result.Pools
+		}
+	}
+	return result
+}
+
+// forbidden returns what no tenant may reach, wherever it runs, and after it
+// those of the proxy's own addresses that are not covered by it.
+func forbidden(proxy Proxy) []netip.Prefix {
+	own := append(slices.Collect(maps.Values(proxy.DedicatedAddresses)), proxy.EgressAddress)
+	slices.SortFunc(own, netip.Addr.Compare)
+	result := v1alpha1.ForbiddenDestinations()
+	for _, address := range slices.Compact(own) {
+		if prefix := netip.PrefixFrom(address, address.BitLen()); !v1alpha1.IsForbidden(prefix) {
+			result = append(result, prefix)
 		}
 	}
 	return result
