@@ -158,7 +158,7 @@ values of the chart. It needs neither network nor credentials. Addresses that
 Scaleway gives are not known then: in their places stand addresses that are
 reserved for documentation (203.0.113.0/24), which a comment lists.`,
 		Example: `  bootstrap render
-  bootstrap render --only squid-conf > squid.conf && squid -k parse -f squid.conf`,
+  bootstrap render --only squid-conf > squid.conf`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return p.render() },
 	}

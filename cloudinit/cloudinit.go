@@ -23,6 +23,7 @@ const (
 // What squid.conf must say of this machine.
 const (
 	Certificate = "/etc/squid/egress.pem" // egress-certificate makes it
+	ErrorPages  = "/etc/squid/errors"
 	AuditLog    = "/var/log/squid/audit.log"
 	CacheLog    = "/var/log/squid/cache.log"
 	PIDFile     = "/run/squid.pid"

@@ -57,7 +57,7 @@ func runSetup(t *testing.T, config cloudConfig) []string {
 
 	log := filepath.Join(dir, "calls")
 	note := fmt.Sprintf("#!/bin/sh\necho \"${0##*/} $*\" >> %s\n", log)
-	for _, name := range []string{"apt-get", "curl", "egress-certificate", "egress-net", "egress-nics", "nft", "sleep", "systemctl", "systemd-sysctl"} {
+	for _, name := range []string{"apt-get", "cp", "curl", "egress-certificate", "egress-net", "egress-nics", "ln", "nft", "sleep", "systemctl", "systemd-sysctl"} {
 		write(name, note)
 	}
 	// The private NIC has its address once it is up.

@@ -218,6 +218,7 @@ func (g *Graph) SquidConf() ([]byte, error) {
 		NameServers:    g.spec.Proxy.NameServers,
 		Certificate:    cloudinit.Certificate,
 		AuditLog:       cloudinit.AuditLog,
+		ErrorPages:     cloudinit.ErrorPages,
 		CacheLog:       cloudinit.CacheLog,
 		PIDFile:        cloudinit.PIDFile,
 	}

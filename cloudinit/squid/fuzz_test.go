@@ -296,6 +296,7 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 		"hosts_file none", "negative_dns_ttl 5 seconds",
 		"via off", "forwarded_for delete", "follow_x_forwarded_for deny all", "ident_lookup_access deny all",
 		"httpd_suppress_version_string on", "visible_hostname egress-proxy", "email_err_data off",
+		"error_directory " + proxy.ErrorPages,
 		"reply_header_access X-Egress-Generation deny all",
 	} {
 		add("%s", line)

@@ -226,6 +226,7 @@ func liveProxy(t testing.TB) Proxy {
 		EgressAddress:  address,
 		NameServers:    []netip.Addr{address},
 		Certificate:    writeCertificate(t, folder),
+		ErrorPages:     writeErrorPages(t, folder),
 		AuditLog:       filepath.Join(folder, "audit.log"),
 		CacheLog:       filepath.Join(folder, "cache.log"),
 		PIDFile:        filepath.Join(folder, "squid.pid"),

@@ -51,6 +51,11 @@ type Proxy struct {
 	// nothing, and clients never see it: any will do.
 	Certificate string
 
+	// ErrorPages is the folder of the pages that Squid answers with by itself,
+	// under the names of its own. That of a denial, ERR_ACCESS_DENIED, and for
+	// tunnels ERR_FORWARDING_DENIED, may tell the notes "tenant" and "rule".
+	ErrorPages string
+
 	// AuditLog is the file of the audit log: absolute, in a folder where the
 	// user that Squid runs as (proxy on Debian) may write.
 	AuditLog string
@@ -73,6 +78,7 @@ func (p Proxy) validate(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorLi
 	if p.Certificate != "" || slices.ContainsFunc(tenants, isPeeked) {
 		errs = append(errs, validatePath(p.Certificate, at.Child("certificate"))...)
 	}
+	errs = append(errs, validatePath(p.ErrorPages, at.Child("errorPages"))...)
 	errs = append(errs, validatePath(p.AuditLog, at.Child("auditLog"))...)
 	errs = append(errs, validatePath(p.CacheLog, at.Child("cacheLog"))...)
 	errs = append(errs, validatePath(p.PIDFile, at.Child("pidFile"))...)

@@ -22,6 +22,7 @@ func validProxy() Proxy {
 		NameServers:    []netip.Addr{netip.MustParseAddr("192.0.2.53")},
 		Certificate:    "/etc/squid/egress.pem",
 		AuditLog:       "/var/log/squid/audit.log",
+		ErrorPages:     debianPages, // Squid wants it to be there when it parses
 		CacheLog:       "/var/log/squid/cache.log",
 		PIDFile:        "/run/squid.pid",
 	}

@@ -159,7 +159,7 @@ func squidConf(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tena
 	proxy := squid.Proxy{
 		ListenAddress: address(proxyAddress), ManagerPort: cloudinit.ManagerPort, ClientNetworks: []netip.Prefix{netip.MustParsePrefix(privateNetwork)},
 		EgressAddress: address(sharedAddress), DedicatedAddresses: map[string]netip.Addr{}, NameServers: []netip.Addr{address(nameServer)},
-		Certificate: cloudinit.Certificate, AuditLog: cloudinit.AuditLog, CacheLog: cloudinit.CacheLog, PIDFile: cloudinit.PIDFile,
+		Certificate: cloudinit.Certificate, ErrorPages: cloudinit.ErrorPages, AuditLog: cloudinit.AuditLog, CacheLog: cloudinit.CacheLog, PIDFile: cloudinit.PIDFile,
 	}
 	if egress == v1alpha1.EgressGateway {
 		proxy.EgressAddress = address(proxyAddress)
