@@ -38,6 +38,9 @@ const (
 	SquidMetricsPort = 9301
 )
 
+// setupUnit makes a proxy of the machine.
+const setupUnit = "egress-setup.service"
+
 // syncLog is where egress-sync tells mtail about its runs.
 const syncLog = "/var/log/egress/sync.log"
 
@@ -90,8 +93,8 @@ func Render(vm VM) ([]byte, error) {
 			{"cloud-init-per", "once", "mask-squid", "systemctl", "mask", "squid.service"},
 		},
 		Files: files,
-		// The one command's status is the boot's.
-		RunCommands: [][]string{{scriptFolder + "/egress-setup"}},
+		// The last command's status is the boot's.
+		RunCommands: [][]string{{"systemctl", "enable", setupUnit}, {"systemctl", "start", setupUnit}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encoding user data: %w", err)

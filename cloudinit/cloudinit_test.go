@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,7 +70,7 @@ func TestUserDataReadsBack(t *testing.T) {
 			want := cloudConfig{
 				Hostname: vm.Hostname, ManageEtcHosts: "localhost", Files: files,
 				BootCommands: [][]string{{"cloud-init-per", "once", "mask-squid", "systemctl", "mask", "squid.service"}},
-				RunCommands:  [][]string{{"/usr/local/sbin/egress-setup"}},
+				RunCommands:  [][]string{{"systemctl", "enable", "egress-setup.service"}, {"systemctl", "start", "egress-setup.service"}},
 			}
 			if diff := cmp.Diff(want, render(t, vm)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
@@ -122,12 +123,16 @@ func TestScriptsParse(t *testing.T) {
 	}
 }
 
-// TestBootEndsWithTheProof: cloud-init takes the status of the last command for
+// TestBootEndsWithTheSetup: cloud-init takes the status of the last command for
 // that of the boot.
-func TestBootEndsWithTheProof(t *testing.T) {
-	setup := contentOf(t, render(t, validVM()), "/usr/local/sbin/egress-setup")
-	if !strings.HasSuffix(setup, "\nsystemctl is-active squid nftables\n") {
-		t.Errorf("ends in %q", setup[max(0, len(setup)-80):])
+func TestBootEndsWithTheSetup(t *testing.T) {
+	config := render(t, validVM())
+	want := []string{"systemctl", "start", setupUnit}
+	if last := config.RunCommands[len(config.RunCommands)-1]; !slices.Equal(last, want) {
+		t.Errorf("it ends with %q, want %q", last, want)
+	}
+	if unit := contentOf(t, config, "/etc/systemd/system/"+setupUnit); !strings.Contains(unit, "\nExecStart="+scriptFolder+"/egress-setup\n") {
+		t.Errorf("that does not run egress-setup:\n%s", unit)
 	}
 }
 

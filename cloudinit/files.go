@@ -30,6 +30,7 @@ const (
 	syslogCA       = "/etc/egress/syslog-ca.pem"
 	debianCA       = "/etc/ssl/certs/ca-certificates.crt"
 	valuesFile     = "/etc/egress/egress.conf"
+	readyFile      = "/var/lib/egress/ready"
 
 	// metadataAddress and metadataAddress6 are those of Scaleway's metadata
 	// service.
@@ -148,6 +149,8 @@ func (vm VM) values() string {
 		{"MAX_VALUE", strconv.Itoa(maxSquidConfValue)},
 		{"MAX_CONF", strconv.Itoa(maxSquidConf)},
 		{"CERTIFICATE", Certificate},
+		{"ERROR_PAGES", ErrorPages},
+		{"READY", readyFile},
 		{"SYNC_LOG", syncLog},
 		{"GENERATION_HEADER", v1alpha1.HeaderGeneration},
 	} {

@@ -24,7 +24,10 @@ func TestSetupNeedsNoPackageBeforeItHasThem(t *testing.T) {
 		t.Run(string(egress), func(t *testing.T) {
 			vm := validVM()
 			vm.Egress = egress
-			calls := runSetup(t, render(t, vm))
+			calls, err := setup{vm: vm}.run(t)
+			if err != nil {
+				t.Fatal(err)
+			}
 			var got []string
 			for _, call := range calls {
 				if slices.Contains(want, call) || strings.HasPrefix(call, "egress-net") {
@@ -38,10 +41,50 @@ func TestSetupNeedsNoPackageBeforeItHasThem(t *testing.T) {
 	}
 }
 
-// runSetup returns the calls that egress-setup makes, in order.
-func runSetup(t *testing.T, config cloudConfig) []string {
+// TestSetupIsNotDoneBeforeAllRuns: whichever part does not come up, the machine
+// does not count as set up, and the set-up fails, to be run again.
+func TestSetupIsNotDoneBeforeAllRuns(t *testing.T) {
+	syslog := validVM()
+	syslog.Syslog = &v1alpha1.SyslogConfig{Host: "logs.example", Port: 6514}
+	for _, test := range []struct {
+		name    string
+		vm      VM
+		failing string // the end of a call
+	}{
+		{"all is well", validVM(), ""},
+		{"no firewall", validVM(), "is-active nftables"},
+		{"no updates of the configuration", validVM(), "is-active egress-sync.timer"},
+		{"no care for the routes", validVM(), "is-active egress-net.timer"},
+		{"no metrics of tenants", validVM(), "is-active mtail"},
+		{"no metrics of Squid", validVM(), "is-active prometheus-squid-exporter"},
+		{"no shipping", syslog, "is-active egress-syslog"},
+		{"a package is broken", validVM(), "dpkg --force-confdef --force-confold --configure -a"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			run := setup{vm: test.vm, failing: test.failing, ready: filepath.Join(t.TempDir(), "lib", "ready")}
+			calls, err := run.run(t)
+			_, notReady := os.Stat(run.ready)
+			if failed := test.failing != ""; (err != nil) != failed || (notReady != nil) != failed {
+				t.Errorf("it ends with %v, ready: %v; calls:\n%s", err, notReady == nil, strings.Join(calls, "\n"))
+			}
+		})
+	}
+}
+
+// setup is a run of egress-setup with programs that only note that they were
+// called.
+type setup struct {
+	vm VM
+	// failing is the end of the calls that fail. Empty: none.
+	failing string
+	// ready is the file that says that the machine is set up, in a test's folder.
+	ready string
+}
+
+// run returns the calls that were made, in order.
+func (s setup) run(t *testing.T) ([]string, error) {
 	t.Helper()
-	dir := t.TempDir()
+	config, dir := render(t, s.vm), t.TempDir()
 	write := func(name, content string) string {
 		name = filepath.Join(dir, name)
 		if err := os.WriteFile(name, []byte(content), 0o755); err != nil {
@@ -49,15 +92,23 @@ func runSetup(t *testing.T, config cloudConfig) []string {
 		}
 		return name
 	}
-	values := write("egress.conf", contentOf(t, config, valuesFile))
+	if s.ready == "" {
+		s.ready = filepath.Join(dir, "ready")
+	}
+	values := write("egress.conf", strings.ReplaceAll(contentOf(t, config, valuesFile), readyFile, s.ready))
 	common := write("common.sh", strings.ReplaceAll(contentOf(t, config, "/usr/local/lib/egress/common.sh"), valuesFile, values))
 	nics := write("nics.conf", "PUBLIC_NIC=ens2\nPRIVATE_NIC=ens5\n")
 	script := strings.NewReplacer("/usr/local/lib/egress/common.sh", common, "/etc/egress/nics.conf", nics, "/lib/systemd/", dir+"/").
 		Replace(contentOf(t, config, scriptFolder+"/egress-setup"))
 
 	log := filepath.Join(dir, "calls")
-	note := fmt.Sprintf("#!/bin/sh\necho \"${0##*/} $*\" >> %s\n", log)
-	for _, name := range []string{"apt-get", "cp", "curl", "egress-certificate", "egress-net", "egress-nics", "ln", "nft", "sleep", "systemctl", "systemd-sysctl"} {
+	note := fmt.Sprintf("#!/bin/bash\necho \"${0##*/} $*\" >> %s\n", log)
+	if s.failing != "" {
+		note += fmt.Sprintf("[[ \"${0##*/} $*\" != *%q ]] || exit 1\n", s.failing)
+	}
+	for _, name := range []string{
+		"apt-get", "cp", "curl", "dpkg", "egress-certificate", "egress-net", "egress-nics", "ln", "modprobe", "nft", "sleep", "sync", "systemctl", "systemd-sysctl",
+	} {
 		write(name, note)
 	}
 	// The private NIC has its address once it is up.
@@ -66,8 +117,9 @@ func runSetup(t *testing.T, config cloudConfig) []string {
 
 	command := exec.CommandContext(t.Context(), "bash", write("egress-setup", script))
 	command.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-	if output, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, output)
+	output, failure := command.CombinedOutput()
+	if failure != nil {
+		failure = fmt.Errorf("%w: %s", failure, output)
 	}
 	content, err := os.ReadFile(log)
 	if err != nil {
@@ -81,7 +133,7 @@ func runSetup(t *testing.T, config cloudConfig) []string {
 		}
 		calls = append(calls, line)
 	}
-	return calls
+	return calls, failure
 }
 
 // TestPrivateNICComesUpAtBoot: by itself, without udev, which tells of NICs.

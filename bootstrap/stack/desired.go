@@ -94,6 +94,10 @@ func (g *Graph) addProxy() error {
 	}
 	g.add(g.Server)
 	before := g.addServerParts(name)
+	if g.MetadataIP != nil && g.GatewayNetwork != nil {
+		// The way that packages come by, which the lease of the private NIC tells of.
+		before = append(before, g.GatewayNetwork)
+	}
 	g.add(&Power{Meta: Meta{Name: name}, Server: g.Server, Before: before})
 	return g.renderCloudInit()
 }

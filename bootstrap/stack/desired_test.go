@@ -2,6 +2,7 @@ package stack
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,5 +43,30 @@ func TestMetadataAddress(t *testing.T) {
 	}
 	if !strings.Contains(string(after), "\ntcp_outgoing_address 172.16.28.8 ") {
 		t.Errorf("nothing leaves by the private address:\n%s", after)
+	}
+}
+
+// With egress Gateway the proxy boots when the gateway is there: its packages
+// come by it, and the lease of its private NIC tells of it. Otherwise it does not
+// wait.
+func TestProxyBootsAfterItsGateway(t *testing.T) {
+	t.Parallel()
+	for _, egress := range []v1alpha1.EgressMode{v1alpha1.EgressGateway, v1alpha1.EgressFlexibleIP} {
+		graph, err := Desired(newSpec(t, func(s *Spec) {
+			s.Proxy.Egress, s.Proxy.SSHSources = egress, nil
+			s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range graph.Resources() {
+			power, ok := r.(*Power)
+			if !ok {
+				continue
+			}
+			if waits := slices.Contains(power.Needs(), Resource(graph.GatewayNetwork)); waits != (egress == v1alpha1.EgressGateway) {
+				t.Errorf("%s: it waits for the gateway: %t", egress, waits)
+			}
+		}
 	}
 }
