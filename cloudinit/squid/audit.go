@@ -8,7 +8,8 @@ import (
 
 // AuditRecord is a line of the audit log. Squid writes it when a request has
 // been answered, or a tunnel has been closed. "-" stands for what did not come
-// about. What clients control (Method, Host) is percent-encoded.
+// about. What clients control (Method, Host, SNI) is percent-encoded, and cut
+// where it would be longer than any that is real.
 type AuditRecord struct {
 	// Time is when the line was written: UTC, RFC 3339 with milliseconds.
 	Time string `json:"time"`
@@ -35,7 +36,7 @@ type AuditRecord struct {
 	Verdict v1alpha1.Verdict `json:"verdict"`
 	Rule    v1alpha1.Rule    `json:"rule"`
 	// SNI is the name that TLS asked for inside a tunnel, where Squid looks at
-	// it: percent-encoded.
+	// it.
 	SNI string `json:"sni"`
 	// Result is how Squid dealt with the request, as in TCP_DENIED/HIER_NONE,
 	// TCP_MISS/HIER_DIRECT or TCP_TUNNEL/HIER_DIRECT.
@@ -54,6 +55,16 @@ type AuditRecord struct {
 	DurationMillis int64 `json:"durationMillis"`
 }
 
+// What clients control is bounded, in characters. Squid writes lines in a
+// buffer of 8,192 bytes: it cuts what is longer, and with it the end of the JSON
+// object and of the line. Of these it bounds the name in TLS by nothing, and the
+// others by itself to what they are here: 32 characters of a method and 255 of a
+// host, each of which may become three.
+const (
+	maxMethod = "96"
+	maxHost   = "765"
+)
+
 // auditFormat is a line of the audit log in Squid's logformat.
 func auditFormat() string {
 	return "{" + strings.Join([]string{
@@ -61,13 +72,13 @@ func auditFormat() string {
 		`"tenant":"%#note{tenant}"`,
 		`"port":"%>lp"`,
 		`"client":"%>a"`,
-		`"method":"%#>rm"`,
-		`"host":"%#>rd"`,
+		`"method":"%#.` + maxMethod + `>rm"`,
+		`"host":"%#.` + maxHost + `>rd"`,
 		`"hostPort":"%#>rP"`,
 		`"status":%>Hs`,
 		`"verdict":"%note{verdict}"`,
 		`"rule":"%note{rule}"`,
-		`"sni":"%#ssl::>sni"`,
+		`"sni":"%#.` + maxHost + `ssl::>sni"`,
 		`"result":"%Ss/%Sh"`,
 		`"error":"%#err_code"`,
 		`"server":"%<a"`,
