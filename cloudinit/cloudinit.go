@@ -41,6 +41,11 @@ const (
 // setupUnit makes a proxy of the machine.
 const setupUnit = "egress-setup.service"
 
+// TenantConnections is how many connections one tenant may have open at a time;
+// further ones are reset. Squid has 65,536 descriptors for all tenants, of which
+// a tunnel takes two: eight tenants at their bound fit.
+const TenantConnections = 4000
+
 // syncLog is where egress-sync tells mtail about its runs.
 const syncLog = "/var/log/egress/sync.log"
 

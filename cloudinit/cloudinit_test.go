@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -39,7 +40,7 @@ func render(t *testing.T, vm VM) cloudConfig {
 		t.Errorf("cloud-init would not know what it is: %.20q", text)
 	}
 	// Instances take more; but what is small stays readable.
-	if len(text) > 40_000 {
+	if len(text) > 60_000 {
 		t.Errorf("%d bytes", len(text))
 	}
 	var config cloudConfig
@@ -215,6 +216,32 @@ func TestFirewallOpens(t *testing.T) {
 				t.Errorf("Squid is not kept to its NIC: no %q", want)
 			}
 		})
+	}
+}
+
+// TestFirewallBoundsTenants: whoever is at the bound is refused before anything
+// accepts it, and eight such tenants leave Squid some descriptors.
+func TestFirewallBoundsTenants(t *testing.T) {
+	text := contentOf(t, render(t, validVM()), "/etc/nftables.conf")
+	const tenants = `ip daddr 172.16.28.8 tcp dport 3129-3255 `
+	refuses := strings.Index(text, tenants+"add @tenant_connections { tcp dport ct count over 4000 } counter name tenant_connections_refused reject with tcp reset\n")
+	accepts := strings.Index(text, tenants+"counter accept\n")
+	if refuses < 0 || accepts < refuses {
+		t.Errorf("it refuses at byte %d, and accepts at byte %d:\n%s", refuses, accepts, text)
+	}
+	if ports := v1alpha1.ProxyPortMax - v1alpha1.ProxyPortMin + 1; ports > 256 {
+		t.Errorf("the set has no room for %d ports", ports)
+	}
+	conf, err := os.ReadFile("squid/squid.conf.tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^max_filedescriptors (\d+)$`).FindSubmatch(conf)
+	if found == nil {
+		t.Fatal("squid.conf says nothing of descriptors")
+	}
+	if descriptors, err := strconv.Atoi(string(found[1])); err != nil || descriptors < 8*2*TenantConnections {
+		t.Errorf("Squid has %d descriptors: too few for eight tenants with %d tunnels each", descriptors, TenantConnections)
 	}
 }
 

@@ -93,6 +93,7 @@ type machineValues struct {
 	EgressNIC           string // a variable of nftables
 	PublicForMetadata   bool   // requests leave by the private NIC
 	PortMin, PortMax    int
+	TenantConnections   int
 	ManagerPort         int
 	MetricsPort         int
 	SquidMetricsPort    int
@@ -123,8 +124,8 @@ func (vm VM) execute(text string) (string, error) {
 	var result bytes.Buffer
 	err = parsed.Execute(&result, machineValues{
 		PrivateAddress: vm.PrivateAddress, PrivateNetwork: vm.PrivateNetwork, NameServers: vm.NameServers,
-		SSH: vm.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: v1alpha1.ProxyPortMin, PortMax: v1alpha1.ProxyPortMax, ManagerPort: ManagerPort,
-		MetricsPort: MetricsPort, SquidMetricsPort: SquidMetricsPort, AuditLog: AuditLog, SyncLog: syncLog,
+		SSH: vm.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: v1alpha1.ProxyPortMin, PortMax: v1alpha1.ProxyPortMax,
+		TenantConnections: TenantConnections, ManagerPort: ManagerPort, MetricsPort: MetricsPort, SquidMetricsPort: SquidMetricsPort, AuditLog: AuditLog, SyncLog: syncLog,
 		Metadata: metadataAddress, Metadata6: metadataAddress6,
 		Syslog: syslog, SyslogTarget: cmp.Or(syslog.Address, syslog.Host), SyslogCA: ca,
 	})
