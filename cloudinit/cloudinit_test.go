@@ -2,6 +2,7 @@ package cloudinit
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -242,6 +243,22 @@ func TestFirewallBoundsTenants(t *testing.T) {
 	}
 	if descriptors, err := strconv.Atoi(string(found[1])); err != nil || descriptors < 8*2*TenantConnections {
 		t.Errorf("Squid has %d descriptors: too few for eight tenants with %d tunnels each", descriptors, TenantConnections)
+	}
+}
+
+// TestPortsSuffice: an address has more ports than Squid can have connections
+// to origins, half of its descriptors, and the kernel remembers of ended ones.
+func TestPortsSuffice(t *testing.T) {
+	text := contentOf(t, render(t, validVM()), "/etc/sysctl.d/60-egress.conf")
+	var first, last, remembered int
+	for name, into := range map[string][]any{"ip_local_port_range": {&first, &last}, "tcp_max_tw_buckets": {&remembered}} {
+		_, value, _ := strings.Cut(text, "\n-net.ipv4."+name+" = ")
+		if _, err := fmt.Sscan(value, into...); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if ports := last - first + 1; ports < 65536/2+remembered {
+		t.Errorf("%d ports: too few for %d connections and %d that have ended", ports, 65536/2, remembered)
 	}
 }
 
