@@ -138,7 +138,10 @@ func (p *program) statusCommand() *cobra.Command {
 		Long: `status shows the resources of this set-up, the addresses by which requests
 leave, for each tenant whether the proxy has been given what egress.yaml says,
 and in short what apply would do. It changes nothing. That something differs
-does not change the exit code: see bootstrap plan for that.`,
+does not change the exit code: see bootstrap plan for that.
+
+Whether the proxy has taken what it was given, Scaleway does not know: it tells
+so by its metrics, and on each tenant's port.`,
 		Example: `  bootstrap status
   bootstrap status --output json | jq '.tenants[] | select(.wanted != .proxy)'`,
 		Args: cobra.NoArgs,
@@ -156,7 +159,12 @@ func (p *program) renderCommand() *cobra.Command {
 		Long: `render prints what the proxy boots from (user data), its squid.conf, and the
 values of the chart. It needs neither network nor credentials. Addresses that
 Scaleway gives are not known then: in their places stand addresses that are
-reserved for documentation (203.0.113.0/24), which a comment lists.`,
+reserved for documentation (203.0.113.0/24), which a comment lists.
+
+So none of it runs as it is. A Squid of your own wants its own addresses in
+squid.conf, and what that names besides: a certificate with its key
+(/etc/squid/egress.pem) and the folder of error pages (/etc/squid/errors), which
+the proxy's user data makes.`,
 		Example: `  bootstrap render
   bootstrap render --only squid-conf > squid.conf`,
 		Args: cobra.NoArgs,

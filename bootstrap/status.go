@@ -40,7 +40,8 @@ type resourceRow struct {
 }
 
 // tenantRow compares what a tenant should be on the proxy with what the proxy
-// has been given. Whether it has taken it, the cluster's EgressTenant says.
+// has been given. Which generation it serves, it says itself, on the tenant's
+// port.
 type tenantRow struct {
 	Name string `json:"name"`
 	// Wanted is the generation that egress.yaml makes; empty: the tenant is

@@ -21,6 +21,8 @@ const (
 
 // EncodeSquidConf returns a squid.conf as it travels in user data, under
 // UserDataSquidConf: compressed, in base64. The same file gives the same value.
+// It is an error if the file is empty or has more than 16 MiB, or if the value
+// would have more than 120,000 bytes; the error says what to shorten.
 func EncodeSquidConf(conf []byte) ([]byte, error) {
 	switch {
 	case len(conf) == 0:
@@ -48,7 +50,8 @@ func EncodeSquidConf(conf []byte) ([]byte, error) {
 const adviceTooLarge = "shorten the tenants' lists of domains (.example.com covers all names below it), or divide the tenants among several proxies"
 
 // DecodeSquidConf is the reverse of EncodeSquidConf. Anything may stand in user
-// data: what is not a compressed file of bearable size is an error.
+// data: what is not a compressed file, of at least one byte and at most 16 MiB, is
+// an error.
 func DecodeSquidConf(data []byte) ([]byte, error) {
 	text := base64.NewDecoder(base64.StdEncoding, bytes.NewReader(data))
 	compressed, err := gzip.NewReader(text)

@@ -15,17 +15,21 @@ type VM struct {
 	Hostname string
 
 	// PrivateAddress is the machine's address in the Private Network: the one
-	// that tenants reach it at, which DHCP must give it.
+	// that tenants reach it at, which DHCP must give it. IPv4, in
+	// PrivateNetwork.
 	PrivateAddress netip.Addr
 
-	// PrivateNetwork is where tenants' requests come from.
+	// PrivateNetwork is where tenants' requests come from: IPv4, without host
+	// bits.
 	PrivateNetwork netip.Prefix
 
 	// Egress says what requests leave by: flexible addresses of this machine,
 	// by its public NIC, or the Public Gateway, by its private one.
 	Egress v1alpha1.EgressMode
 
-	// NameServers are the only ones that Squid may ask.
+	// NameServers are the only ones that Squid may ask: at least one, IPv4,
+	// neither of loopback nor link-local, none twice; not private either with
+	// egress FlexibleIP, by which they are asked.
 	NameServers []netip.Addr
 
 	// SSH says whether an SSH server runs, for the public NIC alone. Who may

@@ -53,7 +53,9 @@ type AllowSpec struct {
 
 	// Domains are the names that may be asked for: api.example.com covers
 	// itself alone, .example.com covers example.com and all names below it.
-	// What is asked for by IP address is never covered.
+	// At most 1000; at least one with Enforce, none with Open. No addresses, no
+	// ports, no asterisks, and not all of what everybody can register names
+	// below (.com, .co.uk). What is asked for by IP address is never covered.
 	//
 	// +kubebuilder:validation:MaxItems=1000
 	// +kubebuilder:validation:items:MinLength=1
@@ -63,9 +65,9 @@ type AllowSpec struct {
 	// +optional
 	Domains []string `json:"domains,omitempty"`
 
-	// Ports are the ports that may be asked for, 80 and 443 by default. Port 80
-	// is for plain HTTP; on the others tunnels (CONNECT) are allowed as well.
-	// Those of mail (25, 465, 587) and DNS (53) are forbidden.
+	// Ports are the ports that may be asked for, at most 16; 80 and 443 by
+	// default. Port 80 is for plain HTTP; on the others tunnels (CONNECT) are
+	// allowed as well. Those of mail (25, 465, 587) and DNS (53) are forbidden.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:Minimum=1

@@ -66,7 +66,8 @@ type NetworkConfig struct {
 }
 
 // GatewayConfig describes the Public Gateway, by whose address leaves whatever
-// has no public address of its own: nodes, and tenants with the path Gateway.
+// has no public address of its own: nodes, and with Proxy.Egress Gateway all
+// requests of tenants.
 type GatewayConfig struct {
 	// Enabled says whether there is one. Default: true.
 	Enabled *bool `json:"enabled,omitempty"`
@@ -108,7 +109,8 @@ type ProxyConfig struct {
 	VolumeGB int32 `json:"volumeGB,omitempty"`
 
 	// PrivateIP is the proxy's address in the Private Network: the one that
-	// pods are given.
+	// pods are given. Private IPv4 (RFC 1918), in Network.CIDR, neither its
+	// first nor its last address, and in no range of the cluster.
 	PrivateIP string `json:"privateIP"`
 
 	// Egress says which address requests leave by. Default: FlexibleIP.
@@ -119,8 +121,9 @@ type ProxyConfig struct {
 	// Scaleway's resolvers in the zone; required where it documents none.
 	NameServers []string `json:"nameServers,omitempty"`
 
-	// SSHSources are the CIDRs that may reach the proxy by SSH, on its
-	// flexible IP. Default: none, and then no SSH server runs.
+	// SSHSources are the networks that may reach the proxy by SSH, on its
+	// flexible IP: IPv4 CIDRs, and not 0.0.0.0/0. Default: none, and then no
+	// SSH server runs. There are none with egress Gateway.
 	SSHSources []string `json:"sshSources,omitempty"`
 
 	// AuditLog says where the audit log goes beside the proxy's own disk.
@@ -137,14 +140,15 @@ type AuditLogConfig struct {
 // its certificate is valid and holds its name. The proxy has no certificate of
 // its own: what it could show would be a secret in user data.
 type SyslogConfig struct {
-	// Host is the server's full DNS name, as its certificate holds it.
+	// Host is the server's full DNS name, as its certificate holds it: in
+	// lower case, with a dot in it, and no address.
 	Host string `json:"host"`
 
-	// Address is the IPv4 address at which it is reached. Default: what the
-	// proxy's system resolves Host to.
+	// Address is the IPv4 address at which it is reached, neither of loopback
+	// nor link-local. Default: what the proxy's system resolves Host to.
 	Address string `json:"address,omitempty"`
 
-	// Port is the server's port. Default: 6514.
+	// Port is the server's port, 1 to 65535. Default: 6514.
 	Port int32 `json:"port,omitempty"`
 
 	// CA holds the certificates (PEM) of the authorities that may have signed
@@ -176,9 +180,13 @@ type ClusterConfig struct {
 	// enforce NetworkPolicies. It is fixed when the cluster is created.
 	CNI string `json:"cni,omitempty"`
 
-	// PodCIDR and ServiceCIDR are fixed when the cluster is created. Default:
-	// 100.64.0.0/15 and 10.32.0.0/20.
-	PodCIDR     string `json:"podCIDR,omitempty"`
+	// PodCIDR is the range of the pods: IPv4, private (RFC 1918) or in
+	// 100.64.0.0/10, apart from Network.CIDR and ServiceCIDR. It is fixed when
+	// the cluster is created. Default: 100.64.0.0/15.
+	PodCIDR string `json:"podCIDR,omitempty"`
+
+	// ServiceCIDR is the range of the Services, under the same conditions.
+	// Default: 10.32.0.0/20.
 	ServiceCIDR string `json:"serviceCIDR,omitempty"`
 
 	// ACL lists the CIDRs that may reach the control plane. Default: none is
@@ -268,8 +276,14 @@ type AutoscalingConfig struct {
 
 // TaintConfig is a taint of nodes.
 type TaintConfig struct {
-	Key   string `json:"key"`
+	// Key has the form of a label's key, and is not egress.scw/tenant, which
+	// comes with PoolConfig.Tenant.
+	Key string `json:"key"`
+
+	// Value has the form of a label's value, of at most 63 characters. Default:
+	// empty.
 	Value string `json:"value,omitempty"`
+
 	// Effect is NoSchedule, PreferNoSchedule or NoExecute.
 	Effect string `json:"effect"`
 }

@@ -60,8 +60,13 @@ type EgressTenant struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
+	// Spec is what the platform team decides about the tenant.
+	//
 	// +required
 	Spec EgressTenantSpec `json:"spec"`
+
+	// Status is what the webhook's controllers found.
+	//
 	// +optional
 	Status EgressTenantStatus `json:"status,omitzero"`
 }
@@ -87,8 +92,10 @@ type EgressTenantSpec struct {
 
 	// NoProxy lists further destinations that the tenant's pods reach without
 	// the proxy: IP addresses, CIDRs, and domain names, which stand for
-	// themselves and everything below them. This only tells applications not
-	// to ask the proxy; it opens nothing in the NetworkPolicy.
+	// themselves and everything below them. At most 64, each of at most 253
+	// characters, without port and asterisk. They end up in NO_PROXY, which as
+	// a whole has at most 4096 bytes, or pods are refused. This only tells
+	// applications not to ask the proxy; it opens nothing in the NetworkPolicy.
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
@@ -101,9 +108,9 @@ type EgressTenantSpec struct {
 
 // ProxySpec is a tenant's part of the proxy.
 type ProxySpec struct {
-	// Port is the tenant's own port on the proxy. The NetworkPolicy admits
-	// the tenant's pods to no other, so that the port is the tenant's
-	// identity: no two tenants may share one.
+	// Port is the tenant's own port on the proxy, 3129 to 3255. The
+	// NetworkPolicy admits the tenant's pods to no other, so that the port is
+	// the tenant's identity: no two tenants may share one.
 	//
 	// +kubebuilder:validation:Minimum=3129
 	// +kubebuilder:validation:Maximum=3255
@@ -119,8 +126,8 @@ type ProxySpec struct {
 	EgressIP EgressIP `json:"egressIP,omitempty"`
 
 	// BandwidthKiB bounds what the proxy fetches for the tenant, all requests
-	// and tunnels together, in KiB (1024 bytes) a second. What the tenant's
-	// clients send is not bounded. Without it, nothing is.
+	// and tunnels together, in KiB (1024 bytes) a second: 16 to 1048576. What
+	// the tenant's clients send is not bounded. Without it, nothing is.
 	//
 	// +kubebuilder:validation:Minimum=16
 	// +kubebuilder:validation:Maximum=1048576
@@ -171,6 +178,7 @@ type EgressTenantList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitzero"`
 
+	// Items are the tenants.
 	Items []EgressTenant `json:"items"`
 }
 

@@ -9,9 +9,9 @@ import (
 
 // Generation identifies what the proxy has to know of the tenant: 16
 // hexadecimal digits, which differ as soon as the proxy has to be told
-// something else, and only then. Whoever renders the proxy's configuration and
-// whoever watches the tenant in the cluster compute it alike, so that they can
-// compare. Of a tenant that is not valid it means nothing.
+// something else, and only then. Whoever renders the proxy's configuration writes
+// it there, and Squid tells it on the tenant's port, so that it shows whether it
+// serves what it was given. Of a tenant that is not valid it means nothing.
 //
 // It hashes the whole tenant without what the proxy does not see, rather than
 // a list of what it does: a new field counts unless it is left out here.
