@@ -103,6 +103,9 @@ func TestTunnels(t *testing.T) {
 	file := withHosts(t, proxy, tenants, "127.0.0.1", []string{"allowed.test", "a.allowed.test", "single.test", "other.test"})
 	file = replaceOnce(t, file, "acl tls_port port 443\n", "acl tls_port port "+port+"\n")
 	file = regexp.MustCompile(`(?m)^http_access (allow|deny) .*forbidden_(address|destination) .*\n`).ReplaceAll(file, nil)
+	const timeout = 2 * time.Second
+	file = replaceOnce(t, file, "request_start_timeout 30 seconds\n", "request_start_timeout 2 seconds\n")
+	file = replaceOnce(t, file, "request_timeout 1 minute\n", "request_timeout 2 seconds\n")
 	startFile(t, proxy, file)
 
 	type outcome struct {
@@ -112,7 +115,11 @@ func TestTunnels(t *testing.T) {
 	}
 	passes, wouldDeny := outcome{true, "allowed", "-"}, func(rule v1alpha1.Rule) outcome { return outcome{true, "wouldDeny", rule} }
 	denied, terminated := outcome{false, "denied", "domain"}, outcome{false, "terminated", "sni"}
-	const plain = "no TLS"
+	const (
+		plain   = "no TLS"
+		silence = "nothing is said in time"
+		half    = "only the beginning of a message is said in time"
+	)
 	var want []outcome
 	var got []outcome
 	var names []string
@@ -131,6 +138,8 @@ func TestTunnels(t *testing.T) {
 		{"other.test", "other.test", denied, wouldDeny("domain"), passes},
 		{"other.test", "", denied, wouldDeny("domain"), passes},
 		{"allowed.test", plain, terminated, wouldDeny("sni"), passes},
+		{"allowed.test", silence, outcome{false, "allowed", "-"}, wouldDeny("sni"), passes},
+		{"allowed.test", half, outcome{false, "allowed", "-"}, wouldDeny("sni"), outcome{false, "allowed", "-"}},
 	} {
 		for i, expected := range []outcome{test.enforce, test.report, test.open} {
 			name := fmt.Sprintf("%s: CONNECT %s, SNI %q", tenants[i].Name, test.host, test.sni)
@@ -148,7 +157,16 @@ func TestTunnels(t *testing.T) {
 			answer := ""
 			if status == http.StatusOK {
 				inside := io.ReadWriter(connection)
-				if test.sni != plain {
+				switch test.sni {
+				case plain:
+				case silence, half:
+					if test.sni == half {
+						_, _ = connection.Write([]byte{22, 3, 1, 0, 5}) // 5 bytes of a handshake in TLS follow
+					}
+					if tenants[i].Allow.Mode != v1alpha1.AllowOpen {
+						time.Sleep(timeout + 1500*time.Millisecond) // Squid looks at its clock once a second
+					}
+				default:
 					inside = tls.Client(connection, &tls.Config{ServerName: test.sni, InsecureSkipVerify: true})
 				}
 				if _, err := io.WriteString(inside, "GET / HTTP/1.0\r\n\r\n"); err == nil {

@@ -217,6 +217,7 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	ifPeeked("acl only_half note follows tunnel")
 	ifPeeked("acl mark_other annotate_client inside=other")
 	ifPeeked("acl other_inside note inside other")
+	ifPeeked("acl unsaid squid_error ERR_REQUEST_START_TIMEOUT ERR_REQUEST_PARSE_TIMEOUT")
 	add("acl passes note verdict allowed wouldDeny")
 	each(func(name string, port int32) {
 		add("acl l_%d myportname %s", port, name)
@@ -284,6 +285,7 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	ifMode(v1alpha1.AllowReport, "ssl_bump splice reported tunnel_follows")
 	ifPeeked("ssl_bump terminate terminated_sni")
 	ifMode(v1alpha1.AllowReport, "on_unsupported_protocol tunnel reported mark_other tunnel_follows")
+	ifPeeked("on_unsupported_protocol respond unsaid")
 	ifPeeked("on_unsupported_protocol respond terminated_sni")
 	for i, address := range egressAddresses(proxy, tenants) {
 		add("tcp_outgoing_address %s e_%d", address, i+1)
