@@ -30,11 +30,12 @@ type AuditRecord struct {
 	// Status is the status of the answer; 0 if there was none. By itself it
 	// does not tell a denial from an origin's own 403: Verdict does.
 	Status int `json:"status"`
-	// Verdict and Rule are what the rules made of the request. They, and not
-	// the status, tell what was denied: a tunnel that was ended has status 200,
-	// and one that worked may have 500.
+	// Verdict is what the rules made of the request; "-" if Squid could not
+	// parse it. It, and not the status, tells what was denied: a tunnel that was
+	// ended has status 200, and one that worked may have 500.
 	Verdict v1alpha1.Verdict `json:"verdict"`
-	Rule    v1alpha1.Rule    `json:"rule"`
+	// Rule is what the verdict rests on; "-" if that is VerdictAllowed, or none.
+	Rule v1alpha1.Rule `json:"rule"`
 	// SNI is the name that TLS asked for inside a tunnel, where Squid looks at
 	// it.
 	SNI string `json:"sni"`
