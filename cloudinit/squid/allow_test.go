@@ -302,7 +302,7 @@ func TestAllowedAgreesWithSquid(t *testing.T) {
 		tenants = append(tenants, tenant)
 		for range each {
 			r := request{
-				method: pool.pick([]string{"GET", "CONNECT", "CONNECT", "HEAD", "DELETE"}), host: pool.host(tenant),
+				method: pool.pick([]string{"GET", "CONNECT", "CONNECT", "CONNECT", "HEAD", "DELETE", "POST", "PURGE", "Purge"}), host: pool.host(tenant),
 				port: []uint16{80, 443, 443, 443, 80, 8080, 65535, 22, 25, 53}[pool.random.IntN(10)],
 			}
 			requests[tenant.Name] = append(requests[tenant.Name], r)
@@ -353,13 +353,13 @@ func TestAllowedAgreesWithSquid(t *testing.T) {
 		}
 		got := v1alpha1.Decision{Verdict: record.Verdict, Rule: record.Rule}
 		decisions[got]++
-		if diff := cmp.Diff(want, got); diff != "" || record.Method != r.method {
+		if diff := cmp.Diff(want, got); diff != "" || !strings.EqualFold(record.Method, r.method) {
 			t.Errorf("%+v: %+v: Allowed and Squid (-Allowed +Squid):\n%s%+v", tenant.Allow, r, diff, record)
 		}
 	}
 	t.Logf("decisions: %v", decisions)
 	for _, decision := range []v1alpha1.Decision{
-		{Verdict: "allowed", Rule: "-"}, {Verdict: "denied", Rule: "domain"}, {Verdict: "denied", Rule: "port"}, {Verdict: "denied", Rule: "forbidden-port"}, {Verdict: "denied", Rule: "forbidden-destination"}, {Verdict: "wouldDeny", Rule: "domain"}, {Verdict: "wouldDeny", Rule: "port"},
+		{Verdict: "allowed", Rule: "-"}, {Verdict: "denied", Rule: "protocol"}, {Verdict: "denied", Rule: "domain"}, {Verdict: "denied", Rule: "port"}, {Verdict: "denied", Rule: "forbidden-port"}, {Verdict: "denied", Rule: "forbidden-destination"}, {Verdict: "wouldDeny", Rule: "domain"}, {Verdict: "wouldDeny", Rule: "port"},
 	} {
 		if decisions[decision] < 50 {
 			t.Errorf("%v came about %d times: too few for a test", decision, decisions[decision])

@@ -190,6 +190,7 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	add("acl plain_port port 80")
 	add("acl tls_port port 443")
 	add("acl plain_http proto HTTP")
+	add("acl purge method PURGE")
 	ifPeeked := func(format string, values ...any) {
 		if len(peeked) > 0 {
 			add(format, values...)
@@ -241,7 +242,7 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 	if len(peeked) > 0 {
 		step = " !other_inside"
 	}
-	for _, rule := range []string{"!clients denied_client", "!CONNECT !plain_http" + step + " denied_protocol", "forbidden_address denied_forbidden-destination", "forbidden_port denied_forbidden-port"} {
+	for _, rule := range []string{"!clients denied_client", "!CONNECT !plain_http" + step + " denied_protocol", "purge denied_protocol", "forbidden_address denied_forbidden-destination", "forbidden_port denied_forbidden-port"} {
 		add("http_access deny %s", rule)
 	}
 	ifMode := func(mode v1alpha1.AllowMode, lines ...string) {

@@ -42,13 +42,18 @@ const (
 	// RuleSNI is about what a tunnel carries: TLS for a host that the tenant
 	// does not list, or something else than TLS. Only the proxy sees that.
 	RuleSNI Rule = "sni"
-	// RuleProtocol is about requests that are neither tunnels nor plain HTTP.
+	// RuleProtocol is about requests that are neither tunnels nor plain HTTP, and
+	// those for a cache (PURGE).
 	RuleProtocol Rule = "protocol"
 	// RuleClient is about who asks: an address that is none of the cluster's.
 	RuleClient Rule = "client"
 	// RuleManager is about the proxy's own pages.
 	RuleManager Rule = "manager"
 )
+
+// methodPurge has a cache forget something. The proxy, which has none, reads it
+// in capitals or not.
+const methodPurge = "PURGE"
 
 // Decision is a verdict and, unless it is VerdictAllowed, what it rests on.
 type Decision struct {
@@ -70,6 +75,8 @@ func (l AllowList) Decide(method, host string, port uint16) Decision {
 	forbidden := address.IsValid() && IsForbidden(netip.PrefixFrom(address, address.BitLen()))
 	rule := l.broken(method, name, port)
 	switch {
+	case strings.EqualFold(method, methodPurge):
+		return Decision{VerdictDenied, RuleProtocol}
 	case forbidden && !address.IsUnspecified():
 		return Decision{VerdictDenied, RuleForbiddenDestination}
 	case slices.Contains(ForbiddenPorts(), port):

@@ -43,6 +43,8 @@ func TestAllowed(t *testing.T) {
 		{enforced, "GET", "0x7f.1", 80, Decision{VerdictDenied, RuleForbiddenDestination}},
 		{enforced, "GET", "api.github.com", 25, Decision{VerdictDenied, RuleForbiddenPort}},
 		{enforced, "GET", "", 80, Decision{VerdictDenied, RuleDomain}},
+		{enforced, "PURGE", "example.com", 80, Decision{VerdictDenied, RuleProtocol}},
+		{nothing, "purge", "10.0.0.1", 25, Decision{VerdictDenied, RuleProtocol}},
 		{reported, "GET", "other.test", 80, Decision{VerdictWouldDeny, RuleDomain}},
 		{reported, "GET", "other.test", 81, Decision{VerdictWouldDeny, RulePort}},
 		{reported, "CONNECT", "example.com", 80, Decision{VerdictWouldDeny, RulePort}},
