@@ -279,7 +279,7 @@ func dialFromNode(ctx context.Context, protocol, address string) (connection net
 		defer close(done)
 		runtime.LockOSThread() // for good: the thread ends with the goroutine
 		var namespace *os.File
-		if namespace, err = os.Open("/run/netns/" + network.Node); err != nil {
+		if namespace, err = os.Open("/run/netns/" + shared.Plan.Netns(network.Node)); err != nil {
 			return
 		}
 		defer namespace.Close()

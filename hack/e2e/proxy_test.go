@@ -187,7 +187,7 @@ func TestProxyComesBack(t *testing.T) {
 // gatewayLink is the gateway's link on the Private Network, with its address.
 func gatewayLink(t *testing.T) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "ip", "-n", network.Gateway, "-brief", "link", "show", network.PrivateBridge).Output()
+	out, err := exec.CommandContext(t.Context(), "ip", "-n", shared.Plan.Netns(network.Gateway), "-brief", "link", "show", network.PrivateBridge).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,7 +141,7 @@ func newEnvironment(ctx context.Context, log *progress.Log) (*Environment, error
 func (e *Environment) clusterConfig() cluster.Config {
 	return cluster.Config{
 		Environment: e.processes, Binary: e.programs.kubernetes,
-		Address: e.Plan.NodeAddress, Netns: network.Node, Hosts: []string{cluster.NodeName},
+		Address: e.Plan.NodeAddress, Netns: e.Plan.Netns(network.Node), Hosts: []string{cluster.NodeName},
 	}
 }
 
@@ -221,7 +221,7 @@ func Down(ctx context.Context, log *progress.Log) error {
 		if err := processes.Stop(ctx, 5*time.Second); err != nil {
 			return err
 		}
-		if err := network.Down(ctx); err != nil {
+		if err := network.Down(ctx, network.DefaultPlan()); err != nil {
 			return err
 		}
 		return os.RemoveAll(Dir)
@@ -236,7 +236,7 @@ func refuseSecond(ctx context.Context) error {
 	if _, err := os.Stat(Dir); err == nil {
 		return fmt.Errorf("an earlier local environment was not removed: make local-down removes it (%s exists)", Dir)
 	}
-	existing, err := network.Existing(ctx)
+	existing, err := network.Existing(ctx, network.DefaultPlan())
 	if err != nil {
 		return err
 	}

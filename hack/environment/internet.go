@@ -45,11 +45,11 @@ func (e *Environment) startInternet(ctx context.Context) error {
 	if _, err := internet.CreateCertificates(internetDir(), []string{IPEchoName, HTTPBinName}, e.Plan.Echoes); err != nil {
 		return err
 	}
-	if err := network.AddRuleset(ctx, network.Internet, internet.CounterRuleset()); err != nil {
+	if err := network.AddRuleset(ctx, e.Plan.Netns(network.Internet), internet.CounterRuleset()); err != nil {
 		return err
 	}
 	p, err := e.processes.Start(process.Command{
-		Name: processInternet, Path: e.programs.local, Args: []string{processInternet}, Netns: network.Internet,
+		Name: processInternet, Path: e.programs.local, Args: []string{processInternet}, Netns: e.Plan.Netns(network.Internet),
 	})
 	if err != nil {
 		return err

@@ -52,14 +52,14 @@ func (e *Environment) Machine(ctx context.Context) (*machine.VM, error) {
 // Network.
 func machineConfig(plan network.Plan) machine.Config {
 	return machine.Config{
-		Environment: process.Environment(Dir), Name: machineName, PackagesURL: "http://" + packagesName, Netns: network.Proxy,
+		Environment: process.Environment(Dir), Name: machineName, PackagesURL: "http://" + packagesName, Netns: plan.Netns(network.Proxy),
 		NICs: []machine.NIC{
 			{
-				Name: "ens2", MAC: "de:00:00:1c:00:08", Netns: network.Internet, Bridge: network.Edge,
+				Name: "ens2", MAC: "de:00:00:1c:00:08", Netns: plan.Netns(network.Internet), Bridge: network.Edge,
 				DHCP: machine.DHCP{Router: plan.EdgeRouter(), NameServer: plan.Resolver},
 			},
 			{
-				Name: "ens5", Netns: network.Gateway, Bridge: network.PrivateBridge,
+				Name: "ens5", Netns: plan.Netns(network.Gateway), Bridge: network.PrivateBridge,
 				DHCP: machine.DHCP{Router: plan.GatewayPrivate, Classless: true, NameServer: plan.GatewayPrivate, Upstream: plan.Resolver},
 			},
 		},
@@ -150,7 +150,7 @@ func (m *machines) serve(ctx context.Context) error {
 		m.plan.Packages: machine.Repository(m.rootfs),
 	} {
 		var listener net.Listener
-		if err := machine.Within(network.Internet, func() (err error) {
+		if err := machine.Within(m.plan.Netns(network.Internet), func() (err error) {
 			listener, err = new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(address, 80).String())
 			return err
 		}); err != nil {

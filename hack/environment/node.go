@@ -37,7 +37,7 @@ func (e *Environment) startNode(ctx context.Context) error {
 		}
 	}
 	if err := node.Start(ctx, node.Config{
-		Cluster: e.Cluster, Netns: network.Node, Address: e.Plan.NodeAddress, Self: e.programs.local,
+		Cluster: e.Cluster, Netns: e.Plan.Netns(network.Node), Address: e.Plan.NodeAddress, Self: e.programs.local,
 		Images: []images.Image{
 			image(node.PauseImage, e.programs.probe, "pause"),
 			image(ProbeImage, e.programs.probe),

@@ -235,7 +235,7 @@ func (e *Environment) provision(ctx context.Context) error {
 	}
 	for _, tenant := range tenants {
 		address := net.JoinHostPort(e.Plan.ProxyPrivate.String(), strconv.Itoa(int(tenant.Proxy.Port)))
-		if err := e.waitListening(ctx, network.Node, address); err != nil {
+		if err := e.waitListening(ctx, e.Plan.Netns(network.Node), address); err != nil {
 			return fmt.Errorf("the proxy does not listen on %s: %w; the end of the fake Scaleway API's log:\n%s", address, err, e.processes.Tail(processScaleway))
 		}
 	}

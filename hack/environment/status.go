@@ -30,7 +30,7 @@ func Status(ctx context.Context, w io.Writer) error {
 	for _, p := range processes {
 		fmt.Fprintf(table, "%s\t%d\t%s\n", p.Name, p.PID, process.Environment(Dir).LogFile(p.Name))
 	}
-	existing, err := network.Existing(ctx)
+	existing, err := network.Existing(ctx, network.DefaultPlan())
 	if err != nil {
 		return err
 	}

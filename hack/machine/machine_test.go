@@ -393,7 +393,7 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 // still leaves by flexible addresses. Then, as the control, without the rules
 // that are to see to it, it goes to the gateway.
 func (w *world) checkPrivateDefaultRoute(t *testing.T, vm *machine.VM) {
-	if strays := counter(t, netnsGateway, "gateway", "stray"); strays != "0" {
+	if strays := counter(t, netnsGateway, "strays", "stray"); strays != "0" {
 		t.Errorf("%s packets of flexible addresses have come to the gateway", strays)
 	}
 	private := in(t, vm, "sh", "-c", ". /etc/egress/nics.conf; echo $PRIVATE_NIC")
@@ -401,7 +401,7 @@ func (w *world) checkPrivateDefaultRoute(t *testing.T, vm *machine.VM) {
 	in(t, vm, "ip", "route", "replace", "default", "via", gatewayPrivate, "dev", private)
 	in(t, vm, "sh", "-c", "while ip route del default dev ens2; do :; done 2> /dev/null")
 	w.checkAddresses(t, ownAddress, sharedAddress)
-	if strays := counter(t, netnsGateway, "gateway", "stray"); strays != "0" {
+	if strays := counter(t, netnsGateway, "strays", "stray"); strays != "0" {
 		t.Errorf("%s packets of flexible addresses have come to the gateway, in spite of the rules", strays)
 	}
 
@@ -410,7 +410,7 @@ func (w *world) checkPrivateDefaultRoute(t *testing.T, vm *machine.VM) {
 	if got, err := get(t.Context(), ownPort, "http://"+echoAddress+"/ip"); err == nil && got.origin == ownAddress {
 		t.Errorf("without the rules it leaves by %s all the same", got.origin)
 	}
-	if counter(t, netnsGateway, "gateway", "stray") == "0" {
+	if counter(t, netnsGateway, "strays", "stray") == "0" {
 		t.Error("without the rules nothing has come to the gateway: these tests could not see it")
 	}
 

@@ -27,19 +27,17 @@ import (
 	"egress.scw/cloudinit"
 	"egress.scw/hack/internet"
 	"egress.scw/hack/machine"
+	"egress.scw/hack/network"
 	"egress.scw/hack/process"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
 // The network namespaces of these tests.
 const (
-	netnsInternet = "egress-vmt-internet"
-	netnsGateway  = "egress-vmt-gateway"
-	netnsNode     = "egress-vmt-node"
-	netnsProxy    = "egress-vmt-proxy"
+	netnsInternet = network.TestPrefix + network.Internet
+	netnsGateway  = network.TestPrefix + network.Gateway
+	netnsNode     = network.TestPrefix + network.Node
 )
-
-func namespaces() []string { return []string{netnsInternet, netnsGateway, netnsNode, netnsProxy} }
 
 // Addresses: flexible ones are routed by the internet, the rest is what a
 // Public Gateway with masquerading makes of a Private Network.
@@ -63,46 +61,22 @@ const (
 	packageName     = "packages.example"
 )
 
-const topology = `
-ip netns add egress-vmt-internet
-ip netns add egress-vmt-gateway
-ip netns add egress-vmt-node
-ip netns add egress-vmt-proxy
-ip -n egress-vmt-internet link set lo up
-ip -n egress-vmt-gateway link set lo up
-ip -n egress-vmt-node link set lo up
-
-ip -n egress-vmt-gateway link add pn0 type bridge
-ip -n egress-vmt-gateway address add 172.16.28.1/22 dev pn0
-ip -n egress-vmt-gateway link set pn0 up
-ip link add pn-node netns egress-vmt-gateway type veth peer name priv0 netns egress-vmt-node
-ip -n egress-vmt-gateway link set pn-node master pn0 up
-ip -n egress-vmt-node address add 172.16.28.16/22 dev priv0
-ip -n egress-vmt-node link set priv0 up
-ip -n egress-vmt-node route add default via 172.16.28.1
-
-ip link add pub0 netns egress-vmt-gateway type veth peer name gateway0 netns egress-vmt-internet
-ip -n egress-vmt-gateway address add 198.51.100.9/24 dev pub0
-ip -n egress-vmt-gateway link set pub0 up
-ip -n egress-vmt-internet address add 198.51.100.254/24 dev gateway0
-ip -n egress-vmt-internet link set gateway0 up
-ip -n egress-vmt-gateway route add default via 198.51.100.254
-ip netns exec egress-vmt-gateway sysctl -qw net.ipv4.ip_forward=1
-
-ip -n egress-vmt-internet link add edge0 type bridge
-ip -n egress-vmt-internet address add 203.0.113.254/24 dev edge0
-ip -n egress-vmt-internet link set edge0 up
-ip -n egress-vmt-internet address add 192.0.2.53/32 dev lo
-ip -n egress-vmt-internet address add 192.0.2.10/32 dev lo
-ip -n egress-vmt-internet address add 192.0.2.66/32 dev lo
-ip -n egress-vmt-internet address add 192.0.2.80/32 dev lo
-ip -n egress-vmt-internet address add 169.254.42.42/32 dev lo
-`
+// plan lays these addresses out.
+func plan() network.Plan {
+	address := netip.MustParseAddr
+	return network.Plan{
+		Prefix: network.TestPrefix, PrivateNetwork: netip.MustParsePrefix(privateNetwork),
+		NodePrivate: address(nodeAddress), ProxyPrivate: address(proxyAddress), GatewayPrivate: address(gatewayPrivate),
+		GatewayPublic: address(gatewayPublic), ProxyPublic: netip.PrefixFrom(address(sharedAddress), 24),
+		Resolver: address(nameServer), Metadata: address(metadataAddress), Packages: address(packageServer),
+		Echoes: []netip.Addr{address(echoAddress), address(spoofedAddress)},
+	}
+}
 
 // gatewayRules count what comes to the gateway from addresses that are not its
-// network's, before it masquerades.
+// network's, before it masquerades that too.
 const gatewayRules = `
-table ip gateway {
+table ip strays {
 	counter stray { }
 	chain prerouting {
 		type filter hook prerouting priority -300;
@@ -170,12 +144,15 @@ func newWorld(t *testing.T, rootfs machine.RootFS) *world {
 			t.Error(err)
 		}
 	})
-	removeNamespaces(t)
-	t.Cleanup(func() { removeNamespaces(t) })
-	for command := range strings.Lines(topology) {
-		if argv := strings.Fields(command); len(argv) > 0 {
-			execute(t, "", argv...)
+	removeNetwork := func() {
+		if err := network.Down(context.Background(), plan()); err != nil {
+			t.Error(err)
 		}
+	}
+	removeNetwork()
+	t.Cleanup(removeNetwork)
+	if err := network.Up(t.Context(), plan()); err != nil {
+		t.Fatal(err)
 	}
 	execute(t, gatewayRules, "ip", "netns", "exec", netnsGateway, "nft", "-f", "-")
 	execute(t, edgeRules, "ip", "netns", "exec", netnsInternet, "nft", "-f", "-")
@@ -186,21 +163,6 @@ func newWorld(t *testing.T, rootfs machine.RootFS) *world {
 	w.serve(t, metadataAddress+":80", &http.Server{Handler: metadata.Handler(), ConnState: w.countStrangers})
 	w.serve(t, packageServer+":80", &http.Server{Handler: machine.Repository(rootfs)})
 	return w
-}
-
-func removeNamespaces(t *testing.T) {
-	t.Helper()
-	list, err := exec.CommandContext(context.Background(), "ip", "netns", "list").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(list)) {
-		for _, namespace := range namespaces() {
-			if name, _, _ := strings.Cut(strings.TrimSpace(line), " "); name == namespace {
-				execute(t, "", "ip", "netns", "delete", namespace)
-			}
-		}
-	}
 }
 
 func execute(t *testing.T, stdin string, argv ...string) string {
@@ -307,16 +269,16 @@ func (w *world) serve(t *testing.T, address string, server *http.Server) {
 // config is the machine's, for all that is the same in every test.
 func (w *world) config() machine.Config {
 	return machine.Config{
-		Environment: w.environment, Name: "vmt", RootFS: w.rootfs, PackagesURL: "http://" + packageName, Netns: netnsProxy,
+		Environment: w.environment, Name: "vmt", RootFS: w.rootfs, PackagesURL: "http://" + packageName, Netns: network.TestPrefix + network.Proxy,
 		NICs: []machine.NIC{
 			{
-				Name: "ens2", MAC: "de:00:00:00:00:02", Netns: netnsInternet, Bridge: "edge0",
+				Name: "ens2", MAC: "de:00:00:00:00:02", Netns: netnsInternet, Bridge: network.Edge,
 				DHCP: machine.DHCP{
 					Address: netip.MustParsePrefix(sharedAddress + "/32"), Router: netip.MustParseAddr(edgeRouter), NameServer: netip.MustParseAddr(nameServer),
 				},
 			},
 			{
-				Name: "ens5", MAC: "02:00:00:00:00:05", Netns: netnsGateway, Bridge: "pn0",
+				Name: "ens5", MAC: "02:00:00:00:00:05", Netns: netnsGateway, Bridge: network.PrivateBridge,
 				DHCP: machine.DHCP{
 					Address: netip.MustParsePrefix(proxyAddress + "/22"), Router: netip.MustParseAddr(gatewayPrivate), Classless: true,
 					NameServer: netip.MustParseAddr(gatewayPrivate), Upstream: netip.MustParseAddr(nameServer),

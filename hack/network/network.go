@@ -1,8 +1,8 @@
-// Package network lays out the local environment's networks in network
-// namespaces of this machine: a node, a Public Gateway and a proxy on one
-// Private Network, and an internet behind them. Nothing is connected to the
-// machine's own network but one veth pair, over which the machine reaches the
-// node.
+// Package network lays out networks in network namespaces of this machine, for
+// the local environment and for tests: a node, a Public Gateway and a proxy on
+// one Private Network, and an internet behind them. Nothing is connected to the
+// machine's own network but, in the local environment, one veth pair, over which
+// the machine reaches the node.
 //
 //	     machine 10.222.0.1 ─── 10.222.0.2 egress-node 172.16.28.16 ─┐
 //	                                                                 │ Private Network
@@ -21,15 +21,23 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
-// Network namespaces.
+// Prefixes of the names of network namespaces: those of the local environment,
+// and those of tests, by which RemoveTests knows them.
 const (
-	Node     = "egress-node"
-	Proxy    = "egress-proxy"
-	Gateway  = "egress-gateway"
-	Internet = "egress-internet"
+	prefix     = "egress-"
+	TestPrefix = "egress-test-"
+)
+
+// Network namespaces of a plan, without its prefix.
+const (
+	Node     = "node"
+	Proxy    = "proxy"
+	Gateway  = "gateway"
+	Internet = "internet"
 )
 
 // Bridges: the internet's, for machines with public addresses of their own, and
@@ -39,13 +47,12 @@ const (
 	PrivateBridge = "pn0"
 )
 
-// hostLink is the machine's end of the veth pair to the node.
-const hostLink = "egress-host"
-
 // Plan is who has which address.
 type Plan struct {
+	// Prefix is what the names of its network namespaces begin with.
+	Prefix string
 	// HostAddress and NodeAddress are the two ends of the way from the
-	// machine to the node.
+	// machine to the node. Invalid: there is none.
 	HostAddress, NodeAddress netip.Addr
 	// PrivateNetwork is the Private Network's range.
 	PrivateNetwork netip.Prefix
@@ -57,7 +64,8 @@ type Plan struct {
 	// prefix's own address, and those behind it.
 	ProxyPublic netip.Prefix
 	// Resolver is the name server that the cluster and the proxy ask;
-	// OpenResolver is another one, which nobody has a reason to ask.
+	// OpenResolver is another one, which nobody has a reason to ask. Invalid:
+	// there is none.
 	Resolver, OpenResolver netip.Addr
 	// Metadata is the address at which Scaleway's instances find their
 	// secrets. Whatever answers there sits in the internet as well.
@@ -68,10 +76,12 @@ type Plan struct {
 	Echoes []netip.Addr
 }
 
-// DefaultPlan uses the networks that are reserved for documentation (RFC 5737)
-// as public ones: they look public, and nobody can be harmed.
+// DefaultPlan is the local environment's. It uses the networks that are reserved
+// for documentation (RFC 5737) as public ones: they look public, and nobody can
+// be harmed.
 func DefaultPlan() Plan {
 	return Plan{
+		Prefix:         prefix,
 		HostAddress:    netip.MustParseAddr("10.222.0.1"),
 		NodeAddress:    netip.MustParseAddr("10.222.0.2"),
 		PrivateNetwork: netip.MustParsePrefix("172.16.28.0/22"),
@@ -91,28 +101,72 @@ func DefaultPlan() Plan {
 // EdgeRouter is the router of the proxy's public addresses.
 func (p Plan) EdgeRouter() netip.Addr { return lastOf(p.ProxyPublic.Addr()) }
 
-// Namespaces are all network namespaces of the environment.
-func Namespaces() []string { return []string{Node, Proxy, Gateway, Internet} }
+// Netns is the name of one of the plan's network namespaces.
+func (p Plan) Netns(namespace string) string { return p.Prefix + namespace }
 
-// Existing returns which of the environment's namespaces and links exist.
-func Existing(ctx context.Context) ([]string, error) {
+// namespaces are the names of all of them.
+func (p Plan) namespaces() []string {
+	return []string{p.Netns(Node), p.Netns(Proxy), p.Netns(Gateway), p.Netns(Internet)}
+}
+
+// hostLink is the machine's end of the veth pair to the node.
+func (p Plan) hostLink() string { return p.Prefix + "host" }
+
+func (p Plan) hostLinkExists(ctx context.Context) bool {
+	return exec.CommandContext(ctx, "ip", "link", "show", p.hostLink()).Run() == nil
+}
+
+// Existing returns which of the plan's namespaces and links exist.
+func Existing(ctx context.Context, p Plan) ([]string, error) {
+	names, err := listNamespaces(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var found []string
+	for _, name := range names {
+		if slices.Contains(p.namespaces(), name) {
+			found = append(found, "network namespace "+name)
+		}
+	}
+	if p.hostLinkExists(ctx) {
+		found = append(found, "link "+p.hostLink())
+	}
+	return found, nil
+}
+
+// listNamespaces returns the names of all network namespaces of this machine.
+func listNamespaces(ctx context.Context) ([]string, error) {
 	out, err := exec.CommandContext(ctx, "ip", "netns", "list").Output()
 	if err != nil {
 		return nil, fmt.Errorf("ip netns list: %w", err)
 	}
+	var names []string
 	for line := range strings.Lines(string(out)) {
-		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		for _, ours := range Namespaces() {
-			if name == ours {
-				found = append(found, "network namespace "+name)
-			}
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ") // an ID may follow
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// removeNamespaces removes the network namespaces whose names are chosen.
+func removeNamespaces(ctx context.Context, chosen func(name string) bool) error {
+	names, err := listNamespaces(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		if chosen(name) {
+			errs = append(errs, run(ctx, "", "ip", "netns", "delete", name))
 		}
 	}
-	if exec.CommandContext(ctx, "ip", "link", "show", hostLink).Run() == nil {
-		found = append(found, "link "+hostLink)
-	}
-	return found, nil
+	return errors.Join(errs...)
+}
+
+// RemoveTests removes every network namespace that a test has made, and with
+// them the links in them. Those of tests that run now are included.
+func RemoveTests(ctx context.Context) error {
+	return removeNamespaces(ctx, func(name string) bool { return strings.HasPrefix(name, TestPrefix) })
 }
 
 // Up makes everything. What it made before an error is for Down to remove.
@@ -122,29 +176,20 @@ func Up(ctx context.Context, p Plan) error {
 			return err
 		}
 	}
-	return run(ctx, fmt.Sprintf(masquerade, p.PrivateNetwork), "ip", "netns", "exec", Gateway, "nft", "-f", "-")
+	return run(ctx, fmt.Sprintf(masquerade, p.PrivateNetwork), "ip", "netns", "exec", p.Netns(Gateway), "nft", "-f", "-")
 }
 
 // Down removes whatever of it exists.
-func Down(ctx context.Context) error {
-	existing, err := Existing(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, thing := range existing {
-		if name, ok := strings.CutPrefix(thing, "network namespace "); ok {
-			errs = append(errs, run(ctx, "", "ip", "netns", "delete", name))
-		}
-	}
+func Down(ctx context.Context, p Plan) error {
+	err := removeNamespaces(ctx, func(name string) bool { return slices.Contains(p.namespaces(), name) })
 	// The link goes with the namespace that holds its other end, a moment
 	// later; if the namespace never got it, it is still here.
-	if exec.CommandContext(ctx, "ip", "link", "show", hostLink).Run() == nil {
-		if err := run(ctx, "", "ip", "link", "delete", hostLink); err != nil && exec.CommandContext(ctx, "ip", "link", "show", hostLink).Run() == nil {
-			errs = append(errs, err)
+	if p.hostLinkExists(ctx) {
+		if linkErr := run(ctx, "", "ip", "link", "delete", p.hostLink()); linkErr != nil && p.hostLinkExists(ctx) {
+			err = errors.Join(err, linkErr)
 		}
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // AddRuleset loads an nftables ruleset in a namespace.
@@ -167,11 +212,11 @@ func (p Plan) commands() []string {
 	var c []string
 	add := func(format string, args ...any) { c = append(c, fmt.Sprintf(format, args...)) }
 	in := func(namespace, format string, args ...any) {
-		add("ip -n %s %s", namespace, fmt.Sprintf(format, args...))
+		add("ip -n %s %s", p.Netns(namespace), fmt.Sprintf(format, args...))
 	}
-	for _, namespace := range Namespaces() {
+	for _, namespace := range p.namespaces() {
 		add("ip netns add %s", namespace)
-		in(namespace, "link set lo up")
+		add("ip -n %s link set lo up", namespace)
 	}
 
 	// Without addresses of their own, bridges take a port's, and another one's when
@@ -179,34 +224,39 @@ func (p Plan) commands() []string {
 	in(Gateway, "link add %s address 02:00:00:1c:00:01 type bridge", PrivateBridge)
 	in(Gateway, "address add %s dev %s", private(p.GatewayPrivate), PrivateBridge)
 	in(Gateway, "link set %s up", PrivateBridge)
-	add("ip link add pn-node netns %s type veth peer name priv0 netns %s", Gateway, Node)
+	add("ip link add pn-node netns %s type veth peer name priv0 netns %s", p.Netns(Gateway), p.Netns(Node))
 	in(Gateway, "link set pn-node master %s up", PrivateBridge)
 	in(Node, "address add %s dev priv0", private(p.NodePrivate))
 	in(Node, "link set priv0 up")
 	in(Node, "route add default via %s", p.GatewayPrivate)
 
-	add("ip link add pub0 netns %s type veth peer name gateway0 netns %s", Gateway, Internet)
+	add("ip link add pub0 netns %s type veth peer name gateway0 netns %s", p.Netns(Gateway), p.Netns(Internet))
 	in(Gateway, "address add %s/24 dev pub0", p.GatewayPublic)
 	in(Gateway, "link set pub0 up")
 	in(Internet, "address add %s/24 dev gateway0", lastOf(p.GatewayPublic))
 	in(Internet, "link set gateway0 up")
 	in(Gateway, "route add default via %s", lastOf(p.GatewayPublic))
-	add("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", Gateway)
+	add("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", p.Netns(Gateway))
 
 	in(Internet, "link add %s address 02:00:00:71:00:fe type bridge", Edge)
 	in(Internet, "address add %s/%d dev %s", p.EdgeRouter(), p.ProxyPublic.Bits(), Edge)
 	in(Internet, "link set %s up", Edge)
 
 	for _, address := range append([]netip.Addr{p.Resolver, p.OpenResolver, p.Metadata, p.Packages}, p.Echoes...) {
-		in(Internet, "address add %s/32 dev lo", address)
+		if address.IsValid() {
+			in(Internet, "address add %s/32 dev lo", address)
+		}
+	}
+	add("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", p.Netns(Node))
+	if !p.HostAddress.IsValid() {
+		return c
 	}
 
-	add("ip link add %s type veth peer name host0 netns %s", hostLink, Node)
-	add("ip address add %s/30 dev %s", p.HostAddress, hostLink)
-	add("ip link set %s up", hostLink)
+	add("ip link add %s type veth peer name host0 netns %s", p.hostLink(), p.Netns(Node))
+	add("ip address add %s/30 dev %s", p.HostAddress, p.hostLink())
+	add("ip link set %s up", p.hostLink())
 	in(Node, "address add %s/30 dev host0", p.NodeAddress)
 	in(Node, "link set host0 up")
-	add("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", Node)
 	return c
 }
 
