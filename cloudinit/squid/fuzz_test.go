@@ -316,7 +316,7 @@ func expectedDirectives(proxy Proxy, tenants []v1alpha1.Tenant) []string {
 		"request_header_max_size 32 KB", "reply_header_max_size 64 KB",
 		"read_timeout 15 minutes", "client_lifetime 12 hours", "shutdown_lifetime 5 seconds",
 		"delay_pools 1", "delay_class 1 1", "delay_parameters 1 none", "delay_access 1 deny all",
-		"cache deny all", "memory_pools off", "client_db off", "pinger_enable off",
+		"cache deny all", "memory_pools off", "client_db off", "pinger_enable off", "global_internal_static off",
 		"pid_filename "+proxy.PIDFile, "coredump_dir none",
 	)
 }

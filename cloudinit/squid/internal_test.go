@@ -1,0 +1,42 @@
+package squid
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// TestInternalPaths: Squid's own pages begin with a path that an origin may have
+// as well. Squid takes that for a name of its own, on any host, unless told
+// otherwise.
+func TestInternalPaths(t *testing.T) {
+	proxy := liveProxy(t)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "reached ", r.URL.Path) }))
+	t.Cleanup(origin.Close)
+	port := origin.Listener.Addr().(*net.TCPAddr).Port
+	tenant := withAllow("client-a", 3129, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}, Ports: []int32{80, int32(port)}})
+	file := withHosts(t, proxy, []v1alpha1.Tenant{tenant}, "127.0.0.1", []string{"listed.test"})
+	file = replaceOnce(t, file, "acl forbidden_destination dst 127.0.0.0/8\n", "acl forbidden_destination dst 127.0.0.0/32\n")
+	startFile(t, proxy, file)
+	const path = "/squid-internal-static/icons/silk/page.png"
+	for _, test := range []struct{ host, want string }{
+		{"listed.test", "reached " + path},
+		{"other.test", "403 Forbidden"},
+	} {
+		answer := string(exchange(t, proxy.ListenAddress, netip.AddrPortFrom(proxy.ListenAddress, 3129), fmt.Sprintf("GET http://%s:%d%s", test.host, port, path)))
+		if !strings.Contains(answer, test.want) {
+			t.Errorf("%s: want %q in\n%s", test.host, test.want, answer)
+		}
+	}
+	for i, record := range readAudit(t, proxy.AuditLog, 2) {
+		if want := []string{"listed.test", "other.test"}[i]; record.Host != want || record.HostPort != fmt.Sprint(port) {
+			t.Errorf("want %s:%d in %+v", want, port, record)
+		}
+	}
+}
