@@ -120,8 +120,8 @@ func TestScriptsParse(t *testing.T) {
 			}
 		})
 	}
-	if scripts != 9 {
-		t.Errorf("%d scripts, want 9", scripts)
+	if scripts != 11 {
+		t.Errorf("%d scripts, want 11", scripts)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestBootEndsWithTheSetup(t *testing.T) {
 // TestUnitsRunWhatIsThere: what units start is among the files.
 func TestUnitsRunWhatIsThere(t *testing.T) {
 	config := render(t, validVM())
-	command := regexp.MustCompile(`(?m)^Exec\w+=(/usr/local/\S+)`)
+	command := regexp.MustCompile(`(?m)^Exec\w+=-?(/usr/local/\S+)`)
 	found := 0
 	for _, file := range config.Files {
 		for _, match := range command.FindAllStringSubmatch(file.Content, -1) {

@@ -152,6 +152,7 @@ func (vm VM) values() string {
 		{"CERTIFICATE", Certificate},
 		{"ERROR_PAGES", ErrorPages},
 		{"READY", readyFile},
+		{"AUDIT_LOG", AuditLog},
 		{"SYNC_LOG", syncLog},
 		{"GENERATION_HEADER", v1alpha1.HeaderGeneration},
 	} {

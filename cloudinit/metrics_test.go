@@ -55,9 +55,9 @@ func TestMetricsFromAuditLog(t *testing.T) {
 		// Were a quote not encoded, the line would count for nobody.
 		strings.Replace(record("client-a", v1alpha1.VerdictDenied, v1alpha1.RuleDomain, 1, 1), "a.example", `","tenant":"client-b`, 1),
 		`{"time":"2026`, // cut short
-		`at=1767323045 fetched=1 refused=0 live=1767320000`,
-		`at=1767323060 fetched=1 refused=1 live=1767320000`,
-		` at=1 fetched=0 refused=0 live=0`, // not from its beginning
+		`at=1767323045 fetched=1 refused=0 live=1767320000 diskSize=20000000000 diskFree=15000000000 refusedConnections=5`,
+		`at=1767323060 fetched=1 refused=1 live=1767320000 diskSize=20000000000 diskFree=12000000000 refusedConnections=7`,
+		` at=1 fetched=0 refused=0 live=0 diskSize=1 diskFree=1 refusedConnections=1`, // not from its beginning
 	}
 	want := []string{
 		`egress_audit_unreadable_lines_total 2`,
@@ -67,9 +67,12 @@ func TestMetricsFromAuditLog(t *testing.T) {
 		`egress_config_refused 1`,
 		`egress_denials_total{rule="domain",tenant="client-a"} 3`,
 		`egress_denials_total{rule="sni",tenant="client-a"} 2`,
+		`egress_disk_free_bytes 1.2e+10`,
+		`egress_disk_size_bytes 2e+10`,
 		`egress_received_bytes_total{tenant="-"} 3`,
 		`egress_received_bytes_total{tenant="client-a"} 124`,
 		`egress_received_bytes_total{tenant="client-b"} 5`,
+		`egress_refused_connections_total 7`,
 		`egress_requests_total{tenant="-",verdict="-"} 1`,
 		`egress_requests_total{tenant="client-a",verdict="allowed"} 2`,
 		`egress_requests_total{tenant="client-a",verdict="denied"} 3`,
