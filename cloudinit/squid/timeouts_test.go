@@ -1,0 +1,164 @@
+package squid
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// TestTimeouts pins what Squid's two timeouts bound, and what neither does.
+func TestTimeouts(t *testing.T) {
+	for name, test := range map[string]struct {
+		before, after             string
+		silentEnds, answerIsWhole bool
+	}{
+		"read_timeout":    {"read_timeout 15 minutes\n", "read_timeout 2 seconds\n", true, true},
+		"client_lifetime": {"client_lifetime 12 hours\n", "client_lifetime 2 seconds\n", false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			site := startDrippingSite(t)
+			proxy := liveProxy(t)
+			ports := []int32{80, site.port, site.tlsPort}
+			tenants := []v1alpha1.Tenant{
+				withAllow("open", 3129, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen, Ports: ports}),
+				withAllow("enforce", 3130, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}, Ports: ports}), // its tunnels are looked into
+			}
+			file := withHosts(t, proxy, tenants, "127.0.0.1", []string{"listed.test"})
+			file = replaceOnce(t, file, "acl forbidden_destination dst 127.0.0.0/8\n", "acl forbidden_destination dst 127.0.0.0/32\n")
+			file = replaceOnce(t, file, "acl tls_port port 443\n", fmt.Sprintf("acl tls_port port %d\n", site.tlsPort))
+			startFile(t, proxy, replaceOnce(t, file, test.before, test.after))
+
+			var workers sync.WaitGroup
+			for _, tenant := range tenants {
+				workers.Go(func() {
+					if err := site.talk(t, proxy, tenant); err != nil {
+						t.Errorf("%s: a tunnel in which something is said: %v", tenant.Name, err)
+					}
+				})
+				workers.Go(func() {
+					if ended := site.keepSilent(t, proxy, tenant); ended != test.silentEnds {
+						t.Errorf("%s: a tunnel in which nothing is said any more: ended: %t, want %t", tenant.Name, ended, test.silentEnds)
+					}
+				})
+				workers.Go(func() {
+					if whole := site.get(t, proxy, tenant); whole != test.answerIsWhole {
+						t.Errorf("%s: an answer that takes long: whole: %t, want %t", tenant.Name, whole, test.answerIsWhole)
+					}
+				})
+			}
+			workers.Wait()
+		})
+	}
+}
+
+// Far longer than the timeouts of the test, in many pieces.
+const (
+	pieces = 12
+	pause  = time.Second / 2
+)
+
+// drippingSite answers "/" at once, and anything else piece by piece.
+type drippingSite struct{ port, tlsPort int32 }
+
+func startDrippingSite(t *testing.T) drippingSite {
+	t.Helper()
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			return
+		}
+		for range pieces {
+			fmt.Fprintln(w, "piece")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(pause)
+		}
+	})
+	plain, encrypted := httptest.NewServer(handler), httptest.NewUnstartedServer(handler)
+	encrypted.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that end as tunnels do
+	encrypted.StartTLS()
+	t.Cleanup(plain.Close)
+	t.Cleanup(encrypted.Close)
+	portOf := func(s *httptest.Server) int32 { return int32(s.Listener.Addr().(*net.TCPAddr).Port) }
+	return drippingSite{portOf(plain), portOf(encrypted)}
+}
+
+// tunnel opens one, and TLS in it.
+func (s drippingSite) tunnel(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) (*tls.Conn, error) {
+	connection, err := connectTo(t.Context(), proxy, tenant)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { connection.Close() })
+	status, err := openTunnel(connection, fmt.Sprintf("listed.test:%d", s.tlsPort))
+	if err != nil || status != http.StatusOK {
+		return nil, fmt.Errorf("CONNECT: status %d, %w", status, err)
+	}
+	inside := tls.Client(connection, &tls.Config{ServerName: "listed.test", InsecureSkipVerify: true})
+	return inside, inside.HandshakeContext(t.Context())
+}
+
+// talk makes requests in a tunnel, one after the other.
+func (s drippingSite) talk(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) error {
+	inside, err := s.tunnel(t, proxy, tenant)
+	if err != nil {
+		return err
+	}
+	reader := bufio.NewReader(inside)
+	for range pieces {
+		if _, err := io.WriteString(inside, "GET / HTTP/1.1\r\nHost: listed.test\r\n\r\n"); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return err
+		}
+		response.Body.Close()
+		time.Sleep(pause)
+	}
+	return nil
+}
+
+// keepSilent says whether a tunnel ends in which nothing is said.
+func (s drippingSite) keepSilent(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) bool {
+	inside, err := s.tunnel(t, proxy, tenant)
+	if err == nil {
+		err = inside.SetReadDeadline(time.Now().Add(pieces * pause))
+	}
+	if err != nil {
+		t.Errorf("%s: %v", tenant.Name, err)
+		return false
+	}
+	_, err = io.Copy(io.Discard, inside)
+	return !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// get says whether an answer arrives whole that comes piece by piece.
+func (s drippingSite) get(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) bool {
+	connection, err := connectTo(t.Context(), proxy, tenant)
+	if err != nil {
+		t.Errorf("%s: %v", tenant.Name, err)
+		return false
+	}
+	defer connection.Close()
+	fmt.Fprintf(connection, "GET http://listed.test:%d/pieces HTTP/1.1\r\nHost: listed.test\r\n\r\n", s.port)
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("%s: %+v, %v", tenant.Name, response, err)
+		return false
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return err == nil
+}
