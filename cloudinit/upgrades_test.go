@@ -1,0 +1,51 @@
+package cloudinit
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestMtailRunsAfterUpgrades: once dpkg has ended, if it is to run at all; and
+// whatever comes of it is no failure of dpkg's.
+func TestMtailRunsAfterUpgrades(t *testing.T) {
+	config := render(t, validVM())
+	found := regexp.MustCompile(`(?m)^DPkg::Post-Invoke \{ "(.*)"; \};$`).FindStringSubmatch(contentOf(t, config, "/etc/apt/apt.conf.d/60egress"))
+	if found == nil {
+		t.Fatal("nothing is run after dpkg")
+	}
+	for name, test := range map[string]struct{ systemctl, want string }{
+		"enabled":       {"true", "--quiet is-enabled mtail.service\n--no-block start mtail.service\n"},
+		"not enabled":   {`[ "$1" != --quiet ]`, "--quiet is-enabled mtail.service\n"},
+		"start fails":   {`[ "$1" = --quiet ]`, "--quiet is-enabled mtail.service\n--no-block start mtail.service\n"},
+		"nothing works": {"false", "--quiet is-enabled mtail.service\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeProgram(t, filepath.Join(dir, "systemctl"), fmt.Sprintf("#!/bin/sh\necho \"$*\" >> %s/calls\n%s\n", dir, test.systemctl))
+			command := exec.CommandContext(t.Context(), "sh", "-c", found[1])
+			command.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+			if output, err := command.CombinedOutput(); err != nil {
+				t.Errorf("dpkg would fail: %v: %s", err, output)
+			}
+			calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, string(calls)); diff != "" {
+				t.Errorf("calls of systemctl, -want +got:\n%s", diff)
+			}
+		})
+	}
+	for _, unit := range []string{"mtail", "prometheus-squid-exporter"} {
+		if text := contentOf(t, config, "/etc/systemd/system/"+unit+".service.d/egress.conf"); !strings.Contains(text, "\nRestart=always\n") {
+			t.Errorf("%s is not restarted:\n%s", unit, text)
+		}
+	}
+}
