@@ -50,9 +50,14 @@ const TenantConnections = 4000
 const syncLog = "/var/log/egress/sync.log"
 
 // Packages are what the machine installs, all from its distribution, with what
-// they depend on but not with what they recommend.
+// they depend on but not with what they recommend. Time is kept by
+// systemd-timesyncd, whatever the image has for that: Debian has one such package
+// at a time, and apt removes another (chrony, ntp) in favour of the one that is
+// asked for.
 func Packages() []string {
-	return []string{"curl", "mtail", "nftables", "openssl", "prometheus-squid-exporter", "squid-openssl", "unattended-upgrades"}
+	return []string{
+		"curl", "mtail", "nftables", "openssl", "prometheus-squid-exporter", "squid-openssl", "systemd-timesyncd", "unattended-upgrades",
+	}
 }
 
 // SyslogPackages are what a machine installs besides, if it sends its audit log

@@ -49,3 +49,12 @@ func TestMtailRunsAfterUpgrades(t *testing.T) {
 		}
 	}
 }
+
+// TestTimeIsKept: the audit log's lines and what certificates are good for
+// depend on it.
+func TestTimeIsKept(t *testing.T) {
+	values := contentOf(t, render(t, validVM()), valuesFile)
+	if !regexp.MustCompile(`(?m)^PACKAGES='.*\bsystemd-timesyncd\b.*'$`).MatchString(values) {
+		t.Errorf("nothing keeps the time:\n%s", values)
+	}
+}
