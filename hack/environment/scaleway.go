@@ -162,6 +162,9 @@ func (e *Environment) startScaleway(ctx context.Context) error {
 // booted, the cluster is the environment's, and the rest exists in the API only:
 // the networks are there already (hack/network).
 func ServeScaleway(ctx context.Context, rootfs machine.RootFS) error {
+	if err := rootfs.Hold(); err != nil {
+		return err
+	}
 	plan := network.DefaultPlan()
 	machines := &machines{plan: plan, rootfs: rootfs, log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	if err := machines.serve(ctx); err != nil {

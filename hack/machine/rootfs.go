@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"egress.scw/cloudinit"
 	"egress.scw/hack/progress"
 )
@@ -61,9 +63,29 @@ type RootFS struct {
 	Packages string
 }
 
+// Hold keeps others from removing the root filesystem, as prune does, for as
+// long as this process lives. It is an error if it has been removed already.
+func (r RootFS) Hold() error {
+	folder := filepath.Dir(r.Root)
+	// Not by package os, which closes what nobody refers to any more.
+	held, err := unix.Open(folder, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("root filesystem %s: %w", folder, err)
+	}
+	if err := unix.Flock(held, unix.LOCK_SH); err != nil {
+		return errors.Join(fmt.Errorf("root filesystem %s: %w", folder, err), unix.Close(held))
+	}
+	// While this waited for the lock, its holder may have been removing it.
+	now := time.Now()
+	if err := os.Chtimes(folder, now, now); err != nil {
+		return errors.Join(err, unix.Close(held))
+	}
+	return nil
+}
+
 // MakeRootFS returns the root filesystem, which it makes if the user's cache
 // folder does not hold it: in a minute or two, of packages from the sources
-// that this machine's own apt has.
+// that this machine's own apt has. It is held (Hold).
 func MakeRootFS(ctx context.Context, log *progress.Log) (RootFS, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -72,8 +94,8 @@ func MakeRootFS(ctx context.Context, log *progress.Log) (RootFS, error) {
 	cache = filepath.Join(cache, "egress-scw", "machine")
 	folder := filepath.Join(cache, recipeHash())
 	result := RootFS{Root: filepath.Join(folder, "root"), Packages: filepath.Join(folder, "packages")}
-	if _, err := os.Stat(folder); err == nil {
-		return result, nil
+	if err := result.Hold(); !errors.Is(err, fs.ErrNotExist) {
+		return result, err
 	}
 	err = log.Step("root filesystem of the proxy's machine", func() error {
 		if err := os.MkdirAll(cache, 0o755); err != nil {
@@ -91,7 +113,10 @@ func MakeRootFS(ctx context.Context, log *progress.Log) (RootFS, error) {
 		if err := os.Rename(unfinished, folder); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		return prune(cache, folder)
+		if err := result.Hold(); err != nil {
+			return err
+		}
+		return prune(cache)
 	})
 	return result, err
 }
@@ -170,23 +195,39 @@ func (p patch) apply(root string) error {
 	return os.WriteFile(name, bytes.Replace(content, []byte(p.from), []byte(p.to), 1), 0o644)
 }
 
-// prune removes what older recipes made, and what was never finished: a day
-// later, because a machine may run from the one, and somebody make the other.
-func prune(cache, keep string) error {
+// prune removes what nobody has used for a day, of older recipes mostly, and what
+// was never finished. What somebody holds stays, however old it is: a machine may
+// run from it.
+func prune(cache string) error {
 	entries, err := os.ReadDir(cache)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, entry := range entries {
-		path := filepath.Join(cache, entry.Name())
 		info, err := entry.Info()
-		if err != nil || path == keep || time.Since(info.ModTime()) < 24*time.Hour {
+		if err != nil || time.Since(info.ModTime()) < 24*time.Hour {
 			continue
 		}
-		errs = append(errs, os.RemoveAll(path))
+		errs = append(errs, removeUnheld(filepath.Join(cache, entry.Name())))
 	}
 	return errors.Join(errs...)
+}
+
+// removeUnheld removes a folder, unless somebody holds it.
+func removeUnheld(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	switch err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return nil
+	case err != nil:
+		return fmt.Errorf("locking %s: %w", path, err)
+	}
+	return os.RemoveAll(path)
 }
 
 // aptSources returns the sources of the suite that this machine's apt has been
