@@ -56,7 +56,7 @@ const syncLog = "/var/log/egress/sync.log"
 // asked for.
 func Packages() []string {
 	return []string{
-		"curl", "mtail", "nftables", "openssl", "prometheus-squid-exporter", "squid-openssl", "systemd-timesyncd", "unattended-upgrades",
+		"curl", "mtail", "needrestart", "nftables", "openssl", "prometheus-squid-exporter", "squid-openssl", "systemd-timesyncd", "unattended-upgrades",
 	}
 }
 

@@ -58,3 +58,35 @@ func TestTimeIsKept(t *testing.T) {
 		t.Errorf("nothing keeps the time:\n%s", values)
 	}
 }
+
+// leftAlone prints those of its arguments that needrestart would not restart.
+const leftAlone = `
+our %nrconf = (restart => 'i', override_rc => {});
+my $file = shift;
+eval do { local (@ARGV, $/) = $file; <> };
+die $@ if $@;
+die "restarts nothing by itself" if $nrconf{restart} ne 'a';
+for my $unit (@ARGV) {
+  print "$unit\n" if grep { $unit =~ /$_/ && !$nrconf{override_rc}{$_} } keys %{$nrconf{override_rc}};
+}
+`
+
+// TestLibrariesAreReplacedInWhatRuns has Perl read the configuration, as
+// needrestart does.
+func TestLibrariesAreReplacedInWhatRuns(t *testing.T) {
+	perl, err := exec.LookPath("perl")
+	if err != nil {
+		t.Skip("skipped: there is no perl on this machine (Debian: apt install perl)")
+	}
+	file := filepath.Join(t.TempDir(), "egress.conf")
+	writeProgram(t, file, contentOf(t, render(t, validVM()), "/etc/needrestart/conf.d/egress.conf"))
+	never := []string{"ifup@ens5.service", "cloud-final.service", "egress-setup.service", "egress-net.service", "egress-sync.service"}
+	units := append([]string{"-e", leftAlone, file, "squid.service", "ssh.service", "cron.service", "egress-syslog.service"}, never...)
+	output, err := exec.CommandContext(t.Context(), perl, units...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	if diff := cmp.Diff(never, strings.Fields(string(output))); diff != "" {
+		t.Errorf("left alone, -want +got:\n%s", diff)
+	}
+}
