@@ -154,6 +154,20 @@ func TestUnitsRunWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestConsoleTells what the proxy's own units have to say: of a machine without
+// SSH there is nothing else to see.
+func TestConsoleTells(t *testing.T) {
+	config := render(t, validVM())
+	for _, unit := range []string{"egress-net", "egress-setup", "egress-sync"} {
+		text := contentOf(t, config, "/etc/systemd/system/"+unit+".service")
+		for _, line := range []string{"StandardOutput=journal+console", "StandardError=journal+console"} {
+			if !strings.Contains(text, "\n"+line+"\n") {
+				t.Errorf("%s.service: no %s", unit, line)
+			}
+		}
+	}
+}
+
 // TestFirewallParses asks nftables, in a network namespace of the test's own
 // where possible: a check needs the rights of root, but changes nothing.
 func TestFirewallParses(t *testing.T) {
