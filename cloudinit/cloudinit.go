@@ -69,6 +69,7 @@ func SyslogPackages() []string { return []string{"ca-certificates", "rsyslog", "
 type cloudConfig struct {
 	Hostname       string      `json:"hostname"`
 	ManageEtcHosts string      `json:"manage_etc_hosts"`
+	Timezone       string      `json:"timezone"`
 	SSHPasswords   bool        `json:"ssh_pwauth"`
 	BootCommands   [][]string  `json:"bootcmd"`
 	Files          []writeFile `json:"write_files"`
@@ -97,6 +98,8 @@ func Render(vm VM) ([]byte, error) {
 	text, err := yaml.Marshal(cloudConfig{
 		Hostname:       vm.Hostname,
 		ManageEtcHosts: "localhost",
+		// That of the timers, for the reboot after them is at a local time.
+		Timezone: "Etc/UTC",
 		BootCommands: [][]string{
 			// Debian starts Squid as soon as it is installed, open to everybody
 			// on 3128. Masked, it stays down until egress-sync has a file for it.

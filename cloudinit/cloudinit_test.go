@@ -70,7 +70,7 @@ func TestUserDataReadsBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := cloudConfig{
-				Hostname: vm.Hostname, ManageEtcHosts: "localhost", Files: files,
+				Hostname: vm.Hostname, ManageEtcHosts: "localhost", Timezone: "Etc/UTC", Files: files,
 				BootCommands: [][]string{{"cloud-init-per", "once", "mask-squid", "systemctl", "mask", "squid.service"}},
 				RunCommands:  [][]string{{"systemctl", "enable", "egress-setup.service"}, {"systemctl", "start", "egress-setup.service"}},
 			}

@@ -90,3 +90,21 @@ func TestLibrariesAreReplacedInWhatRuns(t *testing.T) {
 		t.Errorf("left alone, -want +got:\n%s", diff)
 	}
 }
+
+// TestUpgradesAreMadeByNight: never later, because they end tunnels; and the
+// reboot, at a local time, is after them.
+func TestUpgradesAreMadeByNight(t *testing.T) {
+	config := render(t, validVM())
+	for timer, at := range map[string]string{"apt-daily": "02:00", "apt-daily-upgrade": "03:00"} {
+		text := contentOf(t, config, "/etc/systemd/system/"+timer+".timer.d/egress.conf")
+		if want := "\n[Timer]\nOnCalendar=\nOnCalendar=*-*-* " + at + " UTC\nRandomizedDelaySec=30m\nPersistent=false\n"; !strings.HasSuffix("\n"+text, want) {
+			t.Errorf("%s.timer: %q does not end in %q", timer, text, want)
+		}
+	}
+	if config.Timezone != "Etc/UTC" {
+		t.Errorf("the local time is that of %q", config.Timezone)
+	}
+	if apt := contentOf(t, config, "/etc/apt/apt.conf.d/60egress"); !strings.Contains(apt, `Automatic-Reboot-Time "04:00";`) {
+		t.Errorf("no reboot at 4:\n%s", apt)
+	}
+}
