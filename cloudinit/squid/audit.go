@@ -20,7 +20,8 @@ type AuditRecord struct {
 	Port string `json:"port"`
 	// Client is the address that asked: a node's, where pods are masqueraded.
 	Client string `json:"client"`
-	// Method is the method of HTTP; CONNECT for tunnels.
+	// Method is the method of HTTP: CONNECT for tunnels, and NONE for one that
+	// Squid has looked into, has found no TLS in, and lets pass (mode Report).
 	Method string `json:"method"`
 	// Host is what the client asked for, a name or an address. The path is
 	// not recorded: it is the tenant's business, and holds secrets.
@@ -48,11 +49,16 @@ type AuditRecord struct {
 	Server string `json:"server"`
 	// Egress is the address that Squid connected from.
 	Egress string `json:"egress"`
-	// BytesReceived counts what came from the client.
+	// BytesReceived counts what came from the client, headers included. Of a
+	// tunnel that Squid looks into, that is what came after the CONNECT; or the
+	// CONNECT alone, if the tunnel is denied or terminated.
 	BytesReceived int64 `json:"bytesReceived"`
-	// BytesSent counts what went to the client.
+	// BytesSent counts what went to the client, headers included; of a tunnel
+	// that Squid looks into, without the answer to the CONNECT, even if that is
+	// a denial.
 	BytesSent int64 `json:"bytesSent"`
-	// DurationMillis is how long the request or tunnel took, in milliseconds.
+	// DurationMillis is how long the request or tunnel took, in milliseconds; of
+	// a tunnel with TLS that Squid looks into, from the first message in it.
 	DurationMillis int64 `json:"durationMillis"`
 }
 

@@ -3,12 +3,15 @@ package squid
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -86,4 +89,154 @@ func lineOf(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) int {
 	}
 	t.Fatalf("no line of %s in\n%s", tenant.Name, text)
 	return 0
+}
+
+// What clients send and get in TestFigures, and how long the origin thinks.
+const (
+	uploaded   = 300_000
+	downloaded = 700_000
+	thinking   = time.Second / 2
+)
+
+// TestFigures holds sizes and durations in the audit log against what went
+// through the client's connection. Of a tunnel with TLS that Squid looks into,
+// all that is recorded is what comes after CONNECT and answer.
+func TestFigures(t *testing.T) {
+	proxy := liveProxy(t)
+	plain, unlooked, encrypted := startThinker(t, false), startThinker(t, false), startThinker(t, true)
+	ports := []int32{80, plain, unlooked, encrypted}
+	open := withAllow("open", 3129, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen, Ports: ports})
+	enforce := withAllow("enforce", 3130, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}, Ports: ports})
+	report := withAllow("report", 3131, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport, Ports: ports})
+	file := withHosts(t, proxy, []v1alpha1.Tenant{open, enforce, report}, "127.0.0.1", []string{"listed.test"})
+	file = replaceOnce(t, file, "acl forbidden_destination dst 127.0.0.0/8\n", "acl forbidden_destination dst 127.0.0.0/32\n")
+	file = replaceOnce(t, file, "acl tls_port port 443\n", fmt.Sprintf("acl tls_port port %d %d\n", plain, encrypted))
+	startFile(t, proxy, file)
+
+	type figures struct {
+		method         string
+		received, sent int64
+	}
+	var want []figures
+	for _, test := range []struct {
+		tenant v1alpha1.Tenant
+		method string // in the audit log
+		port   int32
+		inside bool // no more than what is in the tunnel is counted
+	}{
+		{open, "POST", plain, false},
+		{open, "CONNECT", plain, false},
+		{open, "CONNECT", encrypted, false},
+		{enforce, "POST", plain, false},
+		{enforce, "CONNECT", unlooked, false},
+		{enforce, "CONNECT", encrypted, true},
+		{report, "CONNECT", unlooked, false},
+		{report, "CONNECT", encrypted, true},
+		{report, "NONE", plain, true},
+	} {
+		connection, err := connectTo(t.Context(), proxy, test.tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outside := &countingConn{Conn: connection}
+		var connect countingConn
+		url := fmt.Sprintf("http://listed.test:%d/", test.port)
+		inside := net.Conn(outside)
+		if test.method != http.MethodPost {
+			if status, err := openTunnel(outside, fmt.Sprintf("listed.test:%d", test.port)); err != nil || status != http.StatusOK {
+				t.Fatalf("%s: CONNECT: status %d, %v", test.tenant.Name, status, err)
+			}
+			connect, url = *outside, "/"
+		}
+		if test.port == encrypted {
+			inside = tls.Client(outside, &tls.Config{ServerName: "listed.test", InsecureSkipVerify: true})
+		}
+		fmt.Fprintf(inside, "POST %s HTTP/1.1\r\nHost: listed.test\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", url, uploaded)
+		_, _ = inside.Write(make([]byte, uploaded))
+		if answer, err := io.ReadAll(inside); err != nil || len(answer) < downloaded {
+			t.Fatalf("%s: %s: %d bytes, %v", test.tenant.Name, test.method, len(answer), err)
+		}
+		connection.Close()
+		expected := figures{test.method, outside.written, outside.read}
+		if test.inside {
+			expected.received -= connect.written
+			expected.sent -= connect.read
+		}
+		want = append(want, expected)
+	}
+	for i, record := range readAudit(t, proxy.AuditLog, len(want)) {
+		if got := (figures{record.Method, record.BytesReceived, record.BytesSent}); got != want[i] {
+			t.Errorf("line %d: %+v, want %+v", i+1, got, want[i])
+		}
+		if took := time.Duration(record.DurationMillis) * time.Millisecond; took < thinking || took > time.Minute {
+			t.Errorf("line %d: took %s, and the origin alone %s", i+1, took, thinking)
+		}
+	}
+}
+
+// TestFiguresOfWhatIsRefused: of tunnels that Squid looks into, and then refuses
+// or ends, no more is counted than the CONNECT.
+func TestFiguresOfWhatIsRefused(t *testing.T) {
+	proxy := liveProxy(t)
+	tenant := withAllow("client-a", 3129, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}})
+	startFile(t, proxy, withHosts(t, proxy, []v1alpha1.Tenant{tenant}, allowed, []string{"listed.test"}))
+	hosts := []string{"listed.test", "other.test"}
+	var asked []int64
+	for _, host := range hosts {
+		connection, err := connectTo(t.Context(), proxy, tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outside := &countingConn{Conn: connection}
+		status, err := openTunnel(outside, host+":443")
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked = append(asked, outside.written)
+		if status == http.StatusOK {
+			_ = tls.Client(outside, &tls.Config{ServerName: "other.test"}).HandshakeContext(t.Context())
+		}
+		connection.Close()
+	}
+	for i, record := range readAudit(t, proxy.AuditLog, len(hosts)) {
+		if want := []v1alpha1.Verdict{v1alpha1.VerdictTerminated, v1alpha1.VerdictDenied}[i]; record.Verdict != want || record.BytesReceived != asked[i] || record.BytesSent != 0 {
+			t.Errorf("want %s, %d bytes received and none sent: %+v", want, asked[i], record)
+		}
+	}
+}
+
+// startThinker returns the port of an origin that takes everything, thinks, and
+// answers at length.
+func startThinker(t *testing.T, encrypted bool) int32 {
+	t.Helper()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		time.Sleep(thinking)
+		_, _ = w.Write(make([]byte, downloaded))
+	}))
+	if encrypted {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	return int32(server.Listener.Addr().(*net.TCPAddr).Port)
+}
+
+// countingConn counts what goes through a connection.
+type countingConn struct {
+	net.Conn
+	read, written int64
+}
+
+func (c *countingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.read += int64(n)
+	return n, err
+}
+
+func (c *countingConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.written += int64(n)
+	return n, err
 }
