@@ -72,10 +72,35 @@ type machines struct {
 	plan   network.Plan
 	rootfs machine.RootFS
 	log    *slog.Logger
+	driver driver
 
 	mutex sync.Mutex
-	// server is the machine as the API knows it.
+	// server is the one whose disk the machine has, as the API knows it.
 	server scwfake.Machine
+}
+
+// driver is what machines are made of (package machine), or what a test has in
+// its stead.
+type driver interface {
+	boot(ctx context.Context, config machine.Config) error
+	stop(ctx context.Context, config machine.Config) error
+	remove(ctx context.Context, config machine.Config) error
+}
+
+// nspawn is the real driver.
+type nspawn struct{}
+
+func (nspawn) boot(ctx context.Context, config machine.Config) error {
+	_, err := machine.Boot(ctx, config)
+	return err
+}
+
+func (nspawn) stop(ctx context.Context, config machine.Config) error {
+	return machine.Stop(ctx, config)
+}
+
+func (nspawn) remove(ctx context.Context, config machine.Config) error {
+	return machine.Remove(ctx, config)
 }
 
 // patience bounds everything that is done for one call: a machine may take half
@@ -88,15 +113,21 @@ func (m *machines) PowerOn(server scwfake.Machine) { m.note("power on", m.boot(s
 
 // Changed implements scwfake.Machines. The machine asks for changes by itself.
 func (m *machines) Changed(server scwfake.Machine) {
+	if server.ID != m.get().ID {
+		return // of a server that is not booted
+	}
 	m.set(server)
 	m.note("change", nil)
 }
 
 // PowerOff implements scwfake.Machines.
-func (m *machines) PowerOff(string) {
+func (m *machines) PowerOff(id string) {
+	if id != m.get().ID {
+		return // another server's machine runs, or none
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	m.note("power off", machine.Stop(ctx, machineConfig(m.plan)))
+	m.note("power off", m.driver.stop(ctx, machineConfig(m.plan)))
 }
 
 func (m *machines) note(event string, err error) {
@@ -113,11 +144,10 @@ func (m *machines) get() scwfake.Machine {
 	return m.server
 }
 
-func (m *machines) set(server scwfake.Machine) (before scwfake.Machine) {
+func (m *machines) set(server scwfake.Machine) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	before, m.server = m.server, server
-	return before
+	m.server = server
 }
 
 // boot boots a server with the disk that it has had, if it is not a new one.
@@ -126,19 +156,21 @@ func (m *machines) boot(server scwfake.Machine) error {
 	defer cancel()
 	config := machineConfig(m.plan)
 	config.RootFS = m.rootfs
-	if before := m.set(server); before.ID != "" && before.ID != server.ID {
-		if err := machine.Remove(ctx, config); err != nil {
+	// Whose the disk is changes only once there is none: what fails here is
+	// removed by the next attempt.
+	if before := m.get(); before.ID != "" && before.ID != server.ID {
+		if err := m.driver.remove(ctx, config); err != nil {
 			return err
 		}
 	}
+	m.set(server)
 	if len(server.PublicIPs) == 0 || len(server.NICs) != 1 || len(server.NICs[0].Addresses) == 0 {
 		return fmt.Errorf("server %s has %d public addresses and %d private NICs: it would find neither metadata nor its network", server.ID, len(server.PublicIPs), len(server.NICs))
 	}
 	public, private := &config.NICs[0], &config.NICs[1]
 	public.DHCP.Address = netip.PrefixFrom(server.PublicIPs[0], server.PublicIPs[0].BitLen())
 	private.MAC, private.DHCP.Address = server.NICs[0].MAC, server.NICs[0].Addresses[0]
-	_, err := machine.Boot(ctx, config)
-	return err
+	return m.driver.boot(ctx, config)
 }
 
 // serve answers the machine in the internet: as its metadata service, and with

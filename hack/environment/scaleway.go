@@ -166,7 +166,7 @@ func ServeScaleway(ctx context.Context, rootfs machine.RootFS) error {
 		return err
 	}
 	plan := network.DefaultPlan()
-	machines := &machines{plan: plan, rootfs: rootfs, log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	machines := &machines{plan: plan, rootfs: rootfs, log: slog.New(slog.NewTextHandler(os.Stderr, nil)), driver: nspawn{}}
 	if err := machines.serve(ctx); err != nil {
 		return err
 	}
