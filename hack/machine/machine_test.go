@@ -17,8 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"egress.scw/bootstrap/scwfake"
+	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
-	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/machine"
 	"egress.scw/hack/progress"
 	"egress.scw/webhook/api/v1alpha1"
@@ -154,24 +154,24 @@ func addressOf(tenant v1alpha1.Tenant) string {
 	}
 }
 
-// squidConf is squid.conf for these tenants.
+// squidConf is squid.conf for these tenants, as bootstrap makes it.
 func squidConf(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant) []byte {
 	t.Helper()
-	address := netip.MustParseAddr
-	proxy := squid.Proxy{
-		ListenAddress: address(proxyAddress), ManagerPort: cloudinit.ManagerPort, ClientNetworks: []netip.Prefix{netip.MustParsePrefix(privateNetwork)},
-		EgressAddress: address(sharedAddress), DedicatedAddresses: map[string]netip.Addr{}, NameServers: []netip.Addr{address(nameServer)},
-		Certificate: cloudinit.Certificate, ErrorPages: cloudinit.ErrorPages, AuditLog: cloudinit.AuditLog, CacheLog: cloudinit.CacheLog, PIDFile: cloudinit.PIDFile,
+	graph, err := stack.Desired(stack.Spec{
+		NetworkCIDR: netip.MustParsePrefix(privateNetwork), Tenants: tenants,
+		Proxy: stack.ProxySpec{PrivateIP: netip.MustParseAddr(proxyAddress), Egress: egress, NameServers: []netip.Addr{netip.MustParseAddr(nameServer)}},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if egress == v1alpha1.EgressGateway {
-		proxy.EgressAddress = address(proxyAddress)
-	}
+	addresses := map[string]string{stack.RoleShared: sharedAddress}
 	for _, tenant := range tenants {
-		if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
-			proxy.DedicatedAddresses[tenant.Name] = address(addressOf(tenant))
-		}
+		addresses[stack.RoleTenant(tenant.Name)] = addressOf(tenant)
 	}
-	conf, err := squid.Render(proxy, tenants)
+	for _, made := range graph.Addresses {
+		made.Address = netip.MustParseAddr(addresses[made.Role])
+	}
+	conf, err := graph.SquidConf()
 	if err != nil {
 		t.Fatal(err)
 	}
