@@ -71,6 +71,7 @@ type cloudConfig struct {
 	ManageEtcHosts string      `json:"manage_etc_hosts"`
 	Timezone       string      `json:"timezone"`
 	SSHPasswords   bool        `json:"ssh_pwauth"`
+	DisableRoot    bool        `json:"disable_root"` // false: the project's keys open root, whatever the image says
 	BootCommands   [][]string  `json:"bootcmd"`
 	Files          []writeFile `json:"write_files"`
 	RunCommands    [][]string  `json:"runcmd"`

@@ -292,6 +292,9 @@ func (vm *VM) Reboot(ctx context.Context) error {
 // Stop shuts the machine down. Its disk stays.
 func (vm *VM) Stop(ctx context.Context) error { return vm.config.stop(ctx, stopTimeout) }
 
+// Kill ends the machine as a loss of power does. Its disk stays.
+func (vm *VM) Kill(ctx context.Context) error { return vm.config.stop(ctx, 0) }
+
 // Stop shuts a machine down that somebody else may have booted. Its disk stays.
 // It is no error if it does not run.
 func Stop(ctx context.Context, config Config) error { return config.stop(ctx, stopTimeout) }

@@ -61,11 +61,14 @@ func TestProxy(t *testing.T) {
 		w.checkMetrics(t, vm)
 	})
 	step("syslog", func(t *testing.T) { w.checkShipped(t, vm) })
+	step("ports", func(t *testing.T) { checkPorts(t, vm) })
+	step("connections", func(t *testing.T) { tenants = w.checkConnections(t, vm, tenants) })
 	step("update", func(t *testing.T) {
 		tenants = append(tenants, tenant("client-c", latePort, v1alpha1.EgressIPShared))
 		w.checkUpdate(t, tenants)
 	})
 	step("refusal", func(t *testing.T) { w.checkRefusal(t, vm, tenants) })
+	step("upkeep", func(t *testing.T) { w.checkUpkeep(t, vm) })
 	step("reboot", func(t *testing.T) {
 		before := listing(t, vm)
 		start := time.Now()
@@ -100,6 +103,7 @@ func TestProxyBehindGateway(t *testing.T) {
 	t.Run("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
 	t.Run("firewall", func(t *testing.T) { w.checkFirewall(t, vm, tenants) })
 	checkPublicNIC(t, vm)
+	w.checkTime(t, vm)
 }
 
 // rootfs returns what machines boot, or skips the test.
@@ -188,7 +192,18 @@ func encoded(t *testing.T, conf []byte) []byte {
 	return value
 }
 
+// boot boots a machine until it is a proxy.
 func (w *world) boot(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant) *machine.VM {
+	t.Helper()
+	start := time.Now()
+	vm := w.powerOn(t, egress, tenants)
+	w.wait(t, vm)
+	t.Logf("booted in %s", time.Since(start).Round(time.Second/10))
+	return vm
+}
+
+// powerOn has a machine begin to boot.
+func (w *world) powerOn(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant) *machine.VM {
 	t.Helper()
 	address := netip.MustParseAddr
 	var syslog *v1alpha1.SyslogConfig
@@ -197,7 +212,7 @@ func (w *world) boot(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha
 	}
 	text, err := cloudinit.Render(cloudinit.VM{
 		Hostname: "egress-proxy", PrivateAddress: address(proxyAddress), PrivateNetwork: netip.MustParsePrefix(privateNetwork),
-		Egress: egress, NameServers: []netip.Addr{address(nameServer)}, Syslog: syslog,
+		Egress: egress, NameServers: []netip.Addr{address(nameServer)}, SSH: w.ssh, Syslog: syslog,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -220,13 +235,10 @@ func (w *world) boot(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha
 			t.Error(err)
 		}
 	})
-	start := time.Now()
 	vm, err := machine.Boot(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.wait(t, vm)
-	t.Logf("booted in %s", time.Since(start).Round(time.Second/10))
 	return vm
 }
 

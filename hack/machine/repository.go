@@ -19,8 +19,8 @@ func Repository(rootfs RootFS) http.Handler { return http.FileServer(http.Dir(ro
 // it.
 func repositorySource(url string) string { return "deb [trusted=yes] " + url + " ./\n" }
 
-// writeIndex writes apt's index of the packages in a folder.
-func writeIndex(ctx context.Context, folder string) error {
+// WriteIndex writes apt's index of the packages in a folder, as the file Packages.
+func WriteIndex(ctx context.Context, folder string) error {
 	packages, err := filepath.Glob(filepath.Join(folder, "*.deb"))
 	if err != nil {
 		return err

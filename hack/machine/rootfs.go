@@ -180,7 +180,7 @@ func makeRootFS(ctx context.Context, folder string) error {
 			return err
 		}
 	}
-	return writeIndex(ctx, result.Packages)
+	return WriteIndex(ctx, result.Packages)
 }
 
 func (p patch) apply(root string) error {

@@ -106,7 +106,9 @@ type world struct {
 	environment process.Environment
 	rootfs      machine.RootFS
 	roots       *x509.CertPool
+	ssh         bool                // of the machine: whether it has SSH
 	egress      v1alpha1.EgressMode // of the machine
+	updates     string              // of its packages, a folder
 	eventLog    string              // what the internet has seen, a file
 	// logs receives the machine's audit log. Nil: nobody does.
 	logs *logReceiver
@@ -133,7 +135,9 @@ func (w *world) setSquidConf(value []byte) {
 	w.server.UserData = data
 }
 
-func newWorld(t *testing.T, rootfs machine.RootFS) *world {
+// newWorld makes one. Who has one of the keys may log in to its machine, if that
+// has SSH: then there is one at least.
+func newWorld(t *testing.T, rootfs machine.RootFS, sshKeys ...string) *world {
 	t.Helper()
 	environment, err := process.Temporary()
 	if err != nil {
@@ -157,12 +161,25 @@ func newWorld(t *testing.T, rootfs machine.RootFS) *world {
 	execute(t, gatewayRules, "ip", "netns", "exec", netnsGateway, "nft", "-f", "-")
 	execute(t, edgeRules, "ip", "netns", "exec", netnsInternet, "nft", "-f", "-")
 
-	w := &world{environment: environment, rootfs: rootfs}
+	w := &world{environment: environment, rootfs: rootfs, ssh: len(sshKeys) > 0, updates: t.TempDir()}
 	w.serveInternet(t)
-	metadata := machine.Metadata{Machine: w.machine, Gateway: netip.MustParseAddr(edgeRouter)}
+	metadata := machine.Metadata{Machine: w.machine, Gateway: netip.MustParseAddr(edgeRouter), SSHKeys: sshKeys}
 	w.serve(t, metadataAddress+":80", &http.Server{Handler: metadata.Handler(), ConnState: w.countStrangers})
-	w.serve(t, packageServer+":80", &http.Server{Handler: machine.Repository(rootfs)})
+	w.serve(t, packageServer+":80", &http.Server{Handler: w.packages()})
 	return w
+}
+
+// packages serves what machines install, and the updates below /updates. It is no
+// ServeMux: that answers apt, which asks for /./file, with another place.
+func (w *world) packages() http.Handler {
+	all, updates := machine.Repository(w.rootfs), http.StripPrefix("/updates", http.FileServer(http.Dir(w.updates)))
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/updates/") {
+			updates.ServeHTTP(rw, r)
+			return
+		}
+		all.ServeHTTP(rw, r)
+	})
 }
 
 func execute(t *testing.T, stdin string, argv ...string) string {
