@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -204,8 +205,9 @@ func TestSquidServesTheWholeRange(t *testing.T) {
 func liveProxy(t testing.TB) Proxy {
 	t.Helper()
 	// Started as root, Squid becomes another user, who writes here: t.TempDir
-	// lies in a folder that this user may not enter.
-	folder, err := os.MkdirTemp("", "egress-squid-") //nolint:usetesting // said above
+	// lies in a folder that this user may not enter. By this name, "make clean"
+	// finds it, if nobody is left to remove it.
+	folder, err := os.MkdirTemp("", "egress-test-squid-") //nolint:usetesting // said above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,14 +216,9 @@ func liveProxy(t testing.TB) Proxy {
 		t.Fatal(err)
 	}
 	address := netip.AddrFrom4([4]byte{127, 77, byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
-	manager, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer manager.Close()
 	return Proxy{
 		ListenAddress:  address,
-		ManagerPort:    manager.Addr().(*net.TCPAddr).AddrPort().Port(),
+		ManagerPort:    uint16(10_000 + rand.IntN(20_000)), // beneath those that the system gives to others meanwhile
 		ClientNetworks: []netip.Prefix{netip.PrefixFrom(address, 32)},
 		EgressAddress:  address,
 		NameServers:    []netip.Addr{address},
@@ -233,33 +230,38 @@ func liveProxy(t testing.TB) Proxy {
 	}
 }
 
-// startRendered runs Squid until the test ends, and returns once the last of
-// its ports answers.
-func startRendered(t testing.TB, proxy Proxy, tenants []v1alpha1.Tenant) {
+// startRendered runs Squid until the test ends, and returns once it listens on
+// all of its ports.
+func startRendered(t testing.TB, proxy Proxy, tenants []v1alpha1.Tenant) squidProcess {
 	t.Helper()
 	file, err := Render(proxy, tenants)
 	if err != nil {
 		t.Fatal(err)
 	}
-	startFile(t, proxy, file)
+	return startFile(t, proxy, file)
 }
 
 // startFile is startRendered for what was rendered already.
 func startFile(t testing.TB, proxy Proxy, file []byte) squidProcess {
 	t.Helper()
-	process := startSquid(t, file)
-	// Squid opens its ports in the order of the file, the manager's last.
-	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort)
-	dialer := net.Dialer{Timeout: time.Second}
+	process := startSquid(t, filepath.Dir(proxy.CacheLog), file)
+	waitForPorts(t, proxy, 1)
+	return process
+}
+
+// waitForPorts returns once Squid has said this many times that it listens on
+// the manager's port. It opens its ports in the order of the file, that one last,
+// and says so of its own alone: somebody else may listen there.
+func waitForPorts(t testing.TB, proxy Proxy, times int) {
+	t.Helper()
+	open := regexp.MustCompile(fmt.Sprintf(`Accepting HTTP Socket connections at .*local=127\.0\.0\.1:%d `, proxy.ManagerPort))
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		connection, err := dialer.DialContext(t.Context(), "tcp", manager.String())
-		if err == nil {
-			connection.Close()
-			return process
+		messages, err := os.ReadFile(proxy.CacheLog) // exists once Squid has begun
+		if len(open.FindAll(messages, -1)) >= times {
+			return
 		}
 		if time.Now().After(deadline) {
-			messages, _ := os.ReadFile(proxy.CacheLog)
-			t.Fatalf("squid does not answer: %v\n%s", err, messages)
+			t.Fatalf("squid does not listen on port %d: %v\n%s", proxy.ManagerPort, err, messages)
 		}
 	}
 }
@@ -305,8 +307,8 @@ func exchange(t *testing.T, from netip.Addr, to netip.AddrPort, line string) []b
 }
 
 // readAudit returns the lines of requests in the audit log, once there are as
-// many as expected. Connections that only looked whether the port is open,
-// which have no answer, are left out.
+// many as expected. Those of connections that end without a whole request, which
+// have no answer, are left out.
 func readAudit(t testing.TB, file string, count int) []AuditRecord {
 	t.Helper()
 	var records []AuditRecord

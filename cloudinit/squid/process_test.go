@@ -112,8 +112,9 @@ func complaints(messages []byte) []string {
 }
 
 // serviceName is a new one, which keeps the shared memory of one Squid apart from
-// that of any other on the machine.
-func serviceName() string { return fmt.Sprintf("egtest%dx%d", os.Getpid(), mathrand.Uint32()) }
+// that of any other on the machine. By its beginning, "make clean" finds what
+// nobody is left to remove (hack/process).
+func serviceName() string { return fmt.Sprintf("egresstest%dx%d", os.Getpid(), mathrand.Uint32()) }
 
 // squidProcess is a Squid that runs.
 type squidProcess struct {
@@ -122,11 +123,13 @@ type squidProcess struct {
 	command []string
 }
 
-// startSquid runs Squid with this file until the test ends.
-func startSquid(t testing.TB, file []byte) squidProcess {
+// startSquid runs Squid with this file, put into a folder of liveProxy, until the
+// test ends. "make clean" knows by the folder in its variables that it is a
+// test's (hack/process).
+func startSquid(t testing.TB, folder string, file []byte) squidProcess {
 	t.Helper()
 	binary := squidBinary(t)
-	name := filepath.Join(t.TempDir(), "squid.conf")
+	name := filepath.Join(folder, "squid.conf")
 	if err := os.WriteFile(name, file, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -135,6 +138,7 @@ func startSquid(t testing.TB, file []byte) squidProcess {
 	// The context is done right before cleanups run.
 	command := exec.CommandContext(t.Context(), binary, "-N", "-n", service, "-f", name)
 	command.Stdout, command.Stderr = &messages, &messages
+	command.Env = append(os.Environ(), "EGRESS_ENVIRONMENT="+folder)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) } // at once, without waiting for tunnels
 	command.WaitDelay = 20 * time.Second
 	if err := command.Start(); err != nil {
@@ -154,4 +158,23 @@ func startSquid(t testing.TB, file []byte) squidProcess {
 		}
 	})
 	return squidProcess{command.Process.Pid, []string{binary, "-n", service, "-f", name}}
+}
+
+// TestLeftoversAreFound: what a killed test leaves is marked as "make clean" looks
+// for it.
+func TestLeftoversAreFound(t *testing.T) {
+	proxy := liveProxy(t)
+	process := startRendered(t, proxy, nil)
+	folder := filepath.Dir(proxy.AuditLog)
+	variables, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", process.pid))
+	if err != nil || !strings.Contains("\x00"+string(variables), "\x00EGRESS_ENVIRONMENT="+folder+"\x00") {
+		t.Errorf("%v: no EGRESS_ENVIRONMENT=%s in %q", err, folder, variables)
+	}
+	if !strings.HasPrefix(filepath.Base(folder), "egress-test-") {
+		t.Errorf("the folder is called %s", folder)
+	}
+	pattern := fmt.Sprintf("/dev/shm/egresstest%dx*.shm", os.Getpid())
+	if shared, err := filepath.Glob(pattern); err != nil || len(shared) == 0 {
+		t.Errorf("no %s: %v", pattern, err)
+	}
 }

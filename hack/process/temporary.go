@@ -13,6 +13,10 @@ import (
 // temporaryPrefix is how the names of temporary environments begin.
 const temporaryPrefix = "egress-test-"
 
+// sharedMemory is what Squids of tests leave behind that were killed: files named
+// after them (squid -n, in cloudinit/squid's tests).
+const sharedMemory = "/dev/shm/egresstest*.shm"
+
 // Temporary returns an environment in a new folder, for tests. Whoever made it
 // removes it (Remove); should it be killed before, RemoveTemporary does.
 func Temporary() (Environment, error) {
@@ -28,8 +32,8 @@ func (e Environment) Remove(ctx context.Context) error {
 	return os.RemoveAll(string(e))
 }
 
-// RemoveTemporary removes every temporary environment of this user, those of
-// tests that run now included.
+// RemoveTemporary removes every temporary environment of this user, and the
+// shared memory of Squids of tests: those of tests that run now included.
 func RemoveTemporary(ctx context.Context) error {
 	environments, err := Environments()
 	if err != nil {
@@ -48,6 +52,23 @@ func RemoveTemporary(ctx context.Context) error {
 	for _, folder := range folders {
 		if isMine(folder) {
 			errs = append(errs, os.RemoveAll(folder))
+		}
+	}
+	return errors.Join(append(errs, removeSharedMemory(sharedMemory))...)
+}
+
+// removeSharedMemory removes files that this user may remove. Who owns them says
+// little: started as root, Squid becomes another user. One that runs does not
+// miss them.
+func removeSharedMemory(pattern string) error {
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, file := range files {
+		if err := os.Remove(file); !errors.Is(err, os.ErrPermission) && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
