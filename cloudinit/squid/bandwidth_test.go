@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -20,13 +19,17 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// What these tests fetch, and the bound: 4 seconds' worth, of which a second's
-// may come at once.
+// What these tests fetch, and the bound.
 const (
 	boundedKiB = 64
-	fetched    = 256 << 10
-	leastDelay = (fetched/1024/boundedKiB - 1) * time.Second
+	fetched    = 192 << 10
 )
+
+// leastDelay is how long that takes at least, with a bound in KiB a second: a
+// second's worth may come at once.
+func leastDelay(bound int32) time.Duration {
+	return time.Duration(fetched/1024/bound-1) * time.Second
+}
 
 // TestBandwidth: whose bandwidth is bounded waits for what it fetches, by plain
 // HTTP as in a tunnel; who asks for the same meanwhile does not.
@@ -48,27 +51,46 @@ func TestBandwidth(t *testing.T) {
 		default:
 		}
 		err := <-slow
-		if took := time.Since(start); err != nil || took < leastDelay {
-			t.Errorf("%s: %d KiB in %s, %v; at %d KiB a second that takes %s at least", method, fetched>>10, took, err, boundedKiB, leastDelay)
+		if took := time.Since(start); err != nil || took < leastDelay(boundedKiB) {
+			t.Errorf("%s: %d KiB in %s, %v; at %d KiB a second that takes %s at least", method, fetched>>10, took, err, boundedKiB, leastDelay(boundedKiB))
 		}
 	}
 }
 
 // TestBandwidthChanges: a new configuration with another bound, and one without,
-// break off nothing that is being delayed.
+// break off nothing that is being delayed, and hold for tunnels from then on.
 func TestBandwidthChanges(t *testing.T) {
+	const half = boundedKiB / 2
 	proxy, tenants := boundedTenants(t)
 	replace := replaceable(t, proxy, tenants)
 	target := startLargeOrigin(t)
-	for _, bound := range []int32{boundedKiB + 1, 0} {
+	change := func(bound int32) (took time.Duration) {
+		t.Helper()
 		slow := make(chan error, 1)
 		go func() { slow <- fetch(proxy, tenants[0], http.MethodConnect, target) }()
 		time.Sleep(time.Second / 2) // The tunnel is open, and its end is seconds away.
 		tenants[0].Proxy.BandwidthKiB = bound
 		replace(tenants)
+		select {
+		case err := <-slow:
+			t.Fatalf("the tunnel has ended before the new configuration was read: %v", err)
+		default:
+		}
+		start := time.Now()
+		if err := fetch(proxy, tenants[0], http.MethodConnect, target); err != nil {
+			t.Errorf("a new tunnel with %d: %v", bound, err)
+		}
+		took = time.Since(start)
 		if err := <-slow; err != nil {
 			t.Errorf("from then on with %d: %v", bound, err)
 		}
+		return took
+	}
+	if took := change(half); took < leastDelay(half) {
+		t.Errorf("a new tunnel with half the bound takes %s, and should %s at least", took, leastDelay(half))
+	}
+	if took := change(0); took >= leastDelay(half) {
+		t.Errorf("a new tunnel without a bound takes %s", took)
 	}
 }
 
@@ -80,7 +102,7 @@ func boundedTenants(t *testing.T) (Proxy, []v1alpha1.Tenant) {
 }
 
 // replaceable runs Squid, for an origin on loopback, and returns what gives it
-// another configuration.
+// another configuration, and returns once Squid has read that.
 func replaceable(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) func([]v1alpha1.Tenant) {
 	t.Helper()
 	name := filepath.Join(filepath.Dir(proxy.AuditLog), "rendered.conf")
@@ -96,21 +118,16 @@ func replaceable(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) func([]v1
 		}
 	}
 	write(tenants)
-	startFile(t, proxy, []byte("include "+name+"\n"))
+	squid := startFile(t, proxy, []byte("include "+name+"\n"))
+	read := 1
 	return func(tenants []v1alpha1.Tenant) {
 		t.Helper()
 		write(tenants)
-		text, err := os.ReadFile(proxy.PIDFile)
-		if err != nil {
+		if err := syscall.Kill(squid.pid, syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
+		read++
+		waitForPorts(t, proxy, read)
 	}
 }
 
