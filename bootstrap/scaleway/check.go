@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -60,6 +61,7 @@ func (t serverTypes) in(ctx context.Context, zone scw.Zone) (map[string]*instanc
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(list.Servers, func(_ string, t *instance.ServerType) bool { return t == nil })
 	t.byZone[zone] = list.Servers
 	return list.Servers, nil
 }

@@ -10,7 +10,11 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
+	"github.com/scaleway/scaleway-sdk-go/scw"
+
 	"egress.scw/bootstrap/scwfake"
+	"egress.scw/bootstrap/stack"
 )
 
 // mangler stands before the fake and spoils one answer that is no error. The
@@ -124,5 +128,16 @@ func TestListsOfNull(t *testing.T) {
 	cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, `{"total_count": 0, "vpcs": null}`))
 	if found, err := cloud.findVPCs(t.Context()); err != nil || len(found) > 0 {
 		t.Errorf("no list at all: %v, %v", found, err)
+	}
+}
+
+// A type of server that is null is none.
+func TestServerTypeOfNull(t *testing.T) {
+	t.Parallel()
+	cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, `{"total_count": 2, "servers": {"PLAY2-NANO": null, "PLAY2-MICRO": {}}}`))
+	types := serverTypes{cloud, map[scw.Zone]map[string]*instance.ServerType{}}
+	err := cloud.checkServer(t.Context(), types, &stack.Server{Type: "PLAY2-NANO", Image: "debian_bookworm"})
+	if err == nil || !strings.Contains(err.Error(), "there is no PLAY2-NANO in "+cloud.zone.String()+"; there are PLAY2-MICRO") {
+		t.Errorf("%v", err)
 	}
 }
