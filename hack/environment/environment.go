@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"egress.scw/hack/build"
 	"egress.scw/hack/cluster"
+	"egress.scw/hack/lock"
 	"egress.scw/hack/machine"
 	"egress.scw/hack/network"
 	"egress.scw/hack/node"
@@ -56,7 +56,7 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the local environment needs root: it makes network namespaces, a node and mounts")
 	}
-	unlock, err := lock()
+	unlock, err := takeLock()
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +202,7 @@ func Down(ctx context.Context, log *progress.Log) error {
 	if os.Geteuid() != 0 {
 		return errors.New("removing the local environment needs root")
 	}
-	unlock, err := lock()
+	unlock, err := takeLock()
 	if err != nil {
 		return err
 	}
@@ -246,14 +246,10 @@ func refuseSecond(ctx context.Context) error {
 	return nil
 }
 
-func lock() (unlock func(), err error) {
-	file, err := os.OpenFile(lockFile, os.O_CREATE|os.O_RDWR, 0o600)
+func takeLock() (release func(), err error) {
+	release, err = lock.Take(lockFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("another program is bringing the local environment up or down: %w", err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = file.Close()
-		return nil, fmt.Errorf("another program is bringing the local environment up or down (%s): %w", lockFile, err)
-	}
-	return func() { _ = file.Close() }, nil
+	return release, nil
 }

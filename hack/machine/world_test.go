@@ -139,6 +139,11 @@ func (w *world) setSquidConf(value []byte) {
 // has SSH: then there is one at least.
 func newWorld(t *testing.T, rootfs machine.RootFS, sshKeys ...string) *world {
 	t.Helper()
+	unlock, err := machine.LockTests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(unlock)
 	environment, err := process.Temporary()
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +291,7 @@ func (w *world) serve(t *testing.T, address string, server *http.Server) {
 // config is the machine's, for all that is the same in every test.
 func (w *world) config() machine.Config {
 	return machine.Config{
-		Environment: w.environment, Name: "vmt", RootFS: w.rootfs, PackagesURL: "http://" + packageName, Netns: network.TestPrefix + network.Proxy,
+		Environment: w.environment, Name: machine.TestName, RootFS: w.rootfs, PackagesURL: "http://" + packageName, Netns: network.TestPrefix + network.Proxy,
 		NICs: []machine.NIC{
 			{
 				Name: "ens2", MAC: "de:00:00:00:00:02", Netns: netnsInternet, Bridge: network.Edge,
