@@ -84,7 +84,7 @@ func FuzzSquidReads(f *testing.F) {
 			}
 			return
 		}
-		if diff := cmp.Diff(expectedDirectives(validProxy(), tenants), processed(t, squidBinary(t), file)); diff != "" {
+		if diff := cmp.Diff(expectedDirectives(t, validProxy(), tenants), processed(t, squidBinary(t), file)); diff != "" {
 			t.Errorf("directives that Squid reads, -want +got:\n%s", diff)
 		}
 	})
