@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"egress.scw/hack/network"
 )
 
 // The files in testdata are what nft 1.0.6 printed in a network namespace with
@@ -87,7 +89,7 @@ func TestCounterRuleset(t *testing.T) {
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("skipped: there is no nft on this machine (Debian: apt install nftables)")
 	}
-	server, client := fmt.Sprintf("eg-t-inet-%d", os.Getpid()), fmt.Sprintf("eg-t-inetc-%d", os.Getpid())
+	server, client := fmt.Sprintf("%scounters-%d", network.TestPrefix, os.Getpid()), fmt.Sprintf("%scounters-client-%d", network.TestPrefix, os.Getpid())
 	for _, namespace := range []string{server, client} {
 		t.Cleanup(func() {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)

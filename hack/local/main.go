@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"egress.scw/hack/environment"
+	"egress.scw/hack/machine"
 	"egress.scw/hack/process"
 	"egress.scw/hack/progress"
 )
@@ -48,10 +49,13 @@ func newCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use:   "clean",
-			Short: "Remove what tests left that were killed: their processes and folders",
+			Short: "Remove what tests left that were killed: processes, folders, and as root machines and network namespaces",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				return process.RemoveTemporary(cmd.Context())
+				if os.Geteuid() != 0 {
+					return process.RemoveTemporary(cmd.Context()) // nobody else makes the rest
+				}
+				return machine.RemoveTests(cmd.Context())
 			},
 		},
 		&cobra.Command{

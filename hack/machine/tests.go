@@ -1,9 +1,14 @@
 package machine
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
+	"egress.scw/hack/cgroup"
 	"egress.scw/hack/lock"
+	"egress.scw/hack/network"
+	"egress.scw/hack/process"
 )
 
 // TestName is how tests call their machine. There is one at a time (LockTests).
@@ -21,4 +26,22 @@ func LockTests() (unlock func(), err error) {
 		return nil, fmt.Errorf("another test of the proxy's machine is running: %w", err)
 	}
 	return unlock, nil
+}
+
+// RemoveTests removes what tests left that were killed: their machine, the
+// processes and folders around it, and every network namespace of tests with the
+// links in it. It needs root. That a test of the machine runs is an error.
+func RemoveTests(ctx context.Context) error {
+	unlock, err := LockTests()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	machine := Config{Name: TestName}
+	return errors.Join(
+		// First, as the machine writes into one of the folders.
+		cgroup.Remove(ctx, cgroupFolders(TestName)...), machine.removePropagation(),
+		process.RemoveTemporary(ctx),
+		network.RemoveTests(ctx),
+	)
 }
