@@ -249,19 +249,25 @@ func startFile(t testing.TB, proxy Proxy, file []byte) squidProcess {
 	return process
 }
 
-// waitForPorts returns once Squid has said this many times that it listens on
-// the manager's port. It opens its ports in the order of the file, that one last,
-// and says so of its own alone: somebody else may listen there.
+// waitForPorts returns once Squid has said this many times that it has the
+// manager's port, and somebody answers there: that is nobody else, then. It opens
+// its ports in the order of the file, that one last.
 func waitForPorts(t testing.TB, proxy Proxy, times int) {
 	t.Helper()
-	open := regexp.MustCompile(fmt.Sprintf(`Accepting HTTP Socket connections at .*local=127\.0\.0\.1:%d `, proxy.ManagerPort))
+	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort)
+	mine := regexp.MustCompile("Accepting HTTP Socket connections at .*local=" + regexp.QuoteMeta(manager.String()) + " ")
+	dialer := net.Dialer{Timeout: time.Second}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		messages, err := os.ReadFile(proxy.CacheLog) // exists once Squid has begun
-		if len(open.FindAll(messages, -1)) >= times {
-			return
+		if len(mine.FindAll(messages, -1)) >= times {
+			var connection net.Conn
+			if connection, err = dialer.DialContext(t.Context(), "tcp", manager.String()); err == nil {
+				connection.Close()
+				return
+			}
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("squid does not listen on port %d: %v\n%s", proxy.ManagerPort, err, messages)
+			t.Fatalf("squid does not listen on %s: %v\n%s", manager, err, messages)
 		}
 	}
 }
