@@ -44,7 +44,7 @@ func TestAuditLogIsShipped(t *testing.T) {
 	var want []string
 	write := func(count int) {
 		for range count {
-			want = append(want, fmt.Sprintf(`{"tenant":"client-a","number":%d,"host":"%%22%s"}`, len(want), strings.Repeat("x", len(want)%3*1000)))
+			want = append(want, fmt.Sprintf(`{"tenant":"client-a","number":%d,"host":"%%22%s"}`, len(want), strings.Repeat("x", len(want)%3*4050)))
 			log.write(t, want[len(want)-1])
 		}
 	}
