@@ -61,6 +61,7 @@ func TestProxy(t *testing.T) {
 		w.checkMetrics(t, vm)
 	})
 	step("syslog", func(t *testing.T) { w.checkShipped(t, vm) })
+	step("log server away", func(t *testing.T) { w.checkLogServerAway(t, vm) })
 	step("ports", func(t *testing.T) { checkPorts(t, vm) })
 	step("connections", func(t *testing.T) { tenants = w.checkConnections(t, vm, tenants) })
 	step("update", func(t *testing.T) {
