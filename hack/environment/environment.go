@@ -249,7 +249,7 @@ func refuseSecond(ctx context.Context) error {
 func takeLock() (release func(), err error) {
 	release, err = lock.Take(lockFile)
 	if err != nil {
-		return nil, fmt.Errorf("another program is bringing the local environment up or down (%s): %w", lockFile, err)
+		return nil, fmt.Errorf("another program is bringing the local environment up or down: %w", err)
 	}
 	return release, nil
 }

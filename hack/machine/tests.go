@@ -23,7 +23,7 @@ const testLock = "/run/egress-machine-test.lock"
 func LockTests() (unlock func(), err error) {
 	unlock, err = lock.Take(testLock)
 	if err != nil {
-		return nil, fmt.Errorf("another test of the proxy's machine is running (%s): %w", testLock, err)
+		return nil, fmt.Errorf("another test of the proxy's machine is running: %w", err)
 	}
 	return unlock, nil
 }
