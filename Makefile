@@ -86,7 +86,7 @@ local-status: local ## Show what of the local environment is there (root)
 	@$(LOCAL) status
 
 .PHONY: clean
-clean: local ## End the processes and remove the folders of tests that were killed
+clean: local ## Remove what killed tests have left: processes, folders, networks and machines
 	@$(LOCAL) clean
 
 .PHONY: deps

@@ -134,6 +134,32 @@ kill --kill-whom=main --signal=CONT egress-syslog.service
 	}
 }
 
+// TestRotationOfSomebodyElse: the timer's, which comes every minute, lets the
+// readers go when it ends, but not in the middle of one that was begun by hand.
+func TestRotationOfSomebodyElse(t *testing.T) {
+	for name, test := range map[string]struct {
+		pgrep, want string
+	}{
+		"nobody rotates": {"false", "kill --kill-whom=main --signal=CONT mtail.service\nkill --kill-whom=main --signal=CONT egress-syslog.service\n"},
+		"somebody does":  {"true", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := logScript(t, "egress-rotation")
+			writeProgram(t, filepath.Join(dir, "systemctl"), fmt.Sprintf("#!/bin/sh\necho \"$*\" >> %s/calls\n", dir))
+			writeProgram(t, filepath.Join(dir, "pgrep"), "#!/bin/sh\n[ \"$*\" = '--exact logrotate' ] && "+test.pgrep+"\n")
+			writeProgram(t, filepath.Join(dir, "calls"), "")
+			runIn(t, dir, "egress-rotation", "end")
+			calls, err := os.ReadFile(filepath.Join(dir, "calls"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, string(calls)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestRotationEndsWithReadersThatRun: whatever has become of it, and looks at
 // the logs' sizes often enough for the disk.
 func TestRotationEndsWithReadersThatRun(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"syscall"
@@ -16,12 +17,29 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
+// checkDescriptors: Squid may open as many files as the bound counts on, or as
+// many as anybody on this machine may, where these are less.
+func checkDescriptors(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	limit, err := strconv.Atoi(in(t, vm, "awk", "/^Max open files/ { print $5 }", "/proc/1/limits"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager := fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", cloudinit.ManagerPort)
+	page := in(t, vm, "curl", "--silent", "--noproxy", "*", manager)
+	want := strconv.Itoa(min(limit, 65536))
+	if got := regexp.MustCompile(`Maximum number of file descriptors:\s+(\d+)`).FindStringSubmatch(page); got == nil || got[1] != want {
+		t.Errorf("Squid may open %q files, want %s", got, want)
+	}
+}
+
 // checkConnections: a tenant that has as many connections as it may is refused
 // more, by a reset; others are served, and a new squid.conf is taken, which must
 // be live on the port of the refused one as well. It returns the tenants that
 // the machine has then.
 func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) []v1alpha1.Tenant {
 	const bound = 20
+	checkDescriptors(t, vm)
 	rule := "ct count over " + strconv.Itoa(cloudinit.TenantConnections)
 	in(t, vm, "sh", "-c", fmt.Sprintf("grep -q '%s' /etc/nftables.conf && sed 's/%s/ct count over %d/' /etc/nftables.conf | nft -f -", rule, rule, bound))
 	defer in(t, vm, "systemctl", "reload", "nftables")
