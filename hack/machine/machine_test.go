@@ -289,6 +289,14 @@ func checkServices(t *testing.T, vm *machine.VM) {
 	if failed := in(t, vm, "systemctl", "list-units", "--failed", "--plain", "--no-legend"); failed != "" {
 		t.Errorf("units that have failed:\n%s", failed)
 	}
+	// The DHCP clients outlive the set-up, and addresses their leases.
+	eventually(t, 30*time.Second, "the end of the set-up", func() error {
+		_, err := vm.Exec(t.Context(), "sh", "-c", "[ $(systemctl show --property=ActiveState --value egress-setup) = inactive ]")
+		return err
+	})
+	for _, nic := range []string{"ens2", "ens5"} {
+		in(t, vm, "pgrep", "--full", "^dhclient .* "+nic+"$")
+	}
 }
 
 // checkAddresses asks what the origin takes the two tenants for.
