@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// maxBody bounds, in bytes, how much of an answer is read and shown.
+// maxBody bounds the part of an answer that is read and shown, in bytes.
 const maxBody = 4 << 10
 
 // fetch asks for u and records the answer, or the error, in the result.
@@ -30,8 +30,8 @@ func (r *result) roundTrip(ctx context.Context, transport http.RoundTripper, u *
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "egress-demo/"+version)
 
-	// Not an http.Client: it would follow redirects to wherever an answer
-	// points.
+	// Not an http.Client: it would follow redirects, to any host that an
+	// answer names.
 	res, err := transport.RoundTrip(req)
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func refuseTunnel(_ context.Context, _ *url.URL, connect *http.Request, res *htt
 	return &tunnelError{host: connect.Host, status: res.StatusCode}
 }
 
-// statusText is a status as people read it: "403 Forbidden".
+// statusText returns a status with its reason phrase: "403 Forbidden".
 func statusText(status int) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 }

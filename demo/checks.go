@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// checkTimeout bounds a check that goes the configured way; /delay/1 takes
-	// a second of it by design.
+	// checkTimeout bounds a check that uses the configured proxy; /delay/1
+	// takes a second of it by design.
 	checkTimeout = 15 * time.Second
 
-	// directTimeout bounds the attempt to get out directly. Policies mostly
-	// drop packets without a word, so the expected result takes this long.
+	// directTimeout bounds the direct attempt. Most policies drop packets
+	// silently, so the expected result takes this long.
 	directTimeout = 4 * time.Second
 )
 
-// targets are the URLs that checks ask for. They come from flags alone: whoever
-// presses the buttons must not choose what this pod connects to.
+// targets are the URLs that checks request. They come from flags only: a user of
+// the page must not choose the hosts to which this pod connects.
 type targets struct {
 	ipEcho, echo, direct *url.URL
 }
@@ -33,8 +33,7 @@ type checker struct {
 	directTimeout time.Duration
 }
 
-// newChecker makes a checker whose requests go through transport, but for
-// "direct".
+// newChecker returns a checker. All its requests except "direct" use transport.
 func newChecker(t targets, transport *http.Transport) *checker {
 	return &checker{
 		targets:       t,
@@ -50,7 +49,7 @@ func checkNames() []string {
 	return []string{"external-ip", "json", "headers", "status", "delay", "direct"}
 }
 
-// run runs the named check. It reports false if there is none of that name.
+// run runs the named check. It reports false if no check has that name.
 func (c *checker) run(ctx context.Context, name string) (result, bool) {
 	start := time.Now()
 	res, known := c.dispatch(ctx, name)
@@ -62,19 +61,19 @@ func (c *checker) run(ctx context.Context, name string) (result, bool) {
 func (c *checker) dispatch(ctx context.Context, name string) (result, bool) {
 	switch name {
 	case "external-ip":
-		return c.ask(ctx, probe{url: c.targets.ipEcho, what: "An address", verify: wantAddress}), true
+		return c.ask(ctx, probe{url: c.targets.ipEcho, subject: "An address", verify: wantAddress}), true
 	case "json":
-		return c.ask(ctx, probe{url: c.targets.echo.JoinPath("json"), what: "A JSON document", verify: wantJSON}), true
+		return c.ask(ctx, probe{url: c.targets.echo.JoinPath("json"), subject: "A JSON document", verify: wantJSON}), true
 	case "headers":
-		return c.ask(ctx, probe{url: c.targets.echo.JoinPath("headers"), what: "The request's headers", verify: wantJSON}), true
+		return c.ask(ctx, probe{url: c.targets.echo.JoinPath("headers"), subject: "The request's headers", verify: wantJSON}), true
 	case "status":
 		return c.ask(ctx, probe{
 			url:        c.targets.echo.JoinPath("status", "418"),
 			wantStatus: http.StatusTeapot,
-			what:       "An unusual status",
+			subject:    "An unusual status",
 		}), true
 	case "delay":
-		return c.ask(ctx, probe{url: c.targets.echo.JoinPath("delay", "1"), what: "A slow answer"}), true
+		return c.ask(ctx, probe{url: c.targets.echo.JoinPath("delay", "1"), subject: "A slow answer"}), true
 	case "direct":
 		return c.askDirectly(ctx), true
 	}

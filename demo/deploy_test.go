@@ -13,8 +13,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestManifestsSayNothingAboutProxies is what the demo is about.
-func TestManifestsSayNothingAboutProxies(t *testing.T) {
+// TestManifestsNameNoProxy holds the purpose of the demo: injection provides
+// the proxy.
+func TestManifestsNameNoProxy(t *testing.T) {
 	files, err := filepath.Glob("deploy/*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("files in deploy: %q, %v", files, err)

@@ -9,17 +9,16 @@ import (
 	"syscall"
 )
 
-// askDirectly tries to reach the internet past any proxy, as an application
-// that ignores its environment would. What a protected tenant should see is
-// that it fails.
+// askDirectly tries to reach the internet without a proxy, like an application
+// that ignores its environment. For a protected tenant the attempt should fail.
 func (c *checker) askDirectly(ctx context.Context) result {
 	u := c.targets.direct
 	r := result{URL: u.String(), Via: direct}
 	ctx, cancel := context.WithTimeout(ctx, c.directTimeout)
 	defer cancel()
 
-	// Connecting is the proof, so it stands apart from the request: once a
-	// connection is open nothing has blocked it, whatever follows.
+	// The connection is the proof, so it is separate from the request: an open
+	// connection was not blocked, even if the request fails afterwards.
 	conn, err := c.dialer.DialContext(ctx, "tcp", hostPort(u))
 	if err != nil {
 		r.Error = err.Error()
@@ -44,8 +43,8 @@ func (c *checker) askDirectly(ctx context.Context) result {
 	return r
 }
 
-// explainNoConnection tells a closed way out from an attempt that proves
-// nothing.
+// explainNoConnection distinguishes a blocked egress path from an attempt that
+// proves nothing.
 func explainNoConnection(host string, err error) (outcome, string) {
 	var (
 		dns     *net.DNSError
@@ -54,9 +53,9 @@ func explainNoConnection(host string, err error) (outcome, string) {
 	switch {
 	// First: a lookup that timed out is a timeout as well.
 	case errors.As(err, &dns):
-		return outcomeInconclusive, "Could not resolve " + host + ": this says nothing about the way out."
+		return outcomeInconclusive, "Could not resolve " + host + ": this does not show whether the egress path is open."
 	case errors.Is(err, context.Canceled):
-		return outcomeInconclusive, "The attempt was broken off before it had an end."
+		return outcomeInconclusive, "The attempt was cancelled before it ended."
 	case errors.As(err, &network) && network.Timeout():
 		return outcomeProtected, "Blocked: the direct connection timed out."
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
@@ -68,7 +67,7 @@ func explainNoConnection(host string, err error) (outcome, string) {
 	return outcomeInconclusive, "The direct connection failed, but not for a reason that shows a block."
 }
 
-// hostPort is where a connection for u goes.
+// hostPort returns the address to which a connection for u is opened.
 func hostPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" {

@@ -98,8 +98,7 @@ func TestDirectIsBlocked(t *testing.T) {
 	}
 }
 
-// TestDirectWithoutName: a name server that does not help proves nothing, also
-// when it is a timeout.
+// TestDirectWithoutName: a failed lookup proves nothing, also if it is a timeout.
 func TestDirectWithoutName(t *testing.T) {
 	silent, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 	if err != nil {
@@ -120,7 +119,7 @@ func TestDirectWithoutName(t *testing.T) {
 			c := directChecker(t, "http://ip.example.com")
 			c.dialer.Resolver = &net.Resolver{PreferGo: true, Dial: dial}
 			got := runCheck(t, c, "direct")
-			want := "Could not resolve ip.example.com: this says nothing about the way out."
+			want := "Could not resolve ip.example.com: this does not show whether the egress path is open."
 			if got.OK || got.Outcome != outcomeInconclusive || got.Summary != want || !strings.Contains(got.Error, "lookup ip.example.com") {
 				t.Errorf("result %+v, want inconclusive, %q, an error about the lookup", got, want)
 			}
@@ -128,7 +127,7 @@ func TestDirectWithoutName(t *testing.T) {
 	}
 }
 
-// TestExplainNoConnection holds the errors that cannot be had on a loopback.
+// TestExplainNoConnection covers the errors that do not occur on loopback.
 func TestExplainNoConnection(t *testing.T) {
 	dial := func(err error) error {
 		return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)}
@@ -147,9 +146,9 @@ func TestExplainNoConnection(t *testing.T) {
 		{dial(syscall.EMFILE), outcomeInconclusive, "The direct connection failed, but not for a reason that shows a block."},
 		{
 			&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "i/o timeout", Name: "a.test", IsTimeout: true}},
-			outcomeInconclusive, "Could not resolve a.test: this says nothing about the way out.",
+			outcomeInconclusive, "Could not resolve a.test: this does not show whether the egress path is open.",
 		},
-		{fmt.Errorf("dial: %w", context.Canceled), outcomeInconclusive, "The attempt was broken off before it had an end."},
+		{fmt.Errorf("dial: %w", context.Canceled), outcomeInconclusive, "The attempt was cancelled before it ended."},
 	}
 	for _, test := range tests {
 		got, summary := explainNoConnection("a.test", test.err)
@@ -173,7 +172,7 @@ func TestHostPort(t *testing.T) {
 	}
 }
 
-// directChecker tries rawURL and gives up soon.
+// directChecker returns a checker for rawURL with a short timeout.
 func directChecker(t *testing.T, rawURL string) *checker {
 	t.Helper()
 	transport, err := defaultTransport()
@@ -185,8 +184,8 @@ func directChecker(t *testing.T, rawURL string) *checker {
 	return c
 }
 
-// dropsPackets is an address that treats connections as a policy that drops
-// packets does: its queue of connections is full.
+// dropsPackets returns an address that behaves like a policy that drops packets:
+// its queue of connections is full.
 func dropsPackets(t *testing.T) (address string) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

@@ -2,8 +2,7 @@ package main
 
 import "strings"
 
-// environment says where the process runs and which proxy settings it was
-// given.
+// environment describes the pod of the process and its proxy settings.
 type environment struct {
 	// Pod, Node and Namespace come from the downward API; empty outside a
 	// cluster.
@@ -13,7 +12,7 @@ type environment struct {
 	Version   string `json:"version"`
 
 	// Injected reports whether there is a proxy for HTTP or HTTPS. The demo's
-	// manifests set none, so somebody else did.
+	// manifests do not set one, so it was injected.
 	Injected bool `json:"injected"`
 
 	// Proxy holds the six usual variables, in the order of proxyVariables,
@@ -57,8 +56,8 @@ func readEnvironment(lookup func(name string) (value string, set bool)) environm
 	return env
 }
 
-// redact hides the credentials of a proxy URL. It does not parse the URL: what
-// no parser accepts may hold a password just the same.
+// redact hides the credentials of a proxy URL. It does not parse the URL: a
+// value that no parser accepts may contain a password as well.
 func redact(proxyURL string) string {
 	at := strings.LastIndex(proxyURL, "@")
 	if at < 0 {

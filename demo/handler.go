@@ -13,8 +13,8 @@ import (
 //go:embed static
 var static embed.FS
 
-// contentSecurityPolicy lets the page load its own script, style, icon and
-// API, and nothing else.
+// contentSecurityPolicy allows the page to load only its own script, style, icon
+// and API.
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -27,7 +27,7 @@ func newHandler(env environment, checks *checker, logger *slog.Logger) http.Hand
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, static, "static/index.html")
 	})
-	// {file} keeps the folder's listing out.
+	// {file} excludes the listing of the folder.
 	mux.Handle("GET /static/{file}", http.FileServerFS(static))
 	mux.HandleFunc("GET /api/environment", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, env)
@@ -66,7 +66,7 @@ func secure(next http.Handler) http.Handler {
 	})
 }
 
-// writeJSON answers with body. A client that has gone away is no error of ours.
+// writeJSON answers with body. A client that has disconnected is not an error.
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// testDemo serves the demo; its checks go to server without a proxy. What it
-// logs goes to the buffer.
+// testDemo serves the demo; its checks go to server without a proxy. The buffer
+// receives its log.
 func testDemo(t *testing.T, server *httptest.Server) (base string, logged *bytes.Buffer) {
 	t.Helper()
 	env := readEnvironment(func(string) (string, bool) { return "", false })
@@ -103,8 +103,8 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// TestEveryCheckByHTTP runs the checks as the page does: what the API answers
-// has no fields but result's.
+// TestEveryCheckByHTTP runs the checks as the page does: the API's answers have
+// only the fields of result.
 func TestEveryCheckByHTTP(t *testing.T) {
 	internet := httptest.NewServer(httpbin())
 	defer internet.Close()

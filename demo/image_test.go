@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// TestDockerfile holds what must not get lost in the Dockerfile of webhook and
-// demo.
+// TestDockerfile holds the required lines of the Dockerfile of webhook and demo.
 func TestDockerfile(t *testing.T) {
 	dockerfile := readFile(t, "../Dockerfile")
 

@@ -1,8 +1,8 @@
-// Command demo is an ordinary web application that shows how a pod gets out
-// of the cluster. Nothing in it, and nothing in its manifests, configures a
-// proxy: like most programs it follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY if
-// its environment has them. Its page shows what it found there and what comes
-// of it, and tries to get out past it.
+// Command demo is an ordinary web application that shows the egress path of its
+// pod. Neither its code nor its manifests configure a proxy: like most programs
+// it follows HTTP_PROXY, HTTPS_PROXY and NO_PROXY if its environment has them.
+// Its page shows these variables and their effect, and tries to bypass the
+// proxy.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// run serves the demo until ctx ends or the process is told to stop.
+// run serves the demo until ctx ends or the process receives SIGINT or SIGTERM.
 func run(ctx context.Context, args []string) error {
 	opts, err := parseOptions(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 	return serve(ctx, listener, handler, logger)
 }
 
-// options are what the flags say.
+// options are the parsed flags.
 type options struct {
 	listen  string
 	targets targets
@@ -75,11 +75,11 @@ func parseOptions(args []string) (options, error) {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	listen := flags.String("listen", ":8080", "`address` to listen on")
 	ipEcho := flags.String("ip-echo-url", "https://api.ipify.org?format=json",
-		"`URL` that answers with the address it was asked from, as {\"ip\": \"…\"}")
+		"`URL` that answers with the client's address, as {\"ip\": \"…\"}")
 	echo := flags.String("echo-url", "https://httpbin.org",
-		"base `URL` of an httpbin: /json, /headers, /status/418 and /delay/1 are asked")
+		"base `URL` of an httpbin: /json, /headers, /status/418 and /delay/1 are requested")
 	direct := flags.String("direct-url", "",
-		"`URL` that the attempt to get out directly asks for (default: --ip-echo-url by plain HTTP)")
+		"`URL` that the direct attempt requests (default: --ip-echo-url by plain HTTP)")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}

@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestProcess runs the real thing: a process that finds a proxy in its
-// environment, runs a check through it and stops on SIGTERM.
+// TestProcess runs a real process, which finds a proxy in its environment, runs a
+// check through it and stops on SIGTERM.
 func TestProcess(t *testing.T) {
 	echo := httptest.NewServer(ipEcho("198.51.100.9"))
 	defer echo.Close()
@@ -196,7 +196,7 @@ func TestServeFinishesRequests(t *testing.T) {
 	}
 }
 
-// waitUntilRefused waits until nobody listens at address any more.
+// waitUntilRefused waits until connections to address are refused.
 func waitUntilRefused(t *testing.T, address string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -209,7 +209,7 @@ func waitUntilRefused(t *testing.T, address string) {
 		switch {
 		case err == nil:
 			conn.Close()
-		case !errors.Is(err, syscall.ECONNRESET): // which is what closing the listener does to those in its queue
+		case !errors.Is(err, syscall.ECONNRESET): // closing the listener resets the connections in its queue
 			t.Fatalf("%s still takes connections: %v", address, err)
 		}
 		time.Sleep(time.Millisecond)

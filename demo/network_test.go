@@ -20,7 +20,7 @@ func ipEcho(address string) http.HandlerFunc {
 	}
 }
 
-// proxy is a forward proxy that notes what it was asked for.
+// proxy is a forward proxy that records its requests.
 type proxy struct {
 	url    *url.URL
 	origin string
@@ -30,8 +30,8 @@ type proxy struct {
 	seen []string
 }
 
-// startProxy starts a proxy that goes to origin (HOST:PORT) whatever the name
-// in the request.
+// startProxy starts a proxy that connects to origin (HOST:PORT) for every name in
+// a request.
 func startProxy(t *testing.T, origin string) *proxy {
 	t.Helper()
 	p := &proxy{origin: origin}
@@ -41,7 +41,7 @@ func startProxy(t *testing.T, origin string) *proxy {
 	return p
 }
 
-// requests lists what the proxy was asked for: METHOD and URL, or HOST:PORT.
+// requests lists the recorded requests: METHOD and URL, or HOST:PORT.
 func (p *proxy) requests() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

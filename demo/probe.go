@@ -11,18 +11,18 @@ import (
 	"strings"
 )
 
-// probe is a request that goes the way the environment says: what any program
-// in this pod would do.
+// probe is a request that uses the proxy of the environment, like any program in
+// this pod.
 type probe struct {
 	url        *url.URL
 	wantStatus int    // 0 for 200
-	what       string // comes back; the subject of a sentence
+	subject    string // of the summary: "<subject> came back"
 
-	// verify looks at an answer of the wanted status; nil accepts it.
+	// verify checks an answer with the wanted status; nil accepts it.
 	verify func(*result) error
 }
 
-// ask sends p and says what came of it.
+// ask sends p and returns the result.
 func (c *checker) ask(ctx context.Context, p probe) result {
 	r := result{URL: p.url.String()}
 	proxy, err := c.proxyFor(p.url)
@@ -39,25 +39,25 @@ func (c *checker) ask(ctx context.Context, p probe) result {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	err = r.fetch(ctx, c.transport, p.url)
-	r.judge(p, err)
+	r.evaluate(p, err)
 	return r
 }
 
-// proxyFor is the proxy that the transport will use for u; nil for none.
+// proxyFor returns the proxy that the transport uses for u, or nil.
 func (c *checker) proxyFor(u *url.URL) (*url.URL, error) {
 	if c.transport.Proxy == nil {
 		return nil, nil
 	}
 	proxy, err := c.transport.Proxy(&http.Request{URL: u})
 	if err != nil {
-		// err quotes the setting with its credentials.
+		// err would quote the setting with its credentials.
 		return nil, fmt.Errorf("the proxy setting for %s URLs is not a URL", u.Scheme)
 	}
 	return proxy, nil
 }
 
-// judge concludes from the answer, or from the error that came instead.
-func (r *result) judge(p probe, err error) {
+// evaluate draws the conclusion from the answer, or from the error.
+func (r *result) evaluate(p probe, err error) {
 	want := p.wantStatus
 	if want == 0 {
 		want = http.StatusOK
@@ -88,7 +88,7 @@ func (r *result) judge(p probe, err error) {
 		}
 	}
 
-	summary := p.what + " came back " + way + "."
+	summary := p.subject + " came back " + way + "."
 	if r.Address != "" {
 		summary = "The internet sees this pod as " + r.Address + ", " + way + "."
 	}
@@ -114,8 +114,8 @@ func wantAddress(r *result) error {
 	return nil
 }
 
-// wantJSON verifies that an answer is JSON. One that was cut off counts if it
-// begins like it.
+// wantJSON verifies that an answer is JSON. A truncated answer counts if it begins
+// like JSON.
 func wantJSON(r *result) error {
 	if json.Valid([]byte(r.Body)) || r.Truncated && strings.HasPrefix(strings.TrimSpace(r.Body), "{") {
 		return nil

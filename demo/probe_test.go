@@ -37,7 +37,7 @@ func httpbin() http.Handler {
 	return mux
 }
 
-// testChecker asks base for everything, through proxy if it is not nil.
+// testChecker sends all requests to base, through proxy if it is not nil.
 func testChecker(t *testing.T, base string, server *httptest.Server, proxy *url.URL) *checker {
 	t.Helper()
 	transport, err := defaultTransport()
@@ -57,7 +57,7 @@ func testChecker(t *testing.T, base string, server *httptest.Server, proxy *url.
 	}, transport)
 }
 
-// runCheck runs a check that must exist, and drops what varies.
+// runCheck runs a check that must exist, and removes the varying fields.
 func runCheck(t *testing.T, c *checker, name string) result {
 	t.Helper()
 	res, known := c.run(t.Context(), name)
@@ -73,7 +73,7 @@ func TestChecksThroughProxy(t *testing.T) {
 		name     string
 		server   func(http.Handler) *httptest.Server
 		base     string
-		requests []string // what the proxy sees of each check
+		requests []string // of each check, as the proxy sees them
 	}{
 		{
 			name: "HTTP", server: httptest.NewServer, base: "http://echo.example.com",
@@ -131,7 +131,7 @@ func TestChecksThroughProxy(t *testing.T) {
 	}
 }
 
-// TestChecksWithoutProxy: that everything works is the alarm.
+// TestChecksWithoutProxy: without a proxy, success is the alarm.
 func TestChecksWithoutProxy(t *testing.T) {
 	server := httptest.NewServer(httpbin())
 	defer server.Close()

@@ -1,17 +1,17 @@
 package main
 
-// outcome says what a result means for the protection of this pod.
+// outcome is the meaning of a result for the protection of this pod.
 type outcome string
 
 const (
-	// outcomeProtected is what a protected tenant should see: the request went
-	// through the proxy, or could not leave directly.
+	// outcomeProtected is the expected result for a protected tenant: the request
+	// went through the proxy, or could not leave directly.
 	outcomeProtected outcome = "protected"
 
 	// outcomeUnprotected means that the internet was reached without the proxy.
 	outcomeUnprotected outcome = "unprotected"
 
-	// outcomeFailed means that the expected answer did not come.
+	// outcomeFailed means that the expected answer was not received.
 	outcomeFailed outcome = "failed"
 
 	// outcomeInconclusive means that the check proves nothing either way.
@@ -21,7 +21,7 @@ const (
 // direct is the value of result.Via for a request that uses no proxy.
 const direct = "direct"
 
-// result is what a check found.
+// result is the result of one check.
 type result struct {
 	Check   string  `json:"check"`
 	OK      bool    `json:"ok"` // the outcome is outcomeProtected
@@ -37,19 +37,20 @@ type result struct {
 	Status     int   `json:"status"`
 	DurationMS int64 `json:"durationMs"`
 
-	// Address is the address that the internet saw, if the answer tells.
+	// Address is the pod's address as seen from the internet, if the answer
+	// contains it.
 	Address string `json:"address,omitempty"`
 
 	// Body is the beginning of the answer, at most maxBody bytes; Truncated
-	// says that there was more.
+	// reports that the answer was longer.
 	Body      string `json:"body,omitempty"`
 	Truncated bool   `json:"truncated,omitempty"`
 
-	// Error is why no answer came, as the network reported it.
+	// Error is the network's error if no answer was received.
 	Error string `json:"error,omitempty"`
 }
 
-// conclude sets what the result means.
+// conclude sets the meaning of the result.
 func (r *result) conclude(o outcome, summary string) {
 	r.Outcome, r.OK, r.Summary = o, o == outcomeProtected, summary
 }

@@ -1,6 +1,6 @@
 "use strict";
 
-// What each outcome is called on the page.
+// The page's word for each outcome.
 const verdicts = {
   protected: "As expected",
   unprotected: "Unprotected",
@@ -140,7 +140,7 @@ async function runCheck(button) {
   showOnWay(name, result);
 }
 
-// The way out, drawn above, learns what two of the checks found.
+// The picture of the egress path shows the results of two checks.
 function showOnWay(name, result) {
   if (name === "external-ip") {
     showStop("way-internet", result.address || "no answer", result.via === "direct" ? "without a proxy" : "through the proxy");
@@ -160,7 +160,7 @@ function paragraph(className, text) {
   return p;
 }
 
-// resultContent fills the template; what a result lacks is left out.
+// resultContent fills the template; parts that a result lacks are left out.
 function resultContent(result) {
   const content = document.getElementById("result").content.cloneNode(true);
   const fields = {
