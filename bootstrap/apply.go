@@ -43,7 +43,7 @@ func (p *program) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, plan, err := stack.Look(ctx, s.cloud, s.spec)
+	_, plan, err := stack.ObserveAndPlan(ctx, s.cloud, s.spec)
 	if err != nil {
 		return err
 	}

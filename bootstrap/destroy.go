@@ -42,7 +42,7 @@ func (p *program) destroy(ctx context.Context) error {
 	result := destroyed{Name: s.spec.Name, Left: []resourceRow{}, Files: []string{}}
 	result.Summary, err = p.carryOut(ctx, s, plan)
 	for _, row := range resourceRows(s.spec, observed) {
-		if row.Given {
+		if row.Existing {
 			result.Left = append(result.Left, row)
 		}
 	}

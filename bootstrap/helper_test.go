@@ -91,14 +91,14 @@ func made(t testing.TB, spec stack.Spec) (*stack.Graph, *stack.Observed) {
 	}
 	address := netip.MustParseAddr("203.0.113.1")
 	for i, r := range graph.Resources() {
-		base := r.Base()
+		base := r.Meta()
 		base.CreatedAt = time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC)
-		if !base.Given {
+		if !base.Existing {
 			base.ID = fmt.Sprintf("00000000-0000-4000-8000-%012d", i+1)
 		}
 		switch r := r.(type) {
 		case *stack.PrivateNetwork:
-			if r.Given {
+			if r.Existing {
 				r.Name, r.CIDR = "theirs", netip.MustParsePrefix("172.16.28.0/22")
 			}
 		case *stack.Gateway:
@@ -115,7 +115,7 @@ func made(t testing.TB, spec stack.Spec) (*stack.Graph, *stack.Observed) {
 		case *stack.Registry:
 			r.Endpoint = "rg.fr-par.scw.cloud/" + r.Name
 		case *stack.Cluster:
-			if r.Given {
+			if r.Existing {
 				r.Name, r.Network = "theirs", graph.Network
 				r.PodCIDR, r.ServiceCIDR = netip.MustParsePrefix("100.64.0.0/15"), netip.MustParsePrefix("10.32.0.0/20")
 			}

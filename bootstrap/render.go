@@ -64,7 +64,7 @@ func renderOffline(spec stack.Spec) (rendered, error) {
 		return r, err
 	}
 	r.placeholders(graph, spec.Region)
-	if cluster := graph.Cluster; cluster != nil && cluster.Given {
+	if cluster := graph.Cluster; cluster != nil && cluster.Existing {
 		r.note("the ranges of the cluster %s are missing from the values", cluster.ID)
 	}
 	r.userData = graph.Server.CloudInit

@@ -35,8 +35,8 @@ type resourceRow struct {
 	ID   string     `json:"id"`
 	// State is "ready" and the like, or what the API calls it.
 	State string `json:"state"`
-	// Given is true of what was there before.
-	Given bool `json:"given"`
+	// Existing is true of what was there before.
+	Existing bool `json:"given"`
 }
 
 // tenantRow compares what a tenant should be on the proxy with what the proxy
@@ -58,7 +58,7 @@ func (p *program) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	observed, plan, err := stack.Look(ctx, s.cloud, s.spec)
+	observed, plan, err := stack.ObserveAndPlan(ctx, s.cloud, s.spec)
 	if observed == nil {
 		return err
 	}
@@ -83,11 +83,11 @@ func (p *program) status(ctx context.Context) error {
 func resourceRows(spec stack.Spec, observed *stack.Observed) []resourceRow {
 	rows := []resourceRow{}
 	for _, r := range observed.Resources {
-		key, base := r.Key(), r.Base()
+		key, base := r.Key(), r.Meta()
 		if slices.Contains([]stack.Kind{stack.KindAttachment, stack.KindUserData, stack.KindPower}, key.Kind) {
 			continue
 		}
-		rows = append(rows, resourceRow{Kind: key.Kind, Role: key.Role, Name: base.Name, ID: base.ID, State: stateOf(r), Given: base.Given})
+		rows = append(rows, resourceRow{Kind: key.Kind, Role: key.Role, Name: base.Name, ID: base.ID, State: stateOf(r), Existing: base.Existing})
 	}
 	order := kindOrder(spec)
 	slices.SortStableFunc(rows, func(a, b resourceRow) int {
@@ -167,7 +167,7 @@ func statusText(s *setup, document statusDocument, compared bool) string {
 	rows := [][]string{{"KIND", "NAME", "ID", "STATE"}}
 	for _, row := range document.Resources {
 		state := row.State
-		if row.Given {
+		if row.Existing {
 			state += " (given)"
 		}
 		rows = append(rows, []string{keyText(row.Kind, row.Role, row.ID), row.Name, row.ID, state})

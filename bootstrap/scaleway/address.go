@@ -59,7 +59,7 @@ func newFlexibleIP(ip *instance.IP) *stack.FlexibleIP {
 		return &stack.FlexibleIP{}
 	}
 	address, _ := netip.AddrFromSlice(ip.Address)
-	result := &stack.FlexibleIP{Meta: stack.Meta{ID: ip.ID, Name: address.Unmap().String()}, Role: stack.Role(ip.Tags), Address: address.Unmap()}
+	result := &stack.FlexibleIP{ResourceMeta: stack.ResourceMeta{ID: ip.ID, Name: address.Unmap().String()}, Role: stack.Role(ip.Tags), Address: address.Unmap()}
 	if ip.Server != nil {
 		result.ServerID = ip.Server.ID
 	}

@@ -39,7 +39,7 @@ func (c *Cloud) createCluster(ctx context.Context, r *stack.Cluster, report func
 	if err != nil {
 		return err
 	}
-	r.Adopt(made)
+	r.CopyObserved(made)
 	return c.setACL(ctx, r)
 }
 
@@ -116,14 +116,14 @@ func (c *Cloud) findClusters(ctx context.Context) ([]*stack.Cluster, error) {
 // newCluster is a cluster without its ACL, which a call of its own reads.
 func newCluster(cluster *k8s.Cluster) *stack.Cluster {
 	result := &stack.Cluster{
-		Meta:    stack.Meta{ID: cluster.ID, Name: cluster.Name, CreatedAt: when(cluster.CreatedAt)},
-		Network: &stack.PrivateNetwork{}, Version: cluster.Version, CNI: string(cluster.Cni),
+		ResourceMeta: stack.ResourceMeta{ID: cluster.ID, Name: cluster.Name, CreatedAt: when(cluster.CreatedAt)},
+		Network:      &stack.PrivateNetwork{}, Version: cluster.Version, CNI: string(cluster.Cni),
 		PodCIDR: prefix(cluster.PodCidr), ServiceCIDR: prefix(cluster.ServiceCidr), Status: string(cluster.Status),
 	}
 	if cluster.PrivateNetworkID != nil {
 		result.Network.ID = *cluster.PrivateNetworkID
 	}
-	result.Leaving = cluster.Status == k8s.ClusterStatusDeleting || cluster.Status == k8s.ClusterStatusDeleted
+	result.Deleting = cluster.Status == k8s.ClusterStatusDeleting || cluster.Status == k8s.ClusterStatusDeleted
 	if cluster.Status == k8s.ClusterStatusPoolRequired {
 		result.Status = statusReady
 	}
@@ -302,11 +302,11 @@ func (c *Cloud) findPools(ctx context.Context, cluster string) ([]*stack.Pool, e
 
 func newPool(pool *k8s.Pool) *stack.Pool {
 	result := &stack.Pool{
-		Meta:    stack.Meta{ID: pool.ID, Name: pool.Name, CreatedAt: when(pool.CreatedAt)},
-		Cluster: &stack.Cluster{Meta: stack.Meta{ID: pool.ClusterID}}, NodeType: pool.NodeType, Zone: string(pool.Zone),
+		ResourceMeta: stack.ResourceMeta{ID: pool.ID, Name: pool.Name, CreatedAt: when(pool.CreatedAt)},
+		Cluster:      &stack.Cluster{ResourceMeta: stack.ResourceMeta{ID: pool.ClusterID}}, NodeType: pool.NodeType, Zone: string(pool.Zone),
 		Size: int32(pool.Size), Autohealing: pool.Autohealing, Labels: pool.Labels, Status: string(pool.Status), //nolint:gosec // at most some hundred nodes
 	}
-	result.Leaving = pool.Status == k8s.PoolStatusDeleting || pool.Status == k8s.PoolStatusDeleted
+	result.Deleting = pool.Status == k8s.PoolStatusDeleting || pool.Status == k8s.PoolStatusDeleted
 	if pool.RootVolumeSize != nil {
 		result.VolumeGB = int32(*pool.RootVolumeSize / scw.GB) //nolint:gosec // at most some thousand GB
 	}

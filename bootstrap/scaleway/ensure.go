@@ -24,7 +24,7 @@ type maker[R stack.Resource] struct {
 // staying are those that are not being deleted.
 func (m maker[R]) staying(ctx context.Context) ([]R, error) {
 	found, err := m.find(ctx)
-	return slices.DeleteFunc(found, func(r R) bool { return r.Base().Leaving }), err
+	return slices.DeleteFunc(found, func(r R) bool { return r.Meta().Deleting }), err
 }
 
 // ensure returns the one resource for a key, and makes it if there is none. Two
@@ -43,11 +43,11 @@ func ensure[R stack.Resource](ctx context.Context, c *Cloud, m maker[R]) (R, err
 			return none, err
 		}
 		if len(found) > 0 {
-			stack.Oldest(found)
+			stack.SortByAge(found)
 			return found[0], nil
 		}
 		made, err := m.create(ctx)
-		if err == nil && made.Base().ID != "" {
+		if err == nil && made.Meta().ID != "" {
 			return contend(ctx, m, made)
 		}
 		if err == nil {
@@ -56,7 +56,7 @@ func ensure[R stack.Resource](ctx context.Context, c *Cloud, m maker[R]) (R, err
 		// Whatever the API says: it may be because somebody else was faster.
 		// Addresses, subnets and names of registries are there only once.
 		if found, findErr := m.staying(ctx); findErr == nil && len(found) > 0 {
-			stack.Oldest(found)
+			stack.SortByAge(found)
 			return found[0], nil
 		}
 		if !isUncertain(err) && !isTransient(err) {
@@ -75,14 +75,14 @@ func contend[R stack.Resource](ctx context.Context, m maker[R], made R) (R, erro
 	if err != nil {
 		return made, err
 	}
-	isOurs := func(r R) bool { return r.Base().ID == made.Base().ID }
+	isOurs := func(r R) bool { return r.Meta().ID == made.Meta().ID }
 	if !slices.ContainsFunc(found, isOurs) { // the list lags behind
-		if made.Base().CreatedAt.IsZero() {
+		if made.Meta().CreatedAt.IsZero() {
 			return made, nil // addresses: their ages are only looked up where there are several
 		}
 		found = append(found, made)
 	}
-	stack.Oldest(found)
+	stack.SortByAge(found)
 	if isOurs(found[0]) {
 		return made, nil
 	}

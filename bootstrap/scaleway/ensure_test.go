@@ -20,15 +20,15 @@ import (
 
 // vpcAt is something that exists since a minute of an hour; 0: of unknown age.
 func vpcAt(id string, minute int) *stack.VPC {
-	meta := stack.Meta{ID: id}
+	meta := stack.ResourceMeta{ID: id}
 	if minute > 0 {
 		meta.CreatedAt = time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC)
 	}
-	return &stack.VPC{Meta: meta}
+	return &stack.VPC{ResourceMeta: meta}
 }
 
 func leaving(r *stack.VPC) *stack.VPC {
-	r.Leaving = true
+	r.Deleting = true
 	return r
 }
 
@@ -317,7 +317,7 @@ func TestAgesOfAddresses(t *testing.T) {
 	}
 	found = slices.DeleteFunc(found, func(a *stack.FlexibleIP) bool { return a.Role != stack.RoleShared })
 	slices.Reverse(found)
-	stack.Oldest(found)
+	stack.SortByAge(found)
 	if found[0].ID != shared || !found[0].CreatedAt.Before(found[2].CreatedAt) {
 		t.Errorf("the oldest is %+v, want %s", found[0], shared)
 	}

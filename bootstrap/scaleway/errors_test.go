@@ -226,7 +226,7 @@ func TestUnusualNotFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range graph.Resources() {
-		r.Base().ID = "one"
+		r.Meta().ID = "one"
 		create := cloud.Create(t.Context(), r, silent)
 		update := cloud.Update(t.Context(), r, []stack.Change{{Field: "name"}, {Field: "type"}, {Field: "labels"}, {Field: "size"}}, silent)
 		for what, err := range map[string]error{"create": create, "update": update} {
@@ -260,7 +260,7 @@ func TestBrokenKubeconfig(t *testing.T) {
 	for _, content := range []string{secret, "users: " + secret, "users: [{name: a, user: " + secret + "}]", "clusters: [" + secret + "]"} {
 		cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, fmt.Sprintf(
 			`{"name": "kubeconfig", "content_type": "application/octet-stream", "content": %q}`, base64.StdEncoding.EncodeToString([]byte(content)))))
-		_, err := cloud.Kubeconfig(t.Context(), &stack.Cluster{Meta: stack.Meta{ID: "one"}})
+		_, err := cloud.Kubeconfig(t.Context(), &stack.Cluster{ResourceMeta: stack.ResourceMeta{ID: "one"}})
 		if err == nil || err.Error() != "what Scaleway returned as the cluster's kubeconfig is none" {
 			t.Errorf("%q: %v", content, err)
 		}

@@ -78,7 +78,7 @@ func serve(t testing.TB, options scwfake.Options) *fake {
 
 // settled waits until everything that was sent is carried out, also by a run
 // that did not wait for it, and is served at another address from then on. What
-// becomes of requests that are carried out during the next run, twice_test.go
+// becomes of requests that are carried out during the next run, concurrent_runs_test.go
 // shows.
 func (f *fake) settled() {
 	f.server.Close()
@@ -126,7 +126,7 @@ func apply(ctx context.Context, cloud *Cloud, spec stack.Spec) (*stack.Plan, err
 }
 
 func plan(ctx context.Context, cloud *Cloud, spec stack.Spec) (*stack.Plan, error) {
-	_, plan, err := stack.Look(ctx, cloud, spec)
+	_, plan, err := stack.ObserveAndPlan(ctx, cloud, spec)
 	return plan, err
 }
 

@@ -73,8 +73,8 @@ func (c *Cloud) listGateways(ctx context.Context) ([]*vpcgw.Gateway, error) {
 }
 
 func newGateway(g *vpcgw.Gateway) *stack.Gateway {
-	gateway := &stack.Gateway{Meta: stack.Meta{ID: g.ID, Name: g.Name, CreatedAt: when(g.CreatedAt)}, Type: g.Type, Status: g.Status.String()}
-	gateway.Leaving = g.Status == vpcgw.GatewayStatusDeleting
+	gateway := &stack.Gateway{ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: when(g.CreatedAt)}, Type: g.Type, Status: g.Status.String()}
+	gateway.Deleting = g.Status == vpcgw.GatewayStatusDeleting
 	if g.Status == vpcgw.GatewayStatusRunning {
 		gateway.Status = statusReady
 	}
@@ -186,10 +186,10 @@ func (c *Cloud) findGatewayNetworks(ctx context.Context, gateway, network string
 
 func newGatewayNetwork(n *vpcgw.GatewayNetwork) *stack.GatewayNetwork {
 	return &stack.GatewayNetwork{
-		Meta:       stack.Meta{ID: n.ID, CreatedAt: when(n.CreatedAt), Leaving: n.Status == vpcgw.GatewayNetworkStatusDetaching},
-		Gateway:    &stack.Gateway{Meta: stack.Meta{ID: n.GatewayID}},
-		Network:    &stack.PrivateNetwork{Meta: stack.Meta{ID: n.PrivateNetworkID}},
-		Masquerade: n.MasqueradeEnabled, DefaultRoute: n.PushDefaultRoute, Status: n.Status.String(),
+		ResourceMeta: stack.ResourceMeta{ID: n.ID, CreatedAt: when(n.CreatedAt), Deleting: n.Status == vpcgw.GatewayNetworkStatusDetaching},
+		Gateway:      &stack.Gateway{ResourceMeta: stack.ResourceMeta{ID: n.GatewayID}},
+		Network:      &stack.PrivateNetwork{ResourceMeta: stack.ResourceMeta{ID: n.PrivateNetworkID}},
+		Masquerade:   n.MasqueradeEnabled, DefaultRoute: n.PushDefaultRoute, Status: n.Status.String(),
 	}
 }
 

@@ -34,7 +34,7 @@ func adopt[R stack.Resource](wanted, made R, err error) error {
 	if err != nil {
 		return err
 	}
-	wanted.Adopt(made)
+	wanted.CopyObserved(made)
 	return nil
 }
 
@@ -65,7 +65,7 @@ func newVPC(v *vpc.VPC) *stack.VPC {
 	if v == nil {
 		return nil
 	}
-	return &stack.VPC{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: when(v.CreatedAt)}}
+	return &stack.VPC{ResourceMeta: stack.ResourceMeta{ID: v.ID, Name: v.Name, CreatedAt: when(v.CreatedAt)}}
 }
 
 func (c *Cloud) deleteVPC(ctx context.Context, id string, report func(string)) error {
@@ -111,8 +111,8 @@ func (c *Cloud) findPrivateNetworks(ctx context.Context) ([]*stack.PrivateNetwor
 
 func newPrivateNetwork(n *vpc.PrivateNetwork) *stack.PrivateNetwork {
 	network := &stack.PrivateNetwork{
-		Meta: stack.Meta{ID: n.ID, Name: n.Name, CreatedAt: when(n.CreatedAt)},
-		VPC:  &stack.VPC{Meta: stack.Meta{ID: n.VpcID}},
+		ResourceMeta: stack.ResourceMeta{ID: n.ID, Name: n.Name, CreatedAt: when(n.CreatedAt)},
+		VPC:          &stack.VPC{ResourceMeta: stack.ResourceMeta{ID: n.VpcID}},
 	}
 	for _, subnet := range n.Subnets {
 		if cidr := prefix(subnet.Subnet); cidr.Addr().Is4() {
@@ -133,7 +133,7 @@ func (c *Cloud) givenPrivateNetwork(ctx context.Context, id string) (*stack.Priv
 		return nil, err
 	}
 	network := newPrivateNetwork(n)
-	network.Given = true
+	network.Existing = true
 	return network, nil
 }
 
@@ -225,7 +225,7 @@ func (c *Cloud) findPrivateIPs(ctx context.Context, network string) ([]*stack.Pr
 	var found []*stack.PrivateIP
 	for _, ip := range list.IPs {
 		if c.owns(ip.ProjectID, ip.Tags) && !ip.IsIPv6 {
-			found = append(found, newPrivateIP(ip, &stack.PrivateNetwork{Meta: stack.Meta{ID: network}}))
+			found = append(found, newPrivateIP(ip, &stack.PrivateNetwork{ResourceMeta: stack.ResourceMeta{ID: network}}))
 		}
 	}
 	return found, nil
@@ -233,7 +233,7 @@ func (c *Cloud) findPrivateIPs(ctx context.Context, network string) ([]*stack.Pr
 
 func newPrivateIP(ip *ipam.IP, network *stack.PrivateNetwork) *stack.PrivateIP {
 	address := prefix(ip.Address).Addr()
-	return &stack.PrivateIP{Meta: stack.Meta{ID: ip.ID, Name: address.String(), CreatedAt: when(ip.CreatedAt)}, Network: network, Address: address}
+	return &stack.PrivateIP{ResourceMeta: stack.ResourceMeta{ID: ip.ID, Name: address.String(), CreatedAt: when(ip.CreatedAt)}, Network: network, Address: address}
 }
 
 func (c *Cloud) releasePrivateIP(ctx context.Context, id string, report func(string)) error {

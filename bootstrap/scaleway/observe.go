@@ -169,7 +169,7 @@ func (o *observation) clusters(ctx context.Context) error {
 		return err
 	}
 	clusters, err = complete(clusters, func(cluster *stack.Cluster) error {
-		if cluster.Leaving {
+		if cluster.Deleting {
 			return nil
 		}
 		return o.cloud.readACL(ctx, cluster)
@@ -186,7 +186,7 @@ func (o *observation) clusters(ctx context.Context) error {
 			return err
 		default:
 			cluster := newCluster(given)
-			cluster.Given = true
+			cluster.Existing = true
 			clusters = append(slices.DeleteFunc(clusters, func(c *stack.Cluster) bool { return c.ID == cluster.ID }), cluster)
 		}
 	}
@@ -234,14 +234,14 @@ func (o *observation) proxy(ctx context.Context) error {
 		found = append(found, newServer(s))
 		byID[s.ID] = s
 	}
-	staying := slices.DeleteFunc(slices.Clone(found), func(s *stack.Server) bool { return s.Leaving })
-	stack.Oldest(staying)
+	staying := slices.DeleteFunc(slices.Clone(found), func(s *stack.Server) bool { return s.Deleting })
+	stack.SortByAge(staying)
 	for _, s := range found {
 		s.VolumeGB = o.spec.Proxy.VolumeGB // unless its volume says otherwise
 		volumes = o.claimVolumes(s, volumes, len(staying) > 0 && s == staying[0])
 	}
 	for _, v := range volumes {
-		o.add(&stack.Volume{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: when(v.CreatedAt)}, Role: v.ID, Server: &stack.Server{}})
+		o.add(&stack.Volume{ResourceMeta: stack.ResourceMeta{ID: v.ID, Name: v.Name, CreatedAt: when(v.CreatedAt)}, Role: v.ID, Server: &stack.Server{}})
 	}
 	addAll(o, found)
 	if len(staying) == 0 {
@@ -261,7 +261,7 @@ func (o *observation) claimVolumes(s *stack.Server, volumes []*block.Volume, sta
 		}
 		s.VolumeGB = int32(v.Size / 1_000_000_000) //nolint:gosec // at most some thousand GB
 		if stays {
-			o.add(&stack.Volume{Meta: stack.Meta{ID: v.ID, Name: v.Name, CreatedAt: when(v.CreatedAt)}, Server: s})
+			o.add(&stack.Volume{ResourceMeta: stack.ResourceMeta{ID: v.ID, Name: v.Name, CreatedAt: when(v.CreatedAt)}, Server: s})
 		}
 	}
 	return others
@@ -270,12 +270,12 @@ func (o *observation) claimVolumes(s *stack.Server, volumes []*block.Volume, sta
 // parts finds what belongs to the server that stays.
 func (o *observation) parts(ctx context.Context, server *stack.Server, s *instance.Server, addresses []*stack.FlexibleIP) error {
 	if s.State == instance.ServerStateRunning {
-		o.add(&stack.Power{Meta: stack.Meta{ID: s.ID, Name: s.Name}, Server: server})
+		o.add(&stack.Power{ResourceMeta: stack.ResourceMeta{ID: s.ID, Name: s.Name}, Server: server})
 	}
 	for _, address := range addresses {
 		if address.ServerID != "" {
 			o.add(&stack.Attachment{
-				Meta: stack.Meta{ID: address.ID, Name: address.Name}, IP: address, Server: &stack.Server{Meta: stack.Meta{ID: address.ServerID}},
+				ResourceMeta: stack.ResourceMeta{ID: address.ID, Name: address.Name}, IP: address, Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: address.ServerID}},
 			})
 		}
 	}
@@ -299,7 +299,7 @@ func (o *observation) parts(ctx context.Context, server *stack.Server, s *instan
 	for key, value := range map[string][]byte{cloudinit.UserDataCloudInit: cloudInit, cloudinit.UserDataSquidConf: squidConf} {
 		if value != nil {
 			o.add(&stack.UserData{
-				Meta: stack.Meta{ID: s.ID, Name: s.Name}, Server: server, DataKey: key, Value: value,
+				ResourceMeta: stack.ResourceMeta{ID: s.ID, Name: s.Name}, Server: server, DataKey: key, Value: value,
 				Generations: stack.ObservedGenerations(value),
 			})
 		}

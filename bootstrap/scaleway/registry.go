@@ -58,8 +58,8 @@ func (c *Cloud) findRegistries(ctx context.Context) ([]*stack.Registry, error) {
 
 func newRegistry(n *registry.Namespace) *stack.Registry {
 	return &stack.Registry{
-		Meta:   stack.Meta{ID: n.ID, Name: n.Name, CreatedAt: when(n.CreatedAt), Leaving: n.Status == registry.NamespaceStatusDeleting},
-		Public: n.IsPublic, Endpoint: n.Endpoint,
+		ResourceMeta: stack.ResourceMeta{ID: n.ID, Name: n.Name, CreatedAt: when(n.CreatedAt), Deleting: n.Status == registry.NamespaceStatusDeleting},
+		Public:       n.IsPublic, Endpoint: n.Endpoint,
 	}
 }
 

@@ -36,7 +36,7 @@ func (c *Cloud) createSecurityGroup(ctx context.Context, r *stack.SecurityGroup)
 	if err != nil {
 		return err
 	}
-	r.Adopt(made)
+	r.CopyObserved(made)
 	return c.setRules(ctx, r)
 }
 
@@ -86,7 +86,7 @@ func newSecurityGroup(g *instance.SecurityGroup) *stack.SecurityGroup {
 	if g == nil {
 		return &stack.SecurityGroup{}
 	}
-	group := &stack.SecurityGroup{Meta: stack.Meta{ID: g.ID, Name: g.Name, CreatedAt: when(g.CreationDate)}}
+	group := &stack.SecurityGroup{ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: when(g.CreationDate)}}
 	if g.InboundDefaultPolicy != instance.SecurityGroupPolicyDrop || g.OutboundDefaultPolicy != instance.SecurityGroupPolicyAccept || !g.Stateful {
 		group.Foreign = append(group.Foreign, fmt.Sprintf("inbound %s, outbound %s, stateful %t", g.InboundDefaultPolicy, g.OutboundDefaultPolicy, g.Stateful))
 	}

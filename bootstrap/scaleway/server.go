@@ -110,8 +110,8 @@ func newServer(s *instance.Server) *stack.Server {
 		return &stack.Server{}
 	}
 	server := &stack.Server{
-		Meta: stack.Meta{ID: s.ID, Name: s.Name, CreatedAt: when(s.CreationDate), Leaving: slices.Contains(s.Tags, stack.TagLeaving)},
-		Type: s.CommercialType, Image: stack.Image(s.Tags),
+		ResourceMeta: stack.ResourceMeta{ID: s.ID, Name: s.Name, CreatedAt: when(s.CreationDate), Deleting: slices.Contains(s.Tags, stack.TagDeleting)},
+		Type:         s.CommercialType, Image: stack.Image(s.Tags),
 		SecurityGroup: &stack.SecurityGroup{},
 		Running:       s.State != instance.ServerStateStopped,
 	}
@@ -176,14 +176,14 @@ func (c *Cloud) createPrivateNIC(ctx context.Context, r *stack.PrivateNIC, repor
 			if err != nil {
 				return nil, err
 			}
-			return &stack.PrivateNIC{Meta: stack.Meta{ID: n.ID, Name: r.Name, CreatedAt: when(n.CreatedAt)}}, nil
+			return &stack.PrivateNIC{ResourceMeta: stack.ResourceMeta{ID: n.ID, Name: r.Name, CreatedAt: when(n.CreatedAt)}}, nil
 		},
 		remove: func(ctx context.Context, n *stack.PrivateNIC) error { return c.deletePrivateNIC(ctx, n.ID, silent) },
 	})
 	if err != nil {
 		return err
 	}
-	r.Adopt(made)
+	r.CopyObserved(made)
 	_, err = await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
 		n, err := c.nic.GetPrivateNetworkInterface(&nic.GetPrivateNetworkInterfaceRequest{Zone: c.zone, PrivateNetworkInterfaceID: r.ID}, scw.WithContext(ctx))
 		if err != nil {
@@ -202,10 +202,10 @@ func newPrivateNICs(s *instance.Server, network string) []*stack.PrivateNIC {
 			continue
 		}
 		found = append(found, &stack.PrivateNIC{
-			Meta:      stack.Meta{ID: n.ID, Name: s.Name, CreatedAt: when(n.CreationDate)},
-			Server:    &stack.Server{Meta: stack.Meta{ID: s.ID}},
-			Network:   &stack.PrivateNetwork{Meta: stack.Meta{ID: n.PrivateNetworkID}},
-			PrivateIP: &stack.PrivateIP{Meta: stack.Meta{ID: strings.Join(n.IpamIPIDs, ",")}},
+			ResourceMeta: stack.ResourceMeta{ID: n.ID, Name: s.Name, CreatedAt: when(n.CreationDate)},
+			Server:       &stack.Server{ResourceMeta: stack.ResourceMeta{ID: s.ID}},
+			Network:      &stack.PrivateNetwork{ResourceMeta: stack.ResourceMeta{ID: n.PrivateNetworkID}},
+			PrivateIP:    &stack.PrivateIP{ResourceMeta: stack.ResourceMeta{ID: strings.Join(n.IpamIPIDs, ",")}},
 		})
 	}
 	return found
@@ -357,10 +357,10 @@ func (c *Cloud) terminate(ctx context.Context, s *instance.Server, volume string
 }
 
 func (c *Cloud) markLeaving(ctx context.Context, s *instance.Server) error {
-	if slices.Contains(s.Tags, stack.TagLeaving) {
+	if slices.Contains(s.Tags, stack.TagDeleting) {
 		return nil
 	}
-	tags := append(slices.Clone(s.Tags), stack.TagLeaving)
+	tags := append(slices.Clone(s.Tags), stack.TagDeleting)
 	_, err := c.instance.UpdateServer(&instance.UpdateServerRequest{Zone: c.zone, ServerID: s.ID, Tags: &tags}, scw.WithContext(ctx))
 	if isNotFound(err) {
 		return nil

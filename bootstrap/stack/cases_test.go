@@ -210,7 +210,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"server that is being deleted": {
-			touch: func(m *memory) { of[*Server](m, "server").Leaving = true },
+			touch: func(m *memory) { of[*Server](m, "server").Deleting = true },
 			want: []string{
 				"delete server server-1; is being deleted",
 				"create server << delete server server-1",
@@ -326,7 +326,9 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"address that is attached elsewhere": {
-			touch: func(m *memory) { of[*Attachment](m, "attachment/shared").Server = &Server{Meta: Meta{ID: "theirs"}} },
+			touch: func(m *memory) {
+				of[*Attachment](m, "attachment/shared").Server = &Server{ResourceMeta: ResourceMeta{ID: "theirs"}}
+			},
 			want: []string{
 				"update attachment/shared; server: theirs -> server-1",
 			},
@@ -354,7 +356,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"cluster that is being deleted": {
-			touch: func(m *memory) { of[*Cluster](m, "cluster").Leaving = true },
+			touch: func(m *memory) { of[*Cluster](m, "cluster").Deleting = true },
 			want: []string{
 				"delete pool/client-a pool-2; to be replaced",
 				"delete pool/system pool-1; to be replaced",
@@ -432,7 +434,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"registry that is being deleted": {
-			touch: func(m *memory) { of[*Registry](m, "registry").Leaving = true },
+			touch: func(m *memory) { of[*Registry](m, "registry").Deleting = true },
 			want: []string{
 				"delete registry registry-1; is being deleted",
 				"create registry << delete registry registry-1",

@@ -19,7 +19,7 @@ type Cloud interface {
 	// out, addresses that are taken. Nothing is written.
 	Check(ctx context.Context, spec Spec, plan *Plan) error
 
-	// Create makes the resource and fills in what the API decided, as Adopt
+	// Create makes the resource and fills in what the API decided, as CopyObserved
 	// does. It makes no second one for the same key: what exists already, or
 	// what somebody else makes at the same time, is adopted.
 	Create(ctx context.Context, resource Resource, report func(string)) error
@@ -52,7 +52,7 @@ func (o *Observed) byKey() map[Key][]Resource {
 		groups[r.Key()] = append(groups[r.Key()], r)
 	}
 	for _, group := range groups {
-		Oldest(group)
+		SortByAge(group)
 	}
 	return groups
 }

@@ -10,7 +10,7 @@ import (
 
 // Cluster is the tenants' Kubernetes cluster.
 type Cluster struct {
-	Meta
+	ResourceMeta
 	Network     *PrivateNetwork
 	Version     string
 	CNI         string
@@ -63,7 +63,7 @@ func (c *Cluster) Fields() []Field {
 	const fixed = "a cluster keeps the networks that it was made with"
 	return []Field{
 		{Name: "name", Value: c.Name},
-		{Name: "network", Value: idOf(&c.Network.Meta), Fixed: fixed},
+		{Name: "network", Value: idOf(&c.Network.ResourceMeta), Fixed: fixed},
 		{Name: "cni", Value: c.CNI, Fixed: fixed},
 		{Name: "pod CIDR", Value: c.PodCIDR.String(), Fixed: fixed},
 		{Name: "service CIDR", Value: c.ServiceCIDR.String(), Fixed: fixed},
@@ -77,10 +77,10 @@ func (c *Cluster) Fields() []Field {
 	}
 }
 
-// Adopt implements Resource.
-func (c *Cluster) Adopt(observed Resource) {
+// CopyObserved implements Resource.
+func (c *Cluster) CopyObserved(observed Resource) {
 	c.adopt(observed)
-	if c.Given {
+	if c.Existing {
 		cluster := observed.(*Cluster)
 		c.Name, c.PodCIDR, c.ServiceCIDR = cluster.Name, cluster.PodCIDR, cluster.ServiceCIDR
 	}
@@ -88,7 +88,7 @@ func (c *Cluster) Adopt(observed Resource) {
 
 // Pool is a pool of nodes without public addresses. Its role is its name.
 type Pool struct {
-	Meta
+	ResourceMeta
 	Cluster  *Cluster
 	NodeType string // as the API writes it: pro2_xxs
 	Zone     string
@@ -122,7 +122,7 @@ func (p *Pool) Autoscaling() bool { return p.Max > 0 }
 func (p *Pool) Fields() []Field {
 	const fixed = "a pool keeps the kind of its nodes"
 	fields := []Field{
-		{Name: "cluster", Value: idOf(&p.Cluster.Meta), Fixed: "a pool stays in its cluster"},
+		{Name: "cluster", Value: idOf(&p.Cluster.ResourceMeta), Fixed: "a pool stays in its cluster"},
 		{Name: "node type", Value: p.NodeType, Fixed: fixed},
 		{Name: "zone", Value: p.Zone, Fixed: fixed},
 		{Name: "volume", Value: gigabytes(p.VolumeGB), Fixed: fixed},
@@ -142,13 +142,13 @@ func (p *Pool) Fields() []Field {
 		Field{Name: "status", Value: p.Status})
 }
 
-// Adopt implements Resource.
-func (p *Pool) Adopt(observed Resource) { p.adopt(observed) }
+// CopyObserved implements Resource.
+func (p *Pool) CopyObserved(observed Resource) { p.adopt(observed) }
 
 // Registry is a namespace of the container registry. It can carry no tags: its
 // description says whose it is.
 type Registry struct {
-	Meta
+	ResourceMeta
 	Public bool
 	// Endpoint is where images are pushed to; empty until it is made.
 	Endpoint string
@@ -172,8 +172,8 @@ func (r *Registry) Fields() []Field {
 	}
 }
 
-// Adopt implements Resource.
-func (r *Registry) Adopt(observed Resource) {
+// CopyObserved implements Resource.
+func (r *Registry) CopyObserved(observed Resource) {
 	r.adopt(observed)
 	r.Endpoint = observed.(*Registry).Endpoint
 }

@@ -40,7 +40,7 @@ func Desired(spec Spec) (*Graph, error) {
 	}
 	g.addCluster()
 	if spec.Registry != nil {
-		g.Registry = &Registry{Meta: Meta{Name: spec.Registry.Name}, Public: spec.Registry.Public}
+		g.Registry = &Registry{ResourceMeta: ResourceMeta{Name: spec.Registry.Name}, Public: spec.Registry.Public}
 		g.add(g.Registry)
 	}
 	return g, nil
@@ -57,18 +57,18 @@ func ProxyName(name string) string { return ResourceName(name) + "-proxy" }
 func (g *Graph) addNetwork() {
 	name := ResourceName(g.spec.Name)
 	if g.spec.NetworkID != "" {
-		g.Network = &PrivateNetwork{Meta: Meta{ID: g.spec.NetworkID, Given: true}}
+		g.Network = &PrivateNetwork{ResourceMeta: ResourceMeta{ID: g.spec.NetworkID, Existing: true}}
 		g.add(g.Network)
 	} else {
-		g.VPC = &VPC{Meta{Name: name}}
-		g.Network = &PrivateNetwork{Meta: Meta{Name: name}, VPC: g.VPC, CIDR: g.spec.NetworkCIDR}
+		g.VPC = &VPC{ResourceMeta{Name: name}}
+		g.Network = &PrivateNetwork{ResourceMeta: ResourceMeta{Name: name}, VPC: g.VPC, CIDR: g.spec.NetworkCIDR}
 		g.add(g.VPC)
 		g.add(g.Network)
 	}
 	if g.spec.Gateway != nil {
-		g.Gateway = &Gateway{Meta: Meta{Name: name}, Type: g.spec.Gateway.Type, Status: statusReady}
+		g.Gateway = &Gateway{ResourceMeta: ResourceMeta{Name: name}, Type: g.spec.Gateway.Type, Status: statusReady}
 		g.GatewayNetwork = &GatewayNetwork{
-			Meta: Meta{Name: name}, Gateway: g.Gateway, Network: g.Network, Status: statusReady,
+			ResourceMeta: ResourceMeta{Name: name}, Gateway: g.Gateway, Network: g.Network, Status: statusReady,
 			Masquerade: g.spec.Gateway.Masquerade, DefaultRoute: g.spec.Gateway.DefaultRoute,
 		}
 		g.add(g.Gateway)
@@ -78,19 +78,19 @@ func (g *Graph) addNetwork() {
 
 func (g *Graph) addProxy() error {
 	name, proxy := ProxyName(g.spec.Name), g.spec.Proxy
-	group := &SecurityGroup{Meta: Meta{Name: name}, SSHSources: proxy.SSHSources}
+	group := &SecurityGroup{ResourceMeta: ResourceMeta{Name: name}, SSHSources: proxy.SSHSources}
 	g.add(group)
 	if proxy.Egress == v1alpha1.EgressFlexibleIP {
 		g.addAddresses()
 	} else {
-		g.MetadataIP = &FlexibleIP{Meta: Meta{Name: name + "-metadata"}, Role: RoleMetadata}
+		g.MetadataIP = &FlexibleIP{ResourceMeta: ResourceMeta{Name: name + "-metadata"}, Role: RoleMetadata}
 		g.add(g.MetadataIP)
 	}
-	g.PrivateIP = &PrivateIP{Meta: Meta{Name: name}, Network: g.Network, Address: proxy.PrivateIP}
+	g.PrivateIP = &PrivateIP{ResourceMeta: ResourceMeta{Name: name}, Network: g.Network, Address: proxy.PrivateIP}
 	g.add(g.PrivateIP)
 
 	g.Server = &Server{
-		Meta: Meta{Name: name}, Type: proxy.Type, Image: proxy.Image, VolumeGB: proxy.VolumeGB, SecurityGroup: group,
+		ResourceMeta: ResourceMeta{Name: name}, Type: proxy.Type, Image: proxy.Image, VolumeGB: proxy.VolumeGB, SecurityGroup: group,
 	}
 	g.add(g.Server)
 	before := g.addServerParts(name)
@@ -98,7 +98,7 @@ func (g *Graph) addProxy() error {
 		// The way that packages come by, which the lease of the private NIC tells of.
 		before = append(before, g.GatewayNetwork)
 	}
-	g.add(&Power{Meta: Meta{Name: name}, Server: g.Server, Before: before})
+	g.add(&Power{ResourceMeta: ResourceMeta{Name: name}, Server: g.Server, Before: before})
 	return g.renderCloudInit()
 }
 
@@ -119,8 +119,8 @@ func (g *Graph) renderCloudInit() error {
 // addServerParts adds what the server reads when it boots.
 func (g *Graph) addServerParts(name string) []Resource {
 	parts := []Resource{
-		&Volume{Meta: Meta{Name: name}, Server: g.Server},
-		&PrivateNIC{Meta: Meta{Name: name}, Server: g.Server, Network: g.Network, PrivateIP: g.PrivateIP},
+		&Volume{ResourceMeta: ResourceMeta{Name: name}, Server: g.Server},
+		&PrivateNIC{ResourceMeta: ResourceMeta{Name: name}, Server: g.Server, Network: g.Network, PrivateIP: g.PrivateIP},
 	}
 	addresses := slices.Clone(g.Addresses)
 	if g.MetadataIP != nil {
@@ -128,17 +128,17 @@ func (g *Graph) addServerParts(name string) []Resource {
 	}
 	var attachments []*Attachment
 	for _, address := range addresses {
-		attachment := &Attachment{Meta: Meta{Name: address.Name}, IP: address, Server: g.Server}
+		attachment := &Attachment{ResourceMeta: ResourceMeta{Name: address.Name}, IP: address, Server: g.Server}
 		attachments = append(attachments, attachment)
 		parts = append(parts, attachment)
 	}
 	parts = append(parts,
 		&UserData{
-			Meta: Meta{Name: name}, Server: g.Server, DataKey: cloudinit.UserDataCloudInit,
+			ResourceMeta: ResourceMeta{Name: name}, Server: g.Server, DataKey: cloudinit.UserDataCloudInit,
 			Render: func() ([]byte, error) { return g.Server.CloudInit, nil },
 		},
 		&UserData{
-			Meta: Meta{Name: name}, Server: g.Server, DataKey: cloudinit.UserDataSquidConf,
+			ResourceMeta: ResourceMeta{Name: name}, Server: g.Server, DataKey: cloudinit.UserDataSquidConf,
 			Render: g.renderSquidConf, Sources: g.Addresses, After: attachments, Generations: g.generations(),
 		})
 	for _, part := range parts {
@@ -149,10 +149,10 @@ func (g *Graph) addServerParts(name string) []Resource {
 
 func (g *Graph) addAddresses() {
 	name := ProxyName(g.spec.Name)
-	g.Addresses = []*FlexibleIP{{Meta: Meta{Name: name + "-shared"}, Role: RoleShared}}
+	g.Addresses = []*FlexibleIP{{ResourceMeta: ResourceMeta{Name: name + "-shared"}, Role: RoleShared}}
 	for _, tenant := range g.spec.Tenants {
 		if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
-			g.Addresses = append(g.Addresses, &FlexibleIP{Meta: Meta{Name: name + "-" + tenant.Name}, Role: RoleTenant(tenant.Name)})
+			g.Addresses = append(g.Addresses, &FlexibleIP{ResourceMeta: ResourceMeta{Name: name + "-" + tenant.Name}, Role: RoleTenant(tenant.Name)})
 		}
 	}
 	slices.SortFunc(g.Addresses[1:], func(a, b *FlexibleIP) int { return cmp.Compare(a.Role, b.Role) })
@@ -167,14 +167,14 @@ func (g *Graph) addCluster() {
 		return
 	}
 	if spec.ID != "" {
-		g.Cluster = &Cluster{Meta: Meta{ID: spec.ID, Given: true}, Network: g.Network}
+		g.Cluster = &Cluster{ResourceMeta: ResourceMeta{ID: spec.ID, Existing: true}, Network: g.Network}
 	} else {
 		acl := spec.ACL
 		if len(acl) == 0 {
 			acl = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0)} // what Scaleway sets
 		}
 		g.Cluster = &Cluster{
-			Meta: Meta{Name: ResourceName(g.spec.Name)}, Network: g.Network, Version: spec.Version, CNI: spec.CNI,
+			ResourceMeta: ResourceMeta{Name: ResourceName(g.spec.Name)}, Network: g.Network, Version: spec.Version, CNI: spec.CNI,
 			PodCIDR: spec.PodCIDR, ServiceCIDR: spec.ServiceCIDR, ACL: acl, AutoUpgrade: spec.AutoUpgrade,
 			Autoscaler: spec.Autoscaler, Status: statusReady,
 		}
@@ -182,7 +182,7 @@ func (g *Graph) addCluster() {
 	g.add(g.Cluster)
 	for _, pool := range spec.Pools {
 		g.add(&Pool{
-			Meta: Meta{Name: pool.Name}, Cluster: g.Cluster, NodeType: pool.NodeType, Zone: pool.Zone, VolumeGB: pool.VolumeGB,
+			ResourceMeta: ResourceMeta{Name: pool.Name}, Cluster: g.Cluster, NodeType: pool.NodeType, Zone: pool.Zone, VolumeGB: pool.VolumeGB,
 			Size: pool.Size, Min: pool.Min, Max: pool.Max, Autohealing: pool.Autohealing, Labels: pool.Labels, Taints: pool.Taints,
 			Status: statusReady,
 		})

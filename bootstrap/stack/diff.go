@@ -57,7 +57,7 @@ type differ struct {
 func newDiffer(observed *Observed, plan *Plan) *differ {
 	d := &differ{existing: observed.byKey(), making: map[Resource]*Step{}, plan: plan}
 	for _, r := range observed.Resources {
-		if network, ok := r.(*PrivateNetwork); ok && network.Given && network.VPC != nil {
+		if network, ok := r.(*PrivateNetwork); ok && network.Existing && network.VPC != nil {
 			d.givenVPCs = append(d.givenVPCs, network.VPC.ID)
 		}
 	}
@@ -70,11 +70,11 @@ func newDiffer(observed *Observed, plan *Plan) *differ {
 func (d *differ) checkGiven() []error {
 	var errs []error
 	network, cluster := d.plan.Graph.Network, d.plan.Graph.Cluster
-	if network.Given && d.adoptGiven(network) && !network.CIDR.Contains(d.spec.Proxy.PrivateIP) {
+	if network.Existing && d.adoptGiven(network) && !network.CIDR.Contains(d.spec.Proxy.PrivateIP) {
 		errs = append(errs, fmt.Errorf("proxy.privateIP: %s is not in %s, the range of the Private Network %s",
 			d.spec.Proxy.PrivateIP, network.CIDR, network.ID))
 	}
-	if cluster != nil && cluster.Given && d.adoptGiven(cluster) && network.Given {
+	if cluster != nil && cluster.Existing && d.adoptGiven(cluster) && network.Existing {
 		errs = append(errs, checkPlace(cluster, d.given(cluster)))
 	}
 	return errs
@@ -89,7 +89,7 @@ func checkPlace(wanted, found Resource) error {
 	}
 	if network := wanted.(*Cluster).Network; cluster.Network.ID != network.ID {
 		return fmt.Errorf("cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
-			cluster.ID, cluster.Network.ID, idOf(&network.Meta))
+			cluster.ID, cluster.Network.ID, idOf(&network.ResourceMeta))
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func checkPlace(wanted, found Resource) error {
 // given returns the observed resource that is wanted by its ID, if there is one.
 func (d *differ) given(wanted Resource) Resource {
 	for _, r := range d.existing[wanted.Key()] {
-		if r.Base().ID == wanted.Base().ID {
+		if r.Meta().ID == wanted.Meta().ID {
 			return r
 		}
 	}
@@ -109,7 +109,7 @@ func (d *differ) adoptGiven(wanted Resource) bool {
 	if found == nil {
 		return false // which Observed.Missing tells
 	}
-	wanted.Adopt(found)
+	wanted.CopyObserved(found)
 	return true
 }
 
@@ -117,7 +117,7 @@ func (d *differ) adoptGiven(wanted Resource) bool {
 // needs have been compared.
 func (d *differ) compare(wanted Resource) error {
 	found, leaving := d.claim(wanted)
-	if wanted.Base().Given {
+	if wanted.Meta().Existing {
 		if len(found) == 0 {
 			return nil // which Observed.Missing tells
 		}
@@ -132,23 +132,23 @@ func (d *differ) compare(wanted Resource) error {
 	}
 	deletions = append(deletions, d.deleteAll(found[1:], "one of several for one purpose; the oldest stays")...)
 	current := found[0]
-	wanted.Adopt(current)
+	wanted.CopyObserved(current)
 	changes, err := compareFields(wanted, current)
 	switch {
 	case err != nil:
 		return err
 	case slices.ContainsFunc(changes, func(c Change) bool { return c.Fixed != "" }):
 		// What needs it will find that its ID is not known yet.
-		wanted.Base().ID = ""
+		wanted.Meta().ID = ""
 		step := d.make(wanted, Replace, changes)
-		step.ResourceID = current.Base().ID
+		step.ResourceID = current.Meta().ID
 		if deletion := d.delete(current, "to be replaced"); deletion != nil {
 			deletion.replaced = true
 			deletions = append(deletions, deletion)
 		}
 		step.needs(deletions...)
 	case len(changes) > 0:
-		d.make(wanted, Update, changes).ResourceID = current.Base().ID
+		d.make(wanted, Update, changes).ResourceID = current.Meta().ID
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func (d *differ) compare(wanted Resource) error {
 // those that are being deleted.
 func (d *differ) claim(wanted Resource) (found, leaving []Resource) {
 	for _, r := range d.claimAll(wanted) {
-		if r.Base().Leaving {
+		if r.Meta().Deleting {
 			leaving = append(leaving, r)
 		} else {
 			found = append(found, r)
@@ -169,13 +169,13 @@ func (d *differ) claim(wanted Resource) (found, leaving []Resource) {
 func (d *differ) claimAll(wanted Resource) []Resource {
 	found := d.existing[wanted.Key()]
 	delete(d.existing, wanted.Key())
-	if wanted.Base().Given {
+	if wanted.Meta().Existing {
 		// Whatever was made for this purpose before is no longer wanted.
-		made := slices.DeleteFunc(slices.Clone(found), func(r Resource) bool { return r.Base().ID == wanted.Base().ID })
+		made := slices.DeleteFunc(slices.Clone(found), func(r Resource) bool { return r.Meta().ID == wanted.Meta().ID })
 		if len(made) > 0 {
 			d.existing[wanted.Key()] = made
 		}
-		return slices.DeleteFunc(found, func(r Resource) bool { return r.Base().ID != wanted.Base().ID })
+		return slices.DeleteFunc(found, func(r Resource) bool { return r.Meta().ID != wanted.Meta().ID })
 	}
 	if isPart(wanted) && !d.plan.Graph.Server.exists() {
 		return nil // it goes with the server that is replaced
@@ -183,7 +183,7 @@ func (d *differ) claimAll(wanted Resource) []Resource {
 	return slices.DeleteFunc(found, func(r Resource) bool {
 		// A given resource is never taken for one that was made. And of several
 		// addresses for one purpose, that of a younger one goes with it.
-		return r.Base().Given || !sameAddress(wanted, r)
+		return r.Meta().Existing || !sameAddress(wanted, r)
 	})
 }
 
@@ -234,7 +234,7 @@ func (d *differ) make(wanted Resource, action Action, changes []Change) *Step {
 	}
 	key := wanted.Key()
 	step := &Step{
-		ID: key.String(), Action: action, Kind: key.Kind, Role: key.Role, Name: wanted.Base().Name,
+		ID: key.String(), Action: action, Kind: key.Kind, Role: key.Role, Name: wanted.Meta().Name,
 		Changes: changes, resource: wanted,
 	}
 	for _, need := range wanted.Needs() {
@@ -277,16 +277,16 @@ func (d *differ) deleteAll(resources []Resource, reason string) []*Step {
 // delete adds the step that deletes an observed resource. There is none for
 // what is given, or goes with something else.
 func (d *differ) delete(r Resource, reason string) *Step {
-	if r.Base().Given || (isPart(r) && r.Key().Kind != KindPrivateNIC) {
+	if r.Meta().Existing || (isPart(r) && r.Key().Kind != KindPrivateNIC) {
 		return nil
 	}
-	if r.Key().Kind == KindVPC && slices.Contains(d.givenVPCs, r.Base().ID) {
+	if r.Key().Kind == KindVPC && slices.Contains(d.givenVPCs, r.Meta().ID) {
 		return nil
 	}
 	key := r.Key()
 	step := &Step{
-		ID: "delete " + key.String() + " " + r.Base().ID, Action: Delete, Kind: key.Kind, Role: key.Role,
-		Name: r.Base().Name, ResourceID: r.Base().ID, Reason: reason, resource: r,
+		ID: "delete " + key.String() + " " + r.Meta().ID, Action: Delete, Kind: key.Kind, Role: key.Role,
+		Name: r.Meta().Name, ResourceID: r.Meta().ID, Reason: reason, resource: r,
 	}
 	d.plan.Steps = append(d.plan.Steps, step)
 	return step

@@ -42,7 +42,7 @@ func lines(plan *Plan) []string {
 // of returns the only resource for a key.
 func of[R Resource](m *memory, key string) R {
 	for _, r := range m.resources {
-		if r.Key().String() == key && !r.Base().Given {
+		if r.Key().String() == key && !r.Meta().Existing {
 			return r.(R)
 		}
 	}
@@ -52,15 +52,15 @@ func of[R Resource](m *memory, key string) R {
 // drop removes what is for the keys, without asking.
 func (m *memory) drop(keys ...string) {
 	m.resources = slices.DeleteFunc(m.resources, func(r Resource) bool {
-		return !r.Base().Given && slices.Contains(keys, r.Key().String())
+		return !r.Meta().Existing && slices.Contains(keys, r.Key().String())
 	})
 }
 
 // double adds a second resource for a key, which was made later.
 func double[R Resource](m *memory, key string) R {
 	second := snapshot(of[R](m, key))
-	second.Base().ID += "-double"
-	second.Base().CreatedAt = second.Base().CreatedAt.Add(time.Hour)
+	second.Meta().ID += "-double"
+	second.Meta().CreatedAt = second.Meta().CreatedAt.Add(time.Hour)
 	m.resources = append(m.resources, second)
 	return second.(R)
 }
@@ -120,7 +120,7 @@ func TestDiffOfWhatCannotBe(t *testing.T) {
 			touch: func(m *memory) {
 				for _, r := range m.resources {
 					if cluster, ok := r.(*Cluster); ok && cluster.ID == theirCluster {
-						cluster.Network = &PrivateNetwork{Meta: Meta{ID: "another"}}
+						cluster.Network = &PrivateNetwork{ResourceMeta: ResourceMeta{ID: "another"}}
 					}
 				}
 			},

@@ -75,12 +75,12 @@ type memory struct {
 // newMemory holds what somebody else has.
 func newMemory() *memory {
 	network := &PrivateNetwork{
-		Meta: Meta{ID: theirNetwork, Name: "theirs", Given: true}, VPC: &VPC{Meta{ID: "their-vpc"}}, CIDR: netip.MustParsePrefix("172.16.28.0/22"),
+		ResourceMeta: ResourceMeta{ID: theirNetwork, Name: "theirs", Existing: true}, VPC: &VPC{ResourceMeta{ID: "their-vpc"}}, CIDR: netip.MustParsePrefix("172.16.28.0/22"),
 	}
 	return &memory{made: map[Kind]int{}, resources: []Resource{
-		&VPC{Meta{ID: "their-vpc", Name: "theirs", Given: true}},
+		&VPC{ResourceMeta{ID: "their-vpc", Name: "theirs", Existing: true}},
 		network,
-		&Cluster{Meta: Meta{ID: theirCluster, Name: "theirs", Given: true}, Network: network, Status: statusReady},
+		&Cluster{ResourceMeta: ResourceMeta{ID: theirCluster, Name: "theirs", Existing: true}, Network: network, Status: statusReady},
 	}}
 }
 
@@ -135,15 +135,15 @@ func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
 	observed := &Observed{}
 	server := m.stayingServer()
 	for _, stored := range m.resources {
-		base := stored.Base()
-		if named := base.ID == spec.NetworkID || spec.Cluster != nil && base.ID == spec.Cluster.ID; base.Given && !named {
+		base := stored.Meta()
+		if named := base.ID == spec.NetworkID || spec.Cluster != nil && base.ID == spec.Cluster.ID; base.Existing && !named {
 			continue
 		}
 		if isPart(stored) && (server == nil || stored.Key().Kind != KindAttachment && serverOf(stored) != server.ID) {
 			continue
 		}
 		r := snapshot(stored)
-		r.Base().Given = base.ID == spec.NetworkID || spec.Cluster != nil && base.ID == spec.Cluster.ID
+		r.Meta().Existing = base.ID == spec.NetworkID || spec.Cluster != nil && base.ID == spec.Cluster.ID
 		switch r := r.(type) {
 		case *FlexibleIP:
 			for _, other := range m.resources {
@@ -168,14 +168,14 @@ func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
 func (m *memory) stayingServer() *Server {
 	var staying []*Server
 	for _, r := range m.resources {
-		if s, ok := r.(*Server); ok && !s.Leaving {
+		if s, ok := r.(*Server); ok && !s.Deleting {
 			staying = append(staying, s)
 		}
 	}
 	if len(staying) == 0 {
 		return nil
 	}
-	Oldest(staying)
+	SortByAge(staying)
 	return staying[0]
 }
 
@@ -192,7 +192,7 @@ func (m *memory) userData(server, key string) []byte {
 func serverOf(part Resource) string {
 	for _, need := range part.Needs() {
 		if need.Key().Kind == KindServer {
-			return need.Base().ID
+			return need.Meta().ID
 		}
 	}
 	return ""
@@ -222,8 +222,8 @@ func (m *memory) Create(_ context.Context, r Resource, _ func(string)) error {
 	}
 	found := slices.DeleteFunc(slices.Clone(m.resources), func(other Resource) bool { return !finds(r, other) })
 	if len(found) > 0 {
-		Oldest(found)
-		r.Adopt(found[0])
+		SortByAge(found)
+		r.CopyObserved(found[0])
 		return nil
 	}
 	stored, err := m.make(r)
@@ -231,7 +231,7 @@ func (m *memory) Create(_ context.Context, r Resource, _ func(string)) error {
 		return err
 	}
 	m.resources = append(m.resources, stored)
-	r.Adopt(stored)
+	r.CopyObserved(stored)
 	return nil
 }
 
@@ -240,7 +240,7 @@ func (m *memory) make(r Resource) (Resource, error) {
 	kind := r.Key().Kind
 	m.made[kind]++
 	stored := snapshot(r)
-	base := stored.Base()
+	base := stored.Meta()
 	base.ID = fmt.Sprintf("%s-%d", kind, m.made[kind])
 	base.CreatedAt = time.Date(2026, 1, 1, 0, 0, m.made[kind], 0, time.UTC)
 	switch s := stored.(type) {
@@ -266,7 +266,7 @@ func (m *memory) make(r Resource) (Resource, error) {
 		}
 	case *Attachment: // taken from wherever it is
 		s.ID = s.IP.ID
-		m.resources = slices.DeleteFunc(m.resources, func(other Resource) bool { return other.Key().Kind == kind && other.Base().ID == s.ID })
+		m.resources = slices.DeleteFunc(m.resources, func(other Resource) bool { return other.Key().Kind == kind && other.Meta().ID == s.ID })
 	case *UserData:
 		value, err := r.(*UserData).Render()
 		if err != nil {
@@ -290,7 +290,7 @@ func (m *memory) make(r Resource) (Resource, error) {
 func (m *memory) checkNeeds(r Resource) error {
 	for _, need := range r.Needs() {
 		if m.find(need) == nil {
-			return fmt.Errorf("%s needs %s %q, which is not there", r.Key(), need.Key(), need.Base().ID)
+			return fmt.Errorf("%s needs %s %q, which is not there", r.Key(), need.Key(), need.Meta().ID)
 		}
 	}
 	return nil
@@ -299,7 +299,7 @@ func (m *memory) checkNeeds(r Resource) error {
 // find returns what is stored of a resource.
 func (m *memory) find(r Resource) Resource {
 	for _, other := range m.resources {
-		if other.Key().Kind == r.Key().Kind && other.Base().ID == r.Base().ID && (r.Key().Kind != KindUserData || other.Key() == r.Key()) {
+		if other.Key().Kind == r.Key().Kind && other.Meta().ID == r.Meta().ID && (r.Key().Kind != KindUserData || other.Key() == r.Key()) {
 			return other
 		}
 	}
@@ -308,7 +308,7 @@ func (m *memory) find(r Resource) Resource {
 
 // finds says whether something would be taken for what is to be made.
 func finds(wanted, other Resource) bool {
-	if wanted.Key() != other.Key() || other.Base().Given || other.Base().Leaving {
+	if wanted.Key() != other.Key() || other.Meta().Existing || other.Meta().Deleting {
 		return false
 	}
 	switch wanted := wanted.(type) {
@@ -348,11 +348,11 @@ func (m *memory) Update(_ context.Context, r Resource, changes []Change, _ func(
 		return err
 	}
 	current := m.find(r)
-	if current == nil || current.Base().Given {
-		return fmt.Errorf("there is no %s %q to change", r.Key(), r.Base().ID)
+	if current == nil || current.Meta().Existing {
+		return fmt.Errorf("there is no %s %q to change", r.Key(), r.Meta().ID)
 	}
 	updated := snapshot(r)
-	updated.Base().CreatedAt = current.Base().CreatedAt
+	updated.Meta().CreatedAt = current.Meta().CreatedAt
 	switch u := updated.(type) {
 	case *Server:
 		u.CloudInit, u.Running = nil, current.(*Server).Running
@@ -375,7 +375,7 @@ func (m *memory) Delete(_ context.Context, r Resource, _ func(string)) error {
 	if target == nil {
 		return nil
 	}
-	if target.Base().Given {
+	if target.Meta().Existing {
 		return fmt.Errorf("%s is somebody else's", r.Key())
 	}
 	goes := []Resource{target}
@@ -385,7 +385,7 @@ func (m *memory) Delete(_ context.Context, r Resource, _ func(string)) error {
 		case target.Key().Kind == KindServer || other.Key().Kind == KindAttachment:
 			goes = append(goes, other)
 		default:
-			return fmt.Errorf("%s is in use by %s %s", r.Base().ID, other.Key(), other.Base().ID)
+			return fmt.Errorf("%s is in use by %s %s", r.Meta().ID, other.Key(), other.Meta().ID)
 		}
 	}
 	if address, ok := target.(*FlexibleIP); ok {
@@ -401,7 +401,7 @@ func (m *memory) Delete(_ context.Context, r Resource, _ func(string)) error {
 
 func refersTo(r, target Resource) bool {
 	return slices.ContainsFunc(r.Needs(), func(need Resource) bool {
-		return need.Key().Kind == target.Key().Kind && need.Base().ID == target.Base().ID
+		return need.Key().Kind == target.Key().Kind && need.Meta().ID == target.Meta().ID
 	})
 }
 
@@ -416,7 +416,7 @@ func (m *memory) ours(spec Spec) []string {
 	}
 	var keys []string
 	for _, r := range m.resources {
-		if base := r.Base(); !base.Given && !stays(base.ID) && base.ID != vpc {
+		if base := r.Meta(); !base.Existing && !stays(base.ID) && base.ID != vpc {
 			keys = append(keys, r.Key().String())
 		}
 	}
@@ -424,7 +424,7 @@ func (m *memory) ours(spec Spec) []string {
 	return keys
 }
 
-func only(m Meta) Meta { return Meta{ID: m.ID} }
+func only(m ResourceMeta) ResourceMeta { return ResourceMeta{ID: m.ID} }
 
 // snapshot is a copy that knows of others their IDs only, as an API answers.
 func snapshot(r Resource) Resource {
@@ -434,14 +434,14 @@ func snapshot(r Resource) Resource {
 	case *PrivateNetwork:
 		c := *r
 		if r.VPC != nil {
-			c.VPC = &VPC{only(r.VPC.Meta)}
+			c.VPC = &VPC{only(r.VPC.ResourceMeta)}
 		}
 		return &c
 	case *Gateway:
 		return new(*r)
 	case *GatewayNetwork:
 		c := *r
-		c.Gateway, c.Network = &Gateway{Meta: only(r.Gateway.Meta)}, &PrivateNetwork{Meta: only(r.Network.Meta)}
+		c.Gateway, c.Network = &Gateway{ResourceMeta: only(r.Gateway.ResourceMeta)}, &PrivateNetwork{ResourceMeta: only(r.Network.ResourceMeta)}
 		return &c
 	case *SecurityGroup:
 		return new(*r)
@@ -449,29 +449,29 @@ func snapshot(r Resource) Resource {
 		return new(*r)
 	case *PrivateIP:
 		c := *r
-		c.Network = &PrivateNetwork{Meta: only(r.Network.Meta)}
+		c.Network = &PrivateNetwork{ResourceMeta: only(r.Network.ResourceMeta)}
 		return &c
 	case *Server:
 		c := *r
-		c.SecurityGroup = &SecurityGroup{Meta: only(r.SecurityGroup.Meta)}
+		c.SecurityGroup = &SecurityGroup{ResourceMeta: only(r.SecurityGroup.ResourceMeta)}
 		return &c
 	case *Volume:
-		return &Volume{r.Meta, r.Role, &Server{Meta: only(r.Server.Meta)}}
+		return &Volume{r.ResourceMeta, r.Role, &Server{ResourceMeta: only(r.Server.ResourceMeta)}}
 	case *PrivateNIC:
-		return &PrivateNIC{r.Meta, &Server{Meta: only(r.Server.Meta)}, &PrivateNetwork{Meta: only(r.Network.Meta)}, &PrivateIP{Meta: only(r.PrivateIP.Meta)}}
+		return &PrivateNIC{r.ResourceMeta, &Server{ResourceMeta: only(r.Server.ResourceMeta)}, &PrivateNetwork{ResourceMeta: only(r.Network.ResourceMeta)}, &PrivateIP{ResourceMeta: only(r.PrivateIP.ResourceMeta)}}
 	case *Attachment:
-		return &Attachment{r.Meta, &FlexibleIP{Meta: only(r.IP.Meta), Role: r.IP.Role}, &Server{Meta: only(r.Server.Meta)}}
+		return &Attachment{r.ResourceMeta, &FlexibleIP{ResourceMeta: only(r.IP.ResourceMeta), Role: r.IP.Role}, &Server{ResourceMeta: only(r.Server.ResourceMeta)}}
 	case *UserData:
-		return &UserData{Meta: r.Meta, Server: &Server{Meta: only(r.Server.Meta)}, DataKey: r.DataKey, Value: r.Value, Generations: r.Generations}
+		return &UserData{ResourceMeta: r.ResourceMeta, Server: &Server{ResourceMeta: only(r.Server.ResourceMeta)}, DataKey: r.DataKey, Value: r.Value, Generations: r.Generations}
 	case *Power:
-		return &Power{Meta: r.Meta, Server: &Server{Meta: only(r.Server.Meta)}}
+		return &Power{ResourceMeta: r.ResourceMeta, Server: &Server{ResourceMeta: only(r.Server.ResourceMeta)}}
 	case *Cluster:
 		c := *r
-		c.Network = &PrivateNetwork{Meta: only(r.Network.Meta)}
+		c.Network = &PrivateNetwork{ResourceMeta: only(r.Network.ResourceMeta)}
 		return &c
 	case *Pool:
 		c := *r
-		c.Cluster = &Cluster{Meta: only(r.Cluster.Meta)}
+		c.Cluster = &Cluster{ResourceMeta: only(r.Cluster.ResourceMeta)}
 		return &c
 	case *Registry:
 		return new(*r)

@@ -6,7 +6,7 @@ import "net/netip"
 const statusReady = "ready"
 
 // VPC holds the Private Network that bootstrap makes.
-type VPC struct{ Meta }
+type VPC struct{ ResourceMeta }
 
 // Key implements Resource.
 func (*VPC) Key() Key { return Key{Kind: KindVPC} }
@@ -17,19 +17,19 @@ func (*VPC) Needs() []Resource { return nil }
 // Fields implements Resource.
 func (v *VPC) Fields() []Field { return []Field{{Name: "name", Value: v.Name}} }
 
-// Adopt implements Resource.
-func (v *VPC) Adopt(observed Resource) { v.adopt(observed) }
+// CopyObserved implements Resource.
+func (v *VPC) CopyObserved(observed Resource) { v.adopt(observed) }
 
 // adopt takes over what the API decides of every resource. The name is what
 // is wanted.
-func (m *Meta) adopt(observed Resource) {
-	base := observed.Base()
+func (m *ResourceMeta) adopt(observed Resource) {
+	base := observed.Meta()
 	m.ID, m.CreatedAt = base.ID, base.CreatedAt
 }
 
 // PrivateNetwork connects proxy, gateway and nodes.
 type PrivateNetwork struct {
-	Meta
+	ResourceMeta
 	VPC  *VPC // nil if the network is given
 	CIDR netip.Prefix
 }
@@ -52,15 +52,15 @@ func (n *PrivateNetwork) Fields() []Field {
 		{Name: "cidr", Value: n.CIDR.String(), Fixed: "a Private Network keeps its range"},
 	}
 	if n.VPC != nil {
-		fields = append(fields, Field{Name: "vpc", Value: idOf(&n.VPC.Meta), Fixed: "a Private Network stays in its VPC"})
+		fields = append(fields, Field{Name: "vpc", Value: idOf(&n.VPC.ResourceMeta), Fixed: "a Private Network stays in its VPC"})
 	}
 	return fields
 }
 
-// Adopt implements Resource.
-func (n *PrivateNetwork) Adopt(observed Resource) {
+// CopyObserved implements Resource.
+func (n *PrivateNetwork) CopyObserved(observed Resource) {
 	n.adopt(observed)
-	if n.Given {
+	if n.Existing {
 		network := observed.(*PrivateNetwork)
 		n.Name, n.CIDR = network.Name, network.CIDR
 	}
@@ -68,7 +68,7 @@ func (n *PrivateNetwork) Adopt(observed Resource) {
 
 // Gateway is the Public Gateway.
 type Gateway struct {
-	Meta
+	ResourceMeta
 	Type string
 	// Address is the one that it translates to; invalid until it is made.
 	Address netip.Addr
@@ -91,15 +91,15 @@ func (g *Gateway) Fields() []Field {
 	}
 }
 
-// Adopt implements Resource.
-func (g *Gateway) Adopt(observed Resource) {
+// CopyObserved implements Resource.
+func (g *Gateway) CopyObserved(observed Resource) {
 	g.adopt(observed)
 	g.Address = observed.(*Gateway).Address
 }
 
 // GatewayNetwork attaches the gateway to the Private Network.
 type GatewayNetwork struct {
-	Meta
+	ResourceMeta
 	Gateway      *Gateway
 	Network      *PrivateNetwork
 	Masquerade   bool
@@ -118,21 +118,21 @@ func (n *GatewayNetwork) Needs() []Resource { return []Resource{n.Gateway, n.Net
 func (n *GatewayNetwork) Fields() []Field {
 	const fixed = "an attachment joins one gateway and one network"
 	return []Field{
-		{Name: "gateway", Value: idOf(&n.Gateway.Meta), Fixed: fixed},
-		{Name: "network", Value: idOf(&n.Network.Meta), Fixed: fixed},
+		{Name: "gateway", Value: idOf(&n.Gateway.ResourceMeta), Fixed: fixed},
+		{Name: "network", Value: idOf(&n.Network.ResourceMeta), Fixed: fixed},
 		{Name: "masquerade", Value: yesNo(n.Masquerade)},
 		{Name: "default route", Value: yesNo(n.DefaultRoute)},
 		{Name: "status", Value: n.Status},
 	}
 }
 
-// Adopt implements Resource.
-func (n *GatewayNetwork) Adopt(observed Resource) { n.adopt(observed) }
+// CopyObserved implements Resource.
+func (n *GatewayNetwork) CopyObserved(observed Resource) { n.adopt(observed) }
 
 // PrivateIP is an address of the Private Network that is booked for the proxy,
 // so that it survives the machine.
 type PrivateIP struct {
-	Meta
+	ResourceMeta
 	Network *PrivateNetwork
 	Address netip.Addr
 }
@@ -147,17 +147,17 @@ func (a *PrivateIP) Needs() []Resource { return []Resource{a.Network} }
 func (a *PrivateIP) Fields() []Field {
 	return []Field{
 		{Name: "address", Value: a.Address.String(), Fixed: "a booking is of one address"},
-		{Name: "network", Value: idOf(&a.Network.Meta), Fixed: "a booking is in one network"},
+		{Name: "network", Value: idOf(&a.Network.ResourceMeta), Fixed: "a booking is in one network"},
 	}
 }
 
-// Adopt implements Resource.
-func (a *PrivateIP) Adopt(observed Resource) { a.adopt(observed) }
+// CopyObserved implements Resource.
+func (a *PrivateIP) CopyObserved(observed Resource) { a.adopt(observed) }
 
 // FlexibleIP is a public address of the proxy. Its role is RoleShared,
 // RoleMetadata, or RoleTenant of the tenant that it is dedicated to.
 type FlexibleIP struct {
-	Meta
+	ResourceMeta
 	Role string
 	// Address is invalid until it is made.
 	Address netip.Addr
@@ -187,15 +187,15 @@ func (*FlexibleIP) Needs() []Resource { return nil }
 // Fields implements Resource.
 func (*FlexibleIP) Fields() []Field { return nil }
 
-// Adopt implements Resource.
-func (a *FlexibleIP) Adopt(observed Resource) {
+// CopyObserved implements Resource.
+func (a *FlexibleIP) CopyObserved(observed Resource) {
 	a.adopt(observed)
 	a.Address = observed.(*FlexibleIP).Address
 }
 
 // Attachment gives a flexible address to the server.
 type Attachment struct {
-	Meta
+	ResourceMeta
 	IP     *FlexibleIP
 	Server *Server
 }
@@ -208,8 +208,8 @@ func (a *Attachment) Needs() []Resource { return []Resource{a.IP, a.Server} }
 
 // Fields implements Resource.
 func (a *Attachment) Fields() []Field {
-	return []Field{{Name: "server", Value: idOf(&a.Server.Meta)}}
+	return []Field{{Name: "server", Value: idOf(&a.Server.ResourceMeta)}}
 }
 
-// Adopt implements Resource.
-func (a *Attachment) Adopt(observed Resource) { a.adopt(observed) }
+// CopyObserved implements Resource.
+func (a *Attachment) CopyObserved(observed Resource) { a.adopt(observed) }

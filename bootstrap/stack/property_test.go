@@ -137,7 +137,7 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 func (m *memory) damage(random *rand.Rand) []string {
 	var done []string
 	for range random.IntN(5) {
-		candidates := slices.DeleteFunc(slices.Clone(m.resources), func(r Resource) bool { return r.Base().Given })
+		candidates := slices.DeleteFunc(slices.Clone(m.resources), func(r Resource) bool { return r.Meta().Existing })
 		if len(candidates) == 0 {
 			return done
 		}
@@ -156,14 +156,14 @@ func (m *memory) damage(random *rand.Rand) []string {
 			what = "begin to delete"
 			switch victim.(type) {
 			case *Gateway, *GatewayNetwork, *Server, *Cluster, *Pool, *Registry:
-				victim.Base().Leaving = true
+				victim.Meta().Deleting = true
 			default:
 				continue
 			}
 		default:
 			change(victim, random)
 		}
-		done = append(done, what+" "+victim.Key().String()+" "+victim.Base().ID)
+		done = append(done, what+" "+victim.Key().String()+" "+victim.Meta().ID)
 	}
 	return done
 }
@@ -193,7 +193,7 @@ func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 	m.made[KindVolume]++ // counts the doubles
 	n := m.made[KindVolume]
 	second := snapshot(victim)
-	base := second.Base()
+	base := second.Meta()
 	base.ID = fmt.Sprintf("%s-double-%d", base.ID, n)
 	base.CreatedAt = base.CreatedAt.Add(time.Duration(random.IntN(2)*2-1) * time.Hour)
 	switch s := second.(type) {
@@ -203,14 +203,14 @@ func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 		s.VolumeID = "volume-of-" + s.ID
 		// It may have the address of the other one.
 		for _, r := range m.resources {
-			if nic, ok := r.(*PrivateNIC); ok && random.IntN(2) == 0 && nic.Server.ID == victim.Base().ID {
+			if nic, ok := r.(*PrivateNIC); ok && random.IntN(2) == 0 && nic.Server.ID == victim.Meta().ID {
 				nic.Server = s
 			}
 		}
 	case *FlexibleIP:
 		s.Address = netip.AddrFrom4([4]byte{198, 51, 100, byte(n)})
 		for _, r := range m.resources {
-			if a, ok := r.(*Attachment); ok && random.IntN(2) == 0 && a.IP.ID == victim.Base().ID {
+			if a, ok := r.(*Attachment); ok && random.IntN(2) == 0 && a.IP.ID == victim.Meta().ID {
 				a.ID, a.IP = s.ID, s
 			}
 		}
@@ -237,7 +237,7 @@ func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 				r.Gateway = gateway
 			}
 		case *PrivateNetwork:
-			if vpc, ok := second.(*VPC); ok && !r.Given && random.IntN(4) == 0 {
+			if vpc, ok := second.(*VPC); ok && !r.Existing && random.IntN(4) == 0 {
 				r.VPC = vpc
 			}
 		case *Pool:
@@ -252,7 +252,7 @@ func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 
 // change changes something that people can change, or that fails.
 func change(victim Resource, random *rand.Rand) {
-	victim.Base().Name += "-changed"
+	victim.Meta().Name += "-changed"
 	switch r := victim.(type) {
 	case *Gateway:
 		r.Status = "stopped"
@@ -265,7 +265,7 @@ func change(victim Resource, random *rand.Rand) {
 			r.Type = "PLAY2-PICO"
 		}
 	case *Attachment:
-		r.Server = &Server{Meta: Meta{ID: "theirs"}}
+		r.Server = &Server{ResourceMeta: ResourceMeta{ID: "theirs"}}
 	case *UserData:
 		r.Value, r.Generations = []byte("changed"), nil
 	case *Cluster:
@@ -292,7 +292,7 @@ func requireSound(t *testing.T, plan *Plan) {
 			}
 		}
 		seen[step.ID] = true
-		if step.Resource().Base().Given {
+		if step.Resource().Meta().Existing {
 			t.Errorf("%q touches what is given", step.ID)
 		}
 	}
@@ -316,7 +316,7 @@ func requireComesTrue(t *testing.T, m *memory, spec Spec) {
 	}
 	var want []string
 	for _, r := range rest.Graph.Resources() {
-		if !r.Base().Given {
+		if !r.Meta().Existing {
 			want = append(want, r.Key().String())
 		}
 	}

@@ -67,9 +67,9 @@ func compareKeys(a, b Key) int {
 	)
 }
 
-// Meta is what all resources have. Of a resource that is yet to be made, only
+// ResourceMeta is what all resources have. Of a resource that is yet to be made, only
 // the name is known.
-type Meta struct {
+type ResourceMeta struct {
 	// ID is Scaleway's. Resources that are part of another one (user data,
 	// power, attachments) have the ID of that one.
 	ID string
@@ -77,25 +77,25 @@ type Meta struct {
 	Name string
 	// CreatedAt decides between resources for one key: the oldest is the one.
 	CreatedAt time.Time
-	// Given is true of a resource that egress.yaml names by its ID: it is used,
+	// Existing is true of a resource that egress.yaml names by its ID: it is used,
 	// and never changed or removed.
-	Given bool
-	// Leaving is true of a resource that is being deleted.
-	Leaving bool
+	Existing bool
+	// Deleting is true of a resource that is being deleted.
+	Deleting bool
 }
 
 // Base returns what the resource has in common with all others.
-func (m *Meta) Base() *Meta { return m }
+func (m *ResourceMeta) Meta() *ResourceMeta { return m }
 
 // exists says whether the resource has been made.
-func (m *Meta) exists() bool { return m.ID != "" }
+func (m *ResourceMeta) exists() bool { return m.ID != "" }
 
 // Resource is something at Scaleway, wanted or observed: one of the pointers
 // to the types of this package. It refers to others by pointers, so that what
 // is made later finds the IDs of what was made before it.
 type Resource interface {
 	Key() Key
-	Base() *Meta
+	Meta() *ResourceMeta
 
 	// Needs are the resources that must exist before this one can.
 	Needs() []Resource
@@ -104,9 +104,9 @@ type Resource interface {
 	// form that the API answers in.
 	Fields() []Field
 
-	// Adopt takes over from an observed resource of the same type what the API
+	// CopyObserved takes over from an observed resource of the same type what the API
 	// decided: ID, addresses.
-	Adopt(observed Resource)
+	CopyObserved(observed Resource)
 }
 
 // Unknown is the value of a field that depends on something yet to be made.
@@ -121,7 +121,7 @@ type Field struct {
 }
 
 // idOf is the value of a field that refers to another resource.
-func idOf(r *Meta) string {
+func idOf(r *ResourceMeta) string {
 	if !r.exists() {
 		return Unknown
 	}
@@ -135,10 +135,10 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// Oldest sorts resources so that the one that counts comes first.
-func Oldest[R Resource](resources []R) {
+// SortByAge sorts resources so that the one that counts comes first.
+func SortByAge[R Resource](resources []R) {
 	slices.SortFunc(resources, func(a, b R) int {
-		return cmp.Or(a.Base().CreatedAt.Compare(b.Base().CreatedAt), cmp.Compare(a.Base().ID, b.Base().ID))
+		return cmp.Or(a.Meta().CreatedAt.Compare(b.Meta().CreatedAt), cmp.Compare(a.Meta().ID, b.Meta().ID))
 	})
 }
 
@@ -150,9 +150,9 @@ const (
 	tagImage = "egress-scw-image="
 )
 
-// TagLeaving marks a server whose deletion has begun: its state alone does not
+// TagDeleting marks a server whose deletion has begun: its state alone does not
 // tell that it will not come back.
-const TagLeaving = "egress-scw-leaving"
+const TagDeleting = "egress-scw-leaving"
 
 // OwnerTag is the tag of everything that belongs to the set-up of that name.
 func OwnerTag(name string) string { return tagOwner + name }

@@ -31,7 +31,7 @@ func steps(texts ...string) *Plan {
 	plan := &Plan{}
 	for _, text := range texts {
 		role, needs, _ := strings.Cut(text, ":")
-		pool := &Pool{Meta: Meta{Name: role}}
+		pool := &Pool{ResourceMeta: ResourceMeta{Name: role}}
 		plan.Steps = append(plan.Steps, &Step{
 			ID: role, Action: Create, Kind: KindPool, Role: role, Name: role, Needs: strings.Fields(needs), resource: pool,
 		})

@@ -17,7 +17,7 @@ import (
 // groups filter public traffic only; the Private Network's side is filtered by
 // the machine itself.
 type SecurityGroup struct {
-	Meta
+	ResourceMeta
 	// SSHSources may reach port 22; everything else that comes in is dropped.
 	SSHSources []netip.Prefix
 	// Foreign are rules and policies that are not as bootstrap makes them, in
@@ -45,12 +45,12 @@ func (g *SecurityGroup) Fields() []Field {
 	return []Field{{Name: "name", Value: g.Name}, {Name: "rules", Value: strings.Join(rules, ", ")}}
 }
 
-// Adopt implements Resource.
-func (g *SecurityGroup) Adopt(observed Resource) { g.adopt(observed) }
+// CopyObserved implements Resource.
+func (g *SecurityGroup) CopyObserved(observed Resource) { g.adopt(observed) }
 
 // Server is the machine that runs Squid.
 type Server struct {
-	Meta
+	ResourceMeta
 	Type          string
 	Image         string // label
 	VolumeGB      int32
@@ -81,7 +81,7 @@ func (s *Server) Fields() []Field {
 		{Name: "type", Value: s.Type, Fixed: fixed},
 		{Name: "image", Value: s.Image, Fixed: fixed},
 		{Name: "volume", Value: gigabytes(s.VolumeGB), Fixed: fixed},
-		{Name: "security group", Value: idOf(&s.SecurityGroup.Meta)},
+		{Name: "security group", Value: idOf(&s.SecurityGroup.ResourceMeta)},
 		{Name: "cloud-init", Value: s.bootedFrom(), Fixed: "a machine reads it at its first boot only"},
 	}
 }
@@ -99,8 +99,8 @@ func (s *Server) bootedFrom() string {
 	}
 }
 
-// Adopt implements Resource.
-func (s *Server) Adopt(observed Resource) {
+// CopyObserved implements Resource.
+func (s *Server) CopyObserved(observed Resource) {
 	s.adopt(observed)
 	s.VolumeID = observed.(*Server).VolumeID
 }
@@ -109,7 +109,7 @@ func (s *Server) Adopt(observed Resource) {
 // leaves behind: marked as ours, it is found again. Its deletion is part of the
 // server's, unless it has lost it: then its role is its ID.
 type Volume struct {
-	Meta
+	ResourceMeta
 	Role   string
 	Server *Server
 }
@@ -123,14 +123,14 @@ func (v *Volume) Needs() []Resource { return []Resource{v.Server} }
 // Fields implements Resource.
 func (v *Volume) Fields() []Field { return []Field{{Name: "name", Value: v.Name}} }
 
-// Adopt implements Resource.
-func (v *Volume) Adopt(observed Resource) { v.adopt(observed) }
+// CopyObserved implements Resource.
+func (v *Volume) CopyObserved(observed Resource) { v.adopt(observed) }
 
 // PrivateNIC connects the server to the Private Network, under its booked
 // address. On a server that is off it is there at once, on a running one it
 // takes a minute.
 type PrivateNIC struct {
-	Meta
+	ResourceMeta
 	Server    *Server
 	Network   *PrivateNetwork
 	PrivateIP *PrivateIP
@@ -146,17 +146,17 @@ func (n *PrivateNIC) Needs() []Resource { return []Resource{n.Server, n.Network,
 func (n *PrivateNIC) Fields() []Field {
 	const fixed = "a NIC keeps its network and address"
 	return []Field{
-		{Name: "network", Value: idOf(&n.Network.Meta), Fixed: fixed},
-		{Name: "private IP", Value: idOf(&n.PrivateIP.Meta), Fixed: fixed},
+		{Name: "network", Value: idOf(&n.Network.ResourceMeta), Fixed: fixed},
+		{Name: "private IP", Value: idOf(&n.PrivateIP.ResourceMeta), Fixed: fixed},
 	}
 }
 
-// Adopt implements Resource.
-func (n *PrivateNIC) Adopt(observed Resource) { n.adopt(observed) }
+// CopyObserved implements Resource.
+func (n *PrivateNIC) CopyObserved(observed Resource) { n.adopt(observed) }
 
 // UserData is a value that the server reads from its metadata service.
 type UserData struct {
-	Meta
+	ResourceMeta
 	Server *Server
 	// DataKey is cloudinit.UserDataCloudInit or cloudinit.UserDataSquidConf.
 	DataKey string
@@ -190,8 +190,8 @@ func (u *UserData) Needs() []Resource {
 // Fields implements Resource. What differs is told by changes.
 func (*UserData) Fields() []Field { return nil }
 
-// Adopt implements Resource.
-func (u *UserData) Adopt(observed Resource) { u.adopt(observed) }
+// CopyObserved implements Resource.
+func (u *UserData) CopyObserved(observed Resource) { u.adopt(observed) }
 
 // known says whether the value can be rendered yet.
 func (u *UserData) known() bool {
@@ -268,7 +268,7 @@ func lineDifference(old, wanted []byte) (added, removed int) {
 
 // Power is a server that runs. What it reads when it boots comes before.
 type Power struct {
-	Meta
+	ResourceMeta
 	Server *Server
 	Before []Resource
 }
@@ -282,8 +282,8 @@ func (p *Power) Needs() []Resource { return append([]Resource{p.Server}, p.Befor
 // Fields implements Resource.
 func (*Power) Fields() []Field { return nil }
 
-// Adopt implements Resource.
-func (p *Power) Adopt(observed Resource) { p.adopt(observed) }
+// CopyObserved implements Resource.
+func (p *Power) CopyObserved(observed Resource) { p.adopt(observed) }
 
 func gigabytes(n int32) string { return strconv.Itoa(int(n)) + " GB" }
 

@@ -68,7 +68,7 @@ func (n neighbour) server(network *vpc.PrivateNetwork, address string) {
 	_ = must[*nic.PrivateNetworkInterface](n.t)(c.nic.CreatePrivateNetworkInterface(&nic.CreatePrivateNetworkInterfaceRequest{
 		Zone: c.zone, ProjectID: c.project, ServerID: &s.ID, PrivateNetworkID: network.ID, IPIDs: []string{booked.ID},
 	}))
-	if err := c.powerOn(n.t.Context(), &stack.Power{Server: &stack.Server{Meta: stack.Meta{ID: s.ID}}}, silent); err != nil {
+	if err := c.powerOn(n.t.Context(), &stack.Power{Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: s.ID}}}, silent); err != nil {
 		n.t.Fatal(err)
 	}
 }

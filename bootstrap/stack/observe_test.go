@@ -35,7 +35,7 @@ func without(observed *Observed, kinds ...Kind) *Observed {
 }
 
 // What takes anything away is planned only if two looks in a row agree on it.
-func TestLook(t *testing.T) {
+func TestObserveAndPlan(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
 	whole, err := filled(t, spec).Observe(t.Context(), spec)
@@ -45,7 +45,7 @@ func TestLook(t *testing.T) {
 	noServer := without(whole, KindServer, KindPrivateNIC, KindAttachment, KindUserData, KindPower, KindVolume)
 	noVPC := without(whole, KindVPC) // its network would be replaced
 	noNetwork := without(whole, KindVPC, KindPrivateNetwork)
-	twoGroups := &Observed{Resources: append(slices.Clone(whole.Resources), &SecurityGroup{Meta: Meta{ID: "young", Name: "young", CreatedAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}})}
+	twoGroups := &Observed{Resources: append(slices.Clone(whole.Resources), &SecurityGroup{ResourceMeta: ResourceMeta{ID: "young", Name: "young", CreatedAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}})}
 	for _, c := range []struct {
 		name  string
 		shown []*Observed
@@ -64,7 +64,7 @@ func TestLook(t *testing.T) {
 		{"no second look", []*Observed{noVPC, nil}, 2, false, false, errLook.Error()},
 	} {
 		cloud := &views{shown: c.shown}
-		_, plan, err := Look(t.Context(), cloud, spec)
+		_, plan, err := ObserveAndPlan(t.Context(), cloud, spec)
 		if cloud.looks != c.looks {
 			t.Errorf("%s: %d looks, want %d", c.name, cloud.looks, c.looks)
 		}

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Look looks at what exists of a set-up, and plans what makes it what is wanted.
+// ObserveAndPlan looks at what exists of a set-up, and plans what makes it what is wanted.
 // There may be an error and what exists, for which the configuration is
 // impossible then.
 //
@@ -14,7 +14,7 @@ import (
 // make something: a server is seen then, say, and the network that it is in is
 // not, because that was looked for before it was made. So a plan that takes
 // anything away is only believed when a second look comes to the same.
-func Look(ctx context.Context, cloud Cloud, spec Spec) (*Observed, *Plan, error) {
+func ObserveAndPlan(ctx context.Context, cloud Cloud, spec Spec) (*Observed, *Plan, error) {
 	// What a look has seen, and all that it needs, the next one sees. More than
 	// three takes a run that deletes meanwhile.
 	const enough = 5
