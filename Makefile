@@ -15,7 +15,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo u
 LINT       := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint
 TESTSUM    := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod gotestsum --format pkgname --
 GENERATE   := go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod
-STAGE      := hack/stage.sh
+STAGE      := hack/scripts/stage.sh
 LOCAL      := bin/local
 FUZZTIME   ?= 30s
 KWOK_NODES ?= 0
@@ -35,15 +35,15 @@ demo: deps local ## Bring the whole product up on this machine, with the demo in
 test: deps local ## Run every test that this machine can run
 	@$(STAGE) "programs of the tests" $(LOCAL) build
 	@$(STAGE) "unit tests" $(TESTSUM) -count=1 -timeout 30m -parallel 6 ./...
-	@$(STAGE) "race detector" hack/race.sh
-	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 $$(go list ./... | grep -v -e '/integration$$' -e '/e2e$$' -e '/machine$$')
-	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 20m ./integration
-	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 30m ./machine
-	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 20m ./e2e
+	@$(STAGE) "race detector" hack/scripts/race.sh
+	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 $$(go list ./... | grep -v -e '/test/integration$$' -e '/test/e2e$$' -e '/test/proxy$$')
+	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 20m ./test/integration
+	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 30m ./test/proxy
+	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 20m ./test/e2e
 
 .PHONY: verify
 verify: ## Check style, arrows between packages, and that generated files are up to date
-	@$(STAGE) "generated files" hack/verify.sh
+	@$(STAGE) "generated files" hack/scripts/verify.sh
 	@echo "lint (the first time it is built, which takes some minutes)"
 	@$(STAGE) "lint" $(LINT) run ./...
 	@cd hack && ../$(STAGE) "lint hack" $(LINT) run --config ../.golangci.yaml ./...
@@ -60,7 +60,7 @@ bench: ## Measure admission handler, bootstrap and Squid against their floors
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s)
-	@hack/fuzz.sh $(FUZZTIME)
+	@hack/scripts/fuzz.sh $(FUZZTIME)
 
 # Not by "go run", which dies of a signal alone and leaves the program running.
 .PHONY: local
@@ -91,4 +91,4 @@ clean: local ## Remove what killed tests have left: processes, folders, networks
 
 .PHONY: deps
 deps: ## Install the Debian packages that demo and test need (root)
-	@hack/deps.sh
+	@hack/scripts/deps.sh

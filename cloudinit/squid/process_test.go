@@ -113,7 +113,7 @@ func complaints(messages []byte) []string {
 
 // serviceName is a new one, which keeps the shared memory of one Squid apart from
 // that of any other on the machine. By its beginning, "make clean" finds what
-// nobody is left to remove (hack/process).
+// nobody is left to remove (hack/local/process).
 func serviceName() string { return fmt.Sprintf("egresstest%dx%d", os.Getpid(), mathrand.Uint32()) }
 
 // squidProcess is a Squid that runs.
@@ -125,7 +125,7 @@ type squidProcess struct {
 
 // startSquid runs Squid with this file, put into a folder of liveProxy, until the
 // test ends. "make clean" knows by the folder in its variables that it is a
-// test's (hack/process).
+// test's (hack/local/process).
 func startSquid(t testing.TB, folder string, file []byte) squidProcess {
 	t.Helper()
 	binary := squidBinary(t)

@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"egress.scw/hack/environment"
-	"egress.scw/hack/machine"
-	"egress.scw/hack/process"
-	"egress.scw/hack/progress"
+	"egress.scw/hack/local/environment"
+	"egress.scw/hack/local/machine"
+	"egress.scw/hack/local/process"
+	"egress.scw/hack/local/progress"
 )
 
 func main() {

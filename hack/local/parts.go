@@ -9,10 +9,10 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"egress.scw/hack/environment"
-	"egress.scw/hack/machine"
-	"egress.scw/hack/netpol"
-	"egress.scw/hack/node"
+	"egress.scw/hack/local/environment"
+	"egress.scw/hack/local/machine"
+	"egress.scw/hack/local/netpol"
+	"egress.scw/hack/local/node"
 )
 
 // The commands here are not for people: the environment runs them as

@@ -1,0 +1,255 @@
+// Package environment is the whole product on one machine: a Kubernetes
+// cluster with a real node, the proxy, a Public Gateway and an internet, each
+// in a network namespace of its own, and a fake Scaleway API, by which the
+// product's bootstrap sets the proxy up. It needs root, and there is one at most.
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"egress.scw/hack/local/cluster"
+	"egress.scw/hack/local/lock"
+	"egress.scw/hack/local/machine"
+	"egress.scw/hack/local/network"
+	"egress.scw/hack/local/node"
+	"egress.scw/hack/local/process"
+	"egress.scw/hack/local/programs"
+	"egress.scw/hack/local/progress"
+)
+
+// Dir holds everything the environment writes. It lies outside of home
+// folders because the proxy, which runs as a user of its own, writes there too.
+const Dir = "/var/lib/egress-local"
+
+// lockFile keeps two programs from bringing it up or down at once. It stays.
+const lockFile = "/run/egress-local.lock"
+
+// Environment is a running environment.
+type Environment struct {
+	Plan    network.Plan
+	Cluster *cluster.Cluster
+	// Repository is the checkout that the environment's programs come from.
+	Repository string
+
+	binaries  binaries
+	rootfs    machine.RootFS // what the proxy's machine boots
+	processes process.Environment
+}
+
+// Options are what an environment may have beside the usual.
+type Options struct {
+	// KwokNodes is the number of nodes that exist in the API only; their pods
+	// run in name only. For tests of scale.
+	KwokNodes int
+}
+
+// Up brings the environment up. What an error leaves behind is for Down, which
+// the error names.
+func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("the local environment needs root: it makes network namespaces, a node and mounts")
+	}
+	unlock, err := takeLock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := refuseSecond(ctx); err != nil {
+		return nil, err
+	}
+	e, err := newEnvironment(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	// From here on there is something to remove: the folder is the record.
+	if err := os.MkdirAll(Dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := e.start(ctx, log, options); err != nil {
+		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes what is there)", err, Dir)
+	}
+	made, err := e.binaries.fingerprint()
+	if err != nil {
+		return nil, err
+	}
+	return e, os.WriteFile(filepath.Join(Dir, upFile), []byte(made), 0o600)
+}
+
+// upFile marks an environment that came up as a whole, and holds the
+// fingerprint of what it was made of.
+const upFile = "up"
+
+// Open returns the environment that is up. One that was made of other programs
+// than the checkout's is an error: it would show what is no longer true.
+func Open(ctx context.Context, log *progress.Log) (*Environment, error) {
+	if !isUp() {
+		return nil, errors.New("no local environment is up: make local-up brings it up")
+	}
+	e, err := newEnvironment(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	made, err := os.ReadFile(filepath.Join(Dir, upFile))
+	if err != nil {
+		return nil, err
+	}
+	if now, err := e.binaries.fingerprint(); err != nil || now != string(made) {
+		return nil, errors.Join(errors.New("the local environment that is up was made of an earlier state of the code: make local-down, then again"), err)
+	}
+	return e, nil
+}
+
+// isUp says whether an environment came up as a whole and still runs: the
+// folder outlives a restart of the machine, the processes do not.
+func isUp() bool {
+	if _, err := os.Stat(filepath.Join(Dir, upFile)); err != nil {
+		return false
+	}
+	processes, err := process.Environment(Dir).List()
+	return err == nil && len(processes) > 0
+}
+
+// newEnvironment builds the programs; it starts none.
+func newEnvironment(ctx context.Context, log *progress.Log) (*Environment, error) {
+	builder, err := programs.New()
+	if err != nil {
+		return nil, err
+	}
+	e := &Environment{
+		Plan:       network.DefaultPlan(),
+		Repository: builder.Root(),
+		binaries:   binaries{builder: builder},
+		processes:  process.Environment(Dir),
+	}
+	if err := e.binaries.build(ctx, log); err != nil {
+		return nil, err
+	}
+	if e.rootfs, err = machine.MakeRootFS(ctx, log); err != nil {
+		return nil, err
+	}
+	e.Cluster = cluster.Open(e.clusterConfig())
+	return e, nil
+}
+
+func (e *Environment) clusterConfig() cluster.Config {
+	return cluster.Config{
+		Environment: e.processes, Binary: e.binaries.kubernetes,
+		Address: e.Plan.NodeAddress, Netns: e.Plan.Netns(network.Node), Hosts: []string{cluster.NodeName},
+	}
+}
+
+func (e *Environment) start(ctx context.Context, log *progress.Log, options Options) error {
+	if err := log.Step("networks", func() error { return network.Up(ctx, e.Plan) }); err != nil {
+		return err
+	}
+	if err := log.Step("internet and fake Scaleway API", func() error {
+		if err := e.startInternet(ctx); err != nil {
+			return err
+		}
+		return e.startScaleway(ctx)
+	}); err != nil {
+		return err
+	}
+	if err := log.Step("control plane", func() (err error) {
+		e.Cluster, err = cluster.Start(ctx, e.clusterConfig())
+		return err
+	}); err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return log.Step("bootstrap apply", func() error { return e.provision(groupCtx) })
+	})
+	group.Go(func() error {
+		return log.Step("node", func() error { return e.startNode(groupCtx) })
+	})
+	group.Go(func() error {
+		return log.Step("cert-manager", func() error {
+			return e.Cluster.StartCertManager(groupCtx, e.Repository, e.binaries.certManager)
+		})
+	})
+	if err := group.Wait(); err != nil || options.KwokNodes == 0 {
+		return err
+	}
+	return log.Step("kwok", func() error {
+		if err := e.Cluster.StartKwok(ctx, e.Repository, options.KwokNodes); err != nil {
+			return err
+		}
+		// Pods that are to run for real must not end up there.
+		_, err := e.Cluster.Kubectl(ctx, nil, "taint", "nodes", "-l", "type=kwok", "kwok.x-k8s.io/node=fake:NoSchedule")
+		return err
+	})
+}
+
+// Down removes the environment, whatever state it is in. It is no error if
+// there is none.
+func Down(ctx context.Context, log *progress.Log) error {
+	running, err := process.Environment(Dir).List()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(Dir); errors.Is(err, os.ErrNotExist) && len(running) == 0 {
+		log.Printf("no local environment")
+		return nil // whatever bears our names then is not ours
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("removing the local environment needs root")
+	}
+	unlock, err := takeLock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return log.Step("removing the local environment", func() error {
+		processes := process.Environment(Dir)
+		if err := os.Remove(filepath.Join(Dir, upFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err := machine.Remove(ctx, machineConfig(network.DefaultPlan())); err != nil {
+			return err
+		}
+		if err := node.Stop(ctx, processes); err != nil {
+			return err
+		}
+		if err := processes.Stop(ctx, 5*time.Second); err != nil {
+			return err
+		}
+		if err := network.Down(ctx, network.DefaultPlan()); err != nil {
+			return err
+		}
+		return os.RemoveAll(Dir)
+	})
+}
+
+// refuseSecond says what stands in the way of a new environment.
+func refuseSecond(ctx context.Context) error {
+	if isUp() {
+		return errors.New("a local environment is up already; there can be one on a machine: make local-status shows it, make local-down removes it")
+	}
+	if _, err := os.Stat(Dir); err == nil {
+		return fmt.Errorf("an earlier local environment was not removed: make local-down removes it (%s exists)", Dir)
+	}
+	existing, err := network.Existing(ctx, network.DefaultPlan())
+	if err != nil {
+		return err
+	}
+	if len(existing) > 0 {
+		return fmt.Errorf("something else on this machine uses names of the local environment: %q", existing)
+	}
+	return nil
+}
+
+func takeLock() (release func(), err error) {
+	release, err = lock.Take(lockFile)
+	if err != nil {
+		return nil, fmt.Errorf("another program is bringing the local environment up or down: %w", err)
+	}
+	return release, nil
+}

@@ -1,0 +1,38 @@
+package environment
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"egress.scw/hack/local/cluster"
+	"egress.scw/hack/local/network"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// bootstrap is told of the networks and of the cluster that are there.
+func TestConfigurationMatchesTheEnvironment(t *testing.T) {
+	config, err := v1alpha1.LoadEgress("egress.yaml", egressYAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := network.DefaultPlan()
+	for _, test := range []struct{ field, got, want string }{
+		{"network.cidr", config.Network.CIDR, plan.PrivateNetwork.String()},
+		{"proxy.privateIP", config.Proxy.PrivateIP, plan.ProxyPrivate.String()},
+		{"proxy.nameServers", strings.Join(config.Proxy.NameServers, " "), plan.Resolver.String()},
+		{"cluster.podCIDR", config.Cluster.PodCIDR, cluster.PodCIDR},
+		{"cluster.serviceCIDR", config.Cluster.ServiceCIDR, cluster.ServiceCIDR},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: %s; the environment has %s", test.field, test.got, test.want)
+		}
+	}
+	if !slices.ContainsFunc(config.Tenants, func(tenant v1alpha1.Tenant) bool { return tenant.Name == DemoTenant }) {
+		t.Errorf("there is no tenant %s for the demo", DemoTenant)
+	}
+	if !plan.ProxyPublic.Contains(netip.MustParseAddr("203.0.113.51")) {
+		t.Errorf("%s has no room for the addresses of tenants", plan.ProxyPublic)
+	}
+}

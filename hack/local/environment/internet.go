@@ -1,0 +1,93 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"egress.scw/hack/local/internet"
+	"egress.scw/hack/local/network"
+	"egress.scw/hack/local/process"
+)
+
+const processInternet = "internet"
+
+// The names that exist in the internet: those that the demo asks by default.
+const (
+	IPEchoName  = "api.ipify.org"
+	HTTPBinName = "httpbin.org"
+)
+
+func zone(p network.Plan) internet.Zone {
+	return internet.Zone{IPEchoName: {p.Echoes[0]}, HTTPBinName: {p.Echoes[1]}, packagesName: {p.Packages}}
+}
+
+func internetDir() string { return filepath.Join(Dir, "internet") }
+
+func controlSocket() string { return filepath.Join(internetDir(), "control.sock") }
+
+// CAFile is the certificate of the authority that the internet's services are
+// trusted by.
+func (e *Environment) CAFile() string { return internet.CertificatesIn(internetDir()).CA }
+
+// Arrived returns what has arrived in the internet so far, whoever answered.
+func (e *Environment) Arrived(ctx context.Context) ([]internet.Counter, error) {
+	return internet.NewClient(controlSocket()).Counters(ctx)
+}
+
+func (e *Environment) startInternet(ctx context.Context) error {
+	if err := os.MkdirAll(internetDir(), 0o755); err != nil {
+		return err
+	}
+	if _, err := internet.CreateCertificates(internetDir(), []string{IPEchoName, HTTPBinName}, e.Plan.Echoes); err != nil {
+		return err
+	}
+	if err := network.AddRuleset(ctx, e.Plan.Netns(network.Internet), internet.CounterRuleset()); err != nil {
+		return err
+	}
+	p, err := e.processes.Start(process.Command{
+		Name: processInternet, Path: e.binaries.local, Args: []string{processInternet}, Netns: e.Plan.Netns(network.Internet),
+	})
+	if err != nil {
+		return err
+	}
+	client := internet.NewClient(controlSocket())
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := client.Ready(ctx)
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil || !p.Alive() {
+			return fmt.Errorf("the internet does not come up: %w; the end of its log:\n%s", err, e.processes.Tail(processInternet))
+		}
+	}
+}
+
+// ServeInternet is the internet's process.
+func ServeInternet(ctx context.Context) error {
+	plan := network.DefaultPlan()
+	on := func(port uint16, addresses ...netip.Addr) []netip.AddrPort {
+		var listen []netip.AddrPort
+		for _, address := range addresses {
+			listen = append(listen, netip.AddrPortFrom(address, port))
+		}
+		return listen
+	}
+	events, err := os.OpenFile(filepath.Join(internetDir(), "events.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer events.Close()
+	return internet.Serve(ctx, internet.Config{
+		Zone:         zone(plan),
+		NameServers:  on(53, plan.Resolver, plan.OpenResolver),
+		HTTP:         on(80, plan.Echoes...),
+		HTTPS:        on(443, plan.Echoes...),
+		Certificates: internet.CertificatesIn(internetDir()),
+		Control:      controlSocket(),
+		Events:       events,
+	})
+}

@@ -1,0 +1,88 @@
+package environment
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"egress.scw/cloudinit/squid"
+	"egress.scw/hack/local/helm"
+)
+
+// Release is the webhook's installation, with the values that bootstrap has
+// written. The image is the only thing that they do not know here: there is no
+// registry.
+func (e *Environment) Release() (helm.Release, error) {
+	values, err := helm.LoadValues(e.valuesFile(), "image.repository="+webhookRepository, "image.tag="+webhookTag)
+	return helm.Release{
+		Kubeconfig: e.Kubeconfig(),
+		Name:       "egress-webhook", Namespace: "egress-system",
+		Chart:  filepath.Join(e.Repository, "charts/egress-webhook"),
+		Wait:   true,
+		Values: values,
+	}, err
+}
+
+// Kubectl runs kubectl with the kubeconfig that bootstrap has written.
+func (e *Environment) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
+	return e.Cluster.Kubectl(ctx, stdin, append([]string{"--kubeconfig=" + e.Kubeconfig()}, args...)...)
+}
+
+// Apply server-side-applies manifests.
+func (e *Environment) Apply(ctx context.Context, manifests string) error {
+	_, err := e.Kubectl(ctx, strings.NewReader(manifests), "apply", "--server-side", "--force-conflicts", "-f", "-")
+	return err
+}
+
+// AuditLine is a line of the proxy's audit log.
+type AuditLine struct {
+	squid.AuditRecord
+	// Text is the line as Squid wrote it.
+	Text string
+}
+
+// Audit returns what the proxy noted, from the given position of its log on,
+// and the position behind it.
+func (e *Environment) Audit(from int64) (lines []AuditLine, next int64, err error) {
+	file, err := os.Open(e.AuditLog())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, from, nil // nothing asked for yet
+	}
+	if err != nil {
+		return nil, from, err
+	}
+	defer file.Close()
+	if _, err := file.Seek(from, 0); err != nil {
+		return nil, from, err
+	}
+	next = from
+	reader := bufio.NewReader(file)
+	for {
+		line, err := reader.ReadBytes('\n')
+		if err != nil {
+			return lines, next, nil // the last line may not be complete yet
+		}
+		parsed := AuditLine{Text: string(bytes.TrimSpace(line))}
+		if err := json.Unmarshal(line, &parsed.AuditRecord); err != nil {
+			return lines, next, fmt.Errorf("%s, at byte %d: %w", e.AuditLog(), next, err)
+		}
+		lines = append(lines, parsed)
+		next += int64(len(line))
+	}
+}
+
+// ApplyNamespace makes a namespace, of a tenant if one is named.
+func (e *Environment) ApplyNamespace(ctx context.Context, name, tenant string) error {
+	labels := "{}"
+	if tenant != "" {
+		labels = "{egress.scw/tenant: " + tenant + "}"
+	}
+	return e.Apply(ctx, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: %s}\n", name, labels))
+}

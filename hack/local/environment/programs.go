@@ -1,0 +1,85 @@
+package environment
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"egress.scw/charts"
+	"egress.scw/hack/local/machine"
+	"egress.scw/hack/local/programs"
+	"egress.scw/hack/local/progress"
+)
+
+// binaries are the programs that the environment consists of.
+type binaries struct {
+	builder *programs.Builder
+
+	kubernetes, coreDNS, certManager, local, bootstrap, webhook, demo, probe string
+}
+
+// Build builds everything that the environment consists of; what the proxy's
+// machine boots as root only, who alone can.
+func Build(ctx context.Context, log *progress.Log) error {
+	builder, err := programs.New()
+	if err != nil {
+		return err
+	}
+	if err := (&binaries{builder: builder}).build(ctx, log); err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	_, err = machine.MakeRootFS(ctx, log)
+	return err
+}
+
+// build builds all of them, one after the other: each build uses every core.
+func (p *binaries) build(ctx context.Context, log *progress.Log) error {
+	return log.Step("programs (the first build takes some 15 minutes, later ones seconds)", func() error {
+		for _, each := range []struct {
+			program programs.Program
+			path    *string
+		}{
+			{programs.Kubernetes(), &p.kubernetes},
+			{programs.CoreDNS(), &p.coreDNS},
+			{programs.CertManager(), &p.certManager},
+			{programs.Local(), &p.local},
+			{programs.Probe(), &p.probe},
+			{programs.Bootstrap(), &p.bootstrap},
+			{programs.Webhook(), &p.webhook},
+			{programs.Demo(), &p.demo},
+		} {
+			path, err := p.builder.Build(ctx, each.program)
+			if err != nil {
+				return err
+			}
+			*each.path = path
+		}
+		return nil
+	})
+}
+
+// fingerprint changes with everything that an environment is made of. The local
+// program holds the internet, the fake Scaleway API and egress.yaml.
+func (p *binaries) fingerprint() (string, error) {
+	h := sha256.New()
+	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.probe, p.bootstrap, p.webhook, p.demo} {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		sum := sha256.Sum256(content)
+		h.Write(sum[:])
+	}
+	err := fs.WalkDir(charts.EgressWebhook, ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := charts.EgressWebhook.ReadFile(path)
+		fmt.Fprintf(h, "%s %d\n%s", path, len(content), content)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}

@@ -1,0 +1,124 @@
+// Package helm installs Helm charts with Helm's own library: what the helm
+// command does, without the command.
+package helm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"helm.sh/helm/v4/pkg/action"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/cli/values"
+	"helm.sh/helm/v4/pkg/kube"
+	"helm.sh/helm/v4/pkg/postrenderer"
+	"helm.sh/helm/v4/pkg/release/common"
+	helmrelease "helm.sh/helm/v4/pkg/release/v1"
+	"helm.sh/helm/v4/pkg/storage/driver"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/rest"
+)
+
+// Release is an installation of a chart.
+type Release struct {
+	// Kubeconfig is the file with the cluster and the user to install as.
+	Kubeconfig string
+	// Name and Namespace are the release's; the namespace is created.
+	Name, Namespace string
+	// Chart is the chart's folder.
+	Chart string
+	// Values are the user's, as in a values.yaml.
+	Values map[string]any
+	// Wait says whether Install returns only when everything is ready.
+	Wait bool
+	// PostRenderer, when set, changes the manifests on their way.
+	PostRenderer postrenderer.PostRenderer
+}
+
+// LoadValues returns the values that helm install gets by --values FILE and
+// --set, each of which is as in image.tag=dev.
+func LoadValues(file string, set ...string) (map[string]any, error) {
+	options := values.Options{ValueFiles: []string{file}, Values: set}
+	return options.MergeValues(nil)
+}
+
+// timeout bounds the wait for pods to become ready.
+const timeout = 3 * time.Minute
+
+// Install installs the release.
+func (r Release) Install(ctx context.Context) error {
+	configuration, err := r.configuration()
+	if err != nil {
+		return err
+	}
+	chart, err := loader.Load(r.Chart)
+	if err != nil {
+		return err
+	}
+	install := action.NewInstall(configuration)
+	install.ReleaseName = r.Name
+	install.Namespace = r.Namespace
+	install.CreateNamespace = true
+	install.Timeout = timeout
+	install.WaitStrategy = kube.HookOnlyStrategy
+	if r.Wait {
+		install.WaitStrategy = kube.StatusWatcherStrategy
+	}
+	install.PostRenderer = r.PostRenderer
+	if _, err := install.RunWithContext(ctx, chart, r.Values); err != nil {
+		return fmt.Errorf("helm install %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// Ensure installs the release if it is not installed. One whose installation
+// failed is replaced.
+func (r Release) Ensure(ctx context.Context) error {
+	configuration, err := r.configuration()
+	if err != nil {
+		return err
+	}
+	switch existing, err := action.NewGet(configuration).Run(r.Name); {
+	case errors.Is(err, driver.ErrReleaseNotFound):
+	case err != nil:
+		return fmt.Errorf("helm get %s: %w", r.Name, err)
+	case existing.(*helmrelease.Release).Info.Status == common.StatusDeployed:
+		return nil
+	default:
+		if err := r.uninstall(); err != nil {
+			return err
+		}
+	}
+	return r.Install(ctx)
+}
+
+// uninstall removes the release.
+func (r Release) uninstall() error {
+	configuration, err := r.configuration()
+	if err != nil {
+		return err
+	}
+	uninstall := action.NewUninstall(configuration)
+	uninstall.Timeout = timeout
+	uninstall.WaitStrategy = kube.StatusWatcherStrategy
+	if _, err := uninstall.Run(r.Name); err != nil {
+		return fmt.Errorf("helm uninstall %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+func (r Release) configuration() (*action.Configuration, error) {
+	flags := genericclioptions.NewConfigFlags(true)
+	flags.KubeConfig = &r.Kubeconfig
+	flags.Namespace = &r.Namespace
+	flags.WrapConfigFn = func(config *rest.Config) *rest.Config {
+		config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil } // the cluster is on this machine
+		return config
+	}
+	configuration := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
+	return configuration, configuration.Init(flags, r.Namespace, "secrets")
+}

@@ -1,0 +1,354 @@
+// Package machine boots what the fake Scaleway API has powered on: a Debian
+// whose cloud-init, unmodified, finds Scaleway's metadata service, runs the
+// user data that it is told there, and installs packages. systemd-nspawn gives
+// it processes, mounts and a network of its own; its kernel is this machine's.
+//
+// A machine's disk is a folder over the root filesystem that all share, and
+// survives until Remove. Its network is made anew with each boot: nothing of
+// it outlives a reboot but what the machine sets up again by itself.
+package machine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"egress.scw/hack/local/cgroup"
+	"egress.scw/hack/local/process"
+)
+
+// Config says what a machine consists of, and what it is connected to.
+type Config struct {
+	// Environment is where its processes, its disk and its logs are.
+	Environment process.Environment
+	// Name tells it from other machines, of other environments as well.
+	Name string
+	// RootFS is what it boots, PackagesURL where its apt finds RootFS.Packages.
+	RootFS      RootFS
+	PackagesURL string
+	// Netns is a network namespace in which its NICs are before it boots.
+	Netns string
+	// NICs are its network cards. cloud-init takes the first by name for the
+	// one that leads to the metadata service.
+	NICs []NIC
+}
+
+// NIC is a network card, and the server that gives it its address.
+type NIC struct {
+	// Name is how the machine calls it: ens2.
+	Name string
+	MAC  string
+	// Netns is where the other end of the cable is, Bridge what it is
+	// connected to there.
+	Netns, Bridge string
+	DHCP          DHCP
+}
+
+// VM is a machine that runs.
+type VM struct {
+	config  Config
+	process process.Process
+	// init is the machine's first process.
+	init int
+}
+
+// stopTimeout is how long a machine may take to shut down. Squid alone waits 5 s
+// for its tunnels.
+const stopTimeout = 30 * time.Second
+
+func (c Config) process() string             { return "machine-" + c.Name }
+func (c Config) dhcpProcess(n NIC) string    { return c.process() + "-dhcp-" + n.Name }
+func (c Config) folder() string              { return filepath.Join(string(c.Environment), "machines", c.Name) }
+func (c Config) inFolder(name string) string { return filepath.Join(c.folder(), name) }
+
+// Disk is the folder with all that the machine has written, under the paths that
+// it has in the machine.
+func (c Config) Disk() string { return filepath.Join(c.folder(), "disk") }
+
+// cable is the name of a NIC's other end. Names of links have 15 characters at
+// most.
+func (c Config) cable(n NIC) string {
+	name := c.Name + "-" + n.Name
+	return name[max(0, len(name)-15):]
+}
+
+// Boot powers a machine on, with the disk that it has, or a new one. It returns
+// once the machine's first process runs. If such a machine runs already, it is
+// powered off first.
+func Boot(ctx context.Context, config Config) (*VM, error) {
+	if err := config.stop(ctx, stopTimeout); err != nil {
+		return nil, err
+	}
+	vm, err := boot(ctx, config)
+	if err != nil {
+		err = errors.Join(err, config.stop(context.WithoutCancel(ctx), 0))
+	}
+	return vm, err
+}
+
+func boot(ctx context.Context, config Config) (*VM, error) {
+	if err := config.prepareDisk(); err != nil {
+		return nil, err
+	}
+	for _, nic := range config.NICs {
+		if err := config.plugIn(ctx, nic); err != nil {
+			return nil, err
+		}
+	}
+	cgroups, err := makeCgroups(config.Name)
+	if err != nil {
+		return nil, err
+	}
+	started, err := config.Environment.Start(process.Command{
+		Name: config.process(), Netns: config.Netns, Path: "unshare",
+		Args: append([]string{"--mount", "--propagation=private", "/bin/sh", "-ec", nspawn, "sh"}, config.nspawnArguments(cgroups)...),
+	})
+	if err != nil {
+		return nil, err
+	}
+	vm := &VM{config: config, process: started}
+	return vm, vm.waitInit(ctx)
+}
+
+// Open returns the machine that runs, for another program than the one that
+// has booted it.
+func Open(ctx context.Context, config Config) (*VM, error) {
+	processes, err := config.Environment.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range processes {
+		if p.Name == config.process() {
+			vm := &VM{config: config, process: p}
+			return vm, vm.waitInit(ctx)
+		}
+	}
+	return nil, fmt.Errorf("machine %s does not run", config.Name)
+}
+
+// prepareDisk makes the machine's disk, unless it has one.
+func (c Config) prepareDisk() error {
+	for _, name := range []string{"work", "root", "cgroup"} {
+		if err := os.MkdirAll(c.inFolder(name), 0o755); err != nil {
+			return err
+		}
+	}
+	err := os.Mkdir(c.Disk(), 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string]string{
+		"etc/apt/sources.list": repositorySource(c.PackagesURL),
+		// A crash of this machine may cost a disk like this one.
+		"etc/dpkg/dpkg.cfg.d/unsafe-io": "force-unsafe-io\n",
+	} {
+		name = filepath.Join(c.Disk(), name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plugIn makes a NIC, connects it and starts its DHCP server. The machine
+// brings it up.
+func (c Config) plugIn(ctx context.Context, nic NIC) error {
+	for _, command := range []string{
+		fmt.Sprintf("ip link add %s netns %s type veth peer name %s address %s netns %s", c.cable(nic), nic.Netns, nic.Name, nic.MAC, c.Netns),
+		fmt.Sprintf("ip -n %s link set %s master %s up", nic.Netns, c.cable(nic), nic.Bridge),
+	} {
+		if err := run(ctx, command); err != nil {
+			return err
+		}
+	}
+	_, err := c.Environment.Start(nic.DHCP.command(c.dhcpProcess(nic), nic))
+	return err
+}
+
+// nspawn runs in a mount namespace of its own, which takes its mounts with it.
+// /sys is mounted again because systemd-nspawn looks there for the NICs, and
+// sees those of the namespace that it was mounted in.
+const nspawn = `
+root=$1 layers=$2 cgroup=$3; shift 3
+while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done
+shift
+mount -t overlay egress-machine -o "$layers" "$root"
+mount --rbind /sys/fs/cgroup "$cgroup"
+mount -t sysfs -o ro sysfs /sys
+mount --rbind "$cgroup" /sys/fs/cgroup
+exec systemd-nspawn --directory="$root" "$@"`
+
+func (c Config) nspawnArguments(cgroups []string) []string {
+	args := []string{
+		c.inFolder("root"), fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", c.RootFS.Root, c.Disk(), c.inFolder("work")), c.inFolder("cgroup"),
+	}
+	args = append(args, cgroups...)
+	args = append(args, "--", "--quiet", "--machine="+c.Name, "--register=no", "--keep-unit", "--resolv-conf=off", "--timezone=off",
+		"--link-journal=no", "--console=pipe", "--kill-signal=SIGRTMIN+3")
+	for _, nic := range c.NICs {
+		args = append(args, "--network-interface="+nic.Name)
+	}
+	// By this word cloud-init knows Scaleway's kernel.
+	return append(args, "/sbin/init", "scaleway")
+}
+
+// waitInit waits until systemd-nspawn has started the machine's first process.
+func (vm *VM) waitInit(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("it does not start"))
+	defer cancel()
+	for {
+		vm.init = firstProcess(vm.process.PID)
+		if vm.init != 0 {
+			return nil
+		}
+		if err := vm.pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// firstProcess returns the child of systemd-nspawn that is process 1 of a
+// namespace, or 0.
+func firstProcess(nspawn int) int {
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", nspawn, nspawn))
+	if err != nil {
+		return 0
+	}
+	for child := range bytes.FieldsSeq(children) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%s/status", child))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(status)) {
+			// NSpid: its number in each namespace, the innermost last.
+			if fields := strings.Fields(line); len(fields) > 2 && fields[0] == "NSpid:" && fields[len(fields)-1] == "1" {
+				pid, err := strconv.Atoi(string(child))
+				if err == nil && programOf(pid) != "systemd-nspawn" {
+					return pid
+				}
+			}
+		}
+	}
+	return 0
+}
+
+func programOf(pid int) string {
+	target, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return ""
+	}
+	return filepath.Base(target)
+}
+
+// pause waits a moment. The error says that there is nothing to wait for.
+func (vm *VM) pause(ctx context.Context, moment time.Duration) error {
+	if !vm.process.Alive() {
+		return fmt.Errorf("machine %s has stopped; the end of its console:\n%s", vm.config.Name, vm.config.Environment.Tail(vm.config.process()))
+	}
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("machine %s: %w; the end of its console:\n%s", vm.config.Name, context.Cause(ctx), vm.config.Environment.Tail(vm.config.process()))
+	case <-time.After(moment):
+		return nil
+	}
+}
+
+// Exec runs a command in the machine, as root, and returns what it prints.
+func (vm *VM) Exec(ctx context.Context, argv ...string) (string, error) {
+	args := []string{"--target", strconv.Itoa(vm.init), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"}
+	cmd := exec.CommandContext(ctx, "nsenter", append(args, argv...)...)
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("in machine %s: %s: %w: %s", vm.config.Name, strings.Join(argv, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
+
+// Reboot shuts the machine down and boots it again.
+func (vm *VM) Reboot(ctx context.Context) error {
+	again, err := Boot(ctx, vm.config)
+	if err == nil {
+		*vm = *again
+	}
+	return err
+}
+
+// Stop shuts the machine down. Its disk stays.
+func (vm *VM) Stop(ctx context.Context) error { return vm.config.stop(ctx, stopTimeout) }
+
+// Kill ends the machine as a loss of power does. Its disk stays.
+func (vm *VM) Kill(ctx context.Context) error { return vm.config.stop(ctx, 0) }
+
+// Stop shuts a machine down that somebody else may have booted. Its disk stays.
+// It is no error if it does not run.
+func Stop(ctx context.Context, config Config) error { return config.stop(ctx, stopTimeout) }
+
+// Remove ends the machine at once, if it runs, and removes its disk.
+func Remove(ctx context.Context, config Config) error {
+	if err := config.stop(ctx, 0); err != nil {
+		return err
+	}
+	return os.RemoveAll(config.folder())
+}
+
+// stop ends whatever there is of the machine, but for its disk.
+func (c Config) stop(ctx context.Context, grace time.Duration) error {
+	if err := c.Environment.Stop(ctx, grace, c.process()); err != nil {
+		return err
+	}
+	// systemd-nspawn may be gone and the machine still there.
+	errs := []error{cgroup.Remove(ctx, cgroupFolders(c.Name)...), c.removePropagation()}
+	for _, nic := range c.NICs {
+		errs = append(errs, c.Environment.Stop(ctx, 5*time.Second, c.dhcpProcess(nic)), c.unplug(ctx, nic))
+	}
+	return errors.Join(errs...)
+}
+
+// removePropagation removes a folder that systemd-nspawn leaves on machines
+// whose /run is on a disk.
+func (c Config) removePropagation() error {
+	err := os.Remove(filepath.Join("/run/systemd/nspawn/propagate", c.Name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// unplug removes a NIC. With one end the kernel removes the other; both may be
+// gone with the machine's namespace, a moment later than the machine.
+func (c Config) unplug(ctx context.Context, nic NIC) error {
+	exists := func() bool {
+		return exec.CommandContext(ctx, "ip", "-n", nic.Netns, "link", "show", c.cable(nic)).Run() == nil
+	}
+	if !exists() {
+		return nil
+	}
+	if err := run(ctx, fmt.Sprintf("ip -n %s link delete %s", nic.Netns, c.cable(nic))); err != nil && exists() {
+		return err
+	}
+	return nil
+}
+
+func run(ctx context.Context, command string) error {
+	argv := strings.Fields(command)
+	if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", command, err, bytes.TrimSpace(out))
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+// Package node runs a real Kubernetes node on this machine: containerd and
+// kubelet in process and mount namespaces of their own, kube-proxy and an
+// enforcer of NetworkPolicies beside them. Ending the first process of the
+// namespace ends every container with it.
+package node
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"text/template"
+	"time"
+
+	"egress.scw/hack/local/cluster"
+	"egress.scw/hack/local/images"
+	"egress.scw/hack/local/process"
+)
+
+// PodCIDR is the node's part of the cluster's pod network: the first, because
+// it is the cluster's first node.
+const PodCIDR = "10.244.0.0/24"
+
+// PauseImage holds the namespaces of every pod open.
+const PauseImage = "egress-local/pause:dev"
+
+// Names of the node's processes.
+const (
+	processNode   = "node"
+	processProxy  = "kube-proxy"
+	processPolicy = "netpol"
+)
+
+// Config says what the node consists of.
+type Config struct {
+	Cluster *cluster.Cluster
+	// Netns is the network namespace the node lives in.
+	Netns string
+	// Address is the node's, in the network of the control plane.
+	Address netip.Addr
+	// Images are in the node's store from the start.
+	Images []images.Image
+	// Self is a program that runs Init when it is called with the arguments
+	// "node-init DIR", and enforces policies when it is called with
+	// "netpol --kubeconfig=FILE --node=NAME --pod-cidr=CIDR".
+	Self string
+}
+
+func (c Config) dir() string {
+	return filepath.Join(string(c.Cluster.Environment), "node")
+}
+
+// Start starts the node and returns when its processes run; the API shows when
+// it is ready.
+func Start(ctx context.Context, c Config) error {
+	if err := Stop(ctx, c.Cluster.Environment); err != nil {
+		return err
+	}
+	if err := c.writeFiles(); err != nil {
+		return err
+	}
+	for _, image := range c.Images {
+		if err := images.Write(filepath.Join(c.dir(), "images", fileName(image.Reference)), image); err != nil {
+			return err
+		}
+	}
+	if err := makeCgroups(); err != nil {
+		return err
+	}
+	environment := c.Cluster.Environment
+	if _, err := environment.Start(process.Command{
+		Name: processNode, Path: "unshare",
+		Args:  []string{"--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", c.Self, "node-init", c.dir()},
+		Netns: c.Netns,
+	}); err != nil {
+		return err
+	}
+	// The built-in role of kube-proxy has no binding by default.
+	if err := c.Cluster.Apply(ctx, kubeProxyBinding); err != nil {
+		return err
+	}
+	proxy := c.Cluster.Command("kube-proxy", "--config="+filepath.Join(c.dir(), "kube-proxy.yaml"))
+	if _, err := environment.Start(proxy); err != nil {
+		return err
+	}
+	_, err := environment.Start(process.Command{
+		Name: processPolicy, Path: c.Self, Netns: c.Netns,
+		Args: []string{"netpol", "--kubeconfig=" + c.Cluster.Kubeconfig("admin"), "--node=" + cluster.NodeName, "--pod-cidr=" + cluster.PodCIDR},
+	})
+	return err
+}
+
+const kubeProxyBinding = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: kube-proxy}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:node-proxier}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: system:kube-proxy}]
+`
+
+// WaitReady waits until the API shows the node as ready.
+func WaitReady(ctx context.Context, c *cluster.Cluster) error {
+	deadline := time.Now().Add(2 * time.Minute) // 10 s on an idle machine
+	for {
+		out, err := c.Kubectl(ctx, nil, "get", "node", cluster.NodeName, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+		if err == nil && out == "True" {
+			return nil
+		}
+		if running, err := c.Environment.List(); err == nil && !slices.ContainsFunc(running, func(p process.Process) bool { return p.Name == processNode }) {
+			return errors.New("the node has ended; the end of its log:\n" + c.Environment.Tail(processNode))
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(errors.New("the node does not become ready; the end of kubelet's log:\n"+c.Environment.Tail("kubelet")), err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// Stop ends the node, all its containers, and removes what they leave. It is
+// no error if there is none.
+func Stop(ctx context.Context, environment process.Environment) error {
+	if err := environment.Stop(ctx, 5*time.Second, processProxy, processPolicy); err != nil {
+		return err
+	}
+	// No grace: with its first process the kernel ends the whole namespace.
+	if err := environment.Stop(ctx, 0, processNode); err != nil {
+		return err
+	}
+	if err := removeCgroups(ctx); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(string(environment), "node"))
+}
+
+//go:embed templates
+var templates embed.FS
+
+func (c Config) writeFiles() error {
+	for _, dir := range []string{"cni", "images", "manifests", "volume-plugins"} {
+		if err := os.MkdirAll(filepath.Join(c.dir(), dir), 0o755); err != nil {
+			return err
+		}
+	}
+	values := map[string]string{
+		"Dir": c.dir(), "Socket": filepath.Join(c.dir(), socket), "Name": cluster.NodeName, "Address": c.Address.String(),
+		"PauseImage": PauseImage, "PodCIDR": PodCIDR, "Cgroup": podCgroup,
+		"Domain": cluster.Domain, "DNS": cluster.DNSIP,
+		"CA": c.Cluster.PKI("ca.crt"), "Certificate": c.Cluster.PKI("kubelet-server.crt"), "Key": c.Cluster.PKI("kubelet-server.key"),
+		"ProxyKubeconfig": c.Cluster.Kubeconfig("kube-proxy"),
+	}
+	parsed, err := template.New("").Option("missingkey=error").ParseFS(templates, "templates/*")
+	if err != nil {
+		return err
+	}
+	for name, path := range map[string]string{
+		"containerd.toml": "containerd.toml",
+		"cni.conflist":    "cni/10-egress-local.conflist",
+		"kubelet.yaml":    "kubelet.yaml",
+		"kube-proxy.yaml": "kube-proxy.yaml",
+	} {
+		var content bytes.Buffer
+		if err := parsed.ExecuteTemplate(&content, name, values); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(c.dir(), path), content.Bytes(), 0o600); err != nil {
+			return err
+		}
+	}
+	// Pods that inherit the node's resolver get none; CoreDNS names its own.
+	if err := os.WriteFile(filepath.Join(c.dir(), "resolv.conf"), []byte("# none\n"), 0o644); err != nil {
+		return err
+	}
+	script := initScript{
+		State:      string(c.Cluster.Environment),
+		Kubernetes: c.Cluster.Binary,
+		Kubelet: []string{
+			"kubelet", "--config=" + filepath.Join(c.dir(), "kubelet.yaml"), "--kubeconfig=" + c.Cluster.Kubeconfig("kubelet"),
+			"--root-dir=" + filepath.Join(c.dir(), "kubelet"), "--cert-dir=" + filepath.Join(c.dir(), "kubelet/pki"),
+			"--hostname-override=" + cluster.NodeName, "--node-ip=" + c.Address.String(),
+		},
+		Logs: filepath.Dir(c.Cluster.Environment.LogFile("")),
+	}
+	return script.write(c.dir())
+}

@@ -1,0 +1,206 @@
+// Package programs makes the programs that the local environment and the tests
+// run: those of the product, and those of the cluster around it, from pinned
+// modules below hack/tools.
+package programs
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// Program is something that Go builds.
+type Program struct {
+	// Name is the name of the binary.
+	Name string
+	// Module is the folder of its module, below the repository.
+	Module string
+	// Package is the main package, relative to Module.
+	Package string
+	// LDFlags are given to the linker beside -s -w.
+	LDFlags []string
+	// ThirdParty programs change only with their module folder, so that a
+	// hash of that folder tells whether they are up to date. The others are
+	// left to Go's own cache.
+	ThirdParty bool
+}
+
+// kubernetesVersion must be the one in hack/tools/kubernetes/go.mod: binaries
+// that are built from modules do not know it by themselves, and the API server
+// derives from it which features it serves.
+const kubernetesVersion = "v1.37.2"
+
+// Kubernetes is the multi-call binary of the control plane, the node agents,
+// kubectl, etcd and kwok.
+func Kubernetes() Program {
+	major, minor, _ := strings.Cut(strings.TrimPrefix(kubernetesVersion, "v"), ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	var flags []string
+	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+		flags = append(flags, "-X", pkg+".gitVersion="+kubernetesVersion, "-X", pkg+".gitMajor="+major, "-X", pkg+".gitMinor="+minor)
+	}
+	return Program{Name: "kubernetes", Module: "hack/tools/kubernetes", Package: ".", LDFlags: flags, ThirdParty: true}
+}
+
+// CoreDNS is the cluster's DNS server.
+func CoreDNS() Program {
+	return Program{Name: "coredns", Module: "hack/tools/kubernetes", Package: "./coredns", ThirdParty: true}
+}
+
+// CertManager is cert-manager's controller, webhook and cainjector.
+func CertManager() Program {
+	return Program{Name: "cert-manager", Module: "hack/tools/certmanager", Package: ".", ThirdParty: true}
+}
+
+// Webhook is the product's webhook.
+func Webhook() Program { return Program{Name: "webhook", Module: ".", Package: "./webhook"} }
+
+// Bootstrap is the product's provisioning.
+func Bootstrap() Program { return Program{Name: "bootstrap", Module: ".", Package: "./bootstrap"} }
+
+// Demo is the product's demo application.
+func Demo() Program { return Program{Name: "demo", Module: ".", Package: "./demo"} }
+
+// Probe is the client that end-to-end tests run in pods.
+func Probe() Program { return Program{Name: "probe", Module: "hack", Package: "./test/probe"} }
+
+// Local is the local environment's own program.
+func Local() Program { return Program{Name: "local", Module: "hack", Package: "./local"} }
+
+// Builder builds programs of one checkout into a cache folder.
+type Builder struct {
+	root, cache string
+}
+
+// New returns a builder for the checkout that holds the working directory. It
+// keeps binaries in the user's cache folder (os.UserCacheDir), not in the
+// checkout.
+func New() (*Builder, error) {
+	root, err := checkout()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("no folder to keep binaries in: %w", err)
+	}
+	cache = filepath.Join(cache, "egress-scw", "bin")
+	return &Builder{root, cache}, os.MkdirAll(cache, 0o755)
+}
+
+// Root is the folder of the checkout.
+func (b *Builder) Root() string { return b.root }
+
+// Build returns the path of the program's binary, building it when needed. A
+// build that is interrupted leaves nothing behind that could be taken for a
+// binary.
+func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
+	path := filepath.Join(b.cache, p.Name)
+	if p.ThirdParty {
+		hash, err := b.hash(p)
+		if err != nil {
+			return "", err
+		}
+		path += "-" + hash
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	temporary, err := os.CreateTemp(b.cache, "."+p.Name+"-*")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(temporary.Name())
+	if err := temporary.Close(); err != nil {
+		return "", err
+	}
+
+	args := []string{"build", "-buildvcs=false", "-ldflags=" + strings.Join(append([]string{"-s", "-w"}, p.LDFlags...), " "), "-o", temporary.Name(), p.Package}
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = filepath.Join(b.root, p.Module)
+	// Without cgo the binaries run in images that hold nothing else; and
+	// builds with and without it share no cache.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), cmd.Dir, err, out)
+	}
+	if err := os.Rename(temporary.Name(), path); err != nil {
+		return "", err
+	}
+	if p.ThirdParty {
+		return path, b.prune(p, path)
+	}
+	return path, nil
+}
+
+// prune removes older builds of a program: one of Kubernetes is 160 MB.
+func (b *Builder) prune(p Program, keep string) error {
+	all, err := filepath.Glob(filepath.Join(b.cache, p.Name+"-*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range all {
+		// "kubernetes-<hash>" only, not "kubernetes-other-<hash>".
+		if hash := strings.TrimPrefix(filepath.Base(path), p.Name+"-"); path != keep && len(hash) == hashLength {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const hashLength = 16
+
+// hash covers what decides about a third-party program's binary.
+func (b *Builder) hash(p Program) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, runtime.Version(), p.Package, p.LDFlags)
+	dir := filepath.Join(b.root, p.Module)
+	var files []string
+	for _, pattern := range []string{"go.mod", "go.sum", "*.go", filepath.Join(p.Package, "*.go")} {
+		matches, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return "", err
+		}
+		files = append(files, matches...)
+	}
+	slices.Sort(files)
+	for _, file := range slices.Compact(files) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d\n%s", filepath.Base(file), len(content), content)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:hashLength], nil
+}
+
+// checkout finds the folder of the product's go.mod, from the working
+// directory upwards.
+func checkout() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && bytes.HasPrefix(mod, []byte("module egress.scw\n")) {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("not in a checkout of egress.scw: no go.mod of that module here or above")
+		}
+		dir = parent
+	}
+}

@@ -1,0 +1,294 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"egress.scw/hack/local/environment"
+	"egress.scw/hack/local/network"
+)
+
+// What bootstrap writes down lets in whoever has it: nobody else may read it.
+func TestKubeconfigWorks(t *testing.T) {
+	requireEnvironment(t)
+	info, err := os.Stat(shared.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := info.Mode().Perm(); mode != 0o600 {
+		t.Errorf("%s has the mode %o", shared.Kubeconfig(), mode)
+	}
+	out, err := kubectl(t.Context(), "get", "nodes", "-o", "name")
+	if err != nil || !slices.Contains(lines(out), "node/node1") {
+		t.Errorf("kubectl get nodes: %q, %v", out, err)
+	}
+}
+
+// Nothing that bootstrap has made looks different the next time.
+func TestPlanIsEmptyAfterwards(t *testing.T) {
+	requireEnvironment(t)
+	checkPlan(t, shared.ConfigFile())
+}
+
+// A tenant comes and goes on the proxy that runs, and its address with it.
+// Another one's connections stay as they are. What that one opens anew is refused
+// for a moment, in which Squid has closed its ports to read its file (0.2 s when
+// this was written): nothing worse.
+func TestTenantsComeAndGo(t *testing.T) {
+	requireEnvironment(t)
+	const name, port = "client-c", "3131"
+	config := withTenant(t, "  - name: "+name+"\n    proxy: {port: "+port+", egressIP: Dedicated}\n")
+	checkPlan(t, config, "create flexible-ip", "create attachment", "update user-data")
+	if answers(t, port) {
+		t.Errorf("%s has a port before it is there", name)
+	}
+
+	kept, anew := keepAsking(t, "3129", false), keepAsking(t, "3129", true)
+	own := apply(t, config).Addresses.Dedicated[name]
+	t.Cleanup(func() { apply(t, shared.ConfigFile()) })
+	eventually(t, "the port of "+name, func() (bool, string) { return answers(t, port), "no answer on " + port })
+	seen, err := ask(t.Context(), clientOnNode(t, port, true), environment.IPEchoName)
+	if err != nil || own == "" || seen != own {
+		t.Errorf("%s is seen as %q, %v; its own address is %q", name, seen, err, own)
+	}
+	apply(t, shared.ConfigFile())
+	eventually(t, "the port of "+name+" to be closed", func() (bool, string) {
+		// In this order: while Squid reads its file, all ports are closed.
+		return !answers(t, port) && answers(t, "3129"), "another answer on one of the ports"
+	})
+
+	if n, interruptions := kept(); n == 0 || len(interruptions) > 0 {
+		t.Errorf("%d requests on one connection, interruptions: %v", n, interruptions)
+	}
+	n, interruptions := anew()
+	t.Logf("%d requests on connections of their own, interruptions: %v", n, interruptions)
+	if n == 0 || len(interruptions) > 2 { // one for each reload
+		t.Errorf("%d requests on connections of their own, interruptions: %v", n, interruptions)
+	}
+	for _, i := range interruptions {
+		if i.lasted > 2*time.Second || !errors.Is(i.cause, syscall.ECONNREFUSED) && !errors.Is(i.cause, syscall.ECONNRESET) {
+			t.Errorf("new connections do not work: %v", i)
+		}
+	}
+	checkPlan(t, shared.ConfigFile())
+}
+
+// checkPlan compares what a plan would do, by the beginnings of its steps.
+func checkPlan(t *testing.T, config string, want ...string) {
+	t.Helper()
+	out, err := shared.Bootstrap(t.Context(), "plan", "--output", "json", "--config", config)
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code, err = exit.ExitCode(), nil
+	}
+	wantCode := 0
+	if len(want) > 0 {
+		wantCode = 2
+	}
+	if err != nil || code != wantCode {
+		t.Fatalf("bootstrap plan: exit code %d, %v; want %d\n%s", code, err, wantCode, out)
+	}
+	var plan struct {
+		Steps []struct{ Action, Kind string }
+	}
+	if err := json.Unmarshal([]byte(out), &plan); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, step := range plan.Steps {
+		got = append(got, step.Action+" "+step.Kind)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("bootstrap plan: %q; want %q\n%s", got, want, out)
+	}
+}
+
+// applied is what bootstrap apply prints.
+type applied struct {
+	Addresses struct {
+		Dedicated map[string]string
+	}
+}
+
+func apply(t *testing.T, config string) (result applied) {
+	t.Helper()
+	// Cleanups run after the test's context has ended.
+	out, err := shared.Bootstrap(context.WithoutCancel(t.Context()), "apply", "--yes", "--output", "json", "--config", config)
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &result)
+	}
+	if err != nil {
+		t.Errorf("bootstrap apply: %v\n%s", err, out)
+	}
+	return result
+}
+
+// answers says whether the proxy has this port, for a pod that no policy holds
+// back.
+func answers(t *testing.T, port string) bool {
+	t.Helper()
+	_, err := probe(t.Context(), namespacePlain, "dial", "tcp", net.JoinHostPort(shared.Plan.ProxyPrivate.String(), port))
+	if err != nil && !isProbes(err) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// withTenant is a copy of the environment's egress.yaml with one tenant more,
+// in a folder of its own, for its outputs too.
+func withTenant(t *testing.T, tenant string) string {
+	t.Helper()
+	text, err := os.ReadFile(shared.ConfigFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(string(text), "egressIP: Dedicated}\n") {
+		t.Fatalf("%s does not end in the list of tenants", shared.ConfigFile())
+	}
+	file := filepath.Join(t.TempDir(), "egress.yaml")
+	if err := os.WriteFile(file, append(text, tenant...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// interruption is a time in which no request of a series worked.
+type interruption struct {
+	lasted time.Duration
+	cause  error // of the first request
+}
+
+func (i interruption) String() string {
+	return fmt.Sprintf("%s (%v)", i.lasted.Round(time.Millisecond), i.cause)
+}
+
+// keepAsking has the tenant with this port ask the internet again and again, on
+// one connection or each time on another, until it is stopped.
+func keepAsking(t *testing.T, port string, anew bool) (stop func() (worked int, interruptions []interruption)) {
+	t.Helper()
+	client := clientOnNode(t, port, anew)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	worked, connections := 0, 0
+	var interruptions []interruption
+	wait.Go(func() {
+		trace := httptrace.WithClientTrace(context.WithoutCancel(ctx), &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+			if !got.Reused {
+				connections++
+			}
+		}})
+		var since time.Time // of the interruption that goes on
+		for ctx.Err() == nil {
+			_, err := ask(trace, client, environment.IPEchoName)
+			switch {
+			case err != nil && since.IsZero():
+				since = time.Now()
+				interruptions = append(interruptions, interruption{cause: err})
+			case err == nil && !since.IsZero():
+				interruptions[len(interruptions)-1].lasted = time.Since(since)
+				since = time.Time{}
+			}
+			if err == nil {
+				worked++
+			}
+			time.Sleep(5 * time.Millisecond) // two cores have other things to do as well
+		}
+		if !since.IsZero() {
+			interruptions[len(interruptions)-1].lasted = time.Since(since)
+		}
+	})
+	end := sync.OnceFunc(func() { cancel(); wait.Wait() })
+	t.Cleanup(end)
+	return func() (int, []interruption) {
+		end()
+		if !anew && connections != 1 {
+			t.Errorf("%d connections, and not one", connections)
+		}
+		return worked, interruptions
+	}
+}
+
+// ask returns what a host of the internet answers: the IP echo with the address
+// that it sees.
+func ask(ctx context.Context, client *http.Client, host string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/", nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return "", errors.New(response.Status)
+	}
+	body, err := io.ReadAll(response.Body)
+	return strings.TrimSpace(string(body)), err
+}
+
+// clientOnNode is an HTTP client in the node's network namespace that uses a
+// port of the proxy.
+func clientOnNode(t *testing.T, port string, anew bool) *http.Client {
+	t.Helper()
+	authority, err := os.ReadFile(shared.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authority) {
+		t.Fatalf("no certificate in %s", shared.CAFile())
+	}
+	proxy := &url.URL{Scheme: "http", Host: net.JoinHostPort(shared.Plan.ProxyPrivate.String(), port)}
+	transport := &http.Transport{
+		Proxy:             http.ProxyURL(proxy),
+		DialContext:       dialFromNode,
+		TLSClientConfig:   &tls.Config{RootCAs: roots},
+		DisableKeepAlives: anew,
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+}
+
+// dialFromNode connects from the node's network namespace: a socket stays in
+// the one that its thread was in.
+func dialFromNode(ctx context.Context, protocol, address string) (connection net.Conn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		var namespace *os.File
+		if namespace, err = os.Open("/run/netns/" + shared.Plan.Netns(network.Node)); err != nil {
+			return
+		}
+		defer namespace.Close()
+		if err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			return
+		}
+		var dialer net.Dialer
+		connection, err = dialer.DialContext(ctx, protocol, address)
+	}()
+	<-done
+	return connection, err
+}

@@ -1,0 +1,203 @@
+// Package e2e tests the product in the local environment: a real node, enforced
+// policies, real Squid, an internet that counts what arrives. It needs root.
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/hack/local/environment"
+	"egress.scw/hack/local/progress"
+)
+
+// shared is the environment of all tests; nil without root.
+var shared *environment.Environment
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) (code int) {
+	if os.Geteuid() != 0 {
+		return m.Run() // every test says why it is skipped
+	}
+	ctx := context.Background()
+	log := progress.New(os.Stderr)
+	if _, err := os.Stat(environment.Dir); err == nil {
+		fmt.Fprintln(os.Stderr, "e2e: there is a local environment, and there can be one: make local-down removes it")
+		return 1
+	}
+	before := machineState()
+	defer func() {
+		if err := environment.Down(ctx, log); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e: cleaning up:", err)
+			code = 1
+		}
+		after := machineState()
+		for path := range after {
+			// A module of the kernel that a rule has loaded brings settings of its own.
+			if _, existed := before[path]; !existed && strings.HasPrefix(path, "/proc/sys/") {
+				delete(after, path)
+			}
+		}
+		if diff := cmp.Diff(before, after); diff != "" {
+			fmt.Fprintln(os.Stderr, "e2e: the environment has changed the machine (-before +after):\n"+diff)
+			code = 1
+		}
+	}()
+	if err := setUp(ctx, log); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: setting up:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// machineState is what the environment could change outside of its folder:
+// settings of the kernel, and what is in the folders where Kubernetes' programs
+// write by default. A path that does not exist has no entry.
+func machineState() map[string]string {
+	state := map[string]string{}
+	for _, setting := range []string{
+		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
+		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes", "net/ipv4/ip_forward", "net/netfilter/nf_conntrack_max",
+	} {
+		path := filepath.Join("/proc/sys", setting)
+		if value, err := os.ReadFile(path); err == nil {
+			state[path] = string(value)
+		}
+	}
+	for _, folder := range []string{
+		"/etc/cni", "/opt/cni", "/run/calico", "/run/containerd", "/run/flannel", "/run/netns", "/sys/fs/cgroup", "/sys/fs/cgroup/memory",
+		"/var/lib/cni", "/var/lib/cni/results", "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/egress-local",
+		"/var/log/containers", "/var/log/pods",
+	} {
+		if entries, err := os.ReadDir(folder); err == nil {
+			for _, entry := range entries {
+				state[folder] += entry.Name() + "\n"
+			}
+		}
+	}
+	return state
+}
+
+// Namespaces of the tests: two tenants, a second namespace of the first, and
+// one without a tenant. The demo has the namespace client-a to itself.
+const (
+	namespaceA     = "e2e-a"
+	namespaceAlsoA = "e2e-also-a"
+	namespaceB     = "e2e-b"
+	namespacePlain = "e2e-plain"
+)
+
+func setUp(ctx context.Context, log *progress.Log) (err error) {
+	if shared, err = environment.Up(ctx, log, environment.Options{}); err != nil {
+		return err
+	}
+	if err := log.Step("helm install egress-webhook", func() error {
+		release, err := shared.Release()
+		if err != nil {
+			return err
+		}
+		return release.Install(ctx)
+	}); err != nil {
+		return err
+	}
+	return log.Step("namespaces and pods", func() error {
+		for namespace, tenant := range map[string]string{
+			namespaceA: "client-a", namespaceAlsoA: "client-a", namespaceB: "client-b", namespacePlain: "",
+		} {
+			if err := shared.ApplyNamespace(ctx, namespace, tenant); err != nil {
+				return err
+			}
+			if err := deployProbe(ctx, namespace); err != nil {
+				return err
+			}
+		}
+		for _, namespace := range []string{namespaceA, namespaceAlsoA, namespaceB, namespacePlain} {
+			if _, err := kubectl(ctx, "--namespace="+namespace, "rollout", "status", "deployment/probe", "--timeout=120s"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// deployProbe deploys a server from whose pod tests reach out. Its manifest
+// says nothing about proxies.
+func deployProbe(ctx context.Context, namespace string) error {
+	return shared.Apply(ctx, fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: probe, namespace: %s}
+spec:
+  selector: {matchLabels: {app: probe}}
+  template:
+    metadata: {labels: {app: probe}}
+    spec:
+      automountServiceAccountToken: false
+      terminationGracePeriodSeconds: 1
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
+      containers:
+      - name: probe
+        image: %s
+        imagePullPolicy: Never
+        args: [serve, ":8080"]
+        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}, readOnlyRootFilesystem: true}
+`, namespace, environment.ProbeImage))
+}
+
+// requireEnvironment skips the test where there is no environment.
+func requireEnvironment(t *testing.T) {
+	t.Helper()
+	if shared == nil {
+		t.Skip("end-to-end tests need root: they make network namespaces and a real node")
+	}
+}
+
+func kubectl(ctx context.Context, args ...string) (string, error) {
+	return shared.Kubectl(ctx, nil, args...)
+}
+
+// probe runs the probe's program in a namespace's pod.
+func probe(ctx context.Context, namespace string, args ...string) (string, error) {
+	return kubectl(ctx, append([]string{"--namespace=" + namespace, "exec", "deployment/probe", "--", "/program"}, args...)...)
+}
+
+// isProbes says whether an error is what the probe met on its way, and not a
+// failure to run it.
+func isProbes(err error) bool { return strings.Contains(err.Error(), ": probe: ") }
+
+func podIP(t *testing.T, namespace string) string {
+	t.Helper()
+	ip, err := kubectl(t.Context(), "--namespace="+namespace, "get", "pods", "-l", "app=probe", "-o", "jsonpath={.items[0].status.podIP}")
+	if err != nil || ip == "" {
+		t.Fatalf("address of the pod in %s: %q, %v", namespace, ip, err)
+	}
+	return ip
+}
+
+// eventually waits for a state, whose present form state describes. What it
+// waits for comes within seconds, or something is broken.
+func eventually(t *testing.T, what string, state func() (done bool, description string)) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		done, description := state()
+		if done {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waiting for %s; last seen: %s", what, description)
+		}
+	}
+}
+
+func lines(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") }

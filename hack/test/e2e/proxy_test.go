@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
+
+	"egress.scw/cloudinit"
+	"egress.scw/hack/local/environment"
+	"egress.scw/hack/local/network"
+)
+
+// updateTime is what the product promises: what egress.yaml says is live this
+// long after bootstrap apply was started.
+const updateTime = 20 * time.Second
+
+// A domain comes into a tenant's list, on the proxy that runs, within the time
+// that is promised. A tunnel of that same tenant, which was open before, stays
+// open.
+func TestDomainIsAdded(t *testing.T) {
+	requireEnvironment(t)
+	const name, port = "client-c", "3131"
+	config := func(domains ...string) string {
+		return withTenant(t, "  - name: "+name+"\n    proxy: {port: "+port+"}\n    allow: {mode: Enforce, domains: ["+strings.Join(domains, ", ")+"]}\n")
+	}
+	t.Cleanup(func() { apply(t, shared.ConfigFile()) })
+	apply(t, config(environment.IPEchoName))
+	eventually(t, "the port of "+name, func() (bool, string) { return answers(t, port), "no answer on " + port })
+
+	_, position, err := shared.Audit(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := keepAsking(t, port, false)
+	client := clientOnNode(t, port, true)
+	if _, err := ask(t.Context(), client, environment.HTTPBinName); err == nil || !strings.Contains(err.Error(), "Forbidden") {
+		t.Errorf("%s, which is in no list: %v; want the proxy's refusal", environment.HTTPBinName, err)
+	}
+	wider := config(environment.IPEchoName, environment.HTTPBinName)
+	checkPlan(t, wider, "update user-data")
+	start := time.Now()
+	apply(t, wider)
+	eventually(t, environment.HTTPBinName+" to be allowed", func() (bool, string) {
+		_, err := ask(t.Context(), client, environment.HTTPBinName)
+		return err == nil, fmt.Sprint(err)
+	})
+	// A time is asserted because the product promises it. The proxy asks every
+	// 10 s.
+	took := time.Since(start).Round(time.Second / 10)
+	t.Logf("allowed %s after bootstrap apply was started", took)
+	if took > updateTime {
+		t.Errorf("allowed %s after bootstrap apply was started, and not within %s", took, updateTime)
+	}
+	if n, interruptions := kept(); n == 0 || len(interruptions) > 0 {
+		t.Errorf("%d requests in the tunnel, interruptions: %v", n, interruptions)
+	}
+	checkVerdicts(t, position, name, environment.HTTPBinName, "denied", "allowed")
+}
+
+// checkVerdicts compares a tenant's verdicts for a host in the audit log, each
+// repetition once, from a position on.
+func checkVerdicts(t *testing.T, position int64, tenant, host string, want ...string) {
+	t.Helper()
+	eventually(t, "the audit log", func() (bool, string) {
+		records, _, err := shared.Audit(position)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, record := range records {
+			if record.Tenant == tenant && record.Host == host && (len(got) == 0 || got[len(got)-1] != string(record.Verdict)) {
+				got = append(got, string(record.Verdict))
+			}
+		}
+		return strings.Join(got, " ") == strings.Join(want, " "), fmt.Sprintf("verdicts %q, want %q", got, want)
+	})
+}
+
+// Somebody writes a squid.conf into user data that Squid would not take. The
+// proxy goes on with the old one and says so, and the next apply puts it right.
+func TestUnreadableConfigurationIsRefused(t *testing.T) {
+	requireEnvironment(t)
+	api, server := proxyServer(t)
+	read := func() []byte {
+		content, err := api.GetServerUserData(&instance.GetServerUserDataRequest{ServerID: server.ID, Key: cloudinit.UserDataSquidConf})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := io.ReadAll(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	good, err := cloudinit.DecodeSquidConf(read())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad, err := cloudinit.EncodeSquidConf(append(good, "no_such_directive on\n"...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { apply(t, shared.ConfigFile()) })
+	if err := api.SetServerUserData(&instance.SetServerUserDataRequest{
+		ServerID: server.ID, Key: cloudinit.UserDataSquidConf, Content: bytes.NewReader(bad),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	waitRefused(t, "1")
+	for tenant, port := range map[string]string{"client-a": "3129", "client-b": "3130"} {
+		if seen, err := ask(t.Context(), clientOnNode(t, port, true), environment.IPEchoName); err != nil || seen != egressAddress(t, tenant) {
+			t.Errorf("%s, with the old configuration: seen as %q, %v", tenant, seen, err)
+		}
+	}
+	checkPlan(t, shared.ConfigFile(), "update user-data")
+	apply(t, shared.ConfigFile())
+	waitRefused(t, "0")
+}
+
+// waitRefused waits for what the proxy's metrics say of its configuration.
+func waitRefused(t *testing.T, want string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DialContext: dialFromNode, DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	url := "http://" + net.JoinHostPort(shared.Plan.ProxyPrivate.String(), fmt.Sprint(cloudinit.MetricsPort)) + "/metrics"
+	metric := regexp.MustCompile(`(?m)^egress_config_refused(?:\{.*\})? (\S+)$`)
+	eventually(t, "egress_config_refused to be "+want, func() (bool, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return false, err.Error()
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return false, err.Error()
+		}
+		found := metric.FindSubmatch(body)
+		return found != nil && string(found[1]) == want, fmt.Sprintf("%q", found)
+	})
+}
+
+// The proxy's server is rebooted, as people do it: through the API. It comes
+// back by itself, with everything that it has learned since its first boot.
+func TestProxyComesBack(t *testing.T) {
+	requireEnvironment(t)
+	const marker = "/run/egress-e2e"
+	vm, err := shared.Machine(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vm.Exec(t.Context(), "touch", marker); err != nil {
+		t.Fatal(err)
+	}
+	gateway := gatewayLink(t)
+	api, server := proxyServer(t)
+	timeout, pause := 2*time.Minute, 200*time.Millisecond
+	if err := api.ServerActionAndWait(&instance.ServerActionAndWaitRequest{
+		ServerID: server.ID, Action: instance.ServerActionReboot, Timeout: &timeout, RetryInterval: &pause,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if vm, err = shared.Machine(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	booting, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if err := vm.Wait(booting); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vm.Exec(t.Context(), "test", "!", "-e", marker); err != nil {
+		t.Errorf("it has not been rebooted: %v", err)
+	}
+	for tenant, port := range map[string]string{"client-a": "3129", "client-b": "3130"} {
+		eventually(t, tenant, func() (bool, string) {
+			seen, err := ask(t.Context(), clientOnNode(t, port, true), environment.IPEchoName)
+			return err == nil && seen == egressAddress(t, tenant), fmt.Sprintf("seen as %q, %v", seen, err)
+		})
+	}
+	checkPlan(t, shared.ConfigFile())
+	if now := gatewayLink(t); now != gateway {
+		t.Errorf("the gateway was %q, and is %q: nodes lose it for a while", gateway, now)
+	}
+}
+
+// gatewayLink is the gateway's link on the Private Network, with its address.
+func gatewayLink(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ip", "-n", shared.Plan.Netns(network.Gateway), "-brief", "link", "show", network.PrivateBridge).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// proxyServer finds the server that bootstrap has made, by its tag.
+func proxyServer(t *testing.T) (*instance.API, *instance.Server) {
+	t.Helper()
+	client, err := shared.Scaleway()
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := instance.NewAPI(client)
+	list, err := api.ListServers(&instance.ListServersRequest{Tags: []string{"egress-scw=local"}})
+	if err != nil || len(list.Servers) != 1 {
+		t.Fatalf("servers: %+v, %v; want one", list, err)
+	}
+	return api, list.Servers[0]
+}

@@ -1,0 +1,296 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/hack/local/cluster"
+	"egress.scw/hack/local/helm"
+	"egress.scw/hack/local/process"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+const (
+	releaseName      = "egress-webhook"
+	releaseNamespace = "egress-system"
+	proxyAddress     = "172.16.28.8"
+	egressAddress    = "203.0.113.50"
+)
+
+// webhookProcess is the webhook as the chart's Deployment runs it, but as a
+// process on loopback: with the Deployment's arguments, its ServiceAccount's
+// rights and the certificate that cert-manager issued.
+type webhookProcess struct {
+	command process.Command
+	cluster *cluster.Cluster
+	port    int
+	probe   string
+}
+
+func newClient(c *cluster.Cluster) (client.Client, error) {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, certmanagerv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(s); err != nil {
+			return nil, err
+		}
+	}
+	config, err := c.RESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(config, client.Options{Scheme: s})
+}
+
+// installWebhook installs the chart and starts the webhook that its Deployment
+// describes.
+func installWebhook(ctx context.Context, c *cluster.Cluster, api client.Client, repository, binary string) (*webhookProcess, error) {
+	port, err := c.FreePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	installation := helm.Release{
+		Kubeconfig: c.Kubeconfig("admin"), Name: releaseName, Namespace: releaseNamespace,
+		Chart: filepath.Join(repository, "charts/egress-webhook"),
+		Values: map[string]any{
+			"proxy": map[string]any{
+				"addresses":       []any{proxyAddress},
+				"egressAddresses": map[string]any{"shared": []any{egressAddress}},
+			},
+			"cluster": map[string]any{"cidrs": []any{cluster.ServiceCIDR, cluster.PodCIDR}},
+			"tenants": []any{tenantValue("client-a", 3129), tenantValue("client-b", 3130)},
+		},
+		PostRenderer: loopback{port},
+	}
+	if err := installation.Install(ctx); err != nil {
+		return nil, err
+	}
+	w := &webhookProcess{cluster: c, port: port}
+	if err := w.prepare(ctx, api, binary); err != nil {
+		return nil, err
+	}
+	if err := w.start(ctx); err != nil {
+		return nil, err
+	}
+	return w, waitCABundle(ctx, api)
+}
+
+func tenantValue(name string, port int) map[string]any {
+	return map[string]any{"name": name, "path": "Proxy", "proxy": map[string]any{"port": port}}
+}
+
+// prepare collects what a kubelet would give the pod.
+func (w *webhookProcess) prepare(ctx context.Context, api client.Client, binary string) error {
+	dir := filepath.Join(string(w.cluster.Environment), "webhook")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := writeCertificate(ctx, api, dir); err != nil {
+		return err
+	}
+	var deployment appsv1.Deployment
+	if err := api.Get(ctx, client.ObjectKey{Namespace: releaseNamespace, Name: releaseName}, &deployment); err != nil {
+		return err
+	}
+	pod := deployment.Spec.Template.Spec
+	if err := writeServiceAccountKubeconfig(ctx, w.cluster, pod.ServiceAccountName, filepath.Join(dir, "kubeconfig")); err != nil {
+		return err
+	}
+	probePort, err := w.cluster.FreePort(ctx)
+	if err != nil {
+		return err
+	}
+	w.probe = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(probePort))
+	// The last of a flag's values counts.
+	args := slices.Concat(pod.Containers[0].Args, []string{
+		"--cert-dir=" + dir, "--webhook-bind-address=127.0.0.1", "--webhook-port=" + strconv.Itoa(w.port),
+		"--health-probe-bind-address=127.0.0.1:" + strconv.Itoa(probePort), "--metrics-bind-address=0",
+		"--leader-election-namespace=" + releaseNamespace,
+	})
+	w.command = process.Command{
+		Name: "webhook", Path: binary, Args: args,
+		Env: []string{"KUBECONFIG=" + filepath.Join(dir, "kubeconfig"), "KUBERNETES_SERVICE_HOST=" + cluster.ServiceIP},
+	}
+	return nil
+}
+
+// start starts the process and waits until it says that it is ready.
+func (w *webhookProcess) start(ctx context.Context) error {
+	p, err := w.cluster.Environment.Start(w.command)
+	if err != nil {
+		return err
+	}
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		if !p.Alive() {
+			return false, errors.New("it has ended")
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.probe+"/readyz", nil)
+		if err != nil {
+			return false, err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false, nil // not listening yet
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusOK, nil
+	})
+	if err != nil {
+		return fmt.Errorf("the webhook does not become ready: %w; the end of its log:\n%s", err, w.cluster.Environment.Tail("webhook"))
+	}
+	return nil
+}
+
+// review posts a body to the webhook as the API server does, and returns the
+// status and the body of the answer.
+func (w *webhookProcess) review(ctx context.Context, body []byte) (int, []byte, error) {
+	ca, err := os.ReadFile(filepath.Join(string(w.cluster.Environment), "webhook", "ca.crt"))
+	if err != nil {
+		return 0, nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	address := "https://127.0.0.1:" + strconv.Itoa(w.port) + "/mutate-pods"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	return response.StatusCode, answer, err
+}
+
+// writeCertificate waits for cert-manager to issue the certificate.
+func writeCertificate(ctx context.Context, api client.Client, dir string) error {
+	var secret corev1.Secret
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		err := api.Get(ctx, client.ObjectKey{Namespace: releaseNamespace, Name: "egress-webhook-tls"}, &secret)
+		return len(secret.Data[corev1.TLSCertKey]) > 0, client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		return fmt.Errorf("cert-manager issues no certificate: %w", err)
+	}
+	for _, key := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey, "ca.crt"} {
+		if err := os.WriteFile(filepath.Join(dir, key), secret.Data[key], 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeServiceAccountKubeconfig gives the process the rights that the chart
+// grants, and no others.
+func writeServiceAccountKubeconfig(ctx context.Context, c *cluster.Cluster, account, file string) error {
+	clientset, err := c.Clientset()
+	if err != nil {
+		return err
+	}
+	token, err := clientset.CoreV1().ServiceAccounts(releaseNamespace).CreateToken(ctx, account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	config, err := clientcmd.LoadFromFile(c.Kubeconfig("admin"))
+	if err != nil {
+		return err
+	}
+	for _, user := range config.AuthInfos {
+		user.ClientCertificateData, user.ClientKeyData, user.Token = nil, nil, token.Status.Token
+	}
+	return clientcmd.WriteToFile(*config, file)
+}
+
+func waitCABundle(ctx context.Context, api client.Client) error {
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		var configuration admissionregistrationv1.MutatingWebhookConfiguration
+		err := api.Get(ctx, client.ObjectKey{Name: releaseName}, &configuration)
+		return err == nil && len(configuration.Webhooks[0].ClientConfig.CABundle) > 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("no CA in the MutatingWebhookConfiguration: %w", err)
+	}
+	return nil
+}
+
+// loopback is a Helm post-renderer that has the API server call the webhook by
+// a URL, and the certificate name the URL's address.
+type loopback struct{ port int }
+
+func (l loopback) Run(manifests *bytes.Buffer) (*bytes.Buffer, error) {
+	var out bytes.Buffer
+	decoder := utilyaml.NewYAMLOrJSONDecoder(manifests, 4096)
+	for {
+		var object unstructured.Unstructured
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return &out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(object.Object) == 0 {
+			continue
+		}
+		if err := l.change(&object); err != nil {
+			return nil, err
+		}
+		document, err := yaml.Marshal(object.Object)
+		if err != nil {
+			return nil, err
+		}
+		out.WriteString("---\n")
+		out.Write(document)
+	}
+}
+
+func (l loopback) change(object *unstructured.Unstructured) error {
+	switch object.GetKind() {
+	case "MutatingWebhookConfiguration":
+		webhooks, _, err := unstructured.NestedSlice(object.Object, "webhooks")
+		if err != nil {
+			return err
+		}
+		for _, webhook := range webhooks {
+			url := fmt.Sprintf("https://127.0.0.1:%d/mutate-pods", l.port)
+			webhook.(map[string]any)["clientConfig"] = map[string]any{"url": url}
+		}
+		return unstructured.SetNestedSlice(object.Object, webhooks, "webhooks")
+	case "Certificate":
+		if object.GetName() == "egress-webhook" {
+			return unstructured.SetNestedStringSlice(object.Object, []string{"127.0.0.1"}, "spec", "ipAddresses")
+		}
+	}
+	return nil
+}

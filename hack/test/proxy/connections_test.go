@@ -1,0 +1,102 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"egress.scw/cloudinit"
+	"egress.scw/hack/local/machine"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// checkDescriptors: Squid may open as many files as the bound counts on, or as
+// many as anybody on this machine may, where these are less.
+func checkDescriptors(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	limit, err := strconv.Atoi(in(t, vm, "awk", "/^Max open files/ { print $5 }", "/proc/1/limits"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager := fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", cloudinit.ManagerPort)
+	page := in(t, vm, "curl", "--silent", "--noproxy", "*", manager)
+	want := strconv.Itoa(min(limit, 65536))
+	if got := regexp.MustCompile(`Maximum number of file descriptors:\s+(\d+)`).FindStringSubmatch(page); got == nil || got[1] != want {
+		t.Errorf("Squid may open %q files, want %s", got, want)
+	}
+}
+
+// checkConnections: a tenant that has as many connections as it may is refused
+// more, by a reset; others are served, and a new squid.conf is taken, which must
+// be live on the port of the refused one as well. It returns the tenants that
+// the machine has then.
+func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) []v1alpha1.Tenant {
+	const bound = 20
+	checkDescriptors(t, vm)
+	rule := "ct count over " + strconv.Itoa(cloudinit.TenantConnections)
+	in(t, vm, "sh", "-c", fmt.Sprintf("grep -q '%s' /etc/nftables.conf && sed 's/%s/ct count over %d/' /etc/nftables.conf | nft -f -", rule, rule, bound))
+	defer in(t, vm, "systemctl", "reload", "nftables")
+
+	full := fmt.Sprintf("%s:%d", proxyAddress, sharedPort)
+	for i := range bound {
+		conn, err := dial(t.Context(), netnsNode, full)
+		if err != nil {
+			t.Fatalf("connection %d of %d: %v", i+1, bound, err)
+		}
+		defer conn.Close()
+	}
+	refused := func(ctx context.Context) {
+		t.Helper()
+		if conn, err := dial(ctx, netnsNode, full); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("a connection above the bound: %v, want it refused", err)
+			if err == nil {
+				conn.Close()
+			}
+		}
+	}
+	refused(t.Context())
+	if got, err := get(t.Context(), ownPort, "http://"+echoName+"/ip"); err != nil || got.status != http.StatusOK {
+		t.Errorf("another tenant: %+v, %v", got, err)
+	}
+
+	tenants = slices.Clone(tenants)
+	for i := range tenants {
+		if allow := tenants[i].Allow; allow != nil && allow.Mode != v1alpha1.AllowOpen {
+			allow = allow.DeepCopy()
+			allow.Domains = append(allow.Domains, ".update.example")
+			tenants[i].Allow = allow
+		}
+	}
+	w.setSquidConf(encoded(t, squidConf(t, v1alpha1.EgressFlexibleIP, tenants)))
+	eventually(t, 30*time.Second, "an update", func() error {
+		got, err := get(t.Context(), strictPort, "http://10.0.0.1/")
+		if want := generationOf(tenants, strictPort); err == nil && got.generation != want {
+			err = fmt.Errorf("generation %s, want %s", got.generation, want)
+		}
+		return err
+	})
+	refused(t.Context())
+	eventually(t, 30*time.Second, "refused connections in metrics", func() error {
+		if scrape(t)["egress_refused_connections_total"] < 2 {
+			return errors.New("they are not counted")
+		}
+		return nil
+	})
+	return tenants
+}
+
+func generationOf(tenants []v1alpha1.Tenant, port int32) string {
+	for _, tenant := range tenants {
+		if tenant.Proxy.Port == port {
+			return tenant.Generation()
+		}
+	}
+	return ""
+}

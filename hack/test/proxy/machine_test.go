@@ -1,0 +1,520 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/bootstrap/scwfake"
+	"egress.scw/bootstrap/stack"
+	"egress.scw/cloudinit"
+	"egress.scw/hack/local/machine"
+	"egress.scw/hack/local/progress"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+const (
+	ownPort    = 3129 // the tenant with an address of its own, and a list that is reported on
+	sharedPort = 3130 // the one with a list that is enforced
+	latePort   = 3131 // added while the machine runs
+	openPort   = 3132 // the one without a list
+	strictPort = 3133 // the one with an address of its own, and a list that is enforced
+)
+
+// patience is how long a boot may take: a minute on an idle machine of two cores.
+const patience = 5 * time.Minute
+
+// TestProxy boots the machine that bootstrap makes, and has it live through
+// what a proxy lives through. The steps build on each other.
+func TestProxy(t *testing.T) {
+	w := newWorld(t, rootfs(t))
+	w.logs = receiveLogs(t)
+	tenants := everyKind()
+	vm := w.boot(t, v1alpha1.EgressFlexibleIP, tenants)
+
+	step := func(name string, run func(*testing.T)) {
+		if !t.Run(name, run) {
+			t.FailNow()
+		}
+	}
+	step("services", func(t *testing.T) { checkServices(t, vm) })
+	step("addresses", func(t *testing.T) { w.checkAddresses(t, ownAddress, sharedAddress) })
+	step("generation", func(t *testing.T) { checkGenerations(t, tenants) })
+	step("closed", func(t *testing.T) { checkClosed(t, vm) })
+	step("audit", func(t *testing.T) { w.checkAudit(t, vm, tenants) })
+	step("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
+	step("rebinding", func(t *testing.T) { w.checkRebinding(t, vm, tenants) })
+	step("firewall", func(t *testing.T) { w.checkFirewall(t, vm, tenants) })
+	step("metrics", func(t *testing.T) {
+		checkExporters(t, vm)
+		w.checkMetrics(t, vm)
+	})
+	step("syslog", func(t *testing.T) { w.checkShipped(t, vm) })
+	step("log server away", func(t *testing.T) { w.checkLogServerAway(t, vm) })
+	step("ports", func(t *testing.T) { checkPorts(t, vm) })
+	step("connections", func(t *testing.T) { tenants = w.checkConnections(t, vm, tenants) })
+	step("update", func(t *testing.T) {
+		tenants = append(tenants, tenant("client-c", latePort, v1alpha1.EgressIPShared))
+		w.checkUpdate(t, tenants)
+	})
+	step("refusal", func(t *testing.T) { w.checkRefusal(t, vm, tenants) })
+	step("upkeep", func(t *testing.T) { w.checkUpkeep(t, vm) })
+	step("reboot", func(t *testing.T) {
+		before := listing(t, vm)
+		start := time.Now()
+		if err := vm.Reboot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wait(t, vm)
+		t.Logf("rebooted in %s", time.Since(start).Round(time.Second/10))
+		checkServices(t, vm)
+		w.checkAddresses(t, ownAddress, sharedAddress)
+		checkGenerations(t, tenants)
+		if diff := cmp.Diff(before, listing(t, vm)); diff != "" {
+			t.Errorf("the second boot has changed files, -before +after:\n%s", diff)
+		}
+	})
+	step("private default route", func(t *testing.T) { w.checkPrivateDefaultRoute(t, vm) })
+}
+
+// TestProxyBehindGateway is the machine whose requests leave by the Public
+// Gateway.
+func TestProxyBehindGateway(t *testing.T) {
+	w := newWorld(t, rootfs(t))
+	tenants := everyKind()
+	for i := range tenants {
+		tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared // there are no others
+	}
+	vm := w.boot(t, v1alpha1.EgressGateway, tenants)
+	checkServices(t, vm)
+	w.checkAddresses(t, gatewayPublic, gatewayPublic)
+	checkGenerations(t, tenants)
+	t.Run("closed", func(t *testing.T) { checkClosed(t, vm) })
+	t.Run("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
+	t.Run("firewall", func(t *testing.T) { w.checkFirewall(t, vm, tenants) })
+	checkPublicNIC(t, vm)
+	w.checkTime(t, vm)
+}
+
+// rootfs returns what machines boot, or skips the test.
+func rootfs(t *testing.T) machine.RootFS {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("skipped: only root can boot a machine")
+	}
+	for _, program := range []string{"mmdebstrap", "systemd-nspawn", "dnsmasq", "nft", "ip"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("skipped: %v (make deps installs it)", err)
+		}
+	}
+	result, err := machine.MakeRootFS(t.Context(), progress.New(os.Stderr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func tenant(name string, port int32, egress v1alpha1.EgressIP) v1alpha1.Tenant {
+	var result v1alpha1.Tenant
+	result.Name = name
+	result.Path = v1alpha1.PathProxy
+	result.Proxy.Port = port
+	result.Proxy.EgressIP = egress
+	return result
+}
+
+// everyKind are tenants in every mode, with addresses of their own and without.
+func everyKind() []v1alpha1.Tenant {
+	domains := []string{echoName, ".listed.example", ".private.example", ".rebind.example"}
+	report, enforce := tenant("client-a", ownPort, v1alpha1.EgressIPDedicated), tenant("client-b", sharedPort, v1alpha1.EgressIPShared)
+	report.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport, Domains: domains}
+	enforce.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowEnforce, Domains: domains}
+	open, strict := tenant("client-d", openPort, v1alpha1.EgressIPShared), tenant("client-e", strictPort, v1alpha1.EgressIPDedicated)
+	open.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen, Ports: []int32{80, 443, cloudinit.ManagerPort, ownPort, sharedPort}}
+	strict.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowEnforce, Domains: domains, Ports: []int32{80, 443, otherPort}}
+	return []v1alpha1.Tenant{report, enforce, open, strict}
+}
+
+// addressOf is where a tenant's requests come from, if the machine has flexible
+// addresses.
+func addressOf(tenant v1alpha1.Tenant) string {
+	switch {
+	case tenant.Proxy.EgressIP != v1alpha1.EgressIPDedicated:
+		return sharedAddress
+	case tenant.Proxy.Port == ownPort:
+		return ownAddress
+	default:
+		return strictAddress
+	}
+}
+
+// squidConf is squid.conf for these tenants, as bootstrap makes it.
+func squidConf(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant) []byte {
+	t.Helper()
+	graph, err := stack.Desired(stack.Spec{
+		NetworkCIDR: netip.MustParsePrefix(privateNetwork), Tenants: tenants,
+		Proxy: stack.ProxySpec{PrivateIP: netip.MustParseAddr(proxyAddress), Egress: egress, NameServers: []netip.Addr{netip.MustParseAddr(nameServer)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := map[string]string{stack.RoleShared: sharedAddress}
+	for _, tenant := range tenants {
+		addresses[stack.RoleTenant(tenant.Name)] = addressOf(tenant)
+	}
+	for _, made := range graph.Addresses {
+		made.Address = netip.MustParseAddr(addresses[made.Role])
+	}
+	conf, err := graph.SquidConf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conf
+}
+
+// encoded is the value of user data for a squid.conf.
+func encoded(t *testing.T, conf []byte) []byte {
+	t.Helper()
+	value, err := cloudinit.EncodeSquidConf(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// boot boots a machine until it is a proxy.
+func (w *world) boot(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant) *machine.VM {
+	t.Helper()
+	start := time.Now()
+	vm := w.powerOn(t, egress, tenants)
+	w.wait(t, vm)
+	t.Logf("booted in %s", time.Since(start).Round(time.Second/10))
+	return vm
+}
+
+// powerOn has a machine begin to boot.
+func (w *world) powerOn(t *testing.T, egress v1alpha1.EgressMode, tenants []v1alpha1.Tenant) *machine.VM {
+	t.Helper()
+	address := netip.MustParseAddr
+	var syslog *v1alpha1.SyslogConfig
+	if w.logs != nil {
+		syslog = &w.logs.config
+	}
+	text, err := cloudinit.Render(cloudinit.VM{
+		Hostname: "egress-proxy", PrivateAddress: address(proxyAddress), PrivateNetwork: netip.MustParsePrefix(privateNetwork),
+		Egress: egress, NameServers: []netip.Addr{address(nameServer)}, SSH: w.ssh, Syslog: syslog,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.egress = egress
+	w.server = scwfake.Machine{
+		ID: "11111111-1111-1111-1111-111111111111", Name: "egress-proxy", Zone: "fr-par-1",
+		UserData:  map[string][]byte{cloudinit.UserDataCloudInit: text, cloudinit.UserDataSquidConf: encoded(t, squidConf(t, egress, tenants))},
+		PublicIPs: []netip.Addr{address(sharedAddress), address(ownAddress), address(strictAddress)},
+	}
+	if egress == v1alpha1.EgressGateway {
+		w.server.PublicIPs = w.server.PublicIPs[:1] // for the metadata service
+	}
+	config := w.config()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of the machine's console:\n%s\nand of its journal:\n%s", w.environment.Tail("machine-"+config.Name), journal(config))
+		}
+		if err := machine.Remove(context.Background(), config); err != nil {
+			t.Error(err)
+		}
+	})
+	vm, err := machine.Boot(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vm
+}
+
+// journal is for failures: the end of what the proxy's own units say.
+func journal(config machine.Config) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	vm, err := machine.Open(ctx, config)
+	if err != nil {
+		return err.Error()
+	}
+	out, err := vm.Exec(ctx, "journalctl", "--no-pager", "--lines=60", "--unit=egress-*", "--unit=squid", "--unit=nftables", "--unit=networking")
+	if err != nil {
+		return err.Error()
+	}
+	return out
+}
+
+// wait waits for the end of a boot.
+func (w *world) wait(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := vm.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func in(t *testing.T, vm *machine.VM, argv ...string) string {
+	t.Helper()
+	out, err := vm.Exec(t.Context(), argv...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}
+
+func checkServices(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	for _, unit := range []string{"squid", "nftables", "egress-net.timer", "egress-sync.timer", "mtail", "prometheus-squid-exporter"} {
+		// One at a time: of several, it is content with one.
+		eventually(t, 30*time.Second, unit, func() error {
+			_, err := vm.Exec(t.Context(), "systemctl", "is-active", unit)
+			return err
+		})
+	}
+	if failed := in(t, vm, "systemctl", "list-units", "--failed", "--plain", "--no-legend"); failed != "" {
+		t.Errorf("units that have failed:\n%s", failed)
+	}
+	// The DHCP clients outlive the set-up, and addresses their leases.
+	eventually(t, 30*time.Second, "the end of the set-up", func() error {
+		_, err := vm.Exec(t.Context(), "sh", "-c", "[ $(systemctl show --property=ActiveState --value egress-setup) = inactive ]")
+		return err
+	})
+	for _, nic := range []string{"ens2", "ens5"} {
+		in(t, vm, "pgrep", "--full", "^dhclient .* "+nic+"$")
+	}
+}
+
+// checkAddresses asks what the origin takes the two tenants for.
+func (w *world) checkAddresses(t *testing.T, own, shared string) {
+	t.Helper()
+	for port, want := range map[int]string{ownPort: own, sharedPort: shared} {
+		eventually(t, 20*time.Second, fmt.Sprintf("port %d", port), func() error {
+			got, err := get(t.Context(), port, "http://"+echoName+"/ip")
+			if err == nil && (got.status != http.StatusOK || got.origin != want) {
+				err = fmt.Errorf("GET: %+v, want the origin %s", got, want)
+			}
+			return err
+		})
+		tunnel, err := w.tunnel(t.Context(), port)
+		if err != nil {
+			t.Fatalf("port %d: %v", port, err)
+		}
+		got, err := tunnel.ask(http.MethodGet, "/ip", echoName)
+		if err != nil || got.origin != want {
+			t.Errorf("port %d, in a tunnel: %+v, %v, want the origin %s", port, got, err, want)
+		}
+		tunnel.Close()
+	}
+}
+
+func checkGenerations(t *testing.T, tenants []v1alpha1.Tenant) {
+	t.Helper()
+	for _, tenant := range tenants {
+		got, err := get(t.Context(), int(tenant.Proxy.Port), "http://10.0.0.1/")
+		if err != nil || got.status != http.StatusForbidden || got.generation != tenant.Generation() {
+			t.Errorf("%s: %+v, %v, want 403 of generation %s", tenant.Name, got, err, tenant.Generation())
+		}
+	}
+}
+
+// closedPort is a port of the machine, and who must not get there.
+type closedPort struct{ from, to string }
+
+// checkClosed tries what must not be open, though something listens there. As
+// the control, without the firewall it is.
+func checkClosed(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	ports := []closedPort{
+		{netnsInternet, sharedAddress + ":3129"},
+		{netnsInternet, sharedAddress + ":22"},
+		{netnsNode, proxyAddress + ":22"},
+		{netnsNode, proxyAddress + ":3128"},
+		{netnsInternet, sharedAddress + ":3903"},
+		{netnsInternet, sharedAddress + ":9301"},
+	}
+	for _, port := range ports {
+		if !listens(t, vm, port.to) {
+			listen(t, vm.Within, port.to, new(atomic.Int64))
+		}
+	}
+	tryAll(t, ports, func(port closedPort, err error) {
+		if err == nil {
+			t.Errorf("%s is open to %s", port.to, port.from)
+		}
+	})
+
+	in(t, vm, "nft", "insert", "rule", "inet", "egress", "input", "accept")
+	in(t, vm, "nft", "flush", "chain", "inet", "egress", "output") // answers are to come back
+	tryAll(t, ports, func(port closedPort, err error) {
+		if err != nil {
+			t.Errorf("%s is closed to %s even without the firewall, so this test shows nothing: %v", port.to, port.from, err)
+		}
+	})
+	in(t, vm, "systemctl", "reload", "nftables")
+}
+
+// listens says whether there is a server on a port of the machine.
+func listens(t *testing.T, vm *machine.VM, address string) bool {
+	t.Helper()
+	return vm.Within(func() error {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}) == nil
+}
+
+// tryAll connects to all of them at once.
+func tryAll(t *testing.T, ports []closedPort, look func(closedPort, error)) {
+	t.Helper()
+	var tries sync.WaitGroup
+	for _, port := range ports {
+		tries.Go(func() {
+			conn, err := dial(t.Context(), port.from, port.to)
+			if err == nil {
+				conn.Close()
+			}
+			look(port, err)
+		})
+	}
+	tries.Wait()
+}
+
+// checkUpdate publishes a new squid.conf, which must be live in 20 seconds,
+// while a tunnel lives on.
+func (w *world) checkUpdate(t *testing.T, tenants []v1alpha1.Tenant) {
+	tunnel, err := w.tunnel(t.Context(), ownPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tunnel.Close()
+	// A connection without a request would be closed by the origin.
+	if _, err := tunnel.ask(http.MethodGet, "/ip", echoName); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	w.setSquidConf(encoded(t, squidConf(t, v1alpha1.EgressFlexibleIP, tenants)))
+	eventually(t, 20*time.Second, "new tenant", func() error {
+		_, err := get(t.Context(), latePort, "http://"+echoName+"/ip")
+		return err
+	})
+	t.Logf("live after %s", time.Since(start).Round(time.Second/10))
+	checkGenerations(t, tenants)
+	if err := tunnel.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tunnel.ask(http.MethodGet, "/ip", echoName); err != nil || got.origin != ownAddress {
+		t.Errorf("the tunnel has not survived: %+v, %v", got, err)
+	}
+}
+
+// checkRefusal publishes values that must be refused: the old squid.conf goes
+// on, and the journal says why.
+func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
+	good := w.machine().UserData[cloudinit.UserDataSquidConf]
+	sum := in(t, vm, "sha256sum", "/etc/squid/squid.conf")
+	for name, bad := range map[string]struct {
+		value []byte
+		why   string
+	}{
+		"unknown directive": {encoded(t, append(squidConf(t, v1alpha1.EgressFlexibleIP, tenants), "no_such_directive on\n"...)), "no_such_directive"},
+		"cut short":         {good[:len(good)/2], "not base64 of gzip, or cut short"},
+	} {
+		since := "@" + in(t, vm, "date", "+%s")
+		w.setSquidConf(bad.value)
+		eventually(t, 25*time.Second, name, func() error {
+			in(t, vm, "systemctl", "start", "egress-sync.service") // the timer would, too: that it does is shown by now
+			journal, err := vm.Exec(t.Context(), "journalctl", "--unit=egress-sync", "--priority=warning", "--since="+since, "--output=cat")
+			if err == nil && (!strings.Contains(journal, "refused") || !strings.Contains(journal, bad.why)) {
+				err = fmt.Errorf("the journal says: %q", journal)
+			}
+			return err
+		})
+		if now := in(t, vm, "sha256sum", "/etc/squid/squid.conf"); now != sum {
+			t.Errorf("%s: squid.conf has changed", name)
+		}
+		checkRefusalShows(t, 1)
+		checkGenerations(t, tenants)
+	}
+	w.setSquidConf(good)
+	checkRefusalShows(t, 0)
+}
+
+// checkPrivateDefaultRoute makes the private NIC's router the machine's way
+// out, as a gateway may do that advertises its default route. First everything
+// still leaves by flexible addresses. Then, as the control, without the rules
+// that are to see to it, it goes to the gateway.
+func (w *world) checkPrivateDefaultRoute(t *testing.T, vm *machine.VM) {
+	if strays := counter(t, netnsGateway, "strays", "stray"); strays != "0" {
+		t.Errorf("%s packets of flexible addresses have come to the gateway", strays)
+	}
+	private := in(t, vm, "sh", "-c", ". /etc/egress/nics.conf; echo $PRIVATE_NIC")
+	in(t, vm, "systemctl", "stop", "egress-net.timer", "egress-sync.timer")
+	in(t, vm, "ip", "route", "replace", "default", "via", gatewayPrivate, "dev", private)
+	in(t, vm, "sh", "-c", "while ip route del default dev ens2; do :; done 2> /dev/null")
+	w.checkAddresses(t, ownAddress, sharedAddress)
+	if strays := counter(t, netnsGateway, "strays", "stray"); strays != "0" {
+		t.Errorf("%s packets of flexible addresses have come to the gateway, in spite of the rules", strays)
+	}
+
+	in(t, vm, "nft", "flush", "chain", "inet", "egress", "output")
+	in(t, vm, "sh", "-c", "while ip rule del priority 1000; do :; done 2> /dev/null")
+	if got, err := get(t.Context(), ownPort, "http://"+echoAddress+"/ip"); err == nil && got.origin == ownAddress {
+		t.Errorf("without the rules it leaves by %s all the same", got.origin)
+	}
+	if counter(t, netnsGateway, "strays", "stray") == "0" {
+		t.Error("without the rules nothing has come to the gateway: these tests could not see it")
+	}
+
+	in(t, vm, "systemctl", "reload", "nftables")
+	in(t, vm, "systemctl", "start", "egress-net.service", "egress-net.timer", "egress-sync.timer")
+	w.checkAddresses(t, ownAddress, sharedAddress)
+}
+
+func counter(t *testing.T, netns, table, name string) string {
+	t.Helper()
+	fields := strings.Fields(execute(t, "", "ip", "netns", "exec", netns, "nft", "list", "counter", "ip", table, name))
+	for i, field := range fields {
+		if field == "packets" {
+			return fields[i+1]
+		}
+	}
+	t.Fatalf("no counter %s: %q", name, fields)
+	return ""
+}
+
+// listing is every file of /etc and /usr/local with its hash.
+func listing(t *testing.T, vm *machine.VM) []string {
+	t.Helper()
+	files := in(t, vm, "sh", "-c", "find /etc /usr/local -type f -exec sha256sum {} + | sort -k 2; find /etc /usr/local -type l -printf '%p -> %l\n' | sort")
+	return strings.Split(files, "\n")
+}
+
+func eventually(t *testing.T, patience time.Duration, what string, try func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not after %s: %v", what, patience, err)
+		}
+	}
+}

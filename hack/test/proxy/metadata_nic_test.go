@@ -1,0 +1,33 @@
+package proxy
+
+import (
+	"testing"
+
+	"egress.scw/hack/local/machine"
+)
+
+// checkPublicNIC is for a machine whose requests leave by the Public Gateway:
+// root reads the metadata service by the public NIC, and reaches nothing else by
+// it, even with a route. Then, as the control, without the firewall it does.
+func checkPublicNIC(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	public := in(t, vm, "sh", "-c", ". /etc/egress/nics.conf; echo $PUBLIC_NIC")
+	fetch := func(url string) error {
+		_, err := vm.Exec(t.Context(), "curl", "--silent", "--fail", "--max-time", "5", "--interface", public, "--output", "/dev/null", url)
+		return err
+	}
+	if err := fetch("http://" + metadataAddress + "/conf"); err != nil {
+		t.Errorf("the metadata service: %v", err)
+	}
+	in(t, vm, "ip", "route", "replace", echoAddress+"/32", "via", edgeRouter, "dev", public, "onlink")
+	if fetch("http://"+echoAddress+"/ip") == nil {
+		t.Error("requests leave by the address that is for the metadata service")
+	}
+
+	in(t, vm, "nft", "flush", "chain", "inet", "egress", "output")
+	if err := fetch("http://" + echoAddress + "/ip"); err != nil {
+		t.Errorf("without the firewall nothing leaves by the public NIC either: this test could not see it (%v)", err)
+	}
+	in(t, vm, "ip", "route", "del", echoAddress+"/32", "dev", public)
+	in(t, vm, "systemctl", "reload", "nftables")
+}

@@ -1,0 +1,228 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"egress.scw/cloudinit"
+	"egress.scw/cloudinit/squid"
+	"egress.scw/hack/local/machine"
+)
+
+// Requests of a tenant, from several clients, during which the audit log is
+// rotated some times.
+const (
+	rotatedClients = 4
+	rotations      = 3
+)
+
+// checkMetrics asks for hosts that no two requests have in common, while the
+// audit log is rotated. Each must be in the audit log, over all its files, once,
+// and the tenant's figures grow by as much as the log says.
+func (w *world) checkMetrics(t *testing.T, vm *machine.VM) {
+	before := settled(t)
+	hosts := askWhileRotating(t, vm)
+
+	want, got := map[string]int{}, map[string]int{}
+	for _, host := range hosts {
+		want[host] = 1
+	}
+	var received, sent float64
+	eventually(t, 10*time.Second, "the audit log", func() error {
+		clear(got)
+		received, sent = 0, 0
+		for _, record := range wholeAuditLog(t, vm) {
+			if strings.HasSuffix(record.Host, ".rotated.example") {
+				got[record.Host]++
+				received += float64(record.BytesReceived)
+				sent += float64(record.BytesSent)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("of %d requests, %d hosts are in it; -asked for +logged:\n%.2000s", len(hosts), len(got), diff)
+		}
+		return nil
+	})
+	t.Logf("%d requests, %d rotations: %d lines", len(hosts), rotations, len(got))
+
+	grown := map[string]float64{
+		`egress_requests_total{tenant="client-b",verdict="denied"}`: float64(len(hosts)),
+		`egress_denials_total{rule="domain",tenant="client-b"}`:     float64(len(hosts)),
+		`egress_received_bytes_total{tenant="client-b"}`:            received,
+		`egress_sent_bytes_total{tenant="client-b"}`:                sent,
+	}
+	eventually(t, 10*time.Second, "metrics", func() error {
+		after := scrape(t)
+		difference := map[string]float64{}
+		for name := range grown {
+			difference[name] = after[name] - before[name]
+		}
+		if diff := cmp.Diff(grown, difference); diff != "" {
+			return fmt.Errorf("growth, -want +got:\n%s", diff)
+		}
+		return nil
+	})
+}
+
+// askWhileRotating returns the hosts that were asked for, of which the tenant
+// lists none.
+func askWhileRotating(t *testing.T, vm *machine.VM) []string {
+	t.Helper()
+	// Two at a time are none: the other finds its state locked.
+	in(t, vm, "systemctl", "stop", "logrotate.timer", "logrotate.service")
+	defer in(t, vm, "systemctl", "start", "logrotate.timer")
+	var done atomic.Bool
+	asked := make([][]string, rotatedClients)
+	var clients sync.WaitGroup
+	for client := range rotatedClients {
+		clients.Go(func() {
+			for i := 0; !done.Load(); i++ {
+				host := fmt.Sprintf("r%d-%d.rotated.example", client, i)
+				got, err := get(t.Context(), sharedPort, "http://"+host+"/")
+				if err != nil || got.status != http.StatusForbidden {
+					t.Errorf("%s: %+v, %v, want status 403", host, got, err)
+					return
+				}
+				asked[client] = append(asked[client], host)
+			}
+		})
+	}
+	// Whatever becomes of the rotations, the clients end.
+	defer clients.Wait()
+	defer done.Store(true)
+	for range rotations {
+		in(t, vm, "logrotate", "--force", "/etc/logrotate.d/squid")
+		time.Sleep(2 * time.Second) // no two files of one second; the timer's are a minute apart
+	}
+	done.Store(true)
+	clients.Wait()
+	return slices.Concat(asked...)
+}
+
+// wholeAuditLog returns the lines of all its files.
+func wholeAuditLog(t *testing.T, vm *machine.VM) []squid.AuditRecord {
+	t.Helper()
+	var records []squid.AuditRecord
+	for line := range strings.Lines(in(t, vm, "sh", "-c", "zcat --force /var/log/squid/audit.log*")) {
+		var record squid.AuditRecord
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		records = append(records, record)
+	}
+	return records
+}
+
+// scrape returns the tenants' metrics, as whoever is in the Private Network
+// reads them.
+func scrape(t *testing.T) map[string]float64 {
+	t.Helper()
+	var result map[string]float64
+	eventually(t, 30*time.Second, "an answer of the metrics' port", func() (err error) {
+		result, err = metricsAt(t.Context(), cloudinit.MetricsPort) // not while a rotation has mtail wait
+		return err
+	})
+	maps.DeleteFunc(result, func(name string, _ float64) bool { return !strings.HasPrefix(name, "egress_") })
+	if len(result) == 0 {
+		t.Fatal("there are no metrics")
+	}
+	return result
+}
+
+// settled is scrape, once mtail has read what was logged before.
+func settled(t *testing.T) map[string]float64 {
+	t.Helper()
+	last := scrape(t)
+	eventually(t, 20*time.Second, "metrics that stay as they are", func() error {
+		time.Sleep(time.Second) // four times as often mtail looks
+		now := scrape(t)
+		diff := cmp.Diff(last, now, cmpopts.IgnoreMapEntries(func(name string, _ float64) bool { return strings.HasPrefix(name, "egress_config_") }))
+		last = now
+		if diff != "" {
+			return fmt.Errorf("-before +after:\n%s", diff)
+		}
+		return nil
+	})
+	return last
+}
+
+// metricsAt reads what one of the exporters answers.
+func metricsAt(ctx context.Context, port int) (map[string]float64, error) {
+	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, port))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "GET /metrics HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", proxyAddress); err != nil {
+		return nil, err
+	}
+	response, err := http.ReadResponse(conn.reader, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	result := map[string]float64{}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if i := strings.LastIndexByte(line, ' '); i > 0 && !strings.HasPrefix(line, "#") {
+			if result[line[:i]], err = strconv.ParseFloat(line[i+1:], 64); err != nil {
+				return nil, fmt.Errorf("%s: %w", line, err)
+			}
+		}
+	}
+	return result, nil
+}
+
+// checkExporters: both answer to the Private Network, and to no request that
+// Squid makes, nor to Squid's user if Squid should be fooled.
+func checkExporters(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	squidMetrics, err := metricsAt(t.Context(), cloudinit.SquidMetricsPort)
+	if err != nil || squidMetrics[`squid_up{host="127.0.0.1"}`] != 1 {
+		t.Errorf("Squid's own metrics: squid_up is %v, %v", squidMetrics[`squid_up{host="127.0.0.1"}`], err)
+	}
+	for _, port := range []int{cloudinit.MetricsPort, cloudinit.SquidMetricsPort} {
+		target := fmt.Sprintf("http://%s:%d/metrics", proxyAddress, port)
+		if got, err := get(t.Context(), openPort, target); err != nil || got.status != http.StatusForbidden {
+			t.Errorf("%s by the proxy: %+v, %v, want status 403", target, got, err)
+		}
+		if out, err := vm.Exec(t.Context(), "setpriv", "--reuid=proxy", "--clear-groups", "curl", "--silent", "--max-time", "5", target); err == nil {
+			t.Errorf("%s answers to Squid's user: %.100s", target, out)
+		}
+		in(t, vm, "curl", "--silent", "--fail", "--max-time", "5", "--output", "/dev/null", target) // the control
+	}
+}
+
+// checkRefusalShows waits until metrics tell whether the configuration that
+// the machine was sent is refused.
+func checkRefusalShows(t *testing.T, want float64) {
+	t.Helper()
+	eventually(t, 30*time.Second, "egress_config_refused", func() error {
+		got := scrape(t)
+		switch {
+		case got["egress_config_fetched"] != 1 || got["egress_config_live_timestamp_seconds"] == 0:
+			return fmt.Errorf("no configuration: %v", got)
+		case got["egress_config_refused"] != want:
+			return fmt.Errorf("is %v, want %v", got["egress_config_refused"], want)
+		}
+		return nil
+	})
+}

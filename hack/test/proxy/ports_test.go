@@ -1,0 +1,48 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"egress.scw/hack/local/machine"
+)
+
+// checkPorts opens more tunnels, one after the other, than an address has ports. The control is the kernel's own limit, with which they are
+// soon used up.
+func checkPorts(t *testing.T, vm *machine.VM) {
+	const ports, tunnels = 300, 600
+	set := func(name, value string) (old string) {
+		old = in(t, vm, "sysctl", "-n", name)
+		in(t, vm, "sysctl", "-qw", name+"="+value)
+		return old
+	}
+	defer set("net.ipv4.ip_local_port_range", set("net.ipv4.ip_local_port_range", fmt.Sprint(20000, 20000+ports-1)))
+	limit := set("net.ipv4.tcp_max_tw_buckets", "100")
+	defer set("net.ipv4.tcp_max_tw_buckets", limit)
+	if limit != "20000" {
+		t.Errorf("%s ended connections are remembered, want 20000", limit)
+	}
+	// The error is that of the first tunnel that does not come about.
+	open := func() error {
+		for i := range tunnels {
+			conn, err := dial(t.Context(), netnsNode, fmt.Sprintf("%s:%d", proxyAddress, openPort))
+			if err != nil {
+				return err
+			}
+			got, err := conn.ask(http.MethodConnect, echoName+":443", echoName+":443")
+			conn.Close()
+			if err != nil || got.status != http.StatusOK {
+				return fmt.Errorf("tunnel %d: status %d, %w", i+1, got.status, err)
+			}
+		}
+		return nil
+	}
+	if err := open(); err != nil {
+		t.Errorf("of %d tunnels, with %d ports: %v", tunnels, ports, err)
+	}
+	set("net.ipv4.tcp_max_tw_buckets", "100000")
+	if open() == nil {
+		t.Error("they all come about without the limit too: this test shows nothing")
+	}
+}

@@ -1,0 +1,160 @@
+package proxy
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"egress.scw/cloudinit"
+	"egress.scw/hack/local/machine"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// TestInterruptedProxyWithSSH loses its power while it installs its packages,
+// becomes a proxy with the next boot, and is then logged in to and upgraded.
+func TestInterruptedProxyWithSSH(t *testing.T) {
+	signer := newSSHKey(t)
+	w := newWorld(t, rootfs(t), string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+	tenants := everyKind()
+	vm := w.powerOn(t, v1alpha1.EgressFlexibleIP, tenants)
+	w.interrupt(t, vm)
+	checkServices(t, vm)
+	checkGenerations(t, tenants)
+	checkMended(t, vm)
+	checkServices(t, vm)
+	checkGenerations(t, tenants)
+	w.checkSSH(t, vm, signer)
+	w.checkUpgrade(t, vm, tenants)
+}
+
+// interrupt ends the machine as soon as the first of its packages is being
+// unpacked, and boots it again until it is a proxy.
+func (w *world) interrupt(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	eventually(t, patience, "dpkg", func() error {
+		_, err := vm.Exec(t.Context(), "pgrep", "--exact", "dpkg")
+		return err
+	})
+	if err := vm.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.wait(t, vm)
+	eventually(t, patience, "the set-up", func() error {
+		_, err := vm.Exec(t.Context(), "test", "-e", "/var/lib/egress/ready")
+		return err
+	})
+	if attempts := in(t, vm, "journalctl", "--unit=egress-setup", "--output=cat", "--grep=this machine is a proxy"); attempts == "" {
+		t.Error("the unit does not say that it has finished")
+	}
+}
+
+// checkMended leaves the machine as an interruption at a bad moment does: Squid is
+// unpacked, and a library that it needs is not there. The set-up mends it.
+func checkMended(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	in(t, vm, "sh", "-ec", "rm /var/lib/egress/ready; dpkg --force-depends --purge libltdl7; dpkg --unpack /var/cache/apt/archives/squid-openssl_*.deb")
+	if _, err := vm.Exec(t.Context(), "dpkg", "--configure", "-a"); err == nil {
+		t.Error("dpkg mends it by itself: this test shows nothing")
+	}
+	in(t, vm, "systemctl", "start", "egress-setup.service")
+}
+
+func newSSHKey(t *testing.T) ssh.Signer {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
+// checkSSH: the project's key, and nothing else, opens the machine, and this at
+// its public address alone; the way to it does not lead through the proxy.
+func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
+	t.Helper()
+	host, _, _, _, err := ssh.ParseAuthorizedKey([]byte(in(t, vm, "cat", "/etc/ssh/ssh_host_ed25519_key.pub")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	logIn := func(from, address string, methods ...ssh.AuthMethod) (*ssh.Client, error) {
+		conn, err := dial(t.Context(), from, address)
+		if err != nil {
+			return nil, err
+		}
+		client, channels, requests, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{
+			User: "root", Auth: methods, HostKeyCallback: ssh.FixedHostKey(host), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}, Timeout: 10 * time.Second,
+		})
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return ssh.NewClient(client, channels, requests), nil
+	}
+
+	client, err := logIn(netnsInternet, sharedAddress+":22", ssh.PublicKeys(signer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	session, err := client.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if out, err := session.Output("id --user && cloud-init status"); err != nil || !strings.HasPrefix(string(out), "0\n") || !strings.Contains(string(out), "status: done") {
+		t.Errorf("what root sees: %q, %v", out, err)
+	}
+	// What the port forwarding is for: Squid's statistics.
+	statistics := http.Client{Transport: &http.Transport{DialContext: client.DialContext, DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", cloudinit.ManagerPort), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := statistics.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("Squid's statistics, by a forwarded port: %s", response.Status)
+	}
+
+	for name, method := range map[string]ssh.AuthMethod{
+		"another key": ssh.PublicKeys(newSSHKey(t)), "a password": ssh.Password("root"), "questions": ssh.KeyboardInteractive(func(string, string, []string, []bool) ([]string, error) { return []string{""}, nil }),
+	} {
+		other, err := logIn(netnsInternet, sharedAddress+":22", method)
+		if err == nil {
+			other.Close()
+			t.Errorf("%s opens it", name)
+		} else if name != "another key" && !strings.Contains(err.Error(), "attempted methods [none]") {
+			t.Errorf("%s is asked for: %v", name, err)
+		}
+	}
+	if conn, err := dial(t.Context(), netnsNode, proxyAddress+":22"); err == nil {
+		conn.Close()
+		t.Error("SSH is open to the Private Network")
+	}
+	for _, address := range []string{sharedAddress, proxyAddress, "127.0.0.1"} {
+		conn, err := dial(t.Context(), netnsNode, fmt.Sprintf("%s:%d", proxyAddress, openPort))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := conn.ask(http.MethodConnect, address+":22", address+":22"); err != nil || got.status != http.StatusForbidden {
+			t.Errorf("a tunnel to %s:22: %+v, %v, want 403", address, got, err)
+		}
+		conn.Close()
+	}
+}

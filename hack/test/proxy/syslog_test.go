@@ -1,0 +1,202 @@
+package proxy
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/cloudinit/squid"
+	"egress.scw/hack/local/machine"
+	"egress.scw/hack/local/pki"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+const (
+	logServer     = "logs.example"
+	logServerPort = 6514
+)
+
+// logReceiver receives, in the Private Network, what the machine sends by syslog.
+type logReceiver struct {
+	config v1alpha1.SyslogConfig
+	tls    *tls.Config
+
+	mu    sync.Mutex
+	lines []string
+	// open is the listener, and the connections that there have been.
+	open []io.Closer
+}
+
+// receiveLogs starts a server that receives until it is closed, or the test
+// ends.
+func receiveLogs(t *testing.T) *logReceiver {
+	t.Helper()
+	authority, err := pki.NewAuthority("logs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := authority.Issue(pki.Leaf{Hosts: []string{logServer}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := tls.X509KeyPair(pair.Public, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receiver := &logReceiver{
+		config: v1alpha1.SyslogConfig{Host: logServer, Address: nodeAddress, Port: logServerPort, CA: string(authority.Public)},
+		tls:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+	}
+	receiver.listen(t)
+	t.Cleanup(receiver.close)
+	return receiver
+}
+
+// listen has the server receive, at its address.
+func (r *logReceiver) listen(t *testing.T) {
+	t.Helper()
+	var listener net.Listener
+	if err := machine.Within(netnsNode, func() (err error) {
+		listener, err = new(net.ListenConfig).Listen(t.Context(), "tcp", netip.AddrPortFrom(netip.MustParseAddr(nodeAddress), logServerPort).String())
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r.remember(listener)
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			r.remember(connection)
+			go r.receive(tls.Server(connection, r.tls))
+		}
+	}()
+}
+
+func (r *logReceiver) remember(c io.Closer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open = append(r.open, c)
+}
+
+// close ends the server and all connections to it.
+func (r *logReceiver) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.open {
+		_ = c.Close() // that it is closed already is just what is wanted
+	}
+	r.open = nil
+}
+
+// receive reads messages with their lengths before them (RFC 5425).
+func (r *logReceiver) receive(connection net.Conn) {
+	defer connection.Close()
+	reader := bufio.NewReader(connection)
+	for {
+		length, err := reader.ReadString(' ')
+		if err != nil {
+			return
+		}
+		size, err := strconv.Atoi(strings.TrimSuffix(length, " "))
+		if err != nil {
+			return
+		}
+		message := make([]byte, size)
+		if _, err := io.ReadFull(reader, message); err != nil {
+			return
+		}
+		r.mu.Lock()
+		r.lines = append(r.lines, string(message))
+		r.mu.Unlock()
+	}
+}
+
+// hosts counts the lines by the hosts in them.
+func (r *logReceiver) hosts() (map[string]int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	result := map[string]int{}
+	for _, line := range r.lines {
+		var record squid.AuditRecord
+		if err := json.Unmarshal([]byte(line[max(0, strings.IndexByte(line, '{')):]), &record); err != nil {
+			return nil, fmt.Errorf("%w: %s", err, line)
+		}
+		result[record.Host]++
+	}
+	return result, nil
+}
+
+// checkShipped: the server has got as many lines of each host as there are in
+// all files of the audit log, those of its rotations included.
+func (w *world) checkShipped(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	eventually(t, 30*time.Second, "lines at the syslog server", func() error {
+		want := map[string]int{}
+		for _, record := range wholeAuditLog(t, vm) {
+			want[record.Host]++
+		}
+		got, err := w.logs.hosts()
+		if err != nil {
+			return err
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("by host, -audit log +server:\n%.2000s", diff)
+		}
+		return nil
+	})
+}
+
+// checkLogServerAway has the server go away and come back. What was logged in
+// between arrives, once. The line that finds out is lost: it is written into a
+// connection that has ended, and in syslog no server says what it has got.
+func (w *world) checkLogServerAway(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	const lines = 20
+	host := func(i int) string { return fmt.Sprintf("away-%d.other.example", i) }
+	log := func(i int) {
+		if _, err := get(t.Context(), sharedPort, "http://"+host(i)+"/"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.logs.close()
+	log(0)
+	eventually(t, 30*time.Second, "the end of the machine's connection", func() error {
+		if left := in(t, vm, "ss", "--no-header", "--tcp", "--numeric", "dport", "=", fmt.Sprint(logServerPort)); left != "" {
+			return errors.New(left)
+		}
+		return nil
+	})
+	for i := range lines {
+		log(1 + i)
+	}
+	w.logs.listen(t)
+	start := time.Now()
+	eventually(t, 3*time.Minute, "lines of when the server was away", func() error { // it tries every minute, at the latest
+		got, err := w.logs.hosts()
+		if err != nil {
+			return err
+		}
+		for i := range lines {
+			if count := got[host(1+i)]; count != 1 {
+				return fmt.Errorf("%d times: %s", count, host(1+i))
+			}
+		}
+		t.Logf("%d lines, %s after it was back; %d of the line that found it away", lines, time.Since(start).Round(time.Second/10), got[host(0)])
+		return nil
+	})
+}

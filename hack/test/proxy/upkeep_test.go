@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"egress.scw/cloudinit"
+	"egress.scw/hack/local/machine"
+)
+
+// checkUpkeep is what the machine does for itself, so that nobody has to.
+func (w *world) checkUpkeep(t *testing.T, vm *machine.VM) {
+	w.checkTime(t, vm)
+	for unit, want := range map[string]string{
+		"apt-daily.timer":         "no",
+		"apt-daily-upgrade.timer": "no",
+		"logrotate.timer":         "no",
+	} {
+		if got := in(t, vm, "systemctl", "show", "--property=Persistent", "--value", unit); got != want {
+			t.Errorf("%s is persistent: %s, want %s", unit, got, want)
+		}
+	}
+	checkRotation(t, vm)
+	metrics := scrape(t)
+	if free, size := metrics["egress_disk_free_bytes"], metrics["egress_disk_size_bytes"]; free <= 0 || size < free {
+		t.Errorf("%g bytes of the disk are free, of %g", free, size)
+	}
+	checkRestarts(t, vm)
+}
+
+// checkTime: a client of NTP is there, and the user that it runs as can reach a
+// server. It does not run itself: this machine's clock is its host's.
+func (w *world) checkTime(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	if got := in(t, vm, "systemctl", "is-enabled", "systemd-timesyncd.service"); got != "enabled" {
+		t.Errorf("systemd-timesyncd is %s", got)
+	}
+	if got := in(t, vm, "cat", "/etc/timezone"); got != "Etc/UTC" {
+		t.Errorf("the time zone is %s", got)
+	}
+	var server net.PacketConn
+	if err := machine.Within(netnsInternet, func() (err error) {
+		server, err = new(net.ListenConfig).ListenPacket(t.Context(), "udp", packageServer+":123")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() { // Ends with the server.
+		question := make([]byte, 100)
+		for {
+			n, from, err := server.ReadFrom(question)
+			if err != nil {
+				return
+			}
+			_, _ = server.WriteTo(question[:n], from)
+		}
+	}()
+	const ask = "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5); s.sendto(b'time', (sys.argv[1], 123)); print(s.recv(100).decode())"
+	if got := in(t, vm, "setpriv", "--reuid=systemd-timesync", "--clear-groups", "python3", "-c", ask, packageServer); got != "time" {
+		t.Errorf("a server of time answers %q", got)
+	}
+}
+
+// checkRotation rotates the audit log by the unit that does it on the machine,
+// which may do less than root. Readers go on, and Squid has not been waited for in
+// vain.
+func checkRotation(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	const override = "/run/systemd/system/logrotate.service.d"
+	in(t, vm, "sh", "-ec", "mkdir -p "+override+"; printf '[Service]\nExecStart=\nExecStart=/usr/sbin/logrotate --force /etc/logrotate.d/squid\n' > "+override+"/force.conf; systemctl daemon-reload")
+	defer in(t, vm, "sh", "-ec", "rm -r "+override+"; systemctl daemon-reload")
+	since, before := "@"+in(t, vm, "date", "+%s"), in(t, vm, "stat", "-c", "%i", cloudinit.AuditLog)
+	in(t, vm, "systemctl", "start", "logrotate.service")
+	if after := in(t, vm, "stat", "-c", "%i", cloudinit.AuditLog); after == before {
+		t.Error("the audit log has not been rotated")
+	}
+	if said := in(t, vm, "journalctl", "--unit=logrotate", "--since="+since, "--priority=warning", "--output=cat"); said != "" {
+		t.Errorf("it says %q", said)
+	}
+	for _, unit := range []string{"mtail", "egress-syslog"} {
+		state := in(t, vm, "sh", "-c", "ps -o stat= -p $(systemctl show --property=MainPID --value "+unit+")")
+		if strings.HasPrefix(state, "T") {
+			t.Errorf("%s is still stopped", unit)
+		}
+	}
+}
+
+// checkRestarts replaces the C library, which nearly all have loaded: Squid runs
+// with the new one soon, and the NICs keep their DHCP clients.
+func checkRestarts(t *testing.T, vm *machine.VM) {
+	t.Helper()
+	squid := func() string { return in(t, vm, "systemctl", "show", "--property=MainPID", "--value", "squid") }
+	clients := func() string { return in(t, vm, "pgrep", "dhclient") }
+	oldSquid, oldClients := squid(), clients()
+	in(t, vm, "sh", "-ec", `library=$(readlink -f /lib/x86_64-linux-gnu/libc.so.6); cp -p "$library" "$library.new"; mv "$library.new" "$library"`)
+	start := time.Now()
+	said := in(t, vm, "sh", "-ec", "mkdir -p /run/needrestart; touch /run/needrestart/unpacked; exec /usr/lib/needrestart/apt-pinvoke < /dev/null 2>&1")
+	t.Logf("needrestart took %s and says:\n%s", time.Since(start).Round(time.Second/10), said)
+	if squid() == oldSquid {
+		t.Error("Squid has not been restarted")
+	}
+	if now := clients(); now != oldClients {
+		t.Errorf("DHCP clients were %q and are %q", oldClients, now)
+	}
+	checkServices(t, vm)
+	eventually(t, 30*time.Second, "Squid", func() error {
+		got, err := get(t.Context(), ownPort, "http://"+echoName+"/ip")
+		if err == nil && got.status != 200 {
+			err = errors.New(fmt.Sprint(got))
+		}
+		return err
+	})
+}
