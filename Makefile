@@ -56,7 +56,7 @@ generate: ## Generate deep copies, the CRD and the chart's README
 
 .PHONY: bench
 bench: ## Measure admission handler, bootstrap and Squid against their floors
-	@go test ./webhook/controller ./bootstrap/... ./cloudinit/squid -timeout 30m -run '^$$' -bench . -benchmem
+	@go test ./webhook/admission ./bootstrap/... ./cloudinit/squid -timeout 30m -run '^$$' -bench . -benchmem
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s)

@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"egress.scw/charts"
+	"egress.scw/webhook/admission"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/controller"
 )
@@ -152,19 +153,20 @@ func newWebhookServer(options *options, certificates *certwatcher.CertWatcher) w
 // replica, controllers on the leader.
 func addHandlers(manager ctrl.Manager, settings *settings, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
 	policies := controller.NewPolicyApplier(manager.GetClient(), settings.policy)
-	pods, err := controller.NewPodHandler(controller.PodHandlerOptions{
-		Cluster:   settings.injection,
-		Protected: settings.protected,
-		Cache:     manager.GetClient(),
-		Live:      manager.GetAPIReader(),
-		Policies:  policies,
-		Logger:    logger,
-		Metrics:   metrics.Registry,
+	pods, err := admission.NewHandler(admission.Options{
+		Cluster:       settings.injection,
+		PolicyCluster: settings.policy,
+		Protected:     settings.protected,
+		Cache:         manager.GetClient(),
+		Live:          manager.GetAPIReader(),
+		Policies:      policies,
+		Logger:        logger,
+		Metrics:       metrics.Registry,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the admission handler: %w", err)
 	}
-	manager.GetWebhookServer().Register(controller.PodHandlerPath, drain.handler(pods))
+	manager.GetWebhookServer().Register(admission.Path, drain.handler(pods))
 
 	definition, err := controller.NewCRDApplier(manager.GetClient(), charts.EgressTenantCRD)
 	if err != nil {

@@ -1,3 +1,3 @@
-// Package controller is what talks to the API server: the handler of pods'
-// admission, and the controllers of namespaces and tenants.
+// Package controller contains the controllers of namespaces and tenants, which run on the leader,
+// and the caches and the NetworkPolicy writer that every replica uses.
 package controller

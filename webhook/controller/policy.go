@@ -3,10 +3,8 @@ package controller
 import (
 	"context"
 	"fmt"
-	"reflect"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -30,13 +28,6 @@ func NewPolicyApplier(c client.Client, cluster netpol.Cluster) *PolicyApplier {
 	return &PolicyApplier{client: c, cluster: cluster}
 }
 
-// Stands says whether the cache knows the namespace's NetworkPolicy as the
-// tenant asks for it.
-func (p *PolicyApplier) Stands(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant) (bool, error) {
-	have, err := getPolicy(ctx, p.client, namespace)
-	return err == nil && stands(have, netpol.Build(tenant, namespace, p.cluster)), err
-}
-
 // Ensure returns nil once the namespace's NetworkPolicy for the tenant exists
 // in the API. When the cache already knows it, nothing is sent. A dry run
 // never writes: the pod that it is about is not going to run either.
@@ -48,7 +39,7 @@ func (p *PolicyApplier) Ensure(ctx context.Context, namespace string, tenant *v1
 	switch {
 	case err != nil:
 		return err
-	case stands(have, want), dryRun:
+	case netpol.InSync(have, want), dryRun:
 		return nil
 	}
 	return p.apply(ctx, have, want)
@@ -103,13 +94,4 @@ func getPolicy(ctx context.Context, reader client.Reader, namespace string) (*ne
 		return nil, fmt.Errorf("reading NetworkPolicy %s: %w", key, err)
 	}
 	return policy, nil
-}
-
-// stands says whether a policy, nil if there is none, is what it should be.
-// Labels and annotations of others are their business.
-func stands(have, want *networkingv1.NetworkPolicy) bool {
-	return have != nil &&
-		have.Labels[v1alpha1.LabelTenant] == want.Labels[v1alpha1.LabelTenant] &&
-		// The first comparison is the cheaper one, and nearly always enough.
-		(reflect.DeepEqual(&have.Spec, &want.Spec) || equality.Semantic.DeepEqual(&have.Spec, &want.Spec))
 }

@@ -101,7 +101,7 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 		if err != nil {
 			return facts, err
 		}
-		if !stands(have, netpol.Build(tenant, namespace.Name, r.Policies.cluster)) {
+		if !netpol.InSync(have, netpol.Build(tenant, namespace.Name, r.Policies.cluster)) {
 			facts.uncovered = append(facts.uncovered, namespace.Name)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"egress.scw/webhook/admission"
 	"egress.scw/webhook/api/v1alpha1"
-	"egress.scw/webhook/controller"
 )
 
 // The one webhook of the configuration.
@@ -109,7 +109,7 @@ func TestWebhookIsReached(t *testing.T) {
 		t.Errorf("the CA is injected from %q, not from %q", got, want)
 	}
 	want := &admissionregistrationv1.ServiceReference{
-		Name: service.Name, Namespace: service.Namespace, Path: new(controller.PodHandlerPath), Port: new(int32(443)),
+		Name: service.Name, Namespace: service.Namespace, Path: new(admission.Path), Port: new(int32(443)),
 	}
 	if diff := cmp.Diff(want, client.Service); diff != "" {
 		t.Errorf("clientConfig.service: -want +rendered\n%s", diff)

@@ -187,8 +187,10 @@ func TestReasons(t *testing.T) {
 	}
 	reasons := operations.column(t, "Reason")
 	shown := map[string]bool{}
-	for _, file := range goFiles(t, "webhook/controller") {
-		maps.Copy(shown, constants(file, "reason", "outcome"))
+	for _, folder := range []string{"webhook/admission", "webhook/controller"} {
+		for _, file := range goFiles(t, folder) {
+			maps.Copy(shown, constants(file, "reason", "outcome"))
+		}
 	}
 	for _, reason := range inject.Reasons() {
 		shown[string(reason)] = true

@@ -1,4 +1,4 @@
-package controller
+package admission
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 
@@ -19,10 +20,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
+	"egress.scw/webhook/netpol"
 )
 
 // The fixtures of the admission tests. The fake client is no measure here: it
@@ -34,7 +37,8 @@ type store struct {
 	namespaces map[string]*corev1.Namespace
 	tenants    map[string]*v1alpha1.EgressTenant
 	policies   map[string]*networkingv1.NetworkPolicy
-	fail       error // of every read
+	fail       error // of every read of namespaces and tenants
+	failPolicy error // of every read of policies
 	reads      atomic.Int64
 }
 
@@ -59,8 +63,12 @@ func newStore(objects ...client.Object) *store {
 
 func (s *store) Get(_ context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 	s.reads.Add(1)
-	if s.fail != nil {
-		return s.fail
+	failure := s.fail
+	if _, isPolicy := object.(*networkingv1.NetworkPolicy); isPolicy {
+		failure = s.failPolicy
+	}
+	if failure != nil {
+		return failure
 	}
 	var opts client.GetOptions
 	opts.ApplyOptions(options)
@@ -100,16 +108,6 @@ func (s *store) List(_ context.Context, list client.ObjectList, _ ...client.List
 	return meta.SetList(list, items)
 }
 
-// storeClient lets a PolicyApplier read a store; nothing is to be written.
-type storeClient struct {
-	client.Client
-	store *store
-}
-
-func (c storeClient) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-	return c.store.Get(ctx, key, object, options...)
-}
-
 // ensured is a call of a fakePolicies.
 type ensured struct {
 	namespace, tenant string
@@ -118,15 +116,8 @@ type ensured struct {
 
 // fakePolicies remembers what was to be ensured, and fails if told to.
 type fakePolicies struct {
-	// standing is the tenant for which a policy stands; none by default.
-	standing  *v1alpha1.EgressTenant
-	standsErr error
-	calls     []ensured
-	fail      error
-}
-
-func (p *fakePolicies) Stands(_ context.Context, _ string, tenant *v1alpha1.EgressTenant) (bool, error) {
-	return p.standing != nil && p.standing.Name == tenant.Name && p.standing.Spec.Proxy == tenant.Spec.Proxy, p.standsErr
+	calls []ensured
+	fail  error
 }
 
 func (p *fakePolicies) Ensure(_ context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error {
@@ -141,11 +132,11 @@ type admissionTest struct {
 	policies    *fakePolicies
 	log         *bytes.Buffer
 	registry    *prometheus.Registry
-	handler     *PodHandler
+	handler     *Handler
 }
 
 // newAdmissionTest starts with a namespace "orders" of tenant "client-a", and
-// "plain" of none, known everywhere.
+// "plain" of none, known everywhere, and without policies.
 func newAdmissionTest(t testing.TB) *admissionTest {
 	t.Helper()
 	objects := []client.Object{namespaceFixture("orders", "client-a"), namespaceFixture("plain", ""), tenantFixture("client-a", 3129)}
@@ -153,8 +144,8 @@ func newAdmissionTest(t testing.TB) *admissionTest {
 		cache: newStore(objects...), live: newStore(objects...),
 		policies: &fakePolicies{}, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
 	}
-	handler, err := NewPodHandler(PodHandlerOptions{
-		Cluster: injectCluster(t), Protected: protectedFixture(), Cache: a.cache, Live: a.live, Policies: a.policies,
+	handler, err := NewHandler(Options{
+		Cluster: injectCluster(t), PolicyCluster: policyCluster(), Protected: protectedFixture(), Cache: a.cache, Live: a.live, Policies: a.policies,
 		Logger:  slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: a.registry,
 	})
@@ -163,6 +154,38 @@ func newAdmissionTest(t testing.TB) *admissionTest {
 	}
 	a.handler = handler
 	return a
+}
+
+func policyCluster() netpol.Cluster {
+	return netpol.Cluster{
+		ProxyAddresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")},
+		DNSNamespace:   "kube-system",
+		DNSPodLabels:   map[string]string{"k8s-app": "kube-dns"},
+	}
+}
+
+// protectedFixture are the namespaces that can belong to no tenant.
+func protectedFixture() sets.Set[string] { return sets.New("kube-system", "pki") }
+
+func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
+	return &v1alpha1.EgressTenant{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1},
+		Spec:       v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: v1alpha1.ProxySpec{Port: port}},
+	}
+}
+
+// namespaceFixture is labelled with the tenant unless that is empty.
+func namespaceFixture(name, tenant string) *corev1.Namespace {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if tenant != "" {
+		namespace.Labels = map[string]string{v1alpha1.LabelTenant: tenant}
+	}
+	return namespace
+}
+
+// policyFixture is the NetworkPolicy that the tenant requires.
+func policyFixture(namespace string, tenant *v1alpha1.EgressTenant) *networkingv1.NetworkPolicy {
+	return netpol.Build(tenant, namespace, policyCluster())
 }
 
 func injectCluster(t testing.TB) *inject.Cluster {
@@ -222,7 +245,7 @@ func inNamespace(name string) func(*admissionv1.AdmissionRequest) {
 }
 
 func post(handler http.Handler, body []byte) *httptest.ResponseRecorder {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, PodHandlerPath, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, Path, bytes.NewReader(body))
 	if err != nil {
 		panic(err)
 	}

@@ -1,4 +1,4 @@
-package controller
+package admission
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"gomodules.xyz/jsonpatch/v2"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +19,7 @@ import (
 
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
+	"egress.scw/webhook/netpol"
 )
 
 // verdict is what becomes of one request.
@@ -34,7 +36,7 @@ type verdict struct {
 //
 // Policy before pod: whatever is admitted into a tenant's namespace, injected
 // or not, is admitted only when the namespace's NetworkPolicy exists.
-func (h *PodHandler) judge(ctx context.Context, request *reviewRequest) (*verdict, error) {
+func (h *Handler) judge(ctx context.Context, request *reviewRequest) (*verdict, error) {
 	if problem := problemWith(request); problem != "" {
 		return &verdict{decision: inject.Decision{Action: inject.Deny, Reason: outcomeBadRequest, Message: problem}}, nil
 	}
@@ -76,7 +78,7 @@ func (h *PodHandler) judge(ctx context.Context, request *reviewRequest) (*verdic
 	return v, nil
 }
 
-func (h *PodHandler) injection(tenant *v1alpha1.EgressTenant, namespace string, pod *inject.Pod) (*inject.Injection, error) {
+func (h *Handler) injection(tenant *v1alpha1.EgressTenant, namespace string, pod *inject.Pod) (*inject.Injection, error) {
 	configuration, err := h.configurations.of(tenant, namespace)
 	if err != nil {
 		return nil, err
@@ -119,27 +121,42 @@ func problemWith(request *reviewRequest) string {
 // alone: the caches of namespaces, tenants and policies advance independently.
 // An old label or port beside a newer policy would bring back the policy of
 // before, and with it a port that may be somebody else's by now.
-func (h *PodHandler) coverage(ctx context.Context, name string) (inject.Namespace, *v1alpha1.EgressTenant, bool, error) {
+func (h *Handler) coverage(ctx context.Context, name string) (inject.Namespace, *v1alpha1.EgressTenant, bool, error) {
 	namespace, tenant, err := h.tenancy(ctx, name)
 	if err != nil || tenant == nil {
 		return namespace, tenant, false, err
 	}
-	covered, err := h.policies.Stands(ctx, name, tenant)
+	covered, err := h.policyInSync(ctx, name, tenant)
 	if err != nil || covered {
 		return namespace, tenant, covered, err
 	}
 	if namespace, tenant, err = h.liveTenancy(ctx, name); err != nil || tenant == nil {
 		return namespace, tenant, false, err
 	}
-	covered, err = h.policies.Stands(ctx, name, tenant)
+	covered, err = h.policyInSync(ctx, name, tenant)
 	return namespace, tenant, covered, err
+}
+
+// policyInSync reports whether the cache has the namespace's NetworkPolicy as
+// the tenant requires it.
+func (h *Handler) policyInSync(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant) (bool, error) {
+	var cached networkingv1.NetworkPolicy
+	key := client.ObjectKey{Namespace: namespace, Name: v1alpha1.PolicyName}
+	err := h.cache.Get(ctx, key, &cached, client.UnsafeDisableDeepCopy)
+	switch {
+	case apierrors.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading NetworkPolicy %s: %w", key, err)
+	}
+	return netpol.InSync(&cached, netpol.Build(tenant, namespace, h.policyCluster)), nil
 }
 
 // tenancy returns a namespace and its EgressTenant, which is not to be changed,
 // and nil if there is none. When the cache does not know the namespace, or not
 // as that of a tenant which exists, it may merely lag: a namespace, its label
 // and its first pod are often applied together.
-func (h *PodHandler) tenancy(ctx context.Context, name string) (inject.Namespace, *v1alpha1.EgressTenant, error) {
+func (h *Handler) tenancy(ctx context.Context, name string) (inject.Namespace, *v1alpha1.EgressTenant, error) {
 	var cached corev1.Namespace
 	if err := h.cache.Get(ctx, client.ObjectKey{Name: name}, &cached, client.UnsafeDisableDeepCopy); err == nil {
 		namespace := h.namespace(&cached)
@@ -156,7 +173,7 @@ func (h *PodHandler) tenancy(ctx context.Context, name string) (inject.Namespace
 }
 
 // liveTenancy is tenancy without the cache.
-func (h *PodHandler) liveTenancy(ctx context.Context, name string) (inject.Namespace, *v1alpha1.EgressTenant, error) {
+func (h *Handler) liveTenancy(ctx context.Context, name string) (inject.Namespace, *v1alpha1.EgressTenant, error) {
 	namespace, err := h.liveNamespace(ctx, name)
 	if err != nil {
 		return inject.Namespace{}, nil, err
@@ -169,7 +186,7 @@ func (h *PodHandler) liveTenancy(ctx context.Context, name string) (inject.Names
 	return namespace, tenant, err
 }
 
-func (h *PodHandler) liveNamespace(ctx context.Context, name string) (inject.Namespace, error) {
+func (h *Handler) liveNamespace(ctx context.Context, name string) (inject.Namespace, error) {
 	var live corev1.Namespace
 	if err := h.live.Get(ctx, client.ObjectKey{Name: name}, &live); err != nil {
 		return inject.Namespace{}, fmt.Errorf("reading namespace %q: %w", name, err)
@@ -177,13 +194,13 @@ func (h *PodHandler) liveNamespace(ctx context.Context, name string) (inject.Nam
 	return h.namespace(&live), nil
 }
 
-func (h *PodHandler) namespace(object *corev1.Namespace) inject.Namespace {
+func (h *Handler) namespace(object *corev1.Namespace) inject.Namespace {
 	return inject.Namespace{Name: object.Name, Labels: object.Labels, Protected: h.protected.Has(object.Name)}
 }
 
 // tenantOf reads the tenant that a namespace's label names, from the cache,
 // then live; nil if there is none.
-func (h *PodHandler) tenantOf(ctx context.Context, namespace inject.Namespace) (*v1alpha1.EgressTenant, error) {
+func (h *Handler) tenantOf(ctx context.Context, namespace inject.Namespace) (*v1alpha1.EgressTenant, error) {
 	name, _ := namespace.Tenant()
 	if name == "" {
 		return nil, nil // a label may be empty, a name may not
@@ -196,7 +213,7 @@ func (h *PodHandler) tenantOf(ctx context.Context, namespace inject.Namespace) (
 }
 
 // liveTenant returns nil if there is no such tenant.
-func (h *PodHandler) liveTenant(ctx context.Context, name string) (*v1alpha1.EgressTenant, error) {
+func (h *Handler) liveTenant(ctx context.Context, name string) (*v1alpha1.EgressTenant, error) {
 	var live v1alpha1.EgressTenant
 	switch err := h.live.Get(ctx, client.ObjectKey{Name: name}, &live); {
 	case apierrors.IsNotFound(err):
@@ -208,7 +225,7 @@ func (h *PodHandler) liveTenant(ctx context.Context, name string) (*v1alpha1.Egr
 }
 
 // tenantNames lists the tenants that there are.
-func (h *PodHandler) tenantNames(ctx context.Context) ([]string, error) {
+func (h *Handler) tenantNames(ctx context.Context) ([]string, error) {
 	var list v1alpha1.EgressTenantList
 	if err := h.cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing EgressTenants: %w", err)

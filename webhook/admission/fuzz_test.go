@@ -1,4 +1,4 @@
-package controller
+package admission
 
 import (
 	"encoding/json"
@@ -59,11 +59,11 @@ func FuzzAdmissionPod(f *testing.F) {
 	})
 }
 
-func fuzzHandler(f *testing.F) *PodHandler {
+func fuzzHandler(f *testing.F) *Handler {
 	f.Helper()
 	known := newStore(namespaceFixture("orders", "client-a"), namespaceFixture("plain", ""), namespaceFixture("lost", "client-x"), tenantFixture("client-a", 3129))
-	handler, err := NewPodHandler(PodHandlerOptions{
-		Cluster: injectCluster(f), Cache: known, Live: known, Policies: NewPolicyApplier(storeClient{store: known}, clusterFixture()),
+	handler, err := NewHandler(Options{
+		Cluster: injectCluster(f), Cache: known, Live: known, Policies: &fakePolicies{}, PolicyCluster: policyCluster(),
 		Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -87,7 +87,7 @@ func fuzzPods() []string {
 	}
 }
 
-func checkBody(t *testing.T, handler *PodHandler, body []byte) {
+func checkBody(t *testing.T, handler *Handler, body []byte) {
 	t.Helper()
 	recorder := post(handler, body)
 	switch recorder.Code {

@@ -7,6 +7,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/netpol"
 )
 
 // namespaceFacts is what a decision about a namespace rests on.
@@ -82,7 +83,7 @@ func decide(facts namespaceFacts) decision {
 		return decision{actionKeep, reasonUnknownTenant, fmt.Sprintf(
 			"label %s=%s names no EgressTenant: new pods are refused, and NetworkPolicy %s stays as it is. Create the EgressTenant or correct the label",
 			v1alpha1.LabelTenant, name, v1alpha1.PolicyName)}
-	case stands(facts.have, facts.want):
+	case netpol.InSync(facts.have, facts.want):
 		return decision{actionNone, reasonCovered, "the NetworkPolicy is as it should be"}
 	case facts.have == nil:
 		return decision{actionApply, reasonPolicyApplied, fmt.Sprintf(

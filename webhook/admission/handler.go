@@ -1,4 +1,4 @@
-package controller
+package admission
 
 import (
 	"context"
@@ -16,63 +16,65 @@ import (
 
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
+	"egress.scw/webhook/netpol"
 )
 
-// PodHandlerPath is where the webhook configuration sends pods to.
-const PodHandlerPath = "/mutate-pods"
+// Path is where the webhook configuration sends pods to.
+const Path = "/mutate-pods"
 
-// PolicyEnsurer is what the handler needs of a PolicyApplier.
-type PolicyEnsurer interface {
-	// Stands says, without asking the API server, whether the NetworkPolicy
-	// for the namespace and tenant exists as it should be.
-	Stands(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant) (bool, error)
+// PolicyApplier writes NetworkPolicies.
+type PolicyApplier interface {
 	// Ensure returns nil once the NetworkPolicy for the namespace and tenant
 	// exists in the API. On a dry run nothing is written.
 	Ensure(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error
 }
 
-// PodHandlerOptions are what a PodHandler works with; all are required.
-type PodHandlerOptions struct {
+// Options are what a Handler works with; all are required.
+type Options struct {
 	Cluster *inject.Cluster
+	// PolicyCluster describes the cluster to the NetworkPolicies.
+	PolicyCluster netpol.Cluster
 	// Protected are the namespaces that can belong to no tenant.
 	Protected sets.Set[string]
-	// Cache reads namespaces and tenants from informers. It may lag.
+	// Cache reads namespaces, tenants and policies from informers. It may lag.
 	Cache client.Reader
-	// Live reads them from the API server.
+	// Live reads namespaces and tenants from the API server.
 	Live     client.Reader
-	Policies PolicyEnsurer
+	Policies PolicyApplier
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer
 }
 
-// PodHandler answers the AdmissionReviews of pods that are created, and of
+// Handler answers the AdmissionReviews of pods that are created, and of
 // ephemeral containers that join them: with a patch, nothing, or a refusal.
 //
 // It is a handler of its own because that of controller-runtime re-parses every
 // review and pod through the Kubernetes codecs, at several times the cost.
-type PodHandler struct {
+type Handler struct {
 	configurations *configurations
 	protected      sets.Set[string]
 	cache          client.Reader
 	live           client.Reader
-	policies       PolicyEnsurer
+	policies       PolicyApplier
+	policyCluster  netpol.Cluster
 	logger         *slog.Logger
 	metrics        *admissionMetrics
 }
 
-// NewPodHandler returns a PodHandler. Its error is that of the metrics, which
+// NewHandler returns a Handler. Its error is that of the metrics, which
 // can be registered once only.
-func NewPodHandler(options PodHandlerOptions) (*PodHandler, error) {
+func NewHandler(options Options) (*Handler, error) {
 	metrics, err := newAdmissionMetrics(options.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	return &PodHandler{
+	return &Handler{
 		configurations: newConfigurations(options.Cluster),
 		protected:      options.Protected,
 		cache:          options.Cache,
 		live:           options.Live,
 		policies:       options.Policies,
+		policyCluster:  options.PolicyCluster,
 		logger:         options.Logger,
 		metrics:        metrics,
 	}, nil
@@ -81,7 +83,7 @@ func NewPodHandler(options PodHandlerOptions) (*PodHandler, error) {
 // ServeHTTP answers one AdmissionReview. What the pod's author can mend is a
 // refusal in an AdmissionReview; what is wrong on our side is an HTTP status of
 // 500 or 503, for which the API server does as the failurePolicy says.
-func (h *PodHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	defer h.metrics.observeSince(time.Now())
 	defer h.recoverPanic(ctx, w)
@@ -108,7 +110,7 @@ func (h *PodHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // recoverPanic keeps a defect from reaching other requests, and from closing
 // the connection without a word.
-func (h *PodHandler) recoverPanic(ctx context.Context, w http.ResponseWriter) {
+func (h *Handler) recoverPanic(ctx context.Context, w http.ResponseWriter) {
 	cause := recover()
 	if cause == nil {
 		return
@@ -123,7 +125,7 @@ func (h *PodHandler) recoverPanic(ctx context.Context, w http.ResponseWriter) {
 }
 
 // log says what was refused always, and what was injected when debugging.
-func (h *PodHandler) log(ctx context.Context, request *reviewRequest, verdict *verdict) {
+func (h *Handler) log(ctx context.Context, request *reviewRequest, verdict *verdict) {
 	level, message := slog.LevelDebug, "pod admitted"
 	if verdict.decision.Action == inject.Deny {
 		level, message = slog.LevelInfo, "pod refused"
@@ -145,7 +147,7 @@ func (h *PodHandler) log(ctx context.Context, request *reviewRequest, verdict *v
 
 // logUnsent notes an answer that did not reach the API server, which mostly
 // has given up waiting for it.
-func (h *PodHandler) logUnsent(ctx context.Context, err error) {
+func (h *Handler) logUnsent(ctx context.Context, err error) {
 	if err != nil {
 		h.logger.WarnContext(ctx, "admission request not answered", "error", err)
 	}

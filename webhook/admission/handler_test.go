@@ -1,4 +1,4 @@
-package controller
+package admission
 
 import (
 	"bytes"
@@ -247,7 +247,7 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pi
 func TestUnsentAnswerIsLogged(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, PodHandlerPath, bytes.NewReader(reviewOf(t, simplePod)))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, Path, bytes.NewReader(reviewOf(t, simplePod)))
 	request.Header.Set("Content-Type", "application/json")
 	a.handler.ServeHTTP(brokenWriter{httptest.NewRecorder()}, request)
 	if !strings.Contains(a.log.String(), "broken pipe") {
@@ -274,7 +274,7 @@ func TestCacheLags(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(t)
-			a.policies.standing = a.live.tenants["client-a"]
+			a.cache.policies["orders"] = policyFixture("orders", a.live.tenants["client-a"])
 			test.lag(a.cache)
 			if response := a.answer(t, reviewOf(t, simplePod)); len(response.Patch) == 0 {
 				t.Errorf("not injected: %+v", response)
@@ -306,7 +306,7 @@ func TestStaleFactsBringNoPolicyBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(t)
-			a.policies.standing = change(a.live)
+			a.cache.policies["orders"] = policyFixture("orders", change(a.live))
 			response := a.answer(t, reviewOf(t, simplePod))
 			if !bytes.Contains(response.Patch, []byte(":3140")) {
 				t.Errorf("the pod does not get the port of now: %s", response.Patch)
@@ -374,7 +374,7 @@ func TestUnavailable(t *testing.T) {
 			clear(a.live.tenants)
 		}, "listing EgressTenants: the API server is down"},
 		"facts before a policy is written": {func(a *admissionTest) { a.live.fail = down }, `reading namespace "orders": the API server is down`},
-		"cache of policies":                {func(a *admissionTest) { a.policies.standsErr = down }, "the API server is down"},
+		"cache of policies":                {func(a *admissionTest) { a.cache.failPolicy = down }, "the API server is down"},
 		"policy":                           {func(a *admissionTest) { a.policies.fail = down }, "namespace orders has no NetworkPolicy yet, without which no pod of EgressTenant client-a is admitted: the API server is down"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -431,7 +431,7 @@ func TestBadReviews(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(t)
-			request := httptest.NewRequestWithContext(t.Context(), test.method, PodHandlerPath, strings.NewReader(test.body))
+			request := httptest.NewRequestWithContext(t.Context(), test.method, Path, strings.NewReader(test.body))
 			request.Header.Set("Content-Type", test.contentType)
 			recorder := httptest.NewRecorder()
 			a.handler.ServeHTTP(recorder, request)
@@ -453,7 +453,7 @@ func TestLargestReview(t *testing.T) {
 	if len(body) != maxReviewBytes {
 		t.Fatalf("the test's review has %d bytes", len(body))
 	}
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, PodHandlerPath, bytes.NewReader(body))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, Path, bytes.NewReader(body))
 	request.Header.Set("Content-Type", "application/json; charset=utf-8")
 	recorder := httptest.NewRecorder()
 	a.handler.ServeHTTP(recorder, request)
@@ -488,7 +488,7 @@ func TestAbortPasses(t *testing.T) {
 			t.Errorf("recovered %v", cause)
 		}
 	}()
-	a.handler.ServeHTTP(abortingWriter{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, PodHandlerPath, nil))
+	a.handler.ServeHTTP(abortingWriter{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, Path, nil))
 }
 
 // TestLog: a refusal is one line that says all; what is injected shows when debugging.
@@ -544,7 +544,7 @@ func TestCacheIsLeftAlone(t *testing.T) {
 func TestMetricsRegisterOnce(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)
-	if _, err := NewPodHandler(PodHandlerOptions{Metrics: a.registry}); err == nil {
+	if _, err := NewHandler(Options{Metrics: a.registry}); err == nil {
 		t.Error("two handlers on one registry")
 	}
 }
@@ -575,7 +575,7 @@ func TestUserSeesTheCause(t *testing.T) {
 	}
 	ask := func(pod string) (*admissionv1.AdmissionReview, error) {
 		review := &admissionv1.AdmissionReview{}
-		err := client.Post().AbsPath(PodHandlerPath).SetHeader("Content-Type", "application/json").
+		err := client.Post().AbsPath(Path).SetHeader("Content-Type", "application/json").
 			Body(reviewOf(t, pod)).Do(t.Context()).Into(review)
 		return review, err
 	}

@@ -1,4 +1,4 @@
-package controller
+package admission
 
 import (
 	"bytes"
@@ -33,11 +33,11 @@ func productionHandler(tb testing.TB) http.Handler {
 	tenant := tenantFixture("client-a", 3129)
 	tenant.Spec.NoProxy = []string{"intranet.example.com", "172.16.28.0/24"}
 	known := newStore(namespaceFixture("orders", "client-a"), tenant, policyFixture("orders", tenant))
-	handler, err := NewPodHandler(PodHandlerOptions{
+	handler, err := NewHandler(Options{
 		Cluster: injectCluster(tb), Cache: known, Live: newStore(),
-		Policies: NewPolicyApplier(storeClient{store: known}, clusterFixture()),
-		Logger:   slog.New(slog.DiscardHandler),
-		Metrics:  prometheus.NewRegistry(),
+		Policies: &fakePolicies{}, PolicyCluster: policyCluster(),
+		Logger:  slog.New(slog.DiscardHandler),
+		Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		tb.Fatal(err)

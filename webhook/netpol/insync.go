@@ -1,0 +1,20 @@
+package netpol
+
+import (
+	"reflect"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// InSync reports whether an observed NetworkPolicy, nil if there is none, has
+// the tenant label and the spec of the wanted one. Other labels, and all
+// annotations, may be set by other clients and are not compared.
+func InSync(observed, wanted *networkingv1.NetworkPolicy) bool {
+	return observed != nil &&
+		observed.Labels[v1alpha1.LabelTenant] == wanted.Labels[v1alpha1.LabelTenant] &&
+		// The first comparison is cheaper, and nearly always sufficient.
+		(reflect.DeepEqual(&observed.Spec, &wanted.Spec) || equality.Semantic.DeepEqual(&observed.Spec, &wanted.Spec))
+}
