@@ -64,6 +64,13 @@ type VM struct {
 // for its tunnels.
 const stopTimeout = 30 * time.Second
 
+// cgroupOf is the cgroup of a machine. It contains the machine's processes and
+// no others. With version 1 it is made in the hierarchies that systemd-nspawn
+// gives the machine a part of.
+func cgroupOf(name string) cgroup.Group {
+	return cgroup.Group{Name: "egress-machine-" + name, Hierarchies: []string{"systemd", "unified", "memory", "cpuacct"}}
+}
+
 func (c Config) process() string             { return "machine-" + c.Name }
 func (c Config) dhcpProcess(n NIC) string    { return c.process() + "-dhcp-" + n.Name }
 func (c Config) folder() string              { return filepath.Join(string(c.Environment), "machines", c.Name) }
@@ -103,7 +110,11 @@ func boot(ctx context.Context, config Config) (*VM, error) {
 			return nil, err
 		}
 	}
-	cgroups, err := makeCgroups(config.Name)
+	group := cgroupOf(config.Name)
+	if err := group.Make(); err != nil {
+		return nil, err
+	}
+	cgroups, err := group.Folders()
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +324,7 @@ func (c Config) stop(ctx context.Context, grace time.Duration) error {
 		return err
 	}
 	// systemd-nspawn may be gone and the machine still there.
-	errs := []error{cgroup.Remove(ctx, cgroupFolders(c.Name)...), c.removePropagation()}
+	errs := []error{cgroupOf(c.Name).Remove(ctx), c.removePropagation()}
 	for _, nic := range c.NICs {
 		errs = append(errs, c.Environment.Stop(ctx, 5*time.Second, c.dhcpProcess(nic)), c.unplug(ctx, nic))
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"egress.scw/hack/local/cgroup"
 	"egress.scw/hack/local/lock"
 	"egress.scw/hack/local/network"
 	"egress.scw/hack/local/process"
@@ -40,7 +39,7 @@ func RemoveTests(ctx context.Context) error {
 	machine := Config{Name: TestName}
 	return errors.Join(
 		// First, as the machine writes into one of the folders.
-		cgroup.Remove(ctx, cgroupFolders(TestName)...), machine.removePropagation(),
+		cgroupOf(TestName).Remove(ctx), machine.removePropagation(),
 		process.RemoveTemporary(ctx),
 		network.RemoveTests(ctx),
 	)

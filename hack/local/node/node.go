@@ -16,6 +16,7 @@ import (
 	"text/template"
 	"time"
 
+	"egress.scw/hack/local/cgroup"
 	"egress.scw/hack/local/cluster"
 	"egress.scw/hack/local/images"
 	"egress.scw/hack/local/process"
@@ -50,6 +51,11 @@ type Config struct {
 	Self string
 }
 
+// podCgroup is the cgroup of all pods of the node.
+const podCgroup = "egress-local"
+
+func pods() cgroup.Group { return cgroup.Group{Name: podCgroup} }
+
 func (c Config) dir() string {
 	return filepath.Join(string(c.Cluster.Environment), "node")
 }
@@ -68,7 +74,7 @@ func Start(ctx context.Context, c Config) error {
 			return err
 		}
 	}
-	if err := makeCgroups(); err != nil {
+	if err := pods().Make("cpu", "cpuset", "memory", "pids", "io"); err != nil { // kubelet needs these
 		return err
 	}
 	environment := c.Cluster.Environment
@@ -134,7 +140,7 @@ func Stop(ctx context.Context, environment process.Environment) error {
 	if err := environment.Stop(ctx, 0, processNode); err != nil {
 		return err
 	}
-	if err := removeCgroups(ctx); err != nil {
+	if err := pods().Remove(ctx); err != nil {
 		return err
 	}
 	return os.RemoveAll(filepath.Join(string(environment), "node"))
