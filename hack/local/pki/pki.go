@@ -1,32 +1,31 @@
-// Package pki makes throw-away certificate authorities and certificates, for
-// clusters and servers that live as long as a test or a demonstration.
+// Package pki issues throw-away certificates, for clusters and servers that
+// exist as long as a test or a demonstration. cert-manager's library makes them.
 package pki
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/cert-manager/cert-manager/pkg/util/pki"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/keyutil"
 )
 
-// validity is longer than any environment is left running.
+// validity is longer than an environment is left running.
 const validity = 365 * 24 * time.Hour
 
-// Pair is a key and what is public of it, in PEM.
+// Pair is a private key and its certificate or public key, in PEM.
 type Pair struct {
 	Public, Key []byte
 }
 
-// Write writes dir/name.crt and, for its owner only, dir/name.key.
+// Write writes dir/name.crt and, readable by its owner only, dir/name.key.
 func (p Pair) Write(dir, name string) error {
 	if err := os.WriteFile(filepath.Join(dir, name+".key"), p.Key, 0o600); err != nil {
 		return err
@@ -41,108 +40,88 @@ type Authority struct {
 	key         crypto.Signer
 }
 
-// NewAuthority makes an authority of that name.
+// NewAuthority makes an authority with this common name. Its certificate is
+// signed by its own key.
 func NewAuthority(name string) (*Authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: name},
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		MaxPathLenZero:        true,
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
-	}
-	a := &Authority{certificate: template, key: key}
-	if a.certificate, err = a.sign(template, key.Public()); err != nil {
-		return nil, err
-	}
-	a.Pair, err = pair(a.certificate, key)
-	return a, err
+	return sign(nil, certmanager.CertificateSpec{
+		CommonName: name, IsCA: true,
+		Usages: []certmanager.KeyUsage{certmanager.UsageCertSign, certmanager.UsageCRLSign, certmanager.UsageDigitalSignature},
+	})
 }
 
 // Leaf is a certificate to be issued.
 type Leaf struct {
-	// User and Group are the subject's common name and organisation, which is
-	// how Kubernetes reads client certificates.
+	// User and Group are the subject's common name and organisation. Kubernetes
+	// reads them from client certificates.
 	User, Group string
-	// Hosts are the names and addresses of a server; none: a client.
+	// Hosts are the names and addresses of a server. Empty: a client.
 	Hosts []string
 }
 
 // Issue makes a key and a certificate for it.
 func (a *Authority) Issue(l Leaf) (Pair, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return Pair{}, err
-	}
-	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: l.User},
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	spec := certmanager.CertificateSpec{
+		CommonName: l.User,
+		Usages:     []certmanager.KeyUsage{certmanager.UsageDigitalSignature, certmanager.UsageClientAuth},
 	}
 	if l.Group != "" {
-		template.Subject.Organization = []string{l.Group}
+		spec.Subject = &certmanager.X509Subject{Organizations: []string{l.Group}}
 	}
 	for _, host := range l.Hosts {
-		if ip := net.ParseIP(host); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
+		if net.ParseIP(host) != nil {
+			spec.IPAddresses = append(spec.IPAddresses, host)
 		} else {
-			template.DNSNames = append(template.DNSNames, host)
+			spec.DNSNames = append(spec.DNSNames, host)
 		}
 	}
 	if len(l.Hosts) > 0 {
-		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+		spec.Usages = append(spec.Usages, certmanager.UsageServerAuth)
 	}
-	certificate, err := a.sign(template, key.Public())
+	issued, err := sign(a, spec)
 	if err != nil {
 		return Pair{}, err
 	}
-	return pair(certificate, key)
+	return issued.Pair, nil
 }
 
-func (a *Authority) sign(template *x509.Certificate, public crypto.PublicKey) (*x509.Certificate, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+// sign makes a key, and a certificate for it that the issuer signs. Without an
+// issuer the certificate is signed by its own key.
+func sign(issuer *Authority, spec certmanager.CertificateSpec) (*Authority, error) {
+	spec.Duration = &metav1.Duration{Duration: validity}
+	spec.PrivateKey = &certmanager.CertificatePrivateKey{Algorithm: certmanager.ECDSAKeyAlgorithm}
+	certificate := &certmanager.Certificate{Spec: spec}
+	key, err := pki.GeneratePrivateKeyForCertificate(certificate)
 	if err != nil {
 		return nil, err
 	}
-	template.SerialNumber = serial
+	template, err := pki.CertificateTemplateFromCertificate(certificate)
+	if err != nil {
+		return nil, err
+	}
 	template.NotBefore = time.Now().Add(-time.Hour) // clocks differ
-	template.NotAfter = time.Now().Add(validity)
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, public, a.key)
+	template.MaxPathLenZero = spec.IsCA             // it signs no further authorities
+	if issuer == nil {
+		issuer = &Authority{certificate: template, key: key}
+	}
+	public, signed, err := pki.SignCertificate(template, issuer.certificate, key.Public(), issuer.key)
 	if err != nil {
 		return nil, err
 	}
-	return x509.ParseCertificate(der)
+	private, err := pki.EncodePKCS8PrivateKey(key)
+	return &Authority{Pair{Public: public, Key: private}, signed, key}, err
 }
 
-func pair(certificate *x509.Certificate, key crypto.Signer) (Pair, error) {
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return Pair{}, err
-	}
-	return Pair{Public: encode("CERTIFICATE", certificate.Raw), Key: encode("PRIVATE KEY", private)}, nil
-}
-
-// NewServiceAccountKeys makes the pair that signs service account tokens, its
-// public part bare: RSA, which every verifier of such tokens understands.
+// NewServiceAccountKeys makes the pair that signs service account tokens. Its
+// public part is a bare key: RSA, which every verifier of such tokens supports.
 func NewServiceAccountKeys() (Pair, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := pki.GenerateRSAPrivateKey(pki.MinRSAKeySize)
 	if err != nil {
 		return Pair{}, err
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
+	private, err := pki.EncodePKCS8PrivateKey(key)
 	if err != nil {
 		return Pair{}, err
 	}
 	public, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return Pair{}, err
-	}
-	return Pair{Public: encode("PUBLIC KEY", public), Key: encode("PRIVATE KEY", private)}, nil
-}
-
-func encode(kind string, der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+	return Pair{Public: pem.EncodeToMemory(&pem.Block{Type: keyutil.PublicKeyBlockType, Bytes: public}), Key: private}, err
 }

@@ -1,0 +1,59 @@
+package pki_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"testing"
+	"time"
+
+	"egress.scw/hack/local/pki"
+)
+
+// Every certificate matches its key, is valid already, and is trusted for its
+// own purpose by clients that trust the authority.
+func TestIssue(t *testing.T) {
+	authority, err := pki.NewAuthority("test-ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority.Public)
+	for name, test := range map[string]struct {
+		leaf    pki.Leaf
+		host    string
+		purpose x509.ExtKeyUsage
+		refused x509.ExtKeyUsage
+	}{
+		"client":  {leaf: pki.Leaf{User: "admin", Group: "system:masters"}, purpose: x509.ExtKeyUsageClientAuth, refused: x509.ExtKeyUsageServerAuth},
+		"name":    {leaf: pki.Leaf{User: "etcd", Hosts: []string{"localhost", "127.0.0.1"}}, host: "localhost", purpose: x509.ExtKeyUsageServerAuth},
+		"address": {leaf: pki.Leaf{User: "etcd", Hosts: []string{"localhost", "127.0.0.1"}}, host: "127.0.0.1", purpose: x509.ExtKeyUsageClientAuth},
+		"no user": {leaf: pki.Leaf{Hosts: []string{"echo.example"}}, host: "echo.example", purpose: x509.ExtKeyUsageServerAuth},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pair, err := authority.Issue(test.leaf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			certificate, err := tls.X509KeyPair(pair.Public, pair.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			options := x509.VerifyOptions{Roots: roots, DNSName: test.host, KeyUsages: []x509.ExtKeyUsage{test.purpose}}
+			for _, at := range []time.Time{time.Now().Add(-30 * time.Minute), time.Now().Add(364 * 24 * time.Hour)} {
+				options.CurrentTime = at
+				if _, err := certificate.Leaf.Verify(options); err != nil {
+					t.Errorf("at %v: %v", at, err)
+				}
+			}
+			if got := certificate.Leaf.Subject; got.CommonName != test.leaf.User || len(got.Organization) > 0 && got.Organization[0] != test.leaf.Group {
+				t.Errorf("subject %v, want %+v", got, test.leaf)
+			}
+			if test.refused != 0 {
+				options.KeyUsages = []x509.ExtKeyUsage{test.refused}
+				if _, err := certificate.Leaf.Verify(options); err == nil {
+					t.Errorf("the certificate is trusted for usage %v as well", test.refused)
+				}
+			}
+		})
+	}
+}
