@@ -16,8 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/stack"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -60,9 +60,9 @@ func replaced(t testing.TB, oldnew ...string) string {
 	return text
 }
 
-func newSpec(t testing.TB, config string) stack.Spec {
+func newSpec(t testing.TB, text string) stack.Spec {
 	t.Helper()
-	egress, err := v1alpha1.LoadEgress("egress.yaml", []byte(config))
+	egress, err := config.LoadEgress("egress.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,9 @@ import (
 
 	"golang.org/x/term"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/scaleway"
 	"egress.scw/bootstrap/stack"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.
@@ -140,7 +140,7 @@ func report(w io.Writer, err error) int {
 func problems(err error) []string {
 	var texts []string
 	for _, leaf := range leaves(err) {
-		if config, ok := errors.AsType[*v1alpha1.ConfigError](leaf); ok {
+		if config, ok := errors.AsType[*config.ConfigError](leaf); ok {
 			texts = append(texts, strings.Split(config.Error(), "\n")...)
 			continue
 		}

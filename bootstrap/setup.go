@@ -9,13 +9,13 @@ import (
 	"slices"
 	"strings"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/stack"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 // setup is a set-up that a command works on.
 type setup struct {
-	config *v1alpha1.Egress
+	config *config.Egress
 	spec   stack.Spec
 	// file is the configuration file as it was named.
 	file  string
@@ -78,7 +78,7 @@ func (p *program) connect(ctx context.Context, further ...func(*setup) error) (*
 
 // readConfig reads egress.yaml. There may be an error and a configuration, in
 // which only values are wrong.
-func readConfig(file string) (*v1alpha1.Egress, error) {
+func readConfig(file string) (*config.Egress, error) {
 	data, err := os.ReadFile(filepath.Clean(file))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("--config: there is no file %s: start from bootstrap/egress.example.yaml", file)
@@ -86,17 +86,17 @@ func readConfig(file string) (*v1alpha1.Egress, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)
 	}
-	return v1alpha1.LoadEgress(file, data)
+	return config.LoadEgress(file, data)
 }
 
 // checkPlaces has zones and regions looked up, unless they are wrong in a way
 // that is reported already.
-func (p *program) checkPlaces(config *v1alpha1.Egress, problem error) error {
+func (p *program) checkPlaces(egress *config.Egress, problem error) error {
 	wrong := func(field string) bool {
-		problems, ok := errors.AsType[*v1alpha1.ConfigError](problem)
-		return ok && slices.ContainsFunc(problems.Problems, func(p v1alpha1.ConfigProblem) bool { return p.Field == field })
+		problems, ok := errors.AsType[*config.ConfigError](problem)
+		return ok && slices.ContainsFunc(problems.Problems, func(p config.ConfigProblem) bool { return p.Field == field })
 	}
-	zone, region := config.Zone, config.Region
+	zone, region := egress.Zone, egress.Region
 	if wrong("zone") {
 		zone = ""
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/template"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -100,7 +101,7 @@ type machineValues struct {
 	AuditLog, SyncLog   string
 	Metadata, Metadata6 string
 	// Syslog holds nothing on machines without, which leave its file out.
-	Syslog                 v1alpha1.SyslogConfig
+	Syslog                 config.SyslogConfig
 	SyslogTarget, SyslogCA string
 }
 
@@ -109,11 +110,11 @@ func (vm VM) execute(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	nic, gateway := "$public_nic", vm.Egress == v1alpha1.EgressGateway
+	nic, gateway := "$public_nic", vm.Egress == config.EgressGateway
 	if gateway {
 		nic = "$private_nic"
 	}
-	var syslog v1alpha1.SyslogConfig
+	var syslog config.SyslogConfig
 	if vm.Syslog != nil {
 		syslog = *vm.Syslog
 	}

@@ -29,7 +29,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/bootstrap/config"
 )
 
 // syslogHost is what the server of these tests is called.
@@ -150,7 +150,7 @@ func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 	}
 	vm := validVM()
 	const target = "192.0.2.1" // as loopback is not valid
-	vm.Syslog = &v1alpha1.SyslogConfig{Host: syslogHost, Address: target, Port: int32(number), CA: string(ca.text)}
+	vm.Syslog = &config.SyslogConfig{Host: syslogHost, Address: target, Port: int32(number), CA: string(ca.text)}
 	config := render(t, vm)
 	log := &auditFile{name: filepath.Join(folder, "audit.log")}
 	write := func(name, content string) string {

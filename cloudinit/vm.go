@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/bootstrap/config"
 )
 
 // VM is what differs between one proxy machine and another.
@@ -25,7 +25,7 @@ type VM struct {
 
 	// Egress says what requests leave by: flexible addresses of this machine,
 	// by its public NIC, or the Public Gateway, by its private one.
-	Egress v1alpha1.EgressMode
+	Egress config.EgressMode
 
 	// NameServers are the only ones that Squid may ask: at least one, IPv4,
 	// neither of loopback nor link-local, none twice; not private either with
@@ -37,7 +37,7 @@ type VM struct {
 	SSH bool
 
 	// Syslog is a server that is sent the audit log. Nil: none is.
-	Syslog *v1alpha1.SyslogConfig
+	Syslog *config.SyslogConfig
 }
 
 func (vm VM) validate() field.ErrorList {
@@ -48,14 +48,14 @@ func (vm VM) validate() field.ErrorList {
 	}
 	errs = append(errs, vm.validateNetwork(at)...)
 	switch vm.Egress {
-	case v1alpha1.EgressFlexibleIP:
-	case v1alpha1.EgressGateway:
+	case config.EgressFlexibleIP:
+	case config.EgressGateway:
 		if vm.SSH {
 			errs = append(errs, field.Forbidden(at.Child("ssh"), "without a flexible address there is none that SSH could be reached at"))
 		}
 	default:
 		errs = append(errs, field.NotSupported(at.Child("egress"), vm.Egress,
-			[]v1alpha1.EgressMode{v1alpha1.EgressFlexibleIP, v1alpha1.EgressGateway}))
+			[]config.EgressMode{config.EgressFlexibleIP, config.EgressGateway}))
 	}
 	if vm.Syslog != nil {
 		errs = append(errs, vm.Syslog.Validate(at.Child("syslog"))...)
@@ -107,7 +107,7 @@ func (vm VM) validateNameServers(at *field.Path) field.ErrorList {
 			errs = append(errs, field.Required(at.Index(i), "must be an IP address"))
 		case !server.Is4() || !server.IsGlobalUnicast():
 			errs = append(errs, field.Invalid(at.Index(i), server.String(), "must be the IPv4 address of one machine that is neither loopback nor link-local"))
-		case vm.Egress == v1alpha1.EgressFlexibleIP && server.IsPrivate():
+		case vm.Egress == config.EgressFlexibleIP && server.IsPrivate():
 			errs = append(errs, field.Invalid(at.Index(i), server.String(), "must be public: it is asked from a flexible address, from which nothing private is reached"))
 		case seen[server]: // a set of nftables holds nothing twice
 			errs = append(errs, field.Duplicate(at.Index(i), server.String()))

@@ -9,13 +9,13 @@ import (
 
 	"github.com/scaleway/scaleway-sdk-go/scw"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/bootstrap/stack"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
-// config has one of each kind of resource, and two of those that can be several.
-const config = `
+// example has one of each kind of resource, and two of those that can be several.
+const example = `
 apiVersion: egress.scw/v1alpha1
 kind: Egress
 name: test
@@ -39,14 +39,14 @@ tenants:
 // newSpec reads the configuration, in which old texts are replaced by new ones.
 func newSpec(t testing.TB, oldnew ...string) stack.Spec {
 	t.Helper()
-	text := config
+	text := example
 	for i := 0; i < len(oldnew); i += 2 {
 		if !strings.Contains(text, oldnew[i]) {
 			t.Fatalf("the configuration does not contain %q", oldnew[i])
 		}
 		text = strings.Replace(text, oldnew[i], oldnew[i+1], 1)
 	}
-	egress, err := v1alpha1.LoadEgress("egress.yaml", []byte(text))
+	egress, err := config.LoadEgress("egress.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

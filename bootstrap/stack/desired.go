@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/cloudinit/squid"
 	"egress.scw/webhook/api/v1alpha1"
@@ -80,7 +81,7 @@ func (g *Graph) addProxy() error {
 	name, proxy := ProxyName(g.spec.Name), g.spec.Proxy
 	group := &SecurityGroup{ResourceMeta: ResourceMeta{Name: name}, SSHSources: proxy.SSHSources}
 	g.add(group)
-	if proxy.Egress == v1alpha1.EgressFlexibleIP {
+	if proxy.Egress == config.EgressFlexibleIP {
 		g.addAddresses()
 	} else {
 		g.MetadataIP = &FlexibleIP{ResourceMeta: ResourceMeta{Name: name + "-metadata"}, Role: RoleMetadata}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestMetadataAddress(t *testing.T) {
 	t.Parallel()
 	graph, err := Desired(newSpec(t, func(s *Spec) {
-		s.Proxy.Egress, s.Proxy.SSHSources = v1alpha1.EgressGateway, nil
+		s.Proxy.Egress, s.Proxy.SSHSources = config.EgressGateway, nil
 		s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
 	}))
 	if err != nil {
@@ -51,7 +52,7 @@ func TestMetadataAddress(t *testing.T) {
 // wait.
 func TestProxyBootsAfterItsGateway(t *testing.T) {
 	t.Parallel()
-	for _, egress := range []v1alpha1.EgressMode{v1alpha1.EgressGateway, v1alpha1.EgressFlexibleIP} {
+	for _, egress := range []config.EgressMode{config.EgressGateway, config.EgressFlexibleIP} {
 		graph, err := Desired(newSpec(t, func(s *Spec) {
 			s.Proxy.Egress, s.Proxy.SSHSources = egress, nil
 			s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
@@ -64,7 +65,7 @@ func TestProxyBootsAfterItsGateway(t *testing.T) {
 			if !ok {
 				continue
 			}
-			if waits := slices.Contains(power.Needs(), Resource(graph.GatewayNetwork)); waits != (egress == v1alpha1.EgressGateway) {
+			if waits := slices.Contains(power.Needs(), Resource(graph.GatewayNetwork)); waits != (egress == config.EgressGateway) {
 				t.Errorf("%s: it waits for the gateway: %t", egress, waits)
 			}
 		}

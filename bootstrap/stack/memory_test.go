@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
-// config has one of each kind of resource, and two of those that can be several.
-const config = `
+// example has one of each kind of resource, and two of those that can be several.
+const example = `
 apiVersion: egress.scw/v1alpha1
 kind: Egress
 name: test
@@ -41,7 +41,7 @@ tenants:
 // newSpec reads the configuration, and changes the outcome.
 func newSpec(t testing.TB, changes ...func(*Spec)) Spec {
 	t.Helper()
-	egress, err := v1alpha1.LoadEgress("egress.yaml", []byte(config))
+	egress, err := config.LoadEgress("egress.yaml", []byte(example))
 	if err != nil {
 		t.Fatal(err)
 	}

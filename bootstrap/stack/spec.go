@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -43,10 +44,10 @@ type ProxySpec struct {
 	Type, Image string
 	VolumeGB    int32
 	PrivateIP   netip.Addr
-	Egress      v1alpha1.EgressMode
+	Egress      config.EgressMode
 	NameServers []netip.Addr
 	SSHSources  []netip.Prefix
-	Syslog      *v1alpha1.SyslogConfig
+	Syslog      *config.SyslogConfig
 }
 
 // ClusterSpec is the cluster that is wanted.
@@ -80,7 +81,7 @@ type RegistrySpec struct {
 // NewSpec reads a configuration that is valid and has its defaults. The project
 // is the one to fall back on, from the credentials. An error means that the
 // configuration was not validated.
-func NewSpec(config *v1alpha1.Egress, project string) (Spec, error) {
+func NewSpec(config *config.Egress, project string) (Spec, error) {
 	p := parser{}
 	spec := Spec{
 		Name: config.Name, Project: config.Project, Region: config.Region, Zone: config.Zone,
@@ -152,7 +153,7 @@ func (p *parser) prefixes(texts []string) []netip.Prefix {
 	return prefixes
 }
 
-func (p *parser) cluster(c *v1alpha1.ClusterConfig) *ClusterSpec {
+func (p *parser) cluster(c *config.ClusterConfig) *ClusterSpec {
 	spec := &ClusterSpec{
 		ID: c.ID, Version: c.Version, CNI: c.CNI,
 		PodCIDR: p.optionalPrefix(c.PodCIDR), ServiceCIDR: p.optionalPrefix(c.ServiceCIDR),
@@ -167,7 +168,7 @@ func (p *parser) cluster(c *v1alpha1.ClusterConfig) *ClusterSpec {
 	return spec
 }
 
-func autoscaler(config *v1alpha1.AutoscalerConfig) Autoscaler {
+func autoscaler(config *config.AutoscalerConfig) Autoscaler {
 	result := DefaultAutoscaler()
 	if config == nil {
 		return result
@@ -187,7 +188,7 @@ func autoscaler(config *v1alpha1.AutoscalerConfig) Autoscaler {
 	return result
 }
 
-func newPoolSpec(config v1alpha1.PoolConfig) PoolSpec {
+func newPoolSpec(config config.PoolConfig) PoolSpec {
 	pool := PoolSpec{
 		Name: config.Name, Zone: config.Zone, VolumeGB: config.VolumeGB, Size: config.Size,
 		NodeType: NormalNodeType(config.NodeType), Autohealing: *config.Autohealing, Labels: map[string]string{},

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/bootstrap/config"
 )
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -18,9 +18,9 @@ func prefixes(texts ...string) []netip.Prefix {
 	return all
 }
 
-func loadEgress(t *testing.T, text string) *v1alpha1.Egress {
+func loadEgress(t *testing.T, text string) *config.Egress {
 	t.Helper()
-	egress, err := v1alpha1.LoadEgress("egress.yaml", []byte(text))
+	egress, err := config.LoadEgress("egress.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,9 +44,9 @@ func TestSpecOfTheExample(t *testing.T) {
 		Gateway:     &GatewaySpec{Type: "VPC-GW-S", Masquerade: true, DefaultRoute: true},
 		Proxy: ProxySpec{
 			Type: "PLAY2-NANO", Image: "debian_bookworm", VolumeGB: 40, PrivateIP: netip.MustParseAddr("172.16.0.10"),
-			Egress: v1alpha1.EgressFlexibleIP, SSHSources: prefixes("198.51.100.0/24"),
+			Egress: config.EgressFlexibleIP, SSHSources: prefixes("198.51.100.0/24"),
 			NameServers: []netip.Addr{netip.MustParseAddr("51.159.69.162"), netip.MustParseAddr("51.159.69.156")},
-			Syslog: &v1alpha1.SyslogConfig{
+			Syslog: &config.SyslogConfig{
 				Host: "logs.example.com", Address: "198.51.100.20", Port: 6514, CA: egress.Proxy.AuditLog.Syslog.CA,
 			},
 		},
@@ -107,7 +107,7 @@ tenants: [{name: client-a, proxy: {port: 3129}}]
 
 // A configuration that nobody validated is an error, not an address of zeros.
 func TestSpecNeedsValidation(t *testing.T) {
-	egress := loadEgress(t, config)
+	egress := loadEgress(t, example)
 	egress.Proxy.PrivateIP = "172.16.28.x"
 	if spec, err := NewSpec(egress, ""); err == nil {
 		t.Errorf("no error, and %v", spec.Proxy.PrivateIP)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/hack/local/cluster"
 	"egress.scw/hack/local/network"
 	"egress.scw/webhook/api/v1alpha1"
@@ -13,7 +14,7 @@ import (
 
 // bootstrap is told of the networks and of the cluster that are there.
 func TestConfigurationMatchesTheEnvironment(t *testing.T) {
-	config, err := v1alpha1.LoadEgress("egress.yaml", egressYAML)
+	config, err := config.LoadEgress("egress.yaml", egressYAML)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/yaml"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/hack/local/cluster"
 	"egress.scw/hack/local/machine"
@@ -58,7 +59,7 @@ func (e *Environment) Tenants() ([]v1alpha1.Tenant, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := v1alpha1.LoadEgress(e.ConfigFile(), data)
+	config, err := config.LoadEgress(e.ConfigFile(), data)
 	if err != nil {
 		return nil, err
 	}

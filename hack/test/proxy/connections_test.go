@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
 	"egress.scw/webhook/api/v1alpha1"
@@ -74,7 +75,7 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 			tenants[i].Allow = allow
 		}
 	}
-	w.setSquidConf(encoded(t, squidConf(t, v1alpha1.EgressFlexibleIP, tenants)))
+	w.setSquidConf(encoded(t, squidConf(t, config.EgressFlexibleIP, tenants)))
 	eventually(t, 30*time.Second, "an update", func() error {
 		got, err := get(t.Context(), strictPort, "http://10.0.0.1/")
 		if want := generationOf(tenants, strictPort); err == nil && got.generation != want {

@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 // TestInterruptedProxyWithSSH loses its power while it installs its packages,
@@ -22,7 +22,7 @@ func TestInterruptedProxyWithSSH(t *testing.T) {
 	signer := newSSHKey(t)
 	w := newWorld(t, rootfs(t), string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	tenants := everyKind()
-	vm := w.powerOn(t, v1alpha1.EgressFlexibleIP, tenants)
+	vm := w.powerOn(t, config.EgressFlexibleIP, tenants)
 	w.interrupt(t, vm)
 	checkServices(t, vm)
 	checkGenerations(t, tenants)

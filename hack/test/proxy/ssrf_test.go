@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
 	"egress.scw/webhook/api/v1alpha1"
@@ -182,7 +183,7 @@ func (w *world) forbiddenAttempts(tenant v1alpha1.Tenant) []attempt {
 			hosts = append(hosts, spellings(address)...)
 		}
 	}
-	if w.egress == v1alpha1.EgressFlexibleIP {
+	if w.egress == config.EgressFlexibleIP {
 		for _, own := range []string{sharedAddress, ownAddress} {
 			hosts = append(hosts, spellings(netip.MustParseAddr(own))...)
 		}
@@ -419,7 +420,7 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 	notReached(t, vm, targets)
 	logStopped(t, vm, before)
 	checkStopped(t, vm, before, "ip daddr @forbidden", "ip daddr "+metadataAddress, "oifname != ")
-	if w.egress == v1alpha1.EgressFlexibleIP {
+	if w.egress == config.EgressFlexibleIP {
 		checkStopped(t, vm, before, "meta nfproto ipv6", "ip6 daddr "+privateAddresses6[0])
 	}
 
@@ -433,7 +434,7 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 func (w *world) checkUnguarded(t *testing.T, targets []target) {
 	t.Helper()
 	elsewhere := []string{"::1", nodeAddress, gatewayPrivate}
-	if w.egress == v1alpha1.EgressGateway {
+	if w.egress == config.EgressGateway {
 		elsewhere = []string{"::1", metadataAddress}
 	}
 	for _, to := range targets {

@@ -17,10 +17,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/local/machine"
 	"egress.scw/hack/local/pki"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 const (
@@ -30,7 +30,7 @@ const (
 
 // logReceiver receives, in the Private Network, what the machine sends by syslog.
 type logReceiver struct {
-	config v1alpha1.SyslogConfig
+	config config.SyslogConfig
 	tls    *tls.Config
 
 	mu    sync.Mutex
@@ -56,7 +56,7 @@ func receiveLogs(t *testing.T) *logReceiver {
 		t.Fatal(err)
 	}
 	receiver := &logReceiver{
-		config: v1alpha1.SyslogConfig{Host: logServer, Address: nodeAddress, Port: logServerPort, CA: string(authority.Public)},
+		config: config.SyslogConfig{Host: logServer, Address: nodeAddress, Port: logServerPort, CA: string(authority.Public)},
 		tls:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 	}
 	receiver.listen(t)

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/hack/local/internet"
 	"egress.scw/hack/local/machine"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 // Addresses that lie where the proxy's public NIC leads to, so that nothing but
@@ -124,7 +124,7 @@ func (w *world) targets(t *testing.T, vm *machine.VM) []target {
 		add(namespace(netnsInternet), address, 80, 443)
 	}
 	// Behind the gateway, nothing else than metadata is read by the public NIC.
-	if w.egress == v1alpha1.EgressFlexibleIP {
+	if w.egress == config.EgressFlexibleIP {
 		w.connectIPv6(t, vm)
 		for _, address := range privateAddresses6 {
 			execute(t, "", "ip", "-n", netnsInternet, "address", "replace", address+"/128", "dev", "lo", "nodad")

@@ -23,13 +23,13 @@ import (
 	"testing"
 	"time"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/internet"
 	"egress.scw/hack/local/machine"
 	"egress.scw/hack/local/network"
 	"egress.scw/hack/local/process"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 // The network namespaces of these tests.
@@ -106,10 +106,10 @@ type world struct {
 	environment process.Environment
 	rootfs      machine.RootFS
 	roots       *x509.CertPool
-	ssh         bool                // of the machine: whether it has SSH
-	egress      v1alpha1.EgressMode // of the machine
-	updates     string              // of its packages, a folder
-	eventLog    string              // what the internet has seen, a file
+	ssh         bool              // of the machine: whether it has SSH
+	egress      config.EgressMode // of the machine
+	updates     string            // of its packages, a folder
+	eventLog    string            // what the internet has seen, a file
 	// logs receives the machine's audit log. Nil: nobody does.
 	logs *logReceiver
 	// strangers counts the connections to the metadata service from ports that

@@ -40,6 +40,7 @@ const (
 // AllowSpec is what a tenant may reach through the proxy. Private addresses,
 // and the ports of mail and DNS, are forbidden in every mode.
 //
+// +kubebuilder:object:generate=true
 // +kubebuilder:validation:XValidation:rule="self.mode != 'Open' || !has(self.domains) || size(self.domains) == 0",message="domains must be empty in mode Open, which allows every public host"
 // +kubebuilder:validation:XValidation:rule="self.mode != 'Enforce' || (has(self.domains) && size(self.domains) > 0)",message="domains must not be empty in mode Enforce: nothing would be allowed"
 type AllowSpec struct {

@@ -1,7 +1,6 @@
 // Package v1alpha1 is the API of egress.scw: the EgressTenant resource, the
 // names that the product uses in a cluster, and what makes their values valid.
 //
-// +kubebuilder:object:generate=true
 // +groupName=egress.scw
 package v1alpha1
 

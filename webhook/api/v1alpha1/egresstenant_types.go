@@ -72,6 +72,8 @@ type EgressTenant struct {
 }
 
 // EgressTenantSpec is what the platform team decides about a tenant.
+//
+// +kubebuilder:object:generate=true
 type EgressTenantSpec struct {
 	// Path is the way the tenant's traffic leaves by.
 	//
@@ -107,6 +109,8 @@ type EgressTenantSpec struct {
 }
 
 // ProxySpec is a tenant's part of the proxy.
+//
+// +kubebuilder:object:generate=true
 type ProxySpec struct {
 	// Port is the tenant's own port on the proxy, 3129 to 3255. The
 	// NetworkPolicy admits the tenant's pods to no other, so that the port is
@@ -136,6 +140,8 @@ type ProxySpec struct {
 }
 
 // EgressTenantStatus is what the webhook's controllers found.
+//
+// +kubebuilder:object:generate=true
 type EgressTenantStatus struct {
 	// ObservedGeneration is the generation of the spec that the status is about.
 	//
@@ -184,6 +190,8 @@ type EgressTenantList struct {
 
 // Tenant is an EgressTenant as people write it in lists: in the chart's value
 // "tenants", and in egress.yaml.
+//
+// +kubebuilder:object:generate=true
 type Tenant struct {
 	// Name is the EgressTenant's name.
 	Name string `json:"name"`

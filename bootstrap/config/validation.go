@@ -1,4 +1,4 @@
-package v1alpha1
+package config
 
 import (
 	"fmt"
@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // Validate returns everything that is wrong with egress.yaml once its defaults
@@ -31,7 +33,7 @@ func (e *Egress) Validate() field.ErrorList {
 	if e.Registry != nil {
 		errs = append(errs, validateLabel(e.Registry.Name, field.NewPath("registry", "name"))...)
 	}
-	errs = append(errs, ValidateTenants(e.Tenants, field.NewPath("tenants"))...)
+	errs = append(errs, v1alpha1.ValidateTenants(e.Tenants, field.NewPath("tenants"))...)
 	if e.Proxy.Egress == EgressGateway {
 		errs = append(errs, refuseDedicated(e.Tenants, field.NewPath("tenants"))...)
 	}
@@ -68,7 +70,7 @@ func validateLabel(name string, at *field.Path) field.ErrorList {
 	if name == "" {
 		return field.ErrorList{field.Required(at, "a DNS label, such as client-a")}
 	}
-	return validateName(name, at)
+	return problemsOf(name, validation.IsDNS1123Label(name), at)
 }
 
 func validateID(id string, at *field.Path) field.ErrorList {
@@ -299,10 +301,10 @@ func nameServerProblem(server string, egress EgressMode) string {
 }
 
 // refuseDedicated refuses tenants' own addresses where there are no flexible IPs.
-func refuseDedicated(tenants []Tenant, at *field.Path) field.ErrorList {
+func refuseDedicated(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, tenant := range tenants {
-		if tenant.Proxy.EgressIP == EgressIPDedicated {
+		if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
 			errs = append(errs, field.Invalid(at.Index(i).Child("proxy", "egressIP"), tenant.Proxy.EgressIP,
 				"must be Shared with proxy.egress Gateway: all requests leave by the gateway's address"))
 		}
@@ -419,7 +421,7 @@ func problemsOf(value string, problems []string, at *field.Path) field.ErrorList
 // validateLabelKey demands a key of Kubernetes' labels and taints that is not
 // the tenant's, which pools get by their field tenant.
 func validateLabelKey(key string, at *field.Path) field.ErrorList {
-	if key == LabelTenant {
+	if key == v1alpha1.LabelTenant {
 		return field.ErrorList{field.Forbidden(at, "comes with the pool's field tenant: set that, and remove this")}
 	}
 	return problemsOf(key, validation.IsQualifiedName(key), at)

@@ -1,4 +1,4 @@
-package v1alpha1
+package config
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ proxy:
 `
 
 // exampleFile is the documented example.
-const exampleFile = "../../../bootstrap/egress.example.yaml"
+const exampleFile = "../egress.example.yaml"
 
 func readExample(tb testing.TB) []byte {
 	tb.Helper()

@@ -1,7 +1,9 @@
-package v1alpha1
+package config
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // KindEgress is the kind of egress.yaml.
@@ -47,7 +49,7 @@ type Egress struct {
 	Registry *RegistryConfig `json:"registry,omitempty"`
 
 	// Tenants are whom the proxy serves.
-	Tenants []Tenant `json:"tenants,omitempty"`
+	Tenants []v1alpha1.Tenant `json:"tenants,omitempty"`
 
 	// Outputs are the files that bootstrap writes.
 	Outputs OutputsConfig `json:"outputs,omitzero"`

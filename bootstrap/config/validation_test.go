@@ -1,11 +1,14 @@
-package v1alpha1
+package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // whole is a valid Egress with defaults that uses most fields.
@@ -33,7 +36,7 @@ func TestSetDefaultsTwice(t *testing.T) {
 		"autoscaled":    autoscaled(2),
 	} {
 		egress.SetDefaults()
-		once := egress.DeepCopy()
+		once := clone(t, egress)
 		egress.SetDefaults()
 		if diff := cmp.Diff(once, egress); diff != "" {
 			t.Errorf("%s: changed by the second call:\n%s", name, diff)
@@ -46,7 +49,7 @@ func TestSetDefaultsTwice(t *testing.T) {
 		}
 	}
 	for _, cluster := range []ClusterConfig{{ID: "x"}, {CIDRs: []string{"x"}}} {
-		egress := Egress{Cluster: cluster.DeepCopy()}
+		egress := Egress{Cluster: clone(t, &cluster)}
 		if egress.SetDefaults(); !cmp.Equal(*egress.Cluster, cluster) {
 			t.Errorf("a cluster that is not created got defaults: %+v", egress.Cluster)
 		}
@@ -65,7 +68,7 @@ func TestSetDefaultsKeeps(t *testing.T) {
 		},
 		Outputs: OutputsConfig{Kubeconfig: "i", Values: "j", HideKubeconfig: new(false)},
 	}
-	want := egress.DeepCopy()
+	want := clone(t, egress)
 	if egress.SetDefaults(); !cmp.Equal(want, egress) {
 		t.Errorf("changed what was set:\n%s", cmp.Diff(want, egress))
 	}
@@ -264,7 +267,7 @@ func TestEgressValidate(t *testing.T) {
 		},
 		"egress by the gateway, as it should be": {
 			func(e *Egress) {
-				e.Proxy.Egress, e.Proxy.SSHSources, e.Tenants[1].Proxy.EgressIP = EgressGateway, nil, EgressIPShared
+				e.Proxy.Egress, e.Proxy.SSHSources, e.Tenants[1].Proxy.EgressIP = EgressGateway, nil, v1alpha1.EgressIPShared
 				e.Proxy.NameServers = []string{"172.16.0.2"}
 			}, nil,
 		},
@@ -466,7 +469,7 @@ func TestEgressValidate(t *testing.T) {
 		"pool with small volumes": {func(e *Egress) { e.Cluster.Pools[0].VolumeGB = 19 }, []string{"cluster.pools[0].volumeGB: Invalid value: 19: must be at least 20"}},
 		"pool with labels of all sorts": {
 			func(e *Egress) {
-				e.Cluster.Pools[0].Labels = map[string]string{"a b": "", "b": "c d", LabelTenant: "client-a", "e": ""}
+				e.Cluster.Pools[0].Labels = map[string]string{"a b": "", "b": "c d", v1alpha1.LabelTenant: "client-a", "e": ""}
 			},
 			[]string{
 				`cluster.pools[0].labels[a b]: Invalid value: "a b": ` + key,
@@ -481,7 +484,7 @@ func TestEgressValidate(t *testing.T) {
 					{Key: "a", Value: "b", Effect: "NoSchedule"},
 					{Key: "a", Effect: "NoExecute"},
 					{Key: "", Value: "x y", Effect: ""},
-					{Key: LabelTenant, Effect: "NoExecute"},
+					{Key: v1alpha1.LabelTenant, Effect: "NoExecute"},
 				}
 			},
 			[]string{
@@ -509,8 +512,8 @@ func TestEgressValidate(t *testing.T) {
 			func(e *Egress) {
 				e.Cluster, e.Tenants = nil, nil
 				for i := range int32(5) {
-					tenant := Tenant{Name: fmt.Sprintf("t%d", i)}
-					tenant.Proxy = ProxySpec{Port: ProxyPortMin + i, EgressIP: EgressIPDedicated}
+					tenant := v1alpha1.Tenant{Name: fmt.Sprintf("t%d", i)}
+					tenant.Proxy = v1alpha1.ProxySpec{Port: v1alpha1.ProxyPortMin + i, EgressIP: v1alpha1.EgressIPDedicated}
 					e.Tenants = append(e.Tenants, tenant)
 				}
 			},
@@ -530,4 +533,18 @@ func TestEgressValidate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// clone returns an independent copy of what egress.yaml holds.
+func clone[T any](t *testing.T, value *T) *T {
+	t.Helper()
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := new(T)
+	if err := json.Unmarshal(encoded, result); err != nil {
+		t.Fatal(err)
+	}
+	return result
 }

@@ -1,4 +1,4 @@
-package v1alpha1
+package config
 
 import (
 	"errors"
@@ -11,6 +11,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // decoder fills Go values from YAML, remembering in which line each field
@@ -222,7 +224,7 @@ func (d *decoder) line(path string) int {
 func (d *decoder) otherKind(egress *Egress) []ConfigProblem {
 	var other []ConfigProblem
 	for _, each := range []struct{ name, is, want string }{
-		{"apiVersion", egress.APIVersion, GroupVersion().String()},
+		{"apiVersion", egress.APIVersion, v1alpha1.GroupVersion().String()},
 		{"kind", egress.Kind, KindEgress},
 	} {
 		switch {

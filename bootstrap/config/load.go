@@ -1,4 +1,4 @@
-package v1alpha1
+package config
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // LoadEgress reads egress.yaml: it decodes it strictly, sets defaults and
@@ -141,7 +143,7 @@ func parseYAML(data []byte) (*yaml.Node, *ConfigProblem) {
 }
 
 func emptyFile() *ConfigProblem {
-	return &ConfigProblem{Line: 1, Detail: "is empty: begin with apiVersion: " + GroupVersion().String() + " and kind: " + KindEgress}
+	return &ConfigProblem{Line: 1, Detail: "is empty: begin with apiVersion: " + v1alpha1.GroupVersion().String() + " and kind: " + KindEgress}
 }
 
 // unreadable finds what the YAML library refuses without saying where.
