@@ -18,7 +18,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/bootstrap/config"
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/policy"
 )
 
 func validVM() VM {
@@ -245,7 +246,7 @@ func TestFirewallBoundsTenants(t *testing.T) {
 	if refuses < 0 || accepts < refuses {
 		t.Errorf("it refuses at byte %d, and accepts at byte %d:\n%s", refuses, accepts, text)
 	}
-	if ports := v1alpha1.ProxyPortMax - v1alpha1.ProxyPortMin + 1; ports > 256 {
+	if ports := names.TenantPortMax - names.TenantPortMin + 1; ports > 256 {
 		t.Errorf("the set has no room for %d ports", ports)
 	}
 	conf, err := os.ReadFile("squid/squid.conf.tmpl")
@@ -282,7 +283,7 @@ func TestPortsSuffice(t *testing.T) {
 // reached by lo, and the firewall lets Squid use the egress NIC alone.
 func TestFirewallForbidsWhatSquidForbids(t *testing.T) {
 	want := map[string]bool{}
-	for _, network := range v1alpha1.ForbiddenDestinations() {
+	for _, network := range policy.ForbiddenDestinations() {
 		if network.Addr().Is4() {
 			want[network.String()] = true
 		}

@@ -13,7 +13,7 @@ import (
 	"text/template"
 
 	"egress.scw/bootstrap/config"
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 // templates holds the files of the machine under their paths. Those with the
@@ -125,7 +125,7 @@ func (vm VM) execute(text string) (string, error) {
 	var result bytes.Buffer
 	err = parsed.Execute(&result, machineValues{
 		PrivateAddress: vm.PrivateAddress, PrivateNetwork: vm.PrivateNetwork, NameServers: vm.NameServers,
-		SSH: vm.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: v1alpha1.ProxyPortMin, PortMax: v1alpha1.ProxyPortMax,
+		SSH: vm.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: names.TenantPortMin, PortMax: names.TenantPortMax,
 		TenantConnections: TenantConnections, ManagerPort: ManagerPort, MetricsPort: MetricsPort, SquidMetricsPort: SquidMetricsPort, AuditLog: AuditLog, SyncLog: syncLog,
 		Metadata: metadataAddress, Metadata6: metadataAddress6,
 		Syslog: syslog, SyslogTarget: cmp.Or(syslog.Address, syslog.Host), SyslogCA: ca,
@@ -155,7 +155,7 @@ func (vm VM) values() string {
 		{"READY", readyFile},
 		{"AUDIT_LOG", AuditLog},
 		{"SYNC_LOG", syncLog},
-		{"GENERATION_HEADER", v1alpha1.HeaderGeneration},
+		{"GENERATION_HEADER", names.HeaderGeneration},
 	} {
 		fmt.Fprintf(&text, "%s='%s'\n", value.name, value.value)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"egress.scw/cloudinit/squid"
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/policy"
 )
 
 // hostile is what a client may try to pass for a tenant's line with, as Squid
@@ -26,7 +26,7 @@ const hostile = `x%22,%22tenant%22:%22client-b%22,%22verdict%22:%22denied%22,%22
 // TestMetricsFromAuditLog has mtail read lines of the audit log, and compares
 // all that it makes of them.
 func TestMetricsFromAuditLog(t *testing.T) {
-	record := func(tenant string, verdict v1alpha1.Verdict, rule v1alpha1.Rule, received, sent int64, change ...func(*squid.AuditRecord)) string {
+	record := func(tenant string, verdict policy.Verdict, rule policy.Rule, received, sent int64, change ...func(*squid.AuditRecord)) string {
 		r := squid.AuditRecord{
 			Time: "2026-01-02T03:04:05.678Z", Tenant: tenant, Port: "3129", Client: "172.16.28.16", Method: "CONNECT",
 			Host: "a.example", HostPort: "443", Status: 200, Verdict: verdict, Rule: rule, SNI: "-", Result: "TCP_TUNNEL/HIER_DIRECT",
@@ -42,18 +42,18 @@ func TestMetricsFromAuditLog(t *testing.T) {
 		return string(line)
 	}
 	lines := []string{
-		record("client-a", v1alpha1.VerdictAllowed, "-", 100, 2000),
-		record("client-a", v1alpha1.VerdictAllowed, "-", 1, 3_000_000_000),
-		record("client-a", v1alpha1.VerdictDenied, v1alpha1.RuleDomain, 10, 20),
-		record("client-a", v1alpha1.VerdictTerminated, v1alpha1.RuleSNI, 10, 20),
-		record("client-b", v1alpha1.VerdictWouldDeny, v1alpha1.RulePort, 5, 6),
+		record("client-a", policy.VerdictAllowed, "-", 100, 2000),
+		record("client-a", policy.VerdictAllowed, "-", 1, 3_000_000_000),
+		record("client-a", policy.VerdictDenied, policy.RuleDomain, 10, 20),
+		record("client-a", policy.VerdictTerminated, policy.RuleSNI, 10, 20),
+		record("client-b", policy.VerdictWouldDeny, policy.RulePort, 5, 6),
 		record("-", "-", "-", 3, 4), // what Squid cannot parse
 		// Hostile text, wherever a client can put it, is client-a's.
-		record("client-a", v1alpha1.VerdictDenied, v1alpha1.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Host = hostile }),
-		record("client-a", v1alpha1.VerdictDenied, v1alpha1.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Method = hostile }),
-		record("client-a", v1alpha1.VerdictTerminated, v1alpha1.RuleSNI, 1, 1, func(r *squid.AuditRecord) { r.SNI = hostile }),
+		record("client-a", policy.VerdictDenied, policy.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Host = hostile }),
+		record("client-a", policy.VerdictDenied, policy.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Method = hostile }),
+		record("client-a", policy.VerdictTerminated, policy.RuleSNI, 1, 1, func(r *squid.AuditRecord) { r.SNI = hostile }),
 		// Were a quote not encoded, the line would count for nobody.
-		strings.Replace(record("client-a", v1alpha1.VerdictDenied, v1alpha1.RuleDomain, 1, 1), "a.example", `","tenant":"client-b`, 1),
+		strings.Replace(record("client-a", policy.VerdictDenied, policy.RuleDomain, 1, 1), "a.example", `","tenant":"client-b`, 1),
 		`{"time":"2026`, // cut short
 		`at=1767323045 fetched=1 refused=0 live=1767320000 diskSize=20000000000 diskFree=15000000000 refusedConnections=5`,
 		`at=1767323060 fetched=1 refused=1 live=1767320000 diskSize=20000000000 diskFree=12000000000 refusedConnections=7`,

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 // syncing is a folder in which egress-sync runs, with a Squid that only says
@@ -92,7 +92,7 @@ func (s syncing) listen(count int, delay time.Duration) []string {
 			time.Sleep(delay)
 			serving, err := os.ReadFile(s.path("serving"))
 			if found := generation.FindSubmatch(serving); err == nil && found != nil {
-				w.Header().Set(v1alpha1.HeaderGeneration, string(found[1]))
+				w.Header().Set(names.HeaderGeneration, string(found[1]))
 			}
 			w.WriteHeader(http.StatusForbidden)
 		})}
@@ -184,7 +184,7 @@ func TestSyncBringsWhatIsNew(t *testing.T) {
 // half a second for each answer.
 func TestSyncAsksAllPortsInTime(t *testing.T) {
 	s := newSyncing(t, "30")
-	s.publish(conf(s.listen(v1alpha1.ProxyPortMax-v1alpha1.ProxyPortMin+1, time.Second/2), "a1", ""))
+	s.publish(conf(s.listen(names.TenantPortMax-names.TenantPortMin+1, time.Second/2), "a1", ""))
 	if said, _ := s.run(); !strings.Contains(said, "squid.conf is live") {
 		t.Errorf("it says %q", said)
 	}

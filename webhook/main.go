@@ -29,6 +29,7 @@ import (
 
 	"egress.scw/charts"
 	"egress.scw/webhook/admission"
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/controller"
 )
@@ -112,7 +113,7 @@ func newManager(options *options, certificates *certwatcher.CertWatcher) (ctrl.M
 	if err != nil {
 		return nil, fmt.Errorf("finding the API server (run in a pod, or set KUBECONFIG): %w", err)
 	}
-	config.UserAgent = v1alpha1.FieldOwner + "/" + buildVersion()
+	config.UserAgent = names.FieldOwner + "/" + buildVersion()
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   controller.CacheOptions(),
@@ -120,7 +121,7 @@ func newManager(options *options, certificates *certwatcher.CertWatcher) (ctrl.M
 		Metrics:                 metricsserver.Options{BindAddress: options.metricsAddress},
 		HealthProbeBindAddress:  options.probeAddress,
 		LeaderElection:          options.leaderElect,
-		LeaderElectionID:        v1alpha1.FieldOwner,
+		LeaderElectionID:        names.FieldOwner,
 		LeaderElectionNamespace: options.leaderElectionNamespace,
 		// Safe because the process ends as soon as Start returns: run does
 		// nothing after it.
@@ -166,7 +167,7 @@ func addHandlers(manager ctrl.Manager, settings *settings, certificates *certwat
 	if err != nil {
 		return fmt.Errorf("setting up the admission handler: %w", err)
 	}
-	manager.GetWebhookServer().Register(admission.Path, drain.handler(pods))
+	manager.GetWebhookServer().Register(names.PodHandlerPath, drain.handler(pods))
 
 	definition, err := controller.NewCRDApplier(manager.GetClient(), charts.EgressTenantCRD)
 	if err != nil {
@@ -174,11 +175,11 @@ func addHandlers(manager ctrl.Manager, settings *settings, certificates *certwat
 	}
 	namespaces := &controller.NamespaceReconciler{
 		Cache: manager.GetClient(), Live: manager.GetAPIReader(),
-		Policies: policies, Protected: settings.protected, Events: manager.GetEventRecorder(v1alpha1.FieldOwner),
+		Policies: policies, Protected: settings.protected, Events: manager.GetEventRecorder(names.FieldOwner),
 	}
 	tenants := &controller.TenantReconciler{
 		Client: manager.GetClient(), Policies: policies, Protected: settings.protected,
-		ProxyURL: settings.injection.ProxyURL, Egress: settings.egress, Events: manager.GetEventRecorder(v1alpha1.FieldOwner),
+		ProxyURL: settings.injection.ProxyURL, Egress: settings.egress, Events: manager.GetEventRecorder(names.FieldOwner),
 	}
 	return errors.Join(
 		namespaces.SetupWithManager(manager),

@@ -224,7 +224,7 @@ func (d *decoder) line(path string) int {
 func (d *decoder) otherKind(egress *Egress) []ConfigProblem {
 	var other []ConfigProblem
 	for _, each := range []struct{ name, is, want string }{
-		{"apiVersion", egress.APIVersion, v1alpha1.GroupVersion().String()},
+		{"apiVersion", egress.APIVersion, v1alpha1.GroupVersion.String()},
 		{"kind", egress.Kind, KindEgress},
 	} {
 		switch {

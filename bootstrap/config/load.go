@@ -143,7 +143,7 @@ func parseYAML(data []byte) (*yaml.Node, *ConfigProblem) {
 }
 
 func emptyFile() *ConfigProblem {
-	return &ConfigProblem{Line: 1, Detail: "is empty: begin with apiVersion: " + v1alpha1.GroupVersion().String() + " and kind: " + KindEgress}
+	return &ConfigProblem{Line: 1, Detail: "is empty: begin with apiVersion: " + v1alpha1.GroupVersion.String() + " and kind: " + KindEgress}
 }
 
 // unreadable finds what the YAML library refuses without saying where.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -421,7 +422,7 @@ func problemsOf(value string, problems []string, at *field.Path) field.ErrorList
 // validateLabelKey demands a key of Kubernetes' labels and taints that is not
 // the tenant's, which pools get by their field tenant.
 func validateLabelKey(key string, at *field.Path) field.ErrorList {
-	if key == v1alpha1.LabelTenant {
+	if key == names.LabelTenant {
 		return field.ErrorList{field.Forbidden(at, "comes with the pool's field tenant: set that, and remove this")}
 	}
 	return problemsOf(key, validation.IsQualifiedName(key), at)

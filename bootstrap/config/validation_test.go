@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -469,7 +470,7 @@ func TestEgressValidate(t *testing.T) {
 		"pool with small volumes": {func(e *Egress) { e.Cluster.Pools[0].VolumeGB = 19 }, []string{"cluster.pools[0].volumeGB: Invalid value: 19: must be at least 20"}},
 		"pool with labels of all sorts": {
 			func(e *Egress) {
-				e.Cluster.Pools[0].Labels = map[string]string{"a b": "", "b": "c d", v1alpha1.LabelTenant: "client-a", "e": ""}
+				e.Cluster.Pools[0].Labels = map[string]string{"a b": "", "b": "c d", names.LabelTenant: "client-a", "e": ""}
 			},
 			[]string{
 				`cluster.pools[0].labels[a b]: Invalid value: "a b": ` + key,
@@ -484,7 +485,7 @@ func TestEgressValidate(t *testing.T) {
 					{Key: "a", Value: "b", Effect: "NoSchedule"},
 					{Key: "a", Effect: "NoExecute"},
 					{Key: "", Value: "x y", Effect: ""},
-					{Key: v1alpha1.LabelTenant, Effect: "NoExecute"},
+					{Key: names.LabelTenant, Effect: "NoExecute"},
 				}
 			},
 			[]string{
@@ -513,7 +514,7 @@ func TestEgressValidate(t *testing.T) {
 				e.Cluster, e.Tenants = nil, nil
 				for i := range int32(5) {
 					tenant := v1alpha1.Tenant{Name: fmt.Sprintf("t%d", i)}
-					tenant.Proxy = v1alpha1.ProxySpec{Port: v1alpha1.ProxyPortMin + i, EgressIP: v1alpha1.EgressIPDedicated}
+					tenant.Proxy = v1alpha1.ProxySpec{Port: names.TenantPortMin + i, EgressIP: v1alpha1.EgressIPDedicated}
 					e.Tenants = append(e.Tenants, tenant)
 				}
 			},

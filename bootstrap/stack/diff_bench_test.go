@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"testing"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 // manyTenants is as many tenants as there are ports.
 func manyTenants(s *Spec) {
-	const most = v1alpha1.ProxyPortMax - v1alpha1.ProxyPortMin + 1
+	const most = names.TenantPortMax - names.TenantPortMin + 1
 	tenant := s.Tenants[0]
 	s.Tenants = nil
 	for i := range most {
-		tenant.Name, tenant.Proxy.Port = fmt.Sprintf("client-%03d", i), v1alpha1.ProxyPortMin+int32(i)
+		tenant.Name, tenant.Proxy.Port = fmt.Sprintf("client-%03d", i), names.TenantPortMin+int32(i)
 		s.Tenants = append(s.Tenants, tenant)
 	}
 }

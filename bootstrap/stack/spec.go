@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"egress.scw/bootstrap/config"
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -201,8 +202,8 @@ func newPoolSpec(config config.PoolConfig) PoolSpec {
 		pool.Taints = append(pool.Taints, Taint(taint))
 	}
 	if config.Tenant != "" {
-		pool.Labels[v1alpha1.LabelTenant] = config.Tenant
-		pool.Taints = append(pool.Taints, Taint{v1alpha1.LabelTenant, config.Tenant, "NoSchedule"})
+		pool.Labels[names.LabelTenant] = config.Tenant
+		pool.Taints = append(pool.Taints, Taint{names.LabelTenant, config.Tenant, "NoSchedule"})
 	}
 	return pool
 }

@@ -24,6 +24,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -97,8 +99,8 @@ func TestTunnels(t *testing.T) {
 	domains, ports := []string{".allowed.test", "single.test"}, []int32{80, 443, int32(number)}
 	tenants := []v1alpha1.Tenant{
 		withAllow("enforce", 3129, &v1alpha1.AllowSpec{Domains: domains, Ports: ports}),
-		withAllow("report", 3130, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport, Domains: domains, Ports: ports}),
-		withAllow("open", 3131, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen, Ports: ports}),
+		withAllow("report", 3130, &v1alpha1.AllowSpec{Mode: policy.ModeReport, Domains: domains, Ports: ports}),
+		withAllow("open", 3131, &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: ports}),
 	}
 	file := withHosts(t, proxy, tenants, "127.0.0.1", []string{"allowed.test", "a.allowed.test", "single.test", "other.test"})
 	file = replaceOnce(t, file, "acl tls_port port 443\n", "acl tls_port port "+port+"\n")
@@ -110,10 +112,10 @@ func TestTunnels(t *testing.T) {
 
 	type outcome struct {
 		reached bool
-		verdict v1alpha1.Verdict
-		rule    v1alpha1.Rule
+		verdict policy.Verdict
+		rule    policy.Rule
 	}
-	passes, wouldDeny := outcome{true, "allowed", "-"}, func(rule v1alpha1.Rule) outcome { return outcome{true, "wouldDeny", rule} }
+	passes, wouldDeny := outcome{true, "allowed", "-"}, func(rule policy.Rule) outcome { return outcome{true, "wouldDeny", rule} }
 	denied, terminated := outcome{false, "denied", "domain"}, outcome{false, "terminated", "sni"}
 	const (
 		plain   = "no TLS"
@@ -163,7 +165,7 @@ func TestTunnels(t *testing.T) {
 					if test.sni == half {
 						_, _ = connection.Write([]byte{22, 3, 1, 0, 5}) // 5 bytes of a handshake in TLS follow
 					}
-					if tenants[i].Allow.Mode != v1alpha1.AllowOpen {
+					if tenants[i].Allow.Mode != policy.ModeOpen {
 						time.Sleep(timeout + 1500*time.Millisecond) // Squid looks at its clock once a second
 					}
 				default:
@@ -191,14 +193,14 @@ func TestTunnels(t *testing.T) {
 // TestWhoIsNoClient: on a port where tunnels are looked into, too, and in plain.
 func TestWhoIsNoClient(t *testing.T) {
 	proxy := liveProxy(t)
-	startRendered(t, proxy, []v1alpha1.Tenant{withAllow("a", 3129, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport})})
+	startRendered(t, proxy, []v1alpha1.Tenant{withAllow("a", 3129, &v1alpha1.AllowSpec{Mode: policy.ModeReport})})
 	for _, request := range []string{"GET http://" + allowed + "/", "CONNECT " + allowed + ":443"} {
 		if status, _ := ask(t, netip.MustParseAddr("127.0.0.1"), netip.AddrPortFrom(proxy.ListenAddress, 3129), request); status != http.StatusForbidden {
 			t.Errorf("%s: status %d, want 403", request, status)
 		}
 	}
 	for _, record := range readAudit(t, proxy.AuditLog, 2) {
-		if record.Verdict != v1alpha1.VerdictDenied || record.Rule != v1alpha1.RuleClient {
+		if record.Verdict != policy.VerdictDenied || record.Rule != policy.RuleClient {
 			t.Errorf("not denied as no client's: %+v", record)
 		}
 	}
@@ -231,9 +233,9 @@ func (p *hostPool) pick(list []string) string { return list[p.random.IntN(len(li
 
 // tenant is one with a random list.
 func (p *hostPool) tenant(port int32) v1alpha1.Tenant {
-	modes := []v1alpha1.AllowMode{v1alpha1.AllowEnforce, v1alpha1.AllowEnforce, v1alpha1.AllowReport, v1alpha1.AllowOpen}
+	modes := []policy.Mode{policy.ModeEnforce, policy.ModeEnforce, policy.ModeReport, policy.ModeOpen}
 	allow := &v1alpha1.AllowSpec{Mode: modes[int(port)%len(modes)]}
-	if allow.Mode != v1alpha1.AllowOpen {
+	if allow.Mode != policy.ModeOpen {
 		for _, i := range p.random.Perm(len(p.domains))[:1+p.random.IntN(20)] {
 			allow.Domains = append(allow.Domains, p.domains[i])
 		}
@@ -257,7 +259,7 @@ func (p *hostPool) host(tenant v1alpha1.Tenant) string {
 	if tenant.Allow != nil && len(tenant.Allow.Domains) > 0 && p.random.IntN(3) > 0 {
 		from = tenant.Allow.Domains
 	}
-	domain, err := v1alpha1.ParseDomain(p.pick(from))
+	domain, err := policy.ParseDomain(p.pick(from))
 	if err != nil {
 		panic(err)
 	}
@@ -298,7 +300,7 @@ func TestAllowedAgreesWithSquid(t *testing.T) {
 	requests := map[string][]request{}
 	known := map[string]bool{}
 	for i := range int32(tenantCount) {
-		tenant := pool.tenant(v1alpha1.ProxyPortMin + i)
+		tenant := pool.tenant(names.TenantPortMin + i)
 		tenants = append(tenants, tenant)
 		for range each {
 			r := request{
@@ -327,12 +329,12 @@ func TestAllowedAgreesWithSquid(t *testing.T) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			for _, r := range requests[tenant.Name] {
-				want := v1alpha1.Allowed(tenant.EgressTenantSpec, r.method, r.host, r.port)
+				want := tenant.AllowList().Decide(r.method, r.host, r.port)
 				status, err := askFor(t.Context(), proxy, tenant, r.method, r.host, r.port)
 				if err != nil {
 					t.Errorf("%s: %+v: %v", tenant.Name, r, err)
 				}
-				if refused := status == http.StatusForbidden; refused != (want.Verdict == v1alpha1.VerdictDenied) {
+				if refused := status == http.StatusForbidden; refused != (want.Verdict == policy.VerdictDenied) {
 					t.Errorf("%+v: %+v: status %d, want %s (%s)", tenant.Allow, r, status, want.Verdict, want.Rule)
 				}
 			}
@@ -342,23 +344,23 @@ func TestAllowedAgreesWithSquid(t *testing.T) {
 	t.Logf("%d requests in %s", tenantCount*each, time.Since(began).Round(time.Millisecond))
 
 	next := map[string]int{}
-	decisions := map[v1alpha1.Decision]int{}
+	decisions := map[policy.Decision]int{}
 	for _, record := range readAudit(t, proxy.AuditLog, tenantCount*each) {
 		tenant := tenants[slices.IndexFunc(tenants, func(t v1alpha1.Tenant) bool { return t.Name == record.Tenant })]
 		r := requests[tenant.Name][next[tenant.Name]]
 		next[tenant.Name]++
-		want := v1alpha1.Allowed(tenant.EgressTenantSpec, r.method, r.host, r.port)
+		want := tenant.AllowList().Decide(r.method, r.host, r.port)
 		if want.Rule == "" {
 			want.Rule = "-"
 		}
-		got := v1alpha1.Decision{Verdict: record.Verdict, Rule: record.Rule}
+		got := policy.Decision{Verdict: record.Verdict, Rule: record.Rule}
 		decisions[got]++
 		if diff := cmp.Diff(want, got); diff != "" || !strings.EqualFold(record.Method, r.method) {
 			t.Errorf("%+v: %+v: Allowed and Squid (-Allowed +Squid):\n%s%+v", tenant.Allow, r, diff, record)
 		}
 	}
 	t.Logf("decisions: %v", decisions)
-	for _, decision := range []v1alpha1.Decision{
+	for _, decision := range []policy.Decision{
 		{Verdict: "allowed", Rule: "-"}, {Verdict: "denied", Rule: "protocol"}, {Verdict: "denied", Rule: "domain"}, {Verdict: "denied", Rule: "port"}, {Verdict: "denied", Rule: "forbidden-port"}, {Verdict: "denied", Rule: "forbidden-destination"}, {Verdict: "wouldDeny", Rule: "domain"}, {Verdict: "wouldDeny", Rule: "port"},
 	} {
 		if decisions[decision] < 50 {
@@ -408,14 +410,14 @@ func TestSquidAcceptsAccepted(t *testing.T) {
 		"bücher.example", "XN--BCHER-KVA.test", "n", "x-n", ".internal",
 	}
 	tenants := []v1alpha1.Tenant{
-		withAllow("edges", v1alpha1.ProxyPortMax, &v1alpha1.AllowSpec{Domains: edges, Ports: []int32{1, 65535}}),
+		withAllow("edges", names.TenantPortMax, &v1alpha1.AllowSpec{Domains: edges, Ports: []int32{1, 65535}}),
 	}
 	for i := range int32(50) {
-		allow := &v1alpha1.AllowSpec{Mode: []v1alpha1.AllowMode{v1alpha1.AllowEnforce, v1alpha1.AllowReport}[i%2]}
+		allow := &v1alpha1.AllowSpec{Mode: []policy.Mode{policy.ModeEnforce, policy.ModeReport}[i%2]}
 		for j := range 200 {
 			allow.Domains = append(allow.Domains, fmt.Sprintf("%sh%d.customer-%d.example", []string{"", "."}[j%2], j, i))
 		}
-		tenants = append(tenants, withAllow(fmt.Sprintf("t%d", i), v1alpha1.ProxyPortMin+i, allow))
+		tenants = append(tenants, withAllow(fmt.Sprintf("t%d", i), names.TenantPortMin+i, allow))
 	}
 	began := time.Now()
 	file, err := Render(validProxy(), tenants)

@@ -3,7 +3,7 @@ package squid
 import (
 	"strings"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/policy"
 )
 
 // AuditRecord is a line of the audit log. Squid writes it when a request has
@@ -34,9 +34,9 @@ type AuditRecord struct {
 	// Verdict is what the rules made of the request; "-" if Squid could not
 	// parse it. It, and not the status, tells what was denied: a tunnel that was
 	// ended has status 200, and one that worked may have 500.
-	Verdict v1alpha1.Verdict `json:"verdict"`
+	Verdict policy.Verdict `json:"verdict"`
 	// Rule is what the verdict rests on; "-" if that is VerdictAllowed, or none.
-	Rule v1alpha1.Rule `json:"rule"`
+	Rule policy.Rule `json:"rule"`
 	// SNI is the name that TLS asked for inside a tunnel, where Squid looks at
 	// it.
 	SNI string `json:"sni"`

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -24,7 +25,7 @@ const logBuffer = 8192
 // on a line of its own, and so is the neighbour's that comes after it.
 func TestAuditLinesStayWhole(t *testing.T) {
 	proxy := liveProxy(t)
-	client, neighbour := withAllow("client-a", 3129, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport}), newTenant("client-b", 3130)
+	client, neighbour := withAllow("client-a", 3129, &v1alpha1.AllowSpec{Mode: policy.ModeReport}), newTenant("client-b", 3130)
 	longest := strings.Repeat(`"`, 255) // Squid reads no further
 	startFile(t, proxy, withHosts(t, proxy, []v1alpha1.Tenant{client, neighbour}, allowed, []string{"a.test", longest}))
 	requests := 0
@@ -105,9 +106,9 @@ func TestFigures(t *testing.T) {
 	proxy := liveProxy(t)
 	plain, unlooked, encrypted := startThinker(t, false), startThinker(t, false), startThinker(t, true)
 	ports := []int32{80, plain, unlooked, encrypted}
-	open := withAllow("open", 3129, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen, Ports: ports})
+	open := withAllow("open", 3129, &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: ports})
 	enforce := withAllow("enforce", 3130, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}, Ports: ports})
-	report := withAllow("report", 3131, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport, Ports: ports})
+	report := withAllow("report", 3131, &v1alpha1.AllowSpec{Mode: policy.ModeReport, Ports: ports})
 	file := withHosts(t, proxy, []v1alpha1.Tenant{open, enforce, report}, "127.0.0.1", []string{"listed.test"})
 	file = replaceOnce(t, file, "acl forbidden_destination dst 127.0.0.0/8\n", "acl forbidden_destination dst 127.0.0.0/32\n")
 	file = replaceOnce(t, file, "acl tls_port port 443\n", fmt.Sprintf("acl tls_port port %d %d\n", plain, encrypted))
@@ -199,7 +200,7 @@ func TestFiguresOfWhatIsRefused(t *testing.T) {
 		connection.Close()
 	}
 	for i, record := range readAudit(t, proxy.AuditLog, len(hosts)) {
-		if want := []v1alpha1.Verdict{v1alpha1.VerdictTerminated, v1alpha1.VerdictDenied}[i]; record.Verdict != want || record.BytesReceived != asked[i] || record.BytesSent != 0 {
+		if want := []policy.Verdict{policy.VerdictTerminated, policy.VerdictDenied}[i]; record.Verdict != want || record.BytesReceived != asked[i] || record.BytesSent != 0 {
 			t.Errorf("want %s, %d bytes received and none sent: %+v", want, asked[i], record)
 		}
 	}

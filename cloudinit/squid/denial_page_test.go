@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -53,28 +54,28 @@ func writeErrorPages(t testing.TB, folder string) string {
 func TestDenialPage(t *testing.T) {
 	proxy := liveProxy(t)
 	enforce := withAllow("client-a", 3129, &v1alpha1.AllowSpec{Domains: []string{"listed.example"}})
-	report := withAllow("client-b", 3130, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport})
+	report := withAllow("client-b", 3130, &v1alpha1.AllowSpec{Mode: policy.ModeReport})
 	open := newTenant("client-c", 3131)
 	startRendered(t, proxy, []v1alpha1.Tenant{enforce, report, open})
 
 	for _, test := range []struct {
 		tenant  v1alpha1.Tenant
 		request string
-		rule    v1alpha1.Rule
+		rule    policy.Rule
 	}{
-		{enforce, "GET http://other.example/", v1alpha1.RuleDomain},
-		{enforce, "CONNECT other.example:443", v1alpha1.RuleDomain},
-		{enforce, "GET http://listed.example:8080/", v1alpha1.RulePort},
-		{enforce, "CONNECT listed.example:80", v1alpha1.RulePort},
-		{enforce, "CONNECT 10.0.0.1:443", v1alpha1.RuleForbiddenDestination},
-		{enforce, "GET ftp://listed.example/", v1alpha1.RuleProtocol},
-		{enforce, "CONNECT listed.example:25", v1alpha1.RuleForbiddenPort},
-		{report, "GET http://10.0.0.1/", v1alpha1.RuleForbiddenDestination},
-		{report, "CONNECT 10.0.0.1:443", v1alpha1.RuleForbiddenDestination},
-		{open, "GET http://10.0.0.1/", v1alpha1.RuleForbiddenDestination},
-		{open, "CONNECT 10.0.0.1:443", v1alpha1.RuleForbiddenDestination},
-		{open, "GET http://egress-proxy/squid-internal-mgr/info", v1alpha1.RuleManager},
-		{enforce, "GET http://<script>alert(1)</script>/", v1alpha1.RuleDomain},
+		{enforce, "GET http://other.example/", policy.RuleDomain},
+		{enforce, "CONNECT other.example:443", policy.RuleDomain},
+		{enforce, "GET http://listed.example:8080/", policy.RulePort},
+		{enforce, "CONNECT listed.example:80", policy.RulePort},
+		{enforce, "CONNECT 10.0.0.1:443", policy.RuleForbiddenDestination},
+		{enforce, "GET ftp://listed.example/", policy.RuleProtocol},
+		{enforce, "CONNECT listed.example:25", policy.RuleForbiddenPort},
+		{report, "GET http://10.0.0.1/", policy.RuleForbiddenDestination},
+		{report, "CONNECT 10.0.0.1:443", policy.RuleForbiddenDestination},
+		{open, "GET http://10.0.0.1/", policy.RuleForbiddenDestination},
+		{open, "CONNECT 10.0.0.1:443", policy.RuleForbiddenDestination},
+		{open, "GET http://egress-proxy/squid-internal-mgr/info", policy.RuleManager},
+		{enforce, "GET http://<script>alert(1)</script>/", policy.RuleDomain},
 	} {
 		listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(test.tenant.Proxy.Port))
 		page := string(exchange(t, proxy.ListenAddress, listener, test.request))

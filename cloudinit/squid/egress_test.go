@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -38,12 +40,12 @@ func startOrigin(t *testing.T) *origin {
 		o.mu.Unlock()
 		w.Header()["x-egress-GENERATION"] = []string{forged, forged}
 		w.WriteHeader(http.StatusEarlyHints)
-		w.Header().Set("Trailer", v1alpha1.HeaderGeneration)
+		w.Header().Set("Trailer", names.HeaderGeneration)
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		w.Header().Set("X-Seen", host)
 		w.WriteHeader(http.StatusOK)
 		fmt.Fprintln(w, "seen", host)
-		w.Header().Set(v1alpha1.HeaderGeneration, forged)
+		w.Header().Set(names.HeaderGeneration, forged)
 	}))
 	t.Cleanup(server.Close)
 	o.url = server.URL
@@ -193,7 +195,7 @@ func TestPortsTellTheirTenantsGeneration(t *testing.T) {
 			}
 			if want.told {
 				requireGeneration(t, tenant, request, header)
-			} else if got := header.Values(v1alpha1.HeaderGeneration); len(got) > 0 {
+			} else if got := header.Values(names.HeaderGeneration); len(got) > 0 {
 				t.Errorf("%s, %s: tells generation %q", tenant.Name, request, got)
 			}
 		}
@@ -201,7 +203,7 @@ func TestPortsTellTheirTenantsGeneration(t *testing.T) {
 		if strings.Contains(answer, forged) {
 			t.Errorf("%s: what the origin made up comes through:\n%s", tenant.Name, answer)
 		}
-		if want := v1alpha1.HeaderGeneration + ": " + tenant.Generation() + "\r\n"; !strings.Contains(answer, want) {
+		if want := names.HeaderGeneration + ": " + tenant.Generation() + "\r\n"; !strings.Contains(answer, want) {
 			t.Errorf("%s: no %q in the answer of an origin:\n%s", tenant.Name, want, answer)
 		}
 	}
@@ -220,8 +222,8 @@ func TestDenialsTellTheGeneration(t *testing.T) {
 	tenants := []v1alpha1.Tenant{
 		newTenant("no-list", 3129),
 		withAllow("enforced", 3130, &v1alpha1.AllowSpec{Domains: []string{"example.com"}}),
-		withAllow("reported", 3131, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport}),
-		withAllow("open", 3132, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen}),
+		withAllow("reported", 3131, &v1alpha1.AllowSpec{Mode: policy.ModeReport}),
+		withAllow("open", 3132, &v1alpha1.AllowSpec{Mode: policy.ModeOpen}),
 	}
 	startRendered(t, proxy, tenants)
 	for _, tenant := range tenants {
@@ -233,7 +235,7 @@ func TestDenialsTellTheGeneration(t *testing.T) {
 			}
 			if strings.HasPrefix(request, "GET") || !isPeeked(tenant) {
 				requireGeneration(t, tenant, request, header)
-			} else if got := header.Values(v1alpha1.HeaderGeneration); len(got) > 0 {
+			} else if got := header.Values(names.HeaderGeneration); len(got) > 0 {
 				t.Errorf("%s, %s: tells generation %q, which nobody relies on", tenant.Name, request, got)
 			}
 		}
@@ -242,7 +244,7 @@ func TestDenialsTellTheGeneration(t *testing.T) {
 
 func requireGeneration(t *testing.T, tenant v1alpha1.Tenant, request string, header http.Header) {
 	t.Helper()
-	if got := header.Values(v1alpha1.HeaderGeneration); len(got) != 1 || got[0] != tenant.Generation() {
+	if got := header.Values(names.HeaderGeneration); len(got) != 1 || got[0] != tenant.Generation() {
 		t.Errorf("%s, %s: generation %q, want %q once", tenant.Name, request, got, tenant.Generation())
 	}
 }

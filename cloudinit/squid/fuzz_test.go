@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -25,14 +27,14 @@ func FuzzDomains(f *testing.F) {
 	}
 	f.Add("", "", int32(25), "Open")
 	f.Fuzz(func(t *testing.T, one, other string, port int32, mode string) {
-		tenant := newTenant("client-a", v1alpha1.ProxyPortMin)
-		tenant.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowMode(mode), Ports: []int32{port}}
+		tenant := newTenant("client-a", names.TenantPortMin)
+		tenant.Allow = &v1alpha1.AllowSpec{Mode: policy.Mode(mode), Ports: []int32{port}}
 		for _, text := range []string{one, other} {
 			if text != "" {
 				tenant.Allow.Domains = append(tenant.Allow.Domains, text)
 			}
 		}
-		tenants := []v1alpha1.Tenant{tenant, newTenant("client-z", v1alpha1.ProxyPortMax)}
+		tenants := []v1alpha1.Tenant{tenant, newTenant("client-z", names.TenantPortMax)}
 		file, err := Render(validProxy(), tenants)
 		if err != nil {
 			return
@@ -67,7 +69,7 @@ func FuzzRender(f *testing.F) {
 		proxy.NameServers[0], _ = netip.ParseAddr(nameServer)
 		proxy.ClientNetworks[0], _ = netip.ParsePrefix(network)
 		proxy.AuditLog = auditLog
-		tenants := []v1alpha1.Tenant{newTenant(name, port), newTenant("client-z", v1alpha1.ProxyPortMax-1)}
+		tenants := []v1alpha1.Tenant{newTenant(name, port), newTenant("client-z", names.TenantPortMax-1)}
 		if dedicated != "" {
 			own, _ := netip.ParseAddr(dedicated)
 			dedicate(&proxy, tenants, map[string]netip.Addr{name: own})
@@ -78,7 +80,7 @@ func FuzzRender(f *testing.F) {
 			if file != nil {
 				t.Errorf("a file in spite of %v", err)
 			}
-			if name == goodName && auditLog == "/run/audit.log" && listen == "10.0.0.8" && port == v1alpha1.ProxyPortMin &&
+			if name == goodName && auditLog == "/run/audit.log" && listen == "10.0.0.8" && port == names.TenantPortMin &&
 				network == "10.0.0.0/8" && egress == "203.0.113.50" && dedicated == "" && nameServer == "192.0.2.53" {
 				t.Errorf("good values are refused: %v", err)
 			}

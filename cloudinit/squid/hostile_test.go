@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -68,14 +70,14 @@ func FuzzSquidReads(f *testing.F) {
 	}
 	f.Add("client-a", "", "", int32(65535), "Open")
 	f.Fuzz(func(t *testing.T, name, one, other string, port int32, mode string) {
-		tenant := newTenant(name, v1alpha1.ProxyPortMin)
-		tenant.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowMode(mode), Ports: []int32{port}}
+		tenant := newTenant(name, names.TenantPortMin)
+		tenant.Allow = &v1alpha1.AllowSpec{Mode: policy.Mode(mode), Ports: []int32{port}}
 		for _, text := range []string{one, other} {
 			if text != "" {
 				tenant.Allow.Domains = append(tenant.Allow.Domains, text)
 			}
 		}
-		neighbour := withAllow("client-z", v1alpha1.ProxyPortMax, &v1alpha1.AllowSpec{Domains: []string{".neighbour.test"}})
+		neighbour := withAllow("client-z", names.TenantPortMax, &v1alpha1.AllowSpec{Domains: []string{".neighbour.test"}})
 		tenants := []v1alpha1.Tenant{tenant, neighbour}
 		file, err := Render(validProxy(), tenants)
 		if err != nil {
@@ -98,18 +100,18 @@ func TestHostileNeighbours(t *testing.T) {
 	proxy := liveProxy(t)
 	domains := []string{".victim.test", "single.victim2.test"}
 	victims := []v1alpha1.Tenant{
-		withAllow("m-enforce", v1alpha1.ProxyPortMax, &v1alpha1.AllowSpec{Domains: domains}),
-		withAllow("m-report", v1alpha1.ProxyPortMax-1, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport, Domains: domains}),
-		withAllow("m-open", v1alpha1.ProxyPortMax-2, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen}),
+		withAllow("m-enforce", names.TenantPortMax, &v1alpha1.AllowSpec{Domains: domains}),
+		withAllow("m-report", names.TenantPortMax-1, &v1alpha1.AllowSpec{Mode: policy.ModeReport, Domains: domains}),
+		withAllow("m-open", names.TenantPortMax-2, &v1alpha1.AllowSpec{Mode: policy.ModeOpen}),
 	}
-	neighbours, hosts := hostileNeighbours(t, v1alpha1.ProxyPortMax-3)
+	neighbours, hosts := hostileNeighbours(t, names.TenantPortMax-3)
 	hosts = append(hosts, "victim.test", "a.victim.test", "badvictim.test", "victim.test.other", "single.victim2.test", "x.single.victim2.test", "VICTIM.test.")
 	tenants := slices.Concat(neighbours, victims)
 	startFile(t, proxy, withHosts(t, proxy, tenants, allowed, hosts))
 
 	// Squid does not know these by itself.
 	hosts = append(append(hosts, forbiddenHosts()...), "192.0.2.10", "3221225994", "[::ffff:192.0.2.10]")
-	var want, got []v1alpha1.Decision
+	var want, got []policy.Decision
 	var asked []string
 	for _, victim := range victims {
 		for _, host := range hosts {
@@ -118,7 +120,7 @@ func TestHostileNeighbours(t *testing.T) {
 				if _, err := askFor(t.Context(), proxy, victim, method, host, port); err != nil {
 					t.Fatalf("%s: %s %s: %v", victim.Name, method, host, err)
 				}
-				decision := v1alpha1.Allowed(victim.EgressTenantSpec, method, host, port)
+				decision := victim.AllowList().Decide(method, host, port)
 				if decision.Rule == "" {
 					decision.Rule = "-"
 				}
@@ -127,7 +129,7 @@ func TestHostileNeighbours(t *testing.T) {
 		}
 	}
 	for _, record := range readAudit(t, proxy.AuditLog, len(want)) {
-		got = append(got, v1alpha1.Decision{Verdict: record.Verdict, Rule: record.Rule})
+		got = append(got, policy.Decision{Verdict: record.Verdict, Rule: record.Rule})
 	}
 	for i := range want {
 		if got[i] != want[i] {
@@ -141,7 +143,7 @@ func TestHostileNeighbours(t *testing.T) {
 // port, and the hosts that they list.
 func hostileNeighbours(t *testing.T, last int32) (neighbours []v1alpha1.Tenant, hosts []string) {
 	t.Helper()
-	port := int32(v1alpha1.ProxyPortMin)
+	port := int32(names.TenantPortMin)
 	add := func(tenant v1alpha1.Tenant) bool {
 		// Names sort before and behind the victims'.
 		if _, err := Render(validProxy(), []v1alpha1.Tenant{tenant}); err != nil || port > last || hasName(neighbours, tenant.Name) {
@@ -152,13 +154,13 @@ func hostileNeighbours(t *testing.T, last int32) (neighbours []v1alpha1.Tenant, 
 		return true
 	}
 	for i, text := range hostileTexts() {
-		mode := []v1alpha1.AllowMode{v1alpha1.AllowEnforce, v1alpha1.AllowReport}[i%2]
+		mode := []policy.Mode{policy.ModeEnforce, policy.ModeReport}[i%2]
 		name := fmt.Sprintf("%s%d", []string{"a", "z"}[i%2], i)
 		add(withAllow(text, port, &v1alpha1.AllowSpec{Mode: mode, Domains: []string{".test", "victim.other"}}))
 		if !add(withAllow(name, port, &v1alpha1.AllowSpec{Mode: mode, Domains: []string{text}})) {
 			continue
 		}
-		domain, err := v1alpha1.ParseDomain(text)
+		domain, err := policy.ParseDomain(text)
 		if err != nil {
 			t.Fatal(err)
 		}

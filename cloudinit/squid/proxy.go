@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -89,7 +91,7 @@ func (p Proxy) validate(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorLi
 }
 
 // isPeeked says whether a tenant's tunnels are looked into.
-func isPeeked(t v1alpha1.Tenant) bool { return t.AllowList().Mode != v1alpha1.AllowOpen }
+func isPeeked(t v1alpha1.Tenant) bool { return t.AllowList().Mode != policy.ModeOpen }
 
 // validateAddress demands an address that one machine can have, in the one
 // form that Squid reads everywhere.
@@ -114,16 +116,16 @@ func validateListenAddress(address netip.Addr, at *field.Path) field.ErrorList {
 	if errs := validateAddress(address, at); len(errs) > 0 {
 		return errs
 	}
-	if !v1alpha1.IsForbidden(netip.PrefixFrom(address, address.BitLen())) {
+	if !policy.IsForbidden(netip.PrefixFrom(address, address.BitLen())) {
 		return field.ErrorList{field.Invalid(at, address.String(), "must be private: on a public address the proxy would be open to the internet")}
 	}
 	return nil
 }
 
 func validateManagerPort(port uint16, at *field.Path) field.ErrorList {
-	if port == 0 || (port >= v1alpha1.ProxyPortMin && port <= v1alpha1.ProxyPortMax) {
+	if port == 0 || (port >= names.TenantPortMin && port <= names.TenantPortMax) {
 		return field.ErrorList{field.Invalid(at, port,
-			"must be a port outside "+strconv.Itoa(v1alpha1.ProxyPortMin)+"-"+strconv.Itoa(v1alpha1.ProxyPortMax)+", the range of the tenants' ports")}
+			"must be a port outside "+strconv.Itoa(names.TenantPortMin)+"-"+strconv.Itoa(names.TenantPortMax)+", the range of the tenants' ports")}
 	}
 	return nil
 }
@@ -151,7 +153,7 @@ func clientNetworkProblem(network netip.Prefix, before []netip.Prefix) string {
 		return "must be written as the IPv4 network that it is"
 	case network != network.Masked():
 		return "must have no host bits: write " + network.Masked().String()
-	case !v1alpha1.IsForbidden(network):
+	case !policy.IsForbidden(network):
 		return "must be private: one that tenants may also ask for would open a way from tenant to tenant through the proxy"
 	}
 	for _, other := range before {

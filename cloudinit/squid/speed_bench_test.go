@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -192,7 +194,7 @@ func startOurs(b *testing.B, site site, domains func(tenant int) []string) bench
 	proxy := liveProxy(b)
 	var tenants []v1alpha1.Tenant
 	for i := range benchTenants {
-		tenants = append(tenants, withAllow(fmt.Sprintf("t%d", i), int32(v1alpha1.ProxyPortMin+i), &v1alpha1.AllowSpec{
+		tenants = append(tenants, withAllow(fmt.Sprintf("t%d", i), int32(names.TenantPortMin+i), &v1alpha1.AllowSpec{
 			Domains: domains(i), Ports: []int32{80, 443, int32(site.port), int32(site.tlsPort)},
 		}))
 	}
@@ -227,8 +229,8 @@ access_log daemon:%s squid
 cache_log %s
 pid_filename %s
 coredump_dir none
-`, proxy.ListenAddress, v1alpha1.ProxyPortMin, proxy.ManagerPort, site.writeHosts(b, proxy), proxy.NameServers[0], proxy.AuditLog, proxy.CacheLog, proxy.PIDFile)
-	return benchSquid{"bare", startFile(b, proxy, []byte(file)), proxy, []v1alpha1.Tenant{newTenant("everybody", v1alpha1.ProxyPortMin)}}
+`, proxy.ListenAddress, names.TenantPortMin, proxy.ManagerPort, site.writeHosts(b, proxy), proxy.NameServers[0], proxy.AuditLog, proxy.CacheLog, proxy.PIDFile)
+	return benchSquid{"bare", startFile(b, proxy, []byte(file)), proxy, []v1alpha1.Tenant{newTenant("everybody", names.TenantPortMin)}}
 }
 
 func (s site) writeHosts(b *testing.B, proxy Proxy) string {
@@ -360,7 +362,7 @@ func requireAudited(b *testing.B, site site, squid benchSquid) {
 		b.Fatal(err)
 	}
 	for _, record := range readAudit(b, squid.proxy.AuditLog, count) {
-		if record.Verdict != v1alpha1.VerdictAllowed || record.SNI != record.Host {
+		if record.Verdict != policy.VerdictAllowed || record.SNI != record.Host {
 			b.Fatalf("not as it is with an allow list: %+v", record)
 		}
 	}

@@ -22,6 +22,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -66,7 +68,7 @@ type config struct {
 	// ForbiddenPorts are closed to every tenant.
 	ForbiddenPorts []uint16
 	// Denials are the rules that deny, for notes in the audit log.
-	Denials     []v1alpha1.Rule
+	Denials     []policy.Rule
 	AuditFormat string
 	// Pools is how many delay pools there are: one, and one for each tenant
 	// whose bandwidth is bounded.
@@ -132,7 +134,7 @@ type tenant struct {
 	// DomainList and SNIList are names of ACLs, too, which match what the
 	// tenant lists: hosts in requests, and hosts in tunnels.
 	DomainList, SNIList string
-	v1alpha1.AllowList
+	policy.List
 	// Egress is the address that the tenant's requests leave by.
 	Egress netip.Addr
 	// Pool and BytesPerSecond bound what is fetched for the tenant: the number
@@ -156,13 +158,13 @@ func (t tenant) ModeACL() string {
 }
 
 // Enforced, Reported and Open tell the tenant's mode.
-func (t tenant) Enforced() bool { return t.Mode == v1alpha1.AllowEnforce }
+func (t tenant) Enforced() bool { return t.Mode == policy.ModeEnforce }
 
 // Reported is Enforced, for Report.
-func (t tenant) Reported() bool { return t.Mode == v1alpha1.AllowReport }
+func (t tenant) Reported() bool { return t.Mode == policy.ModeReport }
 
 // Open is Enforced, for Open.
-func (t tenant) Open() bool { return t.Mode == v1alpha1.AllowOpen }
+func (t tenant) Open() bool { return t.Mode == policy.ModeOpen }
 
 // Peeked says whether the tenant's tunnels are looked into.
 func (t tenant) Peeked() bool { return !t.Open() }
@@ -186,13 +188,13 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 		Proxy:          proxy,
 		ManagerListen:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort),
 		Forbidden:      forbidden(proxy),
-		ForbiddenPorts: v1alpha1.ForbiddenPorts(),
-		Denials: []v1alpha1.Rule{
-			v1alpha1.RuleManager, v1alpha1.RuleClient, v1alpha1.RuleProtocol, v1alpha1.RuleForbiddenDestination,
-			v1alpha1.RuleForbiddenPort, v1alpha1.RulePort, v1alpha1.RuleDomain,
+		ForbiddenPorts: policy.ForbiddenPorts(),
+		Denials: []policy.Rule{
+			policy.RuleManager, policy.RuleClient, policy.RuleProtocol, policy.RuleForbiddenDestination,
+			policy.RuleForbiddenPort, policy.RulePort, policy.RuleDomain,
 		},
 		AuditFormat:      auditFormat(),
-		HeaderGeneration: v1alpha1.HeaderGeneration,
+		HeaderGeneration: names.HeaderGeneration,
 	}
 	for _, t := range tenants {
 		port := uint16(t.Proxy.Port) //nolint:gosec // validated: between ProxyPortMin and ProxyPortMax
@@ -208,7 +210,7 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 			Tag:        tagPrefix + number,
 			DomainList: "d_" + number,
 			SNIList:    "s_" + number,
-			AllowList:  t.AllowList(),
+			List:       t.AllowList(),
 			Egress:     egress,
 			Generation: t.Generation(),
 
@@ -236,9 +238,9 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 func forbidden(proxy Proxy) []netip.Prefix {
 	own := append(slices.Collect(maps.Values(proxy.DedicatedAddresses)), proxy.EgressAddress)
 	slices.SortFunc(own, netip.Addr.Compare)
-	result := v1alpha1.ForbiddenDestinations()
+	result := policy.ForbiddenDestinations()
 	for _, address := range slices.Compact(own) {
-		if prefix := netip.PrefixFrom(address, address.BitLen()); !v1alpha1.IsForbidden(prefix) {
+		if prefix := netip.PrefixFrom(address, address.BitLen()); !policy.IsForbidden(prefix) {
 			result = append(result, prefix)
 		}
 	}

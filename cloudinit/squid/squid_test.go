@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -179,7 +180,7 @@ func TestRenderLeavesItsArgumentsAlone(t *testing.T) {
 // everyPort returns as many tenants as there are ports for them.
 func everyPort() []v1alpha1.Tenant {
 	var result []v1alpha1.Tenant
-	for port := int32(v1alpha1.ProxyPortMin); port <= v1alpha1.ProxyPortMax; port++ {
+	for port := int32(names.TenantPortMin); port <= names.TenantPortMax; port++ {
 		result = append(result, newTenant(fmt.Sprintf("t%d", port), port))
 	}
 	return result

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -33,7 +34,7 @@ func TestTimeouts(t *testing.T) {
 			proxy := liveProxy(t)
 			ports := []int32{80, site.port, site.tlsPort}
 			tenants := []v1alpha1.Tenant{
-				withAllow("open", 3129, &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen, Ports: ports}),
+				withAllow("open", 3129, &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: ports}),
 				withAllow("enforce", 3130, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}, Ports: ports}), // its tunnels are looked into
 			}
 			file := withHosts(t, proxy, tenants, "127.0.0.1", []string{"listed.test"})

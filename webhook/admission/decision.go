@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
 	"egress.scw/webhook/netpol"
@@ -38,7 +39,7 @@ type verdict struct {
 // or not, is admitted only when the namespace's NetworkPolicy exists.
 func (h *Handler) judge(ctx context.Context, request *reviewRequest) (*verdict, error) {
 	if problem := problemWith(request); problem != "" {
-		return &verdict{decision: inject.Decision{Action: inject.Deny, Reason: outcomeBadRequest, Message: problem}}, nil
+		return &verdict{decision: inject.Decision{Action: inject.Deny, Reason: names.ReasonBadRequest, Message: problem}}, nil
 	}
 	pod := request.Object
 	namespace, tenant, covered, err := h.coverage(ctx, request.Namespace)
@@ -141,7 +142,7 @@ func (h *Handler) coverage(ctx context.Context, name string) (inject.Namespace, 
 // the tenant requires it.
 func (h *Handler) policyInSync(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant) (bool, error) {
 	var cached networkingv1.NetworkPolicy
-	key := client.ObjectKey{Namespace: namespace, Name: v1alpha1.PolicyName}
+	key := client.ObjectKey{Namespace: namespace, Name: names.PolicyName}
 	err := h.cache.Get(ctx, key, &cached, client.UnsafeDisableDeepCopy)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -277,7 +278,7 @@ func (v *verdict) status() *metav1.Status {
 		Message: v.decision.Message,
 		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseType(v.decision.Reason)}}},
 	}
-	if v.decision.Reason == outcomeBadRequest {
+	if v.decision.Reason == names.ReasonBadRequest {
 		status.Code, status.Reason = http.StatusBadRequest, metav1.StatusReasonBadRequest
 	}
 	return status

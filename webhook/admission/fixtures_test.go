@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
 	"egress.scw/webhook/netpol"
@@ -178,7 +179,7 @@ func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
 func namespaceFixture(name, tenant string) *corev1.Namespace {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if tenant != "" {
-		namespace.Labels = map[string]string{v1alpha1.LabelTenant: tenant}
+		namespace.Labels = map[string]string{names.LabelTenant: tenant}
 	}
 	return namespace
 }
@@ -245,7 +246,7 @@ func inNamespace(name string) func(*admissionv1.AdmissionRequest) {
 }
 
 func post(handler http.Handler, body []byte) *httptest.ResponseRecorder {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, Path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, names.PodHandlerPath, bytes.NewReader(body))
 	if err != nil {
 		panic(err)
 	}

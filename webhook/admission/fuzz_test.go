@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 // FuzzAdmissionBody: whatever the body, there is no panic, an AdmissionReview
@@ -168,7 +168,7 @@ func beyondInjection(t *testing.T, raw []byte) map[string]any {
 func dropStatus(pod map[string]any) {
 	metadata, _ := pod["metadata"].(map[string]any)
 	annotations, _ := metadata["annotations"].(map[string]any)
-	delete(annotations, v1alpha1.AnnotationStatus)
+	delete(annotations, names.AnnotationStatus)
 	if len(annotations) == 0 {
 		delete(metadata, "annotations")
 	}

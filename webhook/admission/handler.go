@@ -14,13 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
 	"egress.scw/webhook/netpol"
 )
-
-// Path is where the webhook configuration sends pods to.
-const Path = "/mutate-pods"
 
 // PolicyApplier writes NetworkPolicies.
 type PolicyApplier interface {
@@ -90,14 +88,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	request, bad := readReview(w, r)
 	if bad != nil {
-		h.metrics.count(outcomeBadRequest)
+		h.metrics.count(names.ReasonBadRequest)
 		h.logger.WarnContext(ctx, "admission request refused", "code", bad.code, "message", bad.message, "remote", r.RemoteAddr)
 		h.logUnsent(ctx, writeFailure(w, bad.code, bad.reason, bad.message))
 		return
 	}
 	verdict, err := h.judge(ctx, request)
 	if err != nil {
-		h.metrics.count(outcomeUnavailable)
+		h.metrics.count(names.ReasonUnavailable)
 		h.logger.ErrorContext(ctx, "pod refused, as it could not be judged", "uid", request.UID, "namespace", request.Namespace, "error", err)
 		h.logUnsent(ctx, writeFailure(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, err.Error()))
 		return
@@ -118,7 +116,7 @@ func (h *Handler) recoverPanic(ctx context.Context, w http.ResponseWriter) {
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(cause) // net/http's own way to end a request
 	}
-	h.metrics.count(outcomeInternalError)
+	h.metrics.count(names.ReasonInternalError)
 	h.logger.ErrorContext(ctx, "panic while answering an admission request", "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	h.logUnsent(ctx, writeFailure(w, http.StatusInternalServerError, metav1.StatusReasonInternalError,
 		"the webhook failed on this request; its log has the details"))

@@ -19,8 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
-	"egress.scw/webhook/inject"
 )
 
 func TestPodHandler(t *testing.T) {
@@ -28,7 +28,7 @@ func TestPodHandler(t *testing.T) {
 	ensuredOrders := []ensured{{"orders", "client-a", false}}
 	for name, test := range map[string]struct {
 		body     []byte
-		reason   inject.Reason
+		reason   names.Reason
 		code     int32    // of a refusal
 		message  string   // part of a refusal's
 		paths    []string // of the patch
@@ -36,31 +36,31 @@ func TestPodHandler(t *testing.T) {
 		ensured  []ensured
 	}{
 		"injected": {
-			body: reviewOf(t, simplePod), reason: inject.ReasonInjected,
+			body: reviewOf(t, simplePod), reason: names.ReasonInjected,
 			paths: []string{"/spec/containers/0/env", "/metadata/annotations"}, ensured: ensuredOrders,
 		},
 		"no tenant's namespace": {
-			body: reviewOf(t, simplePod, inNamespace("plain")), reason: inject.ReasonNotATenant,
+			body: reviewOf(t, simplePod, inNamespace("plain")), reason: names.ReasonNotATenant,
 		},
 		"opted out, with a policy all the same": {
 			body:   reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"false"}},"spec":{"containers":[{"name":"web"}]}}`),
-			reason: inject.ReasonOptedOut, ensured: ensuredOrders,
+			reason: names.ReasonOptedOut, ensured: ensuredOrders,
 		},
 		"warnings from everywhere": {
 			body: reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"no"},"annotations":{"egress.scw/skip-containers":"gone"}},
 				"spec":{"containers":[{"name":"web","env":[{"name":"NO_PROXY","valueFrom":{}}]}]}}`),
-			reason:   inject.ReasonInjected,
+			reason:   names.ReasonInjected,
 			paths:    []string{"/spec/containers/0/env/0", "/spec/containers/0/env/1", "/spec/containers/0/env/2", "/spec/containers/0/env/3", "/metadata/annotations/egress.scw~1status"},
 			warnings: 3, ensured: ensuredOrders,
 		},
 		"dry run": {
 			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { *r.DryRun = true }),
-			reason: inject.ReasonInjected, paths: []string{"/spec/containers/0/env", "/metadata/annotations"},
+			reason: names.ReasonInjected, paths: []string{"/spec/containers/0/env", "/metadata/annotations"},
 			ensured: []ensured{{"orders", "client-a", true}},
 		},
 		"invalid annotation": {
 			body:   reviewOf(t, `{"metadata":{"annotations":{"egress.scw/no-proxy":"a.example,b\nc"}},"spec":{"containers":[{"name":"web"}]}}`),
-			reason: inject.ReasonInvalidAnnotation, code: http.StatusForbidden,
+			reason: names.ReasonInvalidAnnotation, code: http.StatusForbidden,
 			message: `metadata.annotations[egress.scw/no-proxy][1]: Invalid value: "b\nc"`, ensured: ensuredOrders,
 		},
 		"ephemeral container": {
@@ -69,25 +69,25 @@ func TestPodHandler(t *testing.T) {
 					r.Operation, r.SubResource = admissionv1.Update, "ephemeralcontainers"
 					r.OldObject.Raw = []byte(`{"spec":{"containers":[{"name":"web"}],"ephemeralContainers":[{"name":"old"}]}}`)
 				}),
-			reason: inject.ReasonInjected, paths: []string{"/spec/ephemeralContainers/1/env"}, ensured: ensuredOrders,
+			reason: names.ReasonInjected, paths: []string{"/spec/ephemeralContainers/1/env"}, ensured: ensuredOrders,
 		},
 		"ephemeral container without an old pod": {
 			body: reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) {
 				r.Operation, r.SubResource = admissionv1.Update, "ephemeralcontainers"
 			}),
-			reason: outcomeBadRequest, code: http.StatusBadRequest, message: "request.oldObject is missing",
+			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "request.oldObject is missing",
 		},
 		"operation of others": {
 			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Update }),
-			reason: outcomeBadRequest, code: http.StatusBadRequest, message: "sends UPDATE of pods here",
+			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "sends UPDATE of pods here",
 		},
 		"resource of others": {
 			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { r.Resource.Group, r.Resource.Resource = "apps", "deployments" }),
-			reason: outcomeBadRequest, code: http.StatusBadRequest, message: "sends CREATE of deployments.apps here",
+			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "sends CREATE of deployments.apps here",
 		},
 		"no pod": {
 			body:   reviewOf(t, "null"),
-			reason: outcomeBadRequest, code: http.StatusBadRequest, message: "request.object is missing",
+			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "request.object is missing",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func patchPaths(t *testing.T, response *admissionv1.AdmissionResponse) []string 
 }
 
 // checkCounted demands one request, counted by this reason, and measured.
-func (a *admissionTest) checkCounted(t *testing.T, reason inject.Reason) {
+func (a *admissionTest) checkCounted(t *testing.T, reason names.Reason) {
 	t.Helper()
 	families, err := a.registry.Gather()
 	if err != nil {
@@ -149,7 +149,7 @@ func (a *admissionTest) checkCounted(t *testing.T, reason inject.Reason) {
 		}
 	}
 	want := make(map[string]float64)
-	for _, known := range slices.Concat(inject.Reasons(), []inject.Reason{outcomeBadRequest, outcomeUnavailable, outcomeInternalError}) {
+	for _, known := range slices.Concat(names.PodReasons(), []names.Reason{names.ReasonBadRequest, names.ReasonUnavailable, names.ReasonInternalError}) {
 		want[string(known)] = 0
 	}
 	want[string(reason)] = 1
@@ -167,7 +167,7 @@ func TestUnknownTenant(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(t)
-			a.live.namespaces["orders"].Labels[v1alpha1.LabelTenant] = label // the cache's, too
+			a.live.namespaces["orders"].Labels[names.LabelTenant] = label // the cache's, too
 			a.cache.tenants["client-b"] = tenantFixture("client-b", 3130)
 			response := a.answer(t, reviewOf(t, simplePod))
 			if response.Allowed {
@@ -178,13 +178,13 @@ func TestUnknownTenant(t *testing.T) {
 					t.Errorf("%q is not in: %s", want, response.Result.Message)
 				}
 			}
-			if got := response.Result.Details.Causes[0].Type; string(got) != string(inject.ReasonUnknownTenant) {
+			if got := response.Result.Details.Causes[0].Type; string(got) != string(names.ReasonUnknownTenant) {
 				t.Errorf("cause is %s", got)
 			}
 			if len(a.policies.calls) > 0 {
 				t.Errorf("policies ensured: %v", a.policies.calls)
 			}
-			a.checkCounted(t, inject.ReasonUnknownTenant)
+			a.checkCounted(t, names.ReasonUnknownTenant)
 		})
 	}
 }
@@ -196,11 +196,11 @@ func TestProtectedNamespace(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		namespace *corev1.Namespace
-		reason    inject.Reason
+		reason    names.Reason
 	}{
-		"labelled":                {namespaceFixture("kube-system", "client-a"), inject.ReasonProtectedNamespace},
-		"labelled with no tenant": {namespaceFixture("kube-system", "client-x"), inject.ReasonProtectedNamespace},
-		"not labelled":            {namespaceFixture("kube-system", ""), inject.ReasonNotATenant},
+		"labelled":                {namespaceFixture("kube-system", "client-a"), names.ReasonProtectedNamespace},
+		"labelled with no tenant": {namespaceFixture("kube-system", "client-x"), names.ReasonProtectedNamespace},
+		"not labelled":            {namespaceFixture("kube-system", ""), names.ReasonNotATenant},
 	} {
 		for _, cached := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, cached %t", name, cached), func(t *testing.T) {
@@ -211,7 +211,7 @@ func TestProtectedNamespace(t *testing.T) {
 					a.cache.namespaces["kube-system"] = test.namespace
 				}
 				response := a.answer(t, reviewOf(t, simplePod, inNamespace("kube-system")))
-				refused := test.reason == inject.ReasonProtectedNamespace
+				refused := test.reason == names.ReasonProtectedNamespace
 				if response.Allowed == refused || len(response.Patch) > 0 || len(a.policies.calls) > 0 {
 					t.Errorf("allowed %t, patch %s, policies ensured %v", response.Allowed, response.Patch, a.policies.calls)
 				}
@@ -236,7 +236,7 @@ func TestInvalidTenant(t *testing.T) {
 	if len(a.policies.calls) != 1 {
 		t.Errorf("policies ensured: %v", a.policies.calls)
 	}
-	a.checkCounted(t, inject.ReasonInvalidTenant)
+	a.checkCounted(t, names.ReasonInvalidTenant)
 }
 
 // brokenWriter is a connection on which nobody listens any more.
@@ -247,7 +247,7 @@ func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pi
 func TestUnsentAnswerIsLogged(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, Path, bytes.NewReader(reviewOf(t, simplePod)))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, names.PodHandlerPath, bytes.NewReader(reviewOf(t, simplePod)))
 	request.Header.Set("Content-Type", "application/json")
 	a.handler.ServeHTTP(brokenWriter{httptest.NewRecorder()}, request)
 	if !strings.Contains(a.log.String(), "broken pipe") {
@@ -325,10 +325,10 @@ func TestNothingIsWrittenOnOldFacts(t *testing.T) {
 	for name, test := range map[string]struct {
 		change  func(live *store)
 		allowed bool
-		cause   inject.Reason // of a refusal
+		cause   names.Reason // of a refusal
 	}{
 		"label removed":  {change: func(live *store) { live.namespaces["orders"] = namespaceFixture("orders", "") }, allowed: true},
-		"tenant deleted": {change: func(live *store) { delete(live.tenants, "client-a") }, cause: inject.ReasonUnknownTenant},
+		"tenant deleted": {change: func(live *store) { delete(live.tenants, "client-a") }, cause: names.ReasonUnknownTenant},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -383,7 +383,7 @@ func TestUnavailable(t *testing.T) {
 			test.damage(a)
 			recorder := post(a.handler, reviewOf(t, simplePod))
 			checkFailure(t, recorder, http.StatusServiceUnavailable, test.message)
-			a.checkCounted(t, outcomeUnavailable)
+			a.checkCounted(t, names.ReasonUnavailable)
 		})
 	}
 }
@@ -431,12 +431,12 @@ func TestBadReviews(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(t)
-			request := httptest.NewRequestWithContext(t.Context(), test.method, Path, strings.NewReader(test.body))
+			request := httptest.NewRequestWithContext(t.Context(), test.method, names.PodHandlerPath, strings.NewReader(test.body))
 			request.Header.Set("Content-Type", test.contentType)
 			recorder := httptest.NewRecorder()
 			a.handler.ServeHTTP(recorder, request)
 			checkFailure(t, recorder, test.code, test.message)
-			a.checkCounted(t, outcomeBadRequest)
+			a.checkCounted(t, names.ReasonBadRequest)
 		})
 	}
 }
@@ -453,7 +453,7 @@ func TestLargestReview(t *testing.T) {
 	if len(body) != maxReviewBytes {
 		t.Fatalf("the test's review has %d bytes", len(body))
 	}
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, Path, bytes.NewReader(body))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, names.PodHandlerPath, bytes.NewReader(body))
 	request.Header.Set("Content-Type", "application/json; charset=utf-8")
 	recorder := httptest.NewRecorder()
 	a.handler.ServeHTTP(recorder, request)
@@ -472,7 +472,7 @@ func TestPanic(t *testing.T) {
 	if !strings.Contains(a.log.String(), "nil pointer") || !strings.Contains(a.log.String(), "judge") {
 		t.Errorf("neither cause nor stack in the log: %s", a.log)
 	}
-	a.checkCounted(t, outcomeInternalError)
+	a.checkCounted(t, names.ReasonInternalError)
 }
 
 // abortingWriter ends the request as net/http's own handlers do.
@@ -488,7 +488,7 @@ func TestAbortPasses(t *testing.T) {
 			t.Errorf("recovered %v", cause)
 		}
 	}()
-	a.handler.ServeHTTP(abortingWriter{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, Path, nil))
+	a.handler.ServeHTTP(abortingWriter{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, names.PodHandlerPath, nil))
 }
 
 // TestLog: a refusal is one line that says all; what is injected shows when debugging.
@@ -575,7 +575,7 @@ func TestUserSeesTheCause(t *testing.T) {
 	}
 	ask := func(pod string) (*admissionv1.AdmissionReview, error) {
 		review := &admissionv1.AdmissionReview{}
-		err := client.Post().AbsPath(Path).SetHeader("Content-Type", "application/json").
+		err := client.Post().AbsPath(names.PodHandlerPath).SetHeader("Content-Type", "application/json").
 			Body(reviewOf(t, pod)).Do(t.Context()).Into(review)
 		return review, err
 	}

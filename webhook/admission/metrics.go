@@ -6,21 +6,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"egress.scw/webhook/inject"
-)
-
-// What admission requests end in besides the reasons of package inject.
-const (
-	// outcomeBadRequest: the request is none that the handler can answer.
-	outcomeBadRequest inject.Reason = "BadRequest"
-	// outcomeUnavailable: the answer depends on what could not be read or written.
-	outcomeUnavailable inject.Reason = "Unavailable"
-	// outcomeInternalError: a defect of the handler.
-	outcomeInternalError inject.Reason = "InternalError"
+	"egress.scw/webhook/api/names"
 )
 
 type admissionMetrics struct {
-	outcomes map[inject.Reason]prometheus.Counter
+	outcomes map[names.Reason]prometheus.Counter
 	duration prometheus.Histogram
 }
 
@@ -28,11 +18,11 @@ type admissionMetrics struct {
 // the start, and a histogram of durations.
 func newAdmissionMetrics(registerer prometheus.Registerer) (*admissionMetrics, error) {
 	counter := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "egress_webhook_pod_admissions_total",
+		Name: names.MetricPodAdmissions,
 		Help: "Admission requests of pods, by the reason of the decision.",
 	}, []string{"reason"})
 	duration := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "egress_webhook_pod_admission_duration_seconds",
+		Name: names.MetricPodAdmissionDuration,
 		Help: "Time to answer an admission request of a pod, from its headers on.",
 		// From a warm answer (a tenth of a millisecond) over one with a request
 		// to the API server to the timeout of the webhook configuration (5 s).
@@ -43,14 +33,14 @@ func newAdmissionMetrics(registerer prometheus.Registerer) (*admissionMetrics, e
 			return nil, fmt.Errorf("registering the metrics of pod admission: %w", err)
 		}
 	}
-	outcomes := make(map[inject.Reason]prometheus.Counter)
-	for _, reason := range append(inject.Reasons(), outcomeBadRequest, outcomeUnavailable, outcomeInternalError) {
+	outcomes := make(map[names.Reason]prometheus.Counter)
+	for _, reason := range names.AdmissionReasons() {
 		outcomes[reason] = counter.WithLabelValues(string(reason))
 	}
 	return &admissionMetrics{outcomes: outcomes, duration: duration}, nil
 }
 
-func (m *admissionMetrics) count(outcome inject.Reason) { m.outcomes[outcome].Inc() }
+func (m *admissionMetrics) count(outcome names.Reason) { m.outcomes[outcome].Inc() }
 
 func (m *admissionMetrics) observeSince(started time.Time) {
 	m.duration.Observe(time.Since(started).Seconds())

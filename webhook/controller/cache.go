@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -28,7 +29,7 @@ const syncWait = 500 * time.Millisecond
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
-			&networkingv1.NetworkPolicy{}: {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, v1alpha1.PolicyName)},
+			&networkingv1.NetworkPolicy{}: {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, names.PolicyName)},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
 		// A read of anything that StartInformers does not name is a mistake:

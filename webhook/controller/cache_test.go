@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 func TestStartInformers(t *testing.T) {
@@ -74,7 +74,7 @@ func TestCacheOptions(t *testing.T) {
 	for object, restriction := range options.ByObject {
 		if _, isPolicy := object.(*networkingv1.NetworkPolicy); !isPolicy {
 			t.Errorf("a restriction on %T", object)
-		} else if got := restriction.Field.String(); got != "metadata.name="+v1alpha1.PolicyName {
+		} else if got := restriction.Field.String(); got != "metadata.name="+names.PolicyName {
 			t.Errorf("policies are restricted to %s", got)
 		}
 	}

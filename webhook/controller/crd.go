@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 // CRDApplier brings the EgressTenant's CustomResourceDefinition up to the
@@ -59,7 +59,7 @@ func (a *CRDApplier) Start(ctx context.Context) error {
 
 func (a *CRDApplier) apply(ctx context.Context) error {
 	config := client.ApplyConfigurationFromUnstructured(a.crd.DeepCopy())
-	if err := a.client.Apply(ctx, config, client.FieldOwner(v1alpha1.FieldOwner), client.ForceOwnership); err != nil {
+	if err := a.client.Apply(ctx, config, client.FieldOwner(names.FieldOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("applying CustomResourceDefinition %s: %w", a.crd.GetName(), err)
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"egress.scw/charts"
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 // definitionAPI fails a number of times, and remembers what was applied.
@@ -25,8 +25,8 @@ func definitionAPI(t *testing.T, failures int, applied *[]string) client.Client 
 		Apply: func(_ context.Context, _ client.WithWatch, config runtime.ApplyConfiguration, options ...client.ApplyOption) error {
 			var o client.ApplyOptions
 			o.ApplyOptions(options)
-			if o.FieldManager != v1alpha1.FieldOwner || o.Force == nil || !*o.Force {
-				t.Errorf("applied with %+v, want owner %s and force", o, v1alpha1.FieldOwner)
+			if o.FieldManager != names.FieldOwner || o.Force == nil || !*o.Force {
+				t.Errorf("applied with %+v, want owner %s and force", o, names.FieldOwner)
 			}
 			text, err := json.Marshal(config)
 			if err != nil {

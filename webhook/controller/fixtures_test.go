@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
 )
@@ -50,7 +51,7 @@ func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
 func namespaceFixture(name, tenant string) *corev1.Namespace {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if tenant != "" {
-		namespace.Labels = map[string]string{v1alpha1.LabelTenant: tenant}
+		namespace.Labels = map[string]string{names.LabelTenant: tenant}
 	}
 	return namespace
 }
@@ -162,7 +163,7 @@ func (c policyConverter) ObjectToTyped(object runtime.Object, options ...typed.V
 func (a *api) policyIn(t *testing.T, namespace string) *networkingv1.NetworkPolicy {
 	t.Helper()
 	policy := &networkingv1.NetworkPolicy{}
-	err := a.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: v1alpha1.PolicyName}, policy)
+	err := a.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: names.PolicyName}, policy)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil

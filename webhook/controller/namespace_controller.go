@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
 )
@@ -86,7 +87,7 @@ func (r *NamespaceReconciler) observe(ctx context.Context, reader client.Reader,
 	if facts.have, err = getPolicy(ctx, reader, name); err != nil {
 		return facts, err
 	}
-	tenantName := facts.namespace.Labels[v1alpha1.LabelTenant]
+	tenantName := facts.namespace.Labels[names.LabelTenant]
 	if tenantName == "" {
 		return facts, nil
 	}
@@ -118,10 +119,10 @@ func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, ver
 		return err // somebody decided anew meanwhile, and so do we
 	}
 	if err != nil {
-		r.Events.Eventf(facts.namespace, nil, corev1.EventTypeWarning, reasonPolicyFailed, string(verdict.action), "%v", err)
+		r.Events.Eventf(facts.namespace, nil, corev1.EventTypeWarning, string(names.ReasonPolicyFailed), string(verdict.action), "%v", err)
 		return err
 	}
-	r.Events.Eventf(facts.namespace, nil, eventType, verdict.reason, string(verdict.action), "%s", verdict.message)
+	r.Events.Eventf(facts.namespace, nil, eventType, string(verdict.reason), string(verdict.action), "%s", verdict.message)
 	ctrl.LoggerFrom(ctx).Info(verdict.message, "action", verdict.action, "reason", verdict.reason)
 	return nil
 }
@@ -159,7 +160,7 @@ func (r *NamespaceReconciler) namespacesOfTenant(ctx context.Context, tenant cli
 // cache holds them: nobody changes them.
 func listNamespaces(ctx context.Context, reader client.Reader, tenant string) ([]corev1.Namespace, error) {
 	var list corev1.NamespaceList
-	err := reader.List(ctx, &list, client.MatchingLabels{v1alpha1.LabelTenant: tenant}, client.UnsafeDisableDeepCopy)
+	err := reader.List(ctx, &list, client.MatchingLabels{names.LabelTenant: tenant}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("listing the namespaces of tenant %s: %w", tenant, err)
 	}

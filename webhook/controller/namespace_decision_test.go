@@ -7,6 +7,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -23,42 +24,42 @@ func TestDecide(t *testing.T) {
 		tenant      *v1alpha1.EgressTenant
 		have        *networkingv1.NetworkPolicy
 		action      action
-		reason      string
+		reason      names.Reason
 		message     string
 	}{
-		"labelled, no policy":                 {label: new("client-a"), tenant: tenant, action: actionApply, reason: reasonPolicyApplied, message: "created for tenant client-a"},
-		"labelled, right policy":              {label: new("client-a"), tenant: tenant, have: right, action: actionNone, reason: reasonCovered},
-		"labelled, edited policy":             {label: new("client-a"), tenant: tenant, have: edited, action: actionApply, reason: reasonPolicyApplied, message: "put right"},
-		"labelled, foreign policy":            {label: new("client-a"), tenant: tenant, have: foreign, action: actionApply, reason: reasonPolicyApplied, message: "put right"},
-		"unknown tenant, no policy":           {label: new("nobody"), action: actionKeep, reason: reasonUnknownTenant, message: "egress.scw/tenant=nobody names no EgressTenant"},
-		"unknown tenant, some policy":         {label: new("nobody"), have: edited, action: actionKeep, reason: reasonUnknownTenant, message: "stays as it is"},
-		"empty label, some policy":            {label: new(""), have: right, action: actionKeep, reason: reasonUnknownTenant},
-		"no label, no policy":                 {action: actionNone, reason: reasonNotATenant},
-		"no label, our policy":                {have: right, action: actionRemove, reason: reasonPolicyRemoved, message: "no longer carries the label egress.scw/tenant"},
-		"no label, our policy, edited":        {have: edited, action: actionRemove, reason: reasonPolicyRemoved},
-		"no label, somebody's policy":         {have: foreign, action: actionNone, reason: reasonNotATenant},
-		"protected, labelled":                 {label: new("client-a"), protected: true, tenant: tenant, action: actionRefuse, reason: reasonProtectedNamespace, message: "Remove the label: kubectl label namespace web egress.scw/tenant-"},
-		"protected, labelled, our policy":     {label: new("client-a"), protected: true, tenant: tenant, have: right, action: actionRemove, reason: reasonPolicyRemoved, message: "the namespace is protected"},
-		"protected, labelled, our old policy": {label: new("client-a"), protected: true, tenant: tenant, have: edited, action: actionRemove, reason: reasonPolicyRemoved},
-		"protected, labelled, foreign policy": {label: new("client-a"), protected: true, tenant: tenant, have: foreign, action: actionRefuse, reason: reasonProtectedNamespace},
-		"protected, unknown tenant":           {label: new("nobody"), protected: true, action: actionRefuse, reason: reasonProtectedNamespace, message: "egress.scw/tenant=nobody brings neither NetworkPolicy nor proxy here"},
-		"protected, empty label, our policy":  {label: new(""), protected: true, have: right, action: actionRemove, reason: reasonPolicyRemoved},
-		"protected, no label":                 {protected: true, action: actionNone, reason: reasonNotATenant},
-		"protected, no label, our policy":     {protected: true, have: right, action: actionRemove, reason: reasonPolicyRemoved, message: "no longer carries the label"},
-		"protected, terminating":              {label: new("client-a"), protected: true, terminating: true, tenant: tenant, have: right, action: actionNone, reason: reasonTerminating},
+		"labelled, no policy":                 {label: new("client-a"), tenant: tenant, action: actionApply, reason: names.ReasonPolicyApplied, message: "created for tenant client-a"},
+		"labelled, right policy":              {label: new("client-a"), tenant: tenant, have: right, action: actionNone, reason: names.ReasonCovered},
+		"labelled, edited policy":             {label: new("client-a"), tenant: tenant, have: edited, action: actionApply, reason: names.ReasonPolicyApplied, message: "put right"},
+		"labelled, foreign policy":            {label: new("client-a"), tenant: tenant, have: foreign, action: actionApply, reason: names.ReasonPolicyApplied, message: "put right"},
+		"unknown tenant, no policy":           {label: new("nobody"), action: actionKeep, reason: names.ReasonUnknownTenant, message: "egress.scw/tenant=nobody names no EgressTenant"},
+		"unknown tenant, some policy":         {label: new("nobody"), have: edited, action: actionKeep, reason: names.ReasonUnknownTenant, message: "stays as it is"},
+		"empty label, some policy":            {label: new(""), have: right, action: actionKeep, reason: names.ReasonUnknownTenant},
+		"no label, no policy":                 {action: actionNone, reason: names.ReasonNotATenant},
+		"no label, our policy":                {have: right, action: actionRemove, reason: names.ReasonPolicyRemoved, message: "no longer carries the label egress.scw/tenant"},
+		"no label, our policy, edited":        {have: edited, action: actionRemove, reason: names.ReasonPolicyRemoved},
+		"no label, somebody's policy":         {have: foreign, action: actionNone, reason: names.ReasonNotATenant},
+		"protected, labelled":                 {label: new("client-a"), protected: true, tenant: tenant, action: actionRefuse, reason: names.ReasonProtectedNamespace, message: "Remove the label: kubectl label namespace web egress.scw/tenant-"},
+		"protected, labelled, our policy":     {label: new("client-a"), protected: true, tenant: tenant, have: right, action: actionRemove, reason: names.ReasonPolicyRemoved, message: "the namespace is protected"},
+		"protected, labelled, our old policy": {label: new("client-a"), protected: true, tenant: tenant, have: edited, action: actionRemove, reason: names.ReasonPolicyRemoved},
+		"protected, labelled, foreign policy": {label: new("client-a"), protected: true, tenant: tenant, have: foreign, action: actionRefuse, reason: names.ReasonProtectedNamespace},
+		"protected, unknown tenant":           {label: new("nobody"), protected: true, action: actionRefuse, reason: names.ReasonProtectedNamespace, message: "egress.scw/tenant=nobody brings neither NetworkPolicy nor proxy here"},
+		"protected, empty label, our policy":  {label: new(""), protected: true, have: right, action: actionRemove, reason: names.ReasonPolicyRemoved},
+		"protected, no label":                 {protected: true, action: actionNone, reason: names.ReasonNotATenant},
+		"protected, no label, our policy":     {protected: true, have: right, action: actionRemove, reason: names.ReasonPolicyRemoved, message: "no longer carries the label"},
+		"protected, terminating":              {label: new("client-a"), protected: true, terminating: true, tenant: tenant, have: right, action: actionNone, reason: names.ReasonTerminating},
 
-		"terminating, no policy":              {label: new("client-a"), terminating: true, tenant: tenant, action: actionNone, reason: reasonTerminating},
-		"terminating, policy as it should be": {label: new("client-a"), terminating: true, tenant: tenant, have: right, action: actionNone, reason: reasonCovered},
-		"terminating, policy opened":          {label: new("client-a"), terminating: true, tenant: tenant, have: edited, action: actionApply, reason: reasonPolicyApplied},
-		"terminating, label removed":          {terminating: true, have: right, action: actionNone, reason: reasonTerminating},
-		"terminating, tenant is gone":         {label: new("client-a"), terminating: true, have: right, action: actionNone, reason: reasonTerminating},
-		"terminating and never labeled":       {terminating: true, action: actionNone, reason: reasonTerminating},
+		"terminating, no policy":              {label: new("client-a"), terminating: true, tenant: tenant, action: actionNone, reason: names.ReasonTerminating},
+		"terminating, policy as it should be": {label: new("client-a"), terminating: true, tenant: tenant, have: right, action: actionNone, reason: names.ReasonCovered},
+		"terminating, policy opened":          {label: new("client-a"), terminating: true, tenant: tenant, have: edited, action: actionApply, reason: names.ReasonPolicyApplied},
+		"terminating, label removed":          {terminating: true, have: right, action: actionNone, reason: names.ReasonTerminating},
+		"terminating, tenant is gone":         {label: new("client-a"), terminating: true, have: right, action: actionNone, reason: names.ReasonTerminating},
+		"terminating and never labeled":       {terminating: true, action: actionNone, reason: names.ReasonTerminating},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			facts := namespaceFacts{namespace: namespaceFixture("web", ""), protected: test.protected, tenant: test.tenant, have: test.have}
 			if test.label != nil {
-				facts.namespace.Labels = map[string]string{v1alpha1.LabelTenant: *test.label}
+				facts.namespace.Labels = map[string]string{names.LabelTenant: *test.label}
 			}
 			if test.terminating {
 				facts.namespace.DeletionTimestamp = new(metav1.Now())

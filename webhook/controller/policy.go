@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
 )
@@ -61,9 +62,9 @@ func (p *PolicyApplier) apply(ctx context.Context, have, want *networkingv1.Netw
 		}
 	}
 	config := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: object})
-	if err := p.client.Apply(ctx, config, client.FieldOwner(v1alpha1.FieldOwner), client.ForceOwnership); err != nil {
+	if err := p.client.Apply(ctx, config, client.FieldOwner(names.FieldOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("applying NetworkPolicy %s/%s of tenant %s: %w",
-			want.Namespace, want.Name, want.Labels[v1alpha1.LabelTenant], err)
+			want.Namespace, want.Name, want.Labels[names.LabelTenant], err)
 	}
 	return nil
 }
@@ -85,7 +86,7 @@ func (p *PolicyApplier) remove(ctx context.Context, have *networkingv1.NetworkPo
 // and nobody changes what it returns.
 func getPolicy(ctx context.Context, reader client.Reader, namespace string) (*networkingv1.NetworkPolicy, error) {
 	policy := &networkingv1.NetworkPolicy{}
-	key := client.ObjectKey{Namespace: namespace, Name: v1alpha1.PolicyName}
+	key := client.ObjectKey{Namespace: namespace, Name: names.PolicyName}
 	err := reader.Get(ctx, key, policy, client.UnsafeDisableDeepCopy)
 	switch {
 	case apierrors.IsNotFound(err):

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/netpol"
 )
 
@@ -63,7 +63,7 @@ func TestEnsure(t *testing.T) {
 			if diff := cmp.Diff(want.Spec, after.Spec); diff != "" {
 				t.Errorf("spec (-want +got):\n%s", diff)
 			}
-			if after.Labels[v1alpha1.LabelTenant] != "client-a" {
+			if after.Labels[names.LabelTenant] != "client-a" {
 				t.Errorf("labels are %v", after.Labels)
 			}
 			if test.have != nil && test.have.Annotations["note"] != after.Annotations["note"] {
@@ -80,8 +80,8 @@ func TestEnsureOwnsWhatItWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	owners := server.policyIn(t, "web").ManagedFields
-	if len(owners) != 1 || owners[0].Manager != v1alpha1.FieldOwner || owners[0].Operation != metav1.ManagedFieldsOperationApply {
-		t.Errorf("managed fields are %+v, want one server-side apply by %s", owners, v1alpha1.FieldOwner)
+	if len(owners) != 1 || owners[0].Manager != names.FieldOwner || owners[0].Operation != metav1.ManagedFieldsOperationApply {
+		t.Errorf("managed fields are %+v, want one server-side apply by %s", owners, names.FieldOwner)
 	}
 }
 

@@ -8,15 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
-)
-
-// Reasons of an EgressTenant's conditions.
-const (
-	reasonReady            = "Ready"
-	reasonInvalidSpec      = "InvalidSpec"
-	reasonPortConflict     = "PortConflict"
-	reasonPolicyNotApplied = "PolicyNotApplied"
 )
 
 // namesInMessage bounds how many names a condition's message spells out: it is
@@ -65,40 +58,40 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 }
 
 func policyAppliedCondition(facts tenantFacts) metav1.Condition {
-	condition := metav1.Condition{Type: v1alpha1.ConditionPolicyApplied, Status: metav1.ConditionTrue, Reason: reasonPolicyApplied}
+	condition := metav1.Condition{Type: names.ConditionPolicyApplied, Status: metav1.ConditionTrue, Reason: string(names.ReasonPolicyApplied)}
 	switch {
 	case len(facts.uncovered) > 0:
-		condition.Status, condition.Reason = metav1.ConditionFalse, reasonPolicyNotApplied
+		condition.Status, condition.Reason = metav1.ConditionFalse, string(names.ReasonPolicyNotApplied)
 		condition.Message = fmt.Sprintf("NetworkPolicy %s is missing, or not as it should be, in %s",
-			v1alpha1.PolicyName, enumerate(facts.uncovered))
+			names.PolicyName, enumerate(facts.uncovered))
 	case len(facts.namespaces) == 0 && len(facts.protected) > 0:
-		condition.Message = fmt.Sprintf("Only protected namespaces carry the label %s=%s", v1alpha1.LabelTenant, facts.tenant.Name)
+		condition.Message = fmt.Sprintf("Only protected namespaces carry the label %s=%s", names.LabelTenant, facts.tenant.Name)
 	case len(facts.namespaces) == 0:
-		condition.Message = fmt.Sprintf("No namespace carries the label %s=%s", v1alpha1.LabelTenant, facts.tenant.Name)
+		condition.Message = fmt.Sprintf("No namespace carries the label %s=%s", names.LabelTenant, facts.tenant.Name)
 	default:
 		condition.Message = fmt.Sprintf("NetworkPolicy %s stands in every namespace of the tenant (%d)",
-			v1alpha1.PolicyName, len(facts.namespaces))
+			names.PolicyName, len(facts.namespaces))
 	}
 	return condition
 }
 
 func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.Condition) metav1.Condition {
-	condition := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse}
+	condition := metav1.Condition{Type: names.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
 	case len(invalid) > 0:
-		condition.Reason, condition.Message = reasonInvalidSpec, enumerateErrors(invalid)
+		condition.Reason, condition.Message = string(names.ReasonInvalidSpec), enumerateErrors(invalid)
 	case len(facts.portHolders) > 0:
-		condition.Reason = reasonPortConflict
+		condition.Reason = string(names.ReasonPortConflict)
 		condition.Message = fmt.Sprintf("Port %d is also that of %s: the proxy tells tenants apart by their port, so give each its own in spec.proxy.port",
 			facts.tenant.Spec.Proxy.Port, enumerate(facts.portHolders))
 	case len(facts.protected) > 0:
-		condition.Reason = reasonProtectedNamespace
+		condition.Reason = string(names.ReasonProtectedNamespace)
 		condition.Message = fmt.Sprintf("The cluster or the webhook depends on what runs in %[3]s, which therefore can belong to no tenant: remove the label %[1]s=%[2]s there (kubectl label namespace NAME %[1]s-)",
-			v1alpha1.LabelTenant, facts.tenant.Name, enumerate(facts.protected))
+			names.LabelTenant, facts.tenant.Name, enumerate(facts.protected))
 	case applied.Status != metav1.ConditionTrue:
 		condition.Reason, condition.Message = applied.Reason, applied.Message
 	default:
-		condition.Status, condition.Reason = metav1.ConditionTrue, reasonReady
+		condition.Status, condition.Reason = metav1.ConditionTrue, string(names.ReasonReady)
 		condition.Message = "Pods of the tenant's namespaces leave the cluster by " + facts.proxyURL + " only"
 	}
 	return condition

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -85,7 +86,7 @@ func TestTenantStatus(t *testing.T) {
 			test.change(&facts)
 			status := tenantStatus(facts, metav1.Now())
 
-			ready, applied := conditionOf(t, status, v1alpha1.ConditionReady), conditionOf(t, status, v1alpha1.ConditionPolicyApplied)
+			ready, applied := conditionOf(t, status, names.ConditionReady), conditionOf(t, status, names.ConditionPolicyApplied)
 			got := expectation{summary(ready), summary(applied), test.want.message, status.ProxyURL}
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(expectation{})); diff != "" {
 				t.Errorf("status (-want +got):\n%s", diff)
@@ -148,7 +149,7 @@ func TestTenantStatusTimes(t *testing.T) {
 	}
 	facts.uncovered = nil
 	changed := tenantStatus(facts, third)
-	if got := conditionOf(t, changed, v1alpha1.ConditionReady).LastTransitionTime; !got.Equal(&third) {
+	if got := conditionOf(t, changed, names.ConditionReady).LastTransitionTime; !got.Equal(&third) {
 		t.Errorf("Ready changed at %s, want %s", got.UTC().Format(time.TimeOnly), third.UTC().Format(time.TimeOnly))
 	}
 	if diff := cmp.Diff(*before, facts.tenant.Status); diff != "" {
@@ -178,7 +179,7 @@ func TestPolicyAppliedSaysWhere(t *testing.T) {
 		"Only protected namespaces carry the label egress.scw/tenant=client-a": {protected: []string{"kube-system"}},
 	} {
 		facts.tenant = tenantFixture("client-a", 3129)
-		if got := conditionOf(t, tenantStatus(facts, metav1.Now()), v1alpha1.ConditionPolicyApplied).Message; !strings.Contains(got, want) {
+		if got := conditionOf(t, tenantStatus(facts, metav1.Now()), names.ConditionPolicyApplied).Message; !strings.Contains(got, want) {
 			t.Errorf("PolicyApplied says %q, want %q in it", got, want)
 		}
 	}
@@ -194,7 +195,7 @@ func TestMessagesAreBounded(t *testing.T) {
 		facts.tenant.Spec.NoProxy = append(facts.tenant.Spec.NoProxy, strings.Repeat("*", 253))
 	}
 	status := tenantStatus(facts, metav1.Now())
-	ready, applied := conditionOf(t, status, v1alpha1.ConditionReady), conditionOf(t, status, v1alpha1.ConditionPolicyApplied)
+	ready, applied := conditionOf(t, status, names.ConditionReady), conditionOf(t, status, names.ConditionPolicyApplied)
 	if !strings.HasSuffix(applied.Message, "namespace-0007 and 4992 more") {
 		t.Errorf("PolicyApplied says %q", applied.Message)
 	}

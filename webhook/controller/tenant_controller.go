@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
 )
@@ -124,8 +125,8 @@ func (r *TenantReconciler) publish(ctx context.Context, tenant *v1alpha1.EgressT
 		return client.IgnoreNotFound(fmt.Errorf("writing the status of EgressTenant %s: %w", tenant.Name, err))
 	}
 
-	before := meta.FindStatusCondition(tenant.Status.Conditions, v1alpha1.ConditionReady)
-	after := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+	before := meta.FindStatusCondition(tenant.Status.Conditions, names.ConditionReady)
+	after := meta.FindStatusCondition(status.Conditions, names.ConditionReady)
 	if before != nil && before.Reason == after.Reason {
 		return nil
 	}
@@ -133,7 +134,7 @@ func (r *TenantReconciler) publish(ctx context.Context, tenant *v1alpha1.EgressT
 	// Events are for what people have to put right in the tenant. A policy that
 	// is missing is the webhook's own business, mostly for milliseconds; when
 	// it cannot be written, its namespace has the event with the cause.
-	if after.Reason == reasonInvalidSpec || after.Reason == reasonPortConflict {
+	if after.Reason == string(names.ReasonInvalidSpec) || after.Reason == string(names.ReasonPortConflict) {
 		r.Events.Eventf(tenant, nil, corev1.EventTypeWarning, after.Reason, actionPublish, "%s", after.Message)
 	}
 	return nil
@@ -141,7 +142,7 @@ func (r *TenantReconciler) publish(ctx context.Context, tenant *v1alpha1.EgressT
 
 // tenantOf maps a namespace to the tenant whose label it carries.
 func tenantOf(_ context.Context, namespace client.Object) []reconcile.Request {
-	name := namespace.GetLabels()[v1alpha1.LabelTenant]
+	name := namespace.GetLabels()[names.LabelTenant]
 	if name == "" {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -101,10 +102,10 @@ func TestReconcileTenant(t *testing.T) {
 			t.Parallel()
 			server := newAPI(t, copies(test.objects)...)
 			events, status := reconcileTenant(t, server)
-			if got := summary(conditionOf(t, status, v1alpha1.ConditionReady)); got != test.ready {
+			if got := summary(conditionOf(t, status, names.ConditionReady)); got != test.ready {
 				t.Errorf("Ready is %s, want %s", got, test.ready)
 			}
-			if got := summary(conditionOf(t, status, v1alpha1.ConditionPolicyApplied)); got != test.applied {
+			if got := summary(conditionOf(t, status, names.ConditionPolicyApplied)); got != test.applied {
 				t.Errorf("PolicyApplied is %s, want %s", got, test.applied)
 			}
 			if diff := cmp.Diff(test.namespaces, status.Namespaces); diff != "" {
@@ -147,7 +148,7 @@ func TestReconcileTenantFollows(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, status := reconcileTenant(t, server)
-		if got := summary(conditionOf(t, status, v1alpha1.ConditionReady)); got != step.ready {
+		if got := summary(conditionOf(t, status, names.ConditionReady)); got != step.ready {
 			t.Errorf("step %d: Ready is %s, want %s", i, got, step.ready)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/api/noproxy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -48,53 +49,53 @@ func NewCluster(options ClusterOptions) (*Cluster, error) {
 	if err != nil {
 		errs = append(errs, field.Invalid(field.NewPath("clusterDomain"), options.ClusterDomain, err.Error()))
 	}
-	host, err := v1alpha1.ParseNoProxy(options.APIServerHost)
+	host, err := noproxy.Parse(options.APIServerHost)
 	if err != nil {
 		errs = append(errs, field.Invalid(field.NewPath("apiServerHost"), options.APIServerHost,
 			"must be the address or name by which pods reach the API server (KUBERNETES_SERVICE_HOST): "+err.Error()))
 	}
-	var cidrs noProxyList
+	var cidrs noproxy.List
 	for i, text := range options.ClusterCIDRs {
 		_, err := netip.ParsePrefix(text)
-		entry, problem := v1alpha1.ParseNoProxy(text) // writes mapped ranges as the IPv4 that clients read them as
+		entry, problem := noproxy.Parse(text) // writes mapped ranges as the IPv4 that clients read them as
 		switch at := field.NewPath("clusterCIDRs").Index(i); {
 		case err != nil || problem != nil:
 			errs = append(errs, field.Invalid(at, text, "must be a CIDR, such as 10.32.0.0/20"))
-		case coversPublicHosts(entry):
+		case entry.CoversPublicHosts():
 			errs = append(errs, field.Invalid(at, text, "covers the whole internet: nothing would use the proxy"))
 		default:
-			cidrs.add(entry.String())
+			cidrs.Add(entry.String())
 		}
 	}
 	if len(errs) > 0 {
 		return nil, errs.ToAggregate()
 	}
 
-	head := noProxyList{}
-	head.add("localhost", "127.0.0.1", "::1", host.String())
-	head.add("kubernetes", "kubernetes.default", "kubernetes.default.svc")
-	head.addName("svc")
-	head.addName(domain)
+	head := noproxy.List{}
+	head.Add("localhost", "127.0.0.1", "::1", host.String())
+	head.Add("kubernetes", "kubernetes.default", "kubernetes.default.svc")
+	head.AddName("svc")
+	head.AddName(domain)
 	// .internal is the private-use domain of ICANN (2024-07-29), and that of Scaleway's
 	// private networks.
-	head.addName("internal")
+	head.AddName("internal")
 
-	cluster := &Cluster{proxy: proxy.Unmap(), version: options.Version, head: head.entries, tail: cidrs.entries}
+	cluster := &Cluster{proxy: proxy.Unmap(), version: options.Version, head: head.Entries(), tail: cidrs.Entries()}
 	longest := cluster.forNamespace(strings.Repeat("x", validation.DNS1123LabelMaxLength))
-	if longest.bytes > maxNoProxyBytes {
-		return nil, field.ErrorList{field.TooLong(field.NewPath("clusterCIDRs"), "", maxNoProxyBytes)}.ToAggregate()
+	if longest.Bytes() > noproxy.MaxBytes {
+		return nil, field.ErrorList{field.TooLong(field.NewPath("clusterCIDRs"), "", noproxy.MaxBytes)}.ToAggregate()
 	}
 	return cluster, nil
 }
 
 func parseClusterDomain(text string) (string, error) {
-	entry, err := v1alpha1.ParseNoProxy(text)
+	entry, err := noproxy.Parse(text)
 	switch {
 	case err != nil:
 		return "", err
 	case !entry.IsName():
 		return "", fmt.Errorf("must be a domain name, such as cluster.local")
-	case coversPublicHosts(entry):
+	case entry.CoversPublicHosts():
 		return "", fmt.Errorf("is a public suffix: every host below it would be reached without the proxy")
 	}
 	return entry.String(), nil
@@ -109,12 +110,12 @@ func (c *Cluster) ProxyURL(tenant *v1alpha1.EgressTenant) string {
 
 // forNamespace returns the NO_PROXY entries that hold for all pods of a
 // namespace, whatever its tenant.
-func (c *Cluster) forNamespace(namespace string) noProxyList {
-	list := noProxyList{entries: make([]string, 0, len(c.head)+2+len(c.tail))}
-	list.add(c.head...)
-	if !isPublicSuffix(namespace) {
-		list.addName(namespace)
+func (c *Cluster) forNamespace(namespace string) noproxy.List {
+	list := noproxy.NewList(len(c.head)+2+len(c.tail))
+	list.Add(c.head...)
+	if !noproxy.IsPublicSuffix(namespace) {
+		list.AddName(namespace)
 	}
-	list.add(c.tail...)
+	list.Add(c.tail...)
 	return list
 }

@@ -10,6 +10,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/noproxy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -17,8 +19,8 @@ import (
 // annotations are read.
 type Configuration struct {
 	tenant        string
-	tenantEntries []v1alpha1.NoProxyEntry
-	noProxy       noProxyList
+	tenantEntries []noproxy.Entry
+	noProxy       noproxy.List
 	clusterBytes  int // of noProxy, without the tenant's entries
 	injection     Injection
 }
@@ -45,40 +47,33 @@ func (i *Injection) setNoProxy(entries []string, joined string) {
 	i.noProxy = newPair("NO_PROXY", "no_proxy", joined)
 }
 
-// status is the JSON of the status annotation.
-type status struct {
-	Tenant  string `json:"tenant"`
-	Hash    string `json:"hash"`
-	Version string `json:"version"`
-}
-
 // Configure computes what the pods of a namespace have in common. It serves as
 // long as the tenant's spec stays the same. The error is a *Refusal, for a
 // tenant that is not valid.
 func Configure(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string) (*Configuration, error) {
 	if errs := tenant.Validate(); len(errs) > 0 {
-		return nil, &Refusal{ReasonInvalidTenant, fmt.Sprintf("EgressTenant %s is not valid: %s", tenant.Name, errs.ToAggregate())}
+		return nil, &Refusal{names.ReasonInvalidTenant, fmt.Sprintf("EgressTenant %s is not valid: %s", tenant.Name, errs.ToAggregate())}
 	}
 	list := cluster.forNamespace(namespace)
-	c := &Configuration{tenant: tenant.Name, noProxy: list, clusterBytes: list.bytes}
-	if isPublicSuffix(namespace) {
+	c := &Configuration{tenant: tenant.Name, noProxy: list, clusterBytes: list.Bytes()}
+	if noproxy.IsPublicSuffix(namespace) {
 		c.injection.Warnings = []string{fmt.Sprintf(
 			"the namespace is called like the public domain .%[1]s, so NO_PROXY leaves it out: reach its Services as NAME.%[1]s.svc, not NAME.%[1]s", namespace)}
 	}
 	for _, text := range tenant.Spec.NoProxy {
-		entry, err := v1alpha1.ParseNoProxy(text)
+		entry, err := noproxy.Parse(text)
 		if err != nil {
-			return nil, &Refusal{ReasonInvalidTenant, fmt.Sprintf("EgressTenant %s is not valid: spec.noProxy: %q %v", tenant.Name, text, err)}
+			return nil, &Refusal{names.ReasonInvalidTenant, fmt.Sprintf("EgressTenant %s is not valid: spec.noProxy: %q %v", tenant.Name, text, err)}
 		}
 		c.tenantEntries = append(c.tenantEntries, entry)
-		c.noProxy.addEntry(entry)
+		c.noProxy.AddEntry(entry)
 	}
-	proxyURL, noProxy := cluster.ProxyURL(tenant), strings.Join(c.noProxy.entries, ",")
+	proxyURL, noProxy := cluster.ProxyURL(tenant), strings.Join(c.noProxy.Entries(), ",")
 	c.injection.ProxyURL = proxyURL
 	c.injection.httpProxy = newPair("HTTP_PROXY", "http_proxy", proxyURL)
 	c.injection.httpsProxy = newPair("HTTPS_PROXY", "https_proxy", proxyURL)
-	c.injection.setNoProxy(c.noProxy.entries, noProxy)
-	c.injection.Status = encodeStatus(status{Tenant: tenant.Name, Hash: hash(proxyURL, noProxy), Version: cluster.version})
+	c.injection.setNoProxy(c.noProxy.Entries(), noProxy)
+	c.injection.Status = encodeStatus(names.InjectionStatus{Tenant: tenant.Name, Hash: hash(proxyURL, noProxy), Version: cluster.version})
 	return c, nil
 }
 
@@ -90,7 +85,7 @@ func hash(parts ...string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func encodeStatus(s status) string {
+func encodeStatus(s names.InjectionStatus) string {
 	text, err := json.Marshal(s)
 	if err != nil {
 		panic("three strings do not fail to encode: " + err.Error())
@@ -103,22 +98,22 @@ func encodeStatus(s status) string {
 // is wrong with them.
 func Compute(configuration *Configuration, annotations map[string]string) (*Injection, error) {
 	injection := configuration.injection
-	injection.Skip = splitNames(annotations[v1alpha1.AnnotationSkipContainers])
+	injection.Skip = splitNames(annotations[names.AnnotationSkipContainers])
 	list := configuration.noProxy
-	if text := annotations[v1alpha1.AnnotationNoProxy]; text != "" {
+	if text := annotations[names.AnnotationNoProxy]; text != "" {
 		entries, errs := parsePodEntries(text, configuration.tenantEntries)
 		if len(errs) > 0 {
-			return nil, &Refusal{ReasonInvalidAnnotation, errs.ToAggregate().Error()}
+			return nil, &Refusal{names.ReasonInvalidAnnotation, errs.ToAggregate().Error()}
 		}
 		// Another pod adds to the same list at the same time.
-		list.entries = slices.Clip(list.entries)
+		list = list.Clone()
 		for _, entry := range entries {
-			list.addEntry(entry)
+			list.AddEntry(entry)
 		}
-		injection.setNoProxy(list.entries, strings.Join(list.entries, ","))
+		injection.setNoProxy(list.Entries(), strings.Join(list.Entries(), ","))
 	}
-	if list.bytes > maxNoProxyBytes {
-		return nil, &Refusal{ReasonNoProxyTooLong, configuration.tooLong(list.bytes)}
+	if list.Bytes() > noproxy.MaxBytes {
+		return nil, &Refusal{names.ReasonNoProxyTooLong, configuration.tooLong(list.Bytes())}
 	}
 	return &injection, nil
 }
@@ -127,12 +122,12 @@ func Compute(configuration *Configuration, annotations map[string]string) (*Inje
 func (c *Configuration) tooLong(total int) string {
 	return fmt.Sprintf("NO_PROXY would have %d bytes, of %d at most: %d are the cluster's and the namespace's, "+
 		"%d those of spec.noProxy of EgressTenant %s, %d those of %s: shorten the latter two",
-		total, maxNoProxyBytes, c.clusterBytes,
-		c.noProxy.bytes-c.clusterBytes, c.tenant, total-c.noProxy.bytes, noProxyAnnotation())
+		total, noproxy.MaxBytes, c.clusterBytes,
+		c.noProxy.Bytes()-c.clusterBytes, c.tenant, total-c.noProxy.Bytes(), noProxyAnnotation())
 }
 
 func noProxyAnnotation() *field.Path {
-	return field.NewPath("metadata", "annotations").Key(v1alpha1.AnnotationNoProxy)
+	return field.NewPath("metadata", "annotations").Key(names.AnnotationNoProxy)
 }
 
 // maxPodEntries is as many as a tenant may have.
@@ -141,23 +136,23 @@ const maxPodEntries = 64
 // parsePodEntries reads the annotation that adds to NO_PROXY. Whoever writes
 // pods is not trusted to take whole public domains off the proxy by a slip;
 // the tenant's own list is.
-func parsePodEntries(text string, tenant []v1alpha1.NoProxyEntry) ([]v1alpha1.NoProxyEntry, field.ErrorList) {
+func parsePodEntries(text string, tenant []noproxy.Entry) ([]noproxy.Entry, field.ErrorList) {
 	path := noProxyAnnotation()
-	if len(text) > maxNoProxyBytes {
-		return nil, field.ErrorList{field.TooLong(path, "", maxNoProxyBytes)}
+	if len(text) > noproxy.MaxBytes {
+		return nil, field.ErrorList{field.TooLong(path, "", noproxy.MaxBytes)}
 	}
 	texts := strings.Split(text, ",")
 	if len(texts) > maxPodEntries {
 		return nil, field.ErrorList{field.TooMany(path, len(texts), maxPodEntries)}
 	}
 	var errs field.ErrorList
-	entries := make([]v1alpha1.NoProxyEntry, 0, len(texts))
+	entries := make([]noproxy.Entry, 0, len(texts))
 	for i, text := range texts {
-		entry, err := v1alpha1.ParseNoProxy(strings.Trim(text, " \t"))
+		entry, err := noproxy.Parse(strings.Trim(text, " \t"))
 		switch {
 		case err != nil:
 			errs = append(errs, field.Invalid(path.Index(i), text, err.Error()))
-		case coversPublicHosts(entry) && !slices.Contains(tenant, entry):
+		case entry.CoversPublicHosts() && !slices.Contains(tenant, entry):
 			errs = append(errs, field.Forbidden(path.Index(i), fmt.Sprintf(
 				"%q would take all public hosts below it off the proxy: write their names, or have it listed in the EgressTenant's spec.noProxy", entry)))
 		default:

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/noproxy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -28,7 +30,7 @@ func configure(t *testing.T, port int32, namespace string, noProxy ...string) *C
 
 func mustCompute(t *testing.T, configuration *Configuration, noProxy string) *Injection {
 	t.Helper()
-	injection, err := Compute(configuration, map[string]string{v1alpha1.AnnotationNoProxy: noProxy})
+	injection, err := Compute(configuration, map[string]string{names.AnnotationNoProxy: noProxy})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,21 +79,21 @@ func TestPodsShareNothing(t *testing.T) {
 func TestNoProxyBound(t *testing.T) {
 	configuration := configure(t, 3129, "orders")
 	cost := func(length int) int { return 2*length + len(",,.") } // of a name of this length
-	room := maxNoProxyBytes - configuration.noProxy.bytes
+	room := noproxy.MaxBytes - configuration.noProxy.Bytes()
 	var entries []string
 	for ; room > cost(250); room -= cost(200) {
 		entries = append(entries, nameOfLength(len(entries), 200))
 	}
 	fits := (room - cost(0)) / 2
 	injection := mustCompute(t, configuration, strings.Join(append(entries, nameOfLength(99, fits)), ","))
-	if got := len(joined(injection)); got != maxNoProxyBytes && got != maxNoProxyBytes-1 {
-		t.Errorf("NO_PROXY has %d bytes, was to fill the bound of %d", got, maxNoProxyBytes)
+	if got := len(joined(injection)); got != noproxy.MaxBytes && got != noproxy.MaxBytes-1 {
+		t.Errorf("NO_PROXY has %d bytes, was to fill the bound of %d", got, noproxy.MaxBytes)
 	}
 	_, err := Compute(configuration, map[string]string{
-		v1alpha1.AnnotationNoProxy: strings.Join(append(entries, nameOfLength(99, fits+1)), ","),
+		names.AnnotationNoProxy: strings.Join(append(entries, nameOfLength(99, fits+1)), ","),
 	})
-	if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.Reason != ReasonNoProxyTooLong {
-		t.Errorf("two bytes more: error %v, want a refusal for %s", err, ReasonNoProxyTooLong)
+	if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.Reason != names.ReasonNoProxyTooLong {
+		t.Errorf("two bytes more: error %v, want a refusal for %s", err, names.ReasonNoProxyTooLong)
 	}
 }
 
@@ -109,10 +111,10 @@ func nameOfLength(number, length int) string {
 
 func TestAnnotationTooLong(t *testing.T) {
 	_, err := Compute(configure(t, 3129, "orders"), map[string]string{
-		v1alpha1.AnnotationNoProxy: strings.Repeat("\n", maxNoProxyBytes+1),
+		names.AnnotationNoProxy: strings.Repeat("\n", noproxy.MaxBytes+1),
 	})
 	refusal, ok := errors.AsType[*Refusal](err)
-	if !ok || refusal.Reason != ReasonInvalidAnnotation || len(refusal.Message) > 500 {
-		t.Errorf("error %v, want a short refusal for %s", err, ReasonInvalidAnnotation)
+	if !ok || refusal.Reason != names.ReasonInvalidAnnotation || len(refusal.Message) > 500 {
+		t.Errorf("error %v, want a short refusal for %s", err, names.ReasonInvalidAnnotation)
 	}
 }

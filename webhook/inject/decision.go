@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -21,46 +22,10 @@ const (
 	Deny Action = "Deny"
 )
 
-// Reason says in one word why: the same one in metrics, logs and answers.
-type Reason string
-
-// The reasons.
-const (
-	// ReasonInjected: the pod belongs to a tenant.
-	ReasonInjected Reason = "Injected"
-	// ReasonNotATenant: the pod's namespace carries no tenant label.
-	ReasonNotATenant Reason = "NotATenant"
-	// ReasonOptedOut: the pod's own label turns injection off.
-	ReasonOptedOut Reason = "OptedOut"
-	// ReasonMirrorPod: the pod only shows what a kubelet runs from a file.
-	ReasonMirrorPod Reason = "MirrorPod"
-	// ReasonProtectedNamespace: the namespace can belong to no tenant, but
-	// carries a tenant label.
-	ReasonProtectedNamespace Reason = "ProtectedNamespace"
-	// ReasonUnknownTenant: the namespace's label names no EgressTenant.
-	ReasonUnknownTenant Reason = "UnknownTenant"
-	// ReasonTooManyContainers: the pod has more containers than can be stored.
-	ReasonTooManyContainers Reason = "TooManyContainers"
-	// ReasonInvalidTenant: the EgressTenant is not valid.
-	ReasonInvalidTenant Reason = "InvalidTenant"
-	// ReasonInvalidAnnotation: an annotation of the pod is not valid.
-	ReasonInvalidAnnotation Reason = "InvalidAnnotation"
-	// ReasonNoProxyTooLong: NO_PROXY would exceed its bound.
-	ReasonNoProxyTooLong Reason = "NoProxyTooLong"
-)
-
-// Reasons returns every reason that a Decision may carry.
-func Reasons() []Reason {
-	return []Reason{
-		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonMirrorPod,
-		ReasonProtectedNamespace, ReasonUnknownTenant, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
-	}
-}
-
 // Decision is what becomes of a pod, and why.
 type Decision struct {
 	Action Action
-	Reason Reason
+	Reason names.Reason
 	// Message is one sentence for whoever made the pod.
 	Message string
 	// Warnings are for them too; they stop nothing.
@@ -69,7 +34,7 @@ type Decision struct {
 
 // Refusal is the error of a pod that must not be admitted as it is.
 type Refusal struct {
-	Reason  Reason
+	Reason  names.Reason
 	Message string
 }
 
@@ -92,7 +57,7 @@ type Namespace struct {
 // Tenant returns the name of the EgressTenant that the namespace belongs to,
 // and whether it claims to belong to one at all.
 func (n Namespace) Tenant() (name string, labelled bool) {
-	name, labelled = n.Labels[v1alpha1.LabelTenant]
+	name, labelled = n.Labels[names.LabelTenant]
 	return name, labelled
 }
 
@@ -107,34 +72,34 @@ func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existi
 	name, labelled := namespace.Tenant()
 	if !labelled {
 		return Decision{
-			Action: Skip, Reason: ReasonNotATenant,
-			Message: fmt.Sprintf("namespace %s has no label %s", namespace.Name, v1alpha1.LabelTenant),
+			Action: Skip, Reason: names.ReasonNotATenant,
+			Message: fmt.Sprintf("namespace %s has no label %s", namespace.Name, names.LabelTenant),
 		}
 	}
 	if namespace.Protected {
 		return Decision{
-			Action: Deny, Reason: ReasonProtectedNamespace,
+			Action: Deny, Reason: names.ReasonProtectedNamespace,
 			Message: fmt.Sprintf("namespace %[1]s has the label %[2]s=%[3]s, but the cluster or the webhook depends on it, so that it can belong to no tenant. Remove the label: kubectl label namespace %[1]s %[2]s-",
-				namespace.Name, v1alpha1.LabelTenant, name),
+				namespace.Name, names.LabelTenant, name),
 		}
 	}
 	if tenant == nil {
 		return Decision{
-			Action: Deny, Reason: ReasonUnknownTenant,
+			Action: Deny, Reason: names.ReasonUnknownTenant,
 			Message: fmt.Sprintf("namespace %s has the label %s=%s, but there is no such EgressTenant (%s): correct the label or create the tenant",
-				namespace.Name, v1alpha1.LabelTenant, name, listTenants(existing)),
+				namespace.Name, names.LabelTenant, name, listTenants(existing)),
 		}
 	}
 	if _, mirror := pod.Annotations()[annotationMirror]; mirror {
 		return Decision{
-			Action: Skip, Reason: ReasonMirrorPod,
+			Action: Skip, Reason: names.ReasonMirrorPod,
 			Message: "the pod mirrors a static pod, which its kubelet does not run from here",
 		}
 	}
 	decision := decideByLabel(pod, tenant)
 	if count := pod.Spec.containers(); decision.Action == Inject && count > maxContainers {
 		return Decision{
-			Action: Deny, Reason: ReasonTooManyContainers,
+			Action: Deny, Reason: names.ReasonTooManyContainers,
 			Message: fmt.Sprintf("the pod has %d containers, of %d at most", count, maxContainers),
 		}
 	}
@@ -149,20 +114,20 @@ const maxContainers = 1000
 
 func decideByLabel(pod *Pod, tenant *v1alpha1.EgressTenant) Decision {
 	inject := Decision{
-		Action: Inject, Reason: ReasonInjected,
+		Action: Inject, Reason: names.ReasonInjected,
 		Message: "the pod is given the proxy of EgressTenant " + tenant.Name,
 	}
-	switch value, labelled := pod.labels()[v1alpha1.LabelInject]; {
+	switch value, labelled := pod.labels()[names.LabelInject]; {
 	case !labelled, value == "true":
 		return inject
 	case value == "false":
 		return Decision{
-			Action: Skip, Reason: ReasonOptedOut,
-			Message: fmt.Sprintf("the pod has the label %s=false; the NetworkPolicy applies all the same", v1alpha1.LabelInject),
+			Action: Skip, Reason: names.ReasonOptedOut,
+			Message: fmt.Sprintf("the pod has the label %s=false; the NetworkPolicy applies all the same", names.LabelInject),
 		}
 	default:
 		inject.Warnings = []string{
-			fmt.Sprintf("label %s is %q: only \"false\" turns injection off, so the pod is injected", v1alpha1.LabelInject, value),
+			fmt.Sprintf("label %s is %q: only \"false\" turns injection off, so the pod is injected", names.LabelInject, value),
 		}
 		return inject
 	}

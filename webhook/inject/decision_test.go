@@ -9,6 +9,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -18,7 +19,7 @@ func TestEveryReasonHasAGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := make(map[Reason]bool)
+	shown := make(map[names.Reason]bool)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -30,8 +31,8 @@ func TestEveryReasonHasAGolden(t *testing.T) {
 		}
 		shown[result.Decision.Reason] = true
 	}
-	shown[ReasonTooManyContainers] = true // by TestTooManyContainers
-	for _, reason := range Reasons() {
+	shown[names.ReasonTooManyContainers] = true // by TestTooManyContainers
+	for _, reason := range names.PodReasons() {
 		if !shown[reason] {
 			t.Errorf("no case of testdata shows %s", reason)
 		}
@@ -47,7 +48,7 @@ func TestUnknownTenantListsSome(t *testing.T) {
 	for i := range 1000 {
 		existing = append(existing, fmt.Sprintf("client-%03d", 999-i))
 	}
-	namespace := Namespace{Name: "orders", Labels: map[string]string{v1alpha1.LabelTenant: "client-x"}}
+	namespace := Namespace{Name: "orders", Labels: map[string]string{names.LabelTenant: "client-x"}}
 	message := Decide(&Pod{}, namespace, nil, existing).Message
 	for _, want := range []string{"client-000, client-001", "client-019 and 980 more"} {
 		if !strings.Contains(message, want) {
@@ -60,7 +61,7 @@ func TestUnknownTenantListsSome(t *testing.T) {
 }
 
 func TestTooManyContainers(t *testing.T) {
-	namespace := Namespace{Name: "orders", Labels: map[string]string{v1alpha1.LabelTenant: "client-a"}}
+	namespace := Namespace{Name: "orders", Labels: map[string]string{names.LabelTenant: "client-a"}}
 	pod := &Pod{Spec: Spec{
 		InitContainers: make([]Container, 1), EphemeralContainers: make([]Container, 1), Containers: make([]Container, maxContainers-2),
 	}}
@@ -68,10 +69,10 @@ func TestTooManyContainers(t *testing.T) {
 		t.Errorf("%d containers: %+v", maxContainers, got)
 	}
 	pod.Spec.Containers = append(pod.Spec.Containers, Container{})
-	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Reason != ReasonTooManyContainers || !strings.Contains(got.Message, "1001 containers") {
+	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Reason != names.ReasonTooManyContainers || !strings.Contains(got.Message, "1001 containers") {
 		t.Errorf("%d containers: %+v", maxContainers+1, got)
 	}
-	pod.Metadata = &Metadata{Labels: map[string]string{v1alpha1.LabelInject: "false"}}
+	pod.Metadata = &Metadata{Labels: map[string]string{names.LabelInject: "false"}}
 	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Action != Skip {
 		t.Errorf("%d containers, opted out: %+v", maxContainers+1, got)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"egress.scw/webhook/api/noproxy"
 )
 
 // variable is an environment variable as it is written.
@@ -93,7 +95,7 @@ func (p *envPlan) extend(container *Container, index int, other string, entries 
 		return
 	}
 	own := container.Env[index].Value
-	if merged := mergeNoProxy(own, entries); merged != own {
+	if merged := noproxy.Merge(own, entries); merged != own {
 		p.extended = append(p.extended, extension{index, merged})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -46,9 +47,9 @@ type goldenResult struct {
 }
 
 type goldenDecision struct {
-	Action  Action `json:"action"`
-	Reason  Reason `json:"reason"`
-	Message string `json:"message"`
+	Action  Action       `json:"action"`
+	Reason  names.Reason `json:"reason"`
+	Message string       `json:"message"`
 }
 
 // TestGolden runs every case of testdata through Decide, Configure, Compute and Patch.

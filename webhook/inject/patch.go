@@ -7,7 +7,7 @@ import (
 
 	"gomodules.xyz/jsonpatch/v2"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 // Patch returns the operations that give the pod what was computed for it, and
@@ -51,7 +51,7 @@ func newPatcher(pod *Pod, injection *Injection) *patcher {
 	}
 	if unknown := pod.Spec.without(injection.Skip); len(unknown) > 0 {
 		p.warnings = append(p.warnings, fmt.Sprintf("annotation %s names containers that the pod does not have: %s",
-			v1alpha1.AnnotationSkipContainers, listSome(unknown, 5)))
+			names.AnnotationSkipContainers, listSome(unknown, 5)))
 	}
 	return p
 }
@@ -97,13 +97,13 @@ func (p *patcher) status(metadata *Metadata, value string) {
 		p.add("/metadata", map[string]any{"annotations": statusAnnotation(value)})
 	case metadata.Annotations == nil:
 		p.add("/metadata/annotations", statusAnnotation(value))
-	case metadata.Annotations[v1alpha1.AnnotationStatus] != value:
-		p.add("/metadata/annotations/"+escape(v1alpha1.AnnotationStatus), value)
+	case metadata.Annotations[names.AnnotationStatus] != value:
+		p.add("/metadata/annotations/"+escape(names.AnnotationStatus), value)
 	}
 }
 
 func statusAnnotation(value string) map[string]string {
-	return map[string]string{v1alpha1.AnnotationStatus: value}
+	return map[string]string{names.AnnotationStatus: value}
 }
 
 func (p *patcher) add(path string, value any) {

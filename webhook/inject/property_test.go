@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -168,7 +169,7 @@ func TestOnlyDeclaredChanges(t *testing.T) {
 			}
 		}
 		patched := apply(t, raw, operations)
-		if got := mustDecode(t, patched).Annotations()[v1alpha1.AnnotationStatus]; got != injection.Status {
+		if got := mustDecode(t, patched).Annotations()[names.AnnotationStatus]; got != injection.Status {
 			t.Errorf("status is %s", got)
 		}
 		if diff := cmp.Diff(withoutInjected(t, raw), withoutInjected(t, patched)); diff != "" {
@@ -215,7 +216,7 @@ func withoutInjected(t *testing.T, raw []byte) map[string]any {
 	pod := tree(t, raw)
 	if metadata, ok := pod["metadata"].(map[string]any); ok {
 		if annotations, ok := metadata["annotations"].(map[string]any); ok {
-			delete(annotations, v1alpha1.AnnotationStatus)
+			delete(annotations, names.AnnotationStatus)
 			if len(annotations) == 0 {
 				delete(metadata, "annotations")
 			}

@@ -6,7 +6,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 // InSync reports whether an observed NetworkPolicy, nil if there is none, has
@@ -14,7 +14,7 @@ import (
 // annotations, may be set by other clients and are not compared.
 func InSync(observed, wanted *networkingv1.NetworkPolicy) bool {
 	return observed != nil &&
-		observed.Labels[v1alpha1.LabelTenant] == wanted.Labels[v1alpha1.LabelTenant] &&
+		observed.Labels[names.LabelTenant] == wanted.Labels[names.LabelTenant] &&
 		// The first comparison is cheaper, and nearly always sufficient.
 		(reflect.DeepEqual(&observed.Spec, &wanted.Spec) || equality.Semantic.DeepEqual(&observed.Spec, &wanted.Spec))
 }

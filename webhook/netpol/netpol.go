@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -27,8 +28,8 @@ func Build(tenant *v1alpha1.EgressTenant, namespace string, cluster Cluster) *ne
 		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace,
-			Name:      v1alpha1.PolicyName,
-			Labels:    map[string]string{v1alpha1.LabelTenant: tenant.Name},
+			Name:      names.PolicyName,
+			Labels:    map[string]string{names.LabelTenant: tenant.Name},
 		},
 		Spec: networkingv1.NetworkPolicySpec{
 			// The empty selector: all pods, those without injection too.
@@ -74,7 +75,7 @@ func proxyRule(cluster Cluster, tenantPort int32) networkingv1.NetworkPolicyEgre
 // inside the cluster, and is the tenant's own business.
 func sameTenantRule(tenant string) networkingv1.NetworkPolicyEgressRule {
 	return networkingv1.NetworkPolicyEgressRule{
-		To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: selector(v1alpha1.LabelTenant, tenant)}},
+		To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: selector(names.LabelTenant, tenant)}},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -132,7 +133,7 @@ func randomTenant(random *rand.Rand) *v1alpha1.EgressTenant {
 	return &v1alpha1.EgressTenant{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("client-%d", random.IntN(100))},
 		Spec: v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{
-			Port: v1alpha1.ProxyPortMin + random.Int32N(v1alpha1.ProxyPortMax-v1alpha1.ProxyPortMin+1),
+			Port: names.TenantPortMin + random.Int32N(names.TenantPortMax-names.TenantPortMin+1),
 		}},
 	}
 }

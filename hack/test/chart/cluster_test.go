@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -25,24 +26,24 @@ func TestNamesAreTheAPIs(t *testing.T) {
 	r := mustInstall(t, minimalValues)
 
 	expressions := onlyWebhook(t, r).NamespaceSelector.MatchExpressions
-	if expressions[0].Key != v1alpha1.LabelTenant {
-		t.Errorf("the webhook selects by the label %s, not %s", expressions[0].Key, v1alpha1.LabelTenant)
+	if expressions[0].Key != names.LabelTenant {
+		t.Errorf("the webhook selects by the label %s, not %s", expressions[0].Key, names.LabelTenant)
 	}
-	if !strings.Contains(r.notes, v1alpha1.LabelTenant+"=") {
-		t.Errorf("the notes do not name the label %s", v1alpha1.LabelTenant)
+	if !strings.Contains(r.notes, names.LabelTenant+"=") {
+		t.Errorf("the notes do not name the label %s", names.LabelTenant)
 	}
-	if got := only[*admissionregistrationv1.MutatingWebhookConfiguration](t, r).Name; got != v1alpha1.FieldOwner {
-		t.Errorf("the configuration is called %s, not %s as all that the webhook owns", got, v1alpha1.FieldOwner)
+	if got := only[*admissionregistrationv1.MutatingWebhookConfiguration](t, r).Name; got != names.FieldOwner {
+		t.Errorf("the configuration is called %s, not %s as all that the webhook owns", got, names.FieldOwner)
 	}
 
 	crd := definition(t)
-	group := v1alpha1.GroupVersion().Group
+	group := v1alpha1.GroupVersion.Group
 	plural := crd.Spec.Names.Plural
 	role := only[*rbacv1.ClusterRole](t, r)
 	for _, want := range []rbacv1.PolicyRule{
 		{APIGroups: []string{group}, Resources: []string{plural}},
 		{APIGroups: []string{group}, Resources: []string{plural + "/status"}},
-		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"networkpolicies"}, ResourceNames: []string{v1alpha1.PolicyName}},
+		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"networkpolicies"}, ResourceNames: []string{names.PolicyName}},
 		{APIGroups: []string{"apiextensions.k8s.io"}, Resources: []string{"customresourcedefinitions"}, ResourceNames: []string{crd.Name}},
 	} {
 		if !slices.ContainsFunc(role.Rules, func(rule rbacv1.PolicyRule) bool {
@@ -116,7 +117,7 @@ dns: {nodeLocalAddress: 169.254.20.10}`)
 		}
 	}
 	proxyPorts := networkingv1.NetworkPolicyPort{
-		Protocol: new(corev1.ProtocolTCP), Port: new(intstr.FromInt32(v1alpha1.ProxyPortMin)), EndPort: new(int32(v1alpha1.ProxyPortMax)),
+		Protocol: new(corev1.ProtocolTCP), Port: new(intstr.FromInt32(names.TenantPortMin)), EndPort: new(int32(names.TenantPortMax)),
 	}
 	want := []networkingv1.NetworkPolicyEgressRule{
 		{

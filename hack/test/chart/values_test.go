@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v4/pkg/action"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -121,7 +122,7 @@ func series(format string, count int) string {
 func dedicatedTenants(count int) string {
 	var list []string
 	for i := range count {
-		list = append(list, fmt.Sprintf("{name: t%d, proxy: {port: %d, egressIP: Dedicated}}", i, v1alpha1.ProxyPortMin+i))
+		list = append(list, fmt.Sprintf("{name: t%d, proxy: {port: %d, egressIP: Dedicated}}", i, names.TenantPortMin+i))
 	}
 	return strings.Join(list, ", ")
 }

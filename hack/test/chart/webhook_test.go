@@ -13,8 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"egress.scw/webhook/admission"
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 // The one webhook of the configuration.
@@ -38,7 +37,7 @@ func TestWebhookSelectsTenantsOnly(t *testing.T) {
 		if selector.Matches(namespace) {
 			t.Errorf("namespace %s is selected without the tenant label", name)
 		}
-		namespace[v1alpha1.LabelTenant] = "client-a"
+		namespace[names.LabelTenant] = "client-a"
 		if got := selector.Matches(namespace); got != want {
 			t.Errorf("namespace %s with the tenant label: selected %t, want %t", name, got, want)
 		}
@@ -109,7 +108,7 @@ func TestWebhookIsReached(t *testing.T) {
 		t.Errorf("the CA is injected from %q, not from %q", got, want)
 	}
 	want := &admissionregistrationv1.ServiceReference{
-		Name: service.Name, Namespace: service.Namespace, Path: new(admission.Path), Port: new(int32(443)),
+		Name: service.Name, Namespace: service.Namespace, Path: new(names.PodHandlerPath), Port: new(int32(443)),
 	}
 	if diff := cmp.Diff(want, client.Service); diff != "" {
 		t.Errorf("clientConfig.service: -want +rendered\n%s", diff)

@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	_ "egress.scw/charts" // has Go's test cache notice when the chart changes
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
 )
@@ -95,7 +96,7 @@ func decode(t *testing.T, p page, b block) []runtime.Object {
 // of the tenant that it names, who is documented as well.
 func requirePolicy(t *testing.T, got *networkingv1.NetworkPolicy, tenants map[string]*v1alpha1.EgressTenant) {
 	t.Helper()
-	tenant := tenants[got.Labels[v1alpha1.LabelTenant]]
+	tenant := tenants[got.Labels[names.LabelTenant]]
 	if tenant == nil {
 		t.Errorf("NetworkPolicy %s is of a tenant that no example shows: %v", got.Name, got.Labels)
 		return

@@ -9,29 +9,29 @@ import (
 	"strings"
 	"testing"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
-	"egress.scw/webhook/inject"
 )
 
 // Every name in the product's own domain is one of the API, and the README
 // names them all.
 func TestLabelsAndAnnotations(t *testing.T) {
-	var names []string
-	for _, file := range goFiles(t, "webhook/api/v1alpha1") {
+	var known []string
+	for _, file := range goFiles(t, "webhook/api/names") {
 		for name := range constants(file, "Label", "Annotation") {
 			if strings.HasPrefix(name, "egress.scw/") {
-				names = append(names, name)
+				known = append(known, name)
 			}
 		}
 	}
-	if !slices.Contains(names, v1alpha1.LabelTenant) {
-		t.Fatalf("%s is not among the names found: %q", v1alpha1.LabelTenant, names)
+	if !slices.Contains(known, names.LabelTenant) {
+		t.Fatalf("%s is not among the names found: %q", names.LabelTenant, known)
 	}
 	named := regexp.MustCompile(`egress\.scw/[\w-]+`)
 	for _, p := range documentation(t) {
 		for _, name := range named.FindAllString(strings.ReplaceAll(p.text, `\.`, "."), -1) {
 			_, folder, _ := strings.Cut(name, "/")
-			if name == v1alpha1.GroupVersion().String() || slices.Contains(names, name) {
+			if name == v1alpha1.GroupVersion.String() || slices.Contains(known, name) {
 				continue
 			}
 			if !exists(t, folder) { // a package, or an image of the same name
@@ -40,7 +40,7 @@ func TestLabelsAndAnnotations(t *testing.T) {
 		}
 	}
 	readme := read(t, "README.md")
-	for _, name := range names {
+	for _, name := range known {
 		if !strings.Contains(readme, "`"+name+"`") {
 			t.Errorf("README.md does not explain %s", name)
 		}
@@ -181,20 +181,13 @@ func proxyMetrics(t *testing.T) []string {
 // that people see are explained, as are the types of conditions.
 func TestReasons(t *testing.T) {
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
-	declared := map[string]bool{}
-	for _, file := range goFiles(t, "webhook") {
-		maps.Copy(declared, constants(file, "reason", "Reason", "outcome", "Condition"))
-	}
-	reasons := operations.column(t, "Reason")
 	shown := map[string]bool{}
-	for _, folder := range []string{"webhook/admission", "webhook/controller"} {
-		for _, file := range goFiles(t, folder) {
-			maps.Copy(shown, constants(file, "reason", "outcome"))
-		}
-	}
-	for _, reason := range inject.Reasons() {
+	for _, reason := range names.Reasons() {
 		shown[string(reason)] = true
 	}
+	declared := maps.Clone(shown)
+	declared[names.ConditionReady], declared[names.ConditionPolicyApplied] = true, true
+	reasons := operations.column(t, "Reason")
 	for _, unseen := range []string{"Covered", "Terminating"} { // nothing is done about these
 		if !shown[unseen] {
 			t.Errorf("the webhook no longer has the reason %s", unseen)
@@ -212,7 +205,7 @@ func TestReasons(t *testing.T) {
 		}
 	}
 	conditions := operations.column(t, "Condition")
-	for _, condition := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionPolicyApplied} {
+	for _, condition := range []string{names.ConditionReady, names.ConditionPolicyApplied} {
 		if !slices.Contains(conditions, condition) {
 			t.Errorf("%s does not explain the condition %s", operations.path, condition)
 		}

@@ -50,7 +50,7 @@ func TestAuditLog(t *testing.T) {
 func TestRules(t *testing.T) {
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
 	rules := map[string]bool{}
-	for _, file := range goFiles(t, "webhook/api/v1alpha1") {
+	for _, file := range goFiles(t, "webhook/api/policy") {
 		for rule := range constants(file, "Rule") {
 			rules[rule] = true
 		}

@@ -74,7 +74,7 @@ func TestAllowListIsValidatedByTheAPIServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			object := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
-			object.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind("EgressTenant"))
+			object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("EgressTenant"))
 			object.SetName("listed")
 			got := causes(t, shared.client.Create(t.Context(), object, client.DryRunAll))
 			for i, want := range c.want {

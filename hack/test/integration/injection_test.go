@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -47,8 +48,8 @@ func TestPodsOfATenantGetProxyVariables(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", container, diff)
 		}
 	}
-	if pod.Annotations[v1alpha1.AnnotationStatus] == "" {
-		t.Errorf("annotations: %q: no %s", pod.Annotations, v1alpha1.AnnotationStatus)
+	if pod.Annotations[names.AnnotationStatus] == "" {
+		t.Errorf("annotations: %q: no %s", pod.Annotations, names.AnnotationStatus)
 	}
 }
 
@@ -99,11 +100,11 @@ func TestRefusals(t *testing.T) {
 			tenant: "client-x", want: []string{"egress.scw/tenant=client-x", "client-a, client-b"},
 		},
 		"line feed in an entry of NO_PROXY": {
-			tenant: "client-a", annotations: map[string]string{v1alpha1.AnnotationNoProxy: "good.example,bad\nentry"},
+			tenant: "client-a", annotations: map[string]string{names.AnnotationNoProxy: "good.example,bad\nentry"},
 			want: []string{"metadata.annotations[egress.scw/no-proxy][1]", "white space"},
 		},
 		"entry of NO_PROXY that would bypass half of the internet": {
-			tenant: "client-a", annotations: map[string]string{v1alpha1.AnnotationNoProxy: "com"},
+			tenant: "client-a", annotations: map[string]string{names.AnnotationNoProxy: "com"},
 			want: []string{"metadata.annotations[egress.scw/no-proxy][0]", "public hosts"},
 		},
 	}
@@ -161,8 +162,8 @@ func TestValidTenantsAreAdmitted(t *testing.T) {
 		many[i] = fmt.Sprintf("host-%d.example", i)
 	}
 	for what, tenant := range map[string]v1alpha1.EgressTenant{
-		"lowest port":     tenant("valid", v1alpha1.ProxyPortMin),
-		"highest port":    tenant("valid", v1alpha1.ProxyPortMax),
+		"lowest port":     tenant("valid", names.TenantPortMin),
+		"highest port":    tenant("valid", names.TenantPortMax),
 		"name of digits":  tenant("42", 3254),
 		"longest name":    tenant(strings.Repeat("a", 63), 3254),
 		"path by default": {ObjectMeta: metav1.ObjectMeta{Name: "valid"}, Spec: v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{Port: 3254}}},
@@ -190,7 +191,7 @@ func TestTenantShowsItsState(t *testing.T) {
 		}
 		ready := false
 		for _, condition := range got.Status.Conditions {
-			ready = ready || condition.Type == v1alpha1.ConditionReady && condition.Status == metav1.ConditionTrue
+			ready = ready || condition.Type == names.ConditionReady && condition.Status == metav1.ConditionTrue
 		}
 		covered := false
 		for _, name := range got.Status.Namespaces {
@@ -214,7 +215,7 @@ func newNamespace(t *testing.T, tenant string) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "it-", Labels: map[string]string{}}}
 	if tenant != "" {
-		namespace.Labels[v1alpha1.LabelTenant] = tenant
+		namespace.Labels[names.LabelTenant] = tenant
 	}
 	if err := shared.client.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)

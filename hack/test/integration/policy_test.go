@@ -17,12 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/api/names"
 )
 
 func TestPolicyRepairsItself(t *testing.T) {
 	namespace := newNamespace(t, "client-a")
-	key := client.ObjectKey{Namespace: namespace, Name: v1alpha1.PolicyName}
+	key := client.ObjectKey{Namespace: namespace, Name: names.PolicyName}
 	var original networkingv1.NetworkPolicy
 	eventually(t, "the policy", func(ctx context.Context) (bool, string) {
 		err := shared.client.Get(ctx, key, &original)
@@ -93,7 +93,7 @@ func TestPolicyGoesWithTheLabel(t *testing.T) {
 	namespace := newNamespace(t, "client-a")
 	eventually(t, "the policy", func(ctx context.Context) (bool, string) {
 		policies := listPolicies(ctx, t, namespace)
-		return slices.Contains(policies, v1alpha1.PolicyName), fmt.Sprint(policies)
+		return slices.Contains(policies, names.PolicyName), fmt.Sprint(policies)
 	})
 	patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"egress.scw/tenant":null}}}`))
 	if err := shared.client.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, patch); err != nil {
@@ -194,7 +194,7 @@ func (o *eventOrder) follow(w watch.Interface) {
 		o.mu.Lock()
 		switch object := object.(type) {
 		case *networkingv1.NetworkPolicy:
-			if object.Name == v1alpha1.PolicyName {
+			if object.Name == names.PolicyName {
 				o.policies[object.Namespace] = revision
 			}
 		case *corev1.Pod:

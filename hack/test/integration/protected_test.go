@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -45,7 +46,7 @@ func TestProtectedNamespaceStaysOpen(t *testing.T) {
 	// One of ours, left from a time when the namespace was not protected.
 	old := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: v1alpha1.PolicyName, Labels: map[string]string{v1alpha1.LabelTenant: "client-b"},
+			Namespace: namespace, Name: names.PolicyName, Labels: map[string]string{names.LabelTenant: "client-b"},
 		},
 		Spec: networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}},
 	}
@@ -71,7 +72,7 @@ func setTenant(ctx context.Context, t *testing.T, namespace, tenant string) {
 	if tenant != "" {
 		value = `"` + tenant + `"`
 	}
-	patch := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"labels":{%q:%s}}}`, v1alpha1.LabelTenant, value))
+	patch := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"labels":{%q:%s}}}`, names.LabelTenant, value))
 	if err := shared.client.Patch(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, patch); err != nil {
 		t.Error(err)
 	}
@@ -84,7 +85,7 @@ func readiness(ctx context.Context, name string) (metav1.Condition, v1alpha1.Egr
 	if err := shared.client.Get(ctx, client.ObjectKey{Name: name}, &tenant); err != nil {
 		return metav1.Condition{}, tenant.Status, err
 	}
-	ready := meta.FindStatusCondition(tenant.Status.Conditions, v1alpha1.ConditionReady)
+	ready := meta.FindStatusCondition(tenant.Status.Conditions, names.ConditionReady)
 	if ready == nil {
 		ready = &metav1.Condition{}
 	}

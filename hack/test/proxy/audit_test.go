@@ -22,6 +22,7 @@ import (
 	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/local/internet"
 	"egress.scw/hack/local/machine"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -44,8 +45,8 @@ type audited struct {
 // auditedLine is what must be in its line.
 type auditedLine struct {
 	Tenant, Port, Client, Method, Host, HostPort, SNI string
-	Verdict                                           v1alpha1.Verdict
-	Rule                                              v1alpha1.Rule
+	Verdict                                           policy.Verdict
+	Rule                                              policy.Rule
 	Egress                                            string
 }
 
@@ -102,19 +103,19 @@ func (r audited) expected() (auditedLine, bool) {
 	}
 	list := r.tenant.AllowList()
 	decision := list.Decide(r.method, r.host, r.port)
-	if decision.Verdict != v1alpha1.VerdictDenied && strings.Contains(r.host, ".private.") {
-		decision = v1alpha1.Decision{Verdict: v1alpha1.VerdictDenied, Rule: v1alpha1.RuleForbiddenDestination}
+	if decision.Verdict != policy.VerdictDenied && strings.Contains(r.host, ".private.") {
+		decision = policy.Decision{Verdict: policy.VerdictDenied, Rule: policy.RuleForbiddenDestination}
 	}
-	passes := decision.Verdict != v1alpha1.VerdictDenied
-	if passes && r.sni != "" && list.Mode != v1alpha1.AllowOpen {
+	passes := decision.Verdict != policy.VerdictDenied
+	if passes && r.sni != "" && list.Mode != policy.ModeOpen {
 		line.SNI = r.sni
 		inside := list.Decide(r.method, r.sni, r.port)
 		switch {
-		case decision.Verdict != v1alpha1.VerdictAllowed || inside.Verdict == v1alpha1.VerdictAllowed:
-		case list.Mode == v1alpha1.AllowReport:
-			decision = v1alpha1.Decision{Verdict: v1alpha1.VerdictWouldDeny, Rule: v1alpha1.RuleSNI}
+		case decision.Verdict != policy.VerdictAllowed || inside.Verdict == policy.VerdictAllowed:
+		case list.Mode == policy.ModeReport:
+			decision = policy.Decision{Verdict: policy.VerdictWouldDeny, Rule: policy.RuleSNI}
 		default:
-			decision = v1alpha1.Decision{Verdict: v1alpha1.VerdictTerminated, Rule: v1alpha1.RuleSNI}
+			decision = policy.Decision{Verdict: policy.VerdictTerminated, Rule: policy.RuleSNI}
 			passes = false
 		}
 	}
@@ -160,10 +161,10 @@ func (w *world) checkAudit(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tena
 
 	lines := byHost(t, vm, mark, len(requests))
 	arrived := byPath(w.internetEvents(t)[seen:])
-	decisions := map[v1alpha1.Decision]int{}
+	decisions := map[policy.Decision]int{}
 	for _, r := range requests {
 		want, arrives := r.expected()
-		decisions[v1alpha1.Decision{Verdict: want.Verdict, Rule: want.Rule}]++
+		decisions[policy.Decision{Verdict: want.Verdict, Rule: want.Rule}]++
 		if diff := cmp.Diff([]auditedLine{want}, lines[r.host]); diff != "" {
 			t.Errorf("%s %s:%d, SNI %q: lines, -want +got:\n%s", r.method, r.host, r.port, r.sni, diff)
 		}
@@ -181,7 +182,7 @@ func (w *world) checkAudit(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tena
 		t.Errorf("lines of no request: %v; arrived without a request: %v", lines, arrived)
 	}
 	t.Logf("decisions: %v", decisions)
-	for _, decision := range []v1alpha1.Decision{
+	for _, decision := range []policy.Decision{
 		{Verdict: "allowed", Rule: "-"},
 		{Verdict: "terminated", Rule: "sni"},
 		{Verdict: "wouldDeny", Rule: "sni"},

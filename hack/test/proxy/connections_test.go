@@ -15,6 +15,7 @@ import (
 	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -69,7 +70,7 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 
 	tenants = slices.Clone(tenants)
 	for i := range tenants {
-		if allow := tenants[i].Allow; allow != nil && allow.Mode != v1alpha1.AllowOpen {
+		if allow := tenants[i].Allow; allow != nil && allow.Mode != policy.ModeOpen {
 			allow = allow.DeepCopy()
 			allow.Domains = append(allow.Domains, ".update.example")
 			tenants[i].Allow = allow

@@ -22,6 +22,7 @@ import (
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
 	"egress.scw/hack/local/progress"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -139,11 +140,11 @@ func tenant(name string, port int32, egress v1alpha1.EgressIP) v1alpha1.Tenant {
 func everyKind() []v1alpha1.Tenant {
 	domains := []string{echoName, ".listed.example", ".private.example", ".rebind.example"}
 	report, enforce := tenant("client-a", ownPort, v1alpha1.EgressIPDedicated), tenant("client-b", sharedPort, v1alpha1.EgressIPShared)
-	report.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowReport, Domains: domains}
-	enforce.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowEnforce, Domains: domains}
+	report.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeReport, Domains: domains}
+	enforce.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeEnforce, Domains: domains}
 	open, strict := tenant("client-d", openPort, v1alpha1.EgressIPShared), tenant("client-e", strictPort, v1alpha1.EgressIPDedicated)
-	open.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowOpen, Ports: []int32{80, 443, cloudinit.ManagerPort, ownPort, sharedPort}}
-	strict.Allow = &v1alpha1.AllowSpec{Mode: v1alpha1.AllowEnforce, Domains: domains, Ports: []int32{80, 443, otherPort}}
+	open.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: []int32{80, 443, cloudinit.ManagerPort, ownPort, sharedPort}}
+	strict.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeEnforce, Domains: domains, Ports: []int32{80, 443, otherPort}}
 	return []v1alpha1.Tenant{report, enforce, open, strict}
 }
 

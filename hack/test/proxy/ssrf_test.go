@@ -19,6 +19,7 @@ import (
 	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -189,7 +190,7 @@ func (w *world) forbiddenAttempts(tenant v1alpha1.Tenant) []attempt {
 		}
 	}
 	hosts = append(hosts, "0", "0.0.0.0", "[::]", "127.1", "localhost", "both.private.example", "mixed.private.example", "255.255.255.255", "224.0.0.1", "[fe80::1]", "[ff02::1]")
-	if tenant.Allow.Mode == v1alpha1.AllowEnforce {
+	if tenant.Allow.Mode == policy.ModeEnforce {
 		hosts = append(hosts, spoofedAddress)
 	} else {
 		hosts = slices.DeleteFunc(hosts, func(host string) bool { return host == "localhost" }) // a name that does not exist
@@ -204,7 +205,7 @@ func (w *world) forbiddenAttempts(tenant v1alpha1.Tenant) []attempt {
 		add("CONNECT "+host+":443", host)
 	}
 	ports := []int{25}
-	if tenant.Allow.Mode != v1alpha1.AllowReport {
+	if tenant.Allow.Mode != policy.ModeReport {
 		ports = append(ports, 21, 22, 8443)
 	}
 	for _, port := range ports {

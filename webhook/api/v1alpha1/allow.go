@@ -5,28 +5,8 @@ import (
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
-)
 
-// AllowMode says what becomes of requests that a tenant's allow list does not
-// cover.
-//
-// +kubebuilder:validation:Enum=Enforce;Report;Open
-type AllowMode string
-
-const (
-	// AllowEnforce denies them.
-	AllowEnforce AllowMode = "Enforce"
-	// AllowReport lets them pass, and writes into the audit log that they would
-	// have been denied.
-	AllowReport AllowMode = "Report"
-	// AllowOpen has no list of names: every public host is allowed.
-	AllowOpen AllowMode = "Open"
-)
-
-// Ports of plain HTTP and of TLS, which tenants are allowed that list none.
-const (
-	portHTTP = 80
-	portTLS  = 443
+	"egress.scw/webhook/api/policy"
 )
 
 const (
@@ -48,9 +28,10 @@ type AllowSpec struct {
 	// denies them; Report lets them pass and logs that they would have been
 	// denied; Open has no domains, and allows every public host.
 	//
+	// +kubebuilder:validation:Enum=Enforce;Report;Open
 	// +kubebuilder:default=Enforce
 	// +optional
-	Mode AllowMode `json:"mode,omitempty"`
+	Mode policy.Mode `json:"mode,omitempty"`
 
 	// Domains are the names that may be asked for: api.example.com covers
 	// itself alone, .example.com covers example.com and all names below it.
@@ -85,17 +66,17 @@ func (a *AllowSpec) validate(path *field.Path) field.ErrorList {
 	}
 	var errs field.ErrorList
 	switch domains := path.Child("domains"); a.Mode {
-	case "", AllowEnforce:
+	case "", policy.ModeEnforce:
 		if len(a.Domains) == 0 {
 			errs = append(errs, field.Required(domains, "mode Enforce would allow nothing; to see what is asked for, use mode Report"))
 		}
-	case AllowReport:
-	case AllowOpen:
+	case policy.ModeReport:
+	case policy.ModeOpen:
 		if len(a.Domains) > 0 {
 			errs = append(errs, field.Forbidden(domains, "must be empty in mode Open, which allows every public host"))
 		}
 	default:
-		errs = append(errs, field.NotSupported(path.Child("mode"), a.Mode, []AllowMode{AllowEnforce, AllowReport, AllowOpen}))
+		errs = append(errs, field.NotSupported(path.Child("mode"), a.Mode, []policy.Mode{policy.ModeEnforce, policy.ModeReport, policy.ModeOpen}))
 	}
 	errs = append(errs, validateDomains(a.Domains, path.Child("domains"))...)
 	return append(errs, validatePorts(a.Ports, path.Child("ports"))...)
@@ -106,9 +87,9 @@ func validateDomains(domains []string, path *field.Path) field.ErrorList {
 		return field.ErrorList{field.TooMany(path, len(domains), maxAllowDomains)}
 	}
 	var errs field.ErrorList
-	seen := make(map[Domain]bool, len(domains))
+	seen := make(map[policy.Domain]bool, len(domains))
 	for i, text := range domains {
-		domain, err := ParseDomain(text)
+		domain, err := policy.ParseDomain(text)
 		switch {
 		case err != nil:
 			errs = append(errs, field.Invalid(path.Index(i), text, err.Error()))
@@ -131,7 +112,7 @@ func validatePorts(ports []int32, path *field.Path) field.ErrorList {
 		switch {
 		case port < 1 || port > 65535:
 			errs = append(errs, field.Invalid(at, port, "must be between 1 and 65535"))
-		case slices.Contains(ForbiddenPorts(), uint16(port)):
+		case slices.Contains(policy.ForbiddenPorts(), uint16(port)):
 			errs = append(errs, field.Invalid(at, port, "must not be "+strconv.Itoa(int(port))+": mail and DNS are forbidden to every tenant"))
 		case slices.Contains(ports[:i], port):
 			errs = append(errs, field.Duplicate(at, port))
@@ -140,35 +121,25 @@ func validatePorts(ports []int32, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// AllowList is what a tenant may reach, in normal form.
-type AllowList struct {
-	// Mode is never empty.
-	Mode AllowMode
-	// Domains are sorted, and none covers another.
-	Domains []Domain
-	// Ports are sorted, and never empty.
-	Ports []uint16
-}
-
 // AllowList returns the tenant's, in normal form. A tenant without one is Open
 // on the ports of the web. Of a tenant that is not valid it means nothing: what
 // cannot be read is left out, which allows less rather than more.
-func (s *EgressTenantSpec) AllowList() AllowList {
-	list := AllowList{Mode: AllowOpen, Ports: []uint16{portHTTP, portTLS}}
+func (s *EgressTenantSpec) AllowList() policy.List {
+	list := policy.List{Mode: policy.ModeOpen, Ports: []uint16{policy.PortHTTP, policy.PortTLS}}
 	if s.Allow == nil {
 		return list
 	}
-	list.Mode = AllowEnforce
+	list.Mode = policy.ModeEnforce
 	if s.Allow.Mode != "" {
 		list.Mode = s.Allow.Mode
 	}
-	var domains []Domain
+	var domains []policy.Domain
 	for _, text := range s.Allow.Domains {
-		if domain, err := ParseDomain(text); err == nil {
+		if domain, err := policy.ParseDomain(text); err == nil {
 			domains = append(domains, domain)
 		}
 	}
-	list.Domains = MergeDomains(domains)
+	list.Domains = policy.MergeDomains(domains)
 	if len(s.Allow.Ports) == 0 {
 		return list
 	}
@@ -183,10 +154,10 @@ func (s *EgressTenantSpec) AllowList() AllowList {
 	return list
 }
 
-// spec returns the list as it would be written, in the one way that all who
+// allowSpecOf returns a list as it would be written, in the one way that all who
 // mean the same share; nil for what a tenant without one has.
-func (l AllowList) spec() *AllowSpec {
-	if l.Mode == AllowOpen && slices.Equal(l.Ports, []uint16{portHTTP, portTLS}) {
+func allowSpecOf(l policy.List) *AllowSpec {
+	if l.Mode == policy.ModeOpen && slices.Equal(l.Ports, []uint16{policy.PortHTTP, policy.PortTLS}) {
 		return nil
 	}
 	spec := &AllowSpec{Mode: l.Mode}

@@ -30,17 +30,6 @@ const (
 // Scaleway Instance takes five IPv4 addresses, and one is the shared one.
 const MaxDedicatedAddresses = 4
 
-// Condition types of an EgressTenant.
-const (
-	// ConditionReady is true when the tenant is as it should be: its spec is
-	// valid, its port is nobody else's, the NetworkPolicy stands in all of its
-	// namespaces, and none of these is protected.
-	ConditionReady = "Ready"
-	// ConditionPolicyApplied is true when the NetworkPolicy stands, as it
-	// should be, in every namespace of the tenant.
-	ConditionPolicyApplied = "PolicyApplied"
-)
-
 // EgressTenant is one customer of the cluster: the way its traffic leaves by,
 // and the port of the proxy that identifies it. Namespaces join it with the
 // label egress.scw/tenant.

@@ -18,7 +18,7 @@ import (
 func (t Tenant) Generation() string {
 	t.NoProxy = nil // what clients do not ask the proxy for
 	t.Path = cmp.Or(t.Path, PathProxy)
-	t.Allow = t.AllowList().spec()
+	t.Allow = allowSpecOf(t.AllowList())
 	t.Proxy.EgressIP = cmp.Or(t.Proxy.EgressIP, EgressIPShared)
 	// Fields stand in the order of their declaration, which is as good as any:
 	// a test pins the outcome. Text and numbers can always be encoded.

@@ -12,6 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/charts"
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/noproxy"
+	"egress.scw/webhook/api/policy"
 )
 
 // jsonSchema is what the CustomResourceDefinition says of values.
@@ -58,8 +61,8 @@ func tenantSchema(tb testing.TB) *jsonSchema {
 		tb.Fatal(err)
 	}
 	versions := definition.Spec.Versions
-	if len(versions) != 1 || versions[0].Name != GroupVersion().Version {
-		tb.Fatalf("the definition has versions %+v, want %s only", versions, GroupVersion().Version)
+	if len(versions) != 1 || versions[0].Name != GroupVersion.Version {
+		tb.Fatalf("the definition has versions %+v, want %s only", versions, GroupVersion.Version)
 	}
 	return versions[0].Schema.OpenAPIV3Schema
 }
@@ -82,17 +85,17 @@ func TestSchemaHasTheBounds(t *testing.T) {
 			"proxy": {
 				Required: []string{"port"},
 				Properties: map[string]*jsonSchema{
-					"port":         {Minimum: new(int64(ProxyPortMin)), Maximum: new(int64(ProxyPortMax))},
+					"port":         {Minimum: new(int64(names.TenantPortMin)), Maximum: new(int64(names.TenantPortMax))},
 					"egressIP":     {Enum: []string{string(EgressIPShared), string(EgressIPDedicated)}, Default: string(EgressIPShared)},
 					"bandwidthKiB": {Minimum: new(int64(BandwidthMin)), Maximum: new(int64(BandwidthMax))},
 				},
 			},
 			"allow": {
 				Properties: map[string]*jsonSchema{
-					"mode": {Enum: []string{string(AllowEnforce), string(AllowReport), string(AllowOpen)}, Default: string(AllowEnforce)},
+					"mode": {Enum: []string{string(policy.ModeEnforce), string(policy.ModeReport), string(policy.ModeOpen)}, Default: string(policy.ModeEnforce)},
 					"domains": {
 						MaxItems: new(int64(maxAllowDomains)), ListType: "set",
-						Items: &jsonSchema{MinLength: new(int64(1)), MaxLength: new(int64(maxDomainText)), Pattern: domains.Items.Pattern}, // held against ParseDomain by FuzzParseDomain
+						Items: &jsonSchema{MinLength: new(int64(1)), MaxLength: new(int64(policy.MaxDomainLength)), Pattern: domains.Items.Pattern}, // compared with ParseDomain by FuzzSchemaAcceptsDomains
 					},
 					"ports": {
 						MaxItems: new(int64(maxAllowPorts)), ListType: "set",
@@ -104,8 +107,8 @@ func TestSchemaHasTheBounds(t *testing.T) {
 			"noProxy": {
 				MaxItems: new(int64(maxNoProxy)), ListType: "set",
 				Items: &jsonSchema{
-					MinLength: new(int64(1)), MaxLength: new(int64(maxNoProxyText)),
-					Pattern: noProxy.Items.Pattern, // held against ParseNoProxy by FuzzParseNoProxy
+					MinLength: new(int64(1)), MaxLength: new(int64(noproxy.MaxLength)),
+					Pattern: noProxy.Items.Pattern, // held against ParseNoProxy by FuzzSchemaAcceptsNoProxy
 				},
 			},
 		},
@@ -113,7 +116,7 @@ func TestSchemaHasTheBounds(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the schema of spec (-want +definition):\n%s", diff)
 	}
-	for _, text := range []string{"", "a\nb", "a b", "a,b", "*.example", `"a"`, "'a'", `a\b`, strings.Repeat("a", maxNoProxyText+1)} {
+	for _, text := range []string{"", "a\nb", "a b", "a,b", "*.example", `"a"`, "'a'", `a\b`, strings.Repeat("a", noproxy.MaxLength+1)} {
 		if noProxy.Items.accepts(text) {
 			t.Errorf("the schema accepts %q as an entry of noProxy", text)
 		}
@@ -141,7 +144,7 @@ func TestSchemaHasTheAllowRules(t *testing.T) {
 func TestSchemaHasTheForbiddenPorts(t *testing.T) {
 	t.Parallel()
 	var ports []string
-	for _, port := range ForbiddenPorts() {
+	for _, port := range policy.ForbiddenPorts() {
 		ports = append(ports, strconv.Itoa(int(port)))
 	}
 	rules := specSchema(t).Properties["allow"].Properties["ports"].Items.Validations

@@ -6,6 +6,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/noproxy"
 )
 
 // Validate returns everything that is wrong with the tenant, each error with
@@ -21,20 +24,20 @@ func (t *EgressTenant) Validate() field.ErrorList {
 // addresses that it has not for all who ask for one, included.
 func ValidateTenants(tenants []Tenant, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	names := make(map[string]bool, len(tenants))
+	taken := make(map[string]bool, len(tenants))
 	ports := make(map[int32]bool, len(tenants))
 	dedicated := 0
 	for i, tenant := range tenants {
 		at := path.Index(i)
 		errs = append(errs, validateName(tenant.Name, at.Child("name"))...)
 		errs = append(errs, tenant.validate(at)...)
-		if names[tenant.Name] {
+		if taken[tenant.Name] {
 			errs = append(errs, field.Duplicate(at.Child("name"), tenant.Name))
 		}
 		if ports[tenant.Proxy.Port] {
 			errs = append(errs, field.Duplicate(at.Child("proxy", "port"), tenant.Proxy.Port))
 		}
-		names[tenant.Name], ports[tenant.Proxy.Port] = true, true
+		taken[tenant.Name], ports[tenant.Proxy.Port] = true, true
 		if tenant.Proxy.EgressIP != EgressIPDedicated {
 			continue
 		}
@@ -61,9 +64,9 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	if s.Path != "" && s.Path != PathProxy {
 		errs = append(errs, field.NotSupported(path.Child("path"), s.Path, []Path{PathProxy}))
 	}
-	if s.Proxy.Port < ProxyPortMin || s.Proxy.Port > ProxyPortMax {
+	if s.Proxy.Port < names.TenantPortMin || s.Proxy.Port > names.TenantPortMax {
 		errs = append(errs, field.Invalid(path.Child("proxy", "port"), s.Proxy.Port,
-			"must be between "+strconv.Itoa(ProxyPortMin)+" and "+strconv.Itoa(ProxyPortMax)+", the range that the proxy's firewall opens"))
+			"must be between "+strconv.Itoa(names.TenantPortMin)+" and "+strconv.Itoa(names.TenantPortMax)+", the range that the proxy's firewall opens"))
 	}
 	switch s.Proxy.EgressIP {
 	case "", EgressIPShared, EgressIPDedicated:
@@ -77,10 +80,10 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	if len(s.NoProxy) > maxNoProxy {
 		errs = append(errs, field.TooMany(path.Child("noProxy"), len(s.NoProxy), maxNoProxy))
 	}
-	seen := make(map[NoProxyEntry]bool, len(s.NoProxy))
+	seen := make(map[noproxy.Entry]bool, len(s.NoProxy))
 	for i, text := range s.NoProxy {
 		at := path.Child("noProxy").Index(i)
-		entry, err := ParseNoProxy(text)
+		entry, err := noproxy.Parse(text)
 		switch {
 		case err != nil:
 			errs = append(errs, field.Invalid(at, text, err.Error()))
@@ -96,3 +99,10 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 // maxNoProxy bounds what a tenant adds to NO_PROXY, which as a whole is held
 // to 4 KiB.
 const maxNoProxy = 64
+
+// Bounds of a tenant's bandwidth, in KiB a second. Below, Squid takes seconds for
+// a page of its own; above, it can no longer count the bytes in 31 bits.
+const (
+	BandwidthMin = 16
+	BandwidthMax = 1 << 20
+)

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/names"
 )
 
 // problems are the errors without their explanations: path, type and value.
@@ -36,10 +38,10 @@ func TestValidate(t *testing.T) {
 	}{
 		"as it should be":       {func(*EgressTenant) {}, nil},
 		"path by default":       {func(e *EgressTenant) { e.Spec.Path = "" }, nil},
-		"lowest port":           {func(e *EgressTenant) { e.Spec.Proxy.Port = ProxyPortMin }, nil},
-		"highest port":          {func(e *EgressTenant) { e.Spec.Proxy.Port = ProxyPortMax }, nil},
-		"port below":            {func(e *EgressTenant) { e.Spec.Proxy.Port = ProxyPortMin - 1 }, []string{"spec.proxy.port: Invalid value: 3128"}},
-		"port above":            {func(e *EgressTenant) { e.Spec.Proxy.Port = ProxyPortMax + 1 }, []string{"spec.proxy.port: Invalid value: 3256"}},
+		"lowest port":           {func(e *EgressTenant) { e.Spec.Proxy.Port = names.TenantPortMin }, nil},
+		"highest port":          {func(e *EgressTenant) { e.Spec.Proxy.Port = names.TenantPortMax }, nil},
+		"port below":            {func(e *EgressTenant) { e.Spec.Proxy.Port = names.TenantPortMin - 1 }, []string{"spec.proxy.port: Invalid value: 3128"}},
+		"port above":            {func(e *EgressTenant) { e.Spec.Proxy.Port = names.TenantPortMax + 1 }, []string{"spec.proxy.port: Invalid value: 3256"}},
 		"no port":               {func(e *EgressTenant) { e.Spec.Proxy.Port = 0 }, []string{"spec.proxy.port: Invalid value: 0"}},
 		"longest name":          {func(e *EgressTenant) { e.Name = strings.Repeat("a", 63) }, nil},
 		"name of digits":        {func(e *EgressTenant) { e.Name = "42" }, nil},
@@ -134,7 +136,7 @@ func TestValidateTenants(t *testing.T) {
 	}{
 		"none": {nil, nil},
 		"as they should be": {
-			[]Tenant{tenant("a", 3129, "x.example"), tenant("b", 3130, "x.example"), tenant("c", ProxyPortMax)}, nil,
+			[]Tenant{tenant("a", 3129, "x.example"), tenant("b", 3130, "x.example"), tenant("c", names.TenantPortMax)}, nil,
 		},
 		"one name": {
 			[]Tenant{tenant("a", 3129), tenant("b", 3130), tenant("a", 3131)},

@@ -1,4 +1,4 @@
-package v1alpha1
+package policy
 
 import (
 	"cmp"
@@ -8,9 +8,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
-	"k8s.io/apimachinery/pkg/util/validation"
+
+	"egress.scw/webhook/api/internal/dnsname"
 )
 
 // Domain is an entry of an allow list, in normal form: a name in lower case and
@@ -38,9 +38,9 @@ func (d Domain) Covers(other Domain) bool {
 	return d.below && strings.HasSuffix(other.name, "."+d.name)
 }
 
-// maxDomainText bounds an entry as it is written, in characters: the longest
+// MaxDomainLength bounds an entry as it is written, in characters: the longest
 // name, with a dot at each end.
-const maxDomainText = validation.DNS1123SubdomainMaxLength + 2
+const MaxDomainLength = dnsname.MaxLength + 2
 
 // ParseDomain reads an entry of an allow list: "api.example.com", which covers
 // nothing but itself, or ".example.com", which covers example.com and all names
@@ -52,8 +52,8 @@ func ParseDomain(text string) (Domain, error) {
 		return Domain{}, errors.New("is empty")
 	case !utf8.ValidString(text):
 		return Domain{}, errors.New("is no text: write names in UTF-8, or in punycode")
-	case utf8.RuneCountInString(text) > maxDomainText:
-		return Domain{}, fmt.Errorf("is longer than %d characters, which no domain name is", maxDomainText)
+	case utf8.RuneCountInString(text) > MaxDomainLength:
+		return Domain{}, fmt.Errorf("is longer than %d characters, which no domain name is", MaxDomainLength)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return Domain{}, errors.New("contains white space or control characters: write one name an entry")
 	case strings.Contains(text, "*"):
@@ -61,10 +61,10 @@ func ParseDomain(text string) (Domain, error) {
 	case literal(strings.TrimSuffix(text, ".")).IsValid():
 		return Domain{}, errors.New("is an IP address: an allow list holds names, because whoever has an address can change")
 	case strings.ContainsAny(text, "/:"):
-		return Domain{}, errors.New("is no domain name: write it without scheme, port and path")
+		return Domain{}, errors.New("is not a domain name: write it without scheme, port and path")
 	}
 	rest, below := strings.CutPrefix(text, ".")
-	name, err := parseName(strings.TrimSuffix(rest, "."))
+	name, err := dnsname.Normalize(strings.TrimSuffix(rest, "."))
 	if err != nil {
 		return Domain{}, err
 	}
@@ -104,36 +104,4 @@ func coveredByOther(domain Domain, all map[Domain]bool) bool {
 		}
 	}
 	return false
-}
-
-// parseName returns a domain name, given without dots at its ends, in lower
-// case and punycode.
-func parseName(text string) (string, error) {
-	// As browsers look names up: in particular, names such as
-	// "r3---sn-apo3qvuox.example" are in use, whatever IDNA says of hyphens.
-	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(false), idna.VerifyDNSLength(true))
-	name, err := profile.ToASCII(text)
-	if err != nil {
-		return "", fmt.Errorf("is no domain name: %w", err)
-	}
-	name = strings.ToLower(name)
-	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
-		return "", errors.New("is no domain name: " + strings.Join(problems, "; "))
-	}
-	if isNumber(name[strings.LastIndexByte(name, '.')+1:]) {
-		// inet_aton, and with it many clients, reads "10.1", "2130706433" and
-		// "0x7f.1" as addresses; no top-level domain is numeric (RFC 3696,
-		// section 2).
-		return "", errors.New("ends in a number, but is no IP address in the usual form")
-	}
-	return name, nil
-}
-
-// isNumber says whether a label reads as a number, decimal, octal or
-// hexadecimal, where one is expected (URL Standard, "ends in a number").
-func isNumber(label string) bool {
-	if digits, hexadecimal := strings.CutPrefix(label, "0x"); hexadecimal {
-		return strings.Trim(digits, "0123456789abcdef") == ""
-	}
-	return strings.Trim(label, "0123456789") == ""
 }

@@ -1,4 +1,4 @@
-package v1alpha1
+package policy
 
 import (
 	"strings"
@@ -25,18 +25,18 @@ func TestParseDomain(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"": "is empty", ".": "is no domain name", "..": "is no domain name", "a..b": "is no domain name", "..example.com": "is no domain name", "example.com..": "is no domain name",
+		"": "is empty", ".": "is not a domain name", "..": "is not a domain name", "a..b": "is not a domain name", "..example.com": "is not a domain name", "example.com..": "is not a domain name",
 		"*.example.com": "write .example.com", "*": "write .example.com", "ex*mple.com": "write .example.com",
-		"https://example.com": "without scheme", "example.com:443": "without scheme", "example.com/a": "without scheme", "[example.com]": "is no domain name",
+		"https://example.com": "without scheme", "example.com:443": "without scheme", "example.com/a": "without scheme", "[example.com]": "is not a domain name",
 		".com": "covers everybody's names", ".co.uk": "covers everybody's names", ".COM.": "covers everybody's names", ".xn--p1ai": "covers everybody's names", ".рф": "covers everybody's names",
 		"192.0.2.1": "is an IP address", "192.0.2.1.": "is an IP address", "192.0.2": "is an IP address", "3221225985": "is an IP address", "0xC0000201": "is an IP address", "0300.0.2.1": "is an IP address",
 		"2001:db8::1": "is an IP address", "[2001:db8::1]": "is an IP address", "::ffff:192.0.2.1": "is an IP address", "192.0.2.0/24": "without scheme",
 		".192.0.2.1": "ends in a number", "example.1": "ends in a number", "a.0x1f": "ends in a number", "1.2.3.4.5": "ends in a number", "999.1.1.1": "ends in a number", "１92.0.2.1": "ends in a number",
 		"a b.example": "white space", "a.example\n": "white space", "a.example\r\nhttp_access allow all": "white space", "\ta.example": "white space", "a\x00b": "white space",
-		`"/etc/passwd"`: "without scheme", `"a"`: "is no domain name", `a.example\`: "is no domain name", "#a": "is no domain name", "a#b": "is no domain name", "-n": "is no domain name", "-a.example": "is no domain name",
-		"a_b.example": "is no domain name", "a,b": "is no domain name", "a%b": "is no domain name", "${x}": "is no domain name", "a@b": "is no domain name", "a\xff": "is no text",
-		label + "a.example": "is no domain name", "c" + longest: "is no domain name", strings.Repeat("a", 256): "is longer than 255 characters",
-		"\u2028a": "is no domain name",
+		`"/etc/passwd"`: "without scheme", `"a"`: "is not a domain name", `a.example\`: "is not a domain name", "#a": "is not a domain name", "a#b": "is not a domain name", "-n": "is not a domain name", "-a.example": "is not a domain name",
+		"a_b.example": "is not a domain name", "a,b": "is not a domain name", "a%b": "is not a domain name", "${x}": "is not a domain name", "a@b": "is not a domain name", "a\xff": "is no text",
+		label + "a.example": "is not a domain name", "c" + longest: "is not a domain name", strings.Repeat("a", 256): "is longer than 255 characters",
+		"\u2028a": "is not a domain name",
 	} {
 		if domain, err := ParseDomain(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is %q (%v), want an error with %q", text, domain, err, want)
@@ -75,12 +75,11 @@ func TestMergeDomains(t *testing.T) {
 }
 
 // FuzzParseDomain: what comes out holds nothing that Squid could take for
-// anything else, means the same when read again, and came through the schema.
+// anything else, and means the same when read again.
 func FuzzParseDomain(f *testing.F) {
 	for _, text := range []string{"api.github.com", ".Example.com.", "bücher.example", "*.x", "[::1]", "0x7f.1", "a\nb", `"a"`, `a\`, "#", "-a", "a。b", "ß.example", "xn--a", "١.example", "①.1"} {
 		f.Add(text)
 	}
-	schema := specSchema(f).Properties["allow"].Properties["domains"].Items
 	f.Fuzz(func(t *testing.T, text string) {
 		domain, err := ParseDomain(text)
 		if err != nil {
@@ -88,9 +87,6 @@ func FuzzParseDomain(f *testing.F) {
 				t.Errorf("%q: an error of two lines: %v", text, err)
 			}
 			return
-		}
-		if !schema.accepts(text) {
-			t.Errorf("the schema refuses %q", text)
 		}
 		normal := domain.String()
 		if strings.Trim(normal, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" || strings.HasPrefix(normal, "-") || strings.HasSuffix(normal, ".") || len(normal) > 254 {

@@ -1,4 +1,4 @@
-package v1alpha1
+package noproxy
 
 import (
 	"errors"
@@ -7,74 +7,74 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"k8s.io/apimachinery/pkg/util/validation"
+	"egress.scw/webhook/api/internal/dnsname"
 )
 
-// NoProxyEntry is a destination that clients reach without the proxy, in
+// Entry is a destination that clients reach without the proxy, in
 // normal form: an IP address, a CIDR without host bits, or a domain name in
 // lower case and punycode, without dots at its ends, that covers itself and
 // everything below. The zero value is no entry.
 //
 // There is no port and no asterisk: half of the clients misread them
 // (curl, wget, Python and .NET ignore ports, only Java and undici know "*.x").
-type NoProxyEntry struct {
+type Entry struct {
 	text string
-	kind noProxyKind
+	kind kind
 }
 
-type noProxyKind uint8
+type kind uint8
 
 const (
-	noProxyName noProxyKind = iota + 1
-	noProxyAddress
-	noProxyPrefix
+	kindName kind = iota + 1
+	kindAddress
+	kindPrefix
 )
 
 // String returns the entry in normal form, a domain name without leading dot.
-func (e NoProxyEntry) String() string { return e.text }
+func (e Entry) String() string { return e.text }
 
 // IsName says whether the entry is a domain name rather than an address or a CIDR.
-func (e NoProxyEntry) IsName() bool { return e.kind == noProxyName }
+func (e Entry) IsName() bool { return e.kind == kindName }
 
-// ParseNoProxy reads one entry: an IP address ("192.0.2.1", "::1", "[::1]"), a
+// Parse reads one entry: an IP address ("192.0.2.1", "::1", "[::1]"), a
 // CIDR ("10.0.0.0/8"), or a domain name ("example.com", or ".example.com",
 // which means the same), of at most 253 characters. The error says what is
 // wrong with the text and what to write instead; of the text itself it repeats
 // at most the label that is wrong.
-func ParseNoProxy(text string) (NoProxyEntry, error) {
+func Parse(text string) (Entry, error) {
 	if address, err := netip.ParseAddr(withoutBrackets(text)); err == nil {
 		if address.Zone() != "" {
-			return NoProxyEntry{}, errors.New("an address with a zone means something else on every machine: write it without")
+			return Entry{}, errors.New("an address with a zone means something else on every machine: write it without")
 		}
-		return NoProxyEntry{address.Unmap().String(), noProxyAddress}, nil
+		return Entry{address.Unmap().String(), kindAddress}, nil
 	}
 	if prefix, err := netip.ParsePrefix(text); err == nil {
-		return NoProxyEntry{unmap(prefix).Masked().String(), noProxyPrefix}, nil
+		return Entry{unmap(prefix).Masked().String(), kindPrefix}, nil
 	}
 	switch {
 	case text == "":
-		return NoProxyEntry{}, errors.New("is empty")
+		return Entry{}, errors.New("is empty")
 	case !utf8.ValidString(text):
-		return NoProxyEntry{}, errors.New("is no text: write names in UTF-8, or in punycode")
-	case utf8.RuneCountInString(text) > maxNoProxyText:
-		return NoProxyEntry{}, fmt.Errorf("is longer than %d characters, which no domain name is", maxNoProxyText)
+		return Entry{}, errors.New("is no text: write names in UTF-8, or in punycode")
+	case utf8.RuneCountInString(text) > MaxLength:
+		return Entry{}, fmt.Errorf("is longer than %d characters, which no domain name is", MaxLength)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }):
-		return NoProxyEntry{}, errors.New("contains white space or control characters: write one destination an entry")
+		return Entry{}, errors.New("contains white space or control characters: write one destination an entry")
 	case strings.Contains(text, "*"):
-		return NoProxyEntry{}, errors.New(`contains "*", which most clients do not understand: a domain name covers everything below it`)
+		return Entry{}, errors.New(`contains "*", which most clients do not understand: a domain name covers everything below it`)
 	case strings.ContainsAny(text, "/:"):
-		return NoProxyEntry{}, errors.New("is no IP address, CIDR or domain name: write it without scheme, port and path")
+		return Entry{}, errors.New("is no IP address, CIDR or domain name: write it without scheme, port and path")
 	}
-	name, err := parseName(strings.TrimSuffix(strings.TrimPrefix(text, "."), "."))
+	name, err := dnsname.Normalize(strings.TrimSuffix(strings.TrimPrefix(text, "."), "."))
 	if err != nil {
-		return NoProxyEntry{}, err
+		return Entry{}, err
 	}
-	return NoProxyEntry{name, noProxyName}, nil
+	return Entry{name, kindName}, nil
 }
 
-// maxNoProxyText bounds an entry as it is written, in characters, as the
+// MaxLength bounds an entry as it is written, in characters, as the
 // schema of EgressTenant does: the length of the longest domain name.
-const maxNoProxyText = validation.DNS1123SubdomainMaxLength
+const MaxLength = dnsname.MaxLength
 
 // withoutBrackets takes off the brackets that URLs put around IPv6 addresses.
 func withoutBrackets(text string) string {

@@ -1,10 +1,6 @@
-package inject
+package noproxy
 
-import (
-	"testing"
-
-	"egress.scw/webhook/api/v1alpha1"
-)
+import "testing"
 
 func TestCoversPublicHosts(t *testing.T) {
 	for text, want := range map[string]bool{
@@ -32,17 +28,17 @@ func TestCoversPublicHosts(t *testing.T) {
 		"::/0":          true,
 		"::ffff:0:0/96": true,
 	} {
-		entry, err := v1alpha1.ParseNoProxy(text)
+		entry, err := Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := coversPublicHosts(entry); got != want {
+		if got := entry.CoversPublicHosts(); got != want {
 			t.Errorf("%s: %t, want %t", text, got, want)
 		}
 	}
 }
 
-func TestMergeNoProxy(t *testing.T) {
+func TestMerge(t *testing.T) {
 	ours := []string{"localhost", "svc", ".svc", "10.0.0.0/8"}
 	for own, want := range map[string]string{
 		"":                                "localhost,svc,.svc,10.0.0.0/8",
@@ -56,11 +52,11 @@ func TestMergeNoProxy(t *testing.T) {
 		"10.0.0.0/8,.svc,svc,LocalHost, ": "10.0.0.0/8,.svc,svc,LocalHost, ",
 		"$(OTHER)":                        "$(OTHER),localhost,svc,.svc,10.0.0.0/8",
 	} {
-		got := mergeNoProxy(own, ours)
+		got := Merge(own, ours)
 		if got != want {
 			t.Errorf("%q: %q, want %q", own, got, want)
 		}
-		if again := mergeNoProxy(got, ours); again != got {
+		if again := Merge(got, ours); again != got {
 			t.Errorf("%q: %q, and %q the second time", own, got, again)
 		}
 	}

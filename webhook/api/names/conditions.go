@@ -1,0 +1,12 @@
+package names
+
+// Condition types of an EgressTenant.
+const (
+	// ConditionReady is true if the spec is valid, no other tenant has the same
+	// port, the NetworkPolicy is in sync in all of the tenant's namespaces, and
+	// none of these is protected.
+	ConditionReady = "Ready"
+	// ConditionPolicyApplied is true if the NetworkPolicy is in sync in every
+	// namespace of the tenant.
+	ConditionPolicyApplied = "PolicyApplied"
+)

@@ -1,0 +1,109 @@
+package names
+
+import "slices"
+
+// Reason is one word, in CamelCase, that explains a decision. Conditions,
+// events, metrics, logs and admission responses share it.
+type Reason string
+
+// Reasons of decisions about a pod.
+const (
+	// ReasonInjected: the pod belongs to a tenant.
+	ReasonInjected Reason = "Injected"
+	// ReasonNotATenant: the namespace has no tenant label. Also of namespaces.
+	ReasonNotATenant Reason = "NotATenant"
+	// ReasonOptedOut: the pod's own label turns injection off.
+	ReasonOptedOut Reason = "OptedOut"
+	// ReasonMirrorPod: the pod mirrors a static pod, which a kubelet runs from a
+	// file.
+	ReasonMirrorPod Reason = "MirrorPod"
+	// ReasonProtectedNamespace: the namespace has a tenant label, but is
+	// protected and cannot belong to a tenant. Also of namespaces and tenants.
+	ReasonProtectedNamespace Reason = "ProtectedNamespace"
+	// ReasonUnknownTenant: there is no EgressTenant of the name in the
+	// namespace's label. Also of namespaces.
+	ReasonUnknownTenant Reason = "UnknownTenant"
+	// ReasonTooManyContainers: the pod has more containers than can be stored.
+	ReasonTooManyContainers Reason = "TooManyContainers"
+	// ReasonInvalidTenant: the EgressTenant is not valid.
+	ReasonInvalidTenant Reason = "InvalidTenant"
+	// ReasonInvalidAnnotation: an annotation of the pod is not valid.
+	ReasonInvalidAnnotation Reason = "InvalidAnnotation"
+	// ReasonNoProxyTooLong: NO_PROXY would exceed its bound.
+	ReasonNoProxyTooLong Reason = "NoProxyTooLong"
+)
+
+// Reasons of admission requests that end without a decision about the pod.
+const (
+	// ReasonBadRequest: the handler cannot answer such a request.
+	ReasonBadRequest Reason = "BadRequest"
+	// ReasonUnavailable: an object that the decision depends on could not be
+	// read or written.
+	ReasonUnavailable Reason = "Unavailable"
+	// ReasonInternalError: the handler panicked.
+	ReasonInternalError Reason = "InternalError"
+)
+
+// Reasons of decisions about a namespace.
+const (
+	// ReasonCovered: the NetworkPolicy is in sync. No event has it.
+	ReasonCovered Reason = "Covered"
+	// ReasonTerminating: the namespace is being deleted. No event has it.
+	ReasonTerminating Reason = "Terminating"
+	// ReasonPolicyApplied: the NetworkPolicy was created or repaired. Also of
+	// tenants: it is in sync in all of their namespaces.
+	ReasonPolicyApplied Reason = "PolicyApplied"
+	// ReasonPolicyRemoved: the NetworkPolicy was deleted.
+	ReasonPolicyRemoved Reason = "PolicyRemoved"
+	// ReasonPolicyFailed: the NetworkPolicy could not be written.
+	ReasonPolicyFailed Reason = "PolicyFailed"
+)
+
+// Reasons of an EgressTenant's conditions.
+const (
+	// ReasonReady: the tenant is ready.
+	ReasonReady Reason = "Ready"
+	// ReasonInvalidSpec: the spec is not valid.
+	ReasonInvalidSpec Reason = "InvalidSpec"
+	// ReasonPortConflict: another tenant has the same port.
+	ReasonPortConflict Reason = "PortConflict"
+	// ReasonPolicyNotApplied: the NetworkPolicy is missing or not in sync in a
+	// namespace of the tenant.
+	ReasonPolicyNotApplied Reason = "PolicyNotApplied"
+)
+
+// PodReasons returns every reason of a decision about a pod.
+func PodReasons() []Reason {
+	return []Reason{
+		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonMirrorPod,
+		ReasonProtectedNamespace, ReasonUnknownTenant, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
+	}
+}
+
+// AdmissionReasons returns every reason of an admission request: those of
+// PodReasons, and those of requests that end without a decision.
+func AdmissionReasons() []Reason {
+	return append(PodReasons(), ReasonBadRequest, ReasonUnavailable, ReasonInternalError)
+}
+
+// NamespaceReasons returns every reason of a decision about a namespace.
+func NamespaceReasons() []Reason {
+	return []Reason{
+		ReasonNotATenant, ReasonCovered, ReasonTerminating, ReasonProtectedNamespace,
+		ReasonUnknownTenant, ReasonPolicyApplied, ReasonPolicyRemoved, ReasonPolicyFailed,
+	}
+}
+
+// TenantReasons returns every reason of an EgressTenant's conditions.
+func TenantReasons() []Reason {
+	return []Reason{
+		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonPolicyNotApplied, ReasonPolicyApplied,
+	}
+}
+
+// Reasons returns every reason, sorted, each once.
+func Reasons() []Reason {
+	all := slices.Concat(AdmissionReasons(), NamespaceReasons(), TenantReasons())
+	slices.Sort(all)
+	return slices.Compact(all)
+}
