@@ -92,10 +92,7 @@ func TestMetricsFromAuditLog(t *testing.T) {
 // sorted.
 func metrics(t *testing.T, lines []string) []string {
 	t.Helper()
-	mtail, err := exec.LookPath("mtail")
-	if err != nil {
-		t.Skip("skipped: there is no mtail on this machine (Debian: apt install mtail)")
-	}
+	mtail := mtailBinary(t)
 	folder := t.TempDir()
 	for _, file := range render(t, validVM()).Files {
 		if path.Dir(file.Path) != "/etc/mtail" {
@@ -127,6 +124,15 @@ func metrics(t *testing.T, lines []string) []string {
 	}
 	slices.Sort(result)
 	return result
+}
+
+func mtailBinary(t *testing.T) string {
+	t.Helper()
+	mtail, err := exec.LookPath("mtail")
+	if err != nil {
+		t.Skip("skipped: there is no mtail on this machine (Debian: apt install mtail)")
+	}
+	return mtail
 }
 
 // TestMetricsKnowEveryFieldOfTheAuditLog: the program spells the line out.

@@ -6,46 +6,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// logScript returns a folder with one of the scripts for Squid's logs, changed
-// to work on those in the folder itself.
-func logScript(t *testing.T, name string) string {
-	t.Helper()
-	dir := t.TempDir()
-	config := render(t, validVM())
-	replacer := strings.NewReplacer("/usr/local/lib/egress/common.sh", dir+"/common.sh", valuesFile, dir+"/values", PIDFile, dir+"/squid.pid",
-		filepath.Dir(AuditLog)+"/", dir+"/")
-	for file, from := range map[string]string{"values": valuesFile, "common.sh": "/usr/local/lib/egress/common.sh", name: scriptFolder + "/" + name} {
-		writeProgram(t, filepath.Join(dir, file), replacer.Replace(contentOf(t, config, from)))
-	}
-	return dir
-}
-
-func writeProgram(t *testing.T, name, content string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(content), 0o755); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func runIn(t *testing.T, dir string, argv ...string) {
-	t.Helper()
-	command := exec.CommandContext(t.Context(), "bash", append([]string{filepath.Join(dir, argv[0])}, argv[1:]...)...)
-	command.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-	if output, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, output)
-	}
-}
-
 // TestDiskKeepsRoom: for a fifth of the disk to be free, the oldest of the old
-// logs go, and no more; those that are written to never do.
+// logs are removed, and no more; the files that Squid writes to are never removed.
 func TestDiskKeepsRoom(t *testing.T) {
 	// By age, the oldest first, each of 40 KiB.
 	logs := []string{"audit.log", "audit.log-20260101-1.gz", "cache.log.2.gz", "audit.log-20260102-2.gz", "cache.log.1", "audit.log-20260103-3", "cache.log"}
@@ -59,19 +32,20 @@ func TestDiskKeepsRoom(t *testing.T) {
 		"full disk":   {1000, 0, []string{"audit.log-20260101-1.gz", "audit.log-20260102-2.gz", "audit.log-20260103-3", "cache.log.1", "cache.log.2.gz"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := logScript(t, "egress-disk")
+			root := newMachineRoot(t, validVM())
+			file := func(log string) string { return filepath.Join(filepath.Dir(AuditLog), log) }
 			for i, log := range logs {
-				writeProgram(t, filepath.Join(dir, log), strings.Repeat("x", 40<<10))
+				root.write(file(log), strings.Repeat("x", 40<<10))
 				then := time.Now().Add(time.Duration(i-len(logs)) * time.Hour)
-				if err := os.Chtimes(filepath.Join(dir, log), then, then); err != nil {
+				if err := os.Chtimes(root.path(file(log)), then, then); err != nil {
 					t.Fatal(err)
 				}
 			}
-			writeProgram(t, filepath.Join(dir, "df"), fmt.Sprintf("#!/bin/sh\necho 1K-blocks Avail\necho %d %d\n", test.size, test.free))
-			runIn(t, dir, "egress-disk")
+			root.program("df", fmt.Sprintf("echo 1K-blocks Avail\necho %d %d", test.size, test.free))
+			root.run("egress-disk")
 			var removed []string
 			for _, log := range logs {
-				if _, err := os.Stat(filepath.Join(dir, log)); err != nil {
+				if _, err := os.Stat(root.path(file(log))); err != nil {
 					removed = append(removed, log)
 				}
 			}
@@ -83,85 +57,226 @@ func TestDiskKeepsRoom(t *testing.T) {
 	}
 }
 
-// slowSquid has an old log open, which it closes only a second after it was
-// told to.
+// oldAuditLog is the audit log after its rotation.
+const oldAuditLog = AuditLog + "-20260101-1"
+
+// unitRuns has systemd report that a unit's main process is this one. All others
+// do not run.
+func (r *machineRoot) unitRuns(unit string, pid int) {
+	r.t.Helper()
+	r.write("/bin/systemctl", `#!/bin/bash
+[ "${*:1:3}" = 'show --property=MainPID --value' ] || exit 1
+cat "`+r.path("/pids")+`/$4" 2> /dev/null || echo 0
+`)
+	r.write("/pids/"+unit+".service", strconv.Itoa(pid)+"\n")
+}
+
+// start runs a program, with all that it starts, until the test ends.
+func start(t *testing.T, name string, args ...string) *bufio.Reader {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), name, args...)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Wait() }) // killed
+	return bufio.NewReader(stdout)
+}
+
+// readLine returns what a program prints next, without white space.
+func readLine(t *testing.T, from *bufio.Reader) string {
+	t.Helper()
+	line, err := from.ReadString('\n')
+	if err != nil {
+		t.Fatalf("%q, %v", line, err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// startReader starts a program that stands for a reader of the audit log, and
+// returns its process ID.
+func startReader(t *testing.T) int {
+	t.Helper()
+	pid, err := strconv.Atoi(readLine(t, start(t, "bash", "-c", "echo $$; while :; do sleep 0.05; done")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// stopped says whether all threads of a process are.
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("process %d has no threads: %v", pid, err)
+	}
+	return !slices.ContainsFunc(files, func(file string) bool {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return false // it has ended
+		}
+		_, state, _ := strings.Cut(string(content[strings.LastIndexByte(string(content), ')'):]), " ")
+		return state[0] != 'T'
+	})
+}
+
+// slowSquid has an old log open, which it closes only a second after the signal.
 const slowSquid = `
-cd "$1"
-exec 3>> audit.log-20260101-1
-trap 'sleep 1; echo closed >> calls; exec 3>&-' USR1
-echo $$ > squid.pid
-echo ready
+exec 3>> "$1"
+trap 'sleep 1; exec 3>&-; touch "$2"' USR1
+echo $$
 while :; do sleep 0.05; done
 `
 
-// TestRotationWaitsForSquid: readers of the audit log go on once Squid has closed
-// the old file. Whoever only reads it is not waited for.
+// TestRotationWaitsForSquid: the readers of the audit log are stopped until Squid
+// has closed the old file. Programs that only read it are not waited for.
 func TestRotationWaitsForSquid(t *testing.T) {
-	dir := logScript(t, "egress-rotation")
-	writeProgram(t, filepath.Join(dir, "systemctl"), fmt.Sprintf("#!/bin/sh\necho \"$*\" >> %s/calls\n", dir))
-	squid := exec.CommandContext(t.Context(), "bash", "-c", slowSquid, "squid", dir)
-	stdout, err := squid.StdoutPipe()
+	root := newMachineRoot(t, validVM())
+	readers := map[string]int{"mtail": startReader(t), "egress-syslog": startReader(t)}
+	for unit, pid := range readers {
+		root.unitRuns(unit, pid)
+	}
+	root.write(PIDFile, readLine(t, start(t, "bash", "-c", slowSquid, "squid", root.path(oldAuditLog), root.path("/closed")))+"\n")
+	file, err := os.Open(root.path(oldAuditLog))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := squid.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = squid.Wait() }) // killed
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
-		t.Fatalf("%q, %v", line, err)
-	}
-	reader, err := os.Open(filepath.Join(dir, "audit.log-20260101-1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
+	defer file.Close()
 
-	runIn(t, dir, "egress-rotation", "before")
-	runIn(t, dir, "egress-rotation", "after")
-	calls, err := os.ReadFile(filepath.Join(dir, "calls"))
-	if err != nil {
-		t.Fatal(err)
+	root.run("egress-rotation", "before")
+	for unit, pid := range readers {
+		if !stopped(t, pid) {
+			t.Errorf("%s is not stopped before a rotation", unit)
+		}
 	}
-	want := `kill --kill-whom=main --signal=STOP mtail.service
-kill --kill-whom=main --signal=STOP egress-syslog.service
-closed
-kill --kill-whom=main --signal=CONT mtail.service
-kill --kill-whom=main --signal=CONT egress-syslog.service
-`
-	if diff := cmp.Diff(want, string(calls)); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+	root.run("egress-rotation", "after")
+	if _, err := os.Stat(root.path("/closed")); err != nil {
+		t.Errorf("the readers continue before Squid has closed the old file: %v", err)
+	}
+	for unit, pid := range readers {
+		if stopped(t, pid) {
+			t.Errorf("%s is stopped after a rotation", unit)
+		}
 	}
 }
 
-// TestRotationOfSomebodyElse: the timer's, which comes every minute, lets the
-// readers go when it ends, but not in the middle of one that was begun by hand.
-func TestRotationOfSomebodyElse(t *testing.T) {
+// TestRotationGoesOnWithoutSquid: if Squid does not close the old file in time,
+// that is reported, and the readers continue.
+func TestRotationGoesOnWithoutSquid(t *testing.T) {
+	root := newMachineRoot(t, validVM())
+	root.patience = "1"
+	reader := startReader(t)
+	root.unitRuns("mtail", reader)
+	file, err := os.Create(root.path(oldAuditLog))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+
+	root.run("egress-rotation", "before")
+	if output := root.run("egress-rotation", "after"); !strings.Contains(output, "<4>egress-rotation: Squid still writes to the old audit log") {
+		t.Errorf("it prints %q", output)
+	}
+	if stopped(t, reader) {
+		t.Error("the reader is stopped after a rotation")
+	}
+}
+
+// TestRotationIsPutOff: if a reader does not stop in time, the step before the
+// rotation fails, so that logrotate leaves the file in place; and every reader
+// runs. The reader here is one that waits for a child after vfork, which no signal
+// but SIGKILL interrupts.
+func TestRotationIsPutOff(t *testing.T) {
+	clone := map[string]int{"amd64": 56, "arm64": 220}[runtime.GOARCH]
+	perl, err := exec.LookPath("perl")
+	if err != nil || clone == 0 {
+		t.Skip("skipped: there is no perl on this machine (Debian: apt install perl), or no number of the system call clone for " + runtime.GOARCH)
+	}
+	root := newMachineRoot(t, validVM())
+	root.patience = "1"
+	reader := startReader(t)
+	root.unitRuns("mtail", reader)
+	const vfork = `$| = 1; print "$$\n"; sleep 60 if syscall($ARGV[0], 0x4000 | 17, 0, 0, 0, 0) == 0` // CLONE_VFORK | SIGCHLD
+	stuck, err := strconv.Atoi(readLine(t, start(t, perl, "-e", vfork, strconv.Itoa(clone))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root.unitRuns("egress-syslog", stuck)
+	output, err := root.command("egress-rotation", "before").CombinedOutput()
+	if err == nil || string(output) != "egress-rotation: readers of the audit log do not stop: its rotation is put off\n" {
+		t.Errorf("it ends with %v and prints %q", err, output)
+	}
+	if stopped(t, reader) {
+		t.Error("a reader is stopped after a rotation that was put off")
+	}
+}
+
+// TestRotationStoppedHalfWay: a step that is ended by a signal leaves no reader
+// stopped.
+func TestRotationStoppedHalfWay(t *testing.T) {
+	root := newMachineRoot(t, validVM())
+	reader := startReader(t)
+	root.unitRuns("mtail", reader)
+	// This runs between the signal to the reader and the end of the script.
+	root.write("/bin/sed", "#!/bin/bash\ntouch "+root.path("/waits")+"\nexec sleep 0.2\n")
+	command := root.command("egress-rotation", "before")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(root.path("/waits")); err == nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err == nil {
+		t.Error("it succeeds, though it was ended")
+	}
+	if stopped(t, reader) {
+		t.Error("a reader is stopped")
+	}
+}
+
+// TestRotationByHand: the run of the timer, which comes every minute, has the
+// readers continue when it ends, unless another rotation is under way, which was
+// started by hand.
+func TestRotationByHand(t *testing.T) {
 	for name, test := range map[string]struct {
-		pgrep, want string
+		pgrep   string
+		stopped bool
 	}{
-		"nobody rotates": {"false", "kill --kill-whom=main --signal=CONT mtail.service\nkill --kill-whom=main --signal=CONT egress-syslog.service\n"},
-		"somebody does":  {"true", ""},
+		"no other rotation":       {"exit 1", false},
+		"a rotation is under way": {"exit 0", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := logScript(t, "egress-rotation")
-			writeProgram(t, filepath.Join(dir, "systemctl"), fmt.Sprintf("#!/bin/sh\necho \"$*\" >> %s/calls\n", dir))
-			writeProgram(t, filepath.Join(dir, "pgrep"), "#!/bin/sh\n[ \"$*\" = '--exact logrotate' ] && "+test.pgrep+"\n")
-			writeProgram(t, filepath.Join(dir, "calls"), "")
-			runIn(t, dir, "egress-rotation", "end")
-			calls, err := os.ReadFile(filepath.Join(dir, "calls"))
-			if err != nil {
-				t.Fatal(err)
+			root := newMachineRoot(t, validVM())
+			reader := startReader(t)
+			root.unitRuns("mtail", reader)
+			root.program("pgrep", test.pgrep)
+			root.run("egress-rotation", "before")
+			root.run("egress-rotation", "end")
+			if diff := cmp.Diff([]string{"pgrep --exact logrotate"}, root.calls()); diff != "" {
+				t.Errorf("calls, -want +got:\n%s", diff)
 			}
-			if diff := cmp.Diff(test.want, string(calls)); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
+			if got := stopped(t, reader); got != test.stopped {
+				t.Errorf("the reader is stopped: %t, want %t", got, test.stopped)
 			}
+			_ = syscall.Kill(reader, syscall.SIGCONT)
 		})
 	}
 }
 
-// TestRotationEndsWithReadersThatRun: whatever has become of it, and looks at
-// the logs' sizes often enough for the disk.
+// TestRotationEndsWithReadersThatRun: whatever the rotation's outcome; and the
+// sizes of logs are inspected often enough for the disk.
 func TestRotationEndsWithReadersThatRun(t *testing.T) {
 	config := render(t, validVM())
 	for name, lines := range map[string][]string{

@@ -17,7 +17,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -87,18 +86,18 @@ func TestAuditLogIsShippedToNobodyElse(t *testing.T) {
 	}
 }
 
-// auditFile is a log as Squid writes it, and the rsyslog that follows it.
+// auditFile is the audit log, as Squid writes it, of a machine whose rsyslog
+// follows it.
 type auditFile struct {
-	name    string
-	file    *os.File
-	rsyslog *os.Process
+	root *machineRoot
+	file *os.File
 }
 
 func (l *auditFile) open(t *testing.T) {
 	t.Helper()
 	var err error
-	if l.file, err = os.OpenFile(l.name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640); err != nil {
-		t.Fatal(err)
+	if l.file, err = os.OpenFile(l.root.path(AuditLog), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -109,27 +108,25 @@ func (l *auditFile) write(t *testing.T, line string) {
 	}
 }
 
-// rotate does what logrotate does on the machine, and Squid upon its signal.
+// rotate does what logrotate does on the machine, with the machine's script, and
+// what Squid does upon its signal.
 func (l *auditFile) rotate(t *testing.T, meanwhile func()) {
 	t.Helper()
-	l.signal(t, syscall.SIGSTOP)
-	defer l.signal(t, syscall.SIGCONT)
-	if err := os.Rename(l.name, l.name+"-1"); err != nil {
-		t.Fatal(err)
-	}
-	old := l.file
-	l.open(t)
-	l.file, old = old, l.file
+	l.root.run("egress-rotation", "before")
+	l.rename(t, oldAuditLog)
 	meanwhile()
 	l.file.Close()
-	l.file = old
+	l.open(t)
+	l.root.run("egress-rotation", "after")
 }
 
-func (l *auditFile) signal(t *testing.T, signal os.Signal) {
+// rename gives the audit log another name, and creates a new one.
+func (l *auditFile) rename(t *testing.T, name string) {
 	t.Helper()
-	if err := l.rsyslog.Signal(signal); err != nil {
+	if err := os.Rename(l.root.path(AuditLog), l.root.path(name)); err != nil {
 		t.Fatal(err)
 	}
+	l.root.write(AuditLog, "")
 }
 
 // startRsyslog has rsyslog send a log to a server until the test ends.
@@ -139,7 +136,6 @@ func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 	if err != nil {
 		t.Skip("skipped: there is no rsyslogd on this machine (Debian: apt install rsyslog rsyslog-openssl)")
 	}
-	folder := t.TempDir()
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {
 		t.Fatal(err)
@@ -151,31 +147,24 @@ func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 	vm := validVM()
 	const target = "192.0.2.1" // as loopback is not valid
 	vm.Syslog = &config.SyslogConfig{Host: syslogHost, Address: target, Port: int32(number), CA: string(ca.text)}
-	config := render(t, vm)
-	log := &auditFile{name: filepath.Join(folder, "audit.log")}
-	write := func(name, content string) string {
-		name = filepath.Join(folder, name)
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return name
-	}
-	conf := write("rsyslog.conf", strings.NewReplacer(
-		AuditLog, log.name, syslogCA, write("ca.pem", contentOf(t, config, syslogCA)), "/var/lib/egress-syslog", folder, target, host,
+	root := newMachineRoot(t, vm)
+	log := &auditFile{root: root}
+	root.write(syslogConf, strings.NewReplacer(
+		AuditLog, root.path(AuditLog), syslogCA, root.path(syslogCA), "/var/lib/egress-syslog", root.dir, target, host,
 		`action.resumeInterval="5"`, `action.resumeInterval="1"`,
-	).Replace(contentOf(t, config, syslogConf)))
+	).Replace(root.read(syslogConf)))
 	log.open(t)
 	t.Cleanup(func() { log.file.Close() })
 
 	var messages strings.Builder
-	command := exec.CommandContext(t.Context(), rsyslogd, "-n", "-iNONE", "-f", conf)
+	command := exec.CommandContext(t.Context(), rsyslogd, "-n", "-iNONE", "-f", root.path(syslogConf))
 	command.Stdout, command.Stderr = &messages, &messages
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = 20 * time.Second
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	log.rsyslog = command.Process
+	root.unitRuns("egress-syslog", command.Process.Pid)
 	t.Cleanup(func() {
 		if err := command.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("rsyslogd: %v", err)

@@ -1,10 +1,8 @@
 package cloudinit
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,25 +18,25 @@ func TestMtailRunsAfterUpgrades(t *testing.T) {
 	if found == nil {
 		t.Fatal("nothing is run after dpkg")
 	}
-	for name, test := range map[string]struct{ systemctl, want string }{
-		"enabled":       {"true", "--quiet is-enabled mtail.service\n--no-block start mtail.service\n"},
-		"not enabled":   {`[ "$1" != --quiet ]`, "--quiet is-enabled mtail.service\n"},
-		"start fails":   {`[ "$1" = --quiet ]`, "--quiet is-enabled mtail.service\n--no-block start mtail.service\n"},
-		"nothing works": {"false", "--quiet is-enabled mtail.service\n"},
+	const enabled, start = "systemctl --quiet is-enabled mtail.service", "systemctl --no-block start mtail.service"
+	for name, test := range map[string]struct {
+		systemctl string
+		want      []string
+	}{
+		"enabled":       {"exit 0", []string{enabled, start}},
+		"not enabled":   {`[ "$1" != --quiet ]`, []string{enabled}},
+		"start fails":   {`[ "$1" = --quiet ]`, []string{enabled, start}},
+		"nothing works": {"exit 1", []string{enabled}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			writeProgram(t, filepath.Join(dir, "systemctl"), fmt.Sprintf("#!/bin/sh\necho \"$*\" >> %s/calls\n%s\n", dir, test.systemctl))
+			root := newMachineRoot(t, validVM())
+			root.program("systemctl", test.systemctl)
 			command := exec.CommandContext(t.Context(), "sh", "-c", found[1])
-			command.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+			command.Env = append(os.Environ(), "PATH="+root.path("/bin")+":"+os.Getenv("PATH"))
 			if output, err := command.CombinedOutput(); err != nil {
 				t.Errorf("dpkg would fail: %v: %s", err, output)
 			}
-			calls, err := os.ReadFile(filepath.Join(dir, "calls"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, string(calls)); diff != "" {
+			if diff := cmp.Diff(test.want, root.calls()); diff != "" {
 				t.Errorf("calls of systemctl, -want +got:\n%s", diff)
 			}
 		})
@@ -78,8 +76,7 @@ func TestLibrariesAreReplacedInWhatRuns(t *testing.T) {
 	if err != nil {
 		t.Skip("skipped: there is no perl on this machine (Debian: apt install perl)")
 	}
-	file := filepath.Join(t.TempDir(), "egress.conf")
-	writeProgram(t, file, contentOf(t, render(t, validVM()), "/etc/needrestart/conf.d/egress.conf"))
+	file := newMachineRoot(t, validVM()).path("/etc/needrestart/conf.d/egress.conf")
 	never := []string{"ifup@ens5.service", "cloud-final.service", "egress-setup.service", "egress-net.service", "egress-sync.service"}
 	units := append([]string{"-e", leftAlone, file, "squid.service", "ssh.service", "cron.service", "egress-syslog.service"}, never...)
 	output, err := exec.CommandContext(t.Context(), perl, units...).CombinedOutput()

@@ -1,8 +1,17 @@
 # shellcheck shell=bash
 # What the scripts of the proxy share. It is read, not run.
+#
+# Two variables of the environment are for tests, which run the scripts as they
+# are. EGRESS_ROOT is the folder below which the machine's files are; on the
+# machine it is empty. EGRESS_PATIENCE replaces every time limit, in seconds.
+
+root=${EGRESS_ROOT:-}
 
 # shellcheck source=/dev/null
-. /etc/egress/egress.conf
+. "$root/etc/egress/egress.conf"
+
+# deadline SECONDS: prints the value of $SECONDS at which that time is over.
+deadline() { echo $((SECONDS + ${EGRESS_PATIENCE:-$1})); }
 
 say() { echo "${0##*/}: $*"; }
 
