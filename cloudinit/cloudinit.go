@@ -2,7 +2,7 @@
 // Debian 12 boots from, and the form in which squid.conf reaches it from then
 // on. It is pure: typed values in, text out.
 //
-// The files of the machine lie in templates/, under the paths that they get
+// The files of the machine lie in rootfs/, under the paths that they get
 // there. Scripts are written as they are; what differs between machines they
 // read from one file of values. Nothing in user data is a secret: whatever runs
 // as root on the machine reads it.

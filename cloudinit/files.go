@@ -16,14 +16,14 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// templates holds the files of the machine under their paths. Those with the
+// rootfs holds the files of the machine under their paths. Those with the
 // suffix .tmpl are templates, whose values are machineValues.
 //
-//go:embed templates
-var templates embed.FS
+//go:embed rootfs/etc rootfs/usr
+var rootfs embed.FS
 
 const (
-	templateFolder = "templates"
+	rootFolder     = "rootfs"
 	templateSuffix = ".tmpl"
 	scriptFolder   = "/usr/local/sbin"
 	syslogConf     = "/etc/egress/rsyslog.conf"
@@ -51,7 +51,7 @@ func (vm VM) files() ([]writeFile, error) {
 		}
 		files = append(files, writeFile{Path: syslogCA, Permissions: "0644", Content: string(authorities)})
 	}
-	err := fs.WalkDir(templates, templateFolder, func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(rootfs, rootFolder, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -62,17 +62,17 @@ func (vm VM) files() ([]writeFile, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reading the templates: %w", err)
+		return nil, fmt.Errorf("reading the files of the machine: %w", err)
 	}
 	return files, nil
 }
 
 func (vm VM) file(name string) (writeFile, error) {
-	content, err := templates.ReadFile(name)
+	content, err := rootfs.ReadFile(name)
 	if err != nil {
 		return writeFile{}, err
 	}
-	file := writeFile{Path: strings.TrimPrefix(name, templateFolder), Permissions: "0644", Content: string(content)}
+	file := writeFile{Path: strings.TrimPrefix(name, rootFolder), Permissions: "0644", Content: string(content)}
 	if path.Dir(file.Path) == scriptFolder {
 		file.Permissions = "0755"
 	}

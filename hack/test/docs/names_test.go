@@ -163,7 +163,7 @@ func TestMetrics(t *testing.T) {
 // proxyMetrics are those that mtail makes of the proxy's logs.
 func proxyMetrics(t *testing.T) []string {
 	t.Helper()
-	const folder = "cloudinit/templates/etc/mtail"
+	const folder = "cloudinit/rootfs/etc/mtail"
 	var names []string
 	for _, program := range []string{"egress-audit.mtail", "egress-sync.mtail"} {
 		found := regexp.MustCompile(`(?m)^(?:counter|gauge) (\w+)`).FindAllStringSubmatch(read(t, folder+"/"+program), -1)

@@ -72,7 +72,7 @@ func TestRules(t *testing.T) {
 // says.
 func TestJournal(t *testing.T) {
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
-	script := read(t, "cloudinit/templates/usr/local/sbin/egress-sync")
+	script := read(t, "cloudinit/rootfs/usr/local/sbin/egress-sync")
 	explained := operations.column(t, "The journal says")
 	if len(explained) == 0 {
 		t.Errorf("%s explains nothing that the journal says", operations.path)
