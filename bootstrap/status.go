@@ -40,14 +40,14 @@ type resourceRow struct {
 }
 
 // tenantRow compares what a tenant should be on the proxy with what the proxy
-// has been given. Which generation it serves, it says itself, on the tenant's
+// has been given. Which revision it serves, it says itself, on the tenant's
 // port.
 type tenantRow struct {
 	Name string `json:"name"`
-	// Wanted is the generation that egress.yaml makes; empty: the tenant is
+	// Wanted is the revision that egress.yaml makes; empty: the tenant is
 	// not in there.
 	Wanted string `json:"wanted,omitempty"`
-	// Proxy is the generation in the proxy's user data; empty: none.
+	// Proxy is the revision in the proxy's user data; empty: none.
 	Proxy   string `json:"proxy,omitempty"`
 	Address string `json:"address,omitempty"`
 }
@@ -145,12 +145,12 @@ func tenantRows(spec stack.Spec, observed *stack.Observed, known addresses) []te
 	proxy := map[string]string{}
 	for _, r := range observed.Resources {
 		if data, ok := r.(*stack.UserData); ok && data.DataKey == cloudinit.UserDataSquidConf {
-			proxy = data.Generations
+			proxy = data.Revisions
 		}
 	}
 	rows := []tenantRow{}
 	for _, tenant := range spec.Tenants {
-		rows = append(rows, tenantRow{Name: tenant.Name, Wanted: tenant.Generation(), Proxy: proxy[tenant.Name], Address: known.of(tenant)})
+		rows = append(rows, tenantRow{Name: tenant.Name, Wanted: tenant.Revision(), Proxy: proxy[tenant.Name], Address: known.of(tenant)})
 	}
 	for _, name := range slices.Sorted(maps.Keys(proxy)) {
 		if !slices.ContainsFunc(spec.Tenants, func(t v1alpha1.Tenant) bool { return t.Name == name }) {

@@ -387,8 +387,8 @@ func TestLiveCheckReadsSquidConf(t *testing.T) {
 		}
 		got := map[string]bool{}
 		for line := range strings.Lines(string(output)) {
-			port, generation, _ := strings.Cut(strings.TrimSpace(line), " ")
-			got[port] = generation != ""
+			port, revision, _ := strings.Cut(strings.TrimSpace(line), " ")
+			got[port] = revision != ""
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: ports, -want +got:\n%s", golden, diff)

@@ -155,7 +155,7 @@ func (vm VM) values() string {
 		{"READY", readyFile},
 		{"AUDIT_LOG", AuditLog},
 		{"SYNC_LOG", syncLog},
-		{"GENERATION_HEADER", names.HeaderGeneration},
+		{"REVISION_HEADER", names.HeaderRevision},
 	} {
 		fmt.Fprintf(&text, "%s='%s'\n", value.name, value.value)
 	}

@@ -73,7 +73,7 @@ func (s syncing) read(name string) string {
 	return string(content)
 }
 
-// listen opens ports that answer with the generation in the file that Squid
+// listen opens ports that answer with the revision in the file that Squid
 // serves, after a while.
 func (s syncing) listen(count int, delay time.Duration) []string {
 	s.t.Helper()
@@ -87,12 +87,12 @@ func (s syncing) listen(count int, delay time.Duration) []string {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		generation := regexp.MustCompile(`(?m)^acl tag_` + port + ` .* generation=(.*)$`)
+		revision := regexp.MustCompile(`(?m)^acl tag_` + port + ` .* revision=(.*)$`)
 		server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(delay)
 			serving, err := os.ReadFile(s.path("serving"))
-			if found := generation.FindSubmatch(serving); err == nil && found != nil {
-				w.Header().Set(names.HeaderGeneration, string(found[1]))
+			if found := revision.FindSubmatch(serving); err == nil && found != nil {
+				w.Header().Set(names.HeaderRevision, string(found[1]))
 			}
 			w.WriteHeader(http.StatusForbidden)
 		})}
@@ -104,10 +104,10 @@ func (s syncing) listen(count int, delay time.Duration) []string {
 }
 
 // conf is a squid.conf for these ports.
-func conf(ports []string, generation, more string) string {
+func conf(ports []string, revision, more string) string {
 	text := "http_port 127.0.0.1:3128 name=manager_port\n" + more + "\n"
 	for _, port := range ports {
-		text += fmt.Sprintf("http_port 127.0.0.1:%s name=client-%[1]s\nacl tag_%[1]s annotate_transaction tenant=client-%[1]s generation=%s\n", port, generation)
+		text += fmt.Sprintf("http_port 127.0.0.1:%s name=client-%[1]s\nacl tag_%[1]s annotate_transaction tenant=client-%[1]s revision=%s\n", port, revision)
 	}
 	return text
 }
@@ -254,9 +254,9 @@ func TestSyncTriesAgain(t *testing.T) {
 	}
 }
 
-// TestSyncRefusesPortsWithoutGeneration: of which it could not tell whether they
+// TestSyncRefusesPortsWithoutRevision: of which it could not tell whether they
 // are live.
-func TestSyncRefusesPortsWithoutGeneration(t *testing.T) {
+func TestSyncRefusesPortsWithoutRevision(t *testing.T) {
 	ports := []string{"3129", "3130"}
 	for name, text := range map[string]string{
 		"none has one": strings.ReplaceAll(conf(ports, "a1", ""), "annotate", "other"),
@@ -266,7 +266,7 @@ func TestSyncRefusesPortsWithoutGeneration(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSyncing(t, "1")
 			s.publish(text)
-			if said, squid := s.run(); !strings.Contains(said, "tells no generation") || squid != nil || s.reported() != "fetched=1 refused=1" {
+			if said, squid := s.run(); !strings.Contains(said, "tells no revision") || squid != nil || s.reported() != "fetched=1 refused=1" {
 				t.Errorf("it says %q, calls %q and reports %s", said, squid, s.reported())
 			}
 		})

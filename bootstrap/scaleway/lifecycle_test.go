@@ -36,7 +36,7 @@ func TestLifecycle(t *testing.T) {
 	}
 	want := []string{
 		"update security-group; rules: accept tcp/22 from 192.0.2.0/24 -> accept tcp/22 from 192.0.2.0/25",
-		"update user-data/squid-conf; tenant client-a: " + generation(spec, "client-a") + " -> " + generation(changed, "client-a"),
+		"update user-data/squid-conf; tenant client-a: " + revision(spec, "client-a") + " -> " + revision(changed, "client-a"),
 		"update pool/system; labels: none -> team=core; size: 2 -> 3",
 	}
 	if diff := cmp.Diff(want, stepsOf(second)); diff != "" {
@@ -63,10 +63,10 @@ func requireNothingToDo(t *testing.T, cloud *Cloud, spec stack.Spec) {
 	}
 }
 
-func generation(spec stack.Spec, name string) string {
+func revision(spec stack.Spec, name string) string {
 	for _, tenant := range spec.Tenants {
 		if tenant.Name == name {
-			return tenant.Generation()
+			return tenant.Revision()
 		}
 	}
 	return ""

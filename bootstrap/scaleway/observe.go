@@ -300,7 +300,7 @@ func (o *observation) parts(ctx context.Context, server *stack.Server, s *instan
 		if value != nil {
 			o.add(&stack.UserData{
 				ResourceMeta: stack.ResourceMeta{ID: s.ID, Name: s.Name}, Server: server, DataKey: key, Value: value,
-				Generations: stack.ObservedGenerations(value),
+				Revisions: stack.ObservedRevisions(value),
 			})
 		}
 	}

@@ -140,7 +140,7 @@ func (g *Graph) addServerParts(name string) []Resource {
 		},
 		&UserData{
 			ResourceMeta: ResourceMeta{Name: name}, Server: g.Server, DataKey: cloudinit.UserDataSquidConf,
-			Render: g.renderSquidConf, Sources: g.Addresses, After: attachments, Generations: g.generations(),
+			Render: g.renderSquidConf, Sources: g.Addresses, After: attachments, Revisions: g.revisions(),
 		})
 	for _, part := range parts {
 		g.add(part)
@@ -242,10 +242,10 @@ func (g *Graph) SquidConf() ([]byte, error) {
 
 func tenantOfRole(role string) string { return role[len(RoleTenant("")):] }
 
-func (g *Graph) generations() map[string]string {
-	generations := make(map[string]string, len(g.spec.Tenants))
+func (g *Graph) revisions() map[string]string {
+	revisions := make(map[string]string, len(g.spec.Tenants))
 	for _, tenant := range g.spec.Tenants {
-		generations[tenant.Name] = tenant.Generation()
+		revisions[tenant.Name] = tenant.Revision()
 	}
-	return generations
+	return revisions
 }

@@ -259,7 +259,7 @@ func newFields(wanted Resource) []Change {
 		}
 	}
 	if data, ok := wanted.(*UserData); ok {
-		changes = generationChanges(data.Generations, nil)
+		changes = revisionChanges(data.Revisions, nil)
 	}
 	return changes
 }

@@ -272,7 +272,7 @@ func (m *memory) make(r Resource) (Resource, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.ID, s.Value, s.Generations = s.Server.ID, value, ObservedGenerations(value)
+		s.ID, s.Value, s.Revisions = s.Server.ID, value, ObservedRevisions(value)
 	case *Power:
 		s.ID = s.Server.ID
 		for _, other := range m.resources {
@@ -361,7 +361,7 @@ func (m *memory) Update(_ context.Context, r Resource, changes []Change, _ func(
 		if err != nil {
 			return err
 		}
-		u.Value, u.Generations = value, ObservedGenerations(value)
+		u.Value, u.Revisions = value, ObservedRevisions(value)
 	}
 	m.resources[slices.Index(m.resources, current)] = updated
 	return nil
@@ -462,7 +462,7 @@ func snapshot(r Resource) Resource {
 	case *Attachment:
 		return &Attachment{r.ResourceMeta, &FlexibleIP{ResourceMeta: only(r.IP.ResourceMeta), Role: r.IP.Role}, &Server{ResourceMeta: only(r.Server.ResourceMeta)}}
 	case *UserData:
-		return &UserData{ResourceMeta: r.ResourceMeta, Server: &Server{ResourceMeta: only(r.Server.ResourceMeta)}, DataKey: r.DataKey, Value: r.Value, Generations: r.Generations}
+		return &UserData{ResourceMeta: r.ResourceMeta, Server: &Server{ResourceMeta: only(r.Server.ResourceMeta)}, DataKey: r.DataKey, Value: r.Value, Revisions: r.Revisions}
 	case *Power:
 		return &Power{ResourceMeta: r.ResourceMeta, Server: &Server{ResourceMeta: only(r.Server.ResourceMeta)}}
 	case *Cluster:

@@ -268,7 +268,7 @@ func change(victim Resource, random *rand.Rand) {
 	case *Attachment:
 		r.Server = &Server{ResourceMeta: ResourceMeta{ID: "theirs"}}
 	case *UserData:
-		r.Value, r.Generations = []byte("changed"), nil
+		r.Value, r.Revisions = []byte("changed"), nil
 	case *Cluster:
 		r.ACL, r.Autoscaler.ScaleDownDisabled = nil, true
 	case *Pool:

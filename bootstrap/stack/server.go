@@ -168,8 +168,8 @@ type UserData struct {
 	Sources []*FlexibleIP
 	// After are attachments that should be there when the value is read.
 	After []*Attachment
-	// Generations are those of the tenants in the value, by name.
-	Generations map[string]string
+	// Revisions are those of the tenants in the value, by name.
+	Revisions map[string]string
 }
 
 // Key implements Resource.
@@ -201,7 +201,7 @@ func (u *UserData) known() bool {
 // changes tells how the value differs from an observed one: by tenants, if it
 // is a squid.conf, and by the number of lines.
 func (u *UserData) changes(observed *UserData) ([]Change, error) {
-	changes := generationChanges(u.Generations, observed.Generations)
+	changes := revisionChanges(u.Revisions, observed.Revisions)
 	if !u.known() {
 		return append(changes, Change{Field: "text", To: Unknown}), nil
 	}
@@ -216,16 +216,16 @@ func (u *UserData) changes(observed *UserData) ([]Change, error) {
 	return append(changes, Change{Field: "text", From: strconv.Itoa(removed) + " lines", To: strconv.Itoa(added) + " lines"}), nil
 }
 
-func generationChanges(wanted, observed map[string]string) []Change {
+func revisionChanges(wanted, observed map[string]string) []Change {
 	var changes []Change
-	for name, generation := range wanted {
-		if observed[name] != generation {
-			changes = append(changes, Change{Field: "tenant " + name, From: observed[name], To: generation})
+	for name, revision := range wanted {
+		if observed[name] != revision {
+			changes = append(changes, Change{Field: "tenant " + name, From: observed[name], To: revision})
 		}
 	}
-	for name, generation := range observed {
+	for name, revision := range observed {
 		if _, ok := wanted[name]; !ok {
-			changes = append(changes, Change{Field: "tenant " + name, From: generation})
+			changes = append(changes, Change{Field: "tenant " + name, From: revision})
 		}
 	}
 	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Field, b.Field) })
@@ -240,14 +240,14 @@ func plainText(value []byte) []byte {
 	return value
 }
 
-// ObservedGenerations are the generations in the user data of a server, by
+// ObservedRevisions are the revisions in the user data of a server, by
 // tenant. Of anything but a squid.conf there are none.
-func ObservedGenerations(value []byte) map[string]string {
+func ObservedRevisions(value []byte) map[string]string {
 	conf, err := cloudinit.DecodeSquidConf(value)
 	if err != nil {
 		return nil
 	}
-	return squid.Generations(conf)
+	return squid.Revisions(conf)
 }
 
 // lineDifference counts the lines that only one of two texts has.

@@ -16,7 +16,7 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// forged is a generation that an origin makes up.
+// forged is a revision that an origin makes up.
 const forged = "0000forged000000"
 
 // origin is a web server on loopback, who keeps connections open and notes from
@@ -38,14 +38,14 @@ func startOrigin(t *testing.T) *origin {
 		o.mu.Lock()
 		o.connections[r.RemoteAddr] = true
 		o.mu.Unlock()
-		w.Header()["x-egress-GENERATION"] = []string{forged, forged}
+		w.Header()["x-egress-REVISION"] = []string{forged, forged}
 		w.WriteHeader(http.StatusEarlyHints)
-		w.Header().Set("Trailer", names.HeaderGeneration)
+		w.Header().Set("Trailer", names.HeaderRevision)
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		w.Header().Set("X-Seen", host)
 		w.WriteHeader(http.StatusOK)
 		fmt.Fprintln(w, "seen", host)
-		w.Header().Set(names.HeaderGeneration, forged)
+		w.Header().Set(names.HeaderRevision, forged)
 	}))
 	t.Cleanup(server.Close)
 	o.url = server.URL
@@ -168,14 +168,14 @@ func TestNoAddressNoWayOut(t *testing.T) {
 	}
 }
 
-// TestPortsTellTheirTenantsGeneration: on denials, on answers of Squid's own
+// TestPortsTellTheirTenantsRevision: on denials, on answers of Squid's own
 // and on those of origins, who cannot speak for it.
-func TestPortsTellTheirTenantsGeneration(t *testing.T) {
+func TestPortsTellTheirTenantsRevision(t *testing.T) {
 	proxy, tenants := threeTenants(t)
 	o := startWithOrigin(t, proxy, tenants)
 	seen := map[string]bool{}
 	for _, tenant := range tenants {
-		seen[tenant.Generation()] = true
+		seen[tenant.Revision()] = true
 		listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port))
 		for request, want := range map[string]struct {
 			status int
@@ -194,30 +194,30 @@ func TestPortsTellTheirTenantsGeneration(t *testing.T) {
 				t.Errorf("%s, %s: status %d, want %d", tenant.Name, request, status, want.status)
 			}
 			if want.told {
-				requireGeneration(t, tenant, request, header)
-			} else if got := header.Values(names.HeaderGeneration); len(got) > 0 {
-				t.Errorf("%s, %s: tells generation %q", tenant.Name, request, got)
+				requireRevision(t, tenant, request, header)
+			} else if got := header.Values(names.HeaderRevision); len(got) > 0 {
+				t.Errorf("%s, %s: tells revision %q", tenant.Name, request, got)
 			}
 		}
 		answer := string(exchange(t, proxy.ListenAddress, listener, "GET "+o.url+"/"))
 		if strings.Contains(answer, forged) {
 			t.Errorf("%s: what the origin made up comes through:\n%s", tenant.Name, answer)
 		}
-		if want := names.HeaderGeneration + ": " + tenant.Generation() + "\r\n"; !strings.Contains(answer, want) {
+		if want := names.HeaderRevision + ": " + tenant.Revision() + "\r\n"; !strings.Contains(answer, want) {
 			t.Errorf("%s: no %q in the answer of an origin:\n%s", tenant.Name, want, answer)
 		}
 	}
 	if len(seen) != len(tenants) {
-		t.Errorf("%d tenants have %d generations", len(tenants), len(seen))
+		t.Errorf("%d tenants have %d revisions", len(tenants), len(seen))
 	}
 }
 
-// TestDenialsTellTheGeneration: in every mode, to whoever asks for a forbidden
+// TestDenialsTellTheRevision: in every mode, to whoever asks for a forbidden
 // address in plain HTTP, as the webhook has to. By CONNECT only a tenant without
 // a list learns it: on a port where tunnels are looked into, Squid refuses one
 // either within TLS (http_access) or by itself, past its rules for headers
 // (miss_access).
-func TestDenialsTellTheGeneration(t *testing.T) {
+func TestDenialsTellTheRevision(t *testing.T) {
 	proxy := liveProxy(t)
 	tenants := []v1alpha1.Tenant{
 		newTenant("no-list", 3129),
@@ -234,17 +234,17 @@ func TestDenialsTellTheGeneration(t *testing.T) {
 				t.Errorf("%s, %s: status %d, want 403", tenant.Name, request, status)
 			}
 			if strings.HasPrefix(request, "GET") || !isPeeked(tenant) {
-				requireGeneration(t, tenant, request, header)
-			} else if got := header.Values(names.HeaderGeneration); len(got) > 0 {
-				t.Errorf("%s, %s: tells generation %q, which nobody relies on", tenant.Name, request, got)
+				requireRevision(t, tenant, request, header)
+			} else if got := header.Values(names.HeaderRevision); len(got) > 0 {
+				t.Errorf("%s, %s: tells revision %q, which nobody relies on", tenant.Name, request, got)
 			}
 		}
 	}
 }
 
-func requireGeneration(t *testing.T, tenant v1alpha1.Tenant, request string, header http.Header) {
+func requireRevision(t *testing.T, tenant v1alpha1.Tenant, request string, header http.Header) {
 	t.Helper()
-	if got := header.Values(names.HeaderGeneration); len(got) != 1 || got[0] != tenant.Generation() {
-		t.Errorf("%s, %s: generation %q, want %q once", tenant.Name, request, got, tenant.Generation())
+	if got := header.Values(names.HeaderRevision); len(got) != 1 || got[0] != tenant.Revision() {
+		t.Errorf("%s, %s: revision %q, want %q once", tenant.Name, request, got, tenant.Revision())
 	}
 }

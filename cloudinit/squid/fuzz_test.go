@@ -91,10 +91,10 @@ func FuzzRender(f *testing.F) {
 		}
 		want := map[string]string{}
 		for _, tenant := range tenants {
-			want[tenant.Name] = tenant.Generation()
+			want[tenant.Name] = tenant.Revision()
 		}
-		if diff := cmp.Diff(want, Generations(file)); diff != "" {
-			t.Errorf("generations, -want +got:\n%s", diff)
+		if diff := cmp.Diff(want, Revisions(file)); diff != "" {
+			t.Errorf("revisions, -want +got:\n%s", diff)
 		}
 	})
 }
@@ -120,7 +120,7 @@ func directives(t *testing.T, file []byte) []string {
 		if strings.Join(words, " ") != line {
 			t.Errorf("blanks too many: %q", line)
 		}
-		if line == generationLine {
+		if line == revisionLine {
 			result = append(result, line)
 			continue
 		}
@@ -140,9 +140,9 @@ func directives(t *testing.T, file []byte) []string {
 	return result
 }
 
-// generationLine is the one, beside the log's format, that needs what means
+// revisionLine is the one, beside the log's format, that needs what means
 // something to Squid. No value is in it.
-const generationLine = `reply_header_add X-Egress-Generation "%note{generation}" tagged_already`
+const revisionLine = `reply_header_add X-Egress-Revision "%note{revision}" tagged_already`
 
 // expectedDirectives are those of a file in which harmless values stand for these,
 // which are put in their places then: whatever they are, they make no directive
@@ -175,7 +175,7 @@ func expectedDirectives(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) []
 				other.Allow.Domains = append(other.Allow.Domains, put(fmt.Sprintf("listed-%d-%d.test", i, j), domain.String()))
 			}
 		}
-		put(other.Generation(), tenant.Generation())
+		put(other.Revision(), tenant.Revision())
 		others = append(others, other)
 	}
 	file, err := Render(plain, others)

@@ -73,8 +73,8 @@ type config struct {
 	// Pools is how many delay pools there are: one, and one for each tenant
 	// whose bandwidth is bounded.
 	Pools int
-	// HeaderGeneration is the header that tells a tenant's generation.
-	HeaderGeneration string
+	// HeaderRevision is the header that tells a tenant's revision.
+	HeaderRevision string
 	group
 	// Groups are the same tenants, in groups of groupSize.
 	Groups []group
@@ -128,7 +128,7 @@ type tenant struct {
 	Listen netip.AddrPort
 	// Listener and Tag are names of ACLs: the first matches what arrives on
 	// the tenant's port, the second annotates it with the tenant's name and
-	// generation. They are made of the port, because a name's 63 characters
+	// revision. They are made of the port, because a name's 63 characters
 	// leave no room for a prefix.
 	Listener, Tag string
 	// DomainList and SNIList are names of ACLs, too, which match what the
@@ -140,8 +140,8 @@ type tenant struct {
 	// Pool and BytesPerSecond bound what is fetched for the tenant: the number
 	// of its delay pool, from 2 on, and the bound. 0: there is none.
 	Pool, BytesPerSecond int
-	// Generation is the tenant's, which answers on its port tell.
-	Generation string
+	// Revision is the tenant's, which answers on its port tell.
+	Revision string
 }
 
 // ModeACL is the name of the ACL that matches what arrives on the ports of all
@@ -194,7 +194,7 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 			policy.RuleForbiddenPort, policy.RulePort, policy.RuleDomain,
 		},
 		AuditFormat:      auditFormat(),
-		HeaderGeneration: names.HeaderGeneration,
+		HeaderRevision: names.HeaderRevision,
 	}
 	for _, t := range tenants {
 		port := uint16(t.Proxy.Port) //nolint:gosec // validated: between ProxyPortMin and ProxyPortMax
@@ -212,7 +212,7 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 			SNIList:    "s_" + number,
 			List:       t.AllowList(),
 			Egress:     egress,
-			Generation: t.Generation(),
+			Revision: t.Revision(),
 
 			BytesPerSecond: int(t.Proxy.BandwidthKiB) * 1024,
 		}

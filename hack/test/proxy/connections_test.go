@@ -79,8 +79,8 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 	w.setSquidConf(encoded(t, squidConf(t, config.EgressFlexibleIP, tenants)))
 	eventually(t, 30*time.Second, "an update", func() error {
 		got, err := get(t.Context(), strictPort, "http://10.0.0.1/")
-		if want := generationOf(tenants, strictPort); err == nil && got.generation != want {
-			err = fmt.Errorf("generation %s, want %s", got.generation, want)
+		if want := revisionOf(tenants, strictPort); err == nil && got.revision != want {
+			err = fmt.Errorf("revision %s, want %s", got.revision, want)
 		}
 		return err
 	})
@@ -94,10 +94,10 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 	return tenants
 }
 
-func generationOf(tenants []v1alpha1.Tenant, port int32) string {
+func revisionOf(tenants []v1alpha1.Tenant, port int32) string {
 	for _, tenant := range tenants {
 		if tenant.Proxy.Port == port {
-			return tenant.Generation()
+			return tenant.Revision()
 		}
 	}
 	return ""

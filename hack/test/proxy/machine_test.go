@@ -52,7 +52,7 @@ func TestProxy(t *testing.T) {
 	}
 	step("services", func(t *testing.T) { checkServices(t, vm) })
 	step("addresses", func(t *testing.T) { w.checkAddresses(t, ownAddress, sharedAddress) })
-	step("generation", func(t *testing.T) { checkGenerations(t, tenants) })
+	step("revision", func(t *testing.T) { checkRevisions(t, tenants) })
 	step("closed", func(t *testing.T) { checkClosed(t, vm) })
 	step("audit", func(t *testing.T) { w.checkAudit(t, vm, tenants) })
 	step("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
@@ -82,7 +82,7 @@ func TestProxy(t *testing.T) {
 		t.Logf("rebooted in %s", time.Since(start).Round(time.Second/10))
 		checkServices(t, vm)
 		w.checkAddresses(t, ownAddress, sharedAddress)
-		checkGenerations(t, tenants)
+		checkRevisions(t, tenants)
 		if diff := cmp.Diff(before, listing(t, vm)); diff != "" {
 			t.Errorf("the second boot has changed files, -before +after:\n%s", diff)
 		}
@@ -101,7 +101,7 @@ func TestProxyBehindGateway(t *testing.T) {
 	vm := w.boot(t, config.EgressGateway, tenants)
 	checkServices(t, vm)
 	w.checkAddresses(t, gatewayPublic, gatewayPublic)
-	checkGenerations(t, tenants)
+	checkRevisions(t, tenants)
 	t.Run("closed", func(t *testing.T) { checkClosed(t, vm) })
 	t.Run("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
 	t.Run("firewall", func(t *testing.T) { w.checkFirewall(t, vm, tenants) })
@@ -324,12 +324,12 @@ func (w *world) checkAddresses(t *testing.T, own, shared string) {
 	}
 }
 
-func checkGenerations(t *testing.T, tenants []v1alpha1.Tenant) {
+func checkRevisions(t *testing.T, tenants []v1alpha1.Tenant) {
 	t.Helper()
 	for _, tenant := range tenants {
 		got, err := get(t.Context(), int(tenant.Proxy.Port), "http://10.0.0.1/")
-		if err != nil || got.status != http.StatusForbidden || got.generation != tenant.Generation() {
-			t.Errorf("%s: %+v, %v, want 403 of generation %s", tenant.Name, got, err, tenant.Generation())
+		if err != nil || got.status != http.StatusForbidden || got.revision != tenant.Revision() {
+			t.Errorf("%s: %+v, %v, want 403 of revision %s", tenant.Name, got, err, tenant.Revision())
 		}
 	}
 }
@@ -417,7 +417,7 @@ func (w *world) checkUpdate(t *testing.T, tenants []v1alpha1.Tenant) {
 		return err
 	})
 	t.Logf("live after %s", time.Since(start).Round(time.Second/10))
-	checkGenerations(t, tenants)
+	checkRevisions(t, tenants)
 	if err := tunnel.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -452,7 +452,7 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 			t.Errorf("%s: squid.conf has changed", name)
 		}
 		checkRefusalShows(t, 1)
-		checkGenerations(t, tenants)
+		checkRevisions(t, tenants)
 	}
 	w.setSquidConf(good)
 	checkRefusalShows(t, 0)

@@ -25,10 +25,10 @@ func TestInterruptedProxyWithSSH(t *testing.T) {
 	vm := w.powerOn(t, config.EgressFlexibleIP, tenants)
 	w.interrupt(t, vm)
 	checkServices(t, vm)
-	checkGenerations(t, tenants)
+	checkRevisions(t, tenants)
 	checkMended(t, vm)
 	checkServices(t, vm)
-	checkGenerations(t, tenants)
+	checkRevisions(t, tenants)
 	w.checkSSH(t, vm, signer)
 	w.checkUpgrade(t, vm, tenants)
 }

@@ -391,7 +391,7 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 	defer func() {
 		in(t, vm, "systemctl", "reload", "nftables")
 		w.publish(t, vm, conf)
-		checkGenerations(t, tenants)
+		checkRevisions(t, tenants)
 	}()
 	var attempts []attempt
 	for _, to := range targets {

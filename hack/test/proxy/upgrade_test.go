@@ -47,7 +47,7 @@ func (w *world) checkUpgrade(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 		t.Errorf("it is the same Squid as before, %s: an upgrade that changes nothing", again)
 	}
 	checkServices(t, vm)
-	checkGenerations(t, tenants)
+	checkRevisions(t, tenants)
 
 	planned := in(t, vm, "cat", "/run/systemd/shutdown/scheduled")
 	match := regexp.MustCompile(`(?m)^USEC=(\d+)\d{6}$`).FindStringSubmatch(planned)

@@ -332,7 +332,7 @@ func dial(ctx context.Context, from, address string) (*connection, error) {
 // answer is what came back for a request.
 type answer struct {
 	status             int
-	generation, origin string
+	revision, origin string
 }
 
 func (c *connection) ask(method, target, host string) (answer, error) {
@@ -343,7 +343,7 @@ func (c *connection) ask(method, target, host string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	result := answer{status: response.StatusCode, generation: response.Header.Get("X-Egress-Generation")}
+	result := answer{status: response.StatusCode, revision: response.Header.Get("X-Egress-Revision")}
 	if method == http.MethodConnect && response.StatusCode == http.StatusOK {
 		return result, nil
 	}

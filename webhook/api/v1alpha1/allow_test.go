@@ -51,11 +51,11 @@ func TestValidateAllow(t *testing.T) {
 	}
 }
 
-// TestGenerationOfAllow: what means the same has one generation.
-func TestGenerationOfAllow(t *testing.T) {
+// TestRevisionOfAllow: what means the same has one revision.
+func TestRevisionOfAllow(t *testing.T) {
 	t.Parallel()
-	generation := func(allow *AllowSpec) string {
-		return Tenant{Name: "client-a", EgressTenantSpec: EgressTenantSpec{Proxy: ProxySpec{Port: 3129}, Allow: allow}}.Generation()
+	revision := func(allow *AllowSpec) string {
+		return Tenant{Name: "client-a", EgressTenantSpec: EgressTenantSpec{Proxy: ProxySpec{Port: 3129}, Allow: allow}}.Revision()
 	}
 	seen := map[string]int{}
 	for i, same := range [][]*AllowSpec{
@@ -71,13 +71,13 @@ func TestGenerationOfAllow(t *testing.T) {
 		{{Mode: policy.ModeReport}},
 	} {
 		for _, allow := range same {
-			got := generation(allow)
+			got := revision(allow)
 			if first, found := seen[got]; found && first != i {
-				t.Errorf("%+v has the generation of another", allow)
+				t.Errorf("%+v has the revision of another", allow)
 			}
 			seen[got] = i
-			if got != generation(same[0]) {
-				t.Errorf("%+v and %+v have different generations", allow, same[0])
+			if got != revision(same[0]) {
+				t.Errorf("%+v and %+v have different revisions", allow, same[0])
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 )
 
-// Generation identifies what the proxy has to know of the tenant: 16
+// Revision identifies what the proxy has to know of the tenant: 16
 // hexadecimal digits, which differ as soon as the proxy has to be told
 // something else, and only then. Whoever renders the proxy's configuration writes
 // it there, and Squid tells it on the tenant's port, so that it shows whether it
@@ -15,7 +15,7 @@ import (
 //
 // It hashes the whole tenant without what the proxy does not see, rather than
 // a list of what it does: a new field counts unless it is left out here.
-func (t Tenant) Generation() string {
+func (t Tenant) Revision() string {
 	t.NoProxy = nil // what clients do not ask the proxy for
 	t.Path = cmp.Or(t.Path, PathProxy)
 	t.Allow = allowSpecOf(t.AllowList())
@@ -24,9 +24,9 @@ func (t Tenant) Generation() string {
 	// a test pins the outcome. Text and numbers can always be encoded.
 	canonical, _ := json.Marshal(t)
 	sum := sha256.Sum256(canonical)
-	return hex.EncodeToString(sum[:generationBytes])
+	return hex.EncodeToString(sum[:revisionBytes])
 }
 
-// generationBytes are few, because nobody gains by making two tenants collide:
+// revisionBytes are few, because nobody gains by making two tenants collide:
 // the platform team writes them.
-const generationBytes = 8
+const revisionBytes = 8

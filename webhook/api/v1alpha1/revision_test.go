@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestGeneration(t *testing.T) {
+func TestRevision(t *testing.T) {
 	t.Parallel()
 	tenant := func(changes ...func(*Tenant)) Tenant {
 		result := Tenant{Name: "client-a", EgressTenantSpec: EgressTenantSpec{Proxy: ProxySpec{Port: 3129}}}
@@ -36,9 +36,9 @@ func TestGeneration(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := test.tenant.Generation()
+			got := test.tenant.Revision()
 			if (got == pinned) != test.same {
-				t.Errorf("generation is %s, which should be %s: %t", got, pinned, test.same)
+				t.Errorf("revision is %s, which should be %s: %t", got, pinned, test.same)
 			}
 			if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(got) {
 				t.Errorf("%q is not what belongs into a header", got)
@@ -47,20 +47,20 @@ func TestGeneration(t *testing.T) {
 	}
 }
 
-// TestGenerationLeavesTheTenantAlone: it normalises a copy.
-func TestGenerationLeavesTheTenantAlone(t *testing.T) {
+// TestRevisionLeavesTheTenantAlone: it normalises a copy.
+func TestRevisionLeavesTheTenantAlone(t *testing.T) {
 	t.Parallel()
 	tenant := Tenant{Name: "a", EgressTenantSpec: EgressTenantSpec{NoProxy: []string{"b.example"}}}
 	before := *tenant.DeepCopy()
-	tenant.Generation()
+	tenant.Revision()
 	if !reflect.DeepEqual(before, tenant) {
 		t.Errorf("%+v has become %+v", before, tenant)
 	}
 }
 
-// TestGenerationCountsEveryField: whoever adds a field to the spec decides here
+// TestRevisionCountsEveryField: whoever adds a field to the spec decides here
 // whether the proxy has to know it.
-func TestGenerationCountsEveryField(t *testing.T) {
+func TestRevisionCountsEveryField(t *testing.T) {
 	t.Parallel()
 	unseen := map[string]bool{"EgressTenantSpec.NoProxy": true}
 	var visit func(reflect.Type, []int, string)
@@ -74,8 +74,8 @@ func TestGenerationCountsEveryField(t *testing.T) {
 			}
 			var changed Tenant
 			setAnything(t, reflect.ValueOf(&changed).Elem().FieldByIndex(at), name)
-			if counts := changed.Generation() != (Tenant{}).Generation(); counts == unseen[name] {
-				t.Errorf("%s: counts for the generation: %t", name, counts)
+			if counts := changed.Revision() != (Tenant{}).Revision(); counts == unseen[name] {
+				t.Errorf("%s: counts for the revision: %t", name, counts)
 			}
 		}
 	}
