@@ -77,7 +77,7 @@ func TestMetricsFromAuditLog(t *testing.T) {
 		`egress_requests_total{tenant="client-a",verdict="allowed"} 2`,
 		`egress_requests_total{tenant="client-a",verdict="denied"} 3`,
 		`egress_requests_total{tenant="client-a",verdict="terminated"} 2`,
-		`egress_requests_total{tenant="client-b",verdict="wouldDeny"} 1`,
+		`egress_requests_total{tenant="client-b",verdict="would-deny"} 1`,
 		`egress_sent_bytes_total{tenant="-"} 4`,
 		`egress_sent_bytes_total{tenant="client-a"} 3.000002043e+09`,
 		`egress_sent_bytes_total{tenant="client-b"} 6`,

@@ -115,7 +115,7 @@ func TestTunnels(t *testing.T) {
 		verdict policy.Verdict
 		rule    policy.Rule
 	}
-	passes, wouldDeny := outcome{true, "allowed", "-"}, func(rule policy.Rule) outcome { return outcome{true, "wouldDeny", rule} }
+	passes, wouldDeny := outcome{true, "allowed", "-"}, func(rule policy.Rule) outcome { return outcome{true, "would-deny", rule} }
 	denied, terminated := outcome{false, "denied", "domain"}, outcome{false, "terminated", "sni"}
 	const (
 		plain   = "no TLS"
@@ -361,7 +361,7 @@ func TestAllowedAgreesWithSquid(t *testing.T) {
 	}
 	t.Logf("decisions: %v", decisions)
 	for _, decision := range []policy.Decision{
-		{Verdict: "allowed", Rule: "-"}, {Verdict: "denied", Rule: "protocol"}, {Verdict: "denied", Rule: "domain"}, {Verdict: "denied", Rule: "port"}, {Verdict: "denied", Rule: "forbidden-port"}, {Verdict: "denied", Rule: "forbidden-destination"}, {Verdict: "wouldDeny", Rule: "domain"}, {Verdict: "wouldDeny", Rule: "port"},
+		{Verdict: "allowed", Rule: "-"}, {Verdict: "denied", Rule: "protocol"}, {Verdict: "denied", Rule: "domain"}, {Verdict: "denied", Rule: "port"}, {Verdict: "denied", Rule: "forbidden-port"}, {Verdict: "denied", Rule: "forbidden-destination"}, {Verdict: "would-deny", Rule: "domain"}, {Verdict: "would-deny", Rule: "port"},
 	} {
 		if decisions[decision] < 50 {
 			t.Errorf("%v came about %d times: too few for a test", decision, decisions[decision])

@@ -185,9 +185,9 @@ func (w *world) checkAudit(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tena
 	for _, decision := range []policy.Decision{
 		{Verdict: "allowed", Rule: "-"},
 		{Verdict: "terminated", Rule: "sni"},
-		{Verdict: "wouldDeny", Rule: "sni"},
-		{Verdict: "wouldDeny", Rule: "domain"},
-		{Verdict: "wouldDeny", Rule: "port"},
+		{Verdict: "would-deny", Rule: "sni"},
+		{Verdict: "would-deny", Rule: "domain"},
+		{Verdict: "would-deny", Rule: "port"},
 		{Verdict: "denied", Rule: "domain"},
 		{Verdict: "denied", Rule: "port"},
 		{Verdict: "denied", Rule: "forbidden-port"},

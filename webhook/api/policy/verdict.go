@@ -9,7 +9,7 @@ const (
 	// VerdictDenied refused it.
 	VerdictDenied Verdict = "denied"
 	// VerdictWouldDeny let it pass because the tenant's mode is Report.
-	VerdictWouldDeny Verdict = "wouldDeny"
+	VerdictWouldDeny Verdict = "would-deny"
 	// VerdictTerminated ended a tunnel that had been allowed, because of what
 	// was asked for inside it.
 	VerdictTerminated Verdict = "terminated"
