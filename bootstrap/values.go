@@ -7,8 +7,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/stack"
+	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -128,7 +128,7 @@ func addressesOf(graph *stack.Graph, spec stack.Spec) addresses {
 	if graph.Gateway != nil {
 		result.Gateway = addressText(graph.Gateway.Address)
 	}
-	if spec.Proxy.Egress == config.EgressGateway {
+	if spec.Proxy.Egress == cloudinit.SourceGateway {
 		result.Shared = result.Gateway
 	}
 	byRole := map[string]string{}

@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/policy"
 )
@@ -27,7 +26,7 @@ func validVM() VM {
 		Hostname:       "egress-proxy",
 		PrivateAddress: netip.MustParseAddr("172.16.28.8"),
 		PrivateNetwork: netip.MustParsePrefix("172.16.28.0/22"),
-		Egress:         config.EgressFlexibleIP,
+		Egress:         SourceFlexibleIP,
 		NameServers:    []netip.Addr{netip.MustParseAddr("192.0.2.53")},
 	}
 }
@@ -207,7 +206,7 @@ func TestFirewallParses(t *testing.T) {
 func TestFirewallOpens(t *testing.T) {
 	flexible, withSSH, gateway := validVM(), validVM(), validVM()
 	withSSH.SSH = true
-	gateway.Egress = config.EgressGateway
+	gateway.Egress = SourceGateway
 	const metrics = `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport {3903, 9301}`
 	for name, test := range map[string]struct {
 		vm    VM
@@ -321,7 +320,7 @@ func TestValidationTellsEverything(t *testing.T) {
 		want   []string
 	}{
 		"valid":                 {func(*VM) {}, nil},
-		"private resolver":      {func(vm *VM) { vm.Egress, vm.NameServers[0] = config.EgressGateway, address("172.16.28.1") }, nil},
+		"private resolver":      {func(vm *VM) { vm.Egress, vm.NameServers[0] = SourceGateway, address("172.16.28.1") }, nil},
 		"nothing":               {func(vm *VM) { *vm = VM{} }, []string{"vm.hostname", "vm.privateNetwork", "vm.privateAddress", "vm.egress", "vm.nameServers"}},
 		"hostname":              {func(vm *VM) { vm.Hostname = "a.b" }, []string{"vm.hostname"}},
 		"newline":               {func(vm *VM) { vm.Hostname = "a\nruncmd: [reboot]" }, []string{"vm.hostname"}},
@@ -329,7 +328,7 @@ func TestValidationTellsEverything(t *testing.T) {
 		"IPv6":                  {func(vm *VM) { vm.PrivateAddress, vm.PrivateNetwork = address("fd00::8"), prefix("fd00::/64") }, []string{"vm.privateNetwork", "vm.privateAddress"}},
 		"host bits":             {func(vm *VM) { vm.PrivateNetwork = prefix("172.16.28.8/22") }, []string{"vm.privateNetwork"}},
 		"unknown egress":        {func(vm *VM) { vm.Egress = "Both" }, []string{"vm.egress"}},
-		"SSH without address":   {func(vm *VM) { vm.Egress, vm.SSH = config.EgressGateway, true }, []string{"vm.ssh"}},
+		"SSH without address":   {func(vm *VM) { vm.Egress, vm.SSH = SourceGateway, true }, []string{"vm.ssh"}},
 		"unreachable resolver":  {func(vm *VM) { vm.NameServers[0] = address("172.16.28.1") }, []string{"vm.nameServers[0]"}},
 		"resolver of IPv6":      {func(vm *VM) { vm.NameServers[0] = address("2001:db8::53") }, []string{"vm.nameServers[0]"}},
 		"same resolver twice":   {func(vm *VM) { vm.NameServers = append(vm.NameServers, vm.NameServers[0]) }, []string{"vm.nameServers[1]"}},

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"text/template"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/webhook/api/names"
 )
 
@@ -101,7 +100,7 @@ type machineValues struct {
 	AuditLog, SyncLog   string
 	Metadata, Metadata6 string
 	// Syslog holds nothing on machines without, which leave its file out.
-	Syslog                 config.SyslogConfig
+	Syslog                 Syslog
 	SyslogTarget, SyslogCA string
 }
 
@@ -110,11 +109,11 @@ func (vm VM) execute(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	nic, gateway := "$public_nic", vm.Egress == config.EgressGateway
+	nic, gateway := "$public_nic", vm.Egress == SourceGateway
 	if gateway {
 		nic = "$private_nic"
 	}
-	var syslog config.SyslogConfig
+	var syslog Syslog
 	if vm.Syslog != nil {
 		syslog = *vm.Syslog
 	}

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"egress.scw/bootstrap/config"
 )
 
 // TestSetupNeedsNoPackageBeforeItHasThem runs egress-setup with programs that
@@ -17,9 +15,9 @@ import (
 // comes after the packages; with egress by the gateway, the way that they come
 // by is made before.
 func TestSetupNeedsNoPackageBeforeItHasThem(t *testing.T) {
-	for egress, want := range map[config.EgressMode][]string{
-		config.EgressFlexibleIP: {"egress-nics", "ifup ens5", "apt-get install", "systemctl start egress-net.service", "systemctl start egress-sync.service"},
-		config.EgressGateway:    {"egress-nics", "egress-net", "ifup ens5", "apt-get install", "systemctl start egress-net.service", "systemctl start egress-sync.service"},
+	for egress, want := range map[SourceAddress][]string{
+		SourceFlexibleIP: {"egress-nics", "ifup ens5", "apt-get install", "systemctl start egress-net.service", "systemctl start egress-sync.service"},
+		SourceGateway:    {"egress-nics", "egress-net", "ifup ens5", "apt-get install", "systemctl start egress-net.service", "systemctl start egress-sync.service"},
 	} {
 		t.Run(string(egress), func(t *testing.T) {
 			vm := validVM()
@@ -45,7 +43,7 @@ func TestSetupNeedsNoPackageBeforeItHasThem(t *testing.T) {
 // does not count as set up, and the set-up fails, to be run again.
 func TestSetupIsNotDoneBeforeAllRuns(t *testing.T) {
 	syslog := validVM()
-	syslog.Syslog = &config.SyslogConfig{Host: "logs.example", Port: 6514}
+	syslog.Syslog = &Syslog{Host: "logs.example", Port: 6514}
 	for _, test := range []struct {
 		name    string
 		vm      VM

@@ -27,8 +27,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"egress.scw/bootstrap/config"
 )
 
 // syslogHost is what the server of these tests is called.
@@ -146,7 +144,7 @@ func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 	}
 	vm := validVM()
 	const target = "192.0.2.1" // as loopback is not valid
-	vm.Syslog = &config.SyslogConfig{Host: syslogHost, Address: target, Port: int32(number), CA: string(ca.text)}
+	vm.Syslog = &Syslog{Host: syslogHost, Address: target, Port: int32(number), CA: string(ca.text)}
 	root := newMachineRoot(t, vm)
 	log := &auditFile{root: root}
 	root.write(syslogConf, strings.NewReplacer(

@@ -5,8 +5,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	"egress.scw/bootstrap/config"
 )
 
 // VM is what differs between one proxy machine and another.
@@ -25,7 +23,7 @@ type VM struct {
 
 	// Egress says what requests leave by: flexible addresses of this machine,
 	// by its public NIC, or the Public Gateway, by its private one.
-	Egress config.EgressMode
+	Egress SourceAddress
 
 	// NameServers are the only ones that Squid may ask: at least one, IPv4,
 	// neither of loopback nor link-local, none twice; not private either with
@@ -37,7 +35,7 @@ type VM struct {
 	SSH bool
 
 	// Syslog is a server that is sent the audit log. Nil: none is.
-	Syslog *config.SyslogConfig
+	Syslog *Syslog
 }
 
 func (vm VM) validate() field.ErrorList {
@@ -48,14 +46,14 @@ func (vm VM) validate() field.ErrorList {
 	}
 	errs = append(errs, vm.validateNetwork(at)...)
 	switch vm.Egress {
-	case config.EgressFlexibleIP:
-	case config.EgressGateway:
+	case SourceFlexibleIP:
+	case SourceGateway:
 		if vm.SSH {
 			errs = append(errs, field.Forbidden(at.Child("ssh"), "without a flexible address there is none that SSH could be reached at"))
 		}
 	default:
 		errs = append(errs, field.NotSupported(at.Child("egress"), vm.Egress,
-			[]config.EgressMode{config.EgressFlexibleIP, config.EgressGateway}))
+			[]SourceAddress{SourceFlexibleIP, SourceGateway}))
 	}
 	if vm.Syslog != nil {
 		errs = append(errs, vm.Syslog.Validate(at.Child("syslog"))...)
@@ -99,20 +97,5 @@ func (vm VM) validateNameServers(at *field.Path) field.ErrorList {
 	if len(vm.NameServers) == 0 {
 		return field.ErrorList{field.Required(at, "must name a server: Squid can ask no other")}
 	}
-	var errs field.ErrorList
-	seen := map[netip.Addr]bool{}
-	for i, server := range vm.NameServers {
-		switch {
-		case !server.IsValid():
-			errs = append(errs, field.Required(at.Index(i), "must be an IP address"))
-		case !server.Is4() || !server.IsGlobalUnicast():
-			errs = append(errs, field.Invalid(at.Index(i), server.String(), "must be the IPv4 address of one machine that is neither loopback nor link-local"))
-		case vm.Egress == config.EgressFlexibleIP && server.IsPrivate():
-			errs = append(errs, field.Invalid(at.Index(i), server.String(), "must be public: it is asked from a flexible address, from which nothing private is reached"))
-		case seen[server]: // a set of nftables holds nothing twice
-			errs = append(errs, field.Duplicate(at.Index(i), server.String()))
-		}
-		seen[server] = true
-	}
-	return errs
+	return ValidateNameServers(vm.NameServers, vm.Egress, at)
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"strings"
+
+	"egress.scw/cloudinit"
 )
 
 // Defaults of egress.yaml.
@@ -48,7 +50,7 @@ func (p *ProxyConfig) setDefaults(zone string) {
 	setDefault(&p.Type, defaultProxyType)
 	setDefault(&p.Image, defaultProxyImage)
 	setDefault(&p.VolumeGB, defaultProxyVolumeGB)
-	setDefault(&p.Egress, EgressFlexibleIP)
+	setDefault(&p.Egress, cloudinit.SourceFlexibleIP)
 	if p.AuditLog.Syslog != nil {
 		setDefault(&p.AuditLog.Syslog.Port, defaultSyslogPort)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"egress.scw/cloudinit"
 )
 
 // minimal is the shortest valid file: seven lines.
@@ -71,7 +73,7 @@ func TestLoadEgress(t *testing.T) {
 		Network: NetworkConfig{CIDR: "172.16.0.0/22"},
 		Gateway: GatewayConfig{Enabled: new(true), Type: "VPC-GW-S", Masquerade: new(true), DefaultRoute: new(true)},
 		Proxy: ProxyConfig{
-			Type: "PLAY2-NANO", Image: "debian_bookworm", VolumeGB: 20, PrivateIP: "172.16.0.10", Egress: EgressFlexibleIP,
+			Type: "PLAY2-NANO", Image: "debian_bookworm", VolumeGB: 20, PrivateIP: "172.16.0.10", Egress: cloudinit.SourceFlexibleIP,
 			NameServers: []string{"51.159.69.162", "51.159.69.156"},
 		},
 		Cluster: &ClusterConfig{
@@ -403,5 +405,16 @@ func checkConfigError(tb testing.TB, err error, data []byte) {
 		if problem.Detail == "" {
 			tb.Error(fmt.Errorf("no detail in %+v", problem))
 		}
+	}
+}
+
+func TestSyslogPortHasDefault(t *testing.T) {
+	t.Parallel()
+	egress, err := LoadEgress("egress.yaml", []byte(minimal+"  auditLog: {syslog: {host: logs.example.com}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := egress.Proxy.AuditLog.Syslog.Port; got != 6514 {
+		t.Errorf("port %d, want 6514", got)
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -87,16 +88,6 @@ type GatewayConfig struct {
 	DefaultRoute *bool `json:"defaultRoute,omitempty"`
 }
 
-// EgressMode is the address that the proxy's requests leave by.
-type EgressMode string
-
-// What requests leave by: a flexible IP of the proxy's own, or the Public
-// Gateway's address.
-const (
-	EgressFlexibleIP EgressMode = "FlexibleIP"
-	EgressGateway    EgressMode = "Gateway"
-)
-
 // ProxyConfig describes the machine that runs Squid.
 type ProxyConfig struct {
 	// Type is the Instance's commercial type. Default: PLAY2-NANO.
@@ -116,7 +107,7 @@ type ProxyConfig struct {
 	PrivateIP string `json:"privateIP"`
 
 	// Egress says which address requests leave by. Default: FlexibleIP.
-	Egress EgressMode `json:"egress,omitempty"`
+	Egress cloudinit.SourceAddress `json:"egress,omitempty"`
 
 	// NameServers resolve the names that tenants ask for: IPv4, at most 3, and
 	// public with egress FlexibleIP, by which they are asked. Default:
@@ -135,28 +126,7 @@ type ProxyConfig struct {
 // AuditLogConfig says where the audit log goes beside the proxy's own disk.
 type AuditLogConfig struct {
 	// Syslog is a server that is sent every line. Nil: none is.
-	Syslog *SyslogConfig `json:"syslog,omitempty"`
-}
-
-// SyslogConfig is a server of syslog over TLS (RFC 5425). It is sent to only if
-// its certificate is valid and holds its name. The proxy has no certificate of
-// its own: what it could show would be a secret in user data.
-type SyslogConfig struct {
-	// Host is the server's full DNS name, as its certificate holds it: in
-	// lower case, with a dot in it, and no address.
-	Host string `json:"host"`
-
-	// Address is the IPv4 address at which it is reached, neither of loopback
-	// nor link-local. Default: what the proxy's system resolves Host to.
-	Address string `json:"address,omitempty"`
-
-	// Port is the server's port, 1 to 65535. Default: 6514.
-	Port int32 `json:"port,omitempty"`
-
-	// CA holds the certificates (PEM) of the authorities that may have signed
-	// the server's, at most 16384 bytes. They are public. Default: those that
-	// Debian trusts.
-	CA string `json:"ca,omitempty"`
+	Syslog *cloudinit.Syslog `json:"syslog,omitempty"`
 }
 
 // ClusterConfig names a Kubernetes cluster (Kapsule) or describes one to

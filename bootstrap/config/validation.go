@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -35,7 +36,7 @@ func (e *Egress) Validate() field.ErrorList {
 		errs = append(errs, validateLabel(e.Registry.Name, field.NewPath("registry", "name"))...)
 	}
 	errs = append(errs, v1alpha1.ValidateTenants(e.Tenants, field.NewPath("tenants"))...)
-	if e.Proxy.Egress == EgressGateway {
+	if e.Proxy.Egress == cloudinit.SourceGateway {
 		errs = append(errs, refuseDedicated(e.Tenants, field.NewPath("tenants"))...)
 	}
 	return append(errs, e.Outputs.validate(field.NewPath("outputs"))...)
@@ -173,7 +174,7 @@ func (e *Egress) validateGateway(at *field.Path) field.ErrorList {
 	off := g.off()
 	switch c := e.Cluster; {
 	case off == "":
-	case e.Proxy.Egress == EgressGateway:
+	case e.Proxy.Egress == cloudinit.SourceGateway:
 		errs = append(errs, field.Invalid(at.Child(off), false, "must be true with proxy.egress Gateway: requests leave that way"))
 	case e.Network.CIDR != "" && c != nil && len(c.Pools) > 0:
 		// A network that exists may have a gateway of somebody else's.
@@ -217,14 +218,14 @@ func (e *Egress) validateProxy(at *field.Path) field.ErrorList {
 	} else if problem := e.proxyAddressProblem(); problem != "" {
 		errs = append(errs, field.Invalid(at.Child("privateIP"), p.PrivateIP, problem))
 	}
-	if p.Egress != EgressFlexibleIP && p.Egress != EgressGateway {
-		errs = append(errs, field.NotSupported(at.Child("egress"), p.Egress, []EgressMode{EgressFlexibleIP, EgressGateway}))
+	if p.Egress != cloudinit.SourceFlexibleIP && p.Egress != cloudinit.SourceGateway {
+		errs = append(errs, field.NotSupported(at.Child("egress"), p.Egress, []cloudinit.SourceAddress{cloudinit.SourceFlexibleIP, cloudinit.SourceGateway}))
 	}
 	errs = append(errs, e.validateNameServers(at.Child("nameServers"))...)
 	if syslog := p.AuditLog.Syslog; syslog != nil {
 		errs = append(errs, syslog.Validate(at.Child("auditLog", "syslog"))...)
 	}
-	if p.Egress == EgressGateway && len(p.SSHSources) > 0 {
+	if p.Egress == cloudinit.SourceGateway && len(p.SSHSources) > 0 {
 		return append(errs, field.Forbidden(at.Child("sshSources"), "with proxy.egress Gateway the proxy answers nothing by its public address: remove it"))
 	}
 	return append(errs, validateCIDRs(p.SSHSources, at.Child("sshSources"), func(source netip.Prefix) string {
@@ -288,14 +289,14 @@ func (e *Egress) validateNameServers(at *field.Path) field.ErrorList {
 	return errs
 }
 
-func nameServerProblem(server string, egress EgressMode) string {
+func nameServerProblem(server string, egress cloudinit.SourceAddress) string {
 	address, err := netip.ParseAddr(server)
 	switch {
 	case err != nil || !address.Is4():
 		return "must be an IPv4 address"
 	case !address.IsGlobalUnicast():
 		return "must be the address of one machine that is neither loopback nor link-local"
-	case egress == EgressFlexibleIP && (address.IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(address)):
+	case egress == cloudinit.SourceFlexibleIP && (address.IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(address)):
 		return "must be public with proxy.egress FlexibleIP: queries leave by the flexible IP, from which nothing private is reached"
 	}
 	return ""

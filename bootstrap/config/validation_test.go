@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -62,7 +63,7 @@ func TestSetDefaultsKeeps(t *testing.T) {
 	egress := &Egress{
 		Region: "nl-ams", Zone: "fr-par-1",
 		Gateway: GatewayConfig{Enabled: new(false), Type: "A", Masquerade: new(false), DefaultRoute: new(false)},
-		Proxy:   ProxyConfig{Type: "B", Image: "c", VolumeGB: 1, Egress: EgressGateway, NameServers: []string{"d"}},
+		Proxy:   ProxyConfig{Type: "B", Image: "c", VolumeGB: 1, Egress: cloudinit.SourceGateway, NameServers: []string{"d"}},
 		Cluster: &ClusterConfig{
 			CNI: "e", PodCIDR: "f", ServiceCIDR: "g",
 			Pools: []PoolConfig{{Zone: "h", Size: 7, VolumeGB: 8, Autohealing: new(false)}},
@@ -83,7 +84,7 @@ func TestEveryZoneOfTheRegionsHasResolvers(t *testing.T) {
 			zone := fmt.Sprintf("%s-%d", region, i+1)
 			servers := publicResolvers(zone)
 			for _, server := range servers {
-				if problem := nameServerProblem(server, EgressFlexibleIP); problem != "" || seen[server] {
+				if problem := nameServerProblem(server, cloudinit.SourceFlexibleIP); problem != "" || seen[server] {
 					t.Errorf("%s: %s is there twice, or %s", zone, server, problem)
 				}
 				seen[server] = true
@@ -260,7 +261,7 @@ func TestEgressValidate(t *testing.T) {
 			[]string{`proxy.egress: Unsupported value: "gateway": supported values: "FlexibleIP", "Gateway"`},
 		},
 		"egress by the gateway": {
-			func(e *Egress) { e.Proxy.Egress = EgressGateway },
+			func(e *Egress) { e.Proxy.Egress = cloudinit.SourceGateway },
 			[]string{
 				"proxy.sshSources: Forbidden: with proxy.egress Gateway the proxy answers nothing by its public address: remove it",
 				`tenants[1].proxy.egressIP: Invalid value: "Dedicated": must be Shared with proxy.egress Gateway: all requests leave by the gateway's address`,
@@ -268,13 +269,13 @@ func TestEgressValidate(t *testing.T) {
 		},
 		"egress by the gateway, as it should be": {
 			func(e *Egress) {
-				e.Proxy.Egress, e.Proxy.SSHSources, e.Tenants[1].Proxy.EgressIP = EgressGateway, nil, v1alpha1.EgressIPShared
+				e.Proxy.Egress, e.Proxy.SSHSources, e.Tenants[1].Proxy.EgressIP = cloudinit.SourceGateway, nil, v1alpha1.EgressIPShared
 				e.Proxy.NameServers = []string{"172.16.0.2"}
 			}, nil,
 		},
 		"egress by no gateway": {
 			func(e *Egress) {
-				e.Proxy.Egress, e.Proxy.SSHSources, e.Tenants, e.Cluster = EgressGateway, nil, nil, nil
+				e.Proxy.Egress, e.Proxy.SSHSources, e.Tenants, e.Cluster = cloudinit.SourceGateway, nil, nil, nil
 				e.Gateway.Masquerade = new(false)
 			},
 			[]string{"gateway.masquerade: Invalid value: false: must be true with proxy.egress Gateway: requests leave that way"},

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"egress.scw/bootstrap/config"
+	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -120,7 +120,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"audit log is sent somewhere": {
-			after: func(s *Spec) { s.Proxy.Syslog = &config.SyslogConfig{Host: "logs.example.com", Port: 6514} },
+			after: func(s *Spec) { s.Proxy.Syslog = &cloudinit.Syslog{Host: "logs.example.com", Port: 6514} },
 			want: []string{
 				"delete server server-1; to be replaced",
 				"replace server; cloud-init << delete server server-1",
@@ -286,7 +286,7 @@ func diffCases() map[string]diffCase {
 		},
 		"address by the gateway": {
 			after: func(s *Spec) {
-				s.Proxy.Egress, s.Proxy.SSHSources = config.EgressGateway, nil
+				s.Proxy.Egress, s.Proxy.SSHSources = cloudinit.SourceGateway, nil
 				s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
 			},
 			want: []string{

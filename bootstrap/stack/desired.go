@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/cloudinit/squid"
 	"egress.scw/webhook/api/v1alpha1"
@@ -81,7 +80,7 @@ func (g *Graph) addProxy() error {
 	name, proxy := ProxyName(g.spec.Name), g.spec.Proxy
 	group := &SecurityGroup{ResourceMeta: ResourceMeta{Name: name}, SSHSources: proxy.SSHSources}
 	g.add(group)
-	if proxy.Egress == config.EgressFlexibleIP {
+	if proxy.Egress == cloudinit.SourceFlexibleIP {
 		g.addAddresses()
 	} else {
 		g.MetadataIP = &FlexibleIP{ResourceMeta: ResourceMeta{Name: name + "-metadata"}, Role: RoleMetadata}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"egress.scw/bootstrap/config"
+	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -15,7 +15,7 @@ import (
 func TestMetadataAddress(t *testing.T) {
 	t.Parallel()
 	graph, err := Desired(newSpec(t, func(s *Spec) {
-		s.Proxy.Egress, s.Proxy.SSHSources = config.EgressGateway, nil
+		s.Proxy.Egress, s.Proxy.SSHSources = cloudinit.SourceGateway, nil
 		s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
 	}))
 	if err != nil {
@@ -52,7 +52,7 @@ func TestMetadataAddress(t *testing.T) {
 // wait.
 func TestProxyBootsAfterItsGateway(t *testing.T) {
 	t.Parallel()
-	for _, egress := range []config.EgressMode{config.EgressGateway, config.EgressFlexibleIP} {
+	for _, egress := range []cloudinit.SourceAddress{cloudinit.SourceGateway, cloudinit.SourceFlexibleIP} {
 		graph, err := Desired(newSpec(t, func(s *Spec) {
 			s.Proxy.Egress, s.Proxy.SSHSources = egress, nil
 			s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
@@ -65,7 +65,7 @@ func TestProxyBootsAfterItsGateway(t *testing.T) {
 			if !ok {
 				continue
 			}
-			if waits := slices.Contains(power.Needs(), Resource(graph.GatewayNetwork)); waits != (egress == config.EgressGateway) {
+			if waits := slices.Contains(power.Needs(), Resource(graph.GatewayNetwork)); waits != (egress == cloudinit.SourceGateway) {
 				t.Errorf("%s: it waits for the gateway: %t", egress, waits)
 			}
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"egress.scw/bootstrap/config"
+	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -102,7 +102,7 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 	case chance(10):
 		spec.Gateway = nil
 	case chance(20): // its address is that of all tenants
-		spec.Proxy.Egress, spec.Proxy.SSHSources = config.EgressGateway, nil
+		spec.Proxy.Egress, spec.Proxy.SSHSources = cloudinit.SourceGateway, nil
 		for i := range spec.Tenants {
 			spec.Tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared
 		}

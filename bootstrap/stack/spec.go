@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"egress.scw/bootstrap/config"
+	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -45,10 +46,10 @@ type ProxySpec struct {
 	Type, Image string
 	VolumeGB    int32
 	PrivateIP   netip.Addr
-	Egress      config.EgressMode
+	Egress      cloudinit.SourceAddress
 	NameServers []netip.Addr
 	SSHSources  []netip.Prefix
-	Syslog      *config.SyslogConfig
+	Syslog      *cloudinit.Syslog
 }
 
 // ClusterSpec is the cluster that is wanted.

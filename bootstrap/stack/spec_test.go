@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"egress.scw/bootstrap/config"
+	"egress.scw/cloudinit"
 )
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -44,9 +45,9 @@ func TestSpecOfTheExample(t *testing.T) {
 		Gateway:     &GatewaySpec{Type: "VPC-GW-S", Masquerade: true, DefaultRoute: true},
 		Proxy: ProxySpec{
 			Type: "PLAY2-NANO", Image: "debian_bookworm", VolumeGB: 40, PrivateIP: netip.MustParseAddr("172.16.0.10"),
-			Egress: config.EgressFlexibleIP, SSHSources: prefixes("198.51.100.0/24"),
+			Egress: cloudinit.SourceFlexibleIP, SSHSources: prefixes("198.51.100.0/24"),
 			NameServers: []netip.Addr{netip.MustParseAddr("51.159.69.162"), netip.MustParseAddr("51.159.69.156")},
-			Syslog: &config.SyslogConfig{
+			Syslog: &cloudinit.Syslog{
 				Host: "logs.example.com", Address: "198.51.100.20", Port: 6514, CA: egress.Proxy.AuditLog.Syslog.CA,
 			},
 		},

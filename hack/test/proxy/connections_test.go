@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
 	"egress.scw/webhook/api/policy"
@@ -76,7 +75,7 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 			tenants[i].Allow = allow
 		}
 	}
-	w.setSquidConf(encoded(t, squidConf(t, config.EgressFlexibleIP, tenants)))
+	w.setSquidConf(encoded(t, squidConf(t, cloudinit.SourceFlexibleIP, tenants)))
 	eventually(t, 30*time.Second, "an update", func() error {
 		got, err := get(t.Context(), strictPort, "http://10.0.0.1/")
 		if want := revisionOf(tenants, strictPort); err == nil && got.revision != want {

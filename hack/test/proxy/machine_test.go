@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
@@ -43,7 +42,7 @@ func TestProxy(t *testing.T) {
 	w := newWorld(t, rootfs(t))
 	w.logs = receiveLogs(t)
 	tenants := everyKind()
-	vm := w.boot(t, config.EgressFlexibleIP, tenants)
+	vm := w.boot(t, cloudinit.SourceFlexibleIP, tenants)
 
 	step := func(name string, run func(*testing.T)) {
 		if !t.Run(name, run) {
@@ -98,7 +97,7 @@ func TestProxyBehindGateway(t *testing.T) {
 	for i := range tenants {
 		tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared // there are no others
 	}
-	vm := w.boot(t, config.EgressGateway, tenants)
+	vm := w.boot(t, cloudinit.SourceGateway, tenants)
 	checkServices(t, vm)
 	w.checkAddresses(t, gatewayPublic, gatewayPublic)
 	checkRevisions(t, tenants)
@@ -162,7 +161,7 @@ func addressOf(tenant v1alpha1.Tenant) string {
 }
 
 // squidConf is squid.conf for these tenants, as bootstrap makes it.
-func squidConf(t *testing.T, egress config.EgressMode, tenants []v1alpha1.Tenant) []byte {
+func squidConf(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) []byte {
 	t.Helper()
 	graph, err := stack.Desired(stack.Spec{
 		NetworkCIDR: netip.MustParsePrefix(privateNetwork), Tenants: tenants,
@@ -196,7 +195,7 @@ func encoded(t *testing.T, conf []byte) []byte {
 }
 
 // boot boots a machine until it is a proxy.
-func (w *world) boot(t *testing.T, egress config.EgressMode, tenants []v1alpha1.Tenant) *machine.VM {
+func (w *world) boot(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) *machine.VM {
 	t.Helper()
 	start := time.Now()
 	vm := w.powerOn(t, egress, tenants)
@@ -206,10 +205,10 @@ func (w *world) boot(t *testing.T, egress config.EgressMode, tenants []v1alpha1.
 }
 
 // powerOn has a machine begin to boot.
-func (w *world) powerOn(t *testing.T, egress config.EgressMode, tenants []v1alpha1.Tenant) *machine.VM {
+func (w *world) powerOn(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) *machine.VM {
 	t.Helper()
 	address := netip.MustParseAddr
-	var syslog *config.SyslogConfig
+	var syslog *cloudinit.Syslog
 	if w.logs != nil {
 		syslog = &w.logs.config
 	}
@@ -226,7 +225,7 @@ func (w *world) powerOn(t *testing.T, egress config.EgressMode, tenants []v1alph
 		UserData:  map[string][]byte{cloudinit.UserDataCloudInit: text, cloudinit.UserDataSquidConf: encoded(t, squidConf(t, egress, tenants))},
 		PublicIPs: []netip.Addr{address(sharedAddress), address(ownAddress), address(strictAddress)},
 	}
-	if egress == config.EgressGateway {
+	if egress == cloudinit.SourceGateway {
 		w.server.PublicIPs = w.server.PublicIPs[:1] // for the metadata service
 	}
 	config := w.config()
@@ -411,7 +410,7 @@ func (w *world) checkUpdate(t *testing.T, tenants []v1alpha1.Tenant) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	w.setSquidConf(encoded(t, squidConf(t, config.EgressFlexibleIP, tenants)))
+	w.setSquidConf(encoded(t, squidConf(t, cloudinit.SourceFlexibleIP, tenants)))
 	eventually(t, 20*time.Second, "new tenant", func() error {
 		_, err := get(t.Context(), latePort, "http://"+echoName+"/ip")
 		return err
@@ -435,7 +434,7 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 		value []byte
 		why   string
 	}{
-		"unknown directive": {encoded(t, append(squidConf(t, config.EgressFlexibleIP, tenants), "no_such_directive on\n"...)), "no_such_directive"},
+		"unknown directive": {encoded(t, append(squidConf(t, cloudinit.SourceFlexibleIP, tenants), "no_such_directive on\n"...)), "no_such_directive"},
 		"cut short":         {good[:len(good)/2], "not base64 of gzip, or cut short"},
 	} {
 		since := "@" + in(t, vm, "date", "+%s")

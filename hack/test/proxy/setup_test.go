@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
 )
@@ -22,7 +21,7 @@ func TestInterruptedProxyWithSSH(t *testing.T) {
 	signer := newSSHKey(t)
 	w := newWorld(t, rootfs(t), string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	tenants := everyKind()
-	vm := w.powerOn(t, config.EgressFlexibleIP, tenants)
+	vm := w.powerOn(t, cloudinit.SourceFlexibleIP, tenants)
 	w.interrupt(t, vm)
 	checkServices(t, vm)
 	checkRevisions(t, tenants)

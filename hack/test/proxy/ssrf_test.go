@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
 	"egress.scw/webhook/api/policy"
@@ -184,7 +183,7 @@ func (w *world) forbiddenAttempts(tenant v1alpha1.Tenant) []attempt {
 			hosts = append(hosts, spellings(address)...)
 		}
 	}
-	if w.egress == config.EgressFlexibleIP {
+	if w.egress == cloudinit.SourceFlexibleIP {
 		for _, own := range []string{sharedAddress, ownAddress} {
 			hosts = append(hosts, spellings(netip.MustParseAddr(own))...)
 		}
@@ -421,7 +420,7 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 	notReached(t, vm, targets)
 	logStopped(t, vm, before)
 	checkStopped(t, vm, before, "ip daddr @forbidden", "ip daddr "+metadataAddress, "oifname != ")
-	if w.egress == config.EgressFlexibleIP {
+	if w.egress == cloudinit.SourceFlexibleIP {
 		checkStopped(t, vm, before, "meta nfproto ipv6", "ip6 daddr "+privateAddresses6[0])
 	}
 
@@ -435,7 +434,7 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 func (w *world) checkUnguarded(t *testing.T, targets []target) {
 	t.Helper()
 	elsewhere := []string{"::1", nodeAddress, gatewayPrivate}
-	if w.egress == config.EgressGateway {
+	if w.egress == cloudinit.SourceGateway {
 		elsewhere = []string{"::1", metadataAddress}
 	}
 	for _, to := range targets {

@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"egress.scw/bootstrap/config"
+	"egress.scw/cloudinit"
 	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/local/machine"
 	"egress.scw/hack/local/pki"
@@ -30,7 +30,7 @@ const (
 
 // logReceiver receives, in the Private Network, what the machine sends by syslog.
 type logReceiver struct {
-	config config.SyslogConfig
+	config cloudinit.Syslog
 	tls    *tls.Config
 
 	mu    sync.Mutex
@@ -56,7 +56,7 @@ func receiveLogs(t *testing.T) *logReceiver {
 		t.Fatal(err)
 	}
 	receiver := &logReceiver{
-		config: config.SyslogConfig{Host: logServer, Address: nodeAddress, Port: logServerPort, CA: string(authority.Public)},
+		config: cloudinit.Syslog{Host: logServer, Address: nodeAddress, Port: logServerPort, CA: string(authority.Public)},
 		tls:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 	}
 	receiver.listen(t)

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"egress.scw/bootstrap/config"
+	"egress.scw/cloudinit"
 	"egress.scw/hack/local/internet"
 	"egress.scw/hack/local/machine"
 )
@@ -124,7 +124,7 @@ func (w *world) targets(t *testing.T, vm *machine.VM) []target {
 		add(namespace(netnsInternet), address, 80, 443)
 	}
 	// Behind the gateway, nothing else than metadata is read by the public NIC.
-	if w.egress == config.EgressFlexibleIP {
+	if w.egress == cloudinit.SourceFlexibleIP {
 		w.connectIPv6(t, vm)
 		for _, address := range privateAddresses6 {
 			execute(t, "", "ip", "-n", netnsInternet, "address", "replace", address+"/128", "dev", "lo", "nodad")

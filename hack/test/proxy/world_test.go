@@ -23,7 +23,6 @@ import (
 	"testing"
 	"time"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/internet"
@@ -107,7 +106,7 @@ type world struct {
 	rootfs      machine.RootFS
 	roots       *x509.CertPool
 	ssh         bool              // of the machine: whether it has SSH
-	egress      config.EgressMode // of the machine
+	egress      cloudinit.SourceAddress // of the machine
 	updates     string            // of its packages, a folder
 	eventLog    string            // what the internet has seen, a file
 	// logs receives the machine's audit log. Nil: nobody does.

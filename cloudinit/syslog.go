@@ -1,4 +1,4 @@
-package config
+package cloudinit
 
 import (
 	"bytes"
@@ -13,13 +13,34 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// maxSyslogCA is how long the certificates may be, in bytes: they travel in user
-// data, where they are the largest part.
+// maxSyslogCA is the maximum length of the certificates in bytes. They are the
+// largest part of the user data.
 const maxSyslogCA = 16_384
+
+// Syslog is a server that receives the audit log by syslog over TLS (RFC 5425).
+// Lines are sent only if its certificate is valid and contains its name. The proxy
+// has no client certificate, because its key would be a secret in user data.
+type Syslog struct {
+	// Host is the full DNS name of the server, as in its certificate: in lower
+	// case, with a dot, and not an address.
+	Host string `json:"host"`
+
+	// Address is the IPv4 address of the server, neither loopback nor link-local.
+	// Default: the address that the system of the proxy resolves Host to.
+	Address string `json:"address,omitempty"`
+
+	// Port is the port of the server, 1 to 65535.
+	Port int32 `json:"port,omitempty"`
+
+	// CA contains the certificates (PEM) of the authorities that may have signed
+	// the certificate of the server, at most 16384 bytes. They are public. Default:
+	// the authorities that Debian trusts.
+	CA string `json:"ca,omitempty"`
+}
 
 // Validate returns everything that is wrong with the server once its defaults
 // are set.
-func (s *SyslogConfig) Validate(at *field.Path) field.ErrorList {
+func (s *Syslog) Validate(at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if problem := serverNameProblem(s.Host); problem != "" {
 		errs = append(errs, field.Invalid(at.Child("host"), s.Host, problem))
@@ -41,20 +62,22 @@ func (s *SyslogConfig) Validate(at *field.Path) field.ErrorList {
 	return errs
 }
 
-// serverNameProblem says why a name can be none that a certificate holds.
+// serverNameProblem explains why a name cannot be in the certificate of the
+// server, or returns an empty string.
 func serverNameProblem(name string) string {
 	switch _, err := netip.ParseAddr(name); {
 	case err == nil:
-		return "must be a name, which the server's certificate holds; where it is reached goes into address"
+		return "must be the name in the certificate of the server: set its IP address in the field address"
 	case !strings.Contains(name, ".") || len(validation.IsDNS1123Subdomain(name)) > 0:
 		return "must be a full DNS name in lower case, such as logs.example.com"
 	}
 	return ""
 }
 
-// Authorities returns the certificates of CA, each in one form (PEM) whatever
-// surrounded it. It is an error if there is none, or anything but certificates.
-func (s *SyslogConfig) Authorities() ([]byte, error) {
+// Authorities returns the certificates of CA as PEM blocks, without the text
+// around them. It is an error if CA contains no certificate, or PEM blocks of
+// another type.
+func (s *Syslog) Authorities() ([]byte, error) {
 	if len(s.CA) > maxSyslogCA {
 		return nil, fmt.Errorf("must have at most %d bytes", maxSyslogCA)
 	}
@@ -64,12 +87,12 @@ func (s *SyslogConfig) Authorities() ([]byte, error) {
 		block, rest = pem.Decode(rest)
 		switch {
 		case block == nil:
-			return nil, errors.New("must be certificates in PEM, and nothing else")
+			return nil, errors.New("must contain only certificates in PEM")
 		case block.Type != "CERTIFICATE":
-			return nil, fmt.Errorf("must hold certificates only, holds %q: what is in here is no secret", block.Type)
+			return nil, fmt.Errorf("must contain only certificates, contains %q: secrets must not be in user data", block.Type)
 		}
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return nil, fmt.Errorf("holds a certificate that cannot be read: %w", err)
+			return nil, fmt.Errorf("contains a certificate that cannot be parsed: %w", err)
 		}
 		result = append(result, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})...)
 	}
