@@ -30,8 +30,11 @@ import (
 	"egress.scw/charts"
 	"egress.scw/webhook/admission"
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/noproxy"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/controller"
+	"egress.scw/webhook/inject"
+	"egress.scw/webhook/settings"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.
@@ -47,8 +50,8 @@ func main() {
 	}
 }
 
-// run is the program: it returns when the context ends and everything accepted
-// is finished, or when something is wrong.
+// run is the program. It returns when the context has ended and all accepted
+// requests are finished, or with an error.
 func run(ctx context.Context, args []string) error {
 	options, err := parseFlags(args)
 	switch {
@@ -61,18 +64,19 @@ func run(ctx context.Context, args []string) error {
 		_, err = fmt.Fprintln(os.Stdout, buildVersion())
 		return err
 	}
-	settings, err := options.validate(os.Getenv("KUBERNETES_SERVICE_HOST"), buildVersion())
+	s, injection, err := load(options.settingsFile)
 	if err != nil {
 		return err
 	}
-	logger := setUpLogging(settings.logLevel)
+	logger := setUpLogging(s.LogLevel)
 
-	// Before anything else starts: a server without a certificate serves nobody.
-	certificates, err := certwatcher.New(filepath.Join(options.certDir, "tls.crt"), filepath.Join(options.certDir, "tls.key"))
+	// Load the certificate first: without it, the server cannot answer.
+	dir := s.Admission.CertDir
+	certificates, err := certwatcher.New(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
 	if err != nil {
-		return fmt.Errorf("loading the serving certificate (tls.crt and tls.key in --cert-dir %s): %w", options.certDir, err)
+		return fmt.Errorf("loading the serving certificate (tls.crt and tls.key in admission.certDir %s): %w", dir, err)
 	}
-	manager, err := newManager(options, certificates)
+	manager, err := newManager(s, certificates)
 	if err != nil {
 		return err
 	}
@@ -80,16 +84,35 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	drain := newDrainer(drainPeriod)
-	if err := addHandlers(manager, settings, certificates, drain, logger); err != nil {
+	if err := addHandlers(manager, s, injection, certificates, drain, logger); err != nil {
 		return err
 	}
-	logger.Info("starting", "version", buildVersion(), "proxies", settings.policy.ProxyAddresses)
+	logger.Info("starting", "version", buildVersion(), "settings", options.settingsFile, "proxies", s.Proxy.Addresses)
 	running, cancel := drain.delay(ctx)
 	defer cancel()
 	if err := runUntilDone(running, manager); err != nil {
 		return fmt.Errorf("running: %w", err)
 	}
 	return nil
+}
+
+// load reads the settings file, and the address of the API server from the
+// environment, which Kubernetes sets in every pod.
+func load(file string) (*settings.Settings, *inject.Cluster, error) {
+	const variable = "KUBERNETES_SERVICE_HOST"
+	s, err := settings.Load(file)
+	apiServer, hostErr := noproxy.Parse(os.Getenv(variable))
+	if hostErr != nil {
+		hostErr = fmt.Errorf("environment variable %s must be the address or name of the API server for pods: %w", variable, hostErr)
+	}
+	if err := errors.Join(err, hostErr); err != nil {
+		return nil, nil, err
+	}
+	injection, err := inject.NewCluster(s, apiServer, buildVersion())
+	if err != nil {
+		return nil, nil, fmt.Errorf("wrong settings in %s:\n  %w", file, err)
+	}
+	return s, injection, nil
 }
 
 // setUpLogging sends everybody's logs to standard error as JSON: ours,
@@ -102,7 +125,7 @@ func setUpLogging(level slog.Level) *slog.Logger {
 	return logger
 }
 
-func newManager(options *options, certificates *certwatcher.CertWatcher) (ctrl.Manager, error) {
+func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -117,12 +140,12 @@ func newManager(options *options, certificates *certwatcher.CertWatcher) (ctrl.M
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                  scheme,
 		Cache:                   controller.CacheOptions(),
-		WebhookServer:           newWebhookServer(options, certificates),
-		Metrics:                 metricsserver.Options{BindAddress: options.metricsAddress},
-		HealthProbeBindAddress:  options.probeAddress,
-		LeaderElection:          options.leaderElect,
+		WebhookServer:           newWebhookServer(s.Admission.BindAddress, certificates),
+		Metrics:                 metricsserver.Options{BindAddress: served(s.Metrics)},
+		HealthProbeBindAddress:  served(s.Probes),
+		LeaderElection:          s.LeaderElection.Enabled,
 		LeaderElectionID:        names.FieldOwner,
-		LeaderElectionNamespace: options.leaderElectionNamespace,
+		LeaderElectionNamespace: s.LeaderElection.Namespace,
 		// Safe because the process ends as soon as Start returns: run does
 		// nothing after it.
 		LeaderElectionReleaseOnCancel: true,
@@ -134,10 +157,19 @@ func newManager(options *options, certificates *certwatcher.CertWatcher) (ctrl.M
 	return manager, nil
 }
 
-func newWebhookServer(options *options, certificates *certwatcher.CertWatcher) webhook.Server {
+// served returns the address for controller-runtime, in which "0" means that
+// nothing is served.
+func served(address *settings.BindAddress) string {
+	if address == nil {
+		return "0"
+	}
+	return address.String()
+}
+
+func newWebhookServer(bind settings.BindAddress, certificates *certwatcher.CertWatcher) webhook.Server {
 	return webhook.NewServer(webhook.Options{
-		Host: options.webhookAddress,
-		Port: options.webhookPort,
+		Host: bind.HostString(),
+		Port: int(bind.Port),
 		TLSOpts: []func(*tls.Config){func(config *tls.Config) {
 			config.GetCertificate = certificates.GetCertificate
 			// The API server is the only client, and speaks it.
@@ -152,17 +184,16 @@ func newWebhookServer(options *options, certificates *certwatcher.CertWatcher) w
 
 // addHandlers gives the manager what it runs: admission and probes on every
 // replica, controllers on the leader.
-func addHandlers(manager ctrl.Manager, settings *settings, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
-	policies := controller.NewPolicyApplier(manager.GetClient(), settings.policy)
+func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
+	policies := controller.NewPolicyApplier(manager.GetClient(), s)
 	pods, err := admission.NewHandler(admission.Options{
-		Cluster:       settings.injection,
-		PolicyCluster: settings.policy,
-		Protected:     settings.protected,
-		Cache:         manager.GetClient(),
-		Live:          manager.GetAPIReader(),
-		Policies:      policies,
-		Logger:        logger,
-		Metrics:       metrics.Registry,
+		Settings: s,
+		Cluster:  injection,
+		Cache:    manager.GetClient(),
+		Live:     manager.GetAPIReader(),
+		Policies: policies,
+		Logger:   logger,
+		Metrics:  metrics.Registry,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the admission handler: %w", err)
@@ -175,11 +206,11 @@ func addHandlers(manager ctrl.Manager, settings *settings, certificates *certwat
 	}
 	namespaces := &controller.NamespaceReconciler{
 		Cache: manager.GetClient(), Live: manager.GetAPIReader(),
-		Policies: policies, Protected: settings.protected, Events: manager.GetEventRecorder(names.FieldOwner),
+		Policies: policies, Protected: s.ProtectedNamespaces, Events: manager.GetEventRecorder(names.FieldOwner),
 	}
 	tenants := &controller.TenantReconciler{
-		Client: manager.GetClient(), Policies: policies, Protected: settings.protected,
-		ProxyURL: settings.injection.ProxyURL, Egress: settings.egress, Events: manager.GetEventRecorder(names.FieldOwner),
+		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
+		ProxyURL: injection.ProxyURL, Egress: s.Proxy.Egress, Events: manager.GetEventRecorder(names.FieldOwner),
 	}
 	return errors.Join(
 		namespaces.SetupWithManager(manager),

@@ -8,8 +8,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,36 +20,39 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+
+	"egress.scw/webhook/settings"
 )
 
-// TestRunRefuses: whatever is unusable ends the program with one clear error,
-// before it waits for anything.
+// TestRunRefuses: the program ends with one clear error, before it waits for
+// other programs, if it cannot run.
 func TestRunRefuses(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "10.32.0.1")
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	certificate := writeCertificate(t)
 
-	keyOfAnother := writeCertificate(t)
-	copyFile(t, filepath.Join(certificate, "tls.crt"), filepath.Join(keyOfAnother, "tls.crt"))
+	otherKey := writeCertificate(t)
+	copyFile(t, filepath.Join(certificate, "tls.crt"), filepath.Join(otherKey, "tls.crt"))
 	noPEM := t.TempDir()
 	for _, name := range []string{"tls.crt", "tls.key"} {
-		if err := os.WriteFile(filepath.Join(noPEM, name), []byte("no PEM"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(noPEM, name), []byte("not PEM"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	certDir := func(dir string) string { return "admission: {certDir: " + dir + "}" }
 	for name, test := range map[string]struct {
-		args []string
-		want []string
+		settings string // besides the required ones
+		want     []string
 	}{
-		"unknown flag":         {good("--proxy-port=3128"), []string{"unknown flag: --proxy-port"}},
-		"wrong flag":           {good("--log-level=loud"), []string{"--log-level", `"loud"`}},
-		"no certificate":       {good("--cert-dir", "/nonexistent"), []string{"--cert-dir /nonexistent", "tls.crt", "no such file"}},
-		"no PEM":               {good("--cert-dir", noPEM), []string{"--cert-dir " + noPEM, "failed to find any PEM data"}},
-		"the key of another":   {good("--cert-dir", keyOfAnother), []string{"--cert-dir " + keyOfAnother, "private key does not match public key"}},
-		"no way to the server": {good("--cert-dir", certificate), []string{"finding the API server", "KUBECONFIG"}},
+		"wrong setting":           {"logLevel: loud", []string{"wrong settings in ", "settings.yaml:\n  logLevel: ", `"loud"`}},
+		"too many CIDRs":          {"cluster: {cidrs: [" + manyCIDRs() + "]}", []string{"wrong settings in ", "settings.yaml:\n  cluster.cidrs: "}},
+		"no certificate":          {certDir("/nonexistent"), []string{"admission.certDir /nonexistent", "tls.crt", "no such file"}},
+		"certificate is not PEM":  {certDir(noPEM), []string{"admission.certDir " + noPEM, "failed to find any PEM data"}},
+		"another key":             {certDir(otherKey), []string{"admission.certDir " + otherKey, "private key does not match public key"}},
+		"API server is not known": {certDir(certificate), []string{"finding the API server", "KUBECONFIG"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := run(t.Context(), test.args)
+			err := run(t.Context(), []string{"--settings", writeSettings(t, test.settings)})
 			for _, want := range test.want {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("error is %v, want %q in it", err, want)
@@ -57,7 +62,48 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-func TestRunSaysVersionAndHelp(t *testing.T) {
+// TestRunRefusesAllAtOnce: errors of the settings file and of the environment
+// are reported together.
+func TestRunRefusesAllAtOnce(t *testing.T) {
+	for _, host := range []string{"", "https://10.32.0.1"} {
+		t.Setenv("KUBERNETES_SERVICE_HOST", host)
+		err := run(t.Context(), []string{"--settings", writeSettings(t, "logLevel: loud\ndns: {namespace: a_b}")})
+		for _, want := range []string{"\n  logLevel: ", "\n  dns.namespace: ", "\nenvironment variable KUBERNETES_SERVICE_HOST"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error is %v, want %q in it", err, want)
+			}
+		}
+	}
+}
+
+func TestRunRefusesUnknownFlags(t *testing.T) {
+	err := run(t.Context(), []string{"--proxy-port=3128"})
+	if err == nil || !strings.Contains(err.Error(), "unknown flag: --proxy-port") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func manyCIDRs() string {
+	var list []string
+	for i := range 256 {
+		list = append(list, fmt.Sprintf("192.168.%d.0/24", i))
+	}
+	return strings.Join(list, ", ")
+}
+
+// writeSettings writes a settings file with the required settings and further
+// ones, and returns its name.
+func writeSettings(t *testing.T, further string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "settings.yaml")
+	contents := "apiVersion: egress.scw/v1alpha1\nkind: WebhookSettings\nproxy: {addresses: [172.16.28.8]}\n" + further
+	if err := os.WriteFile(file, []byte(contents), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestRunPrintsVersionAndHelp(t *testing.T) {
 	for _, flag := range []string{"--version", "--help", "-h"} {
 		if err := run(t.Context(), []string{flag}); err != nil {
 			t.Errorf("%s: %v", flag, err)
@@ -68,7 +114,8 @@ func TestRunSaysVersionAndHelp(t *testing.T) {
 	}
 }
 
-// TestWebhookServer: TLS 1.3 and HTTP/1.1, whatever a client would rather have.
+// TestWebhookServer: the server uses TLS 1.3 and HTTP/1.1, whatever a client
+// prefers.
 func TestWebhookServer(t *testing.T) {
 	t.Parallel()
 	directory := writeCertificate(t)
@@ -77,7 +124,7 @@ func TestWebhookServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := freePort(t)
-	server := newWebhookServer(&options{webhookAddress: "127.0.0.1", webhookPort: port}, certificates)
+	server := newWebhookServer(settings.BindAddress{Host: netip.MustParseAddr("127.0.0.1"), Port: port}, certificates)
 	if server.StartedChecker()(nil) == nil {
 		t.Error("the server is ready before it was started")
 	}
@@ -90,7 +137,7 @@ func TestWebhookServer(t *testing.T) {
 		}
 	}
 
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 	dial := func(config *tls.Config) (tls.ConnectionState, error) {
 		config.InsecureSkipVerify = true
 		dialer := tls.Dialer{Config: config}
@@ -104,10 +151,10 @@ func TestWebhookServer(t *testing.T) {
 	if state, err := dial(&tls.Config{NextProtos: []string{"h2", "http/1.1"}}); err != nil {
 		t.Error(err)
 	} else if state.Version != tls.VersionTLS13 || state.NegotiatedProtocol != "http/1.1" {
-		t.Errorf("speaks %s and %q", tls.VersionName(state.Version), state.NegotiatedProtocol)
+		t.Errorf("the server uses %s and %q", tls.VersionName(state.Version), state.NegotiatedProtocol)
 	}
 	if _, err := dial(&tls.Config{MaxVersion: tls.VersionTLS12}); err == nil {
-		t.Error("TLS 1.2 is spoken")
+		t.Error("the server accepts TLS 1.2")
 	}
 	stop()
 	if err := <-stopped; err != nil {
@@ -115,14 +162,14 @@ func TestWebhookServer(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) int {
+func freePort(t *testing.T) uint16 {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	return uint16(listener.Addr().(*net.TCPAddr).Port)
 }
 
 // writeCertificate writes a self-signed certificate and its key, and returns

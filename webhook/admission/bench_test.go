@@ -35,7 +35,7 @@ func productionHandler(tb testing.TB) http.Handler {
 	known := newStore(namespaceFixture("orders", "client-a"), tenant, policyFixture("orders", tenant))
 	handler, err := NewHandler(Options{
 		Cluster: injectCluster(tb), Cache: known, Live: newStore(),
-		Policies: &fakePolicies{}, PolicyCluster: policyCluster(),
+		Policies: &fakePolicies{}, Settings: exampleSettings(),
 		Logger:  slog.New(slog.DiscardHandler),
 		Metrics: prometheus.NewRegistry(),
 	})

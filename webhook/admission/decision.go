@@ -150,7 +150,7 @@ func (h *Handler) policyInSync(ctx context.Context, namespace string, tenant *v1
 	case err != nil:
 		return false, fmt.Errorf("reading NetworkPolicy %s: %w", key, err)
 	}
-	return netpol.InSync(&cached, netpol.Build(tenant, namespace, h.policyCluster)), nil
+	return netpol.InSync(&cached, netpol.Build(tenant, namespace, h.settings)), nil
 }
 
 // tenancy returns a namespace and its EgressTenant, which is not to be changed,
@@ -196,7 +196,7 @@ func (h *Handler) liveNamespace(ctx context.Context, name string) (inject.Namesp
 }
 
 func (h *Handler) namespace(object *corev1.Namespace) inject.Namespace {
-	return inject.Namespace{Name: object.Name, Labels: object.Labels, Protected: h.protected.Has(object.Name)}
+	return inject.Namespace{Name: object.Name, Labels: object.Labels, Protected: h.settings.ProtectedNamespaces.Has(object.Name)}
 }
 
 // tenantOf reads the tenant that a namespace's label names, from the cache,

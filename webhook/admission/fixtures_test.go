@@ -24,9 +24,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/noproxy"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
 	"egress.scw/webhook/netpol"
+	"egress.scw/webhook/settings"
 )
 
 // The fixtures of the admission tests. The fake client is no measure here: it
@@ -146,7 +148,7 @@ func newAdmissionTest(t testing.TB) *admissionTest {
 		policies: &fakePolicies{}, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
 	}
 	handler, err := NewHandler(Options{
-		Cluster: injectCluster(t), PolicyCluster: policyCluster(), Protected: protectedFixture(), Cache: a.cache, Live: a.live, Policies: a.policies,
+		Cluster: injectCluster(t), Settings: exampleSettings(), Cache: a.cache, Live: a.live, Policies: a.policies,
 		Logger:  slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: a.registry,
 	})
@@ -157,16 +159,17 @@ func newAdmissionTest(t testing.TB) *admissionTest {
 	return a
 }
 
-func policyCluster() netpol.Cluster {
-	return netpol.Cluster{
-		ProxyAddresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")},
-		DNSNamespace:   "kube-system",
-		DNSPodLabels:   map[string]string{"k8s-app": "kube-dns"},
+// exampleSettings are the settings of a Kapsule cluster.
+func exampleSettings() *settings.Settings {
+	return &settings.Settings{
+		Proxy: settings.Proxy{Addresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")}},
+		Cluster: settings.Cluster{Domain: "cluster.local", CIDRs: []netip.Prefix{
+			netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("100.64.0.0/15"), netip.MustParsePrefix("172.16.0.0/22"),
+		}},
+		DNS:                 settings.DNS{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}},
+		ProtectedNamespaces: sets.New("kube-system", "pki"),
 	}
 }
-
-// protectedFixture are the namespaces that can belong to no tenant.
-func protectedFixture() sets.Set[string] { return sets.New("kube-system", "pki") }
 
 func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
 	return &v1alpha1.EgressTenant{
@@ -186,18 +189,16 @@ func namespaceFixture(name, tenant string) *corev1.Namespace {
 
 // policyFixture is the NetworkPolicy that the tenant requires.
 func policyFixture(namespace string, tenant *v1alpha1.EgressTenant) *networkingv1.NetworkPolicy {
-	return netpol.Build(tenant, namespace, policyCluster())
+	return netpol.Build(tenant, namespace, exampleSettings())
 }
 
 func injectCluster(t testing.TB) *inject.Cluster {
 	t.Helper()
-	cluster, err := inject.NewCluster(inject.ClusterOptions{
-		ProxyAddress:  "172.16.28.8",
-		ClusterDomain: "cluster.local",
-		ClusterCIDRs:  []string{"10.32.0.0/20", "100.64.0.0/15", "172.16.0.0/22"},
-		APIServerHost: "10.32.0.1",
-		Version:       "v1.2.3",
-	})
+	apiServer, err := noproxy.Parse("10.32.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := inject.NewCluster(exampleSettings(), apiServer, "v1.2.3")
 	if err != nil {
 		t.Fatal(err)
 	}

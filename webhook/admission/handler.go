@@ -11,13 +11,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
-	"egress.scw/webhook/netpol"
+	"egress.scw/webhook/settings"
 )
 
 // PolicyApplier writes NetworkPolicies.
@@ -29,11 +28,10 @@ type PolicyApplier interface {
 
 // Options are what a Handler works with; all are required.
 type Options struct {
-	Cluster *inject.Cluster
-	// PolicyCluster describes the cluster to the NetworkPolicies.
-	PolicyCluster netpol.Cluster
-	// Protected are the namespaces that can belong to no tenant.
-	Protected sets.Set[string]
+	// Settings contain the protected namespaces, and the values of
+	// NetworkPolicies.
+	Settings *settings.Settings
+	Cluster  *inject.Cluster
 	// Cache reads namespaces, tenants and policies from informers. It may lag.
 	Cache client.Reader
 	// Live reads namespaces and tenants from the API server.
@@ -50,11 +48,10 @@ type Options struct {
 // review and pod through the Kubernetes codecs, at several times the cost.
 type Handler struct {
 	configurations *configurations
-	protected      sets.Set[string]
+	settings       *settings.Settings
 	cache          client.Reader
 	live           client.Reader
 	policies       PolicyApplier
-	policyCluster  netpol.Cluster
 	logger         *slog.Logger
 	metrics        *admissionMetrics
 }
@@ -68,11 +65,10 @@ func NewHandler(options Options) (*Handler, error) {
 	}
 	return &Handler{
 		configurations: newConfigurations(options.Cluster),
-		protected:      options.Protected,
+		settings:       options.Settings,
 		cache:          options.Cache,
 		live:           options.Live,
 		policies:       options.Policies,
-		policyCluster:  options.PolicyCluster,
 		logger:         options.Logger,
 		metrics:        metrics,
 	}, nil

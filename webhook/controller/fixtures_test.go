@@ -24,16 +24,16 @@ import (
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
+	"egress.scw/webhook/settings"
 )
 
 // The fixtures of the controllers' tests: a tenant, a namespace of his, and
 // the cluster around them, in the fake client's memory.
 
-func clusterFixture() netpol.Cluster {
-	return netpol.Cluster{
-		ProxyAddresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")},
-		DNSNamespace:   "kube-system",
-		DNSPodLabels:   map[string]string{"k8s-app": "kube-dns"},
+func settingsFixture() *settings.Settings {
+	return &settings.Settings{
+		Proxy: settings.Proxy{Addresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")}},
+		DNS:   settings.DNS{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}},
 	}
 }
 
@@ -58,7 +58,7 @@ func namespaceFixture(name, tenant string) *corev1.Namespace {
 
 // policyFixture is the right policy, changed.
 func policyFixture(namespace string, tenant *v1alpha1.EgressTenant, changes ...func(*networkingv1.NetworkPolicy)) *networkingv1.NetworkPolicy {
-	policy := netpol.Build(tenant, namespace, clusterFixture())
+	policy := netpol.Build(tenant, namespace, settingsFixture())
 	policy.UID = "the-first"
 	for _, change := range changes {
 		change(policy)

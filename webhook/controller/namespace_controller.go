@@ -94,7 +94,7 @@ func (r *NamespaceReconciler) observe(ctx context.Context, reader client.Reader,
 	tenant := &v1alpha1.EgressTenant{}
 	switch err := reader.Get(ctx, client.ObjectKey{Name: tenantName}, tenant); {
 	case err == nil:
-		facts.tenant, facts.want = tenant, netpol.Build(tenant, name, r.Policies.cluster)
+		facts.tenant, facts.want = tenant, netpol.Build(tenant, name, r.Policies.settings)
 	case !apierrors.IsNotFound(err):
 		return facts, fmt.Errorf("reading EgressTenant %s: %w", tenantName, err)
 	}

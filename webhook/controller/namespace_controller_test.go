@@ -26,7 +26,7 @@ func requestFor(name string) ctrl.Request {
 func reconcileNamespace(t *testing.T, cache client.Reader, server *api, name string) ([]string, error) {
 	t.Helper()
 	seen := &recorder{}
-	r := &NamespaceReconciler{Cache: cache, Live: server, Policies: NewPolicyApplier(server, clusterFixture()), Protected: protectedFixture(), Events: seen}
+	r := &NamespaceReconciler{Cache: cache, Live: server, Policies: NewPolicyApplier(server, settingsFixture()), Protected: protectedFixture(), Events: seen}
 	result, err := r.Reconcile(t.Context(), requestFor(name))
 	if result != (ctrl.Result{}) {
 		t.Errorf("the result is %+v: everything that matters has an event of its own", result)
@@ -37,7 +37,7 @@ func reconcileNamespace(t *testing.T, cache client.Reader, server *api, name str
 func TestReconcileNamespace(t *testing.T) {
 	t.Parallel()
 	tenant := tenantFixture("client-a", 3129)
-	right := netpol.Build(tenant, "web", clusterFixture())
+	right := netpol.Build(tenant, "web", settingsFixture())
 	edited := policyFixture("web", tenant, openToEverything)
 	foreign := policyFixture("web", tenant, withoutTenantLabel)
 	for name, test := range map[string]struct {
@@ -279,7 +279,7 @@ func TestRemoveChangedPolicy(t *testing.T) {
 	t.Parallel()
 	tenant := tenantFixture("client-a", 3129)
 	server := newAPI(t, policyFixture("web", tenant, openToEverything))
-	policies := NewPolicyApplier(server, clusterFixture())
+	policies := NewPolicyApplier(server, settingsFixture())
 	looked := server.policyIn(t, "web")
 	if err := policies.Ensure(t.Context(), "web", tenant, false); err != nil {
 		t.Fatal(err)
@@ -325,7 +325,7 @@ func checkRequests(t *testing.T, got []reconcile.Request, want ...string) {
 func TestPolicyWrittenMeanwhileStays(t *testing.T) {
 	t.Parallel()
 	tenant := tenantFixture("client-a", 3129)
-	right := netpol.Build(tenant, "web", clusterFixture())
+	right := netpol.Build(tenant, "web", settingsFixture())
 	server := newAPI(t, namespaceFixture("web", ""), right.DeepCopy())
 	server.beforeDelete = func() {
 		policy := server.policyIn(t, "web")

@@ -13,20 +13,21 @@ import (
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
+	"egress.scw/webhook/settings"
 )
 
 // PolicyApplier makes the NetworkPolicies of tenants stand in their
 // namespaces. The admission handler uses it on every replica, the controllers
 // on the leader; server-side apply makes it safe that they do so at once.
 type PolicyApplier struct {
-	client  client.Client
-	cluster netpol.Cluster
+	client   client.Client
+	settings *settings.Settings
 }
 
 // NewPolicyApplier returns a PolicyApplier that reads NetworkPolicies through
-// the client's cache, and writes what the cluster asks for.
-func NewPolicyApplier(c client.Client, cluster netpol.Cluster) *PolicyApplier {
-	return &PolicyApplier{client: c, cluster: cluster}
+// the client's cache, and writes what the settings ask for.
+func NewPolicyApplier(c client.Client, s *settings.Settings) *PolicyApplier {
+	return &PolicyApplier{client: c, settings: s}
 }
 
 // Ensure returns nil once the namespace's NetworkPolicy for the tenant exists
@@ -35,7 +36,7 @@ func NewPolicyApplier(c client.Client, cluster netpol.Cluster) *PolicyApplier {
 //
 // The error says which policy could not be written, and why.
 func (p *PolicyApplier) Ensure(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error {
-	want := netpol.Build(tenant, namespace, p.cluster)
+	want := netpol.Build(tenant, namespace, p.settings)
 	have, err := getPolicy(ctx, p.client, namespace)
 	switch {
 	case err != nil:

@@ -39,7 +39,7 @@ func TestEnsure(t *testing.T) {
 				objects = append(objects, test.have.DeepCopy())
 			}
 			server := newAPI(t, objects...)
-			policies := NewPolicyApplier(server, clusterFixture())
+			policies := NewPolicyApplier(server, settingsFixture())
 
 			// A dry run leaves everything as it is.
 			before := server.policyIn(t, "web")
@@ -59,7 +59,7 @@ func TestEnsure(t *testing.T) {
 			if server.applied != test.applied {
 				t.Errorf("applied %d times, want %d", server.applied, test.applied)
 			}
-			after, want := server.policyIn(t, "web"), netpol.Build(tenant, "web", clusterFixture())
+			after, want := server.policyIn(t, "web"), netpol.Build(tenant, "web", settingsFixture())
 			if diff := cmp.Diff(want.Spec, after.Spec); diff != "" {
 				t.Errorf("spec (-want +got):\n%s", diff)
 			}
@@ -76,7 +76,7 @@ func TestEnsure(t *testing.T) {
 func TestEnsureOwnsWhatItWrites(t *testing.T) {
 	t.Parallel()
 	server := newAPI(t)
-	if err := NewPolicyApplier(server, clusterFixture()).Ensure(t.Context(), "web", tenantFixture("client-a", 3129), false); err != nil {
+	if err := NewPolicyApplier(server, settingsFixture()).Ensure(t.Context(), "web", tenantFixture("client-a", 3129), false); err != nil {
 		t.Fatal(err)
 	}
 	owners := server.policyIn(t, "web").ManagedFields
@@ -100,7 +100,7 @@ func TestEnsureTakesIngressOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := newAPI(t, policyFixture("web", tenant, test.change))
-			if err := NewPolicyApplier(server, clusterFixture()).Ensure(t.Context(), "web", tenant, false); err != nil {
+			if err := NewPolicyApplier(server, settingsFixture()).Ensure(t.Context(), "web", tenant, false); err != nil {
 				t.Fatal(err)
 			}
 			if got := strings.Contains(string(server.lastApplied), `"ingress":[]`); got != test.want {
@@ -124,7 +124,7 @@ func TestEnsureFails(t *testing.T) {
 			t.Parallel()
 			server := newAPI(t)
 			test.fail(server)
-			err := NewPolicyApplier(server, clusterFixture()).Ensure(t.Context(), "web", tenantFixture("client-a", 3129), false)
+			err := NewPolicyApplier(server, settingsFixture()).Ensure(t.Context(), "web", tenantFixture("client-a", 3129), false)
 			if !errors.Is(err, cause) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error is %v, want %q", err, test.want)
 			}

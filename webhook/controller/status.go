@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -31,7 +32,7 @@ type tenantFacts struct {
 	// proxyURL is what the tenant's pods find in HTTP_PROXY.
 	proxyURL string
 	// egressIPs are the addresses published for the tenant's requests.
-	egressIPs []string
+	egressIPs []netip.Addr
 }
 
 // tenantStatus computes the whole status. The tenant's current one only serves
@@ -46,7 +47,9 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 	invalid := tenant.Validate()
 	if len(invalid) == 0 {
 		status.ProxyURL = facts.proxyURL
-		status.EgressIPs = facts.egressIPs
+		for _, address := range facts.egressIPs {
+			status.EgressIPs = append(status.EgressIPs, address.String())
+		}
 	}
 	applied := policyAppliedCondition(facts)
 	for _, condition := range []metav1.Condition{applied, readyCondition(facts, invalid, applied)} {

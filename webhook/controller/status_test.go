@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -108,8 +109,8 @@ func TestTenantStatus(t *testing.T) {
 // says where it may go.
 func TestTenantStatusTellsEgressIPs(t *testing.T) {
 	t.Parallel()
-	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), egressIPs: []string{"203.0.113.50", "2001:db8::50"}}
-	if diff := cmp.Diff(facts.egressIPs, tenantStatus(facts, metav1.Now()).EgressIPs); diff != "" {
+	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), egressIPs: []netip.Addr{netip.MustParseAddr("203.0.113.50"), netip.MustParseAddr("2001:db8::50")}}
+	if diff := cmp.Diff([]string{"203.0.113.50", "2001:db8::50"}, tenantStatus(facts, metav1.Now()).EgressIPs); diff != "" {
 		t.Errorf("egressIPs (-want +got):\n%s", diff)
 	}
 	facts.tenant.Spec.Proxy.Port = 80

@@ -22,6 +22,7 @@ import (
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
+	"egress.scw/webhook/settings"
 )
 
 // actionPublish is the action of events about a tenant: its status says so.
@@ -39,7 +40,7 @@ type TenantReconciler struct {
 	// ProxyURL is what pods of a tenant find in HTTP_PROXY.
 	ProxyURL func(*v1alpha1.EgressTenant) string
 	// Egress are the addresses that tenants' requests leave the proxy by.
-	Egress EgressAddresses
+	Egress settings.EgressAddresses
 	// Events tells people about tenants that they have to put right.
 	Events events.EventRecorder
 }
@@ -102,7 +103,7 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 		if err != nil {
 			return facts, err
 		}
-		if !netpol.InSync(have, netpol.Build(tenant, namespace.Name, r.Policies.cluster)) {
+		if !netpol.InSync(have, netpol.Build(tenant, namespace.Name, r.Policies.settings)) {
 			facts.uncovered = append(facts.uncovered, namespace.Name)
 		}
 	}

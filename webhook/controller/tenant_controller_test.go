@@ -2,6 +2,7 @@ package controller
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,20 +11,17 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/settings"
 )
 
 // reconcileTenant runs the reconciler once for client-a, and returns its events
-// and the status that stands afterwards. The addresses are published.
-func reconcileTenant(t *testing.T, server *api, addresses ...string) ([]string, v1alpha1.EgressTenantStatus) {
+// and the status after it.
+func reconcileTenant(t *testing.T, server *api, egress settings.EgressAddresses) ([]string, v1alpha1.EgressTenantStatus) {
 	t.Helper()
-	egress, err := ParseEgressAddresses(addresses)
-	if err != nil {
-		t.Fatal(err)
-	}
 	seen := &recorder{}
 	r := &TenantReconciler{
 		Client:    server,
-		Policies:  NewPolicyApplier(server, clusterFixture()),
+		Policies:  NewPolicyApplier(server, settingsFixture()),
 		Protected: protectedFixture(),
 		ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
 			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.Proxy.Port)
@@ -101,7 +99,7 @@ func TestReconcileTenant(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := newAPI(t, copies(test.objects)...)
-			events, status := reconcileTenant(t, server)
+			events, status := reconcileTenant(t, server, settings.EgressAddresses{})
 			if got := summary(conditionOf(t, status, names.ConditionReady)); got != test.ready {
 				t.Errorf("Ready is %s, want %s", got, test.ready)
 			}
@@ -114,7 +112,7 @@ func TestReconcileTenant(t *testing.T) {
 			checkEvents(t, events, test.events)
 
 			// The status stands: the second time nothing is written, nor said.
-			events, _ = reconcileTenant(t, server)
+			events, _ = reconcileTenant(t, server, settings.EgressAddresses{})
 			if server.statusWrites != 1 || len(events) > 0 {
 				t.Errorf("%d status writes and events %q after the second time, want 1 and none", server.statusWrites, events)
 			}
@@ -147,7 +145,7 @@ func TestReconcileTenantFollows(t *testing.T) {
 		if err := step.change(); err != nil {
 			t.Fatal(err)
 		}
-		_, status := reconcileTenant(t, server)
+		_, status := reconcileTenant(t, server, settings.EgressAddresses{})
 		if got := summary(conditionOf(t, status, names.ConditionReady)); got != step.ready {
 			t.Errorf("step %d: Ready is %s, want %s", i, got, step.ready)
 		}
@@ -171,27 +169,36 @@ func TestReconcileTenantPublishesAddresses(t *testing.T) {
 	}
 	for i, step := range []struct {
 		egressIP  v1alpha1.EgressIP
-		published []string
+		published settings.EgressAddresses
 		want      []string
 	}{
-		{v1alpha1.EgressIPShared, nil, nil},
-		{"", []string{"203.0.113.50", "client-a=203.0.113.51"}, []string{"203.0.113.50"}},
-		{v1alpha1.EgressIPDedicated, []string{"203.0.113.50", "client-a=203.0.113.51"}, []string{"203.0.113.51"}},
-		{v1alpha1.EgressIPDedicated, []string{"203.0.113.50", "client-b=203.0.113.51"}, nil},
-		{v1alpha1.EgressIPShared, []string{"203.0.113.50", "203.0.113.49"}, []string{"203.0.113.50", "203.0.113.49"}},
+		{v1alpha1.EgressIPShared, settings.EgressAddresses{}, nil},
+		{"", egressAddresses("client-a", "203.0.113.50"), []string{"203.0.113.50"}},
+		{v1alpha1.EgressIPDedicated, egressAddresses("client-a", "203.0.113.50"), []string{"203.0.113.51"}},
+		{v1alpha1.EgressIPDedicated, egressAddresses("client-b", "203.0.113.50"), nil},
+		{v1alpha1.EgressIPShared, egressAddresses("client-a", "203.0.113.50", "203.0.113.49"), []string{"203.0.113.50", "203.0.113.49"}},
 	} {
 		leaveBy(step.egressIP)
-		_, status := reconcileTenant(t, server, step.published...)
+		_, status := reconcileTenant(t, server, step.published)
 		if diff := cmp.Diff(step.want, status.EgressIPs); diff != "" {
 			t.Errorf("step %d: egressIPs (-want +got):\n%s", i, diff)
 		}
 	}
 }
 
+// egressAddresses are shared addresses, and 203.0.113.51 for one tenant.
+func egressAddresses(tenant string, shared ...string) settings.EgressAddresses {
+	addresses := settings.EgressAddresses{Dedicated: map[string]netip.Addr{tenant: netip.MustParseAddr("203.0.113.51")}}
+	for _, address := range shared {
+		addresses.Shared = append(addresses.Shared, netip.MustParseAddr(address))
+	}
+	return addresses
+}
+
 func TestReconcileTenantThatIsGone(t *testing.T) {
 	t.Parallel()
 	server := newAPI(t)
-	if events, _ := reconcileTenant(t, server); len(events) > 0 || server.statusWrites > 0 {
+	if events, _ := reconcileTenant(t, server, settings.EgressAddresses{}); len(events) > 0 || server.statusWrites > 0 {
 		t.Errorf("events %q and %d writes about a tenant that does not exist", events, server.statusWrites)
 	}
 }

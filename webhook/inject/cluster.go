@@ -12,24 +12,10 @@ import (
 
 	"egress.scw/webhook/api/noproxy"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/settings"
 )
 
-// ClusterOptions are the facts about the cluster as an operator writes them.
-type ClusterOptions struct {
-	// ProxyAddress is the proxy's IP address, as pods are given it.
-	ProxyAddress string
-	// ClusterDomain is the DNS domain of the cluster's Services and pods.
-	ClusterDomain string
-	// ClusterCIDRs are the ranges of Services, pods and nodes.
-	ClusterCIDRs []string
-	// APIServerHost is the address or name by which pods reach the API server
-	// (KUBERNETES_SERVICE_HOST in every pod).
-	APIServerHost string
-	// Version is the webhook's own version, for the pods' status annotation.
-	Version string
-}
-
-// Cluster holds what is the same for all pods of a cluster.
+// Cluster contains the values that all pods of a cluster have in common.
 type Cluster struct {
 	proxy   netip.Addr
 	version string
@@ -37,68 +23,33 @@ type Cluster struct {
 	head, tail []string
 }
 
-// NewCluster reads the facts about the cluster. Its error names every option
-// that is wrong.
-func NewCluster(options ClusterOptions) (*Cluster, error) {
-	var errs field.ErrorList
-	proxy, err := netip.ParseAddr(options.ProxyAddress)
-	if err != nil || proxy.Zone() != "" {
-		errs = append(errs, field.Invalid(field.NewPath("proxyAddress"), options.ProxyAddress, "must be an IP address"))
-	}
-	domain, err := parseClusterDomain(options.ClusterDomain)
-	if err != nil {
-		errs = append(errs, field.Invalid(field.NewPath("clusterDomain"), options.ClusterDomain, err.Error()))
-	}
-	host, err := noproxy.Parse(options.APIServerHost)
-	if err != nil {
-		errs = append(errs, field.Invalid(field.NewPath("apiServerHost"), options.APIServerHost,
-			"must be the address or name by which pods reach the API server (KUBERNETES_SERVICE_HOST): "+err.Error()))
-	}
-	var cidrs noproxy.List
-	for i, text := range options.ClusterCIDRs {
-		_, err := netip.ParsePrefix(text)
-		entry, problem := noproxy.Parse(text) // writes mapped ranges as the IPv4 that clients read them as
-		switch at := field.NewPath("clusterCIDRs").Index(i); {
-		case err != nil || problem != nil:
-			errs = append(errs, field.Invalid(at, text, "must be a CIDR, such as 10.32.0.0/20"))
-		case entry.CoversPublicHosts():
-			errs = append(errs, field.Invalid(at, text, "covers the whole internet: nothing would use the proxy"))
-		default:
-			cidrs.Add(entry.String())
-		}
-	}
-	if len(errs) > 0 {
-		return nil, errs.ToAggregate()
-	}
-
+// NewCluster computes them. apiServer is the address or name of the API server
+// for pods (KUBERNETES_SERVICE_HOST in every pod), version is the webhook's own
+// version, for the status annotation of pods.
+//
+// The error says that cluster.cidrs of the settings leave no room in NO_PROXY
+// for the entries of namespaces and tenants.
+func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (*Cluster, error) {
 	head := noproxy.List{}
-	head.Add("localhost", "127.0.0.1", "::1", host.String())
+	head.Add("localhost", "127.0.0.1", "::1", apiServer.String())
 	head.Add("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 	head.AddName("svc")
-	head.AddName(domain)
+	head.AddName(s.Cluster.Domain)
 	// .internal is the private-use domain of ICANN (2024-07-29), and that of Scaleway's
 	// private networks.
 	head.AddName("internal")
+	tail := noproxy.List{}
+	for _, cidr := range s.Cluster.CIDRs {
+		tail.Add(cidr.String())
+	}
 
-	cluster := &Cluster{proxy: proxy.Unmap(), version: options.Version, head: head.Entries(), tail: cidrs.Entries()}
+	cluster := &Cluster{proxy: s.Proxy.Addresses[0], version: version, head: head.Entries(), tail: tail.Entries()}
 	longest := cluster.forNamespace(strings.Repeat("x", validation.DNS1123LabelMaxLength))
 	if longest.Bytes() > noproxy.MaxBytes {
-		return nil, field.ErrorList{field.TooLong(field.NewPath("clusterCIDRs"), "", noproxy.MaxBytes)}.ToAggregate()
+		return nil, field.Invalid(field.NewPath("cluster", "cidrs"), len(s.Cluster.CIDRs),
+			fmt.Sprintf("NO_PROXY would have %d bytes, of at most %d: write fewer, larger ranges", longest.Bytes(), noproxy.MaxBytes))
 	}
 	return cluster, nil
-}
-
-func parseClusterDomain(text string) (string, error) {
-	entry, err := noproxy.Parse(text)
-	switch {
-	case err != nil:
-		return "", err
-	case !entry.IsName():
-		return "", fmt.Errorf("must be a domain name, such as cluster.local")
-	case entry.CoversPublicHosts():
-		return "", fmt.Errorf("is a public suffix: every host below it would be reached without the proxy")
-	}
-	return entry.String(), nil
 }
 
 // ProxyURL is what the tenant's pods find in HTTP_PROXY and HTTPS_PROXY: the
@@ -111,7 +62,7 @@ func (c *Cluster) ProxyURL(tenant *v1alpha1.EgressTenant) string {
 // forNamespace returns the NO_PROXY entries that hold for all pods of a
 // namespace, whatever its tenant.
 func (c *Cluster) forNamespace(namespace string) noproxy.List {
-	list := noproxy.NewList(len(c.head)+2+len(c.tail))
+	list := noproxy.NewList(len(c.head) + 2 + len(c.tail))
 	list.Add(c.head...)
 	if !noproxy.IsPublicSuffix(namespace) {
 		list.AddName(namespace)

@@ -13,10 +13,7 @@ import (
 
 func configure(t *testing.T, port int32, namespace string, noProxy ...string) *Configuration {
 	t.Helper()
-	cluster, err := NewCluster(exampleCluster())
-	if err != nil {
-		t.Fatal(err)
-	}
+	cluster := exampleCluster(t)
 	tenant := &v1alpha1.EgressTenant{}
 	tenant.Name = "client-a"
 	tenant.Spec.Proxy.Port = port

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,13 +19,17 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/settings"
 )
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
 // goldenCase is one file of testdata.
 type goldenCase struct {
-	Cluster   *ClusterOptions   `json:"cluster,omitempty"`
+	// Settings is a settings file, and APIServer the address of the API server
+	// for pods. Without them, the cluster is that of exampleCluster.
+	Settings  json.RawMessage   `json:"settings,omitempty"`
+	APIServer string            `json:"apiServer,omitempty"`
 	Namespace goldenNamespace   `json:"namespace"`
 	Tenants   []v1alpha1.Tenant `json:"tenants,omitempty"`
 	Pod       json.RawMessage   `json:"pod"`
@@ -108,10 +113,6 @@ func runGolden(t *testing.T, file string) goldenResult {
 	if err := yaml.UnmarshalStrict(text, &c); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
-	if c.Cluster == nil {
-		options := exampleCluster()
-		c.Cluster = &options
-	}
 	pod := mustDecode(t, c.Pod)
 	decision, operations, warnings := runCase(t, &c, pod)
 	result := goldenResult{
@@ -127,10 +128,7 @@ func runGolden(t *testing.T, file string) goldenResult {
 // runCase does what the admission handler does.
 func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Operation, []string) {
 	t.Helper()
-	cluster, err := NewCluster(*c.Cluster)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cluster := caseCluster(t, c)
 	namespace := Namespace(c.Namespace)
 	var tenant *v1alpha1.EgressTenant
 	var existing []string
@@ -167,15 +165,39 @@ func compute(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string, 
 	return Compute(configuration, annotations)
 }
 
-// exampleCluster is a cluster as Kapsule makes them.
-func exampleCluster() ClusterOptions {
-	return ClusterOptions{
-		ProxyAddress:  "172.16.28.8",
-		ClusterDomain: "cluster.local",
-		ClusterCIDRs:  []string{"10.32.0.0/20", "100.64.0.0/15", "172.16.0.0/22"},
-		APIServerHost: "10.32.0.1",
-		Version:       "v1.2.3",
+func caseCluster(t *testing.T, c *goldenCase) *Cluster {
+	t.Helper()
+	if c.Settings == nil {
+		return exampleCluster(t)
 	}
+	s, err := settings.Parse(c.Settings)
+	if err != nil {
+		t.Fatalf("the case's settings: %v", err)
+	}
+	cluster, err := NewCluster(s, mustParseEntry(t, c.APIServer), "v1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster
+}
+
+// exampleSettings are the settings of a Kapsule cluster.
+func exampleSettings() *settings.Settings {
+	return &settings.Settings{
+		Proxy: settings.Proxy{Addresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")}},
+		Cluster: settings.Cluster{Domain: "cluster.local", CIDRs: []netip.Prefix{
+			netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("100.64.0.0/15"), netip.MustParsePrefix("172.16.0.0/22"),
+		}},
+	}
+}
+
+func exampleCluster(t testing.TB) *Cluster {
+	t.Helper()
+	cluster, err := NewCluster(exampleSettings(), mustParseEntry(t, "10.32.0.1"), "v1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster
 }
 
 func mustDecode(t *testing.T, raw []byte) *Pod {

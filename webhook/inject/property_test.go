@@ -20,10 +20,7 @@ const rounds = 500
 
 func exampleInjection(t *testing.T) *Injection {
 	t.Helper()
-	cluster, err := NewCluster(exampleCluster())
-	if err != nil {
-		t.Fatal(err)
-	}
+	cluster := exampleCluster(t)
 	tenant := &v1alpha1.EgressTenant{}
 	tenant.Name = "client-a"
 	tenant.Spec.Proxy.Port = 3129

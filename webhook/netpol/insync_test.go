@@ -1,7 +1,6 @@
 package netpol
 
 import (
-	"net/netip"
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -14,8 +13,7 @@ func TestInSync(t *testing.T) {
 	t.Parallel()
 	tenant := &v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: "client-a"}}
 	tenant.Spec.Proxy.Port = 3129
-	cluster := Cluster{ProxyAddresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")}, DNSNamespace: "kube-system"}
-	wanted := Build(tenant, "web", cluster)
+	wanted := Build(tenant, "web", exampleSettings())
 	for name, test := range map[string]struct {
 		change func(*networkingv1.NetworkPolicy)
 		want   bool

@@ -1,7 +1,7 @@
 package netpol
 
 import (
-	"flag"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,15 +19,14 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/settings"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// goldenCase is a file testdata/NAME.yaml; NAME.golden.yaml is the policy.
+// goldenCase is a file testdata/NAME.yaml. NAME.golden.yaml is the policy.
 type goldenCase struct {
 	Namespace string                `json:"namespace"`
 	Tenant    v1alpha1.EgressTenant `json:"tenant"`
-	Cluster   Options               `json:"cluster"`
+	Settings  json.RawMessage       `json:"settings"`
 }
 
 func TestBuildGolden(t *testing.T) {
@@ -38,27 +38,28 @@ func TestBuildGolden(t *testing.T) {
 	for _, file := range files {
 		if base, isGolden := strings.CutSuffix(file, ".golden.yaml"); isGolden {
 			if _, err := os.Stat(base + ".yaml"); err != nil {
-				t.Errorf("%s is stale, its case is gone: %v", file, err)
+				t.Errorf("%s is stale, its case is missing: %v", file, err)
 			}
 			continue
 		}
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			input := readCase(t, file)
-			cluster, err := NewCluster(input.Cluster)
+			s, err := settings.Parse(input.Settings)
 			if err != nil {
-				t.Fatalf("the case's cluster: %v", err)
+				t.Fatalf("the case's settings: %v", err)
 			}
 			if errs := input.Tenant.Validate(); len(errs) > 0 {
 				t.Fatalf("the case's tenant: %v", errs.ToAggregate())
 			}
-			policy := Build(&input.Tenant, input.Namespace, cluster)
-			checkProperties(t, policy, cluster)
+			policy := Build(&input.Tenant, input.Namespace, s)
+			checkProperties(t, policy, s)
 			got, err := yaml.Marshal(policy)
 			if err != nil {
 				t.Fatal(err)
 			}
-			compareGolden(t, strings.TrimSuffix(file, ".yaml")+".golden.yaml", got)
+			golden.AssertBytes(t, got, name+".golden.yaml")
 		})
 	}
 }
@@ -76,46 +77,38 @@ func readCase(t *testing.T, file string) goldenCase {
 	return input
 }
 
-func compareGolden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v (write it with go test -update)", err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got), go test -update accepts it:\n%s", file, diff)
-	}
-}
-
-// TestBuildProperties holds a thousand arbitrary policies to what must be true
-// of every one.
+// TestBuildProperties checks the properties of every policy on a thousand random
+// ones.
 func TestBuildProperties(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
-		cluster, tenant := randomCluster(random), randomTenant(random)
-		policy := Build(tenant, "ns", cluster)
-		checkProperties(t, policy, cluster)
-		if diff := cmp.Diff(policy, Build(tenant.DeepCopy(), "ns", cluster)); diff != "" {
+		s, tenant := randomSettings(random), randomTenant(random)
+		policy := Build(tenant, "ns", s)
+		checkProperties(t, policy, s)
+		if diff := cmp.Diff(policy, Build(tenant.DeepCopy(), "ns", s)); diff != "" {
 			t.Fatalf("two policies from the same input differ:\n%s", diff)
 		}
 	}
 }
 
-func randomCluster(random *rand.Rand) Cluster {
-	cluster := Cluster{DNSNamespace: "kube-system", DNSPodLabels: map[string]string{"k8s-app": "kube-dns", "a": "b", "c": "d"}}
+func randomSettings(random *rand.Rand) *settings.Settings {
+	s := &settings.Settings{}
+	s.DNS = settings.DNS{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns", "a": "b", "c": "d"}}
 	for range 1 + random.IntN(4) {
-		cluster.ProxyAddresses = append(cluster.ProxyAddresses, randomAddress(random))
+		s.Proxy.Addresses = append(s.Proxy.Addresses, randomAddress(random))
 	}
 	if random.IntN(2) == 0 {
-		cluster.NodeLocalDNS = randomAddress(random)
+		s.DNS.NodeLocal = randomAddress(random)
 	}
-	return cluster
+	return s
+}
+
+func exampleSettings() *settings.Settings {
+	return &settings.Settings{
+		Proxy: settings.Proxy{Addresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")}},
+		DNS:   settings.DNS{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}},
+	}
 }
 
 func randomAddress(random *rand.Rand) netip.Addr {
@@ -138,9 +131,9 @@ func randomTenant(random *rand.Rand) *v1alpha1.EgressTenant {
 	}
 }
 
-// checkProperties is what holds whatever the input: one wrong peer in one rule
-// opens a namespace.
-func checkProperties(t *testing.T, policy *networkingv1.NetworkPolicy, cluster Cluster) {
+// checkProperties checks the properties that every policy must have: one wrong
+// peer in one rule opens a namespace.
+func checkProperties(t *testing.T, policy *networkingv1.NetworkPolicy, s *settings.Settings) {
 	t.Helper()
 	if len(policy.Spec.PodSelector.MatchLabels)+len(policy.Spec.PodSelector.MatchExpressions) > 0 {
 		t.Errorf("the policy misses pods: it selects %+v", policy.Spec.PodSelector)
@@ -153,12 +146,12 @@ func checkProperties(t *testing.T, policy *networkingv1.NetworkPolicy, cluster C
 			t.Errorf("rule %d has no destination, which means every destination", i)
 		}
 		for j, peer := range rule.To {
-			checkPeer(t, fmt.Sprintf("egress[%d].to[%d]", i, j), peer, rule.Ports, cluster)
+			checkPeer(t, fmt.Sprintf("egress[%d].to[%d]", i, j), peer, rule.Ports, s)
 		}
 	}
 }
 
-func checkPeer(t *testing.T, at string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort, cluster Cluster) {
+func checkPeer(t *testing.T, at string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort, s *settings.Settings) {
 	t.Helper()
 	if peer.IPBlock == nil {
 		if peer.NamespaceSelector == nil || len(peer.NamespaceSelector.MatchLabels) == 0 {
@@ -176,7 +169,7 @@ func checkPeer(t *testing.T, at string, peer networkingv1.NetworkPolicyPeer, por
 	for _, port := range ports {
 		if port.Port == nil || port.Protocol == nil || port.EndPort != nil {
 			t.Errorf("%s is open on more than one port: %+v", at, port)
-		} else if port.Port.IntVal == 53 && prefix.Addr() != cluster.NodeLocalDNS {
+		} else if port.Port.IntVal == 53 && prefix.Addr() != s.DNS.NodeLocal {
 			t.Errorf("%s opens DNS to %s, which is not the node-local DNS", at, prefix)
 		}
 	}
@@ -184,15 +177,12 @@ func checkPeer(t *testing.T, at string, peer networkingv1.NetworkPolicyPeer, por
 
 func TestBuildSharesNothing(t *testing.T) {
 	t.Parallel()
-	cluster, err := NewCluster(validOptions())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := exampleSettings()
 	tenant := &v1alpha1.EgressTenant{
 		ObjectMeta: metav1.ObjectMeta{Name: "client-a"},
 		Spec:       v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{Port: 3129}},
 	}
-	first, second := Build(tenant, "ns", cluster), Build(tenant, "ns", cluster)
+	first, second := Build(tenant, "ns", s), Build(tenant, "ns", s)
 	for i := range first.Spec.Egress {
 		for j := range first.Spec.Egress[i].To {
 			peer := &first.Spec.Egress[i].To[j]
@@ -207,20 +197,17 @@ func TestBuildSharesNothing(t *testing.T) {
 			*first.Spec.Egress[i].Ports[j].Protocol = corev1.ProtocolSCTP
 		}
 	}
-	if diff := cmp.Diff(second, Build(tenant, "ns", cluster)); diff != "" {
+	if diff := cmp.Diff(second, Build(tenant, "ns", s)); diff != "" {
 		t.Errorf("an edited policy changed the next one:\n%s", diff)
 	}
 }
 
 func BenchmarkBuild(b *testing.B) {
-	cluster, err := NewCluster(validOptions())
-	if err != nil {
-		b.Fatal(err)
-	}
+	s := exampleSettings()
 	tenant := &v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: "client-a"}}
 	tenant.Spec.Proxy.Port = 3129
 	b.ReportAllocs()
 	for b.Loop() {
-		Build(tenant, "ns", cluster)
+		Build(tenant, "ns", s)
 	}
 }

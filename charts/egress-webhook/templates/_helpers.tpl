@@ -50,3 +50,27 @@ can start.
 {{- define "egress-webhook.hostCIDR" -}}
 {{ . }}/{{ contains ":" . | ternary 128 32 }}
 {{- end }}
+
+{{- /*
+The settings file of the webhook. It has the names of the values, so that the
+path of an error in the file is the path of the value. Other programs read it
+from the ConfigMap.
+*/}}
+{{- define "egress-webhook.settings" -}}
+{{ dict
+  "apiVersion" "egress.scw/v1alpha1"
+  "kind" "WebhookSettings"
+  "proxy" .Values.proxy
+  "cluster" .Values.cluster
+  "dns" (dict
+    "namespace" .Values.dns.namespace
+    "podLabels" (include "egress-webhook.dnsPodLabels" . | fromYaml)
+    "nodeLocalAddress" .Values.dns.nodeLocalAddress)
+  "protectedNamespaces" (include "egress-webhook.protectedNamespaces" . | fromYamlArray)
+  "admission" (dict "bindAddress" ":9443" "certDir" "/etc/egress-webhook/tls")
+  "metrics" (dict "bindAddress" ":8080")
+  "probes" (dict "bindAddress" ":8081")
+  "leaderElection" (dict "enabled" true "namespace" .Release.Namespace)
+  "logLevel" .Values.logLevel
+  | toYaml }}
+{{- end }}

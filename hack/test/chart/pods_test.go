@@ -1,9 +1,6 @@
 package chart_test
 
 import (
-	"fmt"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -70,56 +67,9 @@ func TestPodsAreConfined(t *testing.T) {
 	}
 }
 
-// Every argument is --flag=value, of a flag that the webhook has.
-func TestArguments(t *testing.T) {
-	known := []string{
-		"proxy-address", "cluster-domain", "cluster-cidr", "dns-namespace", "dns-pod-labels", "node-local-dns",
-		"protected-namespace", "webhook-port", "webhook-bind-address", "cert-dir", "metrics-bind-address", "health-probe-bind-address",
-		"leader-elect", "leader-election-namespace", "log-level",
-	}
-	r := mustInstall(t, minimalValues+`
-cluster: {cidrs: [10.32.0.0/20, "fd00:10::/64"]}
-dns: {nodeLocalAddress: 169.254.20.10, podLabels: {b: "2", a: "1"}}`)
-	values := map[string][]string{}
-	for _, argument := range onlyContainer(t, r).Args {
-		flag, value, ok := strings.Cut(strings.TrimPrefix(argument, "--"), "=")
-		if !ok || !strings.HasPrefix(argument, "--") || !slices.Contains(known, flag) {
-			t.Errorf("the webhook has no flag for the argument %q", argument)
-		}
-		values[flag] = append(values[flag], value)
-	}
-	for flag, want := range map[string]string{
-		"proxy-address":  "172.16.28.8",
-		"cluster-domain": "cluster.local",
-		"cluster-cidr":   "10.32.0.0/20 fd00:10::/64",
-		"dns-namespace":  "kube-system",
-		"dns-pod-labels": "a=1,b=2",
-		"node-local-dns": "169.254.20.10",
-		"log-level":      "info",
-	} {
-		if got := strings.Join(values[flag], " "); got != want {
-			t.Errorf("--%s is %q, want %q", flag, got, want)
-		}
-	}
-}
-
-// The process listens and reads where Kubernetes looks for it.
-func TestArgumentsAgreeWithThePod(t *testing.T) {
+// TestProbes: the kubelet probes the paths that the process serves.
+func TestProbes(t *testing.T) {
 	container := onlyContainer(t, mustInstall(t, minimalValues))
-	ports := map[string]int32{}
-	for _, port := range container.Ports {
-		ports[port.Name] = port.ContainerPort
-	}
-	for _, argument := range []string{
-		fmt.Sprintf("--webhook-port=%d", ports["webhook"]),
-		fmt.Sprintf("--metrics-bind-address=:%d", ports["metrics"]),
-		fmt.Sprintf("--health-probe-bind-address=:%d", ports["probes"]),
-		"--cert-dir=" + container.VolumeMounts[0].MountPath,
-	} {
-		if !slices.Contains(container.Args, argument) {
-			t.Errorf("the pod needs the argument %s: %v", argument, container.Args)
-		}
-	}
 	for path, probe := range map[string]*corev1.Probe{"/healthz": container.LivenessProbe, "/readyz": container.ReadinessProbe} {
 		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != path || probe.HTTPGet.Port.StrVal != "probes" {
 			t.Errorf("%s is not asked on the probe port: %v", path, probe)

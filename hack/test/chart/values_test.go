@@ -93,6 +93,7 @@ func TestWrongValues(t *testing.T) {
 		"API server port":          {minimalValues + "\nnetworkPolicy: {apiServerPorts: [0]}", []string{"'/networkPolicy/apiServerPorts/0'"}},
 		"quantity":                 {minimalValues + "\nresources: {limits: {memory: lots}}", []string{"'/resources/limits/memory'"}},
 		"label of the chart's own": {minimalValues + "\npodLabels: {app.kubernetes.io/name: x}", []string{"'/podLabels/app.kubernetes.io~1name'", "false"}},
+		"the chart's annotation":   {minimalValues + "\npodAnnotations: {checksum/settings: x}", []string{"'/podAnnotations/checksum~1settings'"}},
 		"unknown toleration field": {minimalValues + "\ntolerations: [{keys: x}]", []string{"'/tolerations/0'", "'keys' not allowed"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
+	"egress.scw/webhook/settings"
 )
 
 // Every block of YAML is one of two things: values of the chart, which say so
@@ -101,13 +102,11 @@ func requirePolicy(t *testing.T, got *networkingv1.NetworkPolicy, tenants map[st
 		t.Errorf("NetworkPolicy %s is of a tenant that no example shows: %v", got.Name, got.Labels)
 		return
 	}
-	cluster, err := netpol.NewCluster(netpol.Options{
-		ProxyAddresses: []string{"172.16.28.8"}, DNSNamespace: "kube-system", DNSPodLabels: "k8s-app=kube-dns",
-	})
+	s, err := settings.Parse([]byte("{apiVersion: egress.scw/v1alpha1, kind: WebhookSettings, proxy: {addresses: [172.16.28.8]}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(netpol.Build(tenant, got.Namespace, cluster), got); diff != "" {
+	if diff := cmp.Diff(netpol.Build(tenant, got.Namespace, s), got); diff != "" {
 		t.Errorf("NetworkPolicy %s is not what the webhook makes: -webhook +documentation\n%s", got.Name, diff)
 	}
 }

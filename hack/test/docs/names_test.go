@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"encoding/json"
 	"go/ast"
 	"maps"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/settings"
 )
 
 // Every name in the product's own domain is one of the API, and the README
@@ -130,6 +132,49 @@ func flagsOf(t *testing.T, folder string) map[string]bool {
 		t.Fatalf("%s has no flags: the test looks for the wrong thing", folder)
 	}
 	return names
+}
+
+// Every field of the webhook's settings file is explained, and each that is
+// explained exists.
+func TestSettings(t *testing.T) {
+	file := settings.Default()
+	file.DNS.PodLabels = nil // the names of labels are not fields
+	encoded, err := json.Marshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(encoded, &tree); err != nil {
+		t.Fatal(err)
+	}
+	delete(tree, "apiVersion")
+	delete(tree, "kind")
+	fields := fieldPaths("", tree)
+	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
+	explained := operations.column(t, "Setting")
+	for _, field := range fields {
+		if !slices.Contains(explained, field) {
+			t.Errorf("%s does not explain the setting %s", operations.path, field)
+		}
+	}
+	for _, field := range explained {
+		if !slices.Contains(fields, field) {
+			t.Errorf("%s: there is no setting %s", operations.path, field)
+		}
+	}
+}
+
+// fieldPaths returns the paths of the fields that contain no further fields.
+func fieldPaths(prefix string, tree map[string]any) []string {
+	var paths []string
+	for name, value := range tree {
+		if inner, isObject := value.(map[string]any); isObject {
+			paths = append(paths, fieldPaths(prefix+name+".", inner)...)
+		} else {
+			paths = append(paths, prefix+name)
+		}
+	}
+	return paths
 }
 
 // Metrics that are named exist, and each of ours is explained.

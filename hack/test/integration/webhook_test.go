@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -34,7 +33,9 @@ import (
 	"egress.scw/hack/local/cluster"
 	"egress.scw/hack/local/helm"
 	"egress.scw/hack/local/process"
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/settings"
 )
 
 const (
@@ -45,8 +46,8 @@ const (
 )
 
 // webhookProcess is the webhook as the chart's Deployment runs it, but as a
-// process on loopback: with the Deployment's arguments, its ServiceAccount's
-// rights and the certificate that cert-manager issued.
+// process on loopback: with the settings of the chart's ConfigMap, the rights of
+// the Deployment's ServiceAccount, and the certificate that cert-manager issued.
 type webhookProcess struct {
 	command process.Command
 	cluster *cluster.Cluster
@@ -127,20 +128,39 @@ func (w *webhookProcess) prepare(ctx context.Context, api client.Client, binary 
 		return err
 	}
 	w.probe = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(probePort))
-	// The last of a flag's values counts.
-	args := slices.Concat(pod.Containers[0].Args, []string{
-		"--cert-dir=" + dir, "--webhook-bind-address=127.0.0.1", "--webhook-port=" + strconv.Itoa(w.port),
-		"--health-probe-bind-address=127.0.0.1:" + strconv.Itoa(probePort), "--metrics-bind-address=0",
-		"--leader-election-namespace=" + releaseNamespace,
-	})
+	settingsFile := filepath.Join(dir, "settings.yaml")
+	if err := w.writeSettings(ctx, api, settingsFile, probePort); err != nil {
+		return err
+	}
 	w.command = process.Command{
-		Name: "webhook", Path: binary, Args: args,
+		Name: "webhook", Path: binary, Args: []string{"--settings=" + settingsFile},
 		Env: []string{"KUBECONFIG=" + filepath.Join(dir, "kubeconfig"), "KUBERNETES_SERVICE_HOST=" + cluster.ServiceIP},
 	}
 	return nil
 }
 
-// start starts the process and waits until it says that it is ready.
+// writeSettings writes the settings of the chart's ConfigMap, but with addresses
+// and folders of this machine.
+func (w *webhookProcess) writeSettings(ctx context.Context, api client.Client, file string, probePort int) error {
+	var configMap corev1.ConfigMap
+	if err := api.Get(ctx, client.ObjectKey{Namespace: releaseNamespace, Name: names.SettingsConfigMap}, &configMap); err != nil {
+		return err
+	}
+	var contents settings.File
+	if err := yaml.UnmarshalStrict([]byte(configMap.Data[names.SettingsKey]), &contents); err != nil {
+		return fmt.Errorf("ConfigMap %s: %w", names.SettingsConfigMap, err)
+	}
+	contents.Admission = settings.FileAdmission{BindAddress: "127.0.0.1:" + strconv.Itoa(w.port), CertDir: filepath.Dir(file)}
+	contents.Probes.BindAddress = "127.0.0.1:" + strconv.Itoa(probePort)
+	contents.Metrics.BindAddress = ""
+	data, err := yaml.Marshal(contents)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, data, 0o600)
+}
+
+// start starts the process and waits until its readiness probe succeeds.
 func (w *webhookProcess) start(ctx context.Context) error {
 	p, err := w.cluster.Environment.Start(w.command)
 	if err != nil {

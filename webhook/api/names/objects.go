@@ -11,6 +11,12 @@ const (
 	// PolicyName is the name of the NetworkPolicy in every tenant namespace.
 	PolicyName = "egress-scw"
 
+	// SettingsConfigMap is the name of the ConfigMap with the webhook's settings,
+	// in the namespace of the webhook. SettingsKey is the key of the settings
+	// file in it.
+	SettingsConfigMap = "egress-webhook-settings"
+	SettingsKey       = "settings.yaml"
+
 	// FieldOwner is the field manager of the webhook's server-side applies.
 	FieldOwner = "egress-webhook"
 )

@@ -1,0 +1,65 @@
+package settings
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// EgressAddresses are the source addresses of the proxy's requests, as
+// bootstrap published them. The zero value has none.
+type EgressAddresses struct {
+	// Shared are the addresses of all tenants without an address of their own,
+	// distinct, in the order of the file.
+	Shared []netip.Addr
+	// Dedicated are the addresses of single tenants, by the tenant's name. An
+	// address occurs once in Shared and Dedicated together.
+	Dedicated map[string]netip.Addr
+}
+
+// Of returns the source addresses of the tenant's requests. It is empty if none
+// was published for the tenant.
+func (a EgressAddresses) Of(tenant *v1alpha1.EgressTenant) []netip.Addr {
+	if tenant.Spec.Proxy.EgressIP != v1alpha1.EgressIPDedicated {
+		return a.Shared
+	}
+	if own, ok := a.Dedicated[tenant.Name]; ok {
+		return []netip.Addr{own}
+	}
+	return nil
+}
+
+func (p *parser) egressAddresses(f FileEgressAddresses, path *field.Path) EgressAddresses {
+	result := EgressAddresses{Dedicated: make(map[string]netip.Addr, len(f.Dedicated))}
+	taken := sets.New[netip.Addr]()
+	unique := func(text string, at *field.Path) (netip.Addr, bool) {
+		address, ok := p.address(text, at, nil)
+		if ok && taken.Has(address) {
+			p.add(field.Duplicate(at, text))
+			return address, false
+		}
+		taken.Insert(address)
+		return address, ok
+	}
+	for i, text := range f.Shared {
+		if address, ok := unique(text, path.Child("shared").Index(i)); ok {
+			result.Shared = append(result.Shared, address)
+		}
+	}
+	for _, tenant := range slices.Sorted(maps.Keys(f.Dedicated)) {
+		at := path.Child("dedicated").Key(tenant)
+		if len(validation.IsDNS1123Label(tenant)) > 0 {
+			p.add(field.Invalid(at, tenant, "must be the name of an EgressTenant"))
+		}
+		if address, ok := unique(f.Dedicated[tenant], at); ok {
+			result.Dedicated[tenant] = address
+		}
+	}
+	return result
+}

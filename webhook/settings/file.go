@@ -1,0 +1,145 @@
+package settings
+
+// Version and kind of the settings file. They are written like those of a
+// Kubernetes object, but the API server does not know the kind.
+const (
+	APIVersion = "egress.scw/v1alpha1"
+	Kind       = "WebhookSettings"
+)
+
+const kubeSystem = "kube-system"
+
+// File is the settings file before its values are parsed. A field that is
+// missing or null has the value of Default.
+type File struct {
+	// APIVersion is egress.scw/v1alpha1. Required.
+	APIVersion string `json:"apiVersion"`
+	// Kind is WebhookSettings. Required.
+	Kind string `json:"kind"`
+
+	// The facts about the proxy and the cluster. They are written like the
+	// chart's values of the same names, so that an error's path leads to the
+	// value.
+	Proxy   FileProxy   `json:"proxy"`
+	Cluster FileCluster `json:"cluster"`
+	DNS     FileDNS     `json:"dns"`
+
+	// ProtectedNamespaces cannot belong to a tenant, whatever their label says,
+	// because the cluster or the webhook depends on the pods in them. Default:
+	// kube-system alone.
+	ProtectedNamespaces []string `json:"protectedNamespaces"`
+
+	Admission      FileAdmission      `json:"admission"`
+	Metrics        FileServer         `json:"metrics"`
+	Probes         FileServer         `json:"probes"`
+	LeaderElection FileLeaderElection `json:"leaderElection"`
+
+	// LogLevel is the lowest level that is logged: debug, info or error.
+	// Default: info.
+	LogLevel string `json:"logLevel"`
+}
+
+// FileProxy is the field proxy of the settings file.
+type FileProxy struct {
+	// Addresses are the IP addresses of the proxy, at least one. Pods get the
+	// first, NetworkPolicies admit all of them. Required.
+	Addresses []string `json:"addresses"`
+	// EgressAddresses are the source addresses of the proxy's requests.
+	EgressAddresses FileEgressAddresses `json:"egressAddresses"`
+}
+
+// FileEgressAddresses is the field proxy.egressAddresses of the settings file.
+type FileEgressAddresses struct {
+	// Shared are the IP addresses of all tenants without an address of their
+	// own.
+	Shared []string `json:"shared"`
+	// Dedicated are the IP addresses of tenants with egressIP Dedicated, by the
+	// tenant's name.
+	Dedicated map[string]string `json:"dedicated"`
+}
+
+// FileCluster is the field cluster of the settings file.
+type FileCluster struct {
+	// Domain is the DNS domain of the cluster. Default: cluster.local.
+	Domain string `json:"domain"`
+	// CIDRs are the ranges of Services, pods and nodes. Pods reach them without
+	// the proxy.
+	CIDRs []string `json:"cidrs"`
+}
+
+// FileDNS is the field dns of the settings file.
+type FileDNS struct {
+	// Namespace is the namespace of the cluster's DNS pods. Default:
+	// kube-system.
+	Namespace string `json:"namespace"`
+	// PodLabels are the labels of the cluster's DNS pods. Default:
+	// k8s-app: kube-dns.
+	PodLabels map[string]string `json:"podLabels"`
+	// NodeLocalAddress is the IP address of the DNS cache on every node. Empty,
+	// which is the default, means that there is no such cache.
+	NodeLocalAddress string `json:"nodeLocalAddress"`
+}
+
+// FileAdmission is the field admission of the settings file.
+type FileAdmission struct {
+	// BindAddress is the address on which admission requests are served:
+	// [HOST]:PORT, with an IP address as the host or none for all addresses.
+	// Default: ":9443".
+	BindAddress string `json:"bindAddress"`
+	// CertDir is the folder of the serving certificate: tls.crt and tls.key.
+	// The files are read again when they change. Default:
+	// /etc/egress-webhook/tls.
+	CertDir string `json:"certDir"`
+}
+
+// FileServer is the field metrics or probes of the settings file.
+type FileServer struct {
+	// BindAddress is the address to listen on, [HOST]:PORT. Empty means that
+	// nothing is served. Default: ":8080" for metrics (/metrics), ":8081" for
+	// probes (/healthz and /readyz).
+	BindAddress string `json:"bindAddress"`
+}
+
+// FileLeaderElection is the field leaderElection of the settings file.
+type FileLeaderElection struct {
+	// Enabled makes one replica the leader, which alone runs the controllers.
+	// All replicas serve admission requests. Default: true.
+	Enabled bool `json:"enabled"`
+	// Namespace is the namespace of the Lease. Empty, which is the default,
+	// means the pod's own.
+	Namespace string `json:"namespace"`
+}
+
+// Default returns a file in which every optional field has its default. It
+// lacks the addresses of the proxy.
+func Default() *File {
+	file := defaults()
+	file.APIVersion, file.Kind = APIVersion, Kind
+	file.complete()
+	return file
+}
+
+// defaults returns the defaults that the decoder replaces.
+func defaults() *File {
+	return &File{
+		Cluster:        FileCluster{Domain: "cluster.local"},
+		DNS:            FileDNS{Namespace: kubeSystem},
+		Admission:      FileAdmission{BindAddress: ":9443", CertDir: "/etc/egress-webhook/tls"},
+		Metrics:        FileServer{BindAddress: ":8080"},
+		Probes:         FileServer{BindAddress: ":8081"},
+		LeaderElection: FileLeaderElection{Enabled: true},
+		LogLevel:       "info",
+	}
+}
+
+// complete sets the defaults of lists and maps, which are missing if they are
+// nil. They cannot be set before the file is decoded: the decoder adds to a map
+// that exists.
+func (f *File) complete() {
+	if f.ProtectedNamespaces == nil {
+		f.ProtectedNamespaces = []string{kubeSystem}
+	}
+	if f.DNS.PodLabels == nil {
+		f.DNS.PodLabels = map[string]string{"k8s-app": "kube-dns"}
+	}
+}

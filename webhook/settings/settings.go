@@ -1,0 +1,157 @@
+// Package settings reads the webhook's settings file: the facts about the
+// cluster and the proxy, and how the webhook's process runs.
+//
+// The chart writes the file into a ConfigMap. It is parsed once, into types in
+// which every value is valid. The package needs neither a Kubernetes client nor
+// a command line, so that other programs can read the same file.
+package settings
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Settings are the contents of a valid settings file. They are shared by all
+// goroutines of a process and must not be changed.
+type Settings struct {
+	Proxy   Proxy
+	Cluster Cluster
+	DNS     DNS
+	// ProtectedNamespaces cannot belong to a tenant, because the cluster or the
+	// webhook depends on the pods in them.
+	ProtectedNamespaces sets.Set[string]
+
+	Admission Admission
+	// Metrics and Probes are nil when they are not served.
+	Metrics, Probes *BindAddress
+	LeaderElection  LeaderElection
+	LogLevel        slog.Level
+}
+
+// Proxy are the addresses of the proxy.
+type Proxy struct {
+	// Addresses are the addresses at which pods reach the proxy: at least one,
+	// distinct, in the order of the file. Pods get the first, NetworkPolicies
+	// admit all of them.
+	Addresses []netip.Addr
+	// Egress are the source addresses of the proxy's requests.
+	Egress EgressAddresses
+}
+
+// Cluster are the facts that NO_PROXY depends on.
+type Cluster struct {
+	// Domain is the DNS domain of the cluster's Services and pods, in lower
+	// case and without a trailing dot.
+	Domain string
+	// CIDRs are the ranges of Services, pods and nodes, without host bits. A
+	// range of IPv4-mapped IPv6 addresses is written as a range of IPv4
+	// addresses, which is how clients read it.
+	CIDRs []netip.Prefix
+}
+
+// DNS is how pods reach the cluster's DNS.
+type DNS struct {
+	// Namespace is the namespace of the DNS pods.
+	Namespace string
+	// PodLabels select the DNS pods. They are never empty: an empty selector
+	// would select every pod of the namespace.
+	PodLabels map[string]string
+	// NodeLocal is the address of the DNS cache on every node. The zero value
+	// means that there is no such cache.
+	NodeLocal netip.Addr
+}
+
+// Admission is how the webhook serves admission requests.
+type Admission struct {
+	BindAddress BindAddress
+	// CertDir is the folder of the serving certificate: tls.crt and tls.key.
+	CertDir string
+}
+
+// LeaderElection decides which replica runs the controllers.
+type LeaderElection struct {
+	// Enabled is false when every process runs the controllers.
+	Enabled bool
+	// Namespace is the namespace of the Lease. Empty means the pod's own.
+	Namespace string
+}
+
+// BindAddress is an address to listen on.
+type BindAddress struct {
+	// Host is an IP address of the machine. The zero value means all of them.
+	Host netip.Addr
+	// Port 0 lets the kernel choose a port.
+	Port uint16
+}
+
+// String returns the address as net.Listen accepts it.
+func (b BindAddress) String() string {
+	return net.JoinHostPort(b.HostString(), strconv.Itoa(int(b.Port)))
+}
+
+// HostString returns the IP address to listen on. Empty means all addresses.
+func (b BindAddress) HostString() string {
+	if !b.Host.IsValid() {
+		return ""
+	}
+	return b.Host.String()
+}
+
+// Load reads a settings file. The error names the file and lists every error
+// in it on a line of its own, so that it can be read in the log of a pod.
+func Load(name string) (*Settings, error) {
+	data, err := os.ReadFile(name) //nolint:gosec // The operator names the file.
+	if err != nil {
+		return nil, fmt.Errorf("reading the settings: %w", err)
+	}
+	settings, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("wrong settings in %s:\n%w", name, err)
+	}
+	return settings, nil
+}
+
+// Parse reads the contents of a settings file: one YAML object of kind
+// WebhookSettings. Unknown and duplicate fields are errors.
+//
+// The error is an Errors with the path of every wrong field. Only if the
+// contents are not one YAML object, or have duplicate fields, does it name
+// lines instead.
+func Parse(data []byte) (*Settings, error) {
+	file, errs, err := decode(data)
+	if err != nil {
+		return nil, err
+	}
+	settings, invalid := file.parse()
+	for _, problem := range invalid {
+		// A field of the wrong type was decoded as its default, which is not
+		// what the file contains. Further errors about it would mislead.
+		if !anyCovers(errs, problem.Field) {
+			errs = append(errs, problem)
+		}
+	}
+	if len(errs) > 0 {
+		return nil, Errors(errs)
+	}
+	return settings, nil
+}
+
+// Errors are all errors of a settings file, in the order of its fields.
+type Errors field.ErrorList
+
+// Error returns a line for each error, indented by two spaces.
+func (e Errors) Error() string {
+	lines := make([]string, 0, len(e))
+	for _, err := range e {
+		lines = append(lines, "  "+err.Error())
+	}
+	return strings.Join(lines, "\n")
+}
