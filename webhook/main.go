@@ -1,5 +1,6 @@
-// The webhook gives pods of tenants their proxy variables, and namespaces of
-// tenants the NetworkPolicy that closes every other way out.
+// The webhook injects proxy variables into the pods of tenants, and keeps a
+// NetworkPolicy in the namespaces of tenants that closes every other egress
+// path.
 package main
 
 import (
@@ -11,15 +12,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	goruntime "runtime"
 	"runtime/debug"
 	"syscall"
 
-	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -42,7 +43,8 @@ var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the default is back: a second one ends the process at once.
+	// The first signal restores the default handling: a second one ends the
+	// process at once.
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "webhook:", err)
@@ -115,16 +117,6 @@ func load(file string) (*settings.Settings, *inject.Cluster, error) {
 	return s, injection, nil
 }
 
-// setUpLogging sends everybody's logs to standard error as JSON: ours,
-// controller-runtime's, client-go's, and those of net/http.
-func setUpLogging(level slog.Level) *slog.Logger {
-	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	slog.SetDefault(logger)
-	ctrl.SetLogger(logr.FromSlogHandler(logger.Handler()))
-	klog.SetSlogLogger(logger)
-	return logger
-}
-
 func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
@@ -146,8 +138,8 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher) (ct
 		LeaderElection:          s.LeaderElection.Enabled,
 		LeaderElectionID:        names.FieldOwner,
 		LeaderElectionNamespace: s.LeaderElection.Namespace,
-		// Safe because the process ends as soon as Start returns: run does
-		// nothing after it.
+		// Safe because the process ends when Start returns: run only returns
+		// after it.
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       new(shutdownTimeout),
 	})
@@ -172,18 +164,18 @@ func newWebhookServer(bind settings.BindAddress, certificates *certwatcher.CertW
 		Port: int(bind.Port),
 		TLSOpts: []func(*tls.Config){func(config *tls.Config) {
 			config.GetCertificate = certificates.GetCertificate
-			// The API server is the only client, and speaks it.
+			// The API server is the only client, and supports TLS 1.3.
 			config.MinVersion = tls.VersionTLS13
-			// The API server speaks HTTP/1.1 to webhooks, whatever they offer,
-			// so as to spread requests over the replicas. HTTP/2 would only
-			// give other pods more to attack.
+			// The API server uses HTTP/1.1 for webhooks, whatever they offer,
+			// so that it can spread requests over the replicas. HTTP/2 would
+			// only add attack surface towards other pods.
 			config.NextProtos = []string{"http/1.1"}
 		}},
 	})
 }
 
-// addHandlers gives the manager what it runs: admission and probes on every
-// replica, controllers on the leader.
+// addHandlers adds admission and probes, which run on every replica, and the
+// controllers, which run on the leader.
 func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
 	policies := controller.NewPolicyApplier(manager.GetClient(), s)
 	pods, err := admission.NewHandler(admission.Options{
@@ -202,6 +194,9 @@ func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.C
 
 	definition, err := controller.NewCRDApplier(manager.GetClient(), charts.EgressTenantCRD)
 	if err != nil {
+		return err
+	}
+	if err := registerMetrics(manager, s, policies); err != nil {
 		return err
 	}
 	namespaces := &controller.NamespaceReconciler{
@@ -224,7 +219,26 @@ func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.C
 	)
 }
 
-// buildVersion is the linker's version, or else what Go recorded of the module.
+// registerMetrics registers the metrics of the controllers, and those of the
+// build. The admission handler registers its own.
+func registerMetrics(manager ctrl.Manager, s *settings.Settings, policies *controller.PolicyApplier) error {
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: names.MetricBuildInfo, Help: "Always 1. The labels describe the running build.",
+		ConstLabels: prometheus.Labels{"version": buildVersion(), "go_version": goruntime.Version()},
+	})
+	build.Set(1)
+	for _, collector := range []prometheus.Collector{
+		build, policies.Changes(), controller.NewStateCollector(manager.GetClient(), manager.Elected(), s.ProtectedNamespaces),
+	} {
+		if err := metrics.Registry.Register(collector); err != nil {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// buildVersion returns the linker's version, or else the version that Go
+// recorded for the module.
 func buildVersion() string {
 	if version != "" {
 		return version

@@ -20,41 +20,50 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// syncWait is how long a readiness probe waits for the caches. Kubelet's own
-// patience is a second.
+// syncWait bounds how long a readiness probe waits for the caches. The kubelet
+// waits 3 s for the probe, as the chart configures it.
 const syncWait = 500 * time.Millisecond
 
-// CacheOptions restrict a manager's cache to what the webhook reads: of the
-// NetworkPolicies only our own, of no object the managed fields.
+// CacheOptions restrict a manager's cache to the objects that the webhook
+// reads. It holds only the webhook's own NetworkPolicies, and no managed
+// fields.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			&networkingv1.NetworkPolicy{}: {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, names.PolicyName)},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
-		// A read of anything that StartInformers does not name is a mistake:
-		// it would block an admission request on a first list.
+		// Reading a kind that StartInformers does not list is a defect: an
+		// admission request would wait for the first list of that kind.
 		ReaderFailOnMissingInformer: true,
 	}
 }
 
-// StartInformers has the cache hold what admission handlers and controllers
-// read, on every replica, from the start of the manager on. Call it before.
+// StartInformers registers the kinds that admission and the controllers read.
+// The cache holds their objects on every replica, from the start of the manager
+// on. Call it before the manager starts.
 func StartInformers(ctx context.Context, informers cache.Informers) error {
-	for _, object := range []client.Object{&corev1.Namespace{}, &networkingv1.NetworkPolicy{}, &v1alpha1.EgressTenant{}} {
-		_, err := informers.GetInformer(ctx, object)
+	for _, watched := range []struct {
+		kind   string
+		object client.Object
+	}{
+		{"Namespace", &corev1.Namespace{}},
+		{"NetworkPolicy", &networkingv1.NetworkPolicy{}},
+		{names.KindEgressTenant, &v1alpha1.EgressTenant{}},
+	} {
+		_, err := informers.GetInformer(ctx, watched.object)
 		switch {
 		case meta.IsNoMatchError(err):
-			return fmt.Errorf("the API server does not know %T (install the chart's crds/, or wait for the definition to be established): %w", object, err)
+			return fmt.Errorf("the API server does not know the kind %s: install the chart's crds/ (kubectl apply --server-side --filename charts/egress-webhook/crds), or wait until the definition is established: %w", watched.kind, err)
 		case err != nil:
-			return fmt.Errorf("watching %T: %w", object, err)
+			return fmt.Errorf("watching objects of kind %s: %w", watched.kind, err)
 		}
 	}
 	return nil
 }
 
-// CachesSynced is a readiness check: it fails until every informer holds what
-// the API server holds.
+// CachesSynced is a readiness check. It fails until every informer has received
+// all objects of the API server.
 func CachesSynced(informers cache.Informers) healthz.Checker {
 	return func(request *http.Request) error {
 		ctx, cancel := context.WithTimeout(request.Context(), syncWait)

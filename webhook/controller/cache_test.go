@@ -29,7 +29,7 @@ func TestStartInformers(t *testing.T) {
 	}
 	slices.Sort(kinds)
 	if got := strings.Join(kinds, " "); got != "EgressTenant Namespace NetworkPolicy" {
-		t.Errorf("watched are %s", got)
+		t.Errorf("the watched kinds are %s", got)
 	}
 }
 
@@ -39,8 +39,8 @@ func TestStartInformersFails(t *testing.T) {
 		err  error
 		want string
 	}{
-		"no definition": {&meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "egress.scw", Kind: "EgressTenant"}}, "install the chart's crds/"},
-		"no API server": {errors.New("connection refused"), "watching *v1.Namespace: connection refused"},
+		"no definition": {&meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "egress.scw", Kind: "EgressTenant"}}, "the API server does not know the kind Namespace: install the chart's crds/"},
+		"no API server": {errors.New("connection refused"), "watching objects of kind Namespace: connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,13 +58,13 @@ func TestCachesSynced(t *testing.T) {
 	for _, synced := range []bool{true, false} {
 		check := CachesSynced(&informertest.FakeInformers{Synced: &synced})
 		if err := check(httptest.NewRequestWithContext(t.Context(), "GET", "/readyz", nil)); (err == nil) != synced {
-			t.Errorf("synced is %t, the check says %v", synced, err)
+			t.Errorf("synced is %t, the check returns %v", synced, err)
 		}
 	}
 }
 
-// TestCacheOptions: what is not asked for cannot be stale, leak or fill the
-// memory.
+// TestCacheOptions: objects that are not read are not cached, so that they cannot
+// be stale, leak or use memory.
 func TestCacheOptions(t *testing.T) {
 	t.Parallel()
 	options := CacheOptions()

@@ -14,33 +14,35 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// CRDApplier brings the EgressTenant's CustomResourceDefinition up to the
-// version that the binary was built with. Helm installs what stands in a
-// chart's crds/, and never upgrades it.
+// CRDApplier updates the CustomResourceDefinition of EgressTenant to the version
+// that is embedded in the binary. Helm installs the files in a chart's crds/,
+// but never upgrades them.
 type CRDApplier struct {
 	client client.Client
 	crd    *unstructured.Unstructured
 }
 
-// NewCRDApplier reads the CustomResourceDefinition, given in YAML.
+// NewCRDApplier parses the CustomResourceDefinition, in YAML.
 func NewCRDApplier(c client.Client, crd []byte) (*CRDApplier, error) {
 	object := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal(crd, &object.Object); err != nil {
 		return nil, fmt.Errorf("reading the embedded CustomResourceDefinition: %w", err)
 	}
 	if object.GetKind() != "CustomResourceDefinition" || object.GetName() == "" {
-		return nil, fmt.Errorf("the embedded CustomResourceDefinition is a %s called %q", object.GetKind(), object.GetName())
+		return nil, fmt.Errorf("the embedded CustomResourceDefinition has the kind %q and the name %q", object.GetKind(), object.GetName())
 	}
 	return &CRDApplier{client: c, crd: object}, nil
 }
 
-// NeedLeaderElection says that only the leader applies: in a rolling upgrade
-// the last leader is one of the new replicas, whatever restarts in between.
+// NeedLeaderElection returns true: only the leader applies. In a rolling
+// upgrade the last leader is one of the new replicas, whichever replicas
+// restart in between.
 func (*CRDApplier) NeedLeaderElection() bool { return true }
 
-// Start applies the definition, again and again until it succeeds or the
-// context ends. It returns no error: pods are admitted with yesterday's
-// definition as well, and not at all without the process.
+// Start applies the definition, and retries until it succeeds or the context
+// ends. It never returns an error, because an error would end the process:
+// pods are admitted with the previous definition too, but not without a
+// process.
 func (a *CRDApplier) Start(ctx context.Context) error {
 	log := ctrl.LoggerFrom(ctx).WithValues("customResourceDefinition", a.crd.GetName())
 	backoff := wait.Backoff{Duration: time.Second, Factor: 2, Jitter: 0.1, Steps: 7, Cap: time.Minute}
@@ -48,9 +50,9 @@ func (a *CRDApplier) Start(ctx context.Context) error {
 	_ = delay.Until(ctx, true, true, func(ctx context.Context) (bool, error) {
 		err := a.apply(ctx)
 		if err != nil {
-			log.Error(err, "the EgressTenant's definition is not up to date yet, trying again")
+			log.Error(err, "the definition of EgressTenant is not up to date yet, retrying")
 		} else {
-			log.Info("the EgressTenant's definition is up to date")
+			log.Info("the definition of EgressTenant is up to date")
 		}
 		return err == nil, nil
 	})

@@ -18,7 +18,7 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// definitionAPI fails a number of times, and remembers what was applied.
+// definitionAPI fails a number of times, and collects the applied objects.
 func definitionAPI(t *testing.T, failures int, applied *[]string) client.Client {
 	t.Helper()
 	return fake.NewClientBuilder().WithInterceptorFuncs(interceptor.Funcs{
@@ -34,7 +34,7 @@ func definitionAPI(t *testing.T, failures int, applied *[]string) client.Client 
 			}
 			*applied = append(*applied, string(text))
 			if len(*applied) <= failures {
-				return errors.New("the API server is not in the mood")
+				return errors.New("the API server is not available")
 			}
 			return nil
 		},
@@ -59,7 +59,7 @@ func TestCRDApplierAppliesTheChartsCRD(t *testing.T) {
 	}
 }
 
-func TestCRDApplierTriesAgain(t *testing.T) {
+func TestCRDApplierRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var applied []string
@@ -91,7 +91,7 @@ func TestCRDApplierStops(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if err := applier.Start(ctx); err != nil {
-			t.Errorf("a stopped leader is no failure: %v", err)
+			t.Errorf("a stopped leader returns an error: %v", err)
 		}
 	})
 }
@@ -99,9 +99,9 @@ func TestCRDApplierStops(t *testing.T) {
 func TestNewCRDApplierRefuses(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ text, want string }{
-		"no YAML":      {"{", "reading the embedded CustomResourceDefinition"},
-		"nothing":      {"", `is a  called ""`},
-		"another kind": {"kind: ConfigMap\nmetadata: {name: x}", `is a ConfigMap called "x"`},
+		"not YAML":     {"{", "reading the embedded CustomResourceDefinition"},
+		"empty":        {"", `has the kind "" and the name ""`},
+		"another kind": {"kind: ConfigMap\nmetadata: {name: x}", `has the kind "ConfigMap" and the name "x"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,3 +1,4 @@
-// Package controller contains the controllers of namespaces and tenants, which run on the leader,
-// and the caches and the NetworkPolicy writer that every replica uses.
+// Package controller contains the work of the leader. It keeps the
+// NetworkPolicies of tenants in sync in their namespaces, writes the status of
+// EgressTenants, and applies their CustomResourceDefinition.
 package controller

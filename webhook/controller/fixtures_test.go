@@ -27,8 +27,8 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-// The fixtures of the controllers' tests: a tenant, a namespace of his, and
-// the cluster around them, in the fake client's memory.
+// The fixtures of the controllers' tests: a tenant, its namespace and their
+// cluster, in the memory of the fake client.
 
 func settingsFixture() *settings.Settings {
 	return &settings.Settings{
@@ -37,7 +37,7 @@ func settingsFixture() *settings.Settings {
 	}
 }
 
-// protectedFixture are the namespaces that can belong to no tenant.
+// protectedFixture are the namespaces that cannot belong to a tenant.
 func protectedFixture() sets.Set[string] { return sets.New("kube-system", "pki") }
 
 func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
@@ -47,7 +47,7 @@ func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
 	}
 }
 
-// namespaceFixture is labelled with the tenant unless that is empty.
+// namespaceFixture has the label of the tenant, unless tenant is empty.
 func namespaceFixture(name, tenant string) *corev1.Namespace {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if tenant != "" {
@@ -56,7 +56,7 @@ func namespaceFixture(name, tenant string) *corev1.Namespace {
 	return namespace
 }
 
-// policyFixture is the right policy, changed.
+// policyFixture is the policy of the tenant, changed.
 func policyFixture(namespace string, tenant *v1alpha1.EgressTenant, changes ...func(*networkingv1.NetworkPolicy)) *networkingv1.NetworkPolicy {
 	policy := netpol.Build(tenant, namespace, settingsFixture())
 	policy.UID = "the-first"
@@ -66,7 +66,7 @@ func policyFixture(namespace string, tenant *v1alpha1.EgressTenant, changes ...f
 	return policy
 }
 
-// Ways in which people change a policy.
+// Changes of a policy by other clients.
 
 func openToEverything(policy *networkingv1.NetworkPolicy) {
 	policy.Spec.Egress = append(policy.Spec.Egress, networkingv1.NetworkPolicyEgressRule{})
@@ -93,14 +93,15 @@ func withForeignMetadata(policy *networkingv1.NetworkPolicy) {
 	policy.Annotations = map[string]string{"note": "seen"}
 }
 
-// api is an API server in memory that counts what it is asked to write, and
-// fails where told to.
+// api is an API server in memory. It counts the writes, and returns the errors
+// that a test sets.
 type api struct {
 	client.Client
 	applied, deleted, statusWrites int
 	lastApplied                    []byte // JSON
-	failApply, failDelete, failGet error
-	beforeDelete                   func() // what somebody else does in the last moment
+	failApply, failDelete          error
+	failGet, failList              error  // failGet is for policies only
+	beforeDelete                   func() // a concurrent change, immediately before the deletion
 }
 
 func newAPI(t *testing.T, objects ...client.Object) *api {
@@ -121,6 +122,12 @@ func newAPI(t *testing.T, objects ...client.Object) *api {
 					return server.failGet
 				}
 				return c.Get(ctx, key, object, options...)
+			},
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+				if server.failList != nil {
+					return server.failList
+				}
+				return c.List(ctx, list, options...)
 			},
 			Apply: func(ctx context.Context, c client.WithWatch, config runtime.ApplyConfiguration, options ...client.ApplyOption) error {
 				server.applied++
@@ -148,8 +155,8 @@ func newAPI(t *testing.T, objects ...client.Object) *api {
 	return server
 }
 
-// policyConverter helps the fake client over a slip of its own: it gives
-// NetworkPolicies a status, and then refuses it because their schema has none.
+// policyConverter works around a defect of the fake client: it adds a status to
+// NetworkPolicies, and then refuses it because their schema has no status.
 type policyConverter struct{ managedfields.TypeConverter }
 
 func (c policyConverter) ObjectToTyped(object runtime.Object, options ...typed.ValidationOptions) (*typed.TypedValue, error) {
@@ -159,7 +166,7 @@ func (c policyConverter) ObjectToTyped(object runtime.Object, options ...typed.V
 	return c.TypeConverter.ObjectToTyped(object, options...)
 }
 
-// policyIn is the policy that stands in a namespace, nil if there is none.
+// policyIn returns the policy in a namespace, nil if there is none.
 func (a *api) policyIn(t *testing.T, namespace string) *networkingv1.NetworkPolicy {
 	t.Helper()
 	policy := &networkingv1.NetworkPolicy{}
@@ -173,7 +180,7 @@ func (a *api) policyIn(t *testing.T, namespace string) *networkingv1.NetworkPoli
 	return policy
 }
 
-// recorder remembers events.
+// recorder collects events.
 type recorder struct{ events []string }
 
 func (r *recorder) Eventf(regarding, _ runtime.Object, eventType, reason, action, note string, args ...any) {

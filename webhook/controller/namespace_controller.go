@@ -20,22 +20,22 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
-	"egress.scw/webhook/netpol"
 )
 
-// NamespaceReconciler keeps the NetworkPolicy of every namespace as its tenant
-// asks for: there with the label, gone without it, and restored when somebody
-// edits or deletes it. In protected namespaces it is never there.
+// NamespaceReconciler keeps the NetworkPolicy of every namespace in sync with
+// the namespace's label: it creates the policy when the label appears, removes
+// it with the label, and restores a policy that was edited or deleted.
+// Protected namespaces never have a policy.
 type NamespaceReconciler struct {
-	// Cache answers reads from the manager's cache.
+	// Cache reads from the manager's cache.
 	Cache client.Reader
 	// Live reads from the API server.
 	Live client.Reader
 	// Policies writes the policies.
 	Policies *PolicyApplier
-	// Protected are the namespaces that can belong to no tenant.
+	// Protected are the namespaces that cannot belong to a tenant.
 	Protected sets.Set[string]
-	// Events tells people about it, on the namespace.
+	// Events records the actions as events on the namespaces.
 	Events events.EventRecorder
 }
 
@@ -43,12 +43,14 @@ type NamespaceReconciler struct {
 func (r *NamespaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("namespace").
+		WithLogConstructor(logConstructor(mgr, "namespace")).
 		For(&corev1.Namespace{}).
-		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(namespaceOf)).
-		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.namespacesOfTenant),
+		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(policyToNamespace)).
+		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantToNamespaces),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
-		// Another address of the proxy means a write in every namespace; one
-		// after the other would leave the last ones cut off for a while.
+		// A new address of the proxy requires a write in every namespace. With
+		// one reconcile at a time, the last namespaces would be cut off for a
+		// while.
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(r)
 	if err != nil {
@@ -57,13 +59,13 @@ func (r *NamespaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// Reconcile looks at one namespace and does what decide says.
+// Reconcile decides about one namespace and carries the decision out.
 //
-// The cache is enough to see that nothing is to be done, which is nearly
-// always. Before acting, the facts are read again from the API server: the
-// caches of namespaces, tenants and policies advance independently, and an old
-// namespace beside a new policy would have the policy of pods that another
-// replica has just admitted removed.
+// The cache suffices to find that there is no action to take, which is nearly
+// always the case. Before an action, the facts are read again from the API
+// server: the caches of namespaces, tenants and policies advance independently.
+// An old namespace beside a new policy would otherwise remove the policy of
+// pods that another replica has just admitted.
 func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	facts, err := r.observe(ctx, r.Cache, request.Name)
 	if err != nil || decide(facts).action == actionNone {
@@ -76,15 +78,15 @@ func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Reques
 	return ctrl.Result{}, r.act(ctx, facts, decide(facts))
 }
 
-// observe reads what a decision about the namespace rests on. The error is
-// NotFound only when the namespace itself is gone.
+// observe reads the inputs of a decision about the namespace. The error is
+// NotFound only if the namespace itself does not exist.
 func (r *NamespaceReconciler) observe(ctx context.Context, reader client.Reader, name string) (namespaceFacts, error) {
 	facts := namespaceFacts{namespace: &corev1.Namespace{}, protected: r.Protected.Has(name)}
 	if err := reader.Get(ctx, client.ObjectKey{Name: name}, facts.namespace); err != nil {
 		return facts, fmt.Errorf("reading namespace %s: %w", name, err)
 	}
 	var err error
-	if facts.have, err = getPolicy(ctx, reader, name); err != nil {
+	if facts.observed, err = getPolicy(ctx, reader, name); err != nil {
 		return facts, err
 	}
 	tenantName := facts.namespace.Labels[names.LabelTenant]
@@ -94,59 +96,61 @@ func (r *NamespaceReconciler) observe(ctx context.Context, reader client.Reader,
 	tenant := &v1alpha1.EgressTenant{}
 	switch err := reader.Get(ctx, client.ObjectKey{Name: tenantName}, tenant); {
 	case err == nil:
-		facts.tenant, facts.want = tenant, netpol.Build(tenant, name, r.Policies.settings)
+		facts.tenant, facts.wanted = tenant, r.Policies.build(tenant, name)
 	case !apierrors.IsNotFound(err):
 		return facts, fmt.Errorf("reading EgressTenant %s: %w", tenantName, err)
 	}
 	return facts, nil
 }
 
-// act carries a decision out, and reports it on the namespace and in the log.
-func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, verdict decision) error {
+// act carries a decision out, and reports it as an event on the namespace and
+// in the log.
+func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, d decision) error {
 	eventType := corev1.EventTypeNormal
 	var err error
-	switch verdict.action {
+	switch d.action {
 	case actionNone:
 		return nil
 	case actionApply:
-		err = r.Policies.apply(ctx, facts.have, facts.want)
+		err = r.Policies.apply(ctx, facts.observed, facts.wanted)
 	case actionRemove:
-		err = r.Policies.remove(ctx, facts.have)
+		err = r.Policies.remove(ctx, facts.observed)
 	case actionKeep, actionRefuse:
 		eventType = corev1.EventTypeWarning
 	}
 	if apierrors.IsConflict(err) {
-		return err // somebody decided anew meanwhile, and so do we
+		return err // the policy changed meanwhile: decide again
 	}
 	if err != nil {
-		r.Events.Eventf(facts.namespace, nil, corev1.EventTypeWarning, string(names.ReasonPolicyFailed), string(verdict.action), "%v", err)
+		r.Events.Eventf(facts.namespace, nil, corev1.EventTypeWarning, string(names.ReasonPolicyFailed), string(d.action), "%v", err)
 		return err
 	}
-	r.Events.Eventf(facts.namespace, nil, eventType, string(verdict.reason), string(verdict.action), "%s", verdict.message)
-	ctrl.LoggerFrom(ctx).Info(verdict.message, "action", verdict.action, "reason", verdict.reason)
+	r.Events.Eventf(facts.namespace, nil, eventType, string(d.reason), string(d.action), "%s", d.message)
+	ctrl.LoggerFrom(ctx).Info("namespace reconciled", "tenant", facts.namespace.Labels[names.LabelTenant],
+		"action", d.action, "reason", d.reason, "message", d.message)
 	return nil
 }
 
-// specMayDiffer leaves out updates of a tenant's status, which change nothing
-// for its namespaces. A tenant that was deleted and made anew while nobody
-// watched arrives as one update as well, from generation 1 to generation 1.
+// specMayDiffer excludes updates of a tenant's status, which do not affect its
+// namespaces. A tenant that was deleted and recreated during a gap in the watch
+// also arrives as one update, from generation 1 to generation 1.
 func specMayDiffer(update event.UpdateEvent) bool {
 	return update.ObjectOld.GetGeneration() != update.ObjectNew.GetGeneration() ||
 		update.ObjectOld.GetUID() != update.ObjectNew.GetUID()
 }
 
-// namespaceOf maps a NetworkPolicy to its namespace.
-func namespaceOf(_ context.Context, policy client.Object) []reconcile.Request {
+// policyToNamespace maps a NetworkPolicy to its namespace.
+func policyToNamespace(_ context.Context, policy client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: policy.GetNamespace()}}}
 }
 
-// namespacesOfTenant maps a tenant to the namespaces that carry its label.
-func (r *NamespaceReconciler) namespacesOfTenant(ctx context.Context, tenant client.Object) []reconcile.Request {
+// tenantToNamespaces maps a tenant to the namespaces with its label.
+func (r *NamespaceReconciler) tenantToNamespaces(ctx context.Context, tenant client.Object) []reconcile.Request {
 	namespaces, err := listNamespaces(ctx, r.Cache, tenant.GetName())
 	if err != nil {
-		// The cache answers from memory: this is a wrong program, not a busy
-		// API server.
-		ctrl.LoggerFrom(ctx).Error(err, "namespaces of a changed tenant are not looked at", "tenant", tenant.GetName())
+		// The cache answers from memory: this is a defect of the program, not a
+		// busy API server.
+		ctrl.LoggerFrom(ctx).Error(err, "the namespaces of a changed tenant are not reconciled", "tenant", tenant.GetName())
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(namespaces))
@@ -156,8 +160,8 @@ func (r *NamespaceReconciler) namespacesOfTenant(ctx context.Context, tenant cli
 	return requests
 }
 
-// listNamespaces returns the namespaces that carry the tenant's label, as the
-// cache holds them: nobody changes them.
+// listNamespaces returns the namespaces with the tenant's label. They are the
+// cache's own objects and must not be changed.
 func listNamespaces(ctx context.Context, reader client.Reader, tenant string) ([]corev1.Namespace, error) {
 	var list corev1.NamespaceList
 	err := reader.List(ctx, &list, client.MatchingLabels{names.LabelTenant: tenant}, client.UnsafeDisableDeepCopy)

@@ -29,7 +29,7 @@ func reconcileNamespace(t *testing.T, cache client.Reader, server *api, name str
 	r := &NamespaceReconciler{Cache: cache, Live: server, Policies: NewPolicyApplier(server, settingsFixture()), Protected: protectedFixture(), Events: seen}
 	result, err := r.Reconcile(t.Context(), requestFor(name))
 	if result != (ctrl.Result{}) {
-		t.Errorf("the result is %+v: everything that matters has an event of its own", result)
+		t.Errorf("the result is %+v: every relevant change triggers an event of its own", result)
 	}
 	return seen.events, err
 }
@@ -43,7 +43,7 @@ func TestReconcileNamespace(t *testing.T) {
 	for name, test := range map[string]struct {
 		objects []client.Object
 		want    *networkingv1.NetworkPolicy // nil for none
-		events  []string                    // what each begins with
+		events  []string                    // the beginning of each
 	}{
 		"labelled": {
 			[]client.Object{tenant, namespaceFixture("web", "client-a")},
@@ -53,15 +53,15 @@ func TestReconcileNamespace(t *testing.T) {
 		"edited": {
 			[]client.Object{tenant, namespaceFixture("web", "client-a"), edited},
 			right,
-			[]string{"web Normal/PolicyApplied ApplyPolicy: NetworkPolicy egress-scw was not what"},
+			[]string{"web Normal/PolicyApplied ApplyPolicy: NetworkPolicy egress-scw differed from"},
 		},
-		"covered":        {[]client.Object{tenant, namespaceFixture("web", "client-a"), right}, right, nil},
+		"in sync":        {[]client.Object{tenant, namespaceFixture("web", "client-a"), right}, right, nil},
 		"unlabelled":     {[]client.Object{tenant, namespaceFixture("web", ""), right}, nil, []string{"web Normal/PolicyRemoved RemovePolicy: "}},
 		"foreign policy": {[]client.Object{tenant, namespaceFixture("web", ""), foreign}, foreign, nil},
 		"unknown tenant": {
 			[]client.Object{namespaceFixture("web", "client-a"), edited},
 			edited,
-			[]string{"web Warning/UnknownTenant KeepPolicy: label egress.scw/tenant=client-a names no EgressTenant"},
+			[]string{"web Warning/UnknownTenant KeepPolicy: there is no EgressTenant for the label egress.scw/tenant=client-a"},
 		},
 		"namespace gone": {[]client.Object{tenant}, nil, nil},
 	} {
@@ -75,7 +75,7 @@ func TestReconcileNamespace(t *testing.T) {
 			checkPolicy(t, server.policyIn(t, "web"), test.want)
 			checkEvents(t, events, test.events)
 
-			// What is done is done: nothing is written the second time.
+			// The second reconcile writes no object.
 			writes := server.applied + server.deleted
 			if _, err := reconcileNamespace(t, server, server, "web"); err != nil {
 				t.Fatal(err)
@@ -87,12 +87,13 @@ func TestReconcileNamespace(t *testing.T) {
 	}
 }
 
-// TestReconcileProtectedNamespace: whatever its label says, it gets no policy,
-// loses one of ours, and hears why.
+// TestReconcileProtectedNamespace: whatever its label is, the namespace gets no
+// policy, an existing policy of the webhook is removed, and an event has the
+// reason.
 func TestReconcileProtectedNamespace(t *testing.T) {
 	t.Parallel()
 	tenant := tenantFixture("client-a", 3129)
-	const warning = "kube-system Warning/ProtectedNamespace RefuseNamespace: label egress.scw/tenant=client-a brings neither NetworkPolicy nor proxy here"
+	const warning = "kube-system Warning/ProtectedNamespace RefuseNamespace: label egress.scw/tenant=client-a has no effect"
 	const removal = "kube-system Normal/PolicyRemoved RemovePolicy: "
 	foreign := policyFixture("kube-system", tenant, withoutTenantLabel)
 	for name, test := range map[string]struct {
@@ -115,12 +116,12 @@ func TestReconcileProtectedNamespace(t *testing.T) {
 			nil,
 			[2][]string{{removal}, {warning}},
 		},
-		"labelled, with somebody's policy": {
+		"labelled, with another client's policy": {
 			[]client.Object{tenant, namespaceFixture("kube-system", "client-a"), foreign},
 			foreign,
 			[2][]string{{warning}, {warning}},
 		},
-		"labelled with no tenant": {
+		"labelled with an unknown tenant": {
 			[]client.Object{namespaceFixture("kube-system", "client-a")},
 			nil,
 			[2][]string{{warning}, {warning}},
@@ -178,7 +179,7 @@ func checkEvents(t *testing.T, got, want []string) {
 }
 
 // TestReconcileNamespaceWithStaleCache: caches advance independently, so that
-// an old namespace or tenant may stand beside a new policy.
+// an old namespace or tenant may be read beside a new policy.
 func TestReconcileNamespaceWithStaleCache(t *testing.T) {
 	t.Parallel()
 	tenant, other := tenantFixture("client-a", 3129), tenantFixture("client-b", 3130)
@@ -266,25 +267,25 @@ func TestReconcileNamespaceFails(t *testing.T) {
 			test.fail(server)
 			events, err := reconcileNamespace(t, server, server, "web")
 			if !errors.Is(err, cause) {
-				t.Errorf("error is %v, want %v so that it is tried again", err, cause)
+				t.Errorf("error is %v, want %v so that it is retried", err, cause)
 			}
 			checkEvents(t, events, test.events)
 		})
 	}
 }
 
-// TestRemoveChangedPolicy: between looking and deleting, another replica may
-// have put a policy there for a pod it admitted.
+// TestRemoveChangedPolicy: between the read and the deletion, another replica
+// may have written a policy for a pod that it admitted.
 func TestRemoveChangedPolicy(t *testing.T) {
 	t.Parallel()
 	tenant := tenantFixture("client-a", 3129)
 	server := newAPI(t, policyFixture("web", tenant, openToEverything))
 	policies := NewPolicyApplier(server, settingsFixture())
-	looked := server.policyIn(t, "web")
+	observed := server.policyIn(t, "web")
 	if err := policies.Ensure(t.Context(), "web", tenant, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := policies.remove(t.Context(), looked); err == nil {
+	if err := policies.remove(t.Context(), observed); err == nil {
 		t.Error("the newer policy was deleted")
 	}
 	checkPolicy(t, server.policyIn(t, "web"), policyFixture("web", tenant))
@@ -292,8 +293,8 @@ func TestRemoveChangedPolicy(t *testing.T) {
 	if err := policies.remove(t.Context(), server.policyIn(t, "web")); err != nil {
 		t.Fatal(err)
 	}
-	if err := policies.remove(t.Context(), looked); err != nil {
-		t.Errorf("deleting what is gone: %v", err)
+	if err := policies.remove(t.Context(), observed); err != nil {
+		t.Errorf("deleting a deleted policy: %v", err)
 	}
 }
 
@@ -304,9 +305,9 @@ func TestNamespaceMappings(t *testing.T) {
 		namespaceFixture("other", "client-b"), namespaceFixture("default", ""))
 	r := &NamespaceReconciler{Cache: server}
 
-	checkRequests(t, namespaceOf(t.Context(), policyFixture("web", tenant)), "web")
-	checkRequests(t, r.namespacesOfTenant(t.Context(), tenant), "api", "web")
-	checkRequests(t, r.namespacesOfTenant(t.Context(), tenantFixture("client-c", 3130)))
+	checkRequests(t, policyToNamespace(t.Context(), policyFixture("web", tenant)), "web")
+	checkRequests(t, r.tenantToNamespaces(t.Context(), tenant), "api", "web")
+	checkRequests(t, r.tenantToNamespaces(t.Context(), tenantFixture("client-c", 3130)))
 }
 
 func checkRequests(t *testing.T, got []reconcile.Request, want ...string) {
@@ -316,46 +317,47 @@ func checkRequests(t *testing.T, got []reconcile.Request, want ...string) {
 		names = append(names, request.Name)
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
-		t.Errorf("looked at (-want +got):\n%s", diff)
+		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
 
-// A policy that somebody writes between our decision to remove it and its
-// removal belongs to a newer decision: it stays, and nobody is alarmed.
-func TestPolicyWrittenMeanwhileStays(t *testing.T) {
+// TestPolicyWrittenBeforeItsRemovalStays: a policy that another client writes
+// between the decision to remove it and its removal belongs to a newer decision.
+// It stays, and there is no event.
+func TestPolicyWrittenBeforeItsRemovalStays(t *testing.T) {
 	t.Parallel()
 	tenant := tenantFixture("client-a", 3129)
 	right := netpol.Build(tenant, "web", settingsFixture())
 	server := newAPI(t, namespaceFixture("web", ""), right.DeepCopy())
 	server.beforeDelete = func() {
 		policy := server.policyIn(t, "web")
-		policy.Annotations = map[string]string{"written": "anew"}
+		policy.Annotations = map[string]string{"written": "again"}
 		if err := server.Update(t.Context(), policy); err != nil {
 			t.Error(err)
 		}
 	}
 	events, err := reconcileNamespace(t, server, server, "web")
 	if !apierrors.IsConflict(err) {
-		t.Errorf("error %v, want a conflict, so that it is looked at again", err)
+		t.Errorf("error %v, want a conflict, so that the namespace is reconciled again", err)
 	}
 	checkPolicy(t, server.policyIn(t, "web"), right)
 	checkEvents(t, events, nil)
 }
 
-func TestTenantMadeAnewIsLookedAt(t *testing.T) {
+func TestRecreatedTenantIsReconciled(t *testing.T) {
 	old := tenantFixture("client-a", 3129)
 	old.UID, old.Generation = "old", 1
-	edited, reported, anew := old.DeepCopy(), old.DeepCopy(), old.DeepCopy()
+	edited, reported, recreated := old.DeepCopy(), old.DeepCopy(), old.DeepCopy()
 	edited.Generation = 2
 	reported.Status.ProxyURL = "http://172.16.28.8:3129"
-	anew.UID = "new"
+	recreated.UID = "new"
 	for name, test := range map[string]struct {
 		now  client.Object
 		want bool
 	}{
-		"spec edited":                      {edited, true},
-		"status written":                   {reported, false},
-		"deleted and made anew, unwatched": {anew, true},
+		"spec edited":    {edited, true},
+		"status written": {reported, false},
+		"deleted and recreated in a gap of the watch": {recreated, true},
 	} {
 		if got := specMayDiffer(event.UpdateEvent{ObjectOld: old, ObjectNew: test.now}); got != test.want {
 			t.Errorf("%s: %t, want %t", name, got, test.want)

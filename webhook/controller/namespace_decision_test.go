@@ -22,42 +22,42 @@ func TestDecide(t *testing.T) {
 		terminating bool
 		protected   bool
 		tenant      *v1alpha1.EgressTenant
-		have        *networkingv1.NetworkPolicy
+		observed    *networkingv1.NetworkPolicy
 		action      action
 		reason      names.Reason
 		message     string
 	}{
 		"labelled, no policy":                 {label: new("client-a"), tenant: tenant, action: actionApply, reason: names.ReasonPolicyApplied, message: "created for tenant client-a"},
-		"labelled, right policy":              {label: new("client-a"), tenant: tenant, have: right, action: actionNone, reason: names.ReasonCovered},
-		"labelled, edited policy":             {label: new("client-a"), tenant: tenant, have: edited, action: actionApply, reason: names.ReasonPolicyApplied, message: "put right"},
-		"labelled, foreign policy":            {label: new("client-a"), tenant: tenant, have: foreign, action: actionApply, reason: names.ReasonPolicyApplied, message: "put right"},
-		"unknown tenant, no policy":           {label: new("nobody"), action: actionKeep, reason: names.ReasonUnknownTenant, message: "egress.scw/tenant=nobody names no EgressTenant"},
-		"unknown tenant, some policy":         {label: new("nobody"), have: edited, action: actionKeep, reason: names.ReasonUnknownTenant, message: "stays as it is"},
-		"empty label, some policy":            {label: new(""), have: right, action: actionKeep, reason: names.ReasonUnknownTenant},
+		"labelled, right policy":              {label: new("client-a"), tenant: tenant, observed: right, action: actionNone, reason: names.ReasonPolicyInSync},
+		"labelled, edited policy":             {label: new("client-a"), tenant: tenant, observed: edited, action: actionApply, reason: names.ReasonPolicyApplied, message: "was repaired"},
+		"labelled, foreign policy":            {label: new("client-a"), tenant: tenant, observed: foreign, action: actionApply, reason: names.ReasonPolicyApplied, message: "was repaired"},
+		"unknown tenant, no policy":           {label: new("lost"), action: actionKeep, reason: names.ReasonUnknownTenant, message: "there is no EgressTenant for the label egress.scw/tenant=lost"},
+		"unknown tenant, some policy":         {label: new("lost"), observed: edited, action: actionKeep, reason: names.ReasonUnknownTenant, message: "stays as it is"},
+		"empty label, some policy":            {label: new(""), observed: right, action: actionKeep, reason: names.ReasonUnknownTenant},
 		"no label, no policy":                 {action: actionNone, reason: names.ReasonNotATenant},
-		"no label, our policy":                {have: right, action: actionRemove, reason: names.ReasonPolicyRemoved, message: "no longer carries the label egress.scw/tenant"},
-		"no label, our policy, edited":        {have: edited, action: actionRemove, reason: names.ReasonPolicyRemoved},
-		"no label, somebody's policy":         {have: foreign, action: actionNone, reason: names.ReasonNotATenant},
+		"no label, our policy":                {observed: right, action: actionRemove, reason: names.ReasonPolicyRemoved, message: "no longer has the label egress.scw/tenant"},
+		"no label, our policy, edited":        {observed: edited, action: actionRemove, reason: names.ReasonPolicyRemoved},
+		"no label, foreign policy":            {observed: foreign, action: actionNone, reason: names.ReasonNotATenant},
 		"protected, labelled":                 {label: new("client-a"), protected: true, tenant: tenant, action: actionRefuse, reason: names.ReasonProtectedNamespace, message: "Remove the label: kubectl label namespace web egress.scw/tenant-"},
-		"protected, labelled, our policy":     {label: new("client-a"), protected: true, tenant: tenant, have: right, action: actionRemove, reason: names.ReasonPolicyRemoved, message: "the namespace is protected"},
-		"protected, labelled, our old policy": {label: new("client-a"), protected: true, tenant: tenant, have: edited, action: actionRemove, reason: names.ReasonPolicyRemoved},
-		"protected, labelled, foreign policy": {label: new("client-a"), protected: true, tenant: tenant, have: foreign, action: actionRefuse, reason: names.ReasonProtectedNamespace},
-		"protected, unknown tenant":           {label: new("nobody"), protected: true, action: actionRefuse, reason: names.ReasonProtectedNamespace, message: "egress.scw/tenant=nobody brings neither NetworkPolicy nor proxy here"},
-		"protected, empty label, our policy":  {label: new(""), protected: true, have: right, action: actionRemove, reason: names.ReasonPolicyRemoved},
+		"protected, labelled, our policy":     {label: new("client-a"), protected: true, tenant: tenant, observed: right, action: actionRemove, reason: names.ReasonPolicyRemoved, message: "the namespace is protected"},
+		"protected, labelled, our old policy": {label: new("client-a"), protected: true, tenant: tenant, observed: edited, action: actionRemove, reason: names.ReasonPolicyRemoved},
+		"protected, labelled, foreign policy": {label: new("client-a"), protected: true, tenant: tenant, observed: foreign, action: actionRefuse, reason: names.ReasonProtectedNamespace},
+		"protected, unknown tenant":           {label: new("lost"), protected: true, action: actionRefuse, reason: names.ReasonProtectedNamespace, message: "label egress.scw/tenant=lost has no effect"},
+		"protected, empty label, our policy":  {label: new(""), protected: true, observed: right, action: actionRemove, reason: names.ReasonPolicyRemoved},
 		"protected, no label":                 {protected: true, action: actionNone, reason: names.ReasonNotATenant},
-		"protected, no label, our policy":     {protected: true, have: right, action: actionRemove, reason: names.ReasonPolicyRemoved, message: "no longer carries the label"},
-		"protected, terminating":              {label: new("client-a"), protected: true, terminating: true, tenant: tenant, have: right, action: actionNone, reason: names.ReasonTerminating},
+		"protected, no label, our policy":     {protected: true, observed: right, action: actionRemove, reason: names.ReasonPolicyRemoved, message: "no longer has the label"},
+		"protected, terminating":              {label: new("client-a"), protected: true, terminating: true, tenant: tenant, observed: right, action: actionNone, reason: names.ReasonTerminating},
 
-		"terminating, no policy":              {label: new("client-a"), terminating: true, tenant: tenant, action: actionNone, reason: names.ReasonTerminating},
-		"terminating, policy as it should be": {label: new("client-a"), terminating: true, tenant: tenant, have: right, action: actionNone, reason: names.ReasonCovered},
-		"terminating, policy opened":          {label: new("client-a"), terminating: true, tenant: tenant, have: edited, action: actionApply, reason: names.ReasonPolicyApplied},
-		"terminating, label removed":          {terminating: true, have: right, action: actionNone, reason: names.ReasonTerminating},
-		"terminating, tenant is gone":         {label: new("client-a"), terminating: true, have: right, action: actionNone, reason: names.ReasonTerminating},
-		"terminating and never labeled":       {terminating: true, action: actionNone, reason: names.ReasonTerminating},
+		"terminating, no policy":        {label: new("client-a"), terminating: true, tenant: tenant, action: actionNone, reason: names.ReasonTerminating},
+		"terminating, policy in sync":   {label: new("client-a"), terminating: true, tenant: tenant, observed: right, action: actionNone, reason: names.ReasonPolicyInSync},
+		"terminating, policy opened":    {label: new("client-a"), terminating: true, tenant: tenant, observed: edited, action: actionApply, reason: names.ReasonPolicyApplied},
+		"terminating, label removed":    {terminating: true, observed: right, action: actionNone, reason: names.ReasonTerminating},
+		"terminating, tenant is gone":   {label: new("client-a"), terminating: true, observed: right, action: actionNone, reason: names.ReasonTerminating},
+		"terminating and never labeled": {terminating: true, action: actionNone, reason: names.ReasonTerminating},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			facts := namespaceFacts{namespace: namespaceFixture("web", ""), protected: test.protected, tenant: test.tenant, have: test.have}
+			facts := namespaceFacts{namespace: namespaceFixture("web", ""), protected: test.protected, tenant: test.tenant, observed: test.observed}
 			if test.label != nil {
 				facts.namespace.Labels = map[string]string{names.LabelTenant: *test.label}
 			}
@@ -65,11 +65,11 @@ func TestDecide(t *testing.T) {
 				facts.namespace.DeletionTimestamp = new(metav1.Now())
 			}
 			if test.tenant != nil {
-				facts.want = policyFixture("web", test.tenant)
+				facts.wanted = policyFixture("web", test.tenant)
 			}
 			got := decide(facts)
 			if got.action != test.action || got.reason != test.reason {
-				t.Errorf("decided on %s (%s), want %s (%s)", got.action, got.reason, test.action, test.reason)
+				t.Errorf("the decision is %s (%s), want %s (%s)", got.action, got.reason, test.action, test.reason)
 			}
 			if got.message == "" || !strings.Contains(got.message, test.message) {
 				t.Errorf("the message is %q, want %q in it", got.message, test.message)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -16,75 +17,109 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-// PolicyApplier makes the NetworkPolicies of tenants stand in their
-// namespaces. The admission handler uses it on every replica, the controllers
-// on the leader; server-side apply makes it safe that they do so at once.
+// PolicyApplier creates, repairs and deletes the NetworkPolicies of tenants,
+// and counts these changes. Every replica uses it, for admission, and the
+// leader also for its controllers. Server-side apply makes concurrent writes
+// safe.
 type PolicyApplier struct {
 	client   client.Client
 	settings *settings.Settings
+	changes  *prometheus.CounterVec
 }
+
+// Values of the label of the counter of changes.
+const (
+	changeCreated  = "created"
+	changeRepaired = "repaired"
+	changeRemoved  = "removed"
+)
 
 // NewPolicyApplier returns a PolicyApplier that reads NetworkPolicies through
-// the client's cache, and writes what the settings ask for.
+// the client's cache.
 func NewPolicyApplier(c client.Client, s *settings.Settings) *PolicyApplier {
-	return &PolicyApplier{client: c, settings: s}
+	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: names.MetricPolicyChanges,
+		Help: "NetworkPolicies that this replica created, repaired because they differed, or removed.",
+	}, []string{"change"})
+	for _, change := range []string{changeCreated, changeRepaired, changeRemoved} {
+		changes.WithLabelValues(change)
+	}
+	return &PolicyApplier{client: c, settings: s, changes: changes}
 }
 
+// Changes returns the counter of changes, for a registry.
+func (p *PolicyApplier) Changes() prometheus.Collector { return p.changes }
+
 // Ensure returns nil once the namespace's NetworkPolicy for the tenant exists
-// in the API. When the cache already knows it, nothing is sent. A dry run
-// never writes: the pod that it is about is not going to run either.
+// in the API. It sends no request if the cache already has that policy. A dry
+// run never writes, because its pod will not run either.
 //
-// The error says which policy could not be written, and why.
+// The error contains the name of the policy that could not be written, and the
+// reason.
 func (p *PolicyApplier) Ensure(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error {
-	want := netpol.Build(tenant, namespace, p.settings)
-	have, err := getPolicy(ctx, p.client, namespace)
+	wanted := p.build(tenant, namespace)
+	observed, err := getPolicy(ctx, p.client, namespace)
 	switch {
 	case err != nil:
 		return err
-	case netpol.InSync(have, want), dryRun:
+	case netpol.InSync(observed, wanted), dryRun:
 		return nil
 	}
-	return p.apply(ctx, have, want)
+	return p.apply(ctx, observed, wanted)
 }
 
-// apply makes the policy that stands, if any, what it should be, whoever else
-// claims its fields.
-func (p *PolicyApplier) apply(ctx context.Context, have, want *networkingv1.NetworkPolicy) error {
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(want)
+func (p *PolicyApplier) build(tenant *v1alpha1.EgressTenant, namespace string) *networkingv1.NetworkPolicy {
+	return netpol.Build(tenant, namespace, p.settings)
+}
+
+// apply creates the wanted policy, or changes the observed one into it. It
+// takes over fields that other field managers own.
+func (p *PolicyApplier) apply(ctx context.Context, observed, wanted *networkingv1.NetworkPolicy) error {
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(wanted)
 	if err != nil {
-		return fmt.Errorf("encoding NetworkPolicy %s/%s: %w", want.Namespace, want.Name, err)
+		return fmt.Errorf("encoding NetworkPolicy %s/%s: %w", wanted.Namespace, wanted.Name, err)
 	}
-	if have != nil && len(have.Spec.Ingress) > 0 {
-		// Somebody added ingress rules. What is not applied is not touched, so
-		// that none has to be said; only now, because an empty list is never
-		// stored, which makes each apply of one a change.
+	if observed != nil && len(observed.Spec.Ingress) > 0 {
+		// Server-side apply leaves fields alone that the applied object omits,
+		// so ingress rules of other clients are removed explicitly. Only if
+		// there are any: the API server never stores an empty list, so that
+		// applying one would be a change every time.
 		if err := unstructured.SetNestedSlice(object, []any{}, "spec", "ingress"); err != nil {
-			return fmt.Errorf("encoding NetworkPolicy %s/%s: %w", want.Namespace, want.Name, err)
+			return fmt.Errorf("encoding NetworkPolicy %s/%s: %w", wanted.Namespace, wanted.Name, err)
 		}
 	}
 	config := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: object})
 	if err := p.client.Apply(ctx, config, client.FieldOwner(names.FieldOwner), client.ForceOwnership); err != nil {
 		return fmt.Errorf("applying NetworkPolicy %s/%s of tenant %s: %w",
-			want.Namespace, want.Name, want.Labels[names.LabelTenant], err)
+			wanted.Namespace, wanted.Name, wanted.Labels[names.LabelTenant], err)
 	}
+	change := changeCreated
+	if observed != nil {
+		change = changeRepaired
+	}
+	p.changes.WithLabelValues(change).Inc()
 	return nil
 }
 
-// remove deletes the policy if it is still the one that was looked at: a
-// policy written since belongs to a decision newer than ours. One that a newer
-// decision found right as it was is deleted all the same, and comes back with
-// the event of its deletion.
-func (p *PolicyApplier) remove(ctx context.Context, have *networkingv1.NetworkPolicy) error {
-	err := p.client.Delete(ctx, have, client.Preconditions{UID: &have.UID, ResourceVersion: &have.ResourceVersion})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("deleting NetworkPolicy %s/%s: %w", have.Namespace, have.Name, err)
+// remove deletes the policy if it has not changed since it was observed: a
+// later change belongs to a newer reconcile. If a newer reconcile meanwhile
+// decided to keep the unchanged policy, it is deleted nevertheless; the delete
+// event then triggers a reconcile that recreates it.
+func (p *PolicyApplier) remove(ctx context.Context, observed *networkingv1.NetworkPolicy) error {
+	err := p.client.Delete(ctx, observed, client.Preconditions{UID: &observed.UID, ResourceVersion: &observed.ResourceVersion})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("deleting NetworkPolicy %s/%s: %w", observed.Namespace, observed.Name, err)
 	}
+	p.changes.WithLabelValues(changeRemoved).Inc()
 	return nil
 }
 
-// getPolicy returns our NetworkPolicy of a namespace, or nil if there is none.
-// It may be the cache's own copy: this runs for every pod that is admitted,
-// and nobody changes what it returns.
+// getPolicy returns the webhook's NetworkPolicy of a namespace, or nil if there
+// is none. The result may be the cache's own object and must not be changed:
+// getPolicy runs for every admitted pod, so that a copy would cost too much.
 func getPolicy(ctx context.Context, reader client.Reader, namespace string) (*networkingv1.NetworkPolicy, error) {
 	policy := &networkingv1.NetworkPolicy{}
 	key := client.ObjectKey{Namespace: namespace, Name: names.PolicyName}

@@ -21,16 +21,16 @@ func TestEnsure(t *testing.T) {
 		have    *networkingv1.NetworkPolicy // nil for none
 		applied int
 	}{
-		"no policy yet":           {nil, 1},
-		"already right":           {policyFixture("web", tenant), 0},
-		"of others' labels":       {policyFixture("web", tenant, withForeignMetadata), 0},
-		"of another tenant":       {policyFixture("web", tenantFixture("client-b", 3130)), 1},
-		"of another port":         {policyFixture("web", tenantFixture("client-a", 3130)), 1},
-		"edited open":             {policyFixture("web", tenant, openToEverything), 1},
-		"edited to few pods":      {policyFixture("web", tenant, forSomePods), 1},
-		"edited to another type":  {policyFixture("web", tenant, withoutEgressType), 1},
-		"robbed of its label":     {policyFixture("web", tenant, withoutTenantLabel), 1},
-		"edited in all ways once": {policyFixture("web", tenant, openToEverything, forSomePods, withForeignMetadata), 1},
+		"no policy yet":          {nil, 1},
+		"in sync":                {policyFixture("web", tenant), 0},
+		"with other labels":      {policyFixture("web", tenant, withForeignMetadata), 0},
+		"of another tenant":      {policyFixture("web", tenantFixture("client-b", 3130)), 1},
+		"of another port":        {policyFixture("web", tenantFixture("client-a", 3130)), 1},
+		"edited open":            {policyFixture("web", tenant, openToEverything), 1},
+		"edited to few pods":     {policyFixture("web", tenant, forSomePods), 1},
+		"edited to another type": {policyFixture("web", tenant, withoutEgressType), 1},
+		"without its label":      {policyFixture("web", tenant, withoutTenantLabel), 1},
+		"edited in all ways":     {policyFixture("web", tenant, openToEverything, forSomePods, withForeignMetadata), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +41,7 @@ func TestEnsure(t *testing.T) {
 			server := newAPI(t, objects...)
 			policies := NewPolicyApplier(server, settingsFixture())
 
-			// A dry run leaves everything as it is.
+			// A dry run writes no object.
 			before := server.policyIn(t, "web")
 			if err := policies.Ensure(t.Context(), "web", tenant, true); err != nil {
 				t.Fatalf("dry run: %v", err)
@@ -50,7 +50,7 @@ func TestEnsure(t *testing.T) {
 				t.Errorf("the dry run wrote:\n%s", diff)
 			}
 
-			// Afterwards the policy stands, and the second time costs nothing.
+			// Afterwards the policy is in sync: the second call sends no request.
 			for range 2 {
 				if err := policies.Ensure(t.Context(), "web", tenant, false); err != nil {
 					t.Fatal(err)
@@ -67,7 +67,7 @@ func TestEnsure(t *testing.T) {
 				t.Errorf("labels are %v", after.Labels)
 			}
 			if test.have != nil && test.have.Annotations["note"] != after.Annotations["note"] {
-				t.Errorf("annotations of others are lost: %v", after.Annotations)
+				t.Errorf("annotations of other clients are lost: %v", after.Annotations)
 			}
 		})
 	}
@@ -85,9 +85,9 @@ func TestEnsureOwnsWhatItWrites(t *testing.T) {
 	}
 }
 
-// TestEnsureTakesIngressOut looks at what is sent: the fake client, unlike the
-// API server, forgets lists that are empty.
-func TestEnsureTakesIngressOut(t *testing.T) {
+// TestEnsureRemovesIngress checks the request: the fake client, unlike the API
+// server, drops empty lists.
+func TestEnsureRemovesIngress(t *testing.T) {
 	t.Parallel()
 	tenant := tenantFixture("client-a", 3129)
 	for name, test := range map[string]struct {

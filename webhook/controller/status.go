@@ -13,30 +13,32 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// namesInMessage bounds how many names a condition's message spells out: it is
-// read on a terminal, and the API server refuses more than 32 KiB.
-const namesInMessage = 8
+// maxListed bounds the number of names or errors in a condition's message:
+// people read it on a terminal, and the API server refuses more than 32 KiB.
+const maxListed = 8
 
-// tenantFacts is what a tenant's status rests on. Names are sorted.
+// tenantFacts are the inputs of a tenant's status. All lists of names are
+// sorted.
 type tenantFacts struct {
 	tenant *v1alpha1.EgressTenant
-	// portHolders are the other tenants that have the same port.
+	// portHolders are the other tenants with the same port.
 	portHolders []string
-	// namespaces carry the tenant's label, and are not protected.
+	// namespaces have the tenant's label and are not protected.
 	namespaces []string
-	// protected carry it although they can belong to no tenant.
+	// protected have the tenant's label but cannot belong to a tenant.
 	protected []string
-	// uncovered are those of namespaces where the NetworkPolicy does not stand
-	// as it should, although they are not being deleted.
-	uncovered []string
-	// proxyURL is what the tenant's pods find in HTTP_PROXY.
+	// outOfSync are the namespaces whose NetworkPolicy is missing or differs,
+	// except those that are being deleted.
+	outOfSync []string
+	// proxyURL is the value of HTTP_PROXY in the tenant's pods.
 	proxyURL string
-	// egressIPs are the addresses published for the tenant's requests.
-	egressIPs []netip.Addr
+	// egressAddresses are the published source addresses of the tenant's
+	// requests.
+	egressAddresses []netip.Addr
 }
 
-// tenantStatus computes the whole status. The tenant's current one only serves
-// to keep the time of conditions that did not change.
+// tenantStatus computes the whole status. It reads the tenant's current status
+// only to keep the transition times of unchanged conditions.
 func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatus {
 	tenant := facts.tenant
 	status := v1alpha1.EgressTenantStatus{
@@ -47,7 +49,7 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 	invalid := tenant.Validate()
 	if len(invalid) == 0 {
 		status.ProxyURL = facts.proxyURL
-		for _, address := range facts.egressIPs {
+		for _, address := range facts.egressAddresses {
 			status.EgressIPs = append(status.EgressIPs, address.String())
 		}
 	}
@@ -63,17 +65,15 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 func policyAppliedCondition(facts tenantFacts) metav1.Condition {
 	condition := metav1.Condition{Type: names.ConditionPolicyApplied, Status: metav1.ConditionTrue, Reason: string(names.ReasonPolicyApplied)}
 	switch {
-	case len(facts.uncovered) > 0:
+	case len(facts.outOfSync) > 0:
 		condition.Status, condition.Reason = metav1.ConditionFalse, string(names.ReasonPolicyNotApplied)
-		condition.Message = fmt.Sprintf("NetworkPolicy %s is missing, or not as it should be, in %s",
-			names.PolicyName, enumerate(facts.uncovered))
+		condition.Message = fmt.Sprintf("NetworkPolicy %s is missing or out of sync in %s", names.PolicyName, enumerate(facts.outOfSync))
 	case len(facts.namespaces) == 0 && len(facts.protected) > 0:
-		condition.Message = fmt.Sprintf("Only protected namespaces carry the label %s=%s", names.LabelTenant, facts.tenant.Name)
+		condition.Message = fmt.Sprintf("Only protected namespaces have the label %s=%s", names.LabelTenant, facts.tenant.Name)
 	case len(facts.namespaces) == 0:
-		condition.Message = fmt.Sprintf("No namespace carries the label %s=%s", names.LabelTenant, facts.tenant.Name)
+		condition.Message = fmt.Sprintf("No namespace has the label %s=%s", names.LabelTenant, facts.tenant.Name)
 	default:
-		condition.Message = fmt.Sprintf("NetworkPolicy %s stands in every namespace of the tenant (%d)",
-			names.PolicyName, len(facts.namespaces))
+		condition.Message = fmt.Sprintf("NetworkPolicy %s is in sync in every namespace of the tenant (%d)", names.PolicyName, len(facts.namespaces))
 	}
 	return condition
 }
@@ -85,37 +85,37 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 		condition.Reason, condition.Message = string(names.ReasonInvalidSpec), enumerateErrors(invalid)
 	case len(facts.portHolders) > 0:
 		condition.Reason = string(names.ReasonPortConflict)
-		condition.Message = fmt.Sprintf("Port %d is also that of %s: the proxy tells tenants apart by their port, so give each its own in spec.proxy.port",
+		condition.Message = fmt.Sprintf("Port %d is also the port of %s: the proxy identifies tenants by their port, so set a unique one in spec.proxy.port",
 			facts.tenant.Spec.Proxy.Port, enumerate(facts.portHolders))
 	case len(facts.protected) > 0:
 		condition.Reason = string(names.ReasonProtectedNamespace)
-		condition.Message = fmt.Sprintf("The cluster or the webhook depends on what runs in %[3]s, which therefore can belong to no tenant: remove the label %[1]s=%[2]s there (kubectl label namespace NAME %[1]s-)",
+		condition.Message = fmt.Sprintf("The cluster or the webhook depends on pods in %[3]s, which therefore cannot belong to a tenant: remove the label %[1]s=%[2]s there (kubectl label namespace NAME %[1]s-)",
 			names.LabelTenant, facts.tenant.Name, enumerate(facts.protected))
 	case applied.Status != metav1.ConditionTrue:
 		condition.Reason, condition.Message = applied.Reason, applied.Message
 	default:
 		condition.Status, condition.Reason = metav1.ConditionTrue, string(names.ReasonReady)
-		condition.Message = "Pods of the tenant's namespaces leave the cluster by " + facts.proxyURL + " only"
+		condition.Message = "The proxy at " + facts.proxyURL + " is the only egress path of the tenant's pods"
 	}
 	return condition
 }
 
-// enumerate writes names for people, the first few of them.
-func enumerate(names []string) string {
-	if more := len(names) - namesInMessage; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:namesInMessage], ", "), more)
+// enumerate lists the first names, and the number of further ones.
+func enumerate(list []string) string {
+	if more := len(list) - maxListed; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:maxListed], ", "), more)
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(list, ", ")
 }
 
 func enumerateErrors(errs field.ErrorList) string {
-	texts := make([]string, 0, namesInMessage+1)
+	messages := make([]string, 0, maxListed+1)
 	for i, err := range errs {
-		if i == namesInMessage {
-			texts = append(texts, fmt.Sprintf("and %d more", len(errs)-i))
+		if i == maxListed {
+			messages = append(messages, fmt.Sprintf("and %d more", len(errs)-i))
 			break
 		}
-		texts = append(texts, err.Error())
+		messages = append(messages, err.Error())
 	}
-	return strings.Join(texts, "; ")
+	return strings.Join(messages, "; ")
 }

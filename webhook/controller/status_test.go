@@ -26,33 +26,33 @@ func TestTenantStatus(t *testing.T) {
 		change func(*tenantFacts)
 		want   expectation
 	}{
-		"all is well": {
+		"ready": {
 			func(*tenantFacts) {},
-			expectation{"True Ready", "True PolicyApplied", "leave the cluster by http://172.16.28.8:3129 only", "http://172.16.28.8:3129"},
+			expectation{"True Ready", "True PolicyApplied", "The proxy at http://172.16.28.8:3129 is the only egress path", "http://172.16.28.8:3129"},
 		},
 		"no namespace yet": {
 			func(f *tenantFacts) { f.namespaces = nil },
 			expectation{"True Ready", "True PolicyApplied", "http://172.16.28.8:3129", "http://172.16.28.8:3129"},
 		},
-		"a namespace is open": {
-			func(f *tenantFacts) { f.uncovered = []string{"web"} },
-			expectation{"False PolicyNotApplied", "False PolicyNotApplied", "NetworkPolicy egress-scw is missing, or not as it should be, in web", "http://172.16.28.8:3129"},
+		"a policy is out of sync": {
+			func(f *tenantFacts) { f.outOfSync = []string{"web"} },
+			expectation{"False PolicyNotApplied", "False PolicyNotApplied", "NetworkPolicy egress-scw is missing or out of sync in web", "http://172.16.28.8:3129"},
 		},
 		"a protected namespace is labelled": {
 			func(f *tenantFacts) { f.protected = []string{"kube-system", "pki"} },
-			expectation{"False ProtectedNamespace", "True PolicyApplied", "depends on what runs in kube-system, pki, which", "http://172.16.28.8:3129"},
+			expectation{"False ProtectedNamespace", "True PolicyApplied", "depends on pods in kube-system, pki, which", "http://172.16.28.8:3129"},
 		},
 		"only a protected namespace is labelled": {
 			func(f *tenantFacts) { f.protected, f.namespaces = []string{"kube-system"}, nil },
 			expectation{"False ProtectedNamespace", "True PolicyApplied", "remove the label egress.scw/tenant=client-a there (kubectl label namespace NAME egress.scw/tenant-)", "http://172.16.28.8:3129"},
 		},
-		"a protected namespace is labelled, another one open": {
-			func(f *tenantFacts) { f.protected, f.uncovered = []string{"kube-system"}, []string{"web"} },
-			expectation{"False ProtectedNamespace", "False PolicyNotApplied", "depends on what runs in kube-system, which", "http://172.16.28.8:3129"},
+		"a protected namespace is labelled, another one out of sync": {
+			func(f *tenantFacts) { f.protected, f.outOfSync = []string{"kube-system"}, []string{"web"} },
+			expectation{"False ProtectedNamespace", "False PolicyNotApplied", "depends on pods in kube-system, which", "http://172.16.28.8:3129"},
 		},
-		"the port is another's, too": {
+		"another tenant has the port": {
 			func(f *tenantFacts) { f.portHolders = []string{"client-b", "client-c"} },
-			expectation{"False PortConflict", "True PolicyApplied", "Port 3129 is also that of client-b, client-c", "http://172.16.28.8:3129"},
+			expectation{"False PortConflict", "True PolicyApplied", "Port 3129 is also the port of client-b, client-c", "http://172.16.28.8:3129"},
 		},
 		"the spec is wrong in two places": {
 			func(f *tenantFacts) {
@@ -61,17 +61,17 @@ func TestTenantStatus(t *testing.T) {
 			},
 			expectation{"False InvalidSpec", "True PolicyApplied", "spec.proxy.port: Invalid value: 80", ""},
 		},
-		"an invalid spec says it all": {
+		"the message has all errors": {
 			func(f *tenantFacts) {
 				f.tenant.Spec.Proxy.Port = 80
 				f.tenant.Spec.NoProxy = []string{"*.example.com"}
 			},
 			expectation{"False InvalidSpec", "True PolicyApplied", "; spec.noProxy[0]: Invalid value", ""},
 		},
-		"the worst comes first": {
+		"the most severe reason comes first": {
 			func(f *tenantFacts) {
 				f.tenant.Spec.Proxy.Port = 80
-				f.portHolders, f.uncovered, f.protected = []string{"client-b"}, []string{"web"}, []string{"kube-system"}
+				f.portHolders, f.outOfSync, f.protected = []string{"client-b"}, []string{"web"}, []string{"kube-system"}
 			},
 			expectation{"False InvalidSpec", "False PolicyNotApplied", "spec.proxy.port", ""},
 		},
@@ -93,7 +93,7 @@ func TestTenantStatus(t *testing.T) {
 				t.Errorf("status (-want +got):\n%s", diff)
 			}
 			if !strings.Contains(ready.Message, test.want.message) {
-				t.Errorf("Ready says %q, want %q in it", ready.Message, test.want.message)
+				t.Errorf("the message of Ready is %q, want %q in it", ready.Message, test.want.message)
 			}
 			if diff := cmp.Diff(facts.namespaces, status.Namespaces); diff != "" {
 				t.Errorf("namespaces (-want +got):\n%s", diff)
@@ -105,17 +105,17 @@ func TestTenantStatus(t *testing.T) {
 	}
 }
 
-// TestTenantStatusTellsEgressIPs: of a tenant whose spec is valid, which alone
-// says where it may go.
-func TestTenantStatusTellsEgressIPs(t *testing.T) {
+// TestTenantStatusHasEgressIPs: only a tenant with a valid spec has egress
+// addresses.
+func TestTenantStatusHasEgressIPs(t *testing.T) {
 	t.Parallel()
-	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), egressIPs: []netip.Addr{netip.MustParseAddr("203.0.113.50"), netip.MustParseAddr("2001:db8::50")}}
+	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), egressAddresses: []netip.Addr{netip.MustParseAddr("203.0.113.50"), netip.MustParseAddr("2001:db8::50")}}
 	if diff := cmp.Diff([]string{"203.0.113.50", "2001:db8::50"}, tenantStatus(facts, metav1.Now()).EgressIPs); diff != "" {
 		t.Errorf("egressIPs (-want +got):\n%s", diff)
 	}
 	facts.tenant.Spec.Proxy.Port = 80
 	if got := tenantStatus(facts, metav1.Now()).EgressIPs; len(got) > 0 {
-		t.Errorf("an invalid tenant leaves by %q", got)
+		t.Errorf("an invalid tenant has the egress addresses %q", got)
 	}
 }
 
@@ -126,7 +126,7 @@ func conditionOf(t *testing.T, status v1alpha1.EgressTenantStatus, conditionType
 		t.Fatalf("no condition %s in %+v", conditionType, status.Conditions)
 	}
 	if condition.Message == "" {
-		t.Errorf("condition %s has nothing to say", conditionType)
+		t.Errorf("condition %s has no message", conditionType)
 	}
 	return *condition
 }
@@ -135,11 +135,11 @@ func summary(condition metav1.Condition) string {
 	return fmt.Sprintf("%s %s", condition.Status, condition.Reason)
 }
 
-// TestTenantStatusTimes: a condition's time is when its status changed, not
-// when it was last looked at.
+// TestTenantStatusTimes: a condition's transition time is the time at which its
+// status changed, not the time of the last reconcile.
 func TestTenantStatusTimes(t *testing.T) {
 	t.Parallel()
-	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), namespaces: []string{"web"}, uncovered: []string{"web"}}
+	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), namespaces: []string{"web"}, outOfSync: []string{"web"}}
 	first, second, third := metav1.Unix(1000, 0), metav1.Unix(2000, 0), metav1.Unix(3000, 0)
 	facts.tenant.Status = tenantStatus(facts, first)
 	before := facts.tenant.Status.DeepCopy()
@@ -148,7 +148,7 @@ func TestTenantStatusTimes(t *testing.T) {
 	if diff := cmp.Diff(*before, again); diff != "" {
 		t.Errorf("the same facts give another status (-first +second):\n%s", diff)
 	}
-	facts.uncovered = nil
+	facts.outOfSync = nil
 	changed := tenantStatus(facts, third)
 	if got := conditionOf(t, changed, names.ConditionReady).LastTransitionTime; !got.Equal(&third) {
 		t.Errorf("Ready changed at %s, want %s", got.UTC().Format(time.TimeOnly), third.UTC().Format(time.TimeOnly))
@@ -158,30 +158,29 @@ func TestTenantStatusTimes(t *testing.T) {
 	}
 }
 
-// TestTenantStatusKeepsOthersConditions: later controllers have conditions of
-// their own.
-func TestTenantStatusKeepsOthersConditions(t *testing.T) {
+// TestTenantStatusKeepsOtherConditions: other controllers may add conditions.
+func TestTenantStatusKeepsOtherConditions(t *testing.T) {
 	t.Parallel()
 	facts := tenantFacts{tenant: tenantFixture("client-a", 3129)}
 	other := metav1.Condition{Type: "Other", Status: metav1.ConditionTrue, Reason: "Seen", Message: "seen"}
 	facts.tenant.Status.Conditions = []metav1.Condition{other}
 	if diff := cmp.Diff(other, conditionOf(t, tenantStatus(facts, metav1.Now()), "Other")); diff != "" {
-		t.Errorf("the other's condition (-want +got):\n%s", diff)
+		t.Errorf("the other condition (-want +got):\n%s", diff)
 	}
 }
 
-// TestPolicyAppliedSaysWhere: what PolicyApplied says is true of where it is
-// true.
-func TestPolicyAppliedSaysWhere(t *testing.T) {
+// TestPolicyAppliedMessage: the message covers the namespaces that the condition
+// covers.
+func TestPolicyAppliedMessage(t *testing.T) {
 	t.Parallel()
 	for want, facts := range map[string]tenantFacts{
-		"stands in every namespace of the tenant (2)":                          {namespaces: []string{"api", "web"}, protected: []string{"kube-system"}},
-		"No namespace carries the label egress.scw/tenant=client-a":            {},
-		"Only protected namespaces carry the label egress.scw/tenant=client-a": {protected: []string{"kube-system"}},
+		"is in sync in every namespace of the tenant (2)":                     {namespaces: []string{"api", "web"}, protected: []string{"kube-system"}},
+		"No namespace has the label egress.scw/tenant=client-a":               {},
+		"Only protected namespaces have the label egress.scw/tenant=client-a": {protected: []string{"kube-system"}},
 	} {
 		facts.tenant = tenantFixture("client-a", 3129)
 		if got := conditionOf(t, tenantStatus(facts, metav1.Now()), names.ConditionPolicyApplied).Message; !strings.Contains(got, want) {
-			t.Errorf("PolicyApplied says %q, want %q in it", got, want)
+			t.Errorf("the message of PolicyApplied is %q, want %q in it", got, want)
 		}
 	}
 }
@@ -190,7 +189,7 @@ func TestMessagesAreBounded(t *testing.T) {
 	t.Parallel()
 	facts := tenantFacts{tenant: tenantFixture("client-a", 3129)}
 	for i := range 5000 {
-		facts.uncovered = append(facts.uncovered, fmt.Sprintf("namespace-%04d", i))
+		facts.outOfSync = append(facts.outOfSync, fmt.Sprintf("namespace-%04d", i))
 	}
 	for range 64 {
 		facts.tenant.Spec.NoProxy = append(facts.tenant.Spec.NoProxy, strings.Repeat("*", 253))
@@ -198,10 +197,10 @@ func TestMessagesAreBounded(t *testing.T) {
 	status := tenantStatus(facts, metav1.Now())
 	ready, applied := conditionOf(t, status, names.ConditionReady), conditionOf(t, status, names.ConditionPolicyApplied)
 	if !strings.HasSuffix(applied.Message, "namespace-0007 and 4992 more") {
-		t.Errorf("PolicyApplied says %q", applied.Message)
+		t.Errorf("the message of PolicyApplied is %q", applied.Message)
 	}
 	if !strings.HasSuffix(ready.Message, "; and 56 more") {
-		t.Errorf("Ready says %q", ready.Message)
+		t.Errorf("the message of Ready is %q", ready.Message)
 	}
 	// maxLength of a condition's message in the API server's schema.
 	for _, message := range []string{ready.Message, applied.Message} {

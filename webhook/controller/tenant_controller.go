@@ -25,23 +25,24 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-// actionPublish is the action of events about a tenant: its status says so.
+// actionPublish is the action in events about a tenant, whose status has the
+// same reason.
 const actionPublish = "PublishStatus"
 
-// TenantReconciler publishes the status of every EgressTenant, and nothing
-// else: NamespaceReconciler does what the status is about.
+// TenantReconciler writes the status of every EgressTenant, and no other
+// object: NamespaceReconciler does the work that the status reports.
 type TenantReconciler struct {
 	// Client reads from the manager's cache and writes the status.
 	Client client.Client
-	// Policies knows what the tenant's NetworkPolicies should be.
+	// Policies builds the tenant's NetworkPolicies, to compare them.
 	Policies *PolicyApplier
-	// Protected are the namespaces that can belong to no tenant.
+	// Protected are the namespaces that cannot belong to a tenant.
 	Protected sets.Set[string]
-	// ProxyURL is what pods of a tenant find in HTTP_PROXY.
+	// ProxyURL returns the value of HTTP_PROXY in a tenant's pods.
 	ProxyURL func(*v1alpha1.EgressTenant) string
-	// Egress are the addresses that tenants' requests leave the proxy by.
+	// Egress are the source addresses of the proxy's requests.
 	Egress settings.EgressAddresses
-	// Events tells people about tenants that they have to put right.
+	// Events records errors that people must correct, on the tenants.
 	Events events.EventRecorder
 }
 
@@ -49,13 +50,14 @@ type TenantReconciler struct {
 func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("tenant").
+		WithLogConstructor(logConstructor(mgr, "tenant")).
 		For(&v1alpha1.EgressTenant{}).
-		// Both the old and the new tenant of an update are mapped: who shared
-		// the old port hears of it as well as who shares the new one.
-		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantsOnPort),
+		// An update maps both its old and its new object, so that the tenants
+		// on the old port are reconciled as well as those on the new port.
+		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantToTenantsOnPort),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
-		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(tenantOf)).
-		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.tenantOfPolicy)).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(namespaceToTenant)).
+		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.policyToTenant)).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("setting up the tenant controller: %w", err)
@@ -76,9 +78,9 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	return ctrl.Result{}, r.publish(ctx, tenant, tenantStatus(facts, metav1.Now()))
 }
 
-// observe reads what the tenant's status rests on.
+// observe reads the inputs of the tenant's status.
 func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressTenant) (tenantFacts, error) {
-	facts := tenantFacts{tenant: tenant, proxyURL: r.ProxyURL(tenant), egressIPs: r.Egress.Of(tenant)}
+	facts := tenantFacts{tenant: tenant, proxyURL: r.ProxyURL(tenant), egressAddresses: r.Egress.Of(tenant)}
 	tenants, err := r.listOnPort(ctx, tenant.Spec.Proxy.Port)
 	if err != nil {
 		return facts, err
@@ -99,29 +101,30 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 		if namespace.DeletionTimestamp != nil {
 			continue
 		}
-		have, err := getPolicy(ctx, r.Client, namespace.Name)
+		observed, err := getPolicy(ctx, r.Client, namespace.Name)
 		if err != nil {
 			return facts, err
 		}
-		if !netpol.InSync(have, netpol.Build(tenant, namespace.Name, r.Policies.settings)) {
-			facts.uncovered = append(facts.uncovered, namespace.Name)
+		if !netpol.InSync(observed, r.Policies.build(tenant, namespace.Name)) {
+			facts.outOfSync = append(facts.outOfSync, namespace.Name)
 		}
 	}
 	slices.Sort(facts.namespaces)
 	slices.Sort(facts.protected)
-	slices.Sort(facts.uncovered)
+	slices.Sort(facts.outOfSync)
 	return facts, nil
 }
 
-// publish is the one place that writes a tenant's status.
+// publish is the only function that writes a tenant's status.
 func (r *TenantReconciler) publish(ctx context.Context, tenant *v1alpha1.EgressTenant, status v1alpha1.EgressTenantStatus) error {
 	if equality.Semantic.DeepEqual(tenant.Status, status) {
 		return nil
 	}
 	changed := tenant.DeepCopy()
 	changed.Status = status
-	// Without a condition on the resourceVersion: nobody else writes here, and
-	// what was read too early is computed again when the cache has moved on.
+	// The patch has no condition on the resourceVersion: only this function
+	// writes the status, and a status from outdated facts is computed again
+	// once the cache has caught up.
 	if err := r.Client.Status().Patch(ctx, changed, client.MergeFrom(tenant)); err != nil {
 		return client.IgnoreNotFound(fmt.Errorf("writing the status of EgressTenant %s: %w", tenant.Name, err))
 	}
@@ -131,18 +134,18 @@ func (r *TenantReconciler) publish(ctx context.Context, tenant *v1alpha1.EgressT
 	if before != nil && before.Reason == after.Reason {
 		return nil
 	}
-	ctrl.LoggerFrom(ctx).Info(after.Message, "ready", after.Status, "reason", after.Reason)
-	// Events are for what people have to put right in the tenant. A policy that
-	// is missing is the webhook's own business, mostly for milliseconds; when
-	// it cannot be written, its namespace has the event with the cause.
-	if after.Reason == string(names.ReasonInvalidSpec) || after.Reason == string(names.ReasonPortConflict) {
+	ctrl.LoggerFrom(ctx).Info("readiness of a tenant changed", "ready", after.Status, "reason", after.Reason, "message", after.Message)
+	// Events are for errors that people must correct in the tenant. The webhook
+	// itself creates a missing policy, mostly within milliseconds; if it cannot,
+	// the namespace has an event with the cause.
+	if reason := names.Reason(after.Reason); reason == names.ReasonInvalidSpec || reason == names.ReasonPortConflict {
 		r.Events.Eventf(tenant, nil, corev1.EventTypeWarning, after.Reason, actionPublish, "%s", after.Message)
 	}
 	return nil
 }
 
-// tenantOf maps a namespace to the tenant whose label it carries.
-func tenantOf(_ context.Context, namespace client.Object) []reconcile.Request {
+// namespaceToTenant maps a namespace to the tenant of its label.
+func namespaceToTenant(_ context.Context, namespace client.Object) []reconcile.Request {
 	name := namespace.GetLabels()[names.LabelTenant]
 	if name == "" {
 		return nil
@@ -150,48 +153,48 @@ func tenantOf(_ context.Context, namespace client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: name}}}
 }
 
-// tenantOfPolicy maps a NetworkPolicy to the tenant of its namespace. Its own
-// label is no guide: that may be what somebody edited.
-func (r *TenantReconciler) tenantOfPolicy(ctx context.Context, policy client.Object) []reconcile.Request {
+// policyToTenant maps a NetworkPolicy to the tenant of its namespace. It does
+// not use the policy's own label, which another client may have edited.
+func (r *TenantReconciler) policyToTenant(ctx context.Context, policy client.Object) []reconcile.Request {
 	namespace := &corev1.Namespace{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: policy.GetNamespace()}, namespace); err != nil {
-		// The namespace is gone, or not in the cache yet: either way it has an
-		// event of its own.
+		// The namespace was deleted, or is not in the cache yet. Its own event
+		// triggers the reconcile in both cases.
 		return nil
 	}
-	return tenantOf(ctx, namespace)
+	return namespaceToTenant(ctx, namespace)
 }
 
-// tenantsOnPort maps a tenant to all that have the same port.
-func (r *TenantReconciler) tenantsOnPort(ctx context.Context, object client.Object) []reconcile.Request {
+// tenantToTenantsOnPort maps a tenant to all tenants with the same port.
+func (r *TenantReconciler) tenantToTenantsOnPort(ctx context.Context, object client.Object) []reconcile.Request {
 	tenant, isTenant := object.(*v1alpha1.EgressTenant)
 	if !isTenant {
 		return nil
 	}
-	names, err := r.listOnPort(ctx, tenant.Spec.Proxy.Port)
+	tenants, err := r.listOnPort(ctx, tenant.Spec.Proxy.Port)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "tenants on the port of a changed tenant are not looked at", "tenant", tenant.Name)
+		ctrl.LoggerFrom(ctx).Error(err, "the tenants on the port of a changed tenant are not reconciled", "tenant", tenant.Name)
 		return nil
 	}
-	requests := make([]reconcile.Request, 0, len(names))
-	for _, name := range names {
+	requests := make([]reconcile.Request, 0, len(tenants))
+	for _, name := range tenants {
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: name}})
 	}
 	return requests
 }
 
-// listOnPort returns the names of the tenants that have the port, sorted.
+// listOnPort returns the names of the tenants with the port, sorted.
 func (r *TenantReconciler) listOnPort(ctx context.Context, port int32) ([]string, error) {
 	var list v1alpha1.EgressTenantList
 	if err := r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing EgressTenants: %w", err)
 	}
-	var names []string
+	var tenants []string
 	for i := range list.Items {
 		if list.Items[i].Spec.Proxy.Port == port {
-			names = append(names, list.Items[i].Name)
+			tenants = append(tenants, list.Items[i].Name)
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.Sort(tenants)
+	return tenants, nil
 }

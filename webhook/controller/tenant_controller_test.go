@@ -42,15 +42,15 @@ func reconcileTenant(t *testing.T, server *api, egress settings.EgressAddresses)
 func TestReconcileTenant(t *testing.T) {
 	t.Parallel()
 	tenant := tenantFixture("client-a", 3129)
-	leaving := namespaceFixture("leaving", "client-a")
-	leaving.DeletionTimestamp, leaving.Finalizers = new(metav1.Now()), []string{"kubernetes"}
+	deleting := namespaceFixture("deleting", "client-a")
+	deleting.DeletionTimestamp, deleting.Finalizers = new(metav1.Now()), []string{"kubernetes"}
 	for name, test := range map[string]struct {
 		objects        []client.Object
 		ready, applied string
 		namespaces     []string
 		events         []string
 	}{
-		"covered": {
+		"in sync": {
 			[]client.Object{
 				tenant, namespaceFixture("web", "client-a"), namespaceFixture("api", "client-a"), namespaceFixture("other", "client-b"),
 				policyFixture("web", tenant), policyFixture("api", tenant),
@@ -69,9 +69,9 @@ func TestReconcileTenant(t *testing.T) {
 			nil,
 		},
 		"a namespace is being deleted": {
-			[]client.Object{tenant, leaving},
+			[]client.Object{tenant, deleting},
 			"True Ready", "True PolicyApplied",
-			[]string{"leaving"},
+			[]string{"deleting"},
 			nil,
 		},
 		"protected namespaces are labelled, too": {
@@ -81,13 +81,13 @@ func TestReconcileTenant(t *testing.T) {
 			},
 			"False ProtectedNamespace", "True PolicyApplied",
 			[]string{"web"},
-			nil, // the namespaces have theirs
+			nil, // the namespaces have events of their own
 		},
 		"the port is taken": {
 			[]client.Object{tenant, tenantFixture("client-c", 3129), tenantFixture("client-b", 3129), tenantFixture("client-d", 3130)},
 			"False PortConflict", "True PolicyApplied",
 			nil,
-			[]string{"client-a Warning/PortConflict PublishStatus: Port 3129 is also that of client-b, client-c"},
+			[]string{"client-a Warning/PortConflict PublishStatus: Port 3129 is also the port of client-b, client-c"},
 		},
 		"the spec is invalid": {
 			[]client.Object{tenantFixture("client-a", 80)},
@@ -111,7 +111,7 @@ func TestReconcileTenant(t *testing.T) {
 			}
 			checkEvents(t, events, test.events)
 
-			// The status stands: the second time nothing is written, nor said.
+			// The second reconcile writes no status and no event.
 			events, _ = reconcileTenant(t, server, settings.EgressAddresses{})
 			if server.statusWrites != 1 || len(events) > 0 {
 				t.Errorf("%d status writes and events %q after the second time, want 1 and none", server.statusWrites, events)
@@ -123,8 +123,8 @@ func TestReconcileTenant(t *testing.T) {
 	}
 }
 
-// TestReconcileTenantFollows: the status follows what happens to namespaces,
-// policies and other tenants.
+// TestReconcileTenantFollows: the status follows changes of namespaces, policies
+// and other tenants.
 func TestReconcileTenantFollows(t *testing.T) {
 	t.Parallel()
 	tenant, rival := tenantFixture("client-a", 3129), tenantFixture("client-b", 3129)
@@ -152,12 +152,12 @@ func TestReconcileTenantFollows(t *testing.T) {
 	}
 }
 
-// TestReconcileTenantPublishesAddresses: the status follows what is published,
-// and how the tenant leaves.
+// TestReconcileTenantPublishesAddresses: the status follows the published
+// addresses, and the tenant's egressIP.
 func TestReconcileTenantPublishesAddresses(t *testing.T) {
 	t.Parallel()
 	server := newAPI(t, tenantFixture("client-a", 3129))
-	leaveBy := func(ip v1alpha1.EgressIP) {
+	setEgressIP := func(ip v1alpha1.EgressIP) {
 		tenant := &v1alpha1.EgressTenant{}
 		if err := server.Get(t.Context(), client.ObjectKey{Name: "client-a"}, tenant); err != nil {
 			t.Fatal(err)
@@ -178,7 +178,7 @@ func TestReconcileTenantPublishesAddresses(t *testing.T) {
 		{v1alpha1.EgressIPDedicated, egressAddresses("client-b", "203.0.113.50"), nil},
 		{v1alpha1.EgressIPShared, egressAddresses("client-a", "203.0.113.50", "203.0.113.49"), []string{"203.0.113.50", "203.0.113.49"}},
 	} {
-		leaveBy(step.egressIP)
+		setEgressIP(step.egressIP)
 		_, status := reconcileTenant(t, server, step.published)
 		if diff := cmp.Diff(step.want, status.EgressIPs); diff != "" {
 			t.Errorf("step %d: egressIPs (-want +got):\n%s", i, diff)
@@ -195,7 +195,7 @@ func egressAddresses(tenant string, shared ...string) settings.EgressAddresses {
 	return addresses
 }
 
-func TestReconcileTenantThatIsGone(t *testing.T) {
+func TestReconcileDeletedTenant(t *testing.T) {
 	t.Parallel()
 	server := newAPI(t)
 	if events, _ := reconcileTenant(t, server, settings.EgressAddresses{}); len(events) > 0 || server.statusWrites > 0 {
@@ -210,11 +210,11 @@ func TestTenantMappings(t *testing.T) {
 		namespaceFixture("web", "client-a"), namespaceFixture("default", ""))
 	r := &TenantReconciler{Client: server}
 
-	checkRequests(t, tenantOf(t.Context(), namespaceFixture("web", "client-a")), "client-a")
-	checkRequests(t, tenantOf(t.Context(), namespaceFixture("web", "")))
-	checkRequests(t, r.tenantOfPolicy(t.Context(), policyFixture("web", tenant, withoutTenantLabel)), "client-a")
-	checkRequests(t, r.tenantOfPolicy(t.Context(), policyFixture("default", tenant)))
-	checkRequests(t, r.tenantOfPolicy(t.Context(), policyFixture("gone", tenant)))
-	checkRequests(t, r.tenantsOnPort(t.Context(), tenant), "client-a", "client-c")
-	checkRequests(t, r.tenantsOnPort(t.Context(), namespaceFixture("web", "client-a")))
+	checkRequests(t, namespaceToTenant(t.Context(), namespaceFixture("web", "client-a")), "client-a")
+	checkRequests(t, namespaceToTenant(t.Context(), namespaceFixture("web", "")))
+	checkRequests(t, r.policyToTenant(t.Context(), policyFixture("web", tenant, withoutTenantLabel)), "client-a")
+	checkRequests(t, r.policyToTenant(t.Context(), policyFixture("default", tenant)))
+	checkRequests(t, r.policyToTenant(t.Context(), policyFixture("gone", tenant)))
+	checkRequests(t, r.tenantToTenantsOnPort(t.Context(), tenant), "client-a", "client-c")
+	checkRequests(t, r.tenantToTenantsOnPort(t.Context(), namespaceFixture("web", "client-a")))
 }

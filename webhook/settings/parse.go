@@ -170,7 +170,11 @@ func (p *parser) admission(f FileAdmission, path *field.Path) Admission {
 	if f.CertDir == "" {
 		p.add(field.Required(path.Child("certDir"), "name the folder of tls.crt and tls.key"))
 	}
+	before := len(p.errs)
 	bind := p.bindAddress(f.BindAddress, path.Child("bindAddress"))
+	if bind.Port == 0 && len(p.errs) == before {
+		p.add(field.Invalid(path.Child("bindAddress"), f.BindAddress, "must have a port other than 0, to which the Service sends requests"))
+	}
 	return Admission{BindAddress: bind, CertDir: f.CertDir}
 }
 

@@ -197,6 +197,7 @@ func TestParseRefuses(t *testing.T) {
 		"listen on a name":        {minimal + "admission: {bindAddress: 'localhost:9443'}", []string{`admission.bindAddress: Invalid value: "localhost:9443"`}},
 		"listen without port":     {minimal + "admission: {bindAddress: '9443'}", []string{"admission.bindAddress: Invalid value"}},
 		"listen on a high port":   {minimal + "admission: {bindAddress: ':65536'}", []string{"admission.bindAddress: Invalid value"}},
+		"listen on port 0":        {minimal + "admission: {bindAddress: ':0'}", []string{"admission.bindAddress: Invalid value"}},
 		"listen nowhere":          {minimal + "admission: {bindAddress: ''}", []string{"admission.bindAddress: Invalid value"}},
 		"no certificate":          {minimal + "admission: {certDir: ''}", []string{"admission.certDir: Required value"}},
 		"metrics by service name": {minimal + "metrics: {bindAddress: ':http'}", []string{"metrics.bindAddress: Invalid value"}},

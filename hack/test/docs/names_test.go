@@ -233,7 +233,7 @@ func TestReasons(t *testing.T) {
 	declared := maps.Clone(shown)
 	declared[names.ConditionReady], declared[names.ConditionPolicyApplied] = true, true
 	reasons := operations.column(t, "Reason")
-	for _, unseen := range []string{"Covered", "Terminating"} { // nothing is done about these
+	for _, unseen := range []string{string(names.ReasonPolicyInSync), string(names.ReasonTerminating)} { // nothing is done about these
 		if !shown[unseen] {
 			t.Errorf("the webhook no longer has the reason %s", unseen)
 		}

@@ -4,6 +4,11 @@ package names
 const (
 	MetricPodAdmissions        = "egress_webhook_pod_admissions_total"
 	MetricPodAdmissionDuration = "egress_webhook_pod_admission_duration_seconds"
+
+	MetricBuildInfo               = "egress_webhook_build_info"
+	MetricPolicyChanges           = "egress_webhook_policy_changes_total"
+	MetricTenants                 = "egress_webhook_tenants"
+	MetricUnknownTenantNamespaces = "egress_webhook_unknown_tenant_namespaces"
 )
 
 // Metrics of the proxy's tenants, on TenantMetricsPort.

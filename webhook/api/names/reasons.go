@@ -46,8 +46,8 @@ const (
 
 // Reasons of decisions about a namespace.
 const (
-	// ReasonCovered: the NetworkPolicy is in sync. No event has it.
-	ReasonCovered Reason = "Covered"
+	// ReasonPolicyInSync: the NetworkPolicy is in sync. No event has it.
+	ReasonPolicyInSync Reason = "PolicyInSync"
 	// ReasonTerminating: the namespace is being deleted. No event has it.
 	ReasonTerminating Reason = "Terminating"
 	// ReasonPolicyApplied: the NetworkPolicy was created or repaired. Also of
@@ -70,6 +70,9 @@ const (
 	// ReasonPolicyNotApplied: the NetworkPolicy is missing or not in sync in a
 	// namespace of the tenant.
 	ReasonPolicyNotApplied Reason = "PolicyNotApplied"
+	// ReasonPending: the condition has not been written for the current spec
+	// yet. Only metrics have it.
+	ReasonPending Reason = "Pending"
 )
 
 // PodReasons returns every reason of a decision about a pod.
@@ -89,8 +92,15 @@ func AdmissionReasons() []Reason {
 // NamespaceReasons returns every reason of a decision about a namespace.
 func NamespaceReasons() []Reason {
 	return []Reason{
-		ReasonNotATenant, ReasonCovered, ReasonTerminating, ReasonProtectedNamespace,
+		ReasonNotATenant, ReasonPolicyInSync, ReasonTerminating, ReasonProtectedNamespace,
 		ReasonUnknownTenant, ReasonPolicyApplied, ReasonPolicyRemoved, ReasonPolicyFailed,
+	}
+}
+
+// ReadyReasons returns every reason of the condition Ready, and ReasonPending.
+func ReadyReasons() []Reason {
+	return []Reason{
+		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonPolicyNotApplied, ReasonPending,
 	}
 }
 
@@ -103,7 +113,7 @@ func TenantReasons() []Reason {
 
 // Reasons returns every reason, sorted, each once.
 func Reasons() []Reason {
-	all := slices.Concat(AdmissionReasons(), NamespaceReasons(), TenantReasons())
+	all := slices.Concat(AdmissionReasons(), NamespaceReasons(), TenantReasons(), ReadyReasons())
 	slices.Sort(all)
 	return slices.Compact(all)
 }
