@@ -74,17 +74,28 @@ func newCommand() *cobra.Command {
 				return environment.Status(cmd.Context(), cmd.OutOrStdout())
 			},
 		},
-		&cobra.Command{
-			Use:   "demo",
-			Short: "Bring the environment up if it is not, and the demo in it",
-			Args:  cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				return environment.Demo(cmd.Context(), progress.New(cmd.ErrOrStderr()), cmd.OutOrStdout())
-			},
-		},
+		demoCommand(),
 		nodeInitCommand(), netpolCommand(), internetCommand(), scalewayCommand(),
 	)
 	return root
+}
+
+func demoCommand() *cobra.Command {
+	var options environment.Options
+	command := &cobra.Command{
+		Use:   "demo",
+		Short: "Bring the environment up if it is not, and the demo in it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return environment.Demo(cmd.Context(), progress.New(cmd.ErrOrStderr()), options, cmd.OutOrStdout())
+		},
+	}
+	addRelease(command, &options)
+	return command
+}
+
+func addRelease(command *cobra.Command, options *environment.Options) {
+	command.Flags().StringVar(&options.Release, "release", "", "folder of a release whose images and chart are used (default: those of the checkout)")
 }
 
 func upCommand() *cobra.Command {
@@ -102,6 +113,7 @@ func upCommand() *cobra.Command {
 			return nil
 		},
 	}
+	addRelease(command, &options)
 	command.Flags().IntVar(&options.KwokNodes, "kwok-nodes", 0, "nodes beside the real one that exist in the API only")
 	return command
 }

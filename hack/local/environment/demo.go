@@ -31,8 +31,8 @@ const (
 // Demo brings the environment up if it is not, installs the chart, labels a
 // namespace, deploys the demo, and writes what the demo found out about its way
 // out. It returns an error if that is not what a protected tenant should see.
-func Demo(ctx context.Context, log *progress.Log, w io.Writer) error {
-	e, err := upOrOpen(ctx, log)
+func Demo(ctx context.Context, log *progress.Log, options Options, w io.Writer) error {
+	e, err := upOrOpen(ctx, log, options)
 	if err != nil {
 		return err
 	}
@@ -74,12 +74,12 @@ func Demo(ctx context.Context, log *progress.Log, w io.Writer) error {
 	return e.summarise(w, provisioned, proxied, direct, record)
 }
 
-func upOrOpen(ctx context.Context, log *progress.Log) (*Environment, error) {
+func upOrOpen(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
 	if isUp() {
 		log.Printf("using the local environment that is up")
-		return Open(ctx, log)
+		return Open(ctx, log, options)
 	}
-	return Up(ctx, log, Options{})
+	return Up(ctx, log, options)
 }
 
 // DeployDemo deploys the demo into its tenant's namespace and serves its page

@@ -39,6 +39,7 @@ type Environment struct {
 	Repository string
 
 	binaries  binaries
+	released  *released      // nil: images and chart are the checkout's
 	rootfs    machine.RootFS // what the proxy's machine boots
 	processes process.Environment
 }
@@ -48,6 +49,9 @@ type Options struct {
 	// KwokNodes is the number of nodes that exist in the API only; their pods
 	// run in name only. For tests of scale.
 	KwokNodes int
+	// Release is the folder of a release whose images and chart are used.
+	// Default: those of the checkout.
+	Release string
 }
 
 // Up brings the environment up. What an error leaves behind is for Down, which
@@ -64,7 +68,7 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 	if err := refuseSecond(ctx); err != nil {
 		return nil, err
 	}
-	e, err := newEnvironment(ctx, log)
+	e, err := newEnvironment(ctx, log, options)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +79,7 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 	if err := e.start(ctx, log, options); err != nil {
 		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes what is there)", err, Dir)
 	}
-	made, err := e.binaries.fingerprint()
+	made, err := e.fingerprint()
 	if err != nil {
 		return nil, err
 	}
@@ -88,11 +92,11 @@ const upFile = "up"
 
 // Open returns the environment that is up. One that was made of other programs
 // than the checkout's is an error: it would show what is no longer true.
-func Open(ctx context.Context, log *progress.Log) (*Environment, error) {
+func Open(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
 	if !isUp() {
 		return nil, errors.New("no local environment is up: make local-up brings it up")
 	}
-	e, err := newEnvironment(ctx, log)
+	e, err := newEnvironment(ctx, log, options)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +104,7 @@ func Open(ctx context.Context, log *progress.Log) (*Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if now, err := e.binaries.fingerprint(); err != nil || now != string(made) {
+	if now, err := e.fingerprint(); err != nil || now != string(made) {
 		return nil, errors.Join(errors.New("the local environment that is up was made of an earlier state of the code: make local-down, then again"), err)
 	}
 	return e, nil
@@ -117,7 +121,11 @@ func isUp() bool {
 }
 
 // newEnvironment builds the programs; it starts none.
-func newEnvironment(ctx context.Context, log *progress.Log) (*Environment, error) {
+func newEnvironment(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
+	release, err := openReleased(options.Release)
+	if err != nil {
+		return nil, err
+	}
 	builder, err := programs.New()
 	if err != nil {
 		return nil, err
@@ -126,6 +134,7 @@ func newEnvironment(ctx context.Context, log *progress.Log) (*Environment, error
 		Plan:       network.DefaultPlan(),
 		Repository: builder.Root(),
 		binaries:   binaries{builder: builder},
+		released:   release,
 		processes:  process.Environment(Dir),
 	}
 	if err := e.binaries.build(ctx, log); err != nil {

@@ -13,11 +13,10 @@ import (
 
 // Images of the environment.
 const (
-	webhookRepository = "egress.scw/webhook"
-	webhookTag        = "dev"
-	ProbeImage        = "egress-local/probe:dev"
-	demoImage         = "egress.scw/demo:dev"
-	coreDNSImage      = "egress-local/coredns:dev"
+	ProbeImage   = "egress-local/probe:dev"
+	coreDNSImage = "egress-local/coredns:dev"
+	// imageTag is the tag of the product's images, as in the demo's manifests.
+	imageTag = "dev"
 )
 
 //go:embed coredns.yaml
@@ -28,23 +27,13 @@ func (e *Environment) startNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	image := func(reference, binary string, args ...string) images.Image {
-		return images.Image{
-			Reference:      reference,
-			Binaries:       map[string]string{"/program": binary},
-			CACertificates: authority,
-			Entrypoint:     append([]string{"/program"}, args...),
-		}
-	}
 	if err := node.Start(ctx, node.Config{
 		Cluster: e.Cluster, Netns: e.Plan.Netns(network.Node), Address: e.Plan.NodeAddress, Self: e.binaries.local,
-		Images: []images.Image{
-			image(node.PauseImage, e.binaries.probe, "pause"),
-			image(ProbeImage, e.binaries.probe),
-			image(coreDNSImage, e.binaries.coreDNS),
-			image(webhookRepository+":"+webhookTag, e.binaries.webhook),
-			image(demoImage, e.binaries.demo),
-		},
+		Images: append([]images.Image{
+			images.Program(node.PauseImage, e.binaries.probe, authority, "pause"),
+			images.Program(ProbeImage, e.binaries.probe, authority),
+			images.Program(coreDNSImage, e.binaries.coreDNS, authority),
+		}, e.productImages(authority)...),
 	}); err != nil {
 		return err
 	}
@@ -56,4 +45,15 @@ func (e *Environment) startNode(ctx context.Context) error {
 	}
 	_, err = e.Cluster.Kubectl(ctx, nil, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
 	return err
+}
+
+// productImages are the images of webhook and demo.
+func (e *Environment) productImages(authority []byte) []images.Image {
+	if e.released != nil {
+		return e.released.images()
+	}
+	return []images.Image{
+		images.Product("webhook", imageTag, e.binaries.webhook, authority),
+		images.Product("demo", imageTag, e.binaries.demo, authority),
+	}
 }

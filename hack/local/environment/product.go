@@ -14,17 +14,24 @@ import (
 
 	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/local/helm"
+	"egress.scw/hack/local/images"
 )
 
 // Release is the webhook's installation, with the values that bootstrap has
 // written. The image is the only thing that they do not know here: there is no
 // registry.
 func (e *Environment) Release() (helm.Release, error) {
-	values, err := helm.LoadValues(e.valuesFile(), "image.repository="+webhookRepository, "image.tag="+webhookTag)
+	chart, set := filepath.Join(e.Repository, "charts/egress-webhook"), []string{"image.repository=" + images.Webhook}
+	if e.released != nil {
+		chart = e.released.chart // its default tag is the release's
+	} else {
+		set = append(set, "image.tag="+imageTag)
+	}
+	values, err := helm.LoadValues(e.valuesFile(), set...)
 	return helm.Release{
 		Kubeconfig: e.Kubeconfig(),
 		Name:       "egress-webhook", Namespace: "egress-system",
-		Chart:  filepath.Join(e.Repository, "charts/egress-webhook"),
+		Chart:  chart,
 		Wait:   true,
 		Values: values,
 	}, err

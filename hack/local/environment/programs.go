@@ -63,8 +63,16 @@ func (p *binaries) build(ctx context.Context, log *progress.Log) error {
 
 // fingerprint changes with everything that an environment is made of. The local
 // program holds the internet, the fake Scaleway API and egress.yaml.
-func (p *binaries) fingerprint() (string, error) {
+func (e *Environment) fingerprint() (string, error) {
 	h := sha256.New()
+	if e.released != nil {
+		sums, err := e.released.checksums()
+		if err != nil {
+			return "", err
+		}
+		h.Write(sums)
+	}
+	p := &e.binaries
 	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.probe, p.bootstrap, p.webhook, p.demo} {
 		content, err := os.ReadFile(path)
 		if err != nil {

@@ -29,7 +29,7 @@ type Release struct {
 	Kubeconfig string
 	// Name and Namespace are the release's; the namespace is created.
 	Name, Namespace string
-	// Chart is the chart's folder.
+	// Chart is the chart's folder or archive.
 	Chart string
 	// Values are the user's, as in a values.yaml.
 	Values map[string]any

@@ -1,10 +1,11 @@
 // Package images makes container images out of binaries, without a container
-// engine and without a registry.
+// engine and without a registry. The local environment and releases use it.
 package images
 
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,8 +14,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -30,48 +31,70 @@ const nonroot = "65532:65532"
 type Image struct {
 	// Reference is its name, such as "egress.scw/demo:dev".
 	Reference string
+	// Platform is that of the binaries. Default: Linux on this machine's
+	// architecture.
+	Platform v1.Platform
+	// Layout, if set, is the folder of an OCI layout with one index, which
+	// contains the image for the platform. Then the fields below are not used.
+	Layout string
+
 	// Binaries are files of this machine, by their path in the image.
 	Binaries map[string]string
-	// CACertificates, in PEM, are what programs in the image trust.
+	// CACertificates, in PEM, are the authorities that programs in the image
+	// trust.
 	CACertificates []byte
-	// Entrypoint is the program that containers run.
+	// Entrypoint is the program that containers run, with its arguments.
 	Entrypoint []string
+	// Labels are those of the image's configuration.
+	Labels map[string]string
+	// Created is the time in the image's configuration. Default: none.
+	Created time.Time
 }
 
-// Write writes the image to a file that containerd imports.
-func Write(file string, image Image) error {
-	reference, err := name.NewTag(image.Reference)
-	if err != nil {
-		return err
+// build returns the image. The same files and fields make the same image.
+func (i Image) build() (v1.Image, error) {
+	if i.Layout != "" {
+		return i.fromLayout()
 	}
-	layer, err := image.layer()
+	layer, err := i.layer()
 	if err != nil {
-		return fmt.Errorf("image %s: %w", image.Reference, err)
+		return nil, err
 	}
-	built, err := mutate.AppendLayers(mutate.MediaType(empty.Image, types.DockerManifestSchema2), layer)
+	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	built, err := mutate.AppendLayers(base, layer)
 	if err != nil {
-		return fmt.Errorf("image %s: %w", image.Reference, err)
+		return nil, err
 	}
 	config, err := built.ConfigFile()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	config.OS, config.Architecture = "linux", runtime.GOARCH
+	platform := i.platform()
+	config.OS, config.Architecture = platform.OS, platform.Architecture
+	config.Created = v1.Time{Time: i.Created}
 	config.Config = v1.Config{
-		Entrypoint: image.Entrypoint,
+		Entrypoint: i.Entrypoint,
 		User:       nonroot,
 		Env:        []string{"PATH=/bin", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"},
 		WorkingDir: "/",
+		Labels:     i.Labels,
 	}
-	if built, err = mutate.ConfigFile(built, config); err != nil {
-		return err
-	}
-	return tarball.WriteToFile(file, reference, built)
+	return mutate.ConfigFile(built, config)
 }
 
-// layer holds the files, in a fixed order and without dates, so that the same
-// files make the same image.
+func (i Image) platform() v1.Platform {
+	if i.Platform.OS == "" {
+		return v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
+	}
+	return i.Platform
+}
+
+// layer contains the files in a fixed order and without dates, so that the same
+// files make the same layer.
 func (i Image) layer() (v1.Layer, error) {
+	if len(i.CACertificates) == 0 {
+		return nil, errors.New("no certificate authorities: programs in the image could not verify a server")
+	}
 	var buffer bytes.Buffer
 	w := tar.NewWriter(&buffer)
 	for _, dir := range []string{"bin/", "etc/", "etc/ssl/", "etc/ssl/certs/", "tmp/"} {
@@ -110,5 +133,22 @@ func (i Image) layer() (v1.Layer, error) {
 	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(buffer.Bytes())), nil
-	}, tarball.WithCompressionLevel(1))
+	}, tarball.WithCompressionLevel(1), tarball.WithMediaType(types.OCILayer))
+}
+
+// Index is one image for several platforms.
+func Index(images ...Image) (v1.ImageIndex, error) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, image := range images {
+		built, err := image.build()
+		if err != nil {
+			return nil, err
+		}
+		platform := image.platform()
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: built, Descriptor: v1.Descriptor{Platform: &platform}})
+	}
+	if len(images) == 0 {
+		return nil, fmt.Errorf("an index needs an image")
+	}
+	return index, nil
 }
