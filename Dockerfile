@@ -1,6 +1,6 @@
 # One file for the images of webhook and demo:
 #
-#   docker buildx build --build-arg TARGET=webhook --build-arg VERSION=v0.1.0 .
+#   docker buildx build --build-arg TARGET=webhook --build-arg VERSION=0.1.0 .
 #
 # Build arguments: TARGET (webhook or demo), VERSION (what the binary says it
 # is) and REVISION (the commit, for the image's label). The platforms are
@@ -35,6 +35,7 @@ ARG VERSION=dev
 ARG REVISION
 LABEL org.opencontainers.image.title="egress-$TARGET" \
       org.opencontainers.image.description="Egress control per tenant for Kubernetes on Scaleway: $TARGET" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.base.name="gcr.io/distroless/static:nonroot"

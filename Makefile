@@ -11,7 +11,7 @@ export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 # builds with and without cgo share no cache.
 export CGO_ENABLED = 0
 
-VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+OUTPUT     ?= dist
 LINT       := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint
 TESTSUM    := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod gotestsum --format pkgname --
 GENERATE   := go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod
@@ -25,8 +25,8 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: deps local ## Bring the whole product up on this machine, with the demo in it (root)
-	@$(LOCAL) demo
+demo: deps local ## Bring the whole product up here, with the demo in it; RELEASE: a release's images and chart (root)
+	@$(LOCAL) demo --release="$(RELEASE)"
 
 # Go's cache of test results knows nothing of other modules and of programs that
 # tests start: -count=1. Runs of bootstrap that are disturbed at every position
@@ -68,14 +68,21 @@ local:
 	@[ -e $(LOCAL) ] || echo "building $(LOCAL) (the first time this takes some minutes)"
 	@mkdir -p bin && cd hack && go build -buildvcs=false -o ../$(LOCAL) ./local
 
+# The version is that of the git tag, without its leading v, as in a release.
 .PHONY: build
+build: VERSION ?= $(patsubst v%,%,$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown))
 build: ## Build webhook, bootstrap and demo into bin/
 	@mkdir -p bin
 	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./bootstrap ./demo
 
+.PHONY: release
+release: ## Build a release of VERSION (the git tag's) into OUTPUT (dist) and push it to REGISTRY (none)
+	@mkdir -p bin && cd hack && go build -buildvcs=false -o ../bin/release ./tools/release
+	@bin/release --version="$(VERSION)" --output="$(OUTPUT)" --registry="$(REGISTRY)"
+
 .PHONY: local-up
 local-up: deps local ## Bring the local environment up, with KWOK_NODES (0) extra nodes (root)
-	@$(LOCAL) up --kwok-nodes=$(KWOK_NODES)
+	@$(LOCAL) up --kwok-nodes=$(KWOK_NODES) --release="$(RELEASE)"
 
 .PHONY: local-down
 local-down: local ## Remove the local environment, whatever state it is in (root)
