@@ -63,7 +63,7 @@ func (b *bars) event(event stack.Event) {
 }
 
 func (b *bars) start(step *stack.Step) {
-	doing, _ := verbs(step)
+	doing, _ := step.Words()
 	running := &runningBar{}
 	running.detail.Store(doing)
 	running.bar = b.container.New(1, mpb.NopStyle(), mpb.BarRemoveOnComplete(),

@@ -81,13 +81,13 @@ func made(t testing.TB, spec stack.Spec) (*stack.Graph, *stack.Observed) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if graph.Server.CloudInit == nil { // the network is given
+	if graph.Proxies[0].Server.CloudInit == nil { // the network is given
 		spec.NetworkID, spec.NetworkCIDR = "", netip.MustParsePrefix("172.16.28.0/22")
 		ranged, err := stack.Desired(spec)
 		if err != nil {
 			t.Fatal(err)
 		}
-		graph.Server.CloudInit = ranged.Server.CloudInit
+		graph.Proxies[0].Server.CloudInit = ranged.Proxies[0].Server.CloudInit
 	}
 	address := netip.MustParseAddr("203.0.113.1")
 	for i, r := range graph.Resources() {

@@ -224,37 +224,14 @@ func fixedReasons(changes []stack.Change) []string {
 	return reasons
 }
 
-// losses say what a plan takes away that does not come back.
+// losses describe what is lost for good by the deletions and replacements of a
+// plan.
 func losses(plan *stack.Plan) []string {
 	var lost []string
 	for _, step := range plan.Steps {
-		gone := step.Action == stack.Delete && !step.ReplacedResource()
-		if !gone && step.Action != stack.Replace {
-			continue
-		}
-		if loss := lossOf(step, gone); loss != "" {
+		if loss := step.Loss(); loss != "" {
 			lost = append(lost, stepName(step)+": "+loss)
 		}
 	}
 	return lost
-}
-
-// lossOf is what the end of a resource takes along; gone tells one that ends
-// from one that is made anew. Of most it is nothing.
-func lossOf(step *stack.Step, gone bool) string {
-	if address, ok := step.Resource().(*stack.FlexibleIP); ok {
-		return fmt.Sprintf("the address %s goes back to Scaleway, and does not come again", address.Address)
-	}
-	loss := map[stack.Kind]string{
-		stack.KindServer:   "its disk, and on it the audit log",
-		stack.KindVolume:   "what is on it, such as an audit log",
-		stack.KindCluster:  "everything that runs in it, with its volumes' data",
-		stack.KindPool:     "its nodes; their pods start elsewhere if they fit",
-		stack.KindRegistry: "its images",
-		stack.KindGateway:  "its public address, which does not come again",
-	}[step.Kind]
-	if step.Kind == stack.KindServer && !gone {
-		loss += "; tenants have no way out until the new machine runs"
-	}
-	return loss
 }

@@ -71,7 +71,7 @@ func stepName(step *stack.Step) string {
 
 // happening says what has become of a step of a run.
 func happening(run context.Context, event stack.Event) string {
-	doing, done := verbs(event.Step)
+	doing, done := event.Step.Words()
 	switch event.Phase {
 	case stack.Started:
 		return doing
@@ -88,25 +88,6 @@ func happening(run context.Context, event stack.Event) string {
 		return "not begun"
 	}
 	return string(event.Phase)
-}
-
-func verbs(step *stack.Step) (doing, done string) {
-	switch {
-	case step.Action == stack.Update:
-		return "changing", "changed"
-	case step.Action == stack.Replace:
-		return "making anew", "made anew"
-	case step.Action == stack.Delete:
-		return "deleting", "deleted"
-	case step.Kind == stack.KindPower:
-		return "starting", "started"
-	case step.Kind == stack.KindAttachment:
-		return "attaching", "attached"
-	case step.Kind == stack.KindUserData:
-		return "writing", "written"
-	default:
-		return "creating", "created"
-	}
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("(%.1fs)", d.Seconds()) }

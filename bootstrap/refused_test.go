@@ -170,7 +170,7 @@ func missingAndMalformed() []refusal {
 			want: []string{
 				"Error: credentials: SCW_ACCESS_KEY (access_key in the configuration file) is malformed: it must be SCW and 17 capital letters or digits",
 				"Error: credentials: SCW_SECRET_KEY (secret_key in the configuration file) is malformed: it must be a UUID",
-				`Error: credentials: the project "mine" (SCW_DEFAULT_PROJECT_ID) is no UUID`,
+				`Error: credentials: the project "mine" (SCW_DEFAULT_PROJECT_ID) is not a UUID`,
 				`Error: credentials: the API's address "http://127.0.0.1:1/" (SCW_API_URL) must be a URL such as https://api.scaleway.com, without a slash at its end`,
 			},
 		},
@@ -315,7 +315,7 @@ func unknownToScaleway() []refusal {
 			},
 			want: []string{
 				"Error: proxy.privateIP: 172.16.28.8 is taken by instance_private_nic their-database (172.16.28.8)\n",
-				"Error: registry.name: there is a namespace example-production already, and this set-up did not make it: choose another name, or leave registry out\n",
+				"Error: registry.name: there is a namespace example-production already, and this stack did not create it: choose another name, or leave registry out\n",
 			},
 		},
 		{
@@ -429,7 +429,7 @@ func TestForeignNamespace(t *testing.T) {
 	}
 	requireErrors(t, output, []string{
 		"Error: create registry (example-production): registry.name: the name example-production is taken in fr-par, " +
-			"maybe by another organization, for names are unique over all of them: choose another one (",
+			"maybe by another organization, because names are unique over all of them: choose another one (",
 	})
 	if !slices.ContainsFunc(s.Inventory(), func(item scwfake.Item) bool { return item.Kind == "pool" }) {
 		t.Error("what does not need the registry was not made")

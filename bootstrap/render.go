@@ -67,8 +67,8 @@ func renderOffline(spec stack.Spec) (rendered, error) {
 	if cluster := graph.Cluster; cluster != nil && cluster.Existing {
 		r.note("the ranges of the cluster %s are missing from the values", cluster.ID)
 	}
-	r.userData = graph.Server.CloudInit
-	if r.squidConf, err = graph.SquidConf(); err != nil {
+	r.userData = graph.Proxies[0].Server.CloudInit
+	if r.squidConf, err = graph.Proxies[0].SquidConf(); err != nil {
 		return r, err
 	}
 	// It has to fit into user data.
@@ -103,7 +103,7 @@ func (r *rendered) placeholders(graph *stack.Graph, region string) {
 		r.note("%s: %s", address, what)
 		return address
 	}
-	for _, address := range graph.Addresses {
+	for _, address := range graph.Proxies[0].Addresses {
 		if address.Role == stack.RoleShared {
 			address.Address = take("the shared address")
 			continue

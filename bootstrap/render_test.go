@@ -54,12 +54,12 @@ func renderedAt(t *testing.T, spec stack.Spec) (userData, squidConf string) {
 		spec.NetworkID, spec.NetworkCIDR = "", newSpec(t, baseConfig).NetworkCIDR
 	}
 	graph, _ := made(t, spec)
-	conf, err := graph.SquidConf()
+	conf, err := graph.Proxies[0].SquidConf()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The first line is the format's own, and stays before comments.
-	_, rest, _ := strings.Cut(string(graph.Server.CloudInit), "\n")
+	_, rest, _ := strings.Cut(string(graph.Proxies[0].Server.CloudInit), "\n")
 	return rest, string(conf)
 }
 

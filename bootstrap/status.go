@@ -84,10 +84,10 @@ func resourceRows(spec stack.Spec, observed *stack.Observed) []resourceRow {
 	rows := []resourceRow{}
 	for _, r := range observed.Resources {
 		key, base := r.Key(), r.Meta()
-		if slices.Contains([]stack.Kind{stack.KindAttachment, stack.KindUserData, stack.KindPower}, key.Kind) {
+		if key.Kind.IsProperty() {
 			continue
 		}
-		rows = append(rows, resourceRow{Kind: key.Kind, Role: key.Role, Name: base.Name, ID: base.ID, State: stateOf(r), Existing: base.Existing})
+		rows = append(rows, resourceRow{Kind: key.Kind, Role: key.Role, Name: base.Name, ID: base.ID, State: stack.State(r), Existing: base.Existing})
 	}
 	order := kindOrder(spec)
 	slices.SortStableFunc(rows, func(a, b resourceRow) int {
@@ -111,32 +111,6 @@ func kindOrder(spec stack.Spec) func(stack.Kind) int {
 		}
 		return len(kinds)
 	}
-}
-
-// stateOf is what can be said of how a resource is.
-func stateOf(r stack.Resource) string {
-	const present = "present"
-	switch r := r.(type) {
-	case *stack.Gateway:
-		return cmp.Or(r.Status, present)
-	case *stack.GatewayNetwork:
-		return cmp.Or(r.Status, present)
-	case *stack.Cluster:
-		return cmp.Or(r.Status, present)
-	case *stack.Pool:
-		return cmp.Or(r.Status, present)
-	case *stack.Server:
-		if r.Running {
-			return "running"
-		}
-		return "stopped"
-	case *stack.FlexibleIP:
-		if r.ServerID == "" {
-			return "not attached"
-		}
-		return "attached"
-	}
-	return present
 }
 
 // tenantRows are the tenants of egress.yaml in their order, and those that only

@@ -124,7 +124,7 @@ type addresses struct {
 }
 
 func addressesOf(graph *stack.Graph, spec stack.Spec) addresses {
-	result := addresses{Private: addressText(graph.PrivateIP.Address)}
+	result := addresses{Private: addressText(graph.Proxies[0].PrivateIP.Address)}
 	if graph.Gateway != nil {
 		result.Gateway = addressText(graph.Gateway.Address)
 	}
@@ -132,7 +132,7 @@ func addressesOf(graph *stack.Graph, spec stack.Spec) addresses {
 		result.Shared = result.Gateway
 	}
 	byRole := map[string]string{}
-	for _, address := range graph.Addresses {
+	for _, address := range graph.Proxies[0].Addresses {
 		byRole[address.Role] = addressText(address.Address)
 	}
 	if shared := byRole[stack.RoleShared]; shared != "" {

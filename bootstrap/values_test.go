@@ -64,8 +64,8 @@ func TestValuesIncomplete(t *testing.T) {
 		want   string
 		forget func(*stack.Graph)
 	}{
-		{"[shared]", func(g *stack.Graph) { g.Addresses[0] = &stack.FlexibleIP{Role: stack.RoleShared} }},
-		{"[client-b]", func(g *stack.Graph) { g.Addresses = g.Addresses[:1] }},
+		{"[shared]", func(g *stack.Graph) { g.Proxies[0].Addresses[0] = &stack.FlexibleIP{Role: stack.RoleShared} }},
+		{"[client-b]", func(g *stack.Graph) { g.Proxies[0].Addresses = g.Proxies[0].Addresses[:1] }},
 		{"registry example-production", func(g *stack.Graph) { g.Registry.Endpoint = "" }},
 	} {
 		graph, _ := made(t, spec)

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// backoff says how often something is tried, and how long one waits in between.
+// backoff bounds the number of attempts and the waits between them.
 type backoff struct {
 	first, longest time.Duration
 	tries          int
 }
 
-// retries is one such sequence of waits.
+// retries is one sequence of attempts.
 type retries struct {
 	backoff
 	began time.Time
@@ -25,8 +25,8 @@ func (b backoff) begin() *retries {
 	return &retries{backoff: b, began: time.Now(), next: b.first}
 }
 
-// wait waits before the next try, each time about twice as long. It returns an
-// error when there have been enough of them, or the context ends.
+// wait waits before the next attempt, each time about twice as long. It returns an
+// error after the last attempt, and when the context ends.
 func (r *retries) wait(ctx context.Context, problem error) error {
 	r.tried++
 	if r.tried >= r.tries {
@@ -35,15 +35,15 @@ func (r *retries) wait(ctx context.Context, problem error) error {
 	return sleep(ctx, r.pause())
 }
 
-// pause is how long to wait now: between half and all of it, so that two who
-// failed together do not try again together.
+// pause returns the length of the next wait: a random part between a half and all
+// of it, so that two runs that failed together do not try again together.
 func (r *retries) pause() time.Duration {
-	pause := r.next/2 + rand.N(r.next/2+1) //nolint:gosec // spreads retries, guards nothing
+	pause := r.next/2 + rand.N(r.next/2+1) //nolint:gosec // spreads retries, protects nothing
 	r.next = min(2*r.next, r.longest)
 	return pause
 }
 
-// sleep waits, or returns why the context ended.
+// sleep waits, or returns the cause when the context ends.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

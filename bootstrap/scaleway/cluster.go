@@ -14,8 +14,55 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
+func clusterRow() operations {
+	return row[*stack.Cluster]{
+		kind: stack.KindCluster, permission: permissionKubernetes, observe: (*observation).clusters,
+		create: (*Cloud).createCluster, update: (*Cloud).updateCluster, delete: (*Cloud).deleteCluster, check: (*planCheck).cluster,
+	}.untyped()
+}
+
+// permissionKubernetes is the permission set of all kinds of the Kubernetes API.
+const permissionKubernetes = "KubernetesFullAccess"
+
+// clusters adds the clusters with their pools.
+func (o *observation) clusters(ctx context.Context) error {
+	clusters, err := o.cloud.findClusters(ctx)
+	if err != nil {
+		return err
+	}
+	clusters, err = complete(clusters, func(cluster *stack.Cluster) error {
+		if cluster.Deleting {
+			return nil
+		}
+		return o.cloud.readACL(ctx, cluster)
+	})
+	if err != nil {
+		return err
+	}
+	if o.spec.Cluster != nil && o.spec.Cluster.ID != "" {
+		existing, err := o.cloud.getCluster(ctx, o.spec.Cluster.ID)
+		switch {
+		case isNotFound(err):
+			o.miss(fmt.Errorf("cluster.id: there is no cluster %s in %s, or the API key may not see it", o.spec.Cluster.ID, o.cloud.region))
+		case err != nil:
+			return err
+		default:
+			cluster := newCluster(existing)
+			cluster.Existing = true
+			clusters = append(slices.DeleteFunc(clusters, func(c *stack.Cluster) bool { return c.ID == cluster.ID }), cluster)
+		}
+	}
+	clusters, err = complete(clusters, func(cluster *stack.Cluster) error {
+		pools, err := o.cloud.findPools(ctx, cluster.ID)
+		addAll(o, pools)
+		return err
+	})
+	addAll(o, clusters)
+	return err
+}
+
 func (c *Cloud) createCluster(ctx context.Context, r *stack.Cluster, report func(string)) error {
-	made, err := ensure(ctx, c, maker[*stack.Cluster]{
+	created, err := ensure(ctx, c, maker[*stack.Cluster]{
 		find: c.findClusters,
 		create: func(ctx context.Context) (*stack.Cluster, error) {
 			version, err := c.kubernetesVersion(ctx, r.Version)
@@ -28,18 +75,16 @@ func (c *Cloud) createCluster(ctx context.Context, r *stack.Cluster, report func
 			}
 			return newCluster(cluster), nil
 		},
-		remove: func(ctx context.Context, cluster *stack.Cluster) error {
-			return c.deleteCluster(ctx, cluster.ID, silent)
-		},
+		remove: c.deleteCluster,
 	})
 	if err != nil {
 		return err
 	}
-	made, err = c.awaitCluster(ctx, made.ID, report)
+	created, err = c.awaitCluster(ctx, created.ID, report)
 	if err != nil {
 		return err
 	}
-	r.CopyObserved(made)
+	r.CopyObserved(created)
 	return c.setACL(ctx, r)
 }
 
@@ -64,7 +109,13 @@ func window(u stack.AutoUpgrade) *k8s.MaintenanceWindow {
 	return &k8s.MaintenanceWindow{Day: k8s.MaintenanceWindowDayOfTheWeek(u.Day), StartHour: uint32(u.StartHour)} //nolint:gosec // validated: 0 to 23
 }
 
-// kubernetesVersion is the version itself, or the newest patch of a minor
+// cluster checks that the cluster's version exists.
+func (p *planCheck) cluster(ctx context.Context, cluster *stack.Cluster) error {
+	_, err := p.cloud.kubernetesVersion(ctx, cluster.Version)
+	return err
+}
+
+// kubernetesVersion returns the version itself, or the newest patch of a minor
 // version.
 func (c *Cloud) kubernetesVersion(ctx context.Context, wanted string) (string, error) {
 	list, err := c.k8s.ListVersions(&k8s.ListVersionsRequest{Region: c.region}, scw.WithContext(ctx))
@@ -81,7 +132,7 @@ func (c *Cloud) kubernetesVersion(ctx context.Context, wanted string) (string, e
 	return "", fmt.Errorf("cluster.version: there is no Kubernetes %s in %s: there are %s", wanted, c.region, strings.Join(names, ", "))
 }
 
-// awaitCluster waits until the cluster takes pools, which it needs to become
+// awaitCluster waits until the cluster accepts pools. It needs pools to become
 // ready.
 func (c *Cloud) awaitCluster(ctx context.Context, id string, report func(string)) (*stack.Cluster, error) {
 	return await(ctx, c, report, func(ctx context.Context) (*stack.Cluster, string, error) {
@@ -113,10 +164,10 @@ func (c *Cloud) findClusters(ctx context.Context) ([]*stack.Cluster, error) {
 	return found, nil
 }
 
-// newCluster is a cluster without its ACL, which a call of its own reads.
+// newCluster returns a cluster without its ACL, which takes another request.
 func newCluster(cluster *k8s.Cluster) *stack.Cluster {
 	result := &stack.Cluster{
-		ResourceMeta: stack.ResourceMeta{ID: cluster.ID, Name: cluster.Name, CreatedAt: when(cluster.CreatedAt)},
+		ResourceMeta: stack.ResourceMeta{ID: cluster.ID, Name: cluster.Name, CreatedAt: timeOf(cluster.CreatedAt)},
 		Network:      &stack.PrivateNetwork{}, Version: cluster.Version, CNI: string(cluster.Cni),
 		PodCIDR: prefix(cluster.PodCidr), ServiceCIDR: prefix(cluster.ServiceCidr), Status: string(cluster.Status),
 	}
@@ -139,7 +190,7 @@ func newCluster(cluster *k8s.Cluster) *stack.Cluster {
 	return result
 }
 
-// readACL completes a cluster with its access control list.
+// readACL adds the access control list to a cluster.
 func (c *Cloud) readACL(ctx context.Context, cluster *stack.Cluster) error {
 	list, err := c.k8s.ListClusterACLRules(&k8s.ListClusterACLRulesRequest{Region: c.region, ClusterID: cluster.ID}, scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
@@ -198,17 +249,18 @@ func (c *Cloud) updateCluster(ctx context.Context, r *stack.Cluster, changes []s
 	return err
 }
 
-func (c *Cloud) deleteCluster(ctx context.Context, id string, report func(string)) error {
+func (c *Cloud) deleteCluster(ctx context.Context, r *stack.Cluster, report func(string)) error {
 	err := c.persist(ctx, report, func(ctx context.Context) error {
-		// Its "additional resources" could be a network that others are in.
-		_, err := c.k8s.DeleteCluster(&k8s.DeleteClusterRequest{Region: c.region, ClusterID: id, WithAdditionalResources: false}, scw.WithContext(ctx))
+		// The "additional resources" could include a network that is also used by
+		// other resources.
+		_, err := c.k8s.DeleteCluster(&k8s.DeleteClusterRequest{Region: c.region, ClusterID: r.ID, WithAdditionalResources: false}, scw.WithContext(ctx))
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	return awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
-		cluster, err := c.getCluster(ctx, id)
+		cluster, err := c.getCluster(ctx, r.ID)
 		if err != nil {
 			return "", err
 		}
@@ -220,148 +272,12 @@ func (c *Cloud) deleteCluster(ctx context.Context, id string, report func(string
 func (c *Cloud) Kubeconfig(ctx context.Context, cluster *stack.Cluster) ([]byte, error) {
 	kubeconfig, err := c.k8s.GetClusterKubeConfig(&k8s.GetClusterKubeConfigRequest{Region: c.region, ClusterID: cluster.ID}, scw.WithContext(ctx))
 	if err != nil {
-		// The SDK parses what it got, and its parser quotes what it stumbles
-		// over, which may be a secret.
+		// The SDK parses the kubeconfig, and the parser's errors quote its input,
+		// which may be a secret.
 		if sdk, ok := err.(*sdkerrors.Error); ok && sdk.Str != "error getting cluster kubeconfig" { //nolint:errorlint // the outermost says which step failed
-			return nil, errors.New("what Scaleway returned as the cluster's kubeconfig is none")
+			return nil, errors.New("Scaleway returned an invalid kubeconfig for the cluster")
 		}
 		return nil, c.explain(ctx, err, cluster)
 	}
 	return kubeconfig.GetRaw(), nil
-}
-
-func (c *Cloud) createPool(ctx context.Context, r *stack.Pool, report func(string)) error {
-	made, err := ensure(ctx, c, maker[*stack.Pool]{
-		find: func(ctx context.Context) ([]*stack.Pool, error) {
-			all, err := c.findPools(ctx, r.Cluster.ID)
-			return slices.DeleteFunc(all, func(p *stack.Pool) bool { return p.Name != r.Name }), err
-		},
-		create: func(ctx context.Context) (*stack.Pool, error) {
-			pool, err := c.k8s.CreatePool(newPoolRequest(c, r), scw.WithContext(ctx))
-			if err != nil {
-				return nil, err
-			}
-			return newPool(pool), nil
-		},
-		remove: func(ctx context.Context, p *stack.Pool) error { return c.deletePool(ctx, p.ID, silent) },
-	})
-	if err != nil {
-		return err
-	}
-	made, err = c.awaitPool(ctx, made.ID, report)
-	return adopt(r, made, err)
-}
-
-func newPoolRequest(c *Cloud, r *stack.Pool) *k8s.CreatePoolRequest {
-	request := &k8s.CreatePoolRequest{
-		Region: c.region, ClusterID: r.Cluster.ID, Name: r.Name, NodeType: r.NodeType, Tags: c.tags(""), Zone: scw.Zone(r.Zone),
-		Size: uint32(r.Size), Autoscaling: r.Autoscaling(), Autohealing: r.Autohealing, //nolint:gosec // validated: not negative
-		ContainerRuntime: k8s.RuntimeContainerd, PublicIPDisabled: true,
-		RootVolumeType: k8s.PoolVolumeTypeSbs5k, RootVolumeSize: size(r.VolumeGB),
-		Labels: r.Labels, Taints: taints(r.Taints),
-	}
-	if r.Autoscaling() {
-		request.MinSize, request.MaxSize = new(uint32(r.Min)), new(uint32(r.Max)) //nolint:gosec // validated: not negative
-	}
-	return request
-}
-
-func taints(wanted []stack.Taint) []*k8s.CoreV1Taint {
-	result := make([]*k8s.CoreV1Taint, 0, len(wanted))
-	for _, t := range wanted {
-		result = append(result, &k8s.CoreV1Taint{Key: t.Key, Value: t.Value, Effect: k8s.CoreV1TaintEffect(t.Effect)})
-	}
-	return result
-}
-
-func (c *Cloud) awaitPool(ctx context.Context, id string, report func(string)) (*stack.Pool, error) {
-	return await(ctx, c, report, func(ctx context.Context) (*stack.Pool, string, error) {
-		pool, err := c.k8s.GetPool(&k8s.GetPoolRequest{Region: c.region, PoolID: id}, scw.WithContext(ctx))
-		if err != nil {
-			return nil, "", err
-		}
-		return newPool(pool), string(pool.Status), nil
-	}, []string{statusReady}, []string{"locked", "deleting", "deleted"})
-}
-
-// findPools returns the set-up's pools in a cluster, which may be somebody
-// else's.
-func (c *Cloud) findPools(ctx context.Context, cluster string) ([]*stack.Pool, error) {
-	list, err := c.k8s.ListPools(&k8s.ListPoolsRequest{Region: c.region, ClusterID: cluster}, scw.WithContext(ctx), scw.WithAllPages())
-	if err != nil {
-		return nil, err
-	}
-	var found []*stack.Pool
-	for _, pool := range list.Pools {
-		if c.owns(c.project, pool.Tags) {
-			found = append(found, newPool(pool))
-		}
-	}
-	return found, nil
-}
-
-func newPool(pool *k8s.Pool) *stack.Pool {
-	result := &stack.Pool{
-		ResourceMeta: stack.ResourceMeta{ID: pool.ID, Name: pool.Name, CreatedAt: when(pool.CreatedAt)},
-		Cluster:      &stack.Cluster{ResourceMeta: stack.ResourceMeta{ID: pool.ClusterID}}, NodeType: pool.NodeType, Zone: string(pool.Zone),
-		Size: int32(pool.Size), Autohealing: pool.Autohealing, Labels: pool.Labels, Status: string(pool.Status), //nolint:gosec // at most some hundred nodes
-	}
-	result.Deleting = pool.Status == k8s.PoolStatusDeleting || pool.Status == k8s.PoolStatusDeleted
-	if pool.RootVolumeSize != nil {
-		result.VolumeGB = int32(*pool.RootVolumeSize / scw.GB) //nolint:gosec // at most some thousand GB
-	}
-	if pool.Autoscaling {
-		result.Min, result.Max = int32(pool.MinSize), int32(pool.MaxSize) //nolint:gosec // at most some hundred nodes
-	}
-	for _, t := range pool.Taints {
-		result.Taints = append(result.Taints, stack.Taint{Key: t.Key, Value: t.Value, Effect: string(t.Effect)})
-	}
-	return result
-}
-
-func (c *Cloud) updatePool(ctx context.Context, r *stack.Pool, changes []stack.Change, report func(string)) error {
-	if changed(changes, "labels") {
-		if _, err := c.k8s.SetPoolLabels(&k8s.SetPoolLabelsRequest{Region: c.region, PoolID: r.ID, Labels: r.Labels}, scw.WithContext(ctx)); err != nil {
-			return err
-		}
-	}
-	if changed(changes, "taints") {
-		if _, err := c.k8s.SetPoolTaints(&k8s.SetPoolTaintsRequest{Region: c.region, PoolID: r.ID, Taints: taints(r.Taints)}, scw.WithContext(ctx)); err != nil {
-			return err
-		}
-	}
-	if changed(changes, "autohealing", "autoscaling", "size") {
-		request := &k8s.UpdatePoolRequest{Region: c.region, PoolID: r.ID, Autohealing: &r.Autohealing, Autoscaling: new(r.Autoscaling())}
-		if r.Autoscaling() {
-			request.MinSize, request.MaxSize = new(uint32(r.Min)), new(uint32(r.Max)) //nolint:gosec // validated: not negative
-		} else {
-			request.Size = new(uint32(r.Size)) //nolint:gosec // validated: not negative
-		}
-		err := c.persist(ctx, report, func(ctx context.Context) error {
-			_, err := c.k8s.UpdatePool(request, scw.WithContext(ctx))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	_, err := c.awaitPool(ctx, r.ID, report)
-	return err
-}
-
-func (c *Cloud) deletePool(ctx context.Context, id string, report func(string)) error {
-	err := c.persist(ctx, report, func(ctx context.Context) error {
-		_, err := c.k8s.DeletePool(&k8s.DeletePoolRequest{Region: c.region, PoolID: id}, scw.WithContext(ctx))
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
-		pool, err := c.k8s.GetPool(&k8s.GetPoolRequest{Region: c.region, PoolID: id}, scw.WithContext(ctx))
-		if err != nil {
-			return "", err
-		}
-		return string(pool.Status), nil
-	}, "locked")
 }

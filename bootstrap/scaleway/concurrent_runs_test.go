@@ -162,7 +162,7 @@ func TestStartedWhileDestroyed(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			off.Store(plan.Graph.Server)
+			off.Store(plan.Graph.Proxies[0].Server)
 		},
 		other: func(ctx context.Context, cloud *Cloud, _ stack.Spec) error {
 			server, err := cloud.getServer(ctx, off.Load().ID)

@@ -7,17 +7,16 @@ import (
 	"net/url"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/scaleway/scaleway-sdk-go/scw"
 	"github.com/scaleway/scaleway-sdk-go/validation"
 )
 
-// Credentials are what the API knows its callers by. They never show in text.
+// Credentials identify a caller to the API. Their keys never appear in printed or
+// logged values.
 type Credentials struct {
-	// ProjectID is the project that the credentials default to; empty if they
-	// name none.
+	// ProjectID is the default project of the credentials, or empty.
 	ProjectID string
 
 	profile *scw.Profile
@@ -32,11 +31,11 @@ func (c Credentials) GoString() string { return c.String() }
 // LogValue hides the keys.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// FindCredentials looks where every Scaleway tool does: in the environment
-// (SCW_ACCESS_KEY, SCW_SECRET_KEY, SCW_DEFAULT_PROJECT_ID, SCW_API_URL), and for
-// what is missing there in the active profile of the Scaleway configuration
-// file. The error tells everything that is missing or malformed, and repeats no
-// key.
+// FindCredentials reads the credentials where every Scaleway tool does: from the
+// environment (SCW_ACCESS_KEY, SCW_SECRET_KEY, SCW_DEFAULT_PROJECT_ID,
+// SCW_API_URL), and values that are missing there from the active profile of the
+// Scaleway configuration file. The error lists all values that are missing or
+// malformed. It does not contain any key.
 func FindCredentials() (Credentials, error) {
 	quietSDK()
 	fromFile, err := fileProfile()
@@ -45,14 +44,14 @@ func FindCredentials() (Credentials, error) {
 	}
 	profile := scw.MergeProfiles(fromFile, scw.LoadEnvProfile())
 	errs := []error{
-		checkKey(profile.AccessKey, scw.ScwAccessKeyEnv, "access_key", "SCW and 17 capital letters or digits", isAccessKey),
+		checkKey(profile.AccessKey, scw.ScwAccessKeyEnv, "access_key", "SCW and 17 capital letters or digits", accessKey.MatchString),
 		checkKey(profile.SecretKey, scw.ScwSecretKeyEnv, "secret_key", "a UUID", validation.IsUUID),
 	}
 	project := ""
 	if profile.DefaultProjectID != nil {
 		project = *profile.DefaultProjectID
 		if !validation.IsUUID(project) {
-			errs = append(errs, fmt.Errorf("credentials: the project %q (%s) is no UUID", project, scw.ScwDefaultProjectIDEnv))
+			errs = append(errs, fmt.Errorf("credentials: the project %q (%s) is not a UUID", project, scw.ScwDefaultProjectIDEnv))
 		}
 	}
 	if profile.APIURL != nil {
@@ -64,8 +63,8 @@ func FindCredentials() (Credentials, error) {
 	return Credentials{ProjectID: project, profile: profile}, nil
 }
 
-// fileProfile reads the active profile of the configuration file. It is no
-// error if there is no file.
+// fileProfile reads the active profile of the configuration file. A missing file is
+// not an error.
 func fileProfile() (*scw.Profile, error) {
 	config, err := scw.LoadConfig()
 	var missing *scw.ConfigFileNotFoundError
@@ -73,7 +72,7 @@ func fileProfile() (*scw.Profile, error) {
 	case errors.As(err, &missing):
 		return &scw.Profile{}, nil
 	case err != nil:
-		// Parsers quote what they stumble over, which may be a key.
+		// A parser's error quotes its input, which may be a key.
 		return nil, fmt.Errorf("credentials: the Scaleway configuration file %s cannot be read: check that it is YAML and that you may read it", scw.GetConfigPath())
 	}
 	profile, err := config.GetActiveProfile()
@@ -93,29 +92,16 @@ func checkKey(value *string, variable, entry, form string, valid func(string) bo
 	return nil
 }
 
-func isAccessKey(text string) bool { return regexp.MustCompile(`^SCW[A-Z0-9]{17}$`).MatchString(text) }
+var accessKey = regexp.MustCompile(`^SCW[A-Z0-9]{17}$`)
 
 func checkAPIURL(text string) error {
 	address, err := url.Parse(text)
-	if err != nil { // which would repeat it, maybe with a password
-		return fmt.Errorf("credentials: the API's address (%s) is no URL", scw.ScwAPIURLEnv)
+	if err != nil { // err would contain the address, maybe with a password
+		return fmt.Errorf("credentials: the API's address (%s) is not a URL", scw.ScwAPIURLEnv)
 	}
 	if (address.Scheme != "https" && address.Scheme != "http") || address.Host == "" || strings.HasSuffix(text, "/") {
 		return fmt.Errorf("credentials: the API's address %q (%s) must be a URL such as https://api.scaleway.com, without a slash at its end",
 			address.Redacted(), scw.ScwAPIURLEnv)
 	}
 	return nil
-}
-
-// CheckPlace says whether Scaleway has the zone and the region, and lists those
-// that exist if it has not.
-func CheckPlace(zone, region string) error {
-	var errs []error
-	if zone != "" && !slices.Contains(scw.AllZones, scw.Zone(zone)) {
-		errs = append(errs, fmt.Errorf("zone: there is no zone %s: there are %v", zone, scw.AllZones))
-	}
-	if region != "" && !slices.Contains(scw.AllRegions, scw.Region(region)) {
-		errs = append(errs, fmt.Errorf("region: there is no region %s: there are %v", region, scw.AllRegions))
-	}
-	return errors.Join(errs...)
 }

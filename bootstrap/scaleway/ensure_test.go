@@ -68,7 +68,7 @@ func (w *workshop) maker() maker[*stack.VPC] {
 			}
 			return step.(*stack.VPC), nil
 		},
-		remove: func(_ context.Context, r *stack.VPC) error {
+		remove: func(_ context.Context, r *stack.VPC, _ func(string)) error {
 			w.log = append(w.log, "remove "+r.ID)
 			return w.removal
 		},
@@ -222,7 +222,7 @@ func TestPersist(t *testing.T) {
 		tries, reports := 0, 0
 		err := cloud.persist(t.Context(), func(text string) {
 			reports++
-			if !strings.HasPrefix(text, "in the way: ") || strings.HasPrefix(text, "in the way: scaleway-sdk-go") {
+			if !strings.HasPrefix(text, "blocked: ") || strings.HasPrefix(text, "blocked: scaleway-sdk-go") {
 				t.Errorf("%s: it reports %q", c.name, text)
 			}
 		}, func(context.Context) error {
@@ -249,7 +249,7 @@ func TestAwait(t *testing.T) {
 	}{
 		{"ready at once", []string{"ready"}, "", nil},
 		{"ready in the end", []string{"creating", "creating", "configuring", "creating", "ready"}, "", []string{"creating", "configuring", "creating"}},
-		{"failed", []string{"creating", "failed"}, `it is in the state "failed", from which it does not come back by itself`, []string{"creating"}},
+		{"failed", []string{"creating", "failed"}, `it is in state "failed", which is final`, []string{"creating"}},
 		{"unreadable", []string{"creating", ""}, "broken", []string{"creating"}},
 		{"never", []string{"creating"}, "waiting until it is ready or running, while it is creating: ended by the test", []string{"creating"}},
 	} {
@@ -322,11 +322,11 @@ func TestAgesOfAddresses(t *testing.T) {
 		t.Errorf("the oldest is %+v, want %s", found[0], shared)
 	}
 	r := &stack.FlexibleIP{Role: stack.RoleShared}
-	if err := cloud.createFlexibleIP(t.Context(), r); err != nil || r.ID != shared {
+	if err := cloud.createFlexibleIP(t.Context(), r, silent); err != nil || r.ID != shared {
 		t.Errorf("%v, and %s is adopted instead of the oldest, %s", err, r.ID, shared)
 	}
 	f.SetFaults([]scwfake.Fault{{Path: "/ipam/", Kind: scwfake.FaultPermissionsDenied}})
-	if err := cloud.createFlexibleIP(t.Context(), r); err == nil || !strings.Contains(explain(err, stack.KindFlexibleIP).Error(), "IPAMFullAccess") {
+	if err := cloud.createFlexibleIP(t.Context(), r, silent); err == nil || !strings.Contains(explain(err, stack.KindFlexibleIP).Error(), "IPAMFullAccess") {
 		t.Errorf("without IPAM's permission: %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package scaleway
 import (
 	"context"
 	"net/netip"
-	"slices"
 
 	"github.com/scaleway/scaleway-sdk-go/api/vpcgw/v2"
 	"github.com/scaleway/scaleway-sdk-go/scw"
@@ -11,11 +10,35 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// statusReady is how stack calls what is ready, whatever the product's API does.
-const statusReady = "ready"
+func gatewayRow() operations {
+	return row[*stack.Gateway]{
+		kind: stack.KindGateway, permission: permissionGateways, observe: (*observation).gateways,
+		create: (*Cloud).createGateway, update: (*Cloud).updateGateway, delete: (*Cloud).deleteGateway,
+	}.untyped()
+}
+
+// permissionGateways is the permission set of all kinds of the gateways' API.
+const permissionGateways = "VPCGatewayFullAccess"
+
+// gateways adds the gateways with their networks, which the API lists with them.
+func (o *observation) gateways(ctx context.Context) error {
+	gateways, err := o.cloud.listGateways(ctx)
+	if err != nil {
+		return err
+	}
+	for _, g := range gateways {
+		o.add(newGateway(g))
+		for _, n := range g.GatewayNetworks {
+			network := newGatewayNetwork(n)
+			network.Name = g.Name
+			o.add(network)
+		}
+	}
+	return nil
+}
 
 func (c *Cloud) createGateway(ctx context.Context, r *stack.Gateway, report func(string)) error {
-	made, err := ensure(ctx, c, maker[*stack.Gateway]{
+	created, err := ensure(ctx, c, maker[*stack.Gateway]{
 		find: c.findGateways,
 		create: func(ctx context.Context) (*stack.Gateway, error) {
 			g, err := c.gateway.CreateGateway(&vpcgw.CreateGatewayRequest{
@@ -26,13 +49,13 @@ func (c *Cloud) createGateway(ctx context.Context, r *stack.Gateway, report func
 			}
 			return newGateway(g), nil
 		},
-		remove: func(ctx context.Context, g *stack.Gateway) error { return c.deleteGateway(ctx, g.ID, silent) },
+		remove: c.deleteGateway,
 	})
 	if err != nil {
 		return err
 	}
-	made, err = c.awaitGateway(ctx, made.ID, report)
-	return adopt(r, made, err)
+	created, err = c.awaitGateway(ctx, created.ID, report)
+	return copyCreated(r, created, err)
 }
 
 func (c *Cloud) awaitGateway(ctx context.Context, id string, report func(string)) (*stack.Gateway, error) {
@@ -73,7 +96,7 @@ func (c *Cloud) listGateways(ctx context.Context) ([]*vpcgw.Gateway, error) {
 }
 
 func newGateway(g *vpcgw.Gateway) *stack.Gateway {
-	gateway := &stack.Gateway{ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: when(g.CreatedAt)}, Type: g.Type, Status: g.Status.String()}
+	gateway := &stack.Gateway{ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: timeOf(g.CreatedAt)}, Type: g.Type, Status: g.Status.String()}
 	gateway.Deleting = g.Status == vpcgw.GatewayStatusDeleting
 	if g.Status == vpcgw.GatewayStatusRunning {
 		gateway.Status = statusReady
@@ -103,11 +126,11 @@ func (c *Cloud) updateGateway(ctx context.Context, r *stack.Gateway, changes []s
 		}
 	}
 	ready, err := c.awaitGateway(ctx, r.ID, report)
-	return adopt(r, ready, err)
+	return copyCreated(r, ready, err)
 }
 
-// upgradeGateway raises the gateway's type. It is a POST: what is doubtful is
-// looked at before it is sent again.
+// upgradeGateway raises the gateway's type. It is a POST: after an uncertain
+// answer, the gateway is observed before the request is sent again.
 func (c *Cloud) upgradeGateway(ctx context.Context, r *stack.Gateway, report func(string)) error {
 	return c.persist(ctx, report, func(ctx context.Context) error {
 		current, err := c.gateway.GetGateway(&vpcgw.GetGatewayRequest{Zone: c.zone, GatewayID: r.ID}, scw.WithContext(ctx))
@@ -119,22 +142,17 @@ func (c *Cloud) upgradeGateway(ctx context.Context, r *stack.Gateway, report fun
 	})
 }
 
-// changed says whether one of the fields is among the changes.
-func changed(changes []stack.Change, fields ...string) bool {
-	return slices.ContainsFunc(changes, func(c stack.Change) bool { return slices.Contains(fields, c.Field) })
-}
-
-func (c *Cloud) deleteGateway(ctx context.Context, id string, report func(string)) error {
+func (c *Cloud) deleteGateway(ctx context.Context, r *stack.Gateway, report func(string)) error {
 	err := c.persist(ctx, report, func(ctx context.Context) error {
-		// Its address was made with it, and would stay and cost.
-		_, err := c.gateway.DeleteGateway(&vpcgw.DeleteGatewayRequest{Zone: c.zone, GatewayID: id, DeleteIP: true}, scw.WithContext(ctx))
+		// The address was created with the gateway. It would stay, and cost.
+		_, err := c.gateway.DeleteGateway(&vpcgw.DeleteGatewayRequest{Zone: c.zone, GatewayID: r.ID, DeleteIP: true}, scw.WithContext(ctx))
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	return awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
-		g, err := c.gateway.GetGateway(&vpcgw.GetGatewayRequest{Zone: c.zone, GatewayID: id}, scw.WithContext(ctx))
+		g, err := c.gateway.GetGateway(&vpcgw.GetGatewayRequest{Zone: c.zone, GatewayID: r.ID}, scw.WithContext(ctx))
 		if err != nil {
 			return "", err
 		}
@@ -142,8 +160,15 @@ func (c *Cloud) deleteGateway(ctx context.Context, id string, report func(string
 	}, "failed", "locked")
 }
 
+func gatewayNetworkRow() operations {
+	return row[*stack.GatewayNetwork]{
+		kind: stack.KindGatewayNetwork, permission: permissionGateways, foundWith: stack.KindGateway,
+		create: (*Cloud).createGatewayNetwork, update: (*Cloud).updateGatewayNetwork, delete: (*Cloud).deleteGatewayNetwork,
+	}.untyped()
+}
+
 func (c *Cloud) createGatewayNetwork(ctx context.Context, r *stack.GatewayNetwork, report func(string)) error {
-	made, err := ensure(ctx, c, maker[*stack.GatewayNetwork]{
+	created, err := ensure(ctx, c, maker[*stack.GatewayNetwork]{
 		find: func(ctx context.Context) ([]*stack.GatewayNetwork, error) {
 			return c.findGatewayNetworks(ctx, r.Gateway.ID, r.Network.ID)
 		},
@@ -157,15 +182,13 @@ func (c *Cloud) createGatewayNetwork(ctx context.Context, r *stack.GatewayNetwor
 			}
 			return newGatewayNetwork(n), nil
 		},
-		remove: func(ctx context.Context, n *stack.GatewayNetwork) error {
-			return c.deleteGatewayNetwork(ctx, n.ID, silent)
-		},
+		remove: c.deleteGatewayNetwork,
 	})
 	if err != nil {
 		return err
 	}
-	made, err = c.awaitGatewayNetwork(ctx, made.ID, report)
-	return adopt(r, made, err)
+	created, err = c.awaitGatewayNetwork(ctx, created.ID, report)
+	return copyCreated(r, created, err)
 }
 
 func (c *Cloud) findGatewayNetworks(ctx context.Context, gateway, network string) ([]*stack.GatewayNetwork, error) {
@@ -186,15 +209,15 @@ func (c *Cloud) findGatewayNetworks(ctx context.Context, gateway, network string
 
 func newGatewayNetwork(n *vpcgw.GatewayNetwork) *stack.GatewayNetwork {
 	return &stack.GatewayNetwork{
-		ResourceMeta: stack.ResourceMeta{ID: n.ID, CreatedAt: when(n.CreatedAt), Deleting: n.Status == vpcgw.GatewayNetworkStatusDetaching},
+		ResourceMeta: stack.ResourceMeta{ID: n.ID, CreatedAt: timeOf(n.CreatedAt), Deleting: n.Status == vpcgw.GatewayNetworkStatusDetaching},
 		Gateway:      &stack.Gateway{ResourceMeta: stack.ResourceMeta{ID: n.GatewayID}},
 		Network:      &stack.PrivateNetwork{ResourceMeta: stack.ResourceMeta{ID: n.PrivateNetworkID}},
 		Masquerade:   n.MasqueradeEnabled, DefaultRoute: n.PushDefaultRoute, Status: n.Status.String(),
 	}
 }
 
-// awaitGatewayNetwork counts "created" as passing, as it is: the SDK's waiter
-// takes it for the end.
+// awaitGatewayNetwork treats "created" as the transient status that it is. The
+// SDK's waiter takes it for the final one.
 func (c *Cloud) awaitGatewayNetwork(ctx context.Context, id string, report func(string)) (*stack.GatewayNetwork, error) {
 	return await(ctx, c, report, func(ctx context.Context) (*stack.GatewayNetwork, string, error) {
 		n, err := c.gateway.GetGatewayNetwork(&vpcgw.GetGatewayNetworkRequest{Zone: c.zone, GatewayNetworkID: id}, scw.WithContext(ctx))
@@ -221,16 +244,16 @@ func (c *Cloud) updateGatewayNetwork(ctx context.Context, r *stack.GatewayNetwor
 	return err
 }
 
-func (c *Cloud) deleteGatewayNetwork(ctx context.Context, id string, report func(string)) error {
+func (c *Cloud) deleteGatewayNetwork(ctx context.Context, r *stack.GatewayNetwork, report func(string)) error {
 	err := c.persist(ctx, report, func(ctx context.Context) error {
-		_, err := c.gateway.DeleteGatewayNetwork(&vpcgw.DeleteGatewayNetworkRequest{Zone: c.zone, GatewayNetworkID: id}, scw.WithContext(ctx))
+		_, err := c.gateway.DeleteGatewayNetwork(&vpcgw.DeleteGatewayNetworkRequest{Zone: c.zone, GatewayNetworkID: r.ID}, scw.WithContext(ctx))
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	return awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
-		n, err := c.gateway.GetGatewayNetwork(&vpcgw.GetGatewayNetworkRequest{Zone: c.zone, GatewayNetworkID: id}, scw.WithContext(ctx))
+		n, err := c.gateway.GetGatewayNetwork(&vpcgw.GetGatewayNetworkRequest{Zone: c.zone, GatewayNetworkID: r.ID}, scw.WithContext(ctx))
 		if err != nil {
 			return "", err
 		}

@@ -35,8 +35,8 @@ func TestLifecycle(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"update security-group; rules: accept tcp/22 from 192.0.2.0/24 -> accept tcp/22 from 192.0.2.0/25",
-		"update user-data/squid-conf; tenant client-a: " + revision(spec, "client-a") + " -> " + revision(changed, "client-a"),
+		"update security-group/proxy; rules: accept tcp/22 from 192.0.2.0/24 -> accept tcp/22 from 192.0.2.0/25",
+		"update user-data/proxy/squid-conf; tenant client-a: " + revision(spec, "client-a") + " -> " + revision(changed, "client-a"),
 		"update pool/system; labels: none -> team=core; size: 2 -> 3",
 	}
 	if diff := cmp.Diff(want, stepsOf(second)); diff != "" {

@@ -7,12 +7,11 @@ import (
 	"github.com/scaleway/scaleway-sdk-go/logger"
 )
 
-// quietSDK keeps the SDK from what it does when SCW_DEBUG is set: it prints all
-// requests and answers, with the beginning of the secret key, and the
-// kubeconfig as a whole.
-var quietSDK = sync.OnceFunc(func() { logger.SetLogger(warnings{}) }) //nolint:gochecknoglobals // the SDK's logger is one
+// quietSDK prevents the SDK's output for SCW_DEBUG: all requests and answers, with
+// the beginning of the secret key, and the whole kubeconfig.
+var quietSDK = sync.OnceFunc(func() { logger.SetLogger(warnings{}) }) //nolint:gochecknoglobals // the SDK's logger is global
 
-// warnings logs what a user has to know, and nothing of the traffic.
+// warnings logs the SDK's warnings and errors for users, and nothing of the traffic.
 type warnings struct{}
 
 func (warnings) Debugf(string, ...any) {}

@@ -10,9 +10,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
-	"github.com/scaleway/scaleway-sdk-go/scw"
-
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/bootstrap/stack"
 )
@@ -121,7 +118,7 @@ func TestListsOfNull(t *testing.T) {
 		`{"total_count": 1, "vpcs": [{"id": "a", "tags": [null]}]}`,
 	} {
 		cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, body))
-		if found, err := cloud.findVPCs(t.Context()); err == nil || !strings.Contains(err.Error(), errGap.Error()) {
+		if found, err := cloud.findVPCs(t.Context()); err == nil || !strings.Contains(err.Error(), errNullInList.Error()) {
 			t.Errorf("%s: %v, %v", body, found, err)
 		}
 	}
@@ -135,8 +132,7 @@ func TestListsOfNull(t *testing.T) {
 func TestServerTypeOfNull(t *testing.T) {
 	t.Parallel()
 	cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, `{"total_count": 2, "servers": {"PLAY2-NANO": null, "PLAY2-MICRO": {}}}`))
-	types := serverTypes{cloud, map[scw.Zone]map[string]*instance.ServerType{}}
-	err := cloud.checkServer(t.Context(), types, &stack.Server{Type: "PLAY2-NANO", Image: "debian_bookworm"})
+	err := newPlanCheck(cloud, &stack.Plan{}).server(t.Context(), &stack.Server{Type: "PLAY2-NANO", Image: "debian_bookworm"})
 	if err == nil || !strings.Contains(err.Error(), "there is no PLAY2-NANO in "+cloud.zone.String()+"; there are PLAY2-MICRO") {
 		t.Errorf("%v", err)
 	}

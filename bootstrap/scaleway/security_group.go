@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
 	"github.com/scaleway/scaleway-sdk-go/scw"
@@ -11,14 +12,37 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
+// permissionInstances is the permission set of all kinds of the Instance API.
+const permissionInstances = "InstancesFullAccess"
+
+func securityGroupRow() operations {
+	return row[*stack.SecurityGroup]{
+		kind: stack.KindSecurityGroup, permission: permissionInstances, observe: (*observation).securityGroups,
+		create: (*Cloud).createSecurityGroup, update: (*Cloud).updateSecurityGroup, delete: (*Cloud).deleteSecurityGroup,
+	}.untyped()
+}
+
+func (o *observation) securityGroups(ctx context.Context) error {
+	groups, err := o.cloud.findSecurityGroups(ctx)
+	if err != nil {
+		return err
+	}
+	groups, err = complete(groups, func(group *stack.SecurityGroup) error { return o.cloud.readRules(ctx, group) })
+	addAll(o, groups)
+	return err
+}
+
 const sshPort = 22
 
-func (c *Cloud) createSecurityGroup(ctx context.Context, r *stack.SecurityGroup) error {
-	made, err := ensure(ctx, c, maker[*stack.SecurityGroup]{
-		find: c.findSecurityGroups,
+func (c *Cloud) createSecurityGroup(ctx context.Context, r *stack.SecurityGroup, _ func(string)) error {
+	created, err := ensure(ctx, c, maker[*stack.SecurityGroup]{
+		find: func(ctx context.Context) ([]*stack.SecurityGroup, error) {
+			all, err := c.findSecurityGroups(ctx)
+			return slices.DeleteFunc(all, func(g *stack.SecurityGroup) bool { return g.Role != r.Role }), err
+		},
 		create: func(ctx context.Context) (*stack.SecurityGroup, error) {
 			response, err := c.instance.CreateSecurityGroup(&instance.CreateSecurityGroupRequest{
-				Zone: c.zone, Project: &c.project, Name: r.Name, Tags: c.tags(""),
+				Zone: c.zone, Project: &c.project, Name: r.Name, Tags: c.tags(r.Role),
 				Stateful:              true,
 				InboundDefaultPolicy:  instance.SecurityGroupPolicyDrop,
 				OutboundDefaultPolicy: instance.SecurityGroupPolicyAccept,
@@ -29,14 +53,12 @@ func (c *Cloud) createSecurityGroup(ctx context.Context, r *stack.SecurityGroup)
 			}
 			return newSecurityGroup(response.SecurityGroup), nil
 		},
-		remove: func(ctx context.Context, g *stack.SecurityGroup) error {
-			return c.deleteSecurityGroup(ctx, g.ID, silent)
-		},
+		remove: c.deleteSecurityGroup,
 	})
 	if err != nil {
 		return err
 	}
-	r.CopyObserved(made)
+	r.CopyObserved(created)
 	return c.setRules(ctx, r)
 }
 
@@ -54,7 +76,7 @@ func (c *Cloud) setRules(ctx context.Context, r *stack.SecurityGroup) error {
 	return err
 }
 
-func (c *Cloud) updateSecurityGroup(ctx context.Context, r *stack.SecurityGroup) error {
+func (c *Cloud) updateSecurityGroup(ctx context.Context, r *stack.SecurityGroup, _ []stack.Change, _ func(string)) error {
 	_, err := c.instance.UpdateSecurityGroup(&instance.UpdateSecurityGroupRequest{
 		Zone: c.zone, SecurityGroupID: r.ID, Name: &r.Name, Stateful: new(true),
 		InboundDefaultPolicy: instance.SecurityGroupPolicyDrop, OutboundDefaultPolicy: instance.SecurityGroupPolicyAccept,
@@ -81,19 +103,21 @@ func (c *Cloud) findSecurityGroups(ctx context.Context) ([]*stack.SecurityGroup,
 	return found, nil
 }
 
-// newSecurityGroup is a group without its rules, which a call of its own reads.
+// newSecurityGroup returns a group without its rules, which take another request.
 func newSecurityGroup(g *instance.SecurityGroup) *stack.SecurityGroup {
 	if g == nil {
 		return &stack.SecurityGroup{}
 	}
-	group := &stack.SecurityGroup{ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: when(g.CreationDate)}}
+	group := &stack.SecurityGroup{
+		ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: timeOf(g.CreationDate)}, Role: stack.Role(g.Tags),
+	}
 	if g.InboundDefaultPolicy != instance.SecurityGroupPolicyDrop || g.OutboundDefaultPolicy != instance.SecurityGroupPolicyAccept || !g.Stateful {
-		group.Foreign = append(group.Foreign, fmt.Sprintf("inbound %s, outbound %s, stateful %t", g.InboundDefaultPolicy, g.OutboundDefaultPolicy, g.Stateful))
+		group.Unmanaged = append(group.Unmanaged, fmt.Sprintf("inbound %s, outbound %s, stateful %t", g.InboundDefaultPolicy, g.OutboundDefaultPolicy, g.Stateful))
 	}
 	return group
 }
 
-// readRules completes a group with its rules.
+// readRules adds the rules to a group.
 func (c *Cloud) readRules(ctx context.Context, group *stack.SecurityGroup) error {
 	list, err := c.instance.ListSecurityGroupRules(&instance.ListSecurityGroupRulesRequest{Zone: c.zone, SecurityGroupID: group.ID},
 		scw.WithContext(ctx), scw.WithAllPages())
@@ -102,18 +126,18 @@ func (c *Cloud) readRules(ctx context.Context, group *stack.SecurityGroup) error
 	}
 	for _, rule := range list.Rules {
 		switch {
-		case !rule.Editable: // Scaleway's own, against spam
+		case !rule.Editable: // Scaleway's own rules against spam
 		case isSSHRule(rule):
 			group.SSHSources = append(group.SSHSources, hostPrefix(rule.IPRange))
 		default:
-			group.Foreign = append(group.Foreign, ruleText(rule))
+			group.Unmanaged = append(group.Unmanaged, describeRule(rule))
 		}
 	}
 	return nil
 }
 
-// ruleText is a rule that bootstrap did not make.
-func ruleText(rule *instance.SecurityGroupRule) string {
+// describeRule describes a rule that bootstrap did not make.
+func describeRule(rule *instance.SecurityGroupRule) string {
 	ports := ""
 	if rule.DestPortFrom != nil {
 		ports = fmt.Sprintf("/%d", *rule.DestPortFrom)
@@ -130,8 +154,8 @@ func isSSHRule(rule *instance.SecurityGroupRule) bool {
 		(rule.DestPortTo == nil || *rule.DestPortTo == sshPort)
 }
 
-// hostPrefix is a rule's range. The API answers single hosts without their
-// length.
+// hostPrefix returns the range of a rule. The API's answers contain single hosts
+// without a prefix length.
 func hostPrefix(n scw.IPNet) netip.Prefix {
 	p := prefix(n)
 	if len(n.Mask) == 0 {
@@ -140,8 +164,8 @@ func hostPrefix(n scw.IPNet) netip.Prefix {
 	return p
 }
 
-func (c *Cloud) deleteSecurityGroup(ctx context.Context, id string, report func(string)) error {
+func (c *Cloud) deleteSecurityGroup(ctx context.Context, r *stack.SecurityGroup, report func(string)) error {
 	return c.persist(ctx, report, func(ctx context.Context) error {
-		return c.instance.DeleteSecurityGroup(&instance.DeleteSecurityGroupRequest{Zone: c.zone, SecurityGroupID: id}, scw.WithContext(ctx))
+		return c.instance.DeleteSecurityGroup(&instance.DeleteSecurityGroupRequest{Zone: c.zone, SecurityGroupID: r.ID}, scw.WithContext(ctx))
 	})
 }

@@ -1,34 +1,136 @@
 package scaleway
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/scaleway/scaleway-sdk-go/api/block/v1"
 	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
-	nic "github.com/scaleway/scaleway-sdk-go/api/instance/v2alpha1"
 	"github.com/scaleway/scaleway-sdk-go/api/marketplace/v2"
 	"github.com/scaleway/scaleway-sdk-go/scw"
 
 	"egress.scw/bootstrap/stack"
 )
 
-// createServer makes the server and leaves it off: a NIC is attached at once to
-// a server that is off, and takes a minute on one that runs.
-func (c *Cloud) createServer(ctx context.Context, r *stack.Server) error {
-	made, err := ensure(ctx, c, maker[*stack.Server]{
-		find: c.findServers,
+func serverRow() operations {
+	return row[*stack.Server]{
+		kind: stack.KindServer, permission: permissionInstances, observe: (*observation).servers,
+		create: (*Cloud).createServer, update: (*Cloud).updateServer, delete: (*Cloud).deleteServer, check: (*planCheck).server,
+	}.untyped()
+}
+
+// servers adds the servers with their parts, the flexible addresses, and volumes
+// that have lost their server.
+func (o *observation) servers(ctx context.Context) error {
+	var servers []*instance.Server
+	var volumes []*block.Volume
+	var addresses []*stack.FlexibleIP
+	var group sync.WaitGroup
+	var serversErr, volumesErr, addressesErr error
+	group.Go(func() { servers, serversErr = o.cloud.listServers(ctx) })
+	group.Go(func() { volumes, volumesErr = o.cloud.findVolumes(ctx) })
+	group.Go(func() { addresses, addressesErr = o.cloud.findFlexibleIPs(ctx) })
+	group.Wait()
+	// Once the credentials are rejected, the other requests are cancelled. Their
+	// errors add nothing.
+	all := []error{serversErr, addressesErr, volumesErr}
+	if i := slices.IndexFunc(all, isDenied); i >= 0 {
+		return all[i]
+	}
+	// Servers and addresses belong to one product, and fail for the same reasons.
+	if err := errors.Join(explain(cmp.Or(serversErr, addressesErr), stack.KindServer), explain(volumesErr, stack.KindVolume)); err != nil {
+		return err
+	}
+	addAll(o, addresses)
+	o.attachments(addresses)
+
+	staying := map[string]*stack.Server{} // by role: the oldest one
+	byID := map[string]*instance.Server{}
+	found := make([]*stack.Server, 0, len(servers))
+	for _, s := range servers {
+		found = append(found, newServer(s))
+		byID[s.ID] = s
+	}
+	stack.SortByAge(found)
+	for _, s := range found {
+		if !s.Deleting && staying[s.Role] == nil {
+			staying[s.Role] = s
+		}
+	}
+	for _, s := range found {
+		s.VolumeGB = o.spec.Proxy.VolumeGB // unless its volume has another size
+		volumes = o.claimVolumes(s, volumes, s == staying[s.Role])
+	}
+	for _, v := range volumes {
+		o.add(newVolume(v, nil))
+	}
+	addAll(o, found)
+	for _, s := range staying {
+		if err := o.parts(ctx, s, byID[s.ID]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attachments adds the attachments of addresses.
+func (o *observation) attachments(addresses []*stack.FlexibleIP) {
+	for _, address := range addresses {
+		if address.ServerID != "" {
+			o.add(&stack.Attachment{
+				ResourceMeta: stack.ResourceMeta{ID: address.ID, Name: address.Name}, IP: address,
+				Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: address.ServerID}},
+			})
+		}
+	}
+}
+
+// claimVolumes takes a server's boot volume out of the list. Only the server that
+// stays has the volume as a part. The volumes of the other servers go away with
+// them.
+func (o *observation) claimVolumes(s *stack.Server, volumes []*block.Volume, stays bool) []*block.Volume {
+	var others []*block.Volume
+	for _, v := range volumes {
+		if v.ID != s.VolumeID {
+			others = append(others, v)
+			continue
+		}
+		s.VolumeGB = int32(v.Size / scw.GB) //nolint:gosec // at most some thousand GB
+		if stays {
+			o.add(newVolume(v, s))
+		}
+	}
+	return others
+}
+
+// parts adds the parts of a server that stays.
+func (o *observation) parts(ctx context.Context, server *stack.Server, s *instance.Server) error {
+	if s.State == instance.ServerStateRunning {
+		o.add(&stack.Power{ResourceMeta: stack.ResourceMeta{ID: s.ID, Name: s.Name}, Server: server})
+	}
+	for _, n := range s.PrivateNics {
+		addAll(o, newPrivateNICs(s, n.PrivateNetworkID))
+	}
+	return o.userData(ctx, server)
+}
+
+// createServer creates a server and leaves it stopped: a NIC is attached at once
+// to a stopped server, and takes a minute on a running one.
+func (c *Cloud) createServer(ctx context.Context, r *stack.Server, _ func(string)) error {
+	created, err := ensure(ctx, c, maker[*stack.Server]{
+		find: func(ctx context.Context) ([]*stack.Server, error) { return c.findServers(ctx, r.Role) },
 		create: func(ctx context.Context) (*stack.Server, error) {
 			image, err := c.image(ctx, r.Image, r.Type)
 			if err != nil {
 				return nil, err
 			}
 			response, err := c.instance.CreateServer(&instance.CreateServerRequest{
-				Zone: c.zone, Project: &c.project, Name: r.Name, Tags: append(c.tags(""), stack.ImageTag(r.Image)),
+				Zone: c.zone, Project: &c.project, Name: r.Name, Tags: append(c.tags(r.Role), stack.ImageTag(r.Image)),
 				CommercialType: r.Type, Image: &image, SecurityGroup: &r.SecurityGroup.ID,
 				DynamicIPRequired: new(false), BootType: new(instance.BootTypeLocal),
 				Volumes: map[string]*instance.VolumeServerTemplate{"0": {
@@ -40,17 +142,13 @@ func (c *Cloud) createServer(ctx context.Context, r *stack.Server) error {
 			}
 			return newServer(response.Server), nil
 		},
-		remove: func(ctx context.Context, s *stack.Server) error { return c.deleteServer(ctx, s, silent) },
+		remove: c.deleteServer,
 	})
-	return adopt(r, made, err)
+	return copyCreated(r, created, err)
 }
 
-// size is a volume's, in the API's form.
-func size(gigabytes int32) *scw.Size {
-	return new(scw.Size(gigabytes) * scw.GB) //nolint:gosec // validated: not negative
-}
-
-// image resolves a label for a type of server, or for any if that is empty.
+// image returns the ID of the image with a label for a type of server, or for any
+// type if that is empty.
 func (c *Cloud) image(ctx context.Context, label, commercialType string) (string, error) {
 	list, err := c.marketplace.ListLocalImages(&marketplace.ListLocalImagesRequest{
 		ImageLabel: &label, Zone: &c.zone, Type: marketplace.LocalImageTypeInstanceSbs,
@@ -71,14 +169,17 @@ func (c *Cloud) image(ctx context.Context, label, commercialType string) (string
 	return "", fmt.Errorf("proxy.image: there is no image %s for a %s in %s", label, commercialType, c.zone)
 }
 
-func (c *Cloud) findServers(ctx context.Context) ([]*stack.Server, error) {
+// findServers returns the stack's servers with a role.
+func (c *Cloud) findServers(ctx context.Context, role string) ([]*stack.Server, error) {
 	servers, err := c.listServers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := make([]*stack.Server, 0, len(servers))
+	var found []*stack.Server
 	for _, s := range servers {
-		found = append(found, newServer(s))
+		if server := newServer(s); server.Role == role {
+			found = append(found, server)
+		}
 	}
 	return found, nil
 }
@@ -110,8 +211,8 @@ func newServer(s *instance.Server) *stack.Server {
 		return &stack.Server{}
 	}
 	server := &stack.Server{
-		ResourceMeta: stack.ResourceMeta{ID: s.ID, Name: s.Name, CreatedAt: when(s.CreationDate), Deleting: slices.Contains(s.Tags, stack.TagDeleting)},
-		Type:         s.CommercialType, Image: stack.Image(s.Tags),
+		ResourceMeta: stack.ResourceMeta{ID: s.ID, Name: s.Name, CreatedAt: timeOf(s.CreationDate), Deleting: slices.Contains(s.Tags, stack.TagDeleting)},
+		Role:         stack.Role(s.Tags), Type: s.CommercialType, Image: stack.Image(s.Tags),
 		SecurityGroup: &stack.SecurityGroup{},
 		Running:       s.State != instance.ServerStateStopped,
 	}
@@ -124,198 +225,21 @@ func newServer(s *instance.Server) *stack.Server {
 	return server
 }
 
-func (c *Cloud) updateServer(ctx context.Context, r *stack.Server) error {
+func (c *Cloud) updateServer(ctx context.Context, r *stack.Server, _ []stack.Change, _ func(string)) error {
 	_, err := c.instance.UpdateServer(&instance.UpdateServerRequest{
 		Zone: c.zone, ServerID: r.ID, Name: &r.Name, SecurityGroup: &instance.SecurityGroupTemplate{ID: r.SecurityGroup.ID},
 	}, scw.WithContext(ctx))
 	return err
 }
 
-// claimVolume waits until the boot volume is there and attached, and marks it
-// as the set-up's, so that it is found should the server be gone one day.
-func (c *Cloud) claimVolume(ctx context.Context, r *stack.Volume, report func(string)) error {
-	volume, err := await(ctx, c, report, func(ctx context.Context) (*block.Volume, string, error) {
-		v, err := c.block.GetVolume(&block.GetVolumeRequest{Zone: c.zone, VolumeID: r.Server.VolumeID}, scw.WithContext(ctx))
-		if err != nil {
-			return nil, "", err
-		}
-		status := v.Status.String()
-		for _, reference := range v.References {
-			if reference.Status != block.ReferenceStatusAttached {
-				status = reference.Status.String()
-			}
-		}
-		return v, status, nil
-	}, []string{"in_use"}, []string{"error", "locked", "deleting", "deleted"})
-	if err != nil {
-		return err
-	}
-	r.ID, r.CreatedAt = volume.ID, when(volume.CreatedAt)
-	return c.tagVolume(ctx, volume.ID, r.Name)
-}
-
-func (c *Cloud) tagVolume(ctx context.Context, id, name string) error {
-	_, err := c.block.UpdateVolume(&block.UpdateVolumeRequest{Zone: c.zone, VolumeID: id, Name: &name, Tags: new(c.tags(""))}, scw.WithContext(ctx))
-	return explain(err, stack.KindVolume)
-}
-
-func (c *Cloud) createPrivateNIC(ctx context.Context, r *stack.PrivateNIC, report func(string)) error {
-	made, err := ensure(ctx, c, maker[*stack.PrivateNIC]{
-		find: func(ctx context.Context) ([]*stack.PrivateNIC, error) {
-			s, err := c.getServer(ctx, r.Server.ID)
-			if err != nil {
-				return nil, err
-			}
-			return newPrivateNICs(s, r.Network.ID), nil
-		},
-		create: func(ctx context.Context) (*stack.PrivateNIC, error) {
-			n, err := c.nic.CreatePrivateNetworkInterface(&nic.CreatePrivateNetworkInterfaceRequest{
-				Zone: c.zone, ProjectID: c.project, ServerID: &r.Server.ID, PrivateNetworkID: r.Network.ID,
-				IPIDs: []string{r.PrivateIP.ID}, Tags: c.tags(""),
-			}, scw.WithContext(ctx))
-			if err != nil {
-				return nil, err
-			}
-			return &stack.PrivateNIC{ResourceMeta: stack.ResourceMeta{ID: n.ID, Name: r.Name, CreatedAt: when(n.CreatedAt)}}, nil
-		},
-		remove: func(ctx context.Context, n *stack.PrivateNIC) error { return c.deletePrivateNIC(ctx, n.ID, silent) },
-	})
-	if err != nil {
-		return err
-	}
-	r.CopyObserved(made)
-	_, err = await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
-		n, err := c.nic.GetPrivateNetworkInterface(&nic.GetPrivateNetworkInterfaceRequest{Zone: c.zone, PrivateNetworkInterfaceID: r.ID}, scw.WithContext(ctx))
-		if err != nil {
-			return struct{}{}, "", err
-		}
-		return struct{}{}, n.Status.String(), nil
-	}, []string{"available"}, []string{"detach_error", "delete_error", "deleting", "detaching"})
-	return err
-}
-
-// newPrivateNICs are the server's NICs in one network.
-func newPrivateNICs(s *instance.Server, network string) []*stack.PrivateNIC {
-	var found []*stack.PrivateNIC
-	for _, n := range s.PrivateNics {
-		if n.PrivateNetworkID != network {
-			continue
-		}
-		found = append(found, &stack.PrivateNIC{
-			ResourceMeta: stack.ResourceMeta{ID: n.ID, Name: s.Name, CreatedAt: when(n.CreationDate)},
-			Server:       &stack.Server{ResourceMeta: stack.ResourceMeta{ID: s.ID}},
-			Network:      &stack.PrivateNetwork{ResourceMeta: stack.ResourceMeta{ID: n.PrivateNetworkID}},
-			PrivateIP:    &stack.PrivateIP{ResourceMeta: stack.ResourceMeta{ID: strings.Join(n.IpamIPIDs, ",")}},
-		})
-	}
-	return found
-}
-
-func (c *Cloud) deletePrivateNIC(ctx context.Context, id string, report func(string)) error {
-	err := c.persist(ctx, report, func(ctx context.Context) error {
-		return c.nic.DeletePrivateNetworkInterface(&nic.DeletePrivateNetworkInterfaceRequest{Zone: c.zone, PrivateNetworkInterfaceID: id}, scw.WithContext(ctx))
-	})
-	if err != nil {
-		return err
-	}
-	return awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
-		n, err := c.nic.GetPrivateNetworkInterface(&nic.GetPrivateNetworkInterfaceRequest{Zone: c.zone, PrivateNetworkInterfaceID: id}, scw.WithContext(ctx))
-		if err != nil {
-			return "", err
-		}
-		return n.Status.String(), nil
-	}, "detach_error", "delete_error")
-}
-
-func (c *Cloud) setUserData(ctx context.Context, r *stack.UserData) error {
-	value, err := r.Render()
-	if err != nil {
-		return err
-	}
-	r.ID = r.Server.ID
-	return c.instance.SetServerUserData(&instance.SetServerUserDataRequest{
-		Zone: c.zone, ServerID: r.Server.ID, Key: r.DataKey, Content: bytes.NewReader(value),
-	}, scw.WithContext(ctx))
-}
-
-// userData reads a value of a server; nil if there is none.
-func (c *Cloud) userData(ctx context.Context, server, key string) ([]byte, error) {
-	content, err := c.instance.GetServerUserData(&instance.GetServerUserDataRequest{Zone: c.zone, ServerID: server, Key: key}, scw.WithContext(ctx))
-	switch {
-	case isNotFound(err):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	return io.ReadAll(content)
-}
-
-// powerOn starts the server.
-func (c *Cloud) powerOn(ctx context.Context, r *stack.Power, report func(string)) error {
-	r.ID = r.Server.ID
-	request := actionRequest{cloud: c, server: r.Server.ID, action: instance.ServerActionPoweron}
-	_, err := await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
-		s, err := c.getServer(ctx, r.Server.ID)
-		if err != nil {
-			return struct{}{}, "", err
-		}
-		return struct{}{}, s.State.String(), request.send(ctx, s)
-	}, []string{"running"}, []string{"locked"})
-	return err
-}
-
-// actionRequest asks a server for an action, once. An action is a POST that a
-// server in another state refuses, so that it is sent only as long as the
-// server allows it; and what is doubtful or refused is sent again only if the
-// server, looked at again, still allows it: another run may have been faster.
-type actionRequest struct {
-	cloud  *Cloud
-	server string
-	action instance.ServerAction
-
-	asked bool
-	refusals
-}
-
-func (a *actionRequest) send(ctx context.Context, s *instance.Server) error {
-	if a.asked || !slices.Contains(s.AllowedActions, a.action) {
-		return nil
-	}
-	_, err := a.cloud.instance.ServerAction(&instance.ServerActionRequest{Zone: a.cloud.zone, ServerID: a.server, Action: a.action}, scw.WithContext(ctx))
-	if err == nil {
-		a.asked = true
-		return nil
-	}
-	return a.count(ctx, err)
-}
-
-// refusals are how often a server refused what the state that it was seen in
-// allows. Its state may have changed in between, by another run's doing, so
-// that one looks again.
-type refusals int
-
-// count counts an error, and returns it when there have been enough of them, or
-// the context ends.
-func (r *refusals) count(ctx context.Context, err error) error {
-	const enough = 3
-	if err == nil {
-		return nil
-	}
-	*r++
-	if ctx.Err() != nil || *r == enough {
-		return err
-	}
-	return nil
-}
-
-// deleteServer removes a server with its boot volume, which the API leaves
-// behind. Both are marked first: the server as one that does not come back, the
-// volume as ours, so that the next run can finish what is interrupted here.
+// deleteServer deletes a server with its boot volume, which the API does not
+// delete. It tags both first: the server as one that will not come back, the
+// volume as the stack's. So the next run can finish an interrupted deletion.
 func (c *Cloud) deleteServer(ctx context.Context, r *stack.Server, report func(string)) error {
 	volume := r.VolumeID
 	s, err := c.getServer(ctx, r.ID)
 	switch {
-	case isNotFound(err): // only its volume may be left
+	case isNotFound(err): // its volume may still exist
 	case err != nil:
 		return err
 	default:
@@ -327,16 +251,16 @@ func (c *Cloud) deleteServer(ctx context.Context, r *stack.Server, report func(s
 	if volume == "" {
 		return nil
 	}
-	return c.deleteVolume(ctx, volume, report)
+	return c.deleteVolume(ctx, &stack.Volume{ResourceMeta: stack.ResourceMeta{ID: volume}}, report)
 }
 
-// terminate marks a server and its boot volume, and removes the server.
+// terminate tags a server and its boot volume, and deletes the server.
 func (c *Cloud) terminate(ctx context.Context, s *instance.Server, volume string, report func(string)) error {
-	if err := c.markLeaving(ctx, s); err != nil {
+	if err := c.markDeleting(ctx, s); err != nil {
 		return err
 	}
 	if volume != "" {
-		if err := c.tagVolume(ctx, volume, s.Name); err != nil && !isNotFound(err) {
+		if err := c.tagVolume(ctx, volume, s.Name, stack.Role(s.Tags)); err != nil && !isNotFound(err) {
 			return err
 		}
 	}
@@ -346,7 +270,7 @@ func (c *Cloud) terminate(ctx context.Context, s *instance.Server, volume string
 		if err != nil {
 			return "", err
 		}
-		if current.State == instance.ServerStateStopped { // then it can only be deleted
+		if current.State == instance.ServerStateStopped { // a stopped server cannot be terminated, only deleted
 			err = c.instance.DeleteServer(&instance.DeleteServerRequest{Zone: c.zone, ServerID: s.ID}, scw.WithContext(ctx))
 			err = request.count(ctx, err)
 		} else {
@@ -356,7 +280,7 @@ func (c *Cloud) terminate(ctx context.Context, s *instance.Server, volume string
 	}, "locked")
 }
 
-func (c *Cloud) markLeaving(ctx context.Context, s *instance.Server) error {
+func (c *Cloud) markDeleting(ctx context.Context, s *instance.Server) error {
 	if slices.Contains(s.Tags, stack.TagDeleting) {
 		return nil
 	}
@@ -368,21 +292,19 @@ func (c *Cloud) markLeaving(ctx context.Context, s *instance.Server) error {
 	return err
 }
 
-func (c *Cloud) deleteVolume(ctx context.Context, id string, report func(string)) error {
-	err := c.persist(ctx, report, func(ctx context.Context) error {
-		return c.block.DeleteVolume(&block.DeleteVolumeRequest{Zone: c.zone, VolumeID: id}, scw.WithContext(ctx))
-	})
-	return explain(err, stack.KindVolume) // also when it goes with its server
-}
-
-// findVolumes returns the volumes that are marked as the set-up's.
-func (c *Cloud) findVolumes(ctx context.Context) ([]*block.Volume, error) {
-	list, err := c.block.ListVolumes(&block.ListVolumesRequest{Zone: c.zone, ProjectID: &c.project, Tags: c.tags("")},
-		scw.WithContext(ctx), scw.WithAllPages())
+// server checks that the server's type exists, and that there is an image for it,
+// or at least an image if the type does not exist.
+func (p *planCheck) server(ctx context.Context, server *stack.Server) error {
+	c := p.cloud
+	types, err := p.serverTypes(ctx, c.zone)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return slices.DeleteFunc(list.Volumes, func(v *block.Volume) bool {
-		return !c.owns(v.ProjectID, v.Tags) || v.Status == block.VolumeStatusDeleting || v.Status == block.VolumeStatusDeleted
-	}), nil
+	if types[server.Type] == nil {
+		_, err := c.image(ctx, server.Image, "")
+		return errors.Join(
+			fmt.Errorf("proxy.type: there is no %s in %s; there are %s", server.Type, c.zone, strings.Join(similar(types, server.Type), ", ")), err)
+	}
+	_, err = c.image(ctx, server.Image, server.Type)
+	return err
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// uncertainError is what became of a request that may have taken effect: it must
-// not be repeated blindly.
+// uncertainError reports that a request may have taken effect, so that it must not
+// be repeated blindly.
 type uncertainError struct {
 	method string
 	cause  error
@@ -25,18 +25,19 @@ func (e *uncertainError) Error() string {
 
 func (e *uncertainError) Unwrap() error { return e.cause }
 
-// transport repeats requests that failed for a reason that passes. The SDK
-// repeats nothing.
+// transport repeats requests that failed for a transient reason. The SDK does not
+// repeat requests.
 //
-// A request that changes nothing when it is sent twice (all but POST) is
-// repeated until it is answered. A POST is repeated only when it surely had no
-// effect; of others, uncertainError tells, and whoever sent it has to look.
+// A request that has the same effect when it is sent twice (all methods but POST)
+// is repeated until there is an answer. A POST is repeated only if it certainly had
+// no effect. For other failures of a POST the error is an uncertainError, and the
+// caller has to observe the resource.
 type transport struct {
 	base    http.RoundTripper
-	timeout time.Duration // of a single try
+	timeout time.Duration // of a single attempt
 	backoff backoff
-	// ctx ends all requests: some calls of the SDK make further ones that do
-	// not carry the caller's.
+	// ctx ends all requests: some calls of the SDK send further requests that do
+	// not carry the caller's context.
 	ctx context.Context
 }
 
@@ -56,7 +57,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	retry := t.backoff.begin()
 	for {
 		response, err := t.try(ctx, request, body)
-		problem := passing(response, err)
+		problem := transientProblem(response, err)
 		if problem == nil {
 			return response, err
 		}
@@ -75,8 +76,8 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 }
 
-// passing returns what is wrong with an answer if it is worth asking again.
-func passing(response *http.Response, err error) error {
+// transientProblem returns the problem of an answer if another attempt can help.
+func transientProblem(response *http.Response, err error) error {
 	switch {
 	case err != nil:
 		return err
@@ -87,8 +88,8 @@ func passing(response *http.Response, err error) error {
 	}
 }
 
-// try sends the request once. The whole answer is read, so that a connection
-// that breaks in its middle counts as no answer.
+// try sends the request once. It reads the whole answer, so that a connection that
+// breaks in the middle of an answer counts as no answer.
 func (t *transport) try(ctx context.Context, request *http.Request, body []byte) (*http.Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, fmt.Errorf("no answer within %s", t.timeout))
 	defer cancel()
@@ -106,25 +107,25 @@ func (t *transport) try(ctx context.Context, request *http.Request, body []byte)
 		return nil, orCause(ctx, err)
 	}
 	var value any
-	if json.Unmarshal(answer, &value) == nil && hasGap(value) {
-		return nil, errGap
+	if json.Unmarshal(answer, &value) == nil && listHasNull(value) {
+		return nil, fmt.Errorf("%s %s: %w", request.Method, request.URL.Path, errNullInList)
 	}
 	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(answer)), int64(len(answer))
 	return response, nil
 }
 
-// errGap is an answer that the SDK, and whoever reads its lists, would stumble
-// over: their elements are pointers.
-var errGap = errors.New("the API's answer has a list with null in it")
+// errNullInList reports an answer that would make the SDK and the readers of its
+// lists fail, because the elements of the lists are pointers.
+var errNullInList = errors.New("the API's answer contains a list with the element null")
 
-// hasGap says whether a list in a JSON value has null for an element.
-func hasGap(value any) bool {
+// listHasNull reports whether a list in a JSON value has the element null.
+func listHasNull(value any) bool {
 	switch v := value.(type) {
 	case []any:
-		return slices.ContainsFunc(v, func(element any) bool { return element == nil || hasGap(element) })
+		return slices.ContainsFunc(v, func(element any) bool { return element == nil || listHasNull(element) })
 	case map[string]any:
 		for _, field := range v {
-			if hasGap(field) {
+			if listHasNull(field) {
 				return true
 			}
 		}
@@ -132,7 +133,7 @@ func hasGap(value any) bool {
 	return false
 }
 
-// maxAnswer bounds what is read of an answer, in bytes. The longest, a list of
+// maxAnswer bounds the length of an answer, in bytes. The longest answer, a list of
 // server types, has some 100 kB a page.
 const maxAnswer = 32 << 20
 

@@ -2,50 +2,52 @@ package stack
 
 import "context"
 
-// Cloud is what a run asks of Scaleway. Implementations are safe for concurrent
-// use, retry what is worth retrying, and return as soon as the context ends.
+// Cloud is the access of a run to Scaleway. Implementations are safe for
+// concurrent use, retry requests where that is useful, and return as soon as the
+// context ends.
 //
-// Create, Update and Delete come back when the resource is as it should be, or
-// gone: waiting is theirs. Meanwhile they tell report what they wait for, in a
-// word or two.
+// Create, Update and Delete return when the resource is in its final state, or
+// gone: they do the waiting. Meanwhile they pass report a word or two about what
+// they wait for.
 type Cloud interface {
-	// Observe returns what exists of a set-up: all that belongs to it by its
-	// ownership tag, and the network and the cluster that are given. Nothing
-	// is written.
+	// Observe returns the resources of a stack: all resources with its ownership
+	// tag, and the existing network and cluster that egress.yaml names. It writes
+	// nothing.
 	Observe(ctx context.Context, spec Spec) (*Observed, error)
 
-	// Check says everything that would make a plan fail and can be known
-	// beforehand: types, images and versions that do not exist or are sold
-	// out, addresses that are taken. Nothing is written.
+	// Check returns all errors that would make a plan fail and can be known
+	// beforehand: types, images and versions that do not exist or are sold out,
+	// addresses that are in use. It writes nothing.
 	Check(ctx context.Context, spec Spec, plan *Plan) error
 
-	// Create makes the resource and fills in what the API decided, as CopyObserved
-	// does. It makes no second one for the same key: what exists already, or
-	// what somebody else makes at the same time, is adopted.
+	// Create creates the resource and fills in the properties that the API
+	// decided, as CopyObserved does. It does not create a second resource for a
+	// key: it takes over one that exists, or that another run creates at the same
+	// time.
 	Create(ctx context.Context, resource Resource, report func(string)) error
 
-	// Update brings an existing resource to the state that is wanted.
+	// Update brings an existing resource to its wanted state.
 	Update(ctx context.Context, resource Resource, changes []Change, report func(string)) error
 
-	// Delete removes an existing resource, with its parts. It is no error if
-	// it is gone already.
+	// Delete deletes an existing resource with its parts. A resource that is gone
+	// already is not an error.
 	Delete(ctx context.Context, resource Resource, report func(string)) error
 
-	// Kubeconfig returns a cluster's administrator kubeconfig: a secret.
+	// Kubeconfig returns the administrator's kubeconfig of a cluster: a secret.
 	Kubeconfig(ctx context.Context, cluster *Cluster) ([]byte, error)
 }
 
-// Observed is what exists of a set-up.
+// Observed contains the existing resources of a stack.
 type Observed struct {
-	// Resources are in no order. There may be several for one key.
+	// Resources are in no order. There can be several for one key.
 	Resources []Resource
 
-	// Missing says of what egress.yaml names by its ID, and is not there, as
-	// much as could be found out.
+	// Missing contains an error for each resource that egress.yaml names by its
+	// ID and that does not exist, with the cause if it could be found out.
 	Missing []error
 }
 
-// byKey groups the resources, the oldest first.
+// byKey groups the resources by key, each group from the oldest to the youngest.
 func (o *Observed) byKey() map[Key][]Resource {
 	groups := map[Key][]Resource{}
 	for _, r := range o.Resources {

@@ -27,15 +27,15 @@ func TestMetadataAddress(t *testing.T) {
 			attached = append(attached, r.Key().Role)
 		}
 	}
-	if len(attached) != 1 || attached[0] != RoleMetadata || len(graph.Addresses) > 0 {
-		t.Errorf("the addresses %q are attached, and tenants leave by %v", attached, graph.Addresses)
+	if len(attached) != 1 || attached[0] != RoleMetadata || len(graph.Proxies[0].Addresses) > 0 {
+		t.Errorf("the addresses %q are attached, and tenants leave by %v", attached, graph.Proxies[0].Addresses)
 	}
-	before, err := graph.SquidConf()
+	before, err := graph.Proxies[0].SquidConf()
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph.MetadataIP.Address = netip.MustParseAddr("203.0.113.77")
-	after, err := graph.SquidConf()
+	graph.Proxies[0].MetadataIP.Address = netip.MustParseAddr("203.0.113.77")
+	after, err := graph.Proxies[0].SquidConf()
 	if err != nil {
 		t.Fatal(err)
 	}

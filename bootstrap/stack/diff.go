@@ -6,17 +6,16 @@ import (
 	"slices"
 )
 
-// Diff plans what turns what exists into what is wanted. It is pure: the same
-// arguments give the same plan. The error says what makes the configuration
-// impossible for what exists.
+// Diff plans the steps from the existing resources to the wanted ones. It is
+// pure: the same arguments give the same plan. The error contains every reason
+// why the configuration is impossible for the existing resources.
 func Diff(spec Spec, observed *Observed) (*Plan, error) {
 	graph, err := Desired(spec)
 	if err != nil {
 		return nil, err
 	}
 	d := newDiffer(observed, &Plan{Graph: graph})
-	d.spec = spec
-	if err := errors.Join(append(observed.Missing, d.checkGiven()...)...); err != nil {
+	if err := errors.Join(append(observed.Missing, d.checkExisting()...)...); err != nil {
 		return nil, err
 	}
 	if err := graph.renderCloudInit(); err != nil {
@@ -33,7 +32,7 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 	return d.plan, nil
 }
 
-// DiffDestroy plans the removal of everything that belongs to a set-up.
+// DiffDestroy plans the deletion of all resources of a stack.
 func DiffDestroy(observed *Observed) *Plan {
 	d := newDiffer(observed, &Plan{})
 	d.deleteUnwanted()
@@ -43,60 +42,63 @@ func DiffDestroy(observed *Observed) *Plan {
 }
 
 type differ struct {
-	spec Spec
-	// existing are the observed resources that no wanted one has claimed yet.
-	existing map[Key][]Resource
-	// making are the steps that make or change a wanted resource.
+	// observed are the observed resources that no wanted one has claimed yet.
+	observed map[Key][]Resource
+	// making are the steps that create or change a wanted resource.
 	making map[Resource]*Step
 	plan   *Plan
-	// givenVPCs are the IDs of those that a given network is in. It may be one
-	// that bootstrap made: then they stay, too.
-	givenVPCs []string
+	// keptVPCs are the IDs of the VPCs of an existing network that egress.yaml
+	// names. Bootstrap may have created such a VPC; it stays with its network.
+	keptVPCs []string
 }
 
 func newDiffer(observed *Observed, plan *Plan) *differ {
-	d := &differ{existing: observed.byKey(), making: map[Resource]*Step{}, plan: plan}
+	d := &differ{observed: observed.byKey(), making: map[Resource]*Step{}, plan: plan}
 	for _, r := range observed.Resources {
 		if network, ok := r.(*PrivateNetwork); ok && network.Existing && network.VPC != nil {
-			d.givenVPCs = append(d.givenVPCs, network.VPC.ID)
+			d.keptVPCs = append(d.keptVPCs, network.VPC.ID)
 		}
 	}
 	return d
 }
 
-// checkGiven adopts what is given, and says what is wrong with it. It comes
-// before everything else: of a given network, only looking at it tells the
-// range, from which more is derived.
-func (d *differ) checkGiven() []error {
+// checkExisting copies the observed properties of the existing network and
+// cluster, and returns the errors in them. It comes first: the range of an
+// existing network is only known by observation, and other values are derived
+// from it.
+func (d *differ) checkExisting() []error {
 	var errs []error
 	network, cluster := d.plan.Graph.Network, d.plan.Graph.Cluster
-	if network.Existing && d.adoptGiven(network) && !network.CIDR.Contains(d.spec.Proxy.PrivateIP) {
-		errs = append(errs, fmt.Errorf("proxy.privateIP: %s is not in %s, the range of the Private Network %s",
-			d.spec.Proxy.PrivateIP, network.CIDR, network.ID))
+	if network.Existing && d.copyExisting(network) {
+		for _, proxy := range d.plan.Graph.Proxies {
+			if address := proxy.PrivateIP.Address; !network.CIDR.Contains(address) {
+				errs = append(errs, fmt.Errorf("proxy.privateIP: %s is not in %s, the range of the Private Network %s",
+					address, network.CIDR, network.ID))
+			}
+		}
 	}
-	if cluster != nil && cluster.Existing && d.adoptGiven(cluster) && network.Existing {
-		errs = append(errs, checkPlace(cluster, d.given(cluster)))
+	if cluster != nil && cluster.Existing && d.copyExisting(cluster) && network.Existing {
+		errs = append(errs, checkNetwork(cluster, d.existing(cluster)))
 	}
 	return errs
 }
 
-// checkPlace says that a given cluster is not in the proxy's network. One that
-// is not given must have been compared: a cluster may have been made in it.
-func checkPlace(wanted, found Resource) error {
-	cluster, ok := found.(*Cluster)
-	if !ok {
+// checkNetwork returns an error if an existing cluster is not in the proxies'
+// network. If that network is not an existing one, it must have been compared
+// first: the cluster may have been created in it.
+func checkNetwork(wanted, found Resource) error {
+	cluster, ok := wanted.(*Cluster)
+	observed, both := found.(*Cluster)
+	if !ok || !both || observed.Network.ID == cluster.Network.ID {
 		return nil
 	}
-	if network := wanted.(*Cluster).Network; cluster.Network.ID != network.ID {
-		return fmt.Errorf("cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
-			cluster.ID, cluster.Network.ID, idOf(&network.ResourceMeta))
-	}
-	return nil
+	return fmt.Errorf("cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
+		observed.ID, observed.Network.ID, idOf(&cluster.Network.ResourceMeta))
 }
 
-// given returns the observed resource that is wanted by its ID, if there is one.
-func (d *differ) given(wanted Resource) Resource {
-	for _, r := range d.existing[wanted.Key()] {
+// existing returns the observed resource that is wanted by its ID, or nil.
+func (d *differ) existing(wanted Resource) Resource {
+	for _, r := range d.observed[wanted.Key()] {
 		if r.Meta().ID == wanted.Meta().ID {
 			return r
 		}
@@ -104,28 +106,28 @@ func (d *differ) given(wanted Resource) Resource {
 	return nil
 }
 
-func (d *differ) adoptGiven(wanted Resource) bool {
-	found := d.given(wanted)
+func (d *differ) copyExisting(wanted Resource) bool {
+	found := d.existing(wanted)
 	if found == nil {
-		return false // which Observed.Missing tells
+		return false // Observed.Missing contains the error
 	}
 	wanted.CopyObserved(found)
 	return true
 }
 
-// compare plans what has to be done about one wanted resource. Those that it
-// needs have been compared.
+// compare plans the steps for one wanted resource. The resources that it needs
+// have been compared before.
 func (d *differ) compare(wanted Resource) error {
-	found, leaving := d.claim(wanted)
+	found, deleting := d.claim(wanted)
 	if wanted.Meta().Existing {
 		if len(found) == 0 {
-			return nil // which Observed.Missing tells
+			return nil // Observed.Missing contains the error
 		}
-		return checkPlace(wanted, found[0])
+		return checkNetwork(wanted, found[0])
 	}
-	// What is made anew waits for all of these: what is still there would be
-	// taken for it, or has what it needs.
-	deletions := d.deleteAll(leaving, "is being deleted")
+	// A resource is recreated after all of these deletions: a remaining resource
+	// would be taken for the new one, or holds something that the new one needs.
+	deletions := d.deleteAll(deleting, "is being deleted")
 	if len(found) == 0 {
 		d.make(wanted, Create, nil).needs(deletions...)
 		return nil
@@ -138,79 +140,76 @@ func (d *differ) compare(wanted Resource) error {
 	case err != nil:
 		return err
 	case slices.ContainsFunc(changes, func(c Change) bool { return c.Fixed != "" }):
-		// What needs it will find that its ID is not known yet.
-		wanted.Meta().ID = ""
-		step := d.make(wanted, Replace, changes)
-		step.ResourceID = current.Meta().ID
-		if deletion := d.delete(current, "to be replaced"); deletion != nil {
-			deletion.replaced = true
-			deletions = append(deletions, deletion)
-		}
-		step.needs(deletions...)
+		d.replace(wanted, current, changes, deletions)
 	case len(changes) > 0:
 		d.make(wanted, Update, changes).ResourceID = current.Meta().ID
 	}
 	return nil
 }
 
+// replace plans the deletion of a resource and the creation of its replacement,
+// which comes after all deletions.
+func (d *differ) replace(wanted, current Resource, changes []Change, deletions []*Step) {
+	// Resources that need this one compare their reference with an unknown ID.
+	wanted.Meta().ID = ""
+	step := d.make(wanted, Replace, changes)
+	step.ResourceID = current.Meta().ID
+	if deletion := d.delete(current, "to be replaced"); deletion != nil {
+		deletion.replaced = true
+		deletions = append(deletions, deletion)
+	}
+	step.needs(deletions...)
+}
+
 // claim takes the observed resources that a wanted one is compared with, and
 // those that are being deleted.
-func (d *differ) claim(wanted Resource) (found, leaving []Resource) {
+func (d *differ) claim(wanted Resource) (found, deleting []Resource) {
 	for _, r := range d.claimAll(wanted) {
 		if r.Meta().Deleting {
-			leaving = append(leaving, r)
+			deleting = append(deleting, r)
 		} else {
 			found = append(found, r)
 		}
 	}
-	return found, leaving
+	return found, deleting
 }
 
 func (d *differ) claimAll(wanted Resource) []Resource {
-	found := d.existing[wanted.Key()]
-	delete(d.existing, wanted.Key())
+	found := d.observed[wanted.Key()]
+	delete(d.observed, wanted.Key())
 	if wanted.Meta().Existing {
-		// Whatever was made for this purpose before is no longer wanted.
-		made := slices.DeleteFunc(slices.Clone(found), func(r Resource) bool { return r.Meta().ID == wanted.Meta().ID })
-		if len(made) > 0 {
-			d.existing[wanted.Key()] = made
+		// A resource that bootstrap created for this purpose before is not wanted
+		// any more.
+		created := slices.DeleteFunc(slices.Clone(found), func(r Resource) bool { return r.Meta().ID == wanted.Meta().ID })
+		if len(created) > 0 {
+			d.observed[wanted.Key()] = created
 		}
 		return slices.DeleteFunc(found, func(r Resource) bool { return r.Meta().ID != wanted.Meta().ID })
 	}
-	if isPart(wanted) && !d.plan.Graph.Server.exists() {
-		return nil // it goes with the server that is replaced
+	if server := serverOf(wanted); server != nil && !server.exists() {
+		return nil // the observed part goes away with the server that is replaced
 	}
 	return slices.DeleteFunc(found, func(r Resource) bool {
-		// A given resource is never taken for one that was made. And of several
-		// addresses for one purpose, that of a younger one goes with it.
-		return r.Meta().Existing || !sameAddress(wanted, r)
+		// An existing resource that egress.yaml names is never taken for one that
+		// bootstrap created. If there are several addresses for one purpose, the
+		// attachment of a younger one goes away with it.
+		return r.Meta().Existing || !haveSameAddress(wanted, r)
 	})
 }
 
-func sameAddress(wanted, found Resource) bool {
+func haveSameAddress(wanted, found Resource) bool {
 	a, ok := wanted.(*Attachment)
 	b, both := found.(*Attachment)
 	return !ok || !both || a.IP.ID == b.IP.ID
 }
 
-// isPart says whether a resource comes and goes with the server.
-func isPart(r Resource) bool {
-	switch r.Key().Kind {
-	case KindPrivateNIC, KindAttachment, KindUserData, KindPower:
-		return true
-	case KindVolume:
-		return r.Key().Role == "" // the others have lost their server
-	default:
-		return false
-	}
-}
-
-// compareFields returns what differs.
+// compareFields returns the differences between a wanted and an observed
+// resource.
 func compareFields(wanted, current Resource) ([]Change, error) {
 	if data, ok := wanted.(*UserData); ok {
 		observed, ok := current.(*UserData)
 		if !ok {
-			return nil, errors.New("user data compared with something else")
+			return nil, fmt.Errorf("%s cannot be compared with %T", wanted.Key(), current)
 		}
 		return data.changes(observed)
 	}
@@ -227,7 +226,7 @@ func compareFields(wanted, current Resource) ([]Change, error) {
 	return changes, nil
 }
 
-// make adds the step that makes or changes a wanted resource.
+// make adds the step that creates or changes a wanted resource.
 func (d *differ) make(wanted Resource, action Action, changes []Change) *Step {
 	if action == Create {
 		changes = newFields(wanted)
@@ -247,9 +246,12 @@ func (d *differ) make(wanted Resource, action Action, changes []Change) *Step {
 	return step
 }
 
-// newFields tells what a new resource will be like: of what goes without
-// saying, nothing.
+// newFields returns the properties of a new resource, without the self-evident
+// ones.
 func newFields(wanted Resource) []Change {
+	if data, ok := wanted.(*UserData); ok {
+		return revisionChanges(data.Revisions, nil)
+	}
 	var changes []Change
 	for _, field := range wanted.Fields() {
 		switch field.Name {
@@ -257,9 +259,6 @@ func newFields(wanted Resource) []Change {
 		default:
 			changes = append(changes, Change{Field: field.Name, To: field.Value})
 		}
-	}
-	if data, ok := wanted.(*UserData); ok {
-		changes = revisionChanges(data.Revisions, nil)
 	}
 	return changes
 }
@@ -274,16 +273,16 @@ func (d *differ) deleteAll(resources []Resource, reason string) []*Step {
 	return steps
 }
 
-// delete adds the step that deletes an observed resource. There is none for
-// what is given, or goes with something else.
+// delete adds the step that deletes an observed resource. It returns nil for a
+// resource that stays, and for one that goes away with another resource.
 func (d *differ) delete(r Resource, reason string) *Step {
-	if r.Meta().Existing || (isPart(r) && r.Key().Kind != KindPrivateNIC) {
-		return nil
-	}
-	if r.Key().Kind == KindVPC && slices.Contains(d.givenVPCs, r.Meta().ID) {
-		return nil
-	}
 	key := r.Key()
+	switch {
+	case r.Meta().Existing, isPart(r) && !key.Kind.row().deletedAlone:
+		return nil
+	case key.Kind == KindVPC && slices.Contains(d.keptVPCs, r.Meta().ID):
+		return nil
+	}
 	step := &Step{
 		ID: "delete " + key.String() + " " + r.Meta().ID, Action: Delete, Kind: key.Kind, Role: key.Role,
 		Name: r.Meta().Name, ResourceID: r.Meta().ID, Reason: reason, resource: r,
@@ -292,15 +291,15 @@ func (d *differ) delete(r Resource, reason string) *Step {
 	return step
 }
 
-// deleteUnwanted deletes what no wanted resource has claimed.
+// deleteUnwanted deletes the resources that no wanted one has claimed.
 func (d *differ) deleteUnwanted() {
-	keys := make([]Key, 0, len(d.existing))
-	for key := range d.existing {
+	keys := make([]Key, 0, len(d.observed))
+	for key := range d.observed {
 		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, compareKeys)
 	for _, key := range keys {
-		for _, r := range d.existing[key] {
+		for _, r := range d.observed[key] {
 			if !isPart(r) {
 				d.delete(r, "not wanted any more")
 			}
@@ -308,7 +307,8 @@ func (d *differ) deleteUnwanted() {
 	}
 }
 
-// order adds what steps need beyond the resources that theirs refers to.
+// order adds the dependencies that follow from deletions. The dependencies
+// between created resources are known by their references.
 func (d *differ) order() {
 	for _, step := range d.plan.Steps {
 		for _, other := range d.plan.Steps {
@@ -319,40 +319,21 @@ func (d *differ) order() {
 	}
 }
 
-// comesBefore says whether a step has to wait for another one because one of
-// them deletes something.
+// comesBefore reports whether a step has to wait for another one because one of
+// them deletes a resource.
 func comesBefore(other, step *Step) bool {
 	switch {
 	case step.Action == Delete && other.Action == Delete:
-		return slices.Contains(deletedBefore(step.Kind), other.Kind)
+		return slices.Contains(step.Kind.row().deletedAfter, other.Kind)
 	case step.Kind == KindFlexibleIP && step.Action == Delete:
-		return other.Kind == KindUserData // the proxy uses it until then
+		return other.Kind == KindUserData // until it is written, the proxy uses the address
 	case step.Kind == KindSecurityGroup && step.Action == Delete:
-		return other.Kind == KindServer && other.Action == Update // which may move to another group
+		return other.Kind == KindServer && other.Action == Update // which may move the server to another group
 	case step.Kind == KindPrivateNIC && step.Action != Delete:
-		// The address may be that of a second server, which no other step waits for.
+		// A second server may hold the address, and no other step waits for its
+		// deletion.
 		return other.Kind == KindServer && other.Action == Delete && !other.replaced
 	default:
 		return false
-	}
-}
-
-// deletedBefore are the kinds that are in the way when a resource is deleted.
-func deletedBefore(kind Kind) []Kind {
-	switch kind {
-	case KindVPC:
-		return []Kind{KindPrivateNetwork}
-	case KindPrivateNetwork:
-		return []Kind{KindGatewayNetwork, KindPrivateIP, KindServer, KindPrivateNIC, KindCluster, KindPool}
-	case KindGateway:
-		return []Kind{KindGatewayNetwork}
-	case KindSecurityGroup, KindFlexibleIP:
-		return []Kind{KindServer}
-	case KindPrivateIP:
-		return []Kind{KindServer, KindPrivateNIC}
-	case KindCluster:
-		return []Kind{KindPool}
-	default:
-		return nil
 	}
 }

@@ -60,9 +60,9 @@ func BenchmarkRender(b *testing.B) {
 		name   string
 		render func() ([]byte, error)
 	}{
-		{"squid.conf", plan.Graph.SquidConf},
-		{"squid.conf as user data", plan.Graph.renderSquidConf},
-		{"cloud-init", func() ([]byte, error) { return plan.Graph.Server.CloudInit, plan.Graph.renderCloudInit() }},
+		{"squid.conf", plan.Graph.Proxies[0].SquidConf},
+		{"squid.conf as user data", plan.Graph.Proxies[0].renderSquidConf},
+		{"cloud-init", func() ([]byte, error) { return plan.Graph.Proxies[0].Server.CloudInit, plan.Graph.renderCloudInit() }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -155,8 +155,8 @@ func TestDiffDestroy(t *testing.T) {
 			spec: func(*Spec) {},
 			want: []string{
 				"delete gateway-network gateway-network-1; not wanted any more",
-				"delete private-ip private-ip-1; not wanted any more << delete server server-1",
-				"delete server server-1; not wanted any more",
+				"delete private-ip/proxy private-ip-1; not wanted any more << delete server/proxy server-1",
+				"delete server/proxy server-1; not wanted any more",
 			},
 		},
 		"in what is given": {spec: given},

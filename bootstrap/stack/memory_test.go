@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -80,7 +81,7 @@ func newMemory() *memory {
 	return &memory{made: map[Kind]int{}, resources: []Resource{
 		&VPC{ResourceMeta{ID: "their-vpc", Name: "theirs", Existing: true}},
 		network,
-		&Cluster{ResourceMeta: ResourceMeta{ID: theirCluster, Name: "theirs", Existing: true}, Network: network, Status: statusReady},
+		&Cluster{ResourceMeta: ResourceMeta{ID: theirCluster, Name: "theirs", Existing: true}, Network: network, Status: stateReady},
 	}}
 }
 
@@ -139,7 +140,7 @@ func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
 		if named := base.ID == spec.NetworkID || spec.Cluster != nil && base.ID == spec.Cluster.ID; base.Existing && !named {
 			continue
 		}
-		if isPart(stored) && (server == nil || stored.Key().Kind != KindAttachment && serverOf(stored) != server.ID) {
+		if isPart(stored) && (server == nil || stored.Key().Kind != KindAttachment && serverOf(stored).ID != server.ID) {
 			continue
 		}
 		r := snapshot(stored)
@@ -186,16 +187,6 @@ func (m *memory) userData(server, key string) []byte {
 		}
 	}
 	return nil
-}
-
-// serverOf is the server that a part belongs to.
-func serverOf(part Resource) string {
-	for _, need := range part.Needs() {
-		if need.Key().Kind == KindServer {
-			return need.Meta().ID
-		}
-	}
-	return ""
 }
 
 // Check implements Cloud.
@@ -272,7 +263,7 @@ func (m *memory) make(r Resource) (Resource, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.ID, s.Value, s.Revisions = s.Server.ID, value, ObservedRevisions(value)
+		s.ID, s.Value, s.Revisions = s.Server.ID, value, observedRevisions(value)
 	case *Power:
 		s.ID = s.Server.ID
 		for _, other := range m.resources {
@@ -361,7 +352,7 @@ func (m *memory) Update(_ context.Context, r Resource, changes []Change, _ func(
 		if err != nil {
 			return err
 		}
-		u.Value, u.Revisions = value, ObservedRevisions(value)
+		u.Value, u.Revisions = value, observedRevisions(value)
 	}
 	m.resources[slices.Index(m.resources, current)] = updated
 	return nil
@@ -390,7 +381,7 @@ func (m *memory) Delete(_ context.Context, r Resource, _ func(string)) error {
 	}
 	if address, ok := target.(*FlexibleIP); ok {
 		for _, other := range m.resources {
-			if u, ok := other.(*UserData); ok && slices.Contains(strings.Fields(string(plainText(u.Value))), address.Address.String()) {
+			if u, ok := other.(*UserData); ok && slices.Contains(strings.Fields(string(decoded(u.Value))), address.Address.String()) {
 				return fmt.Errorf("%s is in the squid.conf of %s", address.Address, u.ID)
 			}
 		}
@@ -424,58 +415,32 @@ func (m *memory) ours(spec Spec) []string {
 	return keys
 }
 
-func only(m ResourceMeta) ResourceMeta { return ResourceMeta{ID: m.ID} }
-
-// snapshot is a copy that knows of others their IDs only, as an API answers.
+// snapshot returns a copy that knows only the IDs and roles of other resources, like
+// an answer of the API.
 func snapshot(r Resource) Resource {
-	switch r := r.(type) {
-	case *VPC:
-		return new(*r)
-	case *PrivateNetwork:
-		c := *r
-		if r.VPC != nil {
-			c.VPC = &VPC{only(r.VPC.ResourceMeta)}
+	original := reflect.ValueOf(r).Elem()
+	copied := reflect.New(original.Type())
+	copied.Elem().Set(original)
+	for i := range original.NumField() {
+		field := copied.Elem().Field(i)
+		switch {
+		case field.Kind() == reflect.Func:
+			field.SetZero()
+		case field.Kind() == reflect.Slice && field.Type().Elem().Implements(reflect.TypeFor[Resource]()):
+			field.SetZero()
+		case field.Type().Implements(reflect.TypeFor[Resource]()) && !field.IsNil():
+			field.Set(reference(field))
 		}
-		return &c
-	case *Gateway:
-		return new(*r)
-	case *GatewayNetwork:
-		c := *r
-		c.Gateway, c.Network = &Gateway{ResourceMeta: only(r.Gateway.ResourceMeta)}, &PrivateNetwork{ResourceMeta: only(r.Network.ResourceMeta)}
-		return &c
-	case *SecurityGroup:
-		return new(*r)
-	case *FlexibleIP:
-		return new(*r)
-	case *PrivateIP:
-		c := *r
-		c.Network = &PrivateNetwork{ResourceMeta: only(r.Network.ResourceMeta)}
-		return &c
-	case *Server:
-		c := *r
-		c.SecurityGroup = &SecurityGroup{ResourceMeta: only(r.SecurityGroup.ResourceMeta)}
-		return &c
-	case *Volume:
-		return &Volume{r.ResourceMeta, r.Role, &Server{ResourceMeta: only(r.Server.ResourceMeta)}}
-	case *PrivateNIC:
-		return &PrivateNIC{r.ResourceMeta, &Server{ResourceMeta: only(r.Server.ResourceMeta)}, &PrivateNetwork{ResourceMeta: only(r.Network.ResourceMeta)}, &PrivateIP{ResourceMeta: only(r.PrivateIP.ResourceMeta)}}
-	case *Attachment:
-		return &Attachment{r.ResourceMeta, &FlexibleIP{ResourceMeta: only(r.IP.ResourceMeta), Role: r.IP.Role}, &Server{ResourceMeta: only(r.Server.ResourceMeta)}}
-	case *UserData:
-		return &UserData{ResourceMeta: r.ResourceMeta, Server: &Server{ResourceMeta: only(r.Server.ResourceMeta)}, DataKey: r.DataKey, Value: r.Value, Revisions: r.Revisions}
-	case *Power:
-		return &Power{ResourceMeta: r.ResourceMeta, Server: &Server{ResourceMeta: only(r.Server.ResourceMeta)}}
-	case *Cluster:
-		c := *r
-		c.Network = &PrivateNetwork{ResourceMeta: only(r.Network.ResourceMeta)}
-		return &c
-	case *Pool:
-		c := *r
-		c.Cluster = &Cluster{ResourceMeta: only(r.Cluster.ResourceMeta)}
-		return &c
-	case *Registry:
-		return new(*r)
-	default:
-		panic(fmt.Sprintf("there is a new kind of resource: %T", r))
 	}
+	return copied.Interface().(Resource)
+}
+
+// reference returns a pointer to a resource with nothing but an ID and a role.
+func reference(resource reflect.Value) reflect.Value {
+	referred := reflect.New(resource.Type().Elem())
+	referred.Interface().(Resource).Meta().ID = resource.Interface().(Resource).Meta().ID
+	if role := referred.Elem().FieldByName("Role"); role.IsValid() {
+		role.Set(resource.Elem().FieldByName("Role"))
+	}
+	return referred
 }

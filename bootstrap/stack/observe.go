@@ -6,21 +6,23 @@ import (
 	"slices"
 )
 
-// ObserveAndPlan looks at what exists of a set-up, and plans what makes it what is wanted.
-// There may be an error and what exists, for which the configuration is
-// impossible then.
+// ObserveAndPlan observes the stack and plans the changes that it needs. If the
+// configuration is impossible for the observed resources, it returns them
+// together with the error.
 //
-// It takes many requests to look at everything, and meanwhile another run may
-// make something: a server is seen then, say, and the network that it is in is
-// not, because that was looked for before it was made. So a plan that takes
-// anything away is only believed when a second look comes to the same.
+// An observation takes many requests, and another run may create resources
+// meanwhile. It can contain a server, for example, but not the server's network,
+// because it listed the networks before that run created one. So a plan that
+// deletes or replaces anything is accepted only if a second observation leads to
+// the same plan.
 func ObserveAndPlan(ctx context.Context, cloud Cloud, spec Spec) (*Observed, *Plan, error) {
-	// What a look has seen, and all that it needs, the next one sees. More than
-	// three takes a run that deletes meanwhile.
-	const enough = 5
+	// Resources seen once, and the resources that they need, are seen by every
+	// later observation. So three rounds suffice unless another run is deleting;
+	// five leave a margin.
+	const rounds = 5
 	var observed *Observed
 	var last *Plan
-	for range enough {
+	for range rounds {
 		var err error
 		observed, err = cloud.Observe(ctx, spec)
 		if err != nil {
@@ -30,21 +32,21 @@ func ObserveAndPlan(ctx context.Context, cloud Cloud, spec Spec) (*Observed, *Pl
 		if err != nil {
 			return observed, nil, err
 		}
-		if !plan.takesAway() || (last != nil && plan.sameSteps(last)) {
+		if !plan.removesAnything() || (last != nil && plan.hasSameSteps(last)) {
 			return observed, plan, nil
 		}
 		last = plan
 	}
-	return observed, nil, errors.New("what exists changes with each look: another run is changing it; run this again when that one has ended")
+	return observed, nil, errors.New("the existing resources change with each observation: another run is changing them; run this again when that run has ended")
 }
 
-// takesAway says whether the plan deletes or replaces anything.
-func (p *Plan) takesAway() bool {
+// removesAnything reports whether the plan deletes or replaces a resource.
+func (p *Plan) removesAnything() bool {
 	return slices.ContainsFunc(p.Steps, func(s *Step) bool { return s.Action == Delete || s.Action == Replace })
 }
 
-// sameSteps says whether two plans do the same to the same resources.
-func (p *Plan) sameSteps(other *Plan) bool {
+// hasSameSteps reports whether two plans do the same to the same resources.
+func (p *Plan) hasSameSteps(other *Plan) bool {
 	return slices.EqualFunc(p.Steps, other.Steps, func(a, b *Step) bool {
 		return a.ID == b.ID && a.Action == b.Action && a.ResourceID == b.ResourceID
 	})

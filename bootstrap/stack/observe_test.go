@@ -45,7 +45,7 @@ func TestObserveAndPlan(t *testing.T) {
 	noServer := without(whole, KindServer, KindPrivateNIC, KindAttachment, KindUserData, KindPower, KindVolume)
 	noVPC := without(whole, KindVPC) // its network would be replaced
 	noNetwork := without(whole, KindVPC, KindPrivateNetwork)
-	twoGroups := &Observed{Resources: append(slices.Clone(whole.Resources), &SecurityGroup{ResourceMeta: ResourceMeta{ID: "young", Name: "young", CreatedAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}})}
+	twoGroups := &Observed{Resources: append(slices.Clone(whole.Resources), &SecurityGroup{Role: roleProxy, ResourceMeta: ResourceMeta{ID: "young", Name: "young", CreatedAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}})}
 	for _, c := range []struct {
 		name  string
 		shown []*Observed
@@ -60,7 +60,7 @@ func TestObserveAndPlan(t *testing.T) {
 		{"half made differently, then whole", []*Observed{noVPC, noNetwork, whole}, 3, false, true, ""},
 		{"really to be taken away", []*Observed{twoGroups, twoGroups}, 2, true, false, ""},
 		{"half made, then one too many", []*Observed{noVPC, twoGroups}, 3, true, false, ""},
-		{"never twice the same", []*Observed{noVPC, twoGroups, noVPC, twoGroups, noVPC, twoGroups}, 5, false, false, "another run is changing it"},
+		{"never twice the same", []*Observed{noVPC, twoGroups, noVPC, twoGroups, noVPC, twoGroups}, 5, false, false, "another run is changing them"},
 		{"no second look", []*Observed{noVPC, nil}, 2, false, false, errLook.Error()},
 	} {
 		cloud := &views{shown: c.shown}
@@ -78,8 +78,8 @@ func TestObserveAndPlan(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if plan.takesAway() != c.takes || plan.Empty() != c.empty {
-			t.Errorf("%s: the plan takes something away: %t, is empty: %t", c.name, plan.takesAway(), plan.Empty())
+		if plan.removesAnything() != c.takes || plan.Empty() != c.empty {
+			t.Errorf("%s: the plan takes something away: %t, is empty: %t", c.name, plan.removesAnything(), plan.Empty())
 		}
 	}
 }

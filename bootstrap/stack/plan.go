@@ -1,31 +1,34 @@
 package stack
 
 import (
+	"cmp"
 	"slices"
 )
 
-// Action is what a step does.
+// Action is the effect of a step.
 type Action string
 
-// Actions.
+// Replace is the second half of a replacement: the deletion of the old resource
+// is a step of its own.
 const (
 	Create  Action = "create"
 	Update  Action = "update"
-	Replace Action = "replace" // the second half: the old resource has its own step, which deletes it
+	Replace Action = "replace"
 	Delete  Action = "delete"
 )
 
-// Change is a property that differs. From is empty for what is new, To for what
-// goes away.
+// Change is a property that differs. From is empty for a new property, To for one
+// that goes away.
 type Change struct {
 	Field string `json:"field"`
 	From  string `json:"from,omitempty"`
 	To    string `json:"to,omitempty"`
-	// Fixed says why the property cannot be changed in place; empty: it can.
+	// Fixed is the reason why the property cannot be changed in place. Empty: it
+	// can.
 	Fixed string `json:"fixed,omitempty"`
 }
 
-// Step is one thing to do.
+// Step is a part of a plan: one action on one resource.
 type Step struct {
 	// ID is unique in the plan.
 	ID     string `json:"id"`
@@ -33,10 +36,10 @@ type Step struct {
 	Kind   Kind   `json:"kind"`
 	Role   string `json:"role,omitempty"`
 	Name   string `json:"name"`
-	// ResourceID is Scaleway's, of what exists.
+	// ResourceID is the existing resource's ID at Scaleway.
 	ResourceID string   `json:"resourceID,omitempty"`
 	Changes    []Change `json:"changes,omitempty"`
-	// Reason says why something is deleted.
+	// Reason is the reason of a deletion.
 	Reason string `json:"reason,omitempty"`
 	// Needs are the IDs of the steps that come first.
 	Needs []string `json:"needs,omitempty"`
@@ -46,11 +49,42 @@ type Step struct {
 	replaced bool
 }
 
-// ReplacedResource says whether the step deletes what another step makes anew.
+// ReplacedResource reports whether the step deletes a resource that another step
+// recreates.
 func (s *Step) ReplacedResource() bool { return s.replaced }
 
-// Resource is what the step is about.
+// Resource returns the resource that the step creates, changes or deletes.
 func (s *Step) Resource() Resource { return s.resource }
+
+// Words describe the step: doing while it runs, done when it is done.
+func (s *Step) Words() (doing, done string) {
+	switch s.Action {
+	case Update:
+		return "changing", "changed"
+	case Replace:
+		return "recreating", "recreated"
+	case Delete:
+		return "deleting", "deleted"
+	default:
+		row := s.Kind.row()
+		return cmp.Or(row.creating, "creating"), cmp.Or(row.created, "created")
+	}
+}
+
+// Loss describes what is lost for good when the step deletes or replaces its
+// resource. It is empty if nothing is lost, and for the deletion that belongs to
+// a replacement.
+func (s *Step) Loss() string {
+	row := s.Kind.row()
+	if row.loss == nil || s.replaced || (s.Action != Delete && s.Action != Replace) {
+		return ""
+	}
+	loss := row.loss(s.resource)
+	if s.Action == Replace && row.outage != "" {
+		loss += "; " + row.outage
+	}
+	return loss
+}
 
 func (s *Step) needs(others ...*Step) {
 	for _, other := range others {
@@ -58,18 +92,18 @@ func (s *Step) needs(others ...*Step) {
 	}
 }
 
-// Plan is what has to be done, each step after those that it needs.
+// Plan is a list of steps, each after the steps that it needs.
 type Plan struct {
 	Steps []*Step
-	// Graph is what should exist; nil in a plan that destroys. Carrying out
-	// the plan fills in IDs and addresses.
+	// Graph contains the resources that should exist. It is nil in a plan that
+	// destroys a stack. Carrying out the plan fills in IDs and addresses.
 	Graph *Graph
 }
 
-// Empty says whether there is nothing to do.
+// Empty reports whether there is nothing to do.
 func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
 
-// Count counts the steps by what they do. A replacement counts once.
+// Count counts the steps by action. A replacement counts once.
 func (p *Plan) Count() map[Action]int {
 	count := map[Action]int{}
 	for _, step := range p.Steps {
@@ -80,8 +114,7 @@ func (p *Plan) Count() map[Action]int {
 	return count
 }
 
-// Replacements are the steps that put something else in the place of what
-// exists.
+// Replacements returns the steps that recreate an existing resource.
 func (p *Plan) Replacements() []*Step {
 	var steps []*Step
 	for _, step := range p.Steps {
@@ -92,8 +125,8 @@ func (p *Plan) Replacements() []*Step {
 	return steps
 }
 
-// sort puts the steps in the order in which people read them: what is made, by
-// dependencies, then what is deleted. Each comes after what it needs.
+// sort orders the steps for people: first the creations, by dependencies, then
+// the deletions. Each step comes after the steps that it needs.
 func (p *Plan) sort() {
 	byID := map[string]*Step{}
 	for _, step := range p.Steps {

@@ -180,7 +180,7 @@ func (m *memory) remove(victim Resource) {
 		switch {
 		case !refersTo(other, victim):
 		case ok:
-			volume.Role, volume.Server = volume.ID, &Server{}
+			volume.Role, volume.Server = volume.ID, nil
 		default:
 			m.remove(other)
 		}
@@ -199,7 +199,7 @@ func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 	base.CreatedAt = base.CreatedAt.Add(time.Duration(random.IntN(2)*2-1) * time.Hour)
 	switch s := second.(type) {
 	case *Volume:
-		s.Role, s.Server = s.ID, &Server{} // one that has lost its server
+		s.Role, s.Server = s.ID, nil // one that has lost its server
 	case *Server:
 		s.VolumeID = "volume-of-" + s.ID
 		// It may have the address of the other one.
@@ -260,7 +260,7 @@ func change(victim Resource, random *rand.Rand) {
 	case *GatewayNetwork:
 		r.Masquerade, r.Status = !r.Masquerade, "configuring"
 	case *SecurityGroup:
-		r.Foreign = []string{"accept tcp/80 from 0.0.0.0/0"}
+		r.Unmanaged = []string{"accept tcp/80 from 0.0.0.0/0"}
 	case *Server:
 		if random.IntN(2) == 0 {
 			r.Type = "PLAY2-PICO"

@@ -10,28 +10,28 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Phase is what has become of a step.
+// Phase is the progress of a step.
 type Phase string
 
-// Phases of a step.
+// The phases of a step.
 const (
 	Started Phase = "started"
-	Waiting Phase = "waiting" // Event.Detail says for what
+	Waiting Phase = "waiting" // Event.Detail names the state that is waited for
 	Done    Phase = "done"
 	Failed  Phase = "failed"
-	Skipped Phase = "skipped" // not begun: something that it needs failed, or the run was ended
+	Skipped Phase = "skipped" // not begun: a step that it needs failed, or the run was cancelled
 )
 
-// Event is something that happened to a step.
+// Event reports the progress of a step.
 type Event struct {
 	Step   *Step
 	Phase  Phase
 	Detail string
-	// Elapsed is how long the step has taken so far.
+	// Elapsed is the duration of the step so far.
 	Elapsed time.Duration
 }
 
-// Summary counts what became of a plan's steps.
+// Summary counts the steps of a plan by their outcome.
 type Summary struct {
 	Done, Failed, Skipped int
 }
@@ -39,16 +39,16 @@ type Summary struct {
 // Runner carries out plans.
 type Runner struct {
 	Cloud Cloud
-	// Parallelism is how many steps run at once at most; from 1 on.
+	// Parallelism bounds the number of steps that run at once; at least 1.
 	Parallelism int
-	// Events is told what happens. It is called by one goroutine at a time.
+	// Events receives the progress. It is called by one goroutine at a time.
 	Events func(Event)
 }
 
-// Run carries out a plan, in parallel along its dependencies. When a step fails,
-// those that need it are skipped, and all others go on; the error has every
-// failure. When the context ends, nothing more begins, and what runs is
-// broken off: the next run goes on from there.
+// Run carries out a plan, in parallel along its dependencies. If a step fails, the
+// steps that need it are skipped and all others go on. The error contains every
+// failure. When the context ends, no further step begins, and running steps are
+// aborted: the next run continues from there.
 func (r Runner) Run(ctx context.Context, plan *Plan) (Summary, error) {
 	e := &execution{
 		runner: r, slots: semaphore.NewWeighted(int64(r.Parallelism)),
@@ -84,7 +84,7 @@ type execution struct {
 
 func (e *execution) run(ctx context.Context, step *Step) {
 	for _, id := range step.Needs {
-		<-e.done[id] // ends with the context too, by what is skipped
+		<-e.done[id] // closed also when the context ends, because the step is skipped then
 	}
 	if !e.allDone(step.Needs) || e.slots.Acquire(ctx, 1) != nil {
 		e.finish(step, Skipped, 0, nil)
@@ -96,9 +96,9 @@ func (e *execution) run(ctx context.Context, step *Step) {
 		e.finish(step, Skipped, 0, nil)
 		return
 	}
-	e.tell(Event{Step: step, Phase: Started})
+	e.emit(Event{Step: step, Phase: Started})
 	err := e.perform(ctx, step, func(detail string) {
-		e.tell(Event{Step: step, Phase: Waiting, Detail: detail, Elapsed: time.Since(begin)})
+		e.emit(Event{Step: step, Phase: Waiting, Detail: detail, Elapsed: time.Since(begin)})
 	})
 	if err != nil {
 		e.finish(step, Failed, time.Since(begin), fmt.Errorf("%s %s (%s): %w", step.Action, Key{step.Kind, step.Role}, step.Name, err))
@@ -149,7 +149,7 @@ func (e *execution) finish(step *Step, phase Phase, elapsed time.Duration, err e
 	e.runner.Events(event)
 }
 
-func (e *execution) tell(event Event) {
+func (e *execution) emit(event Event) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	e.runner.Events(event)

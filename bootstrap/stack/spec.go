@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"strings"
 
 	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
@@ -207,10 +206,4 @@ func newPoolSpec(config config.PoolConfig) PoolSpec {
 		pool.Taints = append(pool.Taints, Taint{names.LabelTenant, config.Tenant, "NoSchedule"})
 	}
 	return pool
-}
-
-// NormalNodeType is a commercial type as Kapsule's API answers it: PRO2-XXS is
-// pro2_xxs.
-func NormalNodeType(commercialType string) string {
-	return strings.ReplaceAll(strings.ToLower(commercialType), "-", "_")
 }

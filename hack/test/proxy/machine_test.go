@@ -174,10 +174,10 @@ func squidConf(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.
 	for _, tenant := range tenants {
 		addresses[stack.RoleTenant(tenant.Name)] = addressOf(tenant)
 	}
-	for _, made := range graph.Addresses {
+	for _, made := range graph.Proxies[0].Addresses {
 		made.Address = netip.MustParseAddr(addresses[made.Role])
 	}
-	conf, err := graph.SquidConf()
+	conf, err := graph.Proxies[0].SquidConf()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,15 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-func (c *Cloud) createFlexibleIP(ctx context.Context, r *stack.FlexibleIP) error {
-	made, err := ensure(ctx, c, maker[*stack.FlexibleIP]{
+func flexibleIPRow() operations {
+	return row[*stack.FlexibleIP]{
+		kind: stack.KindFlexibleIP, permission: permissionInstances, foundWith: stack.KindServer,
+		create: (*Cloud).createFlexibleIP, delete: (*Cloud).deleteFlexibleIP,
+	}.untyped()
+}
+
+func (c *Cloud) createFlexibleIP(ctx context.Context, r *stack.FlexibleIP, _ func(string)) error {
+	created, err := ensure(ctx, c, maker[*stack.FlexibleIP]{
 		find: func(ctx context.Context) ([]*stack.FlexibleIP, error) {
 			all, err := c.findFlexibleIPs(ctx)
 			return slices.DeleteFunc(all, func(a *stack.FlexibleIP) bool { return a.Role != r.Role }), err
@@ -28,9 +35,9 @@ func (c *Cloud) createFlexibleIP(ctx context.Context, r *stack.FlexibleIP) error
 			}
 			return newFlexibleIP(response.IP), nil
 		},
-		remove: func(ctx context.Context, a *stack.FlexibleIP) error { return c.deleteFlexibleIP(ctx, a.ID) },
+		remove: c.deleteFlexibleIP,
 	})
-	return adopt(r, made, err)
+	return copyCreated(r, created, err)
 }
 
 func (c *Cloud) findFlexibleIPs(ctx context.Context) ([]*stack.FlexibleIP, error) {
@@ -49,7 +56,7 @@ func (c *Cloud) findFlexibleIPs(ctx context.Context) ([]*stack.FlexibleIP, error
 		}
 	}
 	if len(roles) == len(found) {
-		return found, nil // one for each purpose: their ages do not matter
+		return found, nil // one for each role: their ages do not matter
 	}
 	return c.withAges(ctx, found, ipamIDs)
 }
@@ -66,8 +73,8 @@ func newFlexibleIP(ip *instance.IP) *stack.FlexibleIP {
 	return result
 }
 
-// withAges completes addresses with their ages. The Instance API tells none;
-// IPAM, which keeps account of all addresses, does. What it does not know any
+// withAges adds the ages to addresses. The Instance API does not report them;
+// IPAM, which lists all addresses, does. An address that IPAM does not list any
 // more is gone.
 func (c *Cloud) withAges(ctx context.Context, addresses []*stack.FlexibleIP, ipamIDs map[string]string) ([]*stack.FlexibleIP, error) {
 	list, err := c.ipam.ListIPs(&ipam.ListIPsRequest{Region: c.region, ProjectID: &c.project, Zonal: new(string(c.zone))},
@@ -80,7 +87,7 @@ func (c *Cloud) withAges(ctx context.Context, addresses []*stack.FlexibleIP, ipa
 		created[ip.ID] = ip.CreatedAt
 	}
 	if len(created) == 0 {
-		return addresses, nil // it keeps no account of them after all
+		return addresses, nil // IPAM does not list flexible addresses after all
 	}
 	return slices.DeleteFunc(addresses, func(a *stack.FlexibleIP) bool {
 		at := created[ipamIDs[a.ID]]
@@ -92,9 +99,25 @@ func (c *Cloud) withAges(ctx context.Context, addresses []*stack.FlexibleIP, ipa
 	}), nil
 }
 
-// attach gives an address to the server, and takes it from another one if need
-// be.
-func (c *Cloud) attach(ctx context.Context, r *stack.Attachment) error {
+func (c *Cloud) deleteFlexibleIP(ctx context.Context, r *stack.FlexibleIP, report func(string)) error {
+	return c.persist(ctx, report, func(ctx context.Context) error {
+		return c.instance.DeleteIP(&instance.DeleteIPRequest{Zone: c.zone, IP: r.ID}, scw.WithContext(ctx))
+	})
+}
+
+func attachmentRow() operations {
+	return row[*stack.Attachment]{
+		kind: stack.KindAttachment, permission: permissionInstances, foundWith: stack.KindServer,
+		create: (*Cloud).attach,
+		update: func(c *Cloud, ctx context.Context, r *stack.Attachment, _ []stack.Change, report func(string)) error {
+			return c.attach(ctx, r, report)
+		},
+	}.untyped()
+}
+
+// attach attaches an address to its server, and detaches it from another one if
+// necessary.
+func (c *Cloud) attach(ctx context.Context, r *stack.Attachment, _ func(string)) error {
 	current, err := c.instance.GetIP(&instance.GetIPRequest{Zone: c.zone, IP: r.IP.ID}, scw.WithContext(ctx))
 	if err == nil && current.IP == nil {
 		err = errIncomplete
@@ -119,10 +142,4 @@ func (c *Cloud) attach(ctx context.Context, r *stack.Attachment) error {
 func (c *Cloud) setServer(ctx context.Context, address string, server *instance.NullableStringValue) error {
 	_, err := c.instance.UpdateIP(&instance.UpdateIPRequest{Zone: c.zone, IP: address, Server: server}, scw.WithContext(ctx))
 	return err
-}
-
-func (c *Cloud) deleteFlexibleIP(ctx context.Context, id string) error {
-	return c.persist(ctx, silent, func(ctx context.Context) error {
-		return c.instance.DeleteIP(&instance.DeleteIPRequest{Zone: c.zone, IP: id}, scw.WithContext(ctx))
-	})
 }

@@ -1,0 +1,95 @@
+package stack
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// The kinds of a proxy's public addresses.
+const (
+	KindFlexibleIP Kind = "flexible-ip"
+	KindAttachment Kind = "attachment"
+)
+
+var flexibleIPRow = kindRow{
+	kind:         KindFlexibleIP,
+	deletedAfter: []Kind{KindServer},
+	state: typed(func(a *FlexibleIP) string {
+		if a.ServerID == "" {
+			return "not attached"
+		}
+		return "attached"
+	}),
+	loss: typed(func(a *FlexibleIP) string {
+		return fmt.Sprintf("the address %s goes back to Scaleway, and cannot be recovered", a.Address)
+	}),
+}
+
+// FlexibleIP is a public address of a proxy. Its role is RoleShared,
+// RoleMetadata, or the RoleTenant of the tenant that it is dedicated to.
+type FlexibleIP struct {
+	ResourceMeta
+	Role string
+	// Address is invalid until the resource exists.
+	Address netip.Addr
+	// ServerID is the ID of the server that the address is attached to, or empty;
+	// of observed addresses only.
+	ServerID string
+}
+
+// RoleShared is the role of the address that all tenants without a dedicated
+// address share. A tenant cannot have this name as its role: RoleTenant adds a
+// prefix.
+const RoleShared = "shared"
+
+// RoleMetadata is the role of an address that no request leaves from. A proxy
+// whose requests leave through the gateway has it, because an Instance without a
+// public address cannot reach the metadata service, which it boots from.
+const RoleMetadata = "metadata"
+
+// RoleTenant returns the role of the address that is dedicated to a tenant.
+func RoleTenant(name string) string { return "tenant/" + name }
+
+// Key implements Resource.
+func (a *FlexibleIP) Key() Key { return Key{KindFlexibleIP, a.Role} }
+
+// Needs implements Resource.
+func (*FlexibleIP) Needs() []Resource { return nil }
+
+// Fields implements Resource.
+func (*FlexibleIP) Fields() []Field { return nil }
+
+// CopyObserved implements Resource.
+func (a *FlexibleIP) CopyObserved(observed Resource) {
+	a.copyObserved(observed)
+	if address, ok := observed.(*FlexibleIP); ok {
+		a.Address = address.Address
+	}
+}
+
+var attachmentRow = kindRow{
+	kind: KindAttachment, creating: "attaching", created: "attached", property: true,
+	server: typed(func(a *Attachment) *Server { return a.Server }),
+}
+
+// Attachment attaches a flexible address to a server. An address is attached to
+// one server at a time, so the attachment's role is the address's.
+type Attachment struct {
+	ResourceMeta
+	IP     *FlexibleIP
+	Server *Server
+}
+
+// Key implements Resource.
+func (a *Attachment) Key() Key { return Key{KindAttachment, a.IP.Role} }
+
+// Needs implements Resource.
+func (a *Attachment) Needs() []Resource { return []Resource{a.IP, a.Server} }
+
+// Fields implements Resource.
+func (a *Attachment) Fields() []Field {
+	return []Field{{Name: "server", Value: idOf(&a.Server.ResourceMeta)}}
+}
+
+// CopyObserved implements Resource.
+func (a *Attachment) CopyObserved(observed Resource) { a.copyObserved(observed) }

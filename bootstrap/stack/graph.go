@@ -1,0 +1,125 @@
+package stack
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// kinds are the rows of all kinds, in the order in which plans list them: each
+// kind after those that it needs.
+var kinds = []kindRow{
+	vpcRow, privateNetworkRow, gatewayRow, gatewayNetworkRow,
+	securityGroupRow, flexibleIPRow, privateIPRow, serverRow, volumeRow, privateNICRow, attachmentRow, userDataRow, powerRow,
+	clusterRow, poolRow, registryRow,
+}
+
+// Graph contains the resources that should exist. Diff and Run change them: the
+// resources receive their IDs and addresses while a plan is made and carried out.
+type Graph struct {
+	VPC            *VPC // nil for an existing network that egress.yaml names
+	Network        *PrivateNetwork
+	Gateway        *Gateway        // nil if there is none
+	GatewayNetwork *GatewayNetwork // nil if there is none
+	Proxies        []*ProxyMachine // exactly one
+	Cluster        *Cluster        // nil if there is none
+	Registry       *Registry       // nil if there is none
+
+	spec      Spec
+	resources []Resource // all of them, each after the resources that it needs
+}
+
+// Resources returns all resources, each after the resources that it needs.
+func (g *Graph) Resources() []Resource { return slices.Clone(g.resources) }
+
+// Desired builds the resources that should exist for a configuration. It returns
+// an error if a machine's user data cannot be rendered.
+func Desired(spec Spec) (*Graph, error) {
+	g := &Graph{spec: spec}
+	g.addNetwork()
+	g.addGateway()
+	g.addProxy(roleProxy)
+	if err := g.renderCloudInit(); err != nil {
+		return nil, err
+	}
+	g.addCluster()
+	if spec.Registry != nil {
+		g.Registry = &Registry{ResourceMeta: ResourceMeta{Name: spec.Registry.Name}, Public: spec.Registry.Public}
+		g.add(g.Registry)
+	}
+	return g, nil
+}
+
+func (g *Graph) add(r Resource) { g.resources = append(g.resources, r) }
+
+// ResourceName returns the name of a resource of which a stack has one.
+func ResourceName(name string) string { return "egress-" + name }
+
+func (g *Graph) addNetwork() {
+	if g.spec.NetworkID != "" {
+		g.Network = &PrivateNetwork{ResourceMeta: ResourceMeta{ID: g.spec.NetworkID, Existing: true}}
+		g.add(g.Network)
+		return
+	}
+	name := ResourceName(g.spec.Name)
+	g.VPC = &VPC{ResourceMeta{Name: name}}
+	g.Network = &PrivateNetwork{ResourceMeta: ResourceMeta{Name: name}, VPC: g.VPC, CIDR: g.spec.NetworkCIDR}
+	g.add(g.VPC)
+	g.add(g.Network)
+}
+
+func (g *Graph) addGateway() {
+	if g.spec.Gateway == nil {
+		return
+	}
+	name := ResourceName(g.spec.Name)
+	g.Gateway = &Gateway{ResourceMeta: ResourceMeta{Name: name}, Type: g.spec.Gateway.Type, Status: stateReady}
+	g.GatewayNetwork = &GatewayNetwork{
+		ResourceMeta: ResourceMeta{Name: name}, Gateway: g.Gateway, Network: g.Network, Status: stateReady,
+		Masquerade: g.spec.Gateway.Masquerade, DefaultRoute: g.spec.Gateway.DefaultRoute,
+	}
+	g.add(g.Gateway)
+	g.add(g.GatewayNetwork)
+}
+
+func (g *Graph) addCluster() {
+	spec := g.spec.Cluster
+	if spec == nil {
+		return
+	}
+	if spec.ID != "" {
+		g.Cluster = &Cluster{ResourceMeta: ResourceMeta{ID: spec.ID, Existing: true}, Network: g.Network}
+	} else {
+		acl := spec.ACL
+		if len(acl) == 0 {
+			acl = []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0)} // Scaleway's default
+		}
+		g.Cluster = &Cluster{
+			ResourceMeta: ResourceMeta{Name: ResourceName(g.spec.Name)}, Network: g.Network, Version: spec.Version, CNI: spec.CNI,
+			PodCIDR: spec.PodCIDR, ServiceCIDR: spec.ServiceCIDR, ACL: acl, AutoUpgrade: spec.AutoUpgrade,
+			Autoscaler: spec.Autoscaler, Status: stateReady,
+		}
+	}
+	g.add(g.Cluster)
+	for _, pool := range spec.Pools {
+		g.add(&Pool{
+			ResourceMeta: ResourceMeta{Name: pool.Name}, Cluster: g.Cluster, NodeType: pool.NodeType, Zone: pool.Zone, VolumeGB: pool.VolumeGB,
+			Size: pool.Size, Min: pool.Min, Max: pool.Max, Autohealing: pool.Autohealing, Labels: pool.Labels, Taints: pool.Taints,
+			Status: stateReady,
+		})
+	}
+}
+
+// renderCloudInit renders the user data that the machines boot from. It needs the
+// range of the network. The range of an existing network is only known once the
+// network has been observed; until then there is no user data.
+func (g *Graph) renderCloudInit() error {
+	if !g.Network.CIDR.IsValid() {
+		return nil
+	}
+	for _, proxy := range g.Proxies {
+		if err := proxy.renderCloudInit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

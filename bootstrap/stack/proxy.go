@@ -1,0 +1,186 @@
+package stack
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"egress.scw/cloudinit"
+	"egress.scw/cloudinit/squid"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// roleProxy is the role of the stack's only machine.
+const roleProxy = "proxy"
+
+// ProxyMachine contains the resources of a machine that runs Squid.
+type ProxyMachine struct {
+	// Role tells the machines of a stack apart. It is part of the names, tags and
+	// keys of their resources.
+	Role          string
+	SecurityGroup *SecurityGroup
+	// Addresses are the addresses that requests leave from, the shared one first.
+	// There are none if requests leave through the gateway.
+	Addresses []*FlexibleIP
+	// MetadataIP is nil unless requests leave through the gateway.
+	MetadataIP *FlexibleIP
+	PrivateIP  *PrivateIP
+	Server     *Server
+
+	network *PrivateNetwork
+	spec    ProxySpec
+	tenants []v1alpha1.Tenant
+}
+
+// addProxy adds a machine, in the order of its resources' kinds.
+func (g *Graph) addProxy(role string) {
+	meta := ResourceMeta{Name: ResourceName(g.spec.Name) + "-" + role}
+	p := &ProxyMachine{Role: role, network: g.Network, spec: g.spec.Proxy, tenants: g.spec.Tenants}
+	g.Proxies = append(g.Proxies, p)
+
+	p.SecurityGroup = &SecurityGroup{ResourceMeta: meta, Role: role, SSHSources: p.spec.SSHSources}
+	g.add(p.SecurityGroup)
+	p.makeAddresses(meta.Name)
+	for _, address := range p.allAddresses() {
+		g.add(address)
+	}
+	p.PrivateIP = &PrivateIP{ResourceMeta: meta, Role: role, Network: g.Network, Address: p.spec.PrivateIP}
+	g.add(p.PrivateIP)
+	p.Server = &Server{
+		ResourceMeta: meta, Role: role, Type: p.spec.Type, Image: p.spec.Image, VolumeGB: p.spec.VolumeGB, SecurityGroup: p.SecurityGroup,
+	}
+	g.add(p.Server)
+
+	parts := p.parts()
+	for _, part := range parts {
+		g.add(part)
+	}
+	if p.MetadataIP != nil && g.GatewayNetwork != nil {
+		// The machine downloads its packages through the gateway, which the DHCP
+		// lease of the private NIC announces.
+		parts = append(parts, g.GatewayNetwork)
+	}
+	g.add(&Power{ResourceMeta: meta, Server: p.Server, Before: parts})
+}
+
+// makeAddresses makes the public addresses, whose names begin with the
+// machine's.
+func (p *ProxyMachine) makeAddresses(name string) {
+	address := func(suffix, role string) *FlexibleIP {
+		return &FlexibleIP{ResourceMeta: ResourceMeta{Name: name + "-" + suffix}, Role: role}
+	}
+	if p.spec.Egress != cloudinit.SourceFlexibleIP {
+		p.MetadataIP = address("metadata", RoleMetadata)
+		return
+	}
+	p.Addresses = []*FlexibleIP{address("shared", RoleShared)}
+	for _, tenant := range p.tenants {
+		if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
+			p.Addresses = append(p.Addresses, address(tenant.Name, RoleTenant(tenant.Name)))
+		}
+	}
+	slices.SortFunc(p.Addresses[1:], func(a, b *FlexibleIP) int { return cmp.Compare(a.Role, b.Role) })
+}
+
+// allAddresses returns all public addresses of the machine.
+func (p *ProxyMachine) allAddresses() []*FlexibleIP {
+	addresses := slices.Clone(p.Addresses)
+	if p.MetadataIP != nil {
+		addresses = append(addresses, p.MetadataIP)
+	}
+	return addresses
+}
+
+// parts makes the resources that the server needs when it boots.
+func (p *ProxyMachine) parts() []Resource {
+	meta := ResourceMeta{Name: p.Server.Name}
+	parts := []Resource{
+		&Volume{ResourceMeta: meta, Role: p.Role, Server: p.Server},
+		&PrivateNIC{ResourceMeta: meta, Server: p.Server, Network: p.network, PrivateIP: p.PrivateIP},
+	}
+	var attachments []*Attachment
+	for _, address := range p.allAddresses() {
+		attachment := &Attachment{ResourceMeta: ResourceMeta{Name: address.Name}, IP: address, Server: p.Server}
+		attachments = append(attachments, attachment)
+		parts = append(parts, attachment)
+	}
+	return append(parts,
+		&UserData{
+			ResourceMeta: meta, Server: p.Server, DataKey: cloudinit.UserDataCloudInit,
+			Render: func() ([]byte, error) { return p.Server.CloudInit, nil },
+		},
+		&UserData{
+			ResourceMeta: meta, Server: p.Server, DataKey: cloudinit.UserDataSquidConf,
+			Render: p.renderSquidConf, Sources: p.Addresses, After: attachments, Revisions: p.revisions(),
+		})
+}
+
+// machine returns the machine as cloudinit describes it.
+func (p *ProxyMachine) machine() cloudinit.VM {
+	return cloudinit.VM{
+		Hostname:       p.Server.Name,
+		PrivateAddress: p.spec.PrivateIP,
+		PrivateNetwork: p.network.CIDR,
+		Egress:         p.spec.Egress,
+		NameServers:    p.spec.NameServers,
+		SSH:            len(p.spec.SSHSources) > 0,
+		Syslog:         p.spec.Syslog,
+	}
+}
+
+func (p *ProxyMachine) renderCloudInit() error {
+	userData, err := cloudinit.Render(p.machine())
+	if err != nil {
+		return err
+	}
+	p.Server.CloudInit = userData
+	return nil
+}
+
+// renderSquidConf renders the user data that contains squid.conf. The addresses
+// must be known.
+func (p *ProxyMachine) renderSquidConf() ([]byte, error) {
+	conf, err := p.SquidConf()
+	if err != nil {
+		return nil, err
+	}
+	return cloudinit.EncodeSquidConf(conf)
+}
+
+// SquidConf renders the machine's squid.conf. The addresses must be known.
+func (p *ProxyMachine) SquidConf() ([]byte, error) {
+	proxy := squid.Proxy{
+		ListenAddress:  p.spec.PrivateIP,
+		ManagerPort:    cloudinit.ManagerPort,
+		ClientNetworks: []netip.Prefix{p.network.CIDR},
+		EgressAddress:  p.spec.PrivateIP,
+		NameServers:    p.spec.NameServers,
+		Certificate:    cloudinit.Certificate,
+		AuditLog:       cloudinit.AuditLog,
+		ErrorPages:     cloudinit.ErrorPages,
+		CacheLog:       cloudinit.CacheLog,
+		PIDFile:        cloudinit.PIDFile,
+	}
+	for _, address := range p.Addresses {
+		if address.Role == RoleShared {
+			proxy.EgressAddress = address.Address
+			continue
+		}
+		if proxy.DedicatedAddresses == nil {
+			proxy.DedicatedAddresses = map[string]netip.Addr{}
+		}
+		proxy.DedicatedAddresses[tenantOfRole(address.Role)] = address.Address
+	}
+	return squid.Render(proxy, p.tenants)
+}
+
+func tenantOfRole(role string) string { return role[len(RoleTenant("")):] }
+
+// revisions returns the wanted revisions of the tenants, by name.
+func (p *ProxyMachine) revisions() map[string]string {
+	revisions := make(map[string]string, len(p.tenants))
+	for _, tenant := range p.tenants {
+		revisions[tenant.Name] = tenant.Revision()
+	}
+	return revisions
+}
