@@ -1,18 +1,18 @@
-// Package charts gives Go code the files of the charts that it installs itself.
+// Package charts embeds the files of the charts, for Go code that installs them.
 package charts
 
 import "embed"
 
-// EgressTenantCRD is the CustomResourceDefinition of the EgressTenant, in YAML,
-// as the chart installs it. Helm never upgrades what stands in a chart's crds/,
-// so the webhook's leader applies it again at its start.
+// EgressTenantCRD is the CustomResourceDefinition of EgressTenant in the chart,
+// in YAML. Helm never upgrades the files in a chart's crds/, so the webhook's
+// leader applies the definition when it starts.
 //
 //go:embed egress-webhook/crds/egress.scw_egresstenants.yaml
 var EgressTenantCRD []byte
 
-// EgressWebhook is the chart itself, below the folder of its name. Whoever
-// reads it from here rather than from the disk also gets Go's test cache right,
-// which does not see files of other modules.
+// EgressWebhook is the chart itself, in a folder of its name. Tests of other
+// modules that read this variable, and not the files, are run again when the
+// chart changes: Go's test cache does not see files of other modules.
 //
 //go:embed all:egress-webhook
 var EgressWebhook embed.FS

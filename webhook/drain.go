@@ -11,23 +11,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
 
-// drainPeriod is how long the process goes on after it was told to stop: as
-// long as an admission request may last (the chart's timeoutSeconds), so that
-// each one that was under way ends by itself.
+// drainPeriod is the time for which the process serves requests after it was
+// told to stop. It is as long as an admission request may last (timeoutSeconds
+// in the chart), so that every accepted request can end by itself.
 const drainPeriod = 5 * time.Second
 
-// shutdownTimeout is how long controllers and servers may take after that to
-// finish what they have begun.
+// shutdownTimeout bounds the time after the drain period in which controllers
+// and servers finish their work.
 const shutdownTimeout = 10 * time.Second
 
 // drainer stops the process without losing a request.
 //
-// The API server keeps connections for its next request. A server that closes
-// an idle one may cross with that request on the way, which is then lost, as
-// nobody sends a POST twice. So the process, once told to stop, serves on for a
-// while and closes each connection with the answer on it. The API server opens
-// its next one to another replica, and what is left at the end has been idle
-// all the while.
+// The API server keeps connections open for its next request. If a server
+// closes an idle connection while such a request is on its way, the request is
+// lost, because a client does not retry a POST. So when the process is told to
+// stop, it serves requests for a further period and closes each connection with
+// the response on it. The API server opens its next connection to another
+// replica. The connections that remain at the end have been idle for the whole
+// period.
 type drainer struct {
 	period   time.Duration
 	draining atomic.Bool
@@ -37,7 +38,7 @@ func newDrainer(period time.Duration) *drainer {
 	return &drainer{period: period}
 }
 
-// delay returns a context that ends one period after the given one.
+// delay returns a context that ends one period after the given context.
 func (d *drainer) delay(ctx context.Context) (context.Context, context.CancelFunc) {
 	delayed, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
@@ -47,9 +48,9 @@ func (d *drainer) delay(ctx context.Context) (context.Context, context.CancelFun
 	return delayed, cancel
 }
 
-// handler serves requests with next. Those that come while draining are
-// answered with "Connection: close", and may finish although the server stops,
-// which cancels the contexts of its requests.
+// handler serves requests with next. While draining, responses have the header
+// "Connection: close". Requests that arrive then may finish although the server
+// stops: a stopping server cancels the contexts of its requests.
 func (d *drainer) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
 		if !d.draining.Load() {
@@ -63,8 +64,7 @@ func (d *drainer) handler(next http.Handler) http.Handler {
 	})
 }
 
-// check is a readiness check, which fails from the moment the process was told
-// to stop.
+// check is a readiness check. It fails once the process was told to stop.
 func (d *drainer) check(*http.Request) error {
 	if d.draining.Load() {
 		return errors.New("the process is stopping")
@@ -72,9 +72,9 @@ func (d *drainer) check(*http.Request) error {
 	return nil
 }
 
-// runUntilDone runs until the context has ended and everything is finished. It
-// does not wait for longer than that may take: controller-runtime's manager,
-// told to stop before its caches were synced, never returns.
+// runUntilDone runs until the context has ended and the runnable has finished.
+// It waits for a bounded time: controller-runtime's manager never returns if it
+// is stopped before its caches are synced.
 func runUntilDone(ctx context.Context, runnable manager.Runnable) error {
 	finished := make(chan error, 1)
 	go func() { finished <- runnable.Start(ctx) }()
@@ -87,6 +87,6 @@ func runUntilDone(ctx context.Context, runnable manager.Runnable) error {
 	case err := <-finished:
 		return err
 	case <-time.After(shutdownTimeout + time.Second):
-		return fmt.Errorf("still not finished %s after being told to", shutdownTimeout+time.Second)
+		return fmt.Errorf("still not finished %s after the end of the drain period", shutdownTimeout+time.Second)
 	}
 }

@@ -17,8 +17,8 @@ func TestDrainerDelays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		drain := newDrainer(5 * time.Second)
 		type key struct{}
-		told, tell := context.WithCancel(context.WithValue(t.Context(), key{}, "kept"))
-		running, cancel := drain.delay(told)
+		stopped, stop := context.WithCancel(context.WithValue(t.Context(), key{}, "kept"))
+		running, cancel := drain.delay(stopped)
 		defer cancel()
 		if running.Value(key{}) != "kept" {
 			t.Error("the delayed context lost its values")
@@ -26,15 +26,15 @@ func TestDrainerDelays(t *testing.T) {
 
 		time.Sleep(time.Hour)
 		if running.Err() != nil || drain.check(nil) != nil {
-			t.Fatalf("stopping without being told: %v, %v", running.Err(), drain.check(nil))
+			t.Fatalf("stopping before the signal: %v, %v", running.Err(), drain.check(nil))
 		}
-		tell()
+		stop()
 		time.Sleep(4 * time.Second)
 		if running.Err() != nil {
 			t.Error("stopped before the end of the period")
 		}
 		if drain.check(nil) == nil {
-			t.Error("still ready after being told to stop")
+			t.Error("still ready after the signal")
 		}
 		time.Sleep(2 * time.Second)
 		if running.Err() == nil {
@@ -53,7 +53,7 @@ func TestRunUntilDone(t *testing.T) {
 		takes time.Duration // the context ends after a minute
 	}{
 		"fails at once":         {func(context.Context) error { return failure }, failure, true, 0},
-		"finishes when told":    {func(ctx context.Context) error { <-ctx.Done(); return nil }, nil, false, time.Minute},
+		"finishes when stopped": {func(ctx context.Context) error { <-ctx.Done(); return nil }, nil, false, time.Minute},
 		"needs some time":       {func(ctx context.Context) error { <-ctx.Done(); time.Sleep(shutdownTimeout); return failure }, failure, true, time.Minute + shutdownTimeout},
 		"does not stop in time": {func(context.Context) error { time.Sleep(time.Hour); return nil }, nil, true, time.Minute + shutdownTimeout + time.Second},
 	} {
@@ -70,14 +70,14 @@ func TestRunUntilDone(t *testing.T) {
 				if took := time.Since(begin); took != test.takes {
 					t.Errorf("took %s, want %s", took, test.takes)
 				}
-				time.Sleep(time.Hour) // until what did not stop in time has
+				time.Sleep(time.Hour) // until the goroutine that did not stop in time has ended
 			})
 		})
 	}
 }
 
 // TestDrainerClosesConnections: while draining, each connection is closed with
-// the answer on it, so that no request is sent on one that is going away.
+// its response, so that clients do not send requests on a closing connection.
 func TestDrainerClosesConnections(t *testing.T) {
 	t.Parallel()
 	drain := newDrainer(time.Minute)
@@ -102,7 +102,7 @@ func TestDrainerClosesConnections(t *testing.T) {
 		return response.Close
 	}
 	if closed() {
-		t.Error("a connection is closed before anybody said stop")
+		t.Error("a connection is closed before the process stops")
 	}
 	drain.draining.Store(true)
 	if !closed() {
@@ -110,8 +110,8 @@ func TestDrainerClosesConnections(t *testing.T) {
 	}
 }
 
-// TestDrainerLetsRequestsFinish: the server cancels the contexts of its
-// requests when it stops; what a request needs of the API server must go on.
+// TestDrainerLetsRequestsFinish: the server cancels the contexts of its requests
+// when it stops. A request's own calls of the API server must not be cancelled.
 func TestDrainerLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
 	for _, draining := range []bool{false, true} {
@@ -130,7 +130,7 @@ func TestDrainerLetsRequestsFinish(t *testing.T) {
 			t.Errorf("draining: the request's context is %v, with a deadline: %t", during, bounded)
 		}
 		if !draining && during == nil {
-			t.Error("a request goes on although its client is gone")
+			t.Error("a request continues after its client has disconnected")
 		}
 	}
 }

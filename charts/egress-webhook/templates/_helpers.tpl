@@ -1,7 +1,8 @@
 {{- /*
 Every object is named after the chart, not after the release: a cluster has one
-egress-webhook. A second release, which would inject twice and fight over the
-NetworkPolicies, is refused by Helm because the objects have an owner.
+egress-webhook. Helm refuses a second release because the objects already have
+an owner. Two releases would inject twice and overwrite each other's
+NetworkPolicies.
 */}}
 
 {{- define "egress-webhook.selectorLabels" -}}
@@ -29,24 +30,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- /*
-The default is not in values.yaml, because Helm merges maps: pods would need it
-besides the labels that somebody gives.
+The default is not in values.yaml, because Helm merges maps: the DNS pods would
+need the default label in addition to the labels in the values.
 */}}
 {{- define "egress-webhook.dnsPodLabels" -}}
 {{ .Values.dns.podLabels | default (dict "k8s-app" "kube-dns") | toYaml }}
 {{- end }}
 
 {{- /*
-Namespaces that can belong to no tenant, whatever label somebody puts there: a
-policy would cut off what the cluster or the webhook depends on, and the webhook
-would have to answer before its own pods, its certificate's issuer or the DNS
-can start.
+Namespaces that cannot belong to a tenant, whatever their label is: a policy
+would cut off pods that the cluster or the webhook depends on, and the webhook
+would have to answer before its own pods, the issuer of its certificate or the
+DNS can start.
 */}}
 {{- define "egress-webhook.protectedNamespaces" -}}
 {{ list "kube-system" .Release.Namespace .Values.certManager.namespace .Values.dns.namespace | uniq | toYaml }}
 {{- end }}
 
-{{- /* The CIDR that covers one IP address and nothing else. */}}
+{{- /* The CIDR of exactly one IP address. */}}
 {{- define "egress-webhook.hostCIDR" -}}
 {{ . }}/{{ contains ":" . | ternary 128 32 }}
 {{- end }}
