@@ -2,16 +2,16 @@ package admission
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
 	"net/http"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	kjson "sigs.k8s.io/json"
 
 	"egress.scw/webhook/inject"
 )
@@ -116,12 +116,10 @@ func decodeReview(body []byte) (*reviewRequest, *badReview) {
 		return nil, badRequest("the body is empty: send an %s", reviewKind)
 	}
 	var in review
-	duplicates, err := kjson.UnmarshalStrict(body, &in, kjson.DisallowDuplicateFields)
+	err := json.Unmarshal(body, &in, jsontext.AllowInvalidUTF8(true))
 	switch {
 	case err != nil:
 		return nil, badRequest("the body is no %s of a pod: %v", reviewKind, err)
-	case len(duplicates) > 0:
-		return nil, badRequest("the body is no %s of a pod: %v", reviewKind, errors.Join(duplicates...))
 	case in.Kind != reviewKind || in.APIVersion != reviewVersion:
 		return nil, badRequest("the body is of kind %q, apiVersion %q: send an %s of apiVersion %s",
 			in.Kind, in.APIVersion, reviewKind, reviewVersion)
