@@ -187,9 +187,12 @@ func namespaceFixture(name, tenant string) *corev1.Namespace {
 	return namespace
 }
 
-// policyFixture is the NetworkPolicy that the tenant requires.
+// policyFixture is the NetworkPolicy that the tenant requires, as the API server
+// returns it.
 func policyFixture(namespace string, tenant *v1alpha1.EgressTenant) *networkingv1.NetworkPolicy {
-	return netpol.Build(tenant, namespace, exampleSettings())
+	policy := netpol.Build(tenant, namespace, exampleSettings())
+	policy.UID, policy.ResourceVersion = "0b1c2d3e-4f50-4617-8293-a4b5c6d7e8f9", "1"
+	return policy
 }
 
 func injectCluster(t testing.TB) *inject.Cluster {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +27,7 @@ type PolicyApplier interface {
 	Ensure(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error
 }
 
-// Options are what a Handler works with; all are required.
+// Options are the dependencies of a Handler. All are required.
 type Options struct {
 	// Settings contain the protected namespaces, and the values of
 	// NetworkPolicies.
@@ -41,106 +42,124 @@ type Options struct {
 	Metrics  prometheus.Registerer
 }
 
-// Handler answers the AdmissionReviews of pods that are created, and of
-// ephemeral containers that join them: with a patch, nothing, or a refusal.
+// Handler answers the AdmissionReviews of created pods, and of ephemeral
+// containers that are added to pods: with a patch, without one, or with a
+// refusal.
 //
-// It is a handler of its own because that of controller-runtime re-parses every
-// review and pod through the Kubernetes codecs, at several times the cost.
+// It does not use controller-runtime's handler, which decodes every review and
+// pod again through the Kubernetes codecs, at several times the cost.
 type Handler struct {
-	configurations *configurations
-	settings       *settings.Settings
-	cache          client.Reader
-	live           client.Reader
-	policies       PolicyApplier
-	logger         *slog.Logger
-	metrics        *admissionMetrics
+	templates templates
+	inSync    perNamespace[comparison]
+	settings  *settings.Settings
+	cache     client.Reader
+	live      client.Reader
+	policies  PolicyApplier
+	logger    *slog.Logger
+	metrics   *metrics
+	pool      sync.Pool // of *buffers
 }
 
-// NewHandler returns a Handler. Its error is that of the metrics, which
-// can be registered once only.
+// NewHandler returns a Handler. The error reports metrics that are already
+// registered.
 func NewHandler(options Options) (*Handler, error) {
-	metrics, err := newAdmissionMetrics(options.Metrics)
+	metrics, err := newMetrics(options.Metrics)
 	if err != nil {
 		return nil, err
 	}
 	return &Handler{
-		configurations: newConfigurations(options.Cluster),
-		settings:       options.Settings,
-		cache:          options.Cache,
-		live:           options.Live,
-		policies:       options.Policies,
-		logger:         options.Logger,
-		metrics:        metrics,
+		templates: templates{cluster: options.Cluster},
+		settings:  options.Settings,
+		cache:     options.Cache,
+		live:      options.Live,
+		policies:  options.Policies,
+		logger:    options.Logger,
+		metrics:   metrics,
 	}, nil
 }
 
-// ServeHTTP answers one AdmissionReview. What the pod's author can mend is a
-// refusal in an AdmissionReview; what is wrong on our side is an HTTP status of
-// 500 or 503, for which the API server does as the failurePolicy says.
+// ServeHTTP answers one AdmissionReview. An error that the pod's author can
+// correct is a refusal in an AdmissionReview. An error of the webhook is an HTTP
+// status of 500 or 503, for which the API server follows the failurePolicy.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ctx := r.Context()
 	defer h.metrics.observeSince(time.Now())
-	defer h.recoverPanic(ctx, w)
+	defer h.recoverPanic(r.Context(), w)
+	buffers := h.getBuffers()
+	h.serve(w, r, buffers)
+	h.putBuffers(buffers) // after a panic they are left to the garbage collector
+}
 
-	request, bad := readReview(w, r)
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, buffers *buffers) {
+	ctx := r.Context()
+	request, bad := readReview(w, r, &buffers.body)
 	if bad != nil {
-		h.metrics.count(names.ReasonBadRequest)
+		h.metrics.count(outcome{decisionError, names.ReasonBadRequest})
 		h.logger.WarnContext(ctx, "admission request refused", "code", bad.code, "message", bad.message, "remote", r.RemoteAddr)
 		h.logUnsent(ctx, writeFailure(w, bad.code, bad.reason, bad.message))
 		return
 	}
-	verdict, err := h.judge(ctx, request)
+	d, err := h.decide(ctx, request, buffers.patch)
 	if err != nil {
-		h.metrics.count(names.ReasonUnavailable)
-		h.logger.ErrorContext(ctx, "pod refused, as it could not be judged", "uid", request.UID, "namespace", request.Namespace, "error", err)
+		h.metrics.count(outcome{decisionError, names.ReasonUnavailable})
+		h.logger.ErrorContext(ctx, "pod not admitted without a decision", "uid", request.UID, "namespace", request.Namespace, "error", err)
 		h.logUnsent(ctx, writeFailure(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, err.Error()))
 		return
 	}
-	response := verdict.response(request.UID)
-	h.metrics.count(verdict.decision.Reason)
-	h.log(ctx, request, verdict)
-	h.logUnsent(ctx, writeReview(w, response))
+	buffers.keep(d.patch.JSON)
+	buffers.answer = appendReview(buffers.answer[:0], request.UID, d)
+	h.metrics.count(outcomeOf(&d.Decision))
+	h.log(ctx, request, d)
+	h.logUnsent(ctx, write(w, http.StatusOK, buffers.answer))
 }
 
-// recoverPanic keeps a defect from reaching other requests, and from closing
-// the connection without a word.
+// recoverPanic answers a request that panicked. Otherwise net/http would close
+// the connection without an answer.
 func (h *Handler) recoverPanic(ctx context.Context, w http.ResponseWriter) {
 	cause := recover()
 	if cause == nil {
 		return
 	}
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(cause) // net/http's own way to end a request
+		panic(cause) // the way of net/http to abort a request
 	}
-	h.metrics.count(names.ReasonInternalError)
+	h.metrics.count(outcome{decisionError, names.ReasonInternalError})
 	h.logger.ErrorContext(ctx, "panic while answering an admission request", "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	h.logUnsent(ctx, writeFailure(w, http.StatusInternalServerError, metav1.StatusReasonInternalError,
 		"the webhook failed on this request; its log has the details"))
 }
 
-// log says what was refused always, and what was injected when debugging.
-func (h *Handler) log(ctx context.Context, request *reviewRequest, verdict *verdict) {
-	level, message := slog.LevelDebug, "pod admitted"
-	if verdict.decision.Action == inject.Deny {
-		level, message = slog.LevelInfo, "pod refused"
+// log records the decision. Pods that were not injected are recorded at the
+// default level, with the reason: users ask why they were not.
+func (h *Handler) log(ctx context.Context, request *reviewRequest, d *decision) {
+	level, message := slog.LevelInfo, "pod refused"
+	switch d.Action {
+	case inject.Inject:
+		level, message = slog.LevelDebug, "pod injected"
+	case inject.Skip:
+		message = "pod admitted without injection"
+	case inject.Deny:
 	}
 	if !h.logger.Enabled(ctx, level) {
 		return
 	}
+	pod := ""
+	if request.Object != nil {
+		pod = request.Object.DisplayName()
+	}
 	h.logger.LogAttrs(ctx, level, message,
 		slog.String("uid", string(request.UID)),
 		slog.String("namespace", request.Namespace),
-		slog.String("pod", verdict.pod),
-		slog.String("tenant", verdict.tenant),
-		slog.String("reason", string(verdict.decision.Reason)),
-		slog.String("message", verdict.decision.Message),
-		slog.Int("operations", len(verdict.operations)),
+		slog.String("pod", pod),
+		slog.String("tenant", d.tenant),
+		slog.String("reason", string(d.Reason)),
+		slog.String("message", d.Message),
+		slog.Int("operations", d.patch.Operations),
 		slog.Bool("dryRun", request.DryRun),
 	)
 }
 
-// logUnsent notes an answer that did not reach the API server, which mostly
-// has given up waiting for it.
+// logUnsent records an answer that did not reach the API server, which usually
+// has stopped waiting for it.
 func (h *Handler) logUnsent(ctx context.Context, err error) {
 	if err != nil {
 		h.logger.WarnContext(ctx, "admission request not answered", "error", err)

@@ -109,7 +109,7 @@ func TestPodHandler(t *testing.T) {
 			if diff := cmp.Diff(test.ensured, a.policies.calls, cmp.AllowUnexported(ensured{})); diff != "" {
 				t.Errorf("policies ensured (-want +got):\n%s", diff)
 			}
-			a.checkCounted(t, test.reason)
+			a.checkCounted(t, responseOutcome(response, test.reason))
 		})
 	}
 }
@@ -130,34 +130,61 @@ func patchPaths(t *testing.T, response *admissionv1.AdmissionResponse) []string 
 	return paths
 }
 
-// checkCounted demands one request, counted by this reason, and measured.
-func (a *admissionTest) checkCounted(t *testing.T, reason names.Reason) {
+// responseOutcome returns the outcome that the metrics must show for a response.
+func responseOutcome(response *admissionv1.AdmissionResponse, reason names.Reason) outcome {
+	switch {
+	case !response.Allowed:
+		return outcome{decisionDeny, reason}
+	case response.Patch != nil:
+		return outcome{decisionInject, reason}
+	default:
+		return outcome{decisionSkip, reason}
+	}
+}
+
+// checkCounted demands one request, counted with this outcome, and measured. All
+// other outcomes must be counted as 0.
+func (a *admissionTest) checkCounted(t *testing.T, want outcome) {
 	t.Helper()
 	families, err := a.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	counted, measured := make(map[string]float64), uint64(0)
+	counted, measured := make(map[outcome]float64), uint64(0)
 	for _, family := range families {
 		for _, metric := range family.Metric {
 			switch family.GetName() {
-			case "egress_webhook_pod_admissions_total":
-				counted[metric.Label[0].GetValue()] = metric.Counter.GetValue()
-			case "egress_webhook_pod_admission_duration_seconds":
+			case names.MetricPodAdmissions:
+				counted[outcome{metric.Label[0].GetValue(), names.Reason(metric.Label[1].GetValue())}] = metric.Counter.GetValue()
+			case names.MetricPodAdmissionDuration:
 				measured += metric.Histogram.GetSampleCount()
 			}
 		}
 	}
-	want := make(map[string]float64)
-	for _, known := range slices.Concat(names.PodReasons(), []names.Reason{names.ReasonBadRequest, names.ReasonUnavailable, names.ReasonInternalError}) {
-		want[string(known)] = 0
+	wanted := map[outcome]float64{}
+	for _, o := range outcomes() {
+		wanted[o] = 0
 	}
-	want[string(reason)] = 1
-	if diff := cmp.Diff(want, counted); diff != "" {
+	wanted[want] = 1
+	if diff := cmp.Diff(wanted, counted, cmp.AllowUnexported(outcome{})); diff != "" {
 		t.Errorf("requests counted (-want +got):\n%s", diff)
 	}
 	if measured != 1 {
 		t.Errorf("%d requests measured, want 1", measured)
+	}
+}
+
+// TestOutcomes: every reason of an admission has an outcome.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	var reasons []names.Reason
+	for _, o := range outcomes() {
+		if !slices.Contains(reasons, o.reason) {
+			reasons = append(reasons, o.reason)
+		}
+	}
+	if diff := cmp.Diff(names.AdmissionReasons(), reasons); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
 }
 
@@ -184,7 +211,7 @@ func TestUnknownTenant(t *testing.T) {
 			if len(a.policies.calls) > 0 {
 				t.Errorf("policies ensured: %v", a.policies.calls)
 			}
-			a.checkCounted(t, names.ReasonUnknownTenant)
+			a.checkCounted(t, outcome{decisionDeny, names.ReasonUnknownTenant})
 		})
 	}
 }
@@ -218,7 +245,7 @@ func TestProtectedNamespace(t *testing.T) {
 				if refused && (response.Result.Code != http.StatusForbidden || !strings.Contains(response.Result.Message, "kubectl label namespace kube-system egress.scw/tenant-")) {
 					t.Errorf("refused with %+v", response.Result)
 				}
-				a.checkCounted(t, test.reason)
+				a.checkCounted(t, responseOutcome(response, test.reason))
 			})
 		}
 	}
@@ -236,7 +263,7 @@ func TestInvalidTenant(t *testing.T) {
 	if len(a.policies.calls) != 1 {
 		t.Errorf("policies ensured: %v", a.policies.calls)
 	}
-	a.checkCounted(t, names.ReasonInvalidTenant)
+	a.checkCounted(t, outcome{decisionDeny, names.ReasonInvalidTenant})
 }
 
 // brokenWriter is a connection on which nobody listens any more.
@@ -383,7 +410,7 @@ func TestUnavailable(t *testing.T) {
 			test.damage(a)
 			recorder := post(a.handler, reviewOf(t, simplePod))
 			checkFailure(t, recorder, http.StatusServiceUnavailable, test.message)
-			a.checkCounted(t, names.ReasonUnavailable)
+			a.checkCounted(t, outcome{decisionError, names.ReasonUnavailable})
 		})
 	}
 }
@@ -415,17 +442,17 @@ func TestBadReviews(t *testing.T) {
 		"no content type":         {"POST", "", valid, 415, `Content-Type is ""`},
 		"content type":            {"POST", "application/yaml", valid, 415, `Content-Type is "application/yaml"`},
 		"empty":                   {"POST", "application/json", "", 400, "the body is empty"},
-		"no JSON":                 {"POST", "application/json", "kind: AdmissionReview", 400, "the body is no AdmissionReview of a pod: invalid character"},
-		"cut off":                 {"POST", "application/json", valid[:len(valid)-1], 400, "unexpected end of JSON input"},
+		"no JSON":                 {"POST", "application/json", "kind: AdmissionReview", 400, "the body is not an AdmissionReview of a pod: jsontext: invalid character"},
+		"cut off":                 {"POST", "application/json", valid[:len(valid)-1], 400, "unexpected EOF"},
 		"null":                    {"POST", "application/json", "null", 400, `kind ""`},
-		"list":                    {"POST", "application/json", "[]", 400, "cannot unmarshal array"},
+		"list":                    {"POST", "application/json", "[]", 400, "unmarshal JSON array"},
 		"other kind":              {"POST", "application/json", strings.Replace(valid, `"AdmissionReview"`, `"ConversionReview"`, 1), 400, `kind "ConversionReview"`},
 		"other version":           {"POST", "application/json", strings.Replace(valid, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), 400, "send an AdmissionReview of apiVersion admission.k8s.io/v1"},
 		"no request":              {"POST", "application/json", `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`, 400, "has no request"},
 		"no UID":                  {"POST", "application/json", strings.Replace(valid, testUID, "", 1), 400, "has no request.uid"},
-		"two UIDs":                {"POST", "application/json", strings.Replace(valid, `{"uid":`, `{"uid":"x","uid":`, 1), 400, `duplicate field "request.uid"`},
-		"two lists of containers": {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[],"containers":[]}}`)), 400, `duplicate field "request.object.spec.containers"`},
-		"pod of another shape":    {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[{"name":"a","env":[{"value":7}]}]}}`)), 400, "request.object.spec.containers.env.value of type string"},
+		"two UIDs":                {"POST", "application/json", strings.Replace(valid, `{"uid":`, `{"uid":"x","uid":`, 1), 400, `duplicate object member name "uid" within "/request"`},
+		"two lists of containers": {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[],"containers":[]}}`)), 400, `duplicate object member name "containers" within "/request/object/spec"`},
+		"pod of another shape":    {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[{"name":"a","env":[{"value":7}]}]}}`)), 400, `JSON number into Go string within "/request/object/spec/containers/0/env/0/value"`},
 		"larger than 7 MiB":       {"POST", "application/json", string(reviewOf(t, `{"spec":"`+strings.Repeat("x", maxReviewBytes)+`"}`)), 413, "larger than 7340032 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -436,7 +463,7 @@ func TestBadReviews(t *testing.T) {
 			recorder := httptest.NewRecorder()
 			a.handler.ServeHTTP(recorder, request)
 			checkFailure(t, recorder, test.code, test.message)
-			a.checkCounted(t, names.ReasonBadRequest)
+			a.checkCounted(t, outcome{decisionError, names.ReasonBadRequest})
 		})
 	}
 }
@@ -469,10 +496,10 @@ func TestPanic(t *testing.T) {
 	a.handler.policies = nil
 	recorder := post(a.handler, reviewOf(t, simplePod))
 	checkFailure(t, recorder, http.StatusInternalServerError, "the webhook failed on this request")
-	if !strings.Contains(a.log.String(), "nil pointer") || !strings.Contains(a.log.String(), "judge") {
+	if !strings.Contains(a.log.String(), "nil pointer") || !strings.Contains(a.log.String(), "decide") {
 		t.Errorf("neither cause nor stack in the log: %s", a.log)
 	}
-	a.checkCounted(t, names.ReasonInternalError)
+	a.checkCounted(t, outcome{decisionError, names.ReasonInternalError})
 }
 
 // abortingWriter ends the request as net/http's own handlers do.
@@ -502,7 +529,7 @@ func TestLog(t *testing.T) {
 		t.Fatalf("%d lines:\n%s", len(lines), a.log)
 	}
 	for i, want := range []map[string]any{
-		{"level": "DEBUG", "msg": "pod admitted", "namespace": "orders", "pod": "web-*", "tenant": "client-a", "reason": "Injected", "uid": testUID, "operations": 2.0, "dryRun": false},
+		{"level": "DEBUG", "msg": "pod injected", "namespace": "orders", "pod": "web-*", "tenant": "client-a", "reason": "Injected", "uid": testUID, "operations": 2.0, "dryRun": false},
 		{"level": "INFO", "msg": "pod refused", "namespace": "orders", "pod": "web-1", "tenant": "client-a", "reason": "InvalidAnnotation", "uid": testUID, "operations": 0.0, "dryRun": false},
 	} {
 		var got map[string]any

@@ -7,25 +7,73 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/inject"
 )
 
-type admissionMetrics struct {
-	outcomes map[names.Reason]prometheus.Counter
-	duration prometheus.Histogram
+// Values of the metric's label "decision".
+const (
+	decisionInject = "inject"
+	decisionSkip   = "skip"
+	decisionDeny   = "deny"
+	// decisionError is an HTTP status instead of an AdmissionReview.
+	decisionError = "error"
+)
+
+type outcome struct {
+	decision string
+	reason   names.Reason
 }
 
-// newAdmissionMetrics registers a counter of outcomes, each of which shows from
-// the start, and a histogram of durations.
-func newAdmissionMetrics(registerer prometheus.Registerer) (*admissionMetrics, error) {
+// outcomeOf returns the outcome of an answered AdmissionReview.
+func outcomeOf(d *inject.Decision) outcome {
+	switch d.Action {
+	case inject.Inject:
+		return outcome{decisionInject, d.Reason}
+	case inject.Skip:
+		return outcome{decisionSkip, d.Reason}
+	default:
+		return outcome{decisionDeny, d.Reason}
+	}
+}
+
+// outcomes returns every outcome of a request.
+func outcomes() []outcome {
+	return []outcome{
+		{decisionInject, names.ReasonInjected},
+		{decisionSkip, names.ReasonNotATenant},
+		{decisionSkip, names.ReasonOptedOut},
+		{decisionSkip, names.ReasonMirrorPod},
+		{decisionDeny, names.ReasonProtectedNamespace},
+		{decisionDeny, names.ReasonUnknownTenant},
+		{decisionDeny, names.ReasonTooManyContainers},
+		{decisionDeny, names.ReasonInvalidTenant},
+		{decisionDeny, names.ReasonInvalidAnnotation},
+		{decisionDeny, names.ReasonNoProxyTooLong},
+		{decisionDeny, names.ReasonBadRequest},
+		{decisionError, names.ReasonBadRequest},
+		{decisionError, names.ReasonUnavailable},
+		{decisionError, names.ReasonInternalError},
+	}
+}
+
+type metrics struct {
+	admissions map[outcome]prometheus.Counter
+	duration   prometheus.Histogram
+}
+
+// newMetrics registers a counter for every outcome, which exists from the start
+// with the value 0, and a histogram of durations.
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	counter := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: names.MetricPodAdmissions,
-		Help: "Admission requests of pods, by the reason of the decision.",
-	}, []string{"reason"})
+		Help: "Admission requests of pods, by decision (inject, skip, deny, error) and its reason.",
+	}, []string{"decision", "reason"})
 	duration := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: names.MetricPodAdmissionDuration,
-		Help: "Time to answer an admission request of a pod, from its headers on.",
-		// From a warm answer (a tenth of a millisecond) over one with a request
-		// to the API server to the timeout of the webhook configuration (5 s).
+		Help: "Time to answer an admission request of a pod, after its headers were read.",
+		// From less than a usual answer (a tenth of a millisecond), over one
+		// with a request to the API server, to the timeout of the webhook
+		// configuration (5 s).
 		Buckets: []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5},
 	})
 	for _, collector := range []prometheus.Collector{counter, duration} {
@@ -33,15 +81,15 @@ func newAdmissionMetrics(registerer prometheus.Registerer) (*admissionMetrics, e
 			return nil, fmt.Errorf("registering the metrics of pod admission: %w", err)
 		}
 	}
-	outcomes := make(map[names.Reason]prometheus.Counter)
-	for _, reason := range names.AdmissionReasons() {
-		outcomes[reason] = counter.WithLabelValues(string(reason))
+	m := &metrics{admissions: make(map[outcome]prometheus.Counter), duration: duration}
+	for _, o := range outcomes() {
+		m.admissions[o] = counter.WithLabelValues(o.decision, string(o.reason))
 	}
-	return &admissionMetrics{outcomes: outcomes, duration: duration}, nil
+	return m, nil
 }
 
-func (m *admissionMetrics) count(outcome names.Reason) { m.outcomes[outcome].Inc() }
+func (m *metrics) count(o outcome) { m.admissions[o].Inc() }
 
-func (m *admissionMetrics) observeSince(started time.Time) {
+func (m *metrics) observeSince(started time.Time) {
 	m.duration.Observe(time.Since(started).Seconds())
 }

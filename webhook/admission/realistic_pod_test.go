@@ -16,20 +16,21 @@ import (
 type podSize struct {
 	name                       string
 	containers, initContainers int
-	variables                  int // of each container
-	bytes                      int // what that comes to, about
+	variables                  int     // of each container
+	bytes                      int     // of its JSON, about
+	maxRatio                   float64 // of the time for an answer to the floor's
 }
 
 // podSizes are those of the benchmarks: the smallest, a typical and a large one.
 func podSizes() []podSize {
 	return []podSize{
-		{"1-container", 1, 0, 2, 4000},
+		{"1-container", 1, 0, 2, 4000, 0.35},
 		typicalPod(),
-		{"10-containers", 10, 0, 15, 40000},
+		{"10-containers", 10, 0, 15, 40000, 0.20},
 	}
 }
 
-func typicalPod() podSize { return podSize{"typical", 2, 1, 1, 6000} }
+func typicalPod() podSize { return podSize{"typical", 2, 1, 1, 6000, 0.28} }
 
 // realisticPod is a pod as a kube-apiserver sends it when the ReplicaSet of a
 // Deployment creates it: defaulted, with managed fields, and the volume and

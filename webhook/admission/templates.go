@@ -9,49 +9,68 @@ import (
 	"egress.scw/webhook/inject"
 )
 
-// maxConfigurations bounds what configurations hold: some 2 KB each, and more
-// namespaces than clusters have that pods are created in at the same time.
-const maxConfigurations = 2048
-
-// configurations computes what the pods of a namespace have in common once,
-// instead of for each pod.
-type configurations struct {
+// templates caches the inject.Template of every namespace.
+type templates struct {
 	cluster *inject.Cluster
-
-	lock        sync.RWMutex
-	byNamespace map[string]configured
+	cache   perNamespace[cachedTemplate]
 }
 
-// configured is a configuration, and the state of the tenant that it is of.
-type configured struct {
-	tenant        types.UID
-	generation    int64
-	configuration *inject.Configuration
+type cachedTemplate struct {
+	tenant   tenantState
+	template *inject.Template
 }
 
-func newConfigurations(cluster *inject.Cluster) *configurations {
-	return &configurations{cluster: cluster, byNamespace: make(map[string]configured)}
-}
-
-// of returns the configuration of a namespace that belongs to the tenant. The
-// error is that of inject.Configure.
-func (c *configurations) of(tenant *v1alpha1.EgressTenant, namespace string) (*inject.Configuration, error) {
-	c.lock.RLock()
-	known, ok := c.byNamespace[namespace]
-	c.lock.RUnlock()
-	if ok && known.tenant == tenant.UID && known.generation == tenant.Generation {
-		return known.configuration, nil
+// of returns the template of a namespace that belongs to the tenant. The error
+// is the one of inject.NewTemplate.
+func (t *templates) of(tenant *v1alpha1.EgressTenant, namespace string) (*inject.Template, error) {
+	state := stateOf(tenant)
+	if known, ok := t.cache.get(namespace); ok && known.tenant == state {
+		return known.template, nil
 	}
-	configuration, err := inject.Configure(c.cluster, tenant, namespace)
+	template, err := inject.NewTemplate(t.cluster, tenant, namespace)
 	if err != nil {
 		return nil, err
 	}
+	t.cache.put(namespace, cachedTemplate{state, template})
+	return template, nil
+}
+
+// tenantState identifies a tenant's spec: the UID differs after the tenant was
+// recreated, the generation after its spec was changed.
+type tenantState struct {
+	uid        types.UID
+	generation int64
+}
+
+func stateOf(tenant *v1alpha1.EgressTenant) tenantState {
+	return tenantState{tenant.UID, tenant.Generation}
+}
+
+// maxNamespaces bounds a perNamespace. More namespaces than clusters have with
+// pods created at the same time, at some 4 KB for the largest value.
+const maxNamespaces = 2048
+
+// perNamespace is a bounded cache of one value for each namespace. The zero
+// value is empty.
+type perNamespace[V any] struct {
+	lock   sync.RWMutex
+	values map[string]V
+}
+
+func (c *perNamespace[V]) get(namespace string) (V, bool) {
+	c.lock.RLock()
+	defer c.lock.RUnlock()
+	value, ok := c.values[namespace]
+	return value, ok
+}
+
+func (c *perNamespace[V]) put(namespace string, value V) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	if len(c.byNamespace) >= maxConfigurations {
-		// Namespaces come and go, and none says that it is gone.
-		clear(c.byNamespace)
+	// The cache is not notified of deleted namespaces, so it is emptied when it
+	// is full.
+	if c.values == nil || len(c.values) >= maxNamespaces {
+		c.values = make(map[string]V)
 	}
-	c.byNamespace[namespace] = configured{tenant.UID, tenant.Generation, configuration}
-	return configuration, nil
+	c.values[namespace] = value
 }

@@ -5,27 +5,31 @@ import (
 	"testing"
 
 	"egress.scw/webhook/api/v1alpha1"
-	"egress.scw/webhook/inject"
 )
 
-func statusOf(t *testing.T, c *configurations, tenant *v1alpha1.EgressTenant, namespace string) string {
+func newTemplates(t *testing.T) *templates {
 	t.Helper()
-	configuration, err := c.of(tenant, namespace)
+	return &templates{cluster: injectCluster(t)}
+}
+
+func statusOf(t *testing.T, c *templates, tenant *v1alpha1.EgressTenant, namespace string) string {
+	t.Helper()
+	template, err := c.of(tenant, namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	injection, err := inject.Compute(configuration, nil)
+	injection, err := template.Compute(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return injection.Status
 }
 
-// TestConfigurationsFollowTheTenant: whatever changes, the configuration is as
-// if computed anew.
-func TestConfigurationsFollowTheTenant(t *testing.T) {
+// TestTemplatesFollowTheTenant: after every change, the template equals a new
+// one.
+func TestTemplatesFollowTheTenant(t *testing.T) {
 	t.Parallel()
-	c := newConfigurations(injectCluster(t))
+	c := newTemplates(t)
 	tenant := tenantFixture("client-a", 3129)
 	tenant.UID = "first"
 	changed := tenantFixture("client-a", 3130)
@@ -48,15 +52,15 @@ func TestConfigurationsFollowTheTenant(t *testing.T) {
 		{"the first again", tenant, "orders"},
 	} {
 		got := statusOf(t, c, step.tenant, step.namespace)
-		if want := statusOf(t, newConfigurations(injectCluster(t)), step.tenant, step.namespace); got != want {
+		if want := statusOf(t, newTemplates(t), step.tenant, step.namespace); got != want {
 			t.Errorf("%s: %s, want %s", step.what, got, want)
 		}
 	}
 }
 
-func TestConfigurationsAreKept(t *testing.T) {
+func TestTemplatesAreCached(t *testing.T) {
 	t.Parallel()
-	c := newConfigurations(injectCluster(t))
+	c := newTemplates(t)
 	tenant := tenantFixture("client-a", 3129)
 	first, err := c.of(tenant, "orders")
 	if err != nil {
@@ -67,24 +71,24 @@ func TestConfigurationsAreKept(t *testing.T) {
 	}
 }
 
-func TestConfigurationsAreBounded(t *testing.T) {
+func TestTemplatesAreBounded(t *testing.T) {
 	t.Parallel()
-	c := newConfigurations(injectCluster(t))
+	c := newTemplates(t)
 	tenant := tenantFixture("client-a", 3129)
-	for i := range maxConfigurations + 10 {
+	for i := range maxNamespaces + 10 {
 		if _, err := c.of(tenant, fmt.Sprintf("preview-%d", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := len(c.byNamespace); got > maxConfigurations || got == 0 {
-		t.Errorf("%d are held, want at most %d, and the latest", got, maxConfigurations)
+	if got := len(c.cache.values); got > maxNamespaces || got == 0 {
+		t.Errorf("%d are held, want at most %d, and the latest", got, maxNamespaces)
 	}
 }
 
-func TestInvalidConfigurationIsNotKept(t *testing.T) {
+func TestInvalidTemplateIsNotCached(t *testing.T) {
 	t.Parallel()
-	c := newConfigurations(injectCluster(t))
-	if _, err := c.of(tenantFixture("client-a", 80), "orders"); err == nil || len(c.byNamespace) > 0 {
-		t.Errorf("error %v, %d held", err, len(c.byNamespace))
+	c := newTemplates(t)
+	if _, err := c.of(tenantFixture("client-a", 80), "orders"); err == nil || len(c.cache.values) > 0 {
+		t.Errorf("error %v, %d held", err, len(c.cache.values))
 	}
 }

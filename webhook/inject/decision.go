@@ -113,23 +113,23 @@ func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existi
 const maxContainers = 1000
 
 func decideByLabel(pod *Pod, tenant *v1alpha1.EgressTenant) Decision {
-	inject := Decision{
+	injected := Decision{
 		Action: Inject, Reason: names.ReasonInjected,
 		Message: "the pod is given the proxy of EgressTenant " + tenant.Name,
 	}
 	switch value, labelled := pod.labels()[names.LabelInject]; {
 	case !labelled, value == "true":
-		return inject
+		return injected
 	case value == "false":
 		return Decision{
 			Action: Skip, Reason: names.ReasonOptedOut,
 			Message: fmt.Sprintf("the pod has the label %s=false; the NetworkPolicy applies all the same", names.LabelInject),
 		}
 	default:
-		inject.Warnings = []string{
+		injected.Warnings = []string{
 			fmt.Sprintf("label %s is %q: only \"false\" turns injection off, so the pod is injected", names.LabelInject, value),
 		}
-		return inject
+		return injected
 	}
 }
 

@@ -8,88 +8,97 @@ import (
 	"egress.scw/webhook/api/noproxy"
 )
 
-// variable is an environment variable as it is written.
+// variable is an environment variable that injection adds. It is encoded once,
+// for all containers.
 type variable struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
+	name    string
+	encoded string // the JSON of an element of env
 }
 
-// pair is one setting as we give it, in its two spellings. Every client reads
-// at least one of them, and which one it prefers differs (curl and wget read
+func newVariable(name, value string) variable {
+	return variable{name, `{"name":` + quote(name) + `,"value":` + quote(value) + `}`}
+}
+
+// pair is one injected setting in its two spellings. Every client reads at least
+// one of them, and clients differ in which one they prefer (curl and wget read
 // http_proxy in lower case only, Go prefers upper case).
-type pair [2]*variable
+type pair struct{ upper, lower variable }
 
 func newPair(upper, lower, value string) pair {
-	return pair{{upper, value}, {lower, value}}
+	return pair{newVariable(upper, value), newVariable(lower, value)}
 }
 
-// envPlan is what changes in the environment of one container.
+// envPlan is the change of one container's environment. Variables are in their
+// JSON encoding.
 type envPlan struct {
-	front    []*variable // goes before everything that is there
-	extended []extension // new values, by index in the list as it is
-	back     []*variable // goes after everything that is there
+	front    []string    // added before the existing variables
+	extended []extension // new values of existing variables
+	back     []string    // added after the existing variables
 	warnings []string
 }
 
 type extension struct {
-	index int
+	index int // in the existing environment
 	value string
 }
 
-// planEnv decides what a container's environment needs.
+// newEnvPlan has room for the usual plan: all six variables at the front.
+func newEnvPlan() envPlan { return envPlan{front: make([]string, 0, 6)} }
+
+// set plans the change of a container's environment.
 //
-//   - A pair that the container does not set is ours. It goes to the front, as
-//     $(HTTP_PROXY) only refers to what stands before.
-//   - What the container sets is its own: of a pair with one spelling, the
-//     other one refers to it, from the end, where it sees the effective value.
-//   - Its own NO_PROXY is extended by our entries.
+//   - A pair that the container does not set is added at the front, because
+//     $(HTTP_PROXY) refers only to variables that stand before it.
+//   - A variable that the container sets keeps its value. If the container sets
+//     one spelling of a pair, the other is added as a reference to it, at the
+//     end, where the reference yields the effective value.
+//   - The container's own NO_PROXY is extended by the injected entries.
 //   - A spelling that refers to the missing one ("http_proxy: $(HTTP_PROXY)")
-//     asks for ours.
-//   - A pair of which a value comes from elsewhere stays as it is.
-func planEnv(container *Container, injection *Injection) envPlan {
-	// Mostly, all is ours.
-	plan := envPlan{front: make([]*variable, 0, 6)}
-	plan.pair(container, injection.httpProxy, nil)
-	plan.pair(container, injection.httpsProxy, nil)
-	plan.pair(container, injection.noProxy, injection.NoProxy)
-	return plan
+//     asks for the injected value.
+//   - A pair with a value from elsewhere (valueFrom) is left as it is.
+func (p *envPlan) set(container *Container, injection *Injection) {
+	*p = envPlan{front: p.front[:0]}
+	p.pair(container, &injection.httpProxy, nil)
+	p.pair(container, &injection.httpsProxy, nil)
+	p.pair(container, &injection.noProxy, injection.NoProxy)
 }
 
 // pair plans one pair. The entries to merge are nil for a plain value.
-func (p *envPlan) pair(container *Container, ours pair, merge []string) {
-	upper, lower := effective(container.Env, ours[0].Name), effective(container.Env, ours[1].Name)
+func (p *envPlan) pair(container *Container, ours *pair, merge []string) {
+	upper, lower := effective(container.Env, ours.upper.name), effective(container.Env, ours.lower.name)
 	for _, own := range []int{upper, lower} {
 		if own >= 0 && container.Env[own].ValueFrom != nil {
 			p.warnings = append(p.warnings, fmt.Sprintf("container %s: %s comes from valueFrom, so %s and %s are left as they are",
-				container.Name, container.Env[own].Name, ours[0].Name, ours[1].Name))
+				container.Name, container.Env[own].Name, ours.upper.name, ours.lower.name))
 			return
 		}
 	}
 	switch {
 	case upper < 0 && lower < 0:
-		p.front = append(p.front, ours[0], ours[1])
+		p.front = append(p.front, ours.upper.encoded, ours.lower.encoded)
 	case upper < 0:
-		p.missing(ours[0], container.Env[lower])
+		p.missing(&ours.upper, &container.Env[lower])
 	case lower < 0:
-		p.missing(ours[1], container.Env[upper])
+		p.missing(&ours.lower, &container.Env[upper])
 	}
 	if merge != nil {
-		p.extend(container, upper, ours[1].Name, merge)
-		p.extend(container, lower, ours[0].Name, merge)
+		p.extend(container, upper, ours.lower.name, merge)
+		p.extend(container, lower, ours.upper.name, merge)
 	}
 }
 
 // missing adds the spelling that the container lacks.
-func (p *envPlan) missing(ours *variable, own EnvVar) {
-	if refersTo(own.Value, ours.Name) {
-		p.front = append(p.front, ours)
+func (p *envPlan) missing(ours *variable, own *EnvVar) {
+	if refersTo(own.Value, ours.name) {
+		p.front = append(p.front, ours.encoded)
 		return
 	}
-	p.back = append(p.back, &variable{ours.Name, reference(own.Name)})
+	p.back = append(p.back, newVariable(ours.name, reference(own.Name)).encoded)
 }
 
-// extend adds our entries to the container's own, if it has any there, and
-// they are not those of the other spelling.
+// extend adds the injected entries to the container's own variable at the index,
+// if there is one (index -1 for none). A variable that refers to the other
+// spelling gets them from there.
 func (p *envPlan) extend(container *Container, index int, other string, entries []string) {
 	if index < 0 || refersTo(container.Env[index].Value, other) {
 		return
@@ -100,7 +109,8 @@ func (p *envPlan) extend(container *Container, index int, other string, entries 
 	}
 }
 
-// effective returns the index of the variable as the container sees it, or -1.
+// effective returns the index of the variable that the container's processes
+// see, which is the last one of that name. It returns -1 if there is none.
 func effective(env []EnvVar, name string) int {
 	for i, variable := range slices.Backward(env) {
 		if variable.Name == name {
@@ -110,9 +120,11 @@ func effective(env []EnvVar, name string) int {
 	return -1
 }
 
-// reference is what the kubelet replaces by the value of a variable.
+// reference returns the text that the kubelet replaces by the variable's value.
 func reference(name string) string { return "$(" + name + ")" }
 
+// refersTo reports whether a value contains a reference to the variable.
 func refersTo(value, name string) bool {
-	return strings.Contains(value, reference(name))
+	// No reference is built for the usual value, which has none.
+	return strings.Contains(value, "$(") && strings.Contains(value, reference(name))
 }

@@ -8,13 +8,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	jsonpatchv5 "github.com/evanphx/json-patch/v5"
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 	"gomodules.xyz/jsonpatch/v2"
-	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/webhook/api/names"
@@ -147,22 +148,19 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return refusal.Decision(), nil, nil
 	}
-	var operations []jsonpatch.Operation
-	var warnings []string
+	patch := NewPatch(pod, injection, nil)
 	if c.OldPod != nil {
-		operations, warnings = PatchEphemeral(pod, mustDecode(t, c.OldPod), injection)
-	} else {
-		operations, warnings = Patch(pod, injection)
+		patch = NewEphemeralPatch(pod, mustDecode(t, c.OldPod), injection, nil)
 	}
-	return decision, operations, append(append(decision.Warnings, injection.Warnings...), warnings...)
+	return decision, operationsOf(t, patch), slices.Concat(decision.Warnings, injection.Warnings, patch.Warnings)
 }
 
 func compute(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string, annotations map[string]string) (*Injection, error) {
-	configuration, err := Configure(cluster, tenant, namespace)
+	template, err := NewTemplate(cluster, tenant, namespace)
 	if err != nil {
 		return nil, err
 	}
-	return Compute(configuration, annotations)
+	return template.Compute(annotations)
 }
 
 func caseCluster(t *testing.T, c *goldenCase) *Cluster {
@@ -200,11 +198,32 @@ func exampleCluster(t testing.TB) *Cluster {
 	return cluster
 }
 
+// operationsOf decodes the operations of a patch.
+func operationsOf(t *testing.T, patch Patch) []jsonpatch.Operation {
+	t.Helper()
+	var operations []jsonpatch.Operation
+	if len(patch.JSON) > 0 {
+		if err := json.Unmarshal(patch.JSON, &operations); err != nil {
+			t.Fatalf("%v in %s", err, patch.JSON)
+		}
+	}
+	if len(operations) != patch.Operations {
+		t.Errorf("%d operations, counted %d", len(operations), patch.Operations)
+	}
+	return operations
+}
+
+// operationsFor returns the operations and warnings for a pod.
+func operationsFor(t *testing.T, pod *Pod, injection *Injection) ([]jsonpatch.Operation, []string) {
+	t.Helper()
+	patch := NewPatch(pod, injection, nil)
+	return operationsOf(t, patch), patch.Warnings
+}
+
 func mustDecode(t *testing.T, raw []byte) *Pod {
 	t.Helper()
 	pod := &Pod{}
-	duplicates, err := kjson.UnmarshalStrict(raw, pod, kjson.DisallowDuplicateFields)
-	if err := errors.Join(append(duplicates, err)...); err != nil {
+	if err := jsonv2.Unmarshal(raw, pod); err != nil {
 		t.Fatal(err)
 	}
 	return pod

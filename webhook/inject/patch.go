@@ -5,112 +5,178 @@ import (
 	"strconv"
 	"strings"
 
-	"gomodules.xyz/jsonpatch/v2"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"egress.scw/webhook/api/names"
 )
 
-// Patch returns the operations that give the pod what was computed for it, and
-// warnings for whoever made it. They add variables and the status annotation,
-// and extend the value of a container's own NO_PROXY. A pod that has it all
-// gets none.
-func Patch(pod *Pod, injection *Injection) ([]jsonpatch.Operation, []string) {
-	p := newPatcher(pod, injection)
+// Patch is a JSON patch (RFC 6902). Its operations add variables and the status
+// annotation, and extend the value of a container's own NO_PROXY.
+type Patch struct {
+	// JSON is the encoded list of operations. It is empty if there are none,
+	// which is so for a pod that has already been injected.
+	JSON []byte
+	// Operations is the number of operations.
+	Operations int
+	// Warnings are addressed to the author of the pod.
+	Warnings []string
+}
+
+// NewPatch returns the patch that applies the injection to a pod. It is written
+// into the buffer, which may be nil, as far as that has room.
+func NewPatch(pod *Pod, injection *Injection, buffer []byte) Patch {
+	p := newPatcher(pod, injection, buffer)
 	p.containers("/spec/initContainers/", pod.Spec.InitContainers)
 	p.containers("/spec/containers/", pod.Spec.Containers)
 	p.containers("/spec/ephemeralContainers/", pod.Spec.EphemeralContainers)
-	p.status(pod.Metadata, injection.Status)
-	return p.operations, p.warnings
+	p.status(pod.Metadata)
+	return p.finish()
 }
 
-// PatchEphemeral returns the operations for the ephemeral containers that the
-// pod has and its old state has not. Nothing else is touched, as the API server
-// refuses any other change in a request of pods/ephemeralcontainers.
-func PatchEphemeral(pod, old *Pod, injection *Injection) ([]jsonpatch.Operation, []string) {
-	p := newPatcher(pod, injection)
+// NewEphemeralPatch returns the patch for the ephemeral containers that the pod
+// has and its old state has not. It changes nothing else, because the API
+// server refuses other changes in a request of pods/ephemeralcontainers.
+func NewEphemeralPatch(pod, old *Pod, injection *Injection, buffer []byte) Patch {
+	p := newPatcher(pod, injection, buffer)
 	for _, container := range old.Spec.EphemeralContainers {
 		p.skip[container.Name] = true
 	}
 	p.containers("/spec/ephemeralContainers/", pod.Spec.EphemeralContainers)
-	return p.operations, p.warnings
+	return p.finish()
 }
 
+// patcher writes the operations in their JSON encoding, and mostly from parts
+// that were encoded once for all pods of the namespace.
 type patcher struct {
-	injection  *Injection
-	skip       map[string]bool // containers' names
-	operations []jsonpatch.Operation
-	warnings   []string
+	injection *Injection
+	skip      map[string]bool // names of containers
+	plan      envPlan         // of the current container
+	patch     Patch
 }
 
-func newPatcher(pod *Pod, injection *Injection) *patcher {
-	// Mostly six variables for every container, and the status; and mostly few containers.
-	room := min(6*pod.Spec.containers()+1, 64)
-	p := &patcher{injection: injection, skip: make(map[string]bool), operations: make([]jsonpatch.Operation, 0, room)}
+func newPatcher(pod *Pod, injection *Injection, buffer []byte) *patcher {
+	p := &patcher{injection: injection, skip: make(map[string]bool), plan: newEnvPlan(), patch: Patch{JSON: buffer[:0]}}
 	for _, name := range injection.Skip {
 		p.skip[name] = true
 	}
 	if unknown := pod.Spec.without(injection.Skip); len(unknown) > 0 {
-		p.warnings = append(p.warnings, fmt.Sprintf("annotation %s names containers that the pod does not have: %s",
+		p.warn(fmt.Sprintf("annotation %s names containers that the pod does not have: %s",
 			names.AnnotationSkipContainers, listSome(unknown, 5)))
 	}
 	return p
 }
 
-func (p *patcher) containers(path string, containers []Container) {
+func (p *patcher) containers(list string, containers []Container) {
 	for i := range containers {
 		container := &containers[i]
-		// The API server refuses a container without a name after us.
+		// A container without a name is refused by the API server, which
+		// validates the pod after the webhook.
 		if container.Name == "" || p.skip[container.Name] {
 			continue
 		}
-		p.env(path+strconv.Itoa(i)+"/env", container)
+		p.plan.set(container, p.injection)
+		p.warn(p.plan.warnings...)
+		if container.Env == nil {
+			p.newEnv(list, strconv.Itoa(i))
+		} else {
+			p.extendEnv(list, strconv.Itoa(i))
+		}
 	}
 }
 
-// env writes what was planned for one container. Extended values come first, as
-// long as the indexes are those of the plan.
-func (p *patcher) env(path string, container *Container) {
-	plan := planEnv(container, p.injection)
-	p.warnings = append(p.warnings, plan.warnings...)
-	if container.Env == nil {
-		// Absent or null: "add" sets both. Nothing is there to be extended.
-		p.add(path, plan.front)
-		return
+// newEnv adds an environment where there is none: "add" sets an absent field as
+// well as one that is null. The plan has variables at the front only.
+func (p *patcher) newEnv(list, container string) {
+	p.begin(list, container, "/env")
+	for i, variable := range p.plan.front {
+		p.write(separator(i), variable)
 	}
-	for _, e := range plan.extended {
-		// "add" replaces a value, and there may be none: an empty one is left out.
-		p.add(path+"/"+strconv.Itoa(e.index)+"/value", e.value)
+	p.write("]")
+	p.end()
+}
+
+// separator is written before the element of a JSON list that has this index.
+func separator(index int) string {
+	if index == 0 {
+		return "["
 	}
-	for i, v := range plan.front {
-		p.add(path+"/"+strconv.Itoa(i), v)
+	return ","
+}
+
+// extendEnv changes an environment. Extended values come first, while the
+// indexes are still those of the plan.
+func (p *patcher) extendEnv(list, container string) {
+	for _, e := range p.plan.extended {
+		// "add" replaces a value. The field may be missing: an empty value is
+		// not encoded.
+		p.add(quote(e.value), list, container, "/env/", strconv.Itoa(e.index), "/value")
 	}
-	for _, v := range plan.back {
-		p.add(path+"/-", v)
+	for i, variable := range p.plan.front {
+		p.add(variable, list, container, "/env/", strconv.Itoa(i))
+	}
+	for _, variable := range p.plan.back {
+		p.add(variable, list, container, "/env/-")
 	}
 }
 
-// status writes the annotation. "add" replaces a value that is there already
-// (RFC 6902, section 4.1), so each case needs one operation only.
-func (p *patcher) status(metadata *Metadata, value string) {
+// status writes the annotation. "add" replaces an existing value (RFC 6902,
+// section 4.1), so each case needs one operation only.
+func (p *patcher) status(metadata *Metadata) {
+	status := &p.injection.encodedStatus
 	switch {
 	case metadata == nil:
-		p.add("/metadata", map[string]any{"annotations": statusAnnotation(value)})
+		p.add(status.metadata, "/metadata")
 	case metadata.Annotations == nil:
-		p.add("/metadata/annotations", statusAnnotation(value))
-	case metadata.Annotations[names.AnnotationStatus] != value:
-		p.add("/metadata/annotations/"+escape(names.AnnotationStatus), value)
+		p.add(status.annotations, "/metadata/annotations")
+	case metadata.Annotations[names.AnnotationStatus] != p.injection.Status:
+		p.add(status.value, "/metadata/annotations/", escape(names.AnnotationStatus))
 	}
 }
 
-func statusAnnotation(value string) map[string]string {
-	return map[string]string{names.AnnotationStatus: value}
+// add writes an operation whose path consists of the given parts, which need no
+// escaping.
+func (p *patcher) add(value string, path ...string) {
+	p.begin(path...)
+	p.write(value)
+	p.end()
 }
 
-func (p *patcher) add(path string, value any) {
-	p.operations = append(p.operations, jsonpatch.NewOperation("add", path, value))
+func (p *patcher) begin(path ...string) {
+	p.write(separator(p.patch.Operations), `{"op":"add","path":"`)
+	p.write(path...)
+	p.write(`","value":`)
 }
 
-// escape writes a field's name as part of a JSON pointer (RFC 6901, section 3).
+func (p *patcher) end() {
+	p.write("}")
+	p.patch.Operations++
+}
+
+func (p *patcher) write(parts ...string) {
+	for _, part := range parts {
+		p.patch.JSON = append(p.patch.JSON, part...)
+	}
+}
+
+func (p *patcher) warn(warnings ...string) {
+	p.patch.Warnings = append(p.patch.Warnings, warnings...)
+}
+
+func (p *patcher) finish() Patch {
+	if p.patch.Operations > 0 {
+		p.write("]")
+	}
+	return p.patch
+}
+
+// escape writes the name of a field as a part of a JSON pointer (RFC 6901,
+// section 3).
 func escape(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}
+
+// quote encodes a string as JSON. It replaces bytes that are not valid UTF-8.
+func quote(text string) string {
+	quoted, _ := jsontext.AppendQuote(nil, text) // the error only reports the replacement
+	return string(quoted)
 }

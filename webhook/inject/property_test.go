@@ -110,8 +110,8 @@ func randomEnv(random *rand.Rand) []map[string]any {
 func TestInjectingTwiceChangesNothing(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
-		operations, warnings := Patch(mustDecode(t, raw), injection)
-		again, warningsAgain := Patch(mustDecode(t, apply(t, raw, operations)), injection)
+		operations, warnings := operationsFor(t, mustDecode(t, raw), injection)
+		again, warningsAgain := operationsFor(t, mustDecode(t, apply(t, raw, operations)), injection)
 		if len(again) > 0 {
 			t.Errorf("the second time: %v", again)
 		}
@@ -126,7 +126,7 @@ func TestInjectingTwiceChangesNothing(t *testing.T) {
 func TestContainerAddedInBetween(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, random *rand.Rand, raw []byte) {
-		operations, _ := Patch(mustDecode(t, raw), injection)
+		operations, _ := operationsFor(t, mustDecode(t, raw), injection)
 		injected := tree(t, apply(t, raw, operations))
 
 		added := randomContainer(random, "added")
@@ -136,7 +136,7 @@ func TestContainerAddedInBetween(t *testing.T) {
 		spec["containers"] = slices.Insert(containers, at, any(added))
 		between := encode(t, injected)
 
-		operations, _ = Patch(mustDecode(t, between), injection)
+		operations, _ = operationsFor(t, mustDecode(t, between), injection)
 		prefix := fmt.Sprintf("/spec/containers/%d/env", at)
 		for _, operation := range operations {
 			if !strings.HasPrefix(operation.Path, prefix) {
@@ -144,7 +144,7 @@ func TestContainerAddedInBetween(t *testing.T) {
 			}
 		}
 		alone := encode(t, map[string]any{"spec": map[string]any{"containers": []any{added}}})
-		wanted, _ := Patch(mustDecode(t, alone), injection)
+		wanted, _ := operationsFor(t, mustDecode(t, alone), injection)
 		want := mustDecode(t, apply(t, alone, wanted)).Spec.Containers[0]
 		got := mustDecode(t, apply(t, between, operations)).Spec.Containers[at]
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -159,7 +159,7 @@ func TestOnlyDeclaredChanges(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
 		pod := mustDecode(t, raw)
-		operations, _ := Patch(pod, injection)
+		operations, _ := operationsFor(t, pod, injection)
 		for _, operation := range operations {
 			if operation.Operation != "add" {
 				t.Errorf("operation %q at %s", operation.Operation, operation.Path)
@@ -242,7 +242,7 @@ func TestEffectiveValues(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
 		before := mustDecode(t, raw)
-		operations, warnings := Patch(before, injection)
+		operations, warnings := operationsFor(t, before, injection)
 		after := mustDecode(t, apply(t, raw, operations))
 		for i := range before.Spec.Containers {
 			checkEffective(t, injection, before.Spec.Containers[i], after.Spec.Containers[i].Env, warnings)
@@ -379,7 +379,7 @@ func TestStrangePod(t *testing.T) {
 		`{"name":"web","env":[],"resources":{"limits":{"memory":"0.25Gi","cpu":1.0}},"x-new":{"y":null,"b":"\u00fc"}},` +
 		`{"x-first":1,"name":"two","env":[{"x-new":[3,1],"name":"A","value":"1"},{"name":"NO_PROXY","x-new":{"q":"0.5Gi"},"value":"own.example"}]}]},` +
 		`"status":{"x":1e0}}`)
-	operations, _ := Patch(mustDecode(t, raw), exampleInjection(t))
+	operations, _ := operationsFor(t, mustDecode(t, raw), exampleInjection(t))
 	patched := apply(t, raw, operations)
 	for _, kept := range []string{
 		`"creationTimestamp":null`, `"a":"\u003cb\u003e"`, `{"z":1,"a":[]}`, `[{"deep":{"b":1.50,"a":1E2}}]`,

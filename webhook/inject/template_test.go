@@ -11,23 +11,23 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-func configure(t *testing.T, port int32, namespace string, noProxy ...string) *Configuration {
+func newTemplate(t *testing.T, port int32, namespace string, noProxy ...string) *Template {
 	t.Helper()
 	cluster := exampleCluster(t)
 	tenant := &v1alpha1.EgressTenant{}
 	tenant.Name = "client-a"
 	tenant.Spec.Proxy.Port = port
 	tenant.Spec.NoProxy = noProxy
-	configuration, err := Configure(cluster, tenant, namespace)
+	template, err := NewTemplate(cluster, tenant, namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return configuration
+	return template
 }
 
-func mustCompute(t *testing.T, configuration *Configuration, noProxy string) *Injection {
+func mustCompute(t *testing.T, template *Template, noProxy string) *Injection {
 	t.Helper()
-	injection, err := Compute(configuration, map[string]string{names.AnnotationNoProxy: noProxy})
+	injection, err := template.Compute(map[string]string{names.AnnotationNoProxy: noProxy})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,14 +38,14 @@ func joined(injection *Injection) string { return strings.Join(injection.NoProxy
 
 // TestHash: it tells configurations apart, and only those.
 func TestHash(t *testing.T) {
-	base := mustCompute(t, configure(t, 3129, "orders"), "").Status
-	if got := mustCompute(t, configure(t, 3129, "orders"), "own.example").Status; got != base {
+	base := mustCompute(t, newTemplate(t, 3129, "orders"), "").Status
+	if got := mustCompute(t, newTemplate(t, 3129, "orders"), "own.example").Status; got != base {
 		t.Errorf("an entry of a pod changes the status from %s to %s", base, got)
 	}
-	for what, other := range map[string]*Configuration{
-		"port":      configure(t, 3130, "orders"),
-		"namespace": configure(t, 3129, "billing"),
-		"noProxy":   configure(t, 3129, "orders", "intranet.example.com"),
+	for what, other := range map[string]*Template{
+		"port":      newTemplate(t, 3130, "orders"),
+		"namespace": newTemplate(t, 3129, "billing"),
+		"noProxy":   newTemplate(t, 3129, "orders", "intranet.example.com"),
 	} {
 		if got := mustCompute(t, other, "").Status; got == base {
 			t.Errorf("another %s leaves the status %s", what, got)
@@ -53,14 +53,14 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// TestPodsShareNothing: pods of one namespace share a configuration, and none
+// TestPodsShareNothing: pods of one namespace share a template, and none
 // sees the entries of another.
 func TestPodsShareNothing(t *testing.T) {
 	// With an entry of the tenant, there is room behind the list's end.
-	configuration := configure(t, 3129, "orders", "intranet.example.com")
+	template := newTemplate(t, 3129, "orders", "intranet.example.com")
 	var injections []*Injection
 	for i := range 3 {
-		injections = append(injections, mustCompute(t, configuration, fmt.Sprintf("own-%d.example", i)))
+		injections = append(injections, mustCompute(t, template, fmt.Sprintf("own-%d.example", i)))
 	}
 	for i, injection := range injections {
 		name := fmt.Sprintf("own-%d.example", i)
@@ -68,25 +68,25 @@ func TestPodsShareNothing(t *testing.T) {
 			t.Errorf("%s has %s", name, got)
 		}
 	}
-	if got := joined(mustCompute(t, configuration, "")); strings.Contains(got, "own-") {
-		t.Errorf("the configuration has %s", got)
+	if got := joined(mustCompute(t, template, "")); strings.Contains(got, "own-") {
+		t.Errorf("the template has %s", got)
 	}
 }
 
 func TestNoProxyBound(t *testing.T) {
-	configuration := configure(t, 3129, "orders")
+	template := newTemplate(t, 3129, "orders")
 	cost := func(length int) int { return 2*length + len(",,.") } // of a name of this length
-	room := noproxy.MaxBytes - configuration.noProxy.Bytes()
+	room := noproxy.MaxBytes - template.noProxy.Bytes()
 	var entries []string
 	for ; room > cost(250); room -= cost(200) {
 		entries = append(entries, nameOfLength(len(entries), 200))
 	}
 	fits := (room - cost(0)) / 2
-	injection := mustCompute(t, configuration, strings.Join(append(entries, nameOfLength(99, fits)), ","))
+	injection := mustCompute(t, template, strings.Join(append(entries, nameOfLength(99, fits)), ","))
 	if got := len(joined(injection)); got != noproxy.MaxBytes && got != noproxy.MaxBytes-1 {
 		t.Errorf("NO_PROXY has %d bytes, was to fill the bound of %d", got, noproxy.MaxBytes)
 	}
-	_, err := Compute(configuration, map[string]string{
+	_, err := template.Compute(map[string]string{
 		names.AnnotationNoProxy: strings.Join(append(entries, nameOfLength(99, fits+1)), ","),
 	})
 	if refusal, ok := errors.AsType[*Refusal](err); !ok || refusal.Reason != names.ReasonNoProxyTooLong {
@@ -107,7 +107,7 @@ func nameOfLength(number, length int) string {
 }
 
 func TestAnnotationTooLong(t *testing.T) {
-	_, err := Compute(configure(t, 3129, "orders"), map[string]string{
+	_, err := newTemplate(t, 3129, "orders").Compute(map[string]string{
 		names.AnnotationNoProxy: strings.Repeat("\n", noproxy.MaxBytes+1),
 	})
 	refusal, ok := errors.AsType[*Refusal](err)

@@ -1,0 +1,169 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
+	"egress.scw/webhook/netpol"
+)
+
+// tenancy is a namespace and the EgressTenant that it belongs to.
+type tenancy struct {
+	namespace inject.Namespace
+	// tenant is nil if there is none. It may be shared with the cache and must
+	// not be changed.
+	tenant *v1alpha1.EgressTenant
+	// policyInSync reports that the NetworkPolicy between them is in sync. It is
+	// false without a tenant.
+	policyInSync bool
+}
+
+// tenancyOf returns the tenancy of a namespace.
+//
+// If the policy is not in sync, the handler is about to write one, and that must
+// rest on live objects alone: the caches of namespaces, tenants and policies
+// advance independently. An old label or port beside a newer policy would
+// restore the policy's former state, and with it a port that may belong to
+// another tenant by now.
+func (h *Handler) tenancyOf(ctx context.Context, name string) (tenancy, error) {
+	t, err := h.cachedTenancy(ctx, name)
+	if err != nil || t.tenant == nil || t.policyInSync {
+		return t, err
+	}
+	return h.liveTenancy(ctx, name)
+}
+
+// cachedTenancy reads the cache. If the cache does not have the namespace, or
+// not as one of an existing tenant, it may merely lag: a namespace, its label
+// and its first pod are often applied together. Then the live objects decide.
+func (h *Handler) cachedTenancy(ctx context.Context, name string) (tenancy, error) {
+	var cached corev1.Namespace
+	if err := h.cache.Get(ctx, client.ObjectKey{Name: name}, &cached, shared...); err == nil {
+		namespace := h.namespace(&cached)
+		if tenant, err := h.tenantOf(ctx, namespace); tenant != nil || err != nil {
+			return h.withPolicy(ctx, namespace, tenant, err)
+		}
+	}
+	namespace, err := h.liveNamespace(ctx, name)
+	if err != nil {
+		return tenancy{}, err
+	}
+	tenant, err := h.tenantOf(ctx, namespace)
+	return h.withPolicy(ctx, namespace, tenant, err)
+}
+
+// liveTenancy reads namespace and tenant from the API server.
+func (h *Handler) liveTenancy(ctx context.Context, name string) (tenancy, error) {
+	namespace, err := h.liveNamespace(ctx, name)
+	if err != nil {
+		return tenancy{}, err
+	}
+	tenantName, _ := namespace.Tenant()
+	if tenantName == "" {
+		return tenancy{namespace: namespace}, nil
+	}
+	tenant, err := h.liveTenant(ctx, tenantName)
+	return h.withPolicy(ctx, namespace, tenant, err)
+}
+
+// withPolicy completes a tenancy, unless there is an error already.
+func (h *Handler) withPolicy(ctx context.Context, namespace inject.Namespace, tenant *v1alpha1.EgressTenant, err error) (tenancy, error) {
+	t := tenancy{namespace: namespace, tenant: tenant}
+	if err == nil && tenant != nil {
+		t.policyInSync, err = h.policyInSync(ctx, namespace.Name, tenant)
+	}
+	return t, err
+}
+
+func (h *Handler) liveNamespace(ctx context.Context, name string) (inject.Namespace, error) {
+	var live corev1.Namespace
+	if err := h.live.Get(ctx, client.ObjectKey{Name: name}, &live); err != nil {
+		return inject.Namespace{}, fmt.Errorf("reading namespace %q: %w", name, err)
+	}
+	return h.namespace(&live), nil
+}
+
+func (h *Handler) namespace(object *corev1.Namespace) inject.Namespace {
+	return inject.Namespace{Name: object.Name, Labels: object.Labels, Protected: h.settings.ProtectedNamespaces.Has(object.Name)}
+}
+
+// tenantOf reads the tenant in a namespace's label from the cache, then from the
+// API server. It returns nil if there is no such tenant.
+func (h *Handler) tenantOf(ctx context.Context, namespace inject.Namespace) (*v1alpha1.EgressTenant, error) {
+	name, _ := namespace.Tenant()
+	if name == "" {
+		return nil, nil // a label may be empty, the name of an object may not
+	}
+	var cached v1alpha1.EgressTenant
+	if err := h.cache.Get(ctx, client.ObjectKey{Name: name}, &cached, shared...); err == nil {
+		return &cached, nil
+	}
+	return h.liveTenant(ctx, name)
+}
+
+// liveTenant returns nil if there is no such tenant.
+func (h *Handler) liveTenant(ctx context.Context, name string) (*v1alpha1.EgressTenant, error) {
+	var live v1alpha1.EgressTenant
+	switch err := h.live.Get(ctx, client.ObjectKey{Name: name}, &live); {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading EgressTenant %q: %w", name, err)
+	}
+	return &live, nil
+}
+
+// tenantNames returns the names of all tenants in the cache.
+func (h *Handler) tenantNames(ctx context.Context) ([]string, error) {
+	var list v1alpha1.EgressTenantList
+	if err := h.cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing EgressTenants: %w", err)
+	}
+	found := make([]string, 0, len(list.Items))
+	for i := range list.Items {
+		found = append(found, list.Items[i].Name)
+	}
+	return found, nil
+}
+
+// policyInSync reports whether the cache has the namespace's NetworkPolicy as
+// the tenant requires it.
+func (h *Handler) policyInSync(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant) (bool, error) {
+	var cached networkingv1.NetworkPolicy
+	key := client.ObjectKey{Namespace: namespace, Name: names.PolicyName}
+	if err := h.cache.Get(ctx, key, &cached, shared...); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return false, fmt.Errorf("reading NetworkPolicy %s: %w", key, err)
+	}
+	compared := comparison{stateOf(tenant), cached.UID, cached.ResourceVersion}
+	if known, ok := h.inSync.get(namespace); ok && known == compared {
+		return true, nil
+	}
+	inSync := netpol.InSync(&cached, netpol.Build(tenant, namespace, h.settings))
+	if inSync && cached.ResourceVersion != "" {
+		h.inSync.put(namespace, compared)
+	}
+	return inSync, nil
+}
+
+// comparison identifies the states of a tenant and a NetworkPolicy that were
+// compared. The API server changes a resourceVersion with every write.
+type comparison struct {
+	tenant          tenantState
+	policy          types.UID
+	resourceVersion string
+}
+
+// shared makes a cache return its own objects, which must not be changed.
+var shared = []client.GetOption{client.UnsafeDisableDeepCopy}

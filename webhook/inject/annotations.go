@@ -1,0 +1,60 @@
+package inject
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/noproxy"
+)
+
+func noProxyAnnotation() *field.Path {
+	return field.NewPath("metadata", "annotations").Key(names.AnnotationNoProxy)
+}
+
+// maxPodEntries is the number of entries that the schema allows a tenant.
+const maxPodEntries = 64
+
+// parseNoProxyAnnotation reads the annotation that adds entries to NO_PROXY. It
+// refuses entries that cover public domains, which would bypass the proxy for
+// all their hosts by a slip of a pod's author, unless the tenant's own list
+// contains them too.
+func parseNoProxyAnnotation(text string, tenant []noproxy.Entry) ([]noproxy.Entry, field.ErrorList) {
+	path := noProxyAnnotation()
+	if len(text) > noproxy.MaxBytes {
+		return nil, field.ErrorList{field.TooLong(path, "", noproxy.MaxBytes)}
+	}
+	texts := strings.Split(text, ",")
+	if len(texts) > maxPodEntries {
+		return nil, field.ErrorList{field.TooMany(path, len(texts), maxPodEntries)}
+	}
+	var errs field.ErrorList
+	entries := make([]noproxy.Entry, 0, len(texts))
+	for i, text := range texts {
+		entry, err := noproxy.Parse(strings.Trim(text, " \t"))
+		switch {
+		case err != nil:
+			errs = append(errs, field.Invalid(path.Index(i), text, err.Error()))
+		case entry.CoversPublicHosts() && !slices.Contains(tenant, entry):
+			errs = append(errs, field.Forbidden(path.Index(i), fmt.Sprintf(
+				"%q would take all public hosts below it off the proxy: write their names, or have it listed in the EgressTenant's spec.noProxy", entry)))
+		default:
+			entries = append(entries, entry)
+		}
+	}
+	return entries, errs
+}
+
+// splitNames reads a comma-separated list of container names.
+func splitNames(text string) []string {
+	var containers []string
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			containers = append(containers, name)
+		}
+	}
+	return containers
+}

@@ -1,0 +1,58 @@
+package inject
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+
+	"egress.scw/webhook/api/names"
+)
+
+// Injection is the change of a pod. It is shared and must not be changed.
+type Injection struct {
+	// ProxyURL is the value of HTTP_PROXY and HTTPS_PROXY.
+	ProxyURL string
+	// NoProxy are the entries of NO_PROXY.
+	NoProxy []string
+	// Status is the value of the pod's status annotation.
+	Status string
+	// Skip are the names of containers that are left as they are.
+	Skip []string
+	// Warnings are addressed to the author of the pod.
+	Warnings []string
+
+	httpProxy, httpsProxy, noProxy pair
+	encodedStatus                  encodedStatus
+}
+
+func (i *Injection) setNoProxy(entries []string, joined string) {
+	i.NoProxy = entries
+	i.noProxy = newPair("NO_PROXY", "no_proxy", joined)
+}
+
+// encodedStatus is the JSON of the values that contain the status.
+type encodedStatus struct {
+	value       string // of the annotation
+	annotations string // of metadata.annotations with this annotation only
+	metadata    string // of metadata with this annotation only
+}
+
+func (i *Injection) setStatus(status names.InjectionStatus) {
+	text, err := json.Marshal(status)
+	if err != nil {
+		panic("encoding three strings cannot fail: " + err.Error())
+	}
+	i.Status = string(text)
+	value := quote(i.Status)
+	annotations := `{"` + names.AnnotationStatus + `":` + value + `}`
+	i.encodedStatus = encodedStatus{value: value, annotations: annotations, metadata: `{"annotations":` + annotations + `}`}
+}
+
+// hash identifies the injected configuration, without the pod's own entries:
+// pods of a namespace with different hashes were created under different
+// configurations. 64 bits suffice, because a collision benefits no attacker.
+func hash(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
