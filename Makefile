@@ -50,8 +50,8 @@ verify: ## Check style, arrows between packages, and that generated files are up
 
 .PHONY: generate
 generate: ## Generate deep copies, the CRD and the chart's README
-	@$(GENERATE) controller-gen object paths=./webhook/api/...
-	@$(GENERATE) controller-gen crd:maxDescLen=2000 paths=./webhook/api/... output:crd:dir=charts/egress-webhook/crds
+	@$(GENERATE) controller-gen object paths=./webhook/api/v1alpha1
+	@$(GENERATE) controller-gen crd:maxDescLen=2000 paths=./webhook/api/v1alpha1 output:crd:dir=charts/egress-webhook/crds
 	@$(GENERATE) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 
 .PHONY: bench

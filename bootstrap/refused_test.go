@@ -222,7 +222,7 @@ func missingAndMalformed() []refusal {
   - {name: client-e, proxy: {port: 3143, egressIP: Dedicated}}
   - {name: client-f, proxy: {port: 3144, egressIP: Dedicated}}
 `},
-			want: []string{`tenants[5].proxy.egressIP: Invalid value: "Dedicated": must be Shared: a proxy has addresses for 4 tenants of their own`},
+			want: []string{`tenants[5].proxy.egressIP: Invalid value: "Dedicated": must be Shared: a proxy has dedicated addresses for at most 4 tenants`},
 		},
 		{
 			name: "the proxy outside of its network", offline: true, config: []string{"172.16.28.8", "172.16.32.8"},

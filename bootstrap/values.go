@@ -159,7 +159,7 @@ func (a addresses) missing(spec stack.Spec) []string {
 		names = append(names, "shared")
 	}
 	for _, tenant := range spec.Tenants {
-		if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated && a.Dedicated[tenant.Name] == "" {
+		if tenant.HasDedicatedIP() && a.Dedicated[tenant.Name] == "" {
 			names = append(names, tenant.Name)
 		}
 	}
@@ -168,7 +168,7 @@ func (a addresses) missing(spec stack.Spec) []string {
 
 // of is the address by which a tenant leaves, or empty.
 func (a addresses) of(tenant v1alpha1.Tenant) string {
-	if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
+	if tenant.HasDedicatedIP() {
 		return a.Dedicated[tenant.Name]
 	}
 	return a.Shared

@@ -141,7 +141,7 @@ func TestLoadEgressErrors(t *testing.T) {
 		"field twice":              {minimal + "zone: fr-par-2\n", []string{"8: zone: stands here a second time, after line 4: remove one"}},
 
 		"missing field":            {strings.Replace(minimal, "  privateIP: 172.16.0.10\n", "  type: PLAY2-NANO\n", 1), []string{"6: proxy.privateIP: is required"}},
-		"missing field in a list":  {minimal + "tenants:\n  - name: a\n    proxy: {port: 3129}\n  - name: b\n", []string{"11: tenants[1].proxy: is required"}},
+		"missing field in a list":  {minimal + "tenants:\n  - name: a\n    proxy: {port: 3129}\n  - name: b\n", []string{"11: tenants[1].proxy: Required value: path Proxy needs a port of the proxy: set proxy.port"}},
 		"required, but null":       {strings.Replace(minimal, "zone: fr-par-1", "zone:", 1), []string{"4: zone: is required"}},
 		"required, but empty":      {strings.Replace(minimal, "zone: fr-par-1", "zone: ''", 1), []string{"4: zone: Required value: a zone such as fr-par-1"}},
 		"zero for the default":     {minimal + "  volumeGB: 0\n", []string{"8: proxy.volumeGB: must not be 0, which would be read as not set: for the default, leave it out"}},

@@ -306,7 +306,7 @@ func nameServerProblem(server string, egress cloudinit.SourceAddress) string {
 func refuseDedicated(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, tenant := range tenants {
-		if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
+		if tenant.HasDedicatedIP() {
 			errs = append(errs, field.Invalid(at.Index(i).Child("proxy", "egressIP"), tenant.Proxy.EgressIP,
 				"must be Shared with proxy.egress Gateway: all requests leave by the gateway's address"))
 		}

@@ -515,11 +515,11 @@ func TestEgressValidate(t *testing.T) {
 				e.Cluster, e.Tenants = nil, nil
 				for i := range int32(5) {
 					tenant := v1alpha1.Tenant{Name: fmt.Sprintf("t%d", i)}
-					tenant.Proxy = v1alpha1.ProxySpec{Port: names.TenantPortMin + i, EgressIP: v1alpha1.EgressIPDedicated}
+					tenant.Proxy = &v1alpha1.TenantProxy{Port: names.TenantPortMin + i, EgressIP: v1alpha1.EgressIPDedicated}
 					e.Tenants = append(e.Tenants, tenant)
 				}
 			},
-			[]string{`tenants[4].proxy.egressIP: Invalid value: "Dedicated": must be Shared: a proxy has addresses for 4 tenants of their own`},
+			[]string{`tenants[4].proxy.egressIP: Invalid value: "Dedicated": must be Shared: a proxy has dedicated addresses for at most 4 tenants`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // manyTenants is as many tenants as there are ports.
@@ -13,7 +14,7 @@ func manyTenants(s *Spec) {
 	tenant := s.Tenants[0]
 	s.Tenants = nil
 	for i := range most {
-		tenant.Name, tenant.Proxy.Port = fmt.Sprintf("client-%03d", i), names.TenantPortMin+int32(i)
+		tenant.Name, tenant.Proxy = fmt.Sprintf("client-%03d", i), &v1alpha1.TenantProxy{Port: names.TenantPortMin + int32(i)}
 		s.Tenants = append(s.Tenants, tenant)
 	}
 }

@@ -75,7 +75,7 @@ func (p *ProxyMachine) makeAddresses(name string) {
 	}
 	p.Addresses = []*FlexibleIP{address("shared", RoleShared)}
 	for _, tenant := range p.tenants {
-		if tenant.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
+		if tenant.HasDedicatedIP() {
 			p.Addresses = append(p.Addresses, address(tenant.Name, RoleTenant(tenant.Name)))
 		}
 	}

@@ -168,7 +168,7 @@ func (p Proxy) validateDedicatedAddresses(tenants []v1alpha1.Tenant, at *field.P
 	var errs field.ErrorList
 	dedicated := make(map[string]bool, len(p.DedicatedAddresses))
 	for _, tenant := range tenants {
-		if tenant.Proxy.EgressIP != v1alpha1.EgressIPDedicated {
+		if !tenant.HasDedicatedIP() {
 			continue
 		}
 		dedicated[tenant.Name] = true

@@ -15,8 +15,8 @@ func TestRevisions(t *testing.T) {
 		conf string
 		want map[string]string
 	}{
-		"nothing":            {"", map[string]string{}},
-		"of Debian's":        {"acl localnet src 10.0.0.0/8\nhttp_access deny all\nhttp_port 3128\n", map[string]string{}},
+		"nothing":          {"", map[string]string{}},
+		"of Debian's":      {"acl localnet src 10.0.0.0/8\nhttp_access deny all\nhttp_port 3128\n", map[string]string{}},
 		"before revisions": {"acl l_3129 myportname client-a\nacl tag_3129 annotate_transaction tenant=client-a\n", map[string]string{}},
 		"two tenants": {
 			"acl tag_3129 annotate_transaction tenant=client-a revision=01\nacl tag_3130 annotate_transaction tenant=client-b revision=02\n",

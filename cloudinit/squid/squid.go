@@ -193,13 +193,13 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 			policy.RuleManager, policy.RuleClient, policy.RuleProtocol, policy.RuleForbiddenDestination,
 			policy.RuleForbiddenPort, policy.RulePort, policy.RuleDomain,
 		},
-		AuditFormat:      auditFormat(),
+		AuditFormat:    auditFormat(),
 		HeaderRevision: names.HeaderRevision,
 	}
 	for _, t := range tenants {
-		port := uint16(t.Proxy.Port) //nolint:gosec // validated: between ProxyPortMin and ProxyPortMax
+		port := uint16(t.ProxyPort()) //nolint:gosec // validated: between TenantPortMin and TenantPortMax
 		egress := proxy.EgressAddress
-		if t.Proxy.EgressIP == v1alpha1.EgressIPDedicated {
+		if t.HasDedicatedIP() {
 			egress = proxy.DedicatedAddresses[t.Name]
 		}
 		number := strconv.Itoa(int(port))
@@ -212,9 +212,9 @@ func newConfig(proxy Proxy, tenants []v1alpha1.Tenant) config {
 			SNIList:    "s_" + number,
 			List:       t.AllowList(),
 			Egress:     egress,
-			Revision: t.Revision(),
+			Revision:   t.Revision(),
 
-			BytesPerSecond: int(t.Proxy.BandwidthKiB) * 1024,
+			BytesPerSecond: int(t.BandwidthKiB()) * 1024,
 		}
 		result.Tenants = append(result.Tenants, rendered)
 	}

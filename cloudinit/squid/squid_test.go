@@ -30,7 +30,7 @@ func validProxy() Proxy {
 }
 
 func newTenant(name string, port int32) v1alpha1.Tenant {
-	return v1alpha1.Tenant{Name: name, EgressTenantSpec: v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{Port: port}}}
+	return v1alpha1.Tenant{Name: name, EgressTenantSpec: v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{Port: port}}}
 }
 
 // dedicate gives tenants addresses of their own.
@@ -138,7 +138,7 @@ func TestRenderRefuses(t *testing.T) {
 		"more of their own than there are": {
 			change:  addresses("a", "203.0.113.51", "b", "203.0.113.52", "c", "203.0.113.53", "d", "203.0.113.54", "e", "203.0.113.55"),
 			tenants: []v1alpha1.Tenant{dedicated("a", 3129), dedicated("b", 3130), dedicated("c", 3131), dedicated("d", 3132), dedicated("e", 3133)},
-			want:    []string{"tenants[4].proxy.egressIP", "addresses for 4 tenants"},
+			want:    []string{"tenants[4].proxy.egressIP", "addresses for at most 4 tenants"},
 		},
 		"two tenants on a port": {tenants: []v1alpha1.Tenant{newTenant("a", 3129), newTenant("b", 3129)}, want: []string{"tenants[1].proxy.port: Duplicate"}},
 	}

@@ -43,7 +43,7 @@ func protectedFixture() sets.Set[string] { return sets.New("kube-system", "pki")
 func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
 	return &v1alpha1.EgressTenant{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1},
-		Spec:       v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: v1alpha1.ProxySpec{Port: port}},
+		Spec:       v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: &v1alpha1.TenantProxy{Port: port}},
 	}
 }
 

@@ -44,7 +44,8 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 	status := v1alpha1.EgressTenantStatus{
 		ObservedGeneration: tenant.Generation,
 		Conditions:         tenant.Status.DeepCopy().Conditions,
-		Namespaces:         facts.namespaces,
+		Namespaces:         facts.namespaces[:min(len(facts.namespaces), v1alpha1.MaxStatusNamespaces)],
+		NamespaceCount:     int32(len(facts.namespaces)), //nolint:gosec // a cluster has fewer namespaces
 	}
 	invalid := tenant.Validate()
 	if len(invalid) == 0 {
@@ -52,6 +53,7 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 		for _, address := range facts.egressAddresses {
 			status.EgressIPs = append(status.EgressIPs, address.String())
 		}
+		status.EgressAddresses = strings.Join(status.EgressIPs, ",")
 	}
 	applied := policyAppliedCondition(facts)
 	for _, condition := range []metav1.Condition{applied, readyCondition(facts, invalid, applied)} {
@@ -86,7 +88,7 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 	case len(facts.portHolders) > 0:
 		condition.Reason = string(names.ReasonPortConflict)
 		condition.Message = fmt.Sprintf("Port %d is also the port of %s: the proxy identifies tenants by their port, so set a unique one in spec.proxy.port",
-			facts.tenant.Spec.Proxy.Port, enumerate(facts.portHolders))
+			facts.tenant.Spec.ProxyPort(), enumerate(facts.portHolders))
 	case len(facts.protected) > 0:
 		condition.Reason = string(names.ReasonProtectedNamespace)
 		condition.Message = fmt.Sprintf("The cluster or the webhook depends on pods in %[3]s, which therefore cannot belong to a tenant: remove the label %[1]s=%[2]s there (kubectl label namespace NAME %[1]s-)",

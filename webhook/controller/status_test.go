@@ -95,6 +95,9 @@ func TestTenantStatus(t *testing.T) {
 			if !strings.Contains(ready.Message, test.want.message) {
 				t.Errorf("the message of Ready is %q, want %q in it", ready.Message, test.want.message)
 			}
+			if int(status.NamespaceCount) != len(facts.namespaces) {
+				t.Errorf("%d namespaces are counted, want %d", status.NamespaceCount, len(facts.namespaces))
+			}
 			if diff := cmp.Diff(facts.namespaces, status.Namespaces); diff != "" {
 				t.Errorf("namespaces (-want +got):\n%s", diff)
 			}
@@ -207,5 +210,19 @@ func TestMessagesAreBounded(t *testing.T) {
 		if len(message) > 32768 {
 			t.Errorf("a message of %d bytes", len(message))
 		}
+	}
+}
+
+// TestStatusIsBounded: a tenant of very many namespaces has the first of them in
+// its status, and their number.
+func TestStatusIsBounded(t *testing.T) {
+	t.Parallel()
+	facts := tenantFacts{tenant: tenantFixture("client-a", 3129)}
+	for i := range 250 {
+		facts.namespaces = append(facts.namespaces, fmt.Sprintf("ns-%03d", i))
+	}
+	status := tenantStatus(facts, metav1.Now())
+	if len(status.Namespaces) != v1alpha1.MaxStatusNamespaces || status.Namespaces[99] != "ns-099" || status.NamespaceCount != 250 {
+		t.Errorf("%d namespaces of %d", len(status.Namespaces), status.NamespaceCount)
 	}
 }

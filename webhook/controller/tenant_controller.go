@@ -81,7 +81,7 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 // observe reads the inputs of the tenant's status.
 func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressTenant) (tenantFacts, error) {
 	facts := tenantFacts{tenant: tenant, proxyURL: r.ProxyURL(tenant), egressAddresses: r.Egress.Of(tenant)}
-	tenants, err := r.listOnPort(ctx, tenant.Spec.Proxy.Port)
+	tenants, err := r.listOnPort(ctx, tenant.Spec.ProxyPort())
 	if err != nil {
 		return facts, err
 	}
@@ -171,7 +171,7 @@ func (r *TenantReconciler) tenantToTenantsOnPort(ctx context.Context, object cli
 	if !isTenant {
 		return nil
 	}
-	tenants, err := r.listOnPort(ctx, tenant.Spec.Proxy.Port)
+	tenants, err := r.listOnPort(ctx, tenant.Spec.ProxyPort())
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "the tenants on the port of a changed tenant are not reconciled", "tenant", tenant.Name)
 		return nil
@@ -183,15 +183,19 @@ func (r *TenantReconciler) tenantToTenantsOnPort(ctx context.Context, object cli
 	return requests
 }
 
-// listOnPort returns the names of the tenants with the port, sorted.
+// listOnPort returns the names of the tenants with the port, sorted. Port 0, which
+// tenants without spec.proxy have, belongs to no tenant.
 func (r *TenantReconciler) listOnPort(ctx context.Context, port int32) ([]string, error) {
+	if port == 0 {
+		return nil, nil
+	}
 	var list v1alpha1.EgressTenantList
 	if err := r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing EgressTenants: %w", err)
 	}
 	var tenants []string
 	for i := range list.Items {
-		if list.Items[i].Spec.Proxy.Port == port {
+		if list.Items[i].Spec.ProxyPort() == port {
 			tenants = append(tenants, list.Items[i].Name)
 		}
 	}

@@ -24,7 +24,7 @@ func reconcileTenant(t *testing.T, server *api, egress settings.EgressAddresses)
 		Policies:  NewPolicyApplier(server, settingsFixture()),
 		Protected: protectedFixture(),
 		ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
-			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.Proxy.Port)
+			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.ProxyPort())
 		},
 		Egress: egress,
 		Events: seen,

@@ -56,7 +56,7 @@ func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (
 // proxy's address, and the port that identifies the tenant. The scheme is http
 // for both, as the client speaks to the proxy in the clear (and gRPC knows no other).
 func (c *Cluster) ProxyURL(tenant *v1alpha1.EgressTenant) string {
-	return "http://" + net.JoinHostPort(c.proxy.String(), strconv.Itoa(int(tenant.Spec.Proxy.Port)))
+	return "http://" + net.JoinHostPort(c.proxy.String(), strconv.Itoa(int(tenant.Spec.ProxyPort())))
 }
 
 // forNamespace returns the NO_PROXY entries that hold for all pods of a

@@ -51,7 +51,7 @@ func mustParseEntry(t testing.TB, text string) noproxy.Entry {
 
 func TestProxyURL(t *testing.T) {
 	tenant := &v1alpha1.EgressTenant{}
-	tenant.Spec.Proxy.Port = 3130
+	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: 3130}
 	for address, want := range map[string]string{
 		"172.16.28.8": "http://172.16.28.8:3130",
 		"2001:db8::8": "http://[2001:db8::8]:3130",

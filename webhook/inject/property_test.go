@@ -23,7 +23,7 @@ func exampleInjection(t *testing.T) *Injection {
 	cluster := exampleCluster(t)
 	tenant := &v1alpha1.EgressTenant{}
 	tenant.Name = "client-a"
-	tenant.Spec.Proxy.Port = 3129
+	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: 3129}
 	injection, err := compute(cluster, tenant, "orders", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ func newTemplate(t *testing.T, port int32, namespace string, noProxy ...string) 
 	cluster := exampleCluster(t)
 	tenant := &v1alpha1.EgressTenant{}
 	tenant.Name = "client-a"
-	tenant.Spec.Proxy.Port = port
+	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: port}
 	tenant.Spec.NoProxy = noProxy
 	template, err := NewTemplate(cluster, tenant, namespace)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 func TestInSync(t *testing.T) {
 	t.Parallel()
 	tenant := &v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: "client-a"}}
-	tenant.Spec.Proxy.Port = 3129
+	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: 3129}
 	wanted := Build(tenant, "web", exampleSettings())
 	for name, test := range map[string]struct {
 		change func(*networkingv1.NetworkPolicy)

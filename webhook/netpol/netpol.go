@@ -25,6 +25,10 @@ const dnsPort = 53
 // Equal arguments give equal policies. The result shares no memory with the
 // arguments or with another result.
 func Build(tenant *v1alpha1.EgressTenant, namespace string, s *settings.Settings) *networkingv1.NetworkPolicy {
+	rules := []networkingv1.NetworkPolicyEgressRule{dnsRule(s.DNS)}
+	if port := tenant.Spec.ProxyPort(); port != 0 {
+		rules = append(rules, proxyRule(s.Proxy.Addresses, port))
+	}
 	return &networkingv1.NetworkPolicy{
 		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -36,11 +40,7 @@ func Build(tenant *v1alpha1.EgressTenant, namespace string, s *settings.Settings
 			// The empty selector selects all pods, including those without injection.
 			PodSelector: metav1.LabelSelector{},
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
-			Egress: []networkingv1.NetworkPolicyEgressRule{
-				dnsRule(s.DNS),
-				proxyRule(s.Proxy.Addresses, tenant.Spec.Proxy.Port),
-				sameTenantRule(tenant.Name),
-			},
+			Egress:      append(rules, sameTenantRule(tenant.Name)),
 		},
 	}
 }

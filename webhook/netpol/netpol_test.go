@@ -125,7 +125,7 @@ func randomAddress(random *rand.Rand) netip.Addr {
 func randomTenant(random *rand.Rand) *v1alpha1.EgressTenant {
 	return &v1alpha1.EgressTenant{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("client-%d", random.IntN(100))},
-		Spec: v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{
+		Spec: v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{
 			Port: names.TenantPortMin + random.Int32N(names.TenantPortMax-names.TenantPortMin+1),
 		}},
 	}
@@ -180,7 +180,7 @@ func TestBuildSharesNothing(t *testing.T) {
 	s := exampleSettings()
 	tenant := &v1alpha1.EgressTenant{
 		ObjectMeta: metav1.ObjectMeta{Name: "client-a"},
-		Spec:       v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{Port: 3129}},
+		Spec:       v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{Port: 3129}},
 	}
 	first, second := Build(tenant, "ns", s), Build(tenant, "ns", s)
 	for i := range first.Spec.Egress {
@@ -205,7 +205,7 @@ func TestBuildSharesNothing(t *testing.T) {
 func BenchmarkBuild(b *testing.B) {
 	s := exampleSettings()
 	tenant := &v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: "client-a"}}
-	tenant.Spec.Proxy.Port = 3129
+	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: 3129}
 	b.ReportAllocs()
 	for b.Loop() {
 		Build(tenant, "ns", s)

@@ -26,7 +26,7 @@ type EgressAddresses struct {
 // Of returns the source addresses of the tenant's requests. It is empty if none
 // was published for the tenant.
 func (a EgressAddresses) Of(tenant *v1alpha1.EgressTenant) []netip.Addr {
-	if tenant.Spec.Proxy.EgressIP != v1alpha1.EgressIPDedicated {
+	if !tenant.Spec.HasDedicatedIP() {
 		return a.Shared
 	}
 	if own, ok := a.Dedicated[tenant.Name]; ok {

@@ -12,7 +12,7 @@ import (
 
 func tenant(name string, egressIP v1alpha1.EgressIP) *v1alpha1.EgressTenant {
 	t := &v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	t.Spec.Proxy.EgressIP = egressIP
+	t.Spec.Proxy = &v1alpha1.TenantProxy{EgressIP: egressIP}
 	return t
 }
 

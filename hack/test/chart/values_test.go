@@ -132,7 +132,7 @@ func dedicatedTenants(count int) string {
 func TestDedicatedTenants(t *testing.T) {
 	r := mustInstall(t, minimalValues+"\ntenants: ["+dedicatedTenants(v1alpha1.MaxDedicatedAddresses)+"]")
 	for _, tenant := range all[*v1alpha1.EgressTenant](r) {
-		if tenant.Spec.Proxy.EgressIP != v1alpha1.EgressIPDedicated {
+		if !tenant.Spec.HasDedicatedIP() {
 			t.Errorf("%s: egressIP %q", tenant.Name, tenant.Spec.Proxy.EgressIP)
 		}
 	}

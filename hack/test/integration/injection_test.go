@@ -136,6 +136,8 @@ func TestTenantsAreValidated(t *testing.T) {
 		"port above the range": {tenant("too-high", 3256), "spec.proxy.port"},
 		"line feed in noProxy": {tenant("line-feed", 3254, "a.example\nb.example"), "spec.noProxy[0]"},
 		"name with a dot":      {tenant("a.b", 3254), "metadata.name"},
+		"no proxy":             {withoutProxy(v1alpha1.PathProxy), "proxy is required with path Proxy"},
+		"no proxy by default":  {withoutProxy(""), "proxy is required with path Proxy"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -149,6 +151,10 @@ func TestTenantsAreValidated(t *testing.T) {
 			}
 		})
 	}
+}
+
+func withoutProxy(path v1alpha1.Path) v1alpha1.EgressTenant {
+	return v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: "without-proxy"}, Spec: v1alpha1.EgressTenantSpec{Path: path}}
 }
 
 // The schema refuses nothing that Validate accepts.
@@ -166,7 +172,7 @@ func TestValidTenantsAreAdmitted(t *testing.T) {
 		"highest port":    tenant("valid", names.TenantPortMax),
 		"name of digits":  tenant("42", 3254),
 		"longest name":    tenant(strings.Repeat("a", 63), 3254),
-		"path by default": {ObjectMeta: metav1.ObjectMeta{Name: "valid"}, Spec: v1alpha1.EgressTenantSpec{Proxy: v1alpha1.ProxySpec{Port: 3254}}},
+		"path by default": {ObjectMeta: metav1.ObjectMeta{Name: "valid"}, Spec: v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{Port: 3254}}},
 		"many entries":    tenant("valid", 3254, many...),
 		"entries of every kind": tenant("valid", 3254, ".Example.COM.", "bücher.example", "r3---sn.example", name+".example",
 			"192.0.2.1", "[::1]", "::ffff:192.0.2.2", "10.1.2.3/8", "2001:db8::/32"),
@@ -205,7 +211,7 @@ func TestTenantShowsItsState(t *testing.T) {
 func tenant(name string, port int32, noProxy ...string) v1alpha1.EgressTenant {
 	return v1alpha1.EgressTenant{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: v1alpha1.ProxySpec{Port: port}, NoProxy: noProxy},
+		Spec:       v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: &v1alpha1.TenantProxy{Port: port}, NoProxy: noProxy},
 	}
 }
 

@@ -130,8 +130,7 @@ func tenant(name string, port int32, egress v1alpha1.EgressIP) v1alpha1.Tenant {
 	var result v1alpha1.Tenant
 	result.Name = name
 	result.Path = v1alpha1.PathProxy
-	result.Proxy.Port = port
-	result.Proxy.EgressIP = egress
+	result.Proxy = &v1alpha1.TenantProxy{Port: port, EgressIP: egress}
 	return result
 }
 
@@ -151,7 +150,7 @@ func everyKind() []v1alpha1.Tenant {
 // addresses.
 func addressOf(tenant v1alpha1.Tenant) string {
 	switch {
-	case tenant.Proxy.EgressIP != v1alpha1.EgressIPDedicated:
+	case !tenant.HasDedicatedIP():
 		return sharedAddress
 	case tenant.Proxy.Port == ownPort:
 		return ownAddress

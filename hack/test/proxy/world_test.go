@@ -330,7 +330,7 @@ func dial(ctx context.Context, from, address string) (*connection, error) {
 
 // answer is what came back for a request.
 type answer struct {
-	status             int
+	status           int
 	revision, origin string
 }
 

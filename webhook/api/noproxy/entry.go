@@ -10,13 +10,13 @@ import (
 	"egress.scw/webhook/api/internal/dnsname"
 )
 
-// Entry is a destination that clients reach without the proxy, in
-// normal form: an IP address, a CIDR without host bits, or a domain name in
-// lower case and punycode, without dots at its ends, that covers itself and
-// everything below. The zero value is no entry.
+// Entry is a destination that clients reach without the proxy, in normal form: an
+// IP address, a CIDR without host bits, or a domain name in lower case and
+// punycode, without dots at its ends, which covers itself and all names below it.
+// The zero value is not an entry.
 //
-// There is no port and no asterisk: half of the clients misread them
-// (curl, wget, Python and .NET ignore ports, only Java and undici know "*.x").
+// Ports and asterisks are not supported, because half of the clients misread them:
+// curl, wget, Python and .NET ignore ports, and only Java and undici support "*.x".
 type Entry struct {
 	text string
 	kind kind
@@ -30,21 +30,20 @@ const (
 	kindPrefix
 )
 
-// String returns the entry in normal form, a domain name without leading dot.
+// String returns the entry in normal form, a domain name without a leading dot.
 func (e Entry) String() string { return e.text }
 
-// IsName says whether the entry is a domain name rather than an address or a CIDR.
+// IsName reports whether the entry is a domain name rather than an address or a CIDR.
 func (e Entry) IsName() bool { return e.kind == kindName }
 
-// Parse reads one entry: an IP address ("192.0.2.1", "::1", "[::1]"), a
-// CIDR ("10.0.0.0/8"), or a domain name ("example.com", or ".example.com",
-// which means the same), of at most 253 characters. The error says what is
-// wrong with the text and what to write instead; of the text itself it repeats
-// at most the label that is wrong.
+// Parse parses one entry of at most 253 characters: an IP address ("192.0.2.1",
+// "::1", "[::1]"), a CIDR ("10.0.0.0/8"), or a domain name ("example.com", or
+// ".example.com", which means the same). The error states the fault of the entry
+// and the remedy; of the entry itself it repeats at most the wrong label.
 func Parse(text string) (Entry, error) {
 	if address, err := netip.ParseAddr(withoutBrackets(text)); err == nil {
 		if address.Zone() != "" {
-			return Entry{}, errors.New("an address with a zone means something else on every machine: write it without")
+			return Entry{}, errors.New("has a zone, which means something else on every machine: write the address without it")
 		}
 		return Entry{address.Unmap().String(), kindAddress}, nil
 	}
@@ -55,15 +54,15 @@ func Parse(text string) (Entry, error) {
 	case text == "":
 		return Entry{}, errors.New("is empty")
 	case !utf8.ValidString(text):
-		return Entry{}, errors.New("is no text: write names in UTF-8, or in punycode")
+		return Entry{}, errors.New("is not a valid string: write names in UTF-8, or in punycode")
 	case utf8.RuneCountInString(text) > MaxLength:
-		return Entry{}, fmt.Errorf("is longer than %d characters, which no domain name is", MaxLength)
+		return Entry{}, fmt.Errorf("is longer than a domain name can be: at most %d characters", MaxLength)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return Entry{}, errors.New("contains white space or control characters: write one destination an entry")
 	case strings.Contains(text, "*"):
-		return Entry{}, errors.New(`contains "*", which most clients do not understand: a domain name covers everything below it`)
+		return Entry{}, errors.New(`contains "*", which most clients do not support: a domain name covers all names below it`)
 	case strings.ContainsAny(text, "/:"):
-		return Entry{}, errors.New("is no IP address, CIDR or domain name: write it without scheme, port and path")
+		return Entry{}, errors.New("is not an IP address, CIDR or domain name: write it without scheme, port and path")
 	}
 	name, err := dnsname.Normalize(strings.TrimSuffix(strings.TrimPrefix(text, "."), "."))
 	if err != nil {
@@ -72,11 +71,11 @@ func Parse(text string) (Entry, error) {
 	return Entry{name, kindName}, nil
 }
 
-// MaxLength bounds an entry as it is written, in characters, as the
-// schema of EgressTenant does: the length of the longest domain name.
+// MaxLength bounds an entry as written, in characters: the length of the longest
+// domain name. The schema of EgressTenant has the same bound.
 const MaxLength = dnsname.MaxLength
 
-// withoutBrackets takes off the brackets that URLs put around IPv6 addresses.
+// withoutBrackets removes the brackets that URLs have around IPv6 addresses.
 func withoutBrackets(text string) string {
 	inner, opened := strings.CutPrefix(text, "[")
 	inner, closed := strings.CutSuffix(inner, "]")
@@ -86,9 +85,9 @@ func withoutBrackets(text string) string {
 	return text
 }
 
-// unmap writes a range of IPv4 addresses as one when it is given as one of
-// IPv6: clients that unmap addresses (Go's do) read it so. Of "::ffff:0:0/96"
-// it would not show otherwise that it is all of IPv4.
+// unmap converts a range of IPv4-mapped IPv6 addresses to IPv4, as clients that
+// unmap addresses (Go's do) read it. Otherwise "::ffff:0:0/96" would not be
+// recognised as all of IPv4.
 func unmap(prefix netip.Prefix) netip.Prefix {
 	const mapped = 128 - 32
 	if prefix.Addr().Is4In6() && prefix.Bits() >= mapped {

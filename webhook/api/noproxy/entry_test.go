@@ -86,9 +86,9 @@ func TestParseRefuses(t *testing.T) {
 		"[::1]/128":                      "without scheme, port and path",
 		"192.0.2.0/33":                   "without scheme, port and path",
 		"192.0.2.0/255.255.255.0":        "without scheme, port and path",
-		"fe80::1%eth0/64":                "an address with a zone",
-		"fe80::1%eth0":                   "an address with a zone",
-		"[fe80::1%eth0]":                 "an address with a zone",
+		"fe80::1%eth0/64":                "has a zone",
+		"fe80::1%eth0":                   "has a zone",
+		"[fe80::1%eth0]":                 "has a zone",
 		"192.0.2.1%eth0":                 noName,
 		"[192.0.2.1]":                    noName,
 		".":                              noName,
@@ -103,13 +103,13 @@ func TestParseRefuses(t *testing.T) {
 		`a.example'`:                     noName,
 		`a\b.example`:                    noName,
 		"$(HTTP_PROXY)":                  noName,
-		"xn--a.example":                  noName, // no punycode
-		"xn--abc-.example":               noName, // punycode of mere ASCII
-		"\xff.example":                   "is no text",
+		"xn--a.example":                  noName, // not punycode
+		"xn--abc-.example":               noName, // punycode of plain ASCII
+		"\xff.example":                   "is not a valid string",
 		strings.Repeat("a", 64):          noName,
 		strings.Repeat("ü", 60):          noName, // 63 bytes at most in punycode, too
-		strings.Repeat("a.", 126) + "ab": "longer than 253 characters",
-		strings.Repeat("\u00ad", 254):    "longer than 253 characters", // soft hyphens, which IDNA drops
+		strings.Repeat("a.", 126) + "ab": "at most 253 characters",
+		strings.Repeat("\u00ad", 254):    "at most 253 characters", // soft hyphens, which IDNA drops
 		"2130706433":                     number,
 		"017700000001":                   number,
 		"0x7f000001":                     number,
@@ -132,14 +132,14 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("error is %v, want %q in it", err, want)
 			}
 			if entry != (Entry{}) {
-				t.Errorf("an entry all the same: %q", entry)
+				t.Errorf("an entry despite the error: %q", entry)
 			}
 		})
 	}
 }
 
-// FuzzParse: whatever is accepted has one normal form, which is safe in
-// a list separated by commas and in an environment variable.
+// FuzzParse: each accepted entry has one normal form, which is safe in a
+// comma-separated list and in an environment variable.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"", ".", "*", "192.0.2.1", "::1", "[::1]", "fe80::1%eth0", "::ffff:192.0.2.1", "10.0.0.0/8", "::ffff:0:0/96",
@@ -173,12 +173,12 @@ func unsafeInList(r rune) bool {
 	return r > unicode.MaxASCII || unicode.IsSpace(r) || unicode.IsControl(r) || unicode.IsUpper(r) || strings.ContainsRune("*,;\"'`\\$%[]", r)
 }
 
-// checkNormalName demands that no client takes the name for an address.
+// checkNormalName fails if a client could read the name as an address.
 func checkNormalName(t *testing.T, name string) {
 	t.Helper()
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	if regexp.MustCompile(`^([0-9]+|0x[0-9a-f]*)$`).MatchString(last) || strings.Contains(name, ":") {
-		t.Errorf("%q is taken for a name", name)
+		t.Errorf("%q is read as a name", name)
 	}
 	if len(name) > 253 {
 		t.Errorf("a name of %d bytes", len(name))

@@ -6,14 +6,14 @@ import "slices"
 // twice, and clients walk it for every request.
 const MaxBytes = 4096
 
-// List collects NO_PROXY entries: in the order in which they were
-// added, each once. The lists are short enough to be searched.
+// List collects entries of NO_PROXY in the order in which they were added, each
+// once. Lists are short, so that duplicates are found by linear search.
 type List struct {
 	entries []string
 	bytes   int // of the entries joined by commas
 }
 
-// NewList returns an empty list with room for so many entries.
+// NewList returns an empty list with room for capacity entries.
 func NewList(capacity int) List { return List{entries: make([]string, 0, capacity)} }
 
 // Entries returns the entries in their order. The caller must not change them.
@@ -22,10 +22,11 @@ func (l *List) Entries() []string { return l.entries }
 // Bytes returns the length of the entries when joined by commas.
 func (l *List) Bytes() int { return l.bytes }
 
-// Clone returns a list that can be added to without changing this one.
+// Clone returns a copy. Adding to the copy does not change the original, even if
+// several goroutines clone the same list.
 func (l *List) Clone() List { return List{slices.Clip(l.entries), l.bytes} }
 
-// Add adds entries as they are written.
+// Add adds entries as written.
 func (l *List) Add(entries ...string) {
 	for _, entry := range entries {
 		if slices.Contains(l.entries, entry) {
@@ -39,13 +40,14 @@ func (l *List) Add(entries ...string) {
 	}
 }
 
-// AddName adds a domain in both forms: to some clients "x" is x alone (Node,
-// .NET, Java), to others ".x" is only what lies below it (Go, wget, Ruby).
+// AddName adds a domain in both forms, "x" and ".x": for some clients "x" does not
+// cover the names below x (Node, .NET, Java), for others ".x" does not cover x
+// itself (Go, wget, Ruby).
 func (l *List) AddName(name string) {
 	l.Add(name, "."+name)
 }
 
-// AddEntry adds an entry, a name in both forms.
+// AddEntry adds an entry, names in both forms.
 func (l *List) AddEntry(entry Entry) {
 	if entry.IsName() {
 		l.AddName(entry.String())

@@ -2,11 +2,12 @@ package noproxy
 
 import "strings"
 
-// Merge returns a container's own NO_PROXY with those of our entries
-// that it lacks at its end.
+// Merge returns a container's own NO_PROXY, followed by those of our entries that
+// it does not contain.
 func Merge(own string, ours []string) string {
 	if strings.TrimSpace(own) == "*" {
-		// No proxy at all. Beside other entries curl would not understand it.
+		// It already disables the proxy, and curl recognises "*" only if there is no
+		// other entry.
 		return own
 	}
 	missing := make(map[string]bool, len(ours))
@@ -33,7 +34,7 @@ func Merge(own string, ours []string) string {
 	return merged.String()
 }
 
-// isSeparator is generous: curl takes blanks for commas.
+// isSeparator accepts white space too, because curl does.
 func isSeparator(r rune) bool {
 	return r == ',' || r == ' ' || r == '\t' || r == '\n' || r == '\r'
 }

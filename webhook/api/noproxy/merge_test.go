@@ -9,7 +9,7 @@ func TestCoversPublicHosts(t *testing.T) {
 		"prod":      true,
 		"co.uk":     true,
 		"github.io": true,
-		// The list has rules for what is below these only.
+		// The list has rules only for names below these.
 		"pg":          true,
 		"mm":          true,
 		"kawasaki.jp": true,

@@ -8,10 +8,10 @@ import (
 	"egress.scw/webhook/api/internal/dnsname"
 )
 
-// literal returns the address that a text is in one of the spellings that
-// inet_aton takes, or of IPv6, with or without brackets; the zero value if it
-// is none.
-func literal(text string) netip.Addr {
+// parseAddress parses an address in any spelling that clients and the proxy
+// accept: IPv4 in the forms of inet_aton, and IPv6 with or without brackets, its
+// zone dropped. It returns the zero value for any other text.
+func parseAddress(text string) netip.Addr {
 	inner := text
 	if rest, opened := strings.CutPrefix(text, "["); opened {
 		closed := false
@@ -25,8 +25,8 @@ func literal(text string) netip.Addr {
 	return shortIPv4(inner)
 }
 
-// shortIPv4 reads one to four numbers, decimal, octal or hexadecimal, of which
-// the last fills the bytes that are left.
+// shortIPv4 parses an address as inet_aton does: one to four numbers, decimal,
+// octal or hexadecimal, of which the last fills the remaining bytes.
 func shortIPv4(text string) netip.Addr {
 	parts := strings.Split(strings.ToLower(text), ".")
 	if len(parts) > net4 {
@@ -34,7 +34,8 @@ func shortIPv4(text string) netip.Addr {
 	}
 	var value uint64
 	for i, part := range parts {
-		// Base 0 reads the prefixes; it would take 0b, 0o and underscores too.
+		// Base 0 parses the prefixes. It also accepts 0b, 0o and underscores, which
+		// IsNumber refuses.
 		if part == "" || !dnsname.IsNumber(part) {
 			return netip.Addr{}
 		}

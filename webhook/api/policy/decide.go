@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// methodPurge has a cache forget something. The proxy, which has none, reads it
-// in capitals or not.
+// methodPurge asks a cache to drop an object. The proxy has no cache, and
+// recognises the method in upper and lower case.
 const methodPurge = "PURGE"
 
-// Decide says what the proxy makes of a request of a tenant: its method, and
-// host and port as they stand in the request. It is pure, so it resolves no
-// name: one that leads to a forbidden address is denied by the proxy all the
-// same. Nor does it look into tunnels.
+// Decide returns the proxy's decision about a request: method, and host and port
+// as written in the request. It is pure and therefore sees less than the proxy:
+// it does not resolve names, so that it can allow a name that the proxy denies
+// because it resolves to a forbidden address, and it does not inspect tunnels.
 func (l List) Decide(method, host string, port uint16) Decision {
 	name, address := requestHost(host)
 	forbidden := address.IsValid() && IsForbidden(netip.PrefixFrom(address, address.BitLen()))
@@ -29,7 +29,7 @@ func (l List) Decide(method, host string, port uint16) Decision {
 		return Decision{VerdictDenied, RuleForbiddenPort}
 	case rule != "" && l.Mode != ModeReport:
 		return Decision{VerdictDenied, rule}
-	case forbidden: // The proxy takes 0.0.0.0 for a name at first.
+	case forbidden: // The proxy first treats 0.0.0.0 as a name, so the list comes first.
 		return Decision{VerdictDenied, RuleForbiddenDestination}
 	case rule != "":
 		return Decision{VerdictWouldDeny, rule}
@@ -38,7 +38,7 @@ func (l List) Decide(method, host string, port uint16) Decision {
 	}
 }
 
-// broken returns the rule of the list that a request breaks, or none.
+// broken returns the rule of the list that a request breaks, or the empty rule.
 func (l List) broken(method, name string, port uint16) Rule {
 	switch {
 	case !slices.Contains(l.Ports, port), method == http.MethodConnect && port == PortHTTP:
@@ -50,7 +50,7 @@ func (l List) broken(method, name string, port uint16) Rule {
 	}
 }
 
-// covers says whether the list covers a name; none if it is empty.
+// covers reports whether the list covers a name. It never covers an empty name.
 func (l List) covers(name string) bool {
 	if name == "" {
 		return false
@@ -58,8 +58,8 @@ func (l List) covers(name string) bool {
 	return l.find(Domain{name, false}) || l.findParent(name)
 }
 
-// find says whether the list, which is sorted by name, has the domain, or the
-// one of this name that covers more.
+// find reports whether the list, which is sorted by name, has an entry of the
+// domain's name that covers the domain.
 func (l List) find(domain Domain) bool {
 	at, found := slices.BinarySearchFunc(l.Domains, domain.name, func(d Domain, name string) int { return cmp.Compare(d.name, name) })
 	return found && l.Domains[at].Covers(domain)
@@ -74,12 +74,12 @@ func (l List) findParent(name string) bool {
 	return false
 }
 
-// requestHost reads a host as the proxy does: in lower case, without dots at
-// its end, and as an address in whatever spelling. One of both results is set,
-// or none.
+// requestHost parses a host as the proxy does: in lower case, without trailing
+// dots, and as an address in any spelling of parseAddress. It returns a name or
+// an address; both are empty for an empty host.
 func requestHost(host string) (string, netip.Addr) {
 	host = strings.TrimRight(strings.ToLower(host), ".")
-	if address := literal(host); address.IsValid() {
+	if address := parseAddress(host); address.IsValid() {
 		return "", address
 	}
 	return host, netip.Addr{}

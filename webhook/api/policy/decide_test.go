@@ -13,7 +13,9 @@ import (
 
 func TestDecide(t *testing.T) {
 	t.Parallel()
-	spec := func(allow *v1alpha1.AllowSpec) v1alpha1.EgressTenantSpec { return v1alpha1.EgressTenantSpec{Allow: allow} }
+	spec := func(allow *v1alpha1.AllowSpec) v1alpha1.EgressTenantSpec {
+		return v1alpha1.EgressTenantSpec{Allow: allow}
+	}
 	domains := []string{"api.github.com", ".Example.com", "bücher.example"}
 	enforced := spec(&v1alpha1.AllowSpec{Domains: domains, Ports: []int32{80, 443, 8443}})
 	reported := spec(&v1alpha1.AllowSpec{Mode: policy.ModeReport, Domains: domains})
@@ -66,8 +68,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideIsWhatTheListSays compares with a search that is slow and plain.
-func TestDecideIsWhatTheListSays(t *testing.T) {
+// TestDecideAgreesWithLinearSearch compares the binary search with a plain one.
+func TestDecideAgreesWithLinearSearch(t *testing.T) {
 	t.Parallel()
 	var texts []string
 	for i := range 300 {

@@ -1,4 +1,5 @@
-// Package policy decides which requests of a tenant the proxy lets pass: by the
+// Package policy decides which requests of a tenant the proxy allows: by the
 // tenant's allow list, and by the destinations and ports that are forbidden to
-// every tenant. It is pure, and links nothing of Kubernetes.
+// every tenant. It is pure and does not link Kubernetes, so that programs beside
+// pods and plugins can use it.
 package policy

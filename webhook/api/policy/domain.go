@@ -13,9 +13,9 @@ import (
 	"egress.scw/webhook/api/internal/dnsname"
 )
 
-// Domain is an entry of an allow list, in normal form: a name in lower case and
-// punycode, without a dot at its end, which stands for itself alone, or with
-// all names below it. The zero value is no domain.
+// Domain is an entry of an allow list in normal form: a name in lower case and
+// punycode, without a trailing dot, which covers either itself alone or itself
+// and all names below it. The zero value is not a domain.
 type Domain struct {
 	name  string
 	below bool
@@ -30,7 +30,7 @@ func (d Domain) String() string {
 	return d.name
 }
 
-// Covers says whether the domain covers all that another one does.
+// Covers reports whether the domain covers every name that other covers.
 func (d Domain) Covers(other Domain) bool {
 	if d.name == other.name {
 		return d.below || !other.below
@@ -38,28 +38,27 @@ func (d Domain) Covers(other Domain) bool {
 	return d.below && strings.HasSuffix(other.name, "."+d.name)
 }
 
-// MaxDomainLength bounds an entry as it is written, in characters: the longest
-// name, with a dot at each end.
+// MaxDomainLength bounds an entry as written, in characters: the longest name
+// with a dot at each end.
 const MaxDomainLength = dnsname.MaxLength + 2
 
-// ParseDomain reads an entry of an allow list: "api.example.com", which covers
-// nothing but itself, or ".example.com", which covers example.com and all names
-// below it. The error says what is wrong with the text and what to write
-// instead.
+// ParseDomain parses an entry of an allow list: "api.example.com", which covers
+// itself alone, or ".example.com", which covers example.com and all names below
+// it. The error states the fault of the entry, and the remedy.
 func ParseDomain(text string) (Domain, error) {
 	switch {
 	case text == "":
 		return Domain{}, errors.New("is empty")
 	case !utf8.ValidString(text):
-		return Domain{}, errors.New("is no text: write names in UTF-8, or in punycode")
+		return Domain{}, errors.New("is not a valid string: write names in UTF-8, or in punycode")
 	case utf8.RuneCountInString(text) > MaxDomainLength:
-		return Domain{}, fmt.Errorf("is longer than %d characters, which no domain name is", MaxDomainLength)
+		return Domain{}, fmt.Errorf("is longer than a domain name can be: at most %d characters", MaxDomainLength)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return Domain{}, errors.New("contains white space or control characters: write one name an entry")
 	case strings.Contains(text, "*"):
 		return Domain{}, errors.New(`contains "*": write .example.com for example.com and all names below it`)
-	case literal(strings.TrimSuffix(text, ".")).IsValid():
-		return Domain{}, errors.New("is an IP address: an allow list holds names, because whoever has an address can change")
+	case parseAddress(strings.TrimSuffix(text, ".")).IsValid():
+		return Domain{}, errors.New("is an IP address: an allow list contains names, because the owner of an address can change")
 	case strings.ContainsAny(text, "/:"):
 		return Domain{}, errors.New("is not a domain name: write it without scheme, port and path")
 	}
@@ -69,14 +68,14 @@ func ParseDomain(text string) (Domain, error) {
 		return Domain{}, err
 	}
 	if suffix, icann := publicsuffix.PublicSuffix(name); below && icann && suffix == name {
-		return Domain{}, fmt.Errorf("covers everybody's names: anyone can register one below .%s, so write those that are meant", name)
+		return Domain{}, fmt.Errorf("is a public suffix: anyone can register a name below .%s, so list the names that you mean", name)
 	}
 	return Domain{name, below}, nil
 }
 
-// MergeDomains returns domains in the order of their names, each once, without
-// those that others cover: Squid stops for good at a list that holds both a
-// name and, with a leading dot, what covers it.
+// MergeDomains returns the domains sorted by name, each once, without domains that
+// another one covers: Squid does not start with a list that contains both a name
+// and, with a leading dot, the entry that covers it.
 func MergeDomains(domains []Domain) []Domain {
 	all := make(map[Domain]bool, len(domains))
 	for _, domain := range domains {
@@ -92,8 +91,8 @@ func MergeDomains(domains []Domain) []Domain {
 	return merged
 }
 
-// coveredByOther asks for each parent of the domain rather than comparing with
-// all others: lists are long.
+// coveredByOther reports whether another domain covers this one. It looks each
+// parent up instead of comparing with all domains, because lists are long.
 func coveredByOther(domain Domain, all map[Domain]bool) bool {
 	if !domain.below && all[Domain{domain.name, true}] {
 		return true

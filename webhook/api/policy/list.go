@@ -1,17 +1,18 @@
 package policy
 
-// Ports of plain HTTP and of TLS, which tenants are allowed that list none.
+// The default ports of a tenant: plain HTTP and TLS.
 const (
 	PortHTTP = 80
 	PortTLS  = 443
 )
 
-// List is what a tenant may reach, in normal form.
+// List is a tenant's allow list in normal form, in which neither the order nor the
+// spelling of its entries shows.
 type List struct {
 	// Mode is never empty.
 	Mode Mode
-	// Domains are sorted, and none covers another.
+	// Domains are sorted, and no domain covers another.
 	Domains []Domain
-	// Ports are sorted, and never empty.
+	// Ports are sorted, each is in the list once, and there is at least one.
 	Ports []uint16
 }

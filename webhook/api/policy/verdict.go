@@ -1,49 +1,51 @@
 package policy
 
-// Verdict is what became of a request, in the audit log as in Allowed.
+// Verdict is the outcome of a request, in the audit log as in List.Decide.
 type Verdict string
 
 const (
-	// VerdictAllowed let it pass.
+	// VerdictAllowed: the request passed.
 	VerdictAllowed Verdict = "allowed"
-	// VerdictDenied refused it.
+	// VerdictDenied: the request was refused.
 	VerdictDenied Verdict = "denied"
-	// VerdictWouldDeny let it pass because the tenant's mode is Report.
+	// VerdictWouldDeny: the request passed only because the tenant's mode is
+	// Report.
 	VerdictWouldDeny Verdict = "would-deny"
-	// VerdictTerminated ended a tunnel that had been allowed, because of what
-	// was asked for inside it.
+	// VerdictTerminated: an allowed tunnel was closed because of its contents.
 	VerdictTerminated Verdict = "terminated"
 )
 
-// Rule is what a verdict other than VerdictAllowed rests on.
+// Rule is the reason for a verdict other than VerdictAllowed.
 type Rule string
 
 const (
-	// RuleForbiddenDestination is about addresses that nobody may reach, or
-	// names that resolve to one.
+	// RuleForbiddenDestination: the host is an address that is forbidden to every
+	// tenant, or a name that resolves to one.
 	RuleForbiddenDestination Rule = "forbidden-destination"
-	// RuleForbiddenPort is about ports that nobody may reach.
+	// RuleForbiddenPort: the port is forbidden to every tenant.
 	RuleForbiddenPort Rule = "forbidden-port"
-	// RulePort is about ports that the tenant does not list, and tunnels to the
-	// port of plain HTTP.
+	// RulePort: the tenant does not list the port, or the request is a tunnel to
+	// the port of plain HTTP.
 	RulePort Rule = "port"
-	// RuleDomain is about hosts that the tenant does not list; one that is
-	// asked for by address is never listed.
+	// RuleDomain: the tenant does not list the host. A request by IP address is
+	// never listed.
 	RuleDomain Rule = "domain"
-	// RuleSNI is about what a tunnel carries: TLS for a host that the tenant
-	// does not list, or something else than TLS. Only the proxy sees that.
+	// RuleSNI: the tunnel carries TLS for a host that the tenant does not list, or
+	// another protocol than TLS. Only the proxy sees that, so List.Decide never
+	// returns this rule.
 	RuleSNI Rule = "sni"
-	// RuleProtocol is about requests that are neither tunnels nor plain HTTP, and
-	// those for a cache (PURGE).
+	// RuleProtocol: the request is neither a tunnel nor plain HTTP, or is one that
+	// only caches answer (PURGE).
 	RuleProtocol Rule = "protocol"
-	// RuleClient is about who asks: an address that is none of the cluster's.
+	// RuleClient: the client's address is not in the cluster.
 	RuleClient Rule = "client"
-	// RuleManager is about the proxy's own pages.
+	// RuleManager: the request is for the proxy's own pages.
 	RuleManager Rule = "manager"
 )
 
-// Decision is a verdict and, unless it is VerdictAllowed, what it rests on.
+// Decision is a verdict and its reason.
 type Decision struct {
 	Verdict Verdict
-	Rule    Rule
+	// Rule is empty with VerdictAllowed.
+	Rule Rule
 }

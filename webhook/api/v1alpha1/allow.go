@@ -10,34 +10,34 @@ import (
 )
 
 const (
-	// maxAllowDomains bounds a tenant's list. The lists of all tenants
-	// together have to fit into the Instance's user data.
+	// maxAllowDomains bounds a tenant's list: the lists of all tenants together
+	// must fit into the Instance's user data.
 	maxAllowDomains = 1000
 	// maxAllowPorts bounds a tenant's list.
 	maxAllowPorts = 16
 )
 
-// AllowSpec is what a tenant may reach through the proxy. Private addresses,
-// and the ports of mail and DNS, are forbidden in every mode.
+// AllowSpec lists the hosts and ports that a tenant may reach through the proxy.
+// Private addresses, and the ports of mail and DNS, are forbidden in every mode.
 //
 // +kubebuilder:object:generate=true
 // +kubebuilder:validation:XValidation:rule="self.mode != 'Open' || !has(self.domains) || size(self.domains) == 0",message="domains must be empty in mode Open, which allows every public host"
 // +kubebuilder:validation:XValidation:rule="self.mode != 'Enforce' || (has(self.domains) && size(self.domains) > 0)",message="domains must not be empty in mode Enforce: nothing would be allowed"
 type AllowSpec struct {
-	// Mode says what becomes of requests that the list does not cover: Enforce
-	// denies them; Report lets them pass and logs that they would have been
-	// denied; Open has no domains, and allows every public host.
+	// mode selects the treatment of requests that the list does not cover: Enforce
+	// denies them; Report lets them pass and logs that Enforce would have denied
+	// them; Open has no domains and allows every public host.
 	//
 	// +kubebuilder:validation:Enum=Enforce;Report;Open
 	// +kubebuilder:default=Enforce
 	// +optional
 	Mode policy.Mode `json:"mode,omitempty"`
 
-	// Domains are the names that may be asked for: api.example.com covers
-	// itself alone, .example.com covers example.com and all names below it.
-	// At most 1000; at least one with Enforce, none with Open. No addresses, no
-	// ports, no asterisks, and not all of what everybody can register names
-	// below (.com, .co.uk). What is asked for by IP address is never covered.
+	// domains are the names that the tenant may request: api.example.com covers
+	// itself alone, .example.com covers example.com and all names below it. At most
+	// 1000; at least one with Enforce, none with Open. Addresses, ports, asterisks
+	// and public suffixes (.com, .co.uk) are not valid. A request by IP address is
+	// never covered.
 	//
 	// +kubebuilder:validation:MaxItems=1000
 	// +kubebuilder:validation:items:MinLength=1
@@ -47,9 +47,9 @@ type AllowSpec struct {
 	// +optional
 	Domains []string `json:"domains,omitempty"`
 
-	// Ports are the ports that may be asked for, at most 16; 80 and 443 by
+	// ports are the ports that the tenant may request, at most 16; 80 and 443 by
 	// default. Port 80 is for plain HTTP; on the others tunnels (CONNECT) are
-	// allowed as well. Those of mail (25, 465, 587) and DNS (53) are forbidden.
+	// allowed as well. The ports of mail (25, 465, 587) and DNS (53) are forbidden.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:Minimum=1
@@ -68,7 +68,7 @@ func (a *AllowSpec) validate(path *field.Path) field.ErrorList {
 	switch domains := path.Child("domains"); a.Mode {
 	case "", policy.ModeEnforce:
 		if len(a.Domains) == 0 {
-			errs = append(errs, field.Required(domains, "mode Enforce would allow nothing; to see what is asked for, use mode Report"))
+			errs = append(errs, field.Required(domains, "mode Enforce without domains allows nothing: list domains, or use mode Report to log the requests first"))
 		}
 	case policy.ModeReport:
 	case policy.ModeOpen:
@@ -121,9 +121,9 @@ func validatePorts(ports []int32, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// AllowList returns the tenant's, in normal form. A tenant without one is Open
-// on the ports of the web. Of a tenant that is not valid it means nothing: what
-// cannot be read is left out, which allows less rather than more.
+// AllowList returns the tenant's allow list in normal form. A tenant without one
+// has mode Open on ports 80 and 443. The tenant must be valid: invalid entries are
+// dropped, which allows fewer requests, never more.
 func (s *EgressTenantSpec) AllowList() policy.List {
 	list := policy.List{Mode: policy.ModeOpen, Ports: []uint16{policy.PortHTTP, policy.PortTLS}}
 	if s.Allow == nil {
@@ -154,8 +154,8 @@ func (s *EgressTenantSpec) AllowList() policy.List {
 	return list
 }
 
-// allowSpecOf returns a list as it would be written, in the one way that all who
-// mean the same share; nil for what a tenant without one has.
+// allowSpecOf converts a list to the one AllowSpec that represents it, nil for the
+// list of a tenant without spec.allow.
 func allowSpecOf(l policy.List) *AllowSpec {
 	if l.Mode == policy.ModeOpen && slices.Equal(l.Ports, []uint16{policy.PortHTTP, policy.PortTLS}) {
 		return nil

@@ -51,11 +51,11 @@ func TestValidateAllow(t *testing.T) {
 	}
 }
 
-// TestRevisionOfAllow: what means the same has one revision.
+// TestRevisionOfAllow: allow lists of the same meaning have the same revision.
 func TestRevisionOfAllow(t *testing.T) {
 	t.Parallel()
 	revision := func(allow *AllowSpec) string {
-		return Tenant{Name: "client-a", EgressTenantSpec: EgressTenantSpec{Proxy: ProxySpec{Port: 3129}, Allow: allow}}.Revision()
+		return Tenant{Name: "client-a", EgressTenantSpec: EgressTenantSpec{Proxy: &TenantProxy{Port: 3129}, Allow: allow}}.Revision()
 	}
 	seen := map[string]int{}
 	for i, same := range [][]*AllowSpec{

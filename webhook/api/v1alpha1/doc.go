@@ -1,5 +1,5 @@
-// Package v1alpha1 is the API of egress.scw: the EgressTenant resource,
-// its defaults and its validation.
+// Package v1alpha1 is the API of egress.scw: the EgressTenant resource, its
+// defaults and its validation.
 //
 // +groupName=egress.scw
 package v1alpha1

@@ -7,26 +7,31 @@ import (
 	"encoding/json"
 )
 
-// Revision identifies what the proxy has to know of the tenant: 16
-// hexadecimal digits, which differ as soon as the proxy has to be told
-// something else, and only then. Whoever renders the proxy's configuration writes
-// it there, and Squid tells it on the tenant's port, so that it shows whether it
-// serves what it was given. Of a tenant that is not valid it means nothing.
+// Revision identifies the tenant's part of the proxy's configuration: a hash of 16
+// hexadecimal digits, which changes if and only if this part changes. bootstrap
+// writes it into squid.conf, and Squid returns it on the tenant's port
+// (names.HeaderRevision), which shows whether Squid serves the configuration that
+// it was given. The tenant must be valid; otherwise the result is undefined.
 //
-// It hashes the whole tenant without what the proxy does not see, rather than
-// a list of what it does: a new field counts unless it is left out here.
+// The hash covers the whole tenant except the fields that the proxy does not use,
+// rather than a list of fields that it uses: a new field counts unless it is
+// excluded here.
 func (t Tenant) Revision() string {
-	t.NoProxy = nil // what clients do not ask the proxy for
+	t.NoProxy = nil // destinations that are reached without the proxy
 	t.Path = cmp.Or(t.Path, PathProxy)
 	t.Allow = allowSpecOf(t.AllowList())
-	t.Proxy.EgressIP = cmp.Or(t.Proxy.EgressIP, EgressIPShared)
-	// Fields stand in the order of their declaration, which is as good as any:
-	// a test pins the outcome. Text and numbers can always be encoded.
+	if t.Proxy != nil {
+		proxy := *t.Proxy
+		proxy.EgressIP = cmp.Or(proxy.EgressIP, EgressIPShared)
+		t.Proxy = &proxy
+	}
+	// Fields are encoded in the order of their declaration. Any fixed order would
+	// do: a test pins the result. Strings and numbers can always be encoded.
 	canonical, _ := json.Marshal(t)
 	sum := sha256.Sum256(canonical)
 	return hex.EncodeToString(sum[:revisionBytes])
 }
 
-// revisionBytes are few, because nobody gains by making two tenants collide:
-// the platform team writes them.
+// revisionBytes is small, because collisions are not an attack: the platform team
+// writes all tenants.
 const revisionBytes = 8

@@ -7,8 +7,8 @@ import (
 	"egress.scw/webhook/api/policy"
 )
 
-// FuzzSchemaAcceptsDomains: the API server's schema accepts every domain that
-// ParseDomain does, as it was written.
+// FuzzSchemaAcceptsDomains: the API server's schema accepts every entry that
+// ParseDomain accepts.
 func FuzzSchemaAcceptsDomains(f *testing.F) {
 	for _, text := range []string{"api.github.com", ".Example.com.", "bücher.example", "*.x", "[::1]", "0x7f.1", "a\nb", `"a"`, `a\`, "#", "-a", "a。b", "ß.example", "xn--a", "١.example", "①.1"} {
 		f.Add(text)
@@ -21,7 +21,7 @@ func FuzzSchemaAcceptsDomains(f *testing.F) {
 	})
 }
 
-// FuzzSchemaAcceptsNoProxy: the same of entries of NO_PROXY.
+// FuzzSchemaAcceptsNoProxy: the same for entries of NO_PROXY.
 func FuzzSchemaAcceptsNoProxy(f *testing.F) {
 	for _, text := range []string{
 		"", ".", "*", "192.0.2.1", "::1", "[::1]", "fe80::1%eth0", "::ffff:192.0.2.1", "10.0.0.0/8", "::ffff:0:0/96",

@@ -17,7 +17,7 @@ import (
 	"egress.scw/webhook/api/policy"
 )
 
-// jsonSchema is what the CustomResourceDefinition says of values.
+// jsonSchema is the schema of a value in the CustomResourceDefinition.
 type jsonSchema struct {
 	Properties  map[string]*jsonSchema `json:"properties"`
 	Required    []string               `json:"required"`
@@ -37,14 +37,14 @@ type jsonSchema struct {
 	} `json:"x-kubernetes-validations"`
 }
 
-// accepts says whether the API server takes the text, by its length and
+// accepts reports whether the API server accepts the string, by its length and
 // pattern.
 func (s *jsonSchema) accepts(text string) bool {
 	length := int64(utf8.RuneCountInString(text))
 	return length >= *s.MinLength && length <= *s.MaxLength && regexp.MustCompile(s.Pattern).MatchString(text)
 }
 
-// tenantSchema is that of an EgressTenant in the chart's definition.
+// tenantSchema returns the schema of EgressTenant in the chart's definition.
 func tenantSchema(tb testing.TB) *jsonSchema {
 	tb.Helper()
 	var definition struct {
@@ -72,14 +72,14 @@ func specSchema(tb testing.TB) *jsonSchema {
 	return tenantSchema(tb).Properties["spec"]
 }
 
-// TestSchemaHasTheBounds: the API server refuses no spec that Validate accepts,
-// and as much as a schema can of what Validate refuses.
+// TestSchemaHasTheBounds: the API server accepts every spec that Validate accepts,
+// and refuses as many of the others as a schema can.
 func TestSchemaHasTheBounds(t *testing.T) {
 	t.Parallel()
 	got := specSchema(t)
 	noProxy, domains := got.Properties["noProxy"], got.Properties["allow"].Properties["domains"]
 	want := &jsonSchema{
-		Required: []string{"proxy"},
+		Validations: got.Validations,
 		Properties: map[string]*jsonSchema{
 			"path": {Enum: []string{string(PathProxy)}, Default: string(PathProxy)},
 			"proxy": {
@@ -108,7 +108,7 @@ func TestSchemaHasTheBounds(t *testing.T) {
 				MaxItems: new(int64(maxNoProxy)), ListType: "set",
 				Items: &jsonSchema{
 					MinLength: new(int64(1)), MaxLength: new(int64(noproxy.MaxLength)),
-					Pattern: noProxy.Items.Pattern, // held against ParseNoProxy by FuzzSchemaAcceptsNoProxy
+					Pattern: noProxy.Items.Pattern, // compared with noproxy.Parse by FuzzSchemaAcceptsNoProxy
 				},
 			},
 		},
@@ -120,6 +120,26 @@ func TestSchemaHasTheBounds(t *testing.T) {
 		if noProxy.Items.accepts(text) {
 			t.Errorf("the schema accepts %q as an entry of noProxy", text)
 		}
+	}
+}
+
+// TestSchemaHasTheProxyRule: the path decides whether there must be a proxy, in
+// the definition as in Validate.
+func TestSchemaHasTheProxyRule(t *testing.T) {
+	t.Parallel()
+	rules := specSchema(t).Validations
+	if want := "self.path != 'Proxy' || has(self.proxy)"; len(rules) != 1 || rules[0].Rule != want {
+		t.Errorf("the rules of spec are %v, want %s", rules, want)
+	}
+}
+
+// TestSchemaBoundsTheStatus: the controllers write no more namespaces than the
+// definition admits.
+func TestSchemaBoundsTheStatus(t *testing.T) {
+	t.Parallel()
+	got := tenantSchema(t).Properties["status"].Properties["namespaces"].MaxItems
+	if got == nil || *got != MaxStatusNamespaces {
+		t.Errorf("status.namespaces is not bounded by %d", MaxStatusNamespaces)
 	}
 }
 

@@ -11,17 +11,16 @@ import (
 	"egress.scw/webhook/api/noproxy"
 )
 
-// Validate returns everything that is wrong with the tenant, each error with
-// its path below the tenant. The API server's schema refuses most of it
-// earlier; this is complete.
+// Validate returns all errors of the tenant, each with its field path. The API
+// server's schema finds most of them earlier; Validate finds all of them.
 func (t *EgressTenant) Validate() field.ErrorList {
 	errs := validateName(t.Name, field.NewPath("metadata", "name"))
 	return append(errs, t.Spec.validate(field.NewPath("spec"))...)
 }
 
-// ValidateTenants returns everything that is wrong with a list of tenants,
-// which are those of one proxy: ports and names that two of them share, and
-// addresses that it has not for all who ask for one, included.
+// ValidateTenants returns all errors of the tenants of one proxy: those of each
+// tenant, names and ports that two tenants share, and dedicated addresses beyond
+// MaxDedicatedAddresses.
 func ValidateTenants(tenants []Tenant, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	taken := make(map[string]bool, len(tenants))
@@ -34,23 +33,27 @@ func ValidateTenants(tenants []Tenant, path *field.Path) field.ErrorList {
 		if taken[tenant.Name] {
 			errs = append(errs, field.Duplicate(at.Child("name"), tenant.Name))
 		}
+		taken[tenant.Name] = true
+		if tenant.Proxy == nil {
+			continue
+		}
 		if ports[tenant.Proxy.Port] {
 			errs = append(errs, field.Duplicate(at.Child("proxy", "port"), tenant.Proxy.Port))
 		}
-		taken[tenant.Name], ports[tenant.Proxy.Port] = true, true
-		if tenant.Proxy.EgressIP != EgressIPDedicated {
+		ports[tenant.Proxy.Port] = true
+		if !tenant.HasDedicatedIP() {
 			continue
 		}
 		if dedicated++; dedicated > MaxDedicatedAddresses {
 			errs = append(errs, field.Invalid(at.Child("proxy", "egressIP"), tenant.Proxy.EgressIP,
-				"must be "+string(EgressIPShared)+": a proxy has addresses for "+strconv.Itoa(MaxDedicatedAddresses)+" tenants of their own"))
+				"must be "+string(EgressIPShared)+": a proxy has dedicated addresses for at most "+strconv.Itoa(MaxDedicatedAddresses)+" tenants"))
 		}
 	}
 	return errs
 }
 
-// validateName demands a DNS label: the name is the value of a namespace's
-// label, and the name of Squid's ACLs.
+// validateName requires a DNS label: the name is the value of a namespace's label,
+// and the name of Squid's ACLs.
 func validateName(name string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, problem := range validation.IsDNS1123Label(name) {
@@ -64,18 +67,10 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	if s.Path != "" && s.Path != PathProxy {
 		errs = append(errs, field.NotSupported(path.Child("path"), s.Path, []Path{PathProxy}))
 	}
-	if s.Proxy.Port < names.TenantPortMin || s.Proxy.Port > names.TenantPortMax {
-		errs = append(errs, field.Invalid(path.Child("proxy", "port"), s.Proxy.Port,
-			"must be between "+strconv.Itoa(names.TenantPortMin)+" and "+strconv.Itoa(names.TenantPortMax)+", the range that the proxy's firewall opens"))
+	if s.Proxy == nil && (s.Path == "" || s.Path == PathProxy) {
+		errs = append(errs, field.Required(path.Child("proxy"), "path Proxy needs a port of the proxy: set proxy.port"))
 	}
-	switch s.Proxy.EgressIP {
-	case "", EgressIPShared, EgressIPDedicated:
-	default:
-		errs = append(errs, field.NotSupported(path.Child("proxy", "egressIP"), s.Proxy.EgressIP, []EgressIP{EgressIPShared, EgressIPDedicated}))
-	}
-	if b := s.Proxy.BandwidthKiB; b != 0 && (b < BandwidthMin || b > BandwidthMax) {
-		errs = append(errs, field.Invalid(path.Child("proxy", "bandwidthKiB"), b, fmt.Sprintf("must be between %d and %d", BandwidthMin, BandwidthMax)))
-	}
+	errs = append(errs, s.Proxy.validate(path.Child("proxy"))...)
 	errs = append(errs, s.Allow.validate(path.Child("allow"))...)
 	if len(s.NoProxy) > maxNoProxy {
 		errs = append(errs, field.TooMany(path.Child("noProxy"), len(s.NoProxy), maxNoProxy))
@@ -96,13 +91,28 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	return errs
 }
 
-// maxNoProxy bounds what a tenant adds to NO_PROXY, which as a whole is held
-// to 4 KiB.
-const maxNoProxy = 64
+func (p *TenantProxy) validate(path *field.Path) field.ErrorList {
+	if p == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	if p.Port < names.TenantPortMin || p.Port > names.TenantPortMax {
+		errs = append(errs, field.Invalid(path.Child("port"), p.Port,
+			"must be between "+strconv.Itoa(names.TenantPortMin)+" and "+strconv.Itoa(names.TenantPortMax)+", the range that the proxy's firewall opens"))
+	}
+	switch p.EgressIP {
+	case "", EgressIPShared, EgressIPDedicated:
+	default:
+		errs = append(errs, field.NotSupported(path.Child("egressIP"), p.EgressIP, []EgressIP{EgressIPShared, EgressIPDedicated}))
+	}
+	// 0 stands for a field that is not set: the API server's schema and the
+	// reader of egress.yaml refuse it as a value.
+	if b := p.BandwidthKiB; b != 0 && (b < BandwidthMin || b > BandwidthMax) {
+		errs = append(errs, field.Invalid(path.Child("bandwidthKiB"), b, fmt.Sprintf("must be between %d and %d", BandwidthMin, BandwidthMax)))
+	}
+	return errs
+}
 
-// Bounds of a tenant's bandwidth, in KiB a second. Below, Squid takes seconds for
-// a page of its own; above, it can no longer count the bytes in 31 bits.
-const (
-	BandwidthMin = 16
-	BandwidthMax = 1 << 20
-)
+// maxNoProxy bounds a tenant's entries of NO_PROXY, which altogether has at most
+// noproxy.MaxBytes.
+const maxNoProxy = 64

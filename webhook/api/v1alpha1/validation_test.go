@@ -12,7 +12,7 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// problems are the errors without their explanations: path, type and value.
+// problems returns path, type and value of each error, without its explanation.
 func problems(errs field.ErrorList) []string {
 	var texts []string
 	for _, err := range errs {
@@ -21,7 +21,7 @@ func problems(errs field.ErrorList) []string {
 	return texts
 }
 
-// entries are as many different entries of spec.noProxy.
+// entries returns count different entries of spec.noProxy.
 func entries(count int) []string {
 	var list []string
 	for i := range count {
@@ -36,13 +36,15 @@ func TestValidate(t *testing.T) {
 		change func(*EgressTenant)
 		want   []string
 	}{
-		"as it should be":       {func(*EgressTenant) {}, nil},
+		"valid":                 {func(*EgressTenant) {}, nil},
 		"path by default":       {func(e *EgressTenant) { e.Spec.Path = "" }, nil},
 		"lowest port":           {func(e *EgressTenant) { e.Spec.Proxy.Port = names.TenantPortMin }, nil},
 		"highest port":          {func(e *EgressTenant) { e.Spec.Proxy.Port = names.TenantPortMax }, nil},
 		"port below":            {func(e *EgressTenant) { e.Spec.Proxy.Port = names.TenantPortMin - 1 }, []string{"spec.proxy.port: Invalid value: 3128"}},
 		"port above":            {func(e *EgressTenant) { e.Spec.Proxy.Port = names.TenantPortMax + 1 }, []string{"spec.proxy.port: Invalid value: 3256"}},
 		"no port":               {func(e *EgressTenant) { e.Spec.Proxy.Port = 0 }, []string{"spec.proxy.port: Invalid value: 0"}},
+		"no proxy":              {func(e *EgressTenant) { e.Spec.Proxy = nil }, []string{"spec.proxy: Required value: "}},
+		"no proxy by default":   {func(e *EgressTenant) { e.Spec.Proxy, e.Spec.Path = nil, "" }, []string{"spec.proxy: Required value: "}},
 		"longest name":          {func(e *EgressTenant) { e.Name = strings.Repeat("a", 63) }, nil},
 		"name of digits":        {func(e *EgressTenant) { e.Name = "42" }, nil},
 		"no name":               {func(e *EgressTenant) { e.Name = "" }, []string{"metadata.name: Invalid value: "}},
@@ -52,7 +54,7 @@ func TestValidate(t *testing.T) {
 		"name ends a line":      {func(e *EgressTenant) { e.Name = "a\n" }, []string{"metadata.name: Invalid value: a\n"}},
 		"other path":            {func(e *EgressTenant) { e.Spec.Path = "Tunnel" }, []string{"spec.path: Unsupported value: Tunnel"}},
 		"shared address":        {func(e *EgressTenant) { e.Spec.Proxy.EgressIP = EgressIPShared }, nil},
-		"address of its own":    {func(e *EgressTenant) { e.Spec.Proxy.EgressIP = EgressIPDedicated }, nil},
+		"dedicated address":     {func(e *EgressTenant) { e.Spec.Proxy.EgressIP = EgressIPDedicated }, nil},
 		"address in small":      {func(e *EgressTenant) { e.Spec.Proxy.EgressIP = "dedicated" }, []string{"spec.proxy.egressIP: Unsupported value: dedicated"}},
 		"least bandwidth":       {func(e *EgressTenant) { e.Spec.Proxy.BandwidthKiB = 16 }, nil},
 		"most bandwidth":        {func(e *EgressTenant) { e.Spec.Proxy.BandwidthKiB = 1 << 20 }, nil},
@@ -81,7 +83,7 @@ func TestValidate(t *testing.T) {
 			func(e *EgressTenant) {
 				e.Name = "A"
 				e.Spec = EgressTenantSpec{
-					Path: "Tunnel", Proxy: ProxySpec{Port: 80, EgressIP: "Own"},
+					Path: "Tunnel", Proxy: &TenantProxy{Port: 80, EgressIP: "Own"},
 					NoProxy: append(entries(63), "*.example", "HOST-0.example", "http://x.example"),
 				}
 			},
@@ -96,7 +98,7 @@ func TestValidate(t *testing.T) {
 			t.Parallel()
 			tenant := &EgressTenant{
 				ObjectMeta: metav1.ObjectMeta{Name: "client-a"},
-				Spec:       EgressTenantSpec{Path: PathProxy, Proxy: ProxySpec{Port: 3200}, NoProxy: []string{"intranet.example.com", "10.0.0.0/8"}},
+				Spec:       EgressTenantSpec{Path: PathProxy, Proxy: &TenantProxy{Port: 3200}, NoProxy: []string{"intranet.example.com", "10.0.0.0/8"}},
 			}
 			test.change(tenant)
 			if diff := cmp.Diff(test.want, problems(tenant.Validate())); diff != "" {
@@ -106,13 +108,13 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// TestValidateExplains: an error says what to write instead.
+// TestValidateExplains: each error states the remedy.
 func TestValidateExplains(t *testing.T) {
 	t.Parallel()
-	tenant := &EgressTenant{Spec: EgressTenantSpec{Path: "Tunnel", Proxy: ProxySpec{EgressIP: "Own"}, NoProxy: []string{"*.example"}}}
+	tenant := &EgressTenant{Spec: EgressTenantSpec{Path: "Tunnel", Proxy: &TenantProxy{EgressIP: "Own"}, NoProxy: []string{"*.example"}}}
 	text := tenant.Validate().ToAggregate().Error()
 	for _, want := range []string{
-		`supported values: "Proxy"`, `supported values: "Shared", "Dedicated"`, "must be between 3129 and 3255", "a domain name covers everything below it", "lower case alphanumeric",
+		`supported values: "Proxy"`, `supported values: "Shared", "Dedicated"`, "must be between 3129 and 3255", "a domain name covers all names below it", "lower case alphanumeric",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in: %s", want, text)
@@ -123,7 +125,7 @@ func TestValidateExplains(t *testing.T) {
 func TestValidateTenants(t *testing.T) {
 	t.Parallel()
 	tenant := func(name string, port int32, noProxy ...string) Tenant {
-		return Tenant{Name: name, EgressTenantSpec: EgressTenantSpec{Proxy: ProxySpec{Port: port}, NoProxy: noProxy}}
+		return Tenant{Name: name, EgressTenantSpec: EgressTenantSpec{Proxy: &TenantProxy{Port: port}, NoProxy: noProxy}}
 	}
 	dedicated := func(name string, port int32) Tenant {
 		result := tenant(name, port)
@@ -135,7 +137,7 @@ func TestValidateTenants(t *testing.T) {
 		want    []string
 	}{
 		"none": {nil, nil},
-		"as they should be": {
+		"valid": {
 			[]Tenant{tenant("a", 3129, "x.example"), tenant("b", 3130, "x.example"), tenant("c", names.TenantPortMax)}, nil,
 		},
 		"one name": {
@@ -160,8 +162,12 @@ func TestValidateTenants(t *testing.T) {
 			[]Tenant{dedicated("a", 3129), dedicated("b", 3130), dedicated("c", 3131), dedicated("d", 3132), dedicated("e", 3133), tenant("f", 3134), dedicated("g", 3135)},
 			[]string{"tenants[4].proxy.egressIP: Invalid value: Dedicated", "tenants[6].proxy.egressIP: Invalid value: Dedicated"},
 		},
+		"without proxy": {
+			[]Tenant{{Name: "a"}, {Name: "b"}},
+			[]string{"tenants[0].proxy: Required value: ", "tenants[1].proxy: Required value: "},
+		},
 		"everything at once": {
-			[]Tenant{tenant("A", 80), tenant("b", 3129, "x", "X."), {Name: "b", EgressTenantSpec: EgressTenantSpec{Path: "Tunnel", Proxy: ProxySpec{Port: 80}}}},
+			[]Tenant{tenant("A", 80), tenant("b", 3129, "x", "X."), {Name: "b", EgressTenantSpec: EgressTenantSpec{Path: "Tunnel", Proxy: &TenantProxy{Port: 80}}}},
 			[]string{
 				"tenants[0].name: Invalid value: A", "tenants[0].proxy.port: Invalid value: 80",
 				"tenants[1].noProxy[1]: Duplicate value: X.",

@@ -1,0 +1,12 @@
+package v1alpha1
+
+// Tenant is an EgressTenant in the form that lists of tenants have: in the
+// chart's value "tenants", and in egress.yaml.
+//
+// +kubebuilder:object:generate=true
+type Tenant struct {
+	// Name is the name of the EgressTenant.
+	Name string `json:"name"`
+
+	EgressTenantSpec `json:",inline"`
+}
