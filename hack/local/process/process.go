@@ -1,7 +1,7 @@
-// Package process starts programs that outlive the program that started them,
-// and finds them again: every one carries its environment's folder and its own
-// name in its environment variables, from the moment it exists. There is no
-// file of process numbers that a crash could leave behind or out of date.
+// Package process starts programs that outlive their parent, and finds them
+// again: each has its environment's folder and its own name in its environment
+// variables, from the moment it exists. There is no file of PIDs that a crash
+// could leave behind or that could be out of date.
 package process
 
 import (
@@ -29,15 +29,15 @@ const (
 
 // Command is a program to be started.
 type Command struct {
-	// Name tells the process from the others of its environment. The log is
+	// Name is unique among the processes of its environment. The log is
 	// NAME.log in the environment's folder "logs".
 	Name string
 	// Path and Args are the program and its arguments.
 	Path string
 	Args []string
-	// Env is added to PATH and HOME, which are all that is inherited.
+	// Env is added to PATH and HOME, the only inherited variables.
 	Env []string
-	// Netns is the network namespace to run in; empty: the caller's.
+	// Netns is the network namespace to run in. Empty: the caller's.
 	Netns string
 }
 
@@ -45,12 +45,12 @@ type Command struct {
 type Process struct {
 	Name string
 	PID  int
-	// started is the kernel's start time in clock ticks since boot: together
-	// with the number it identifies a process for good.
+	// started is the kernel's start time in clock ticks since boot.
+	// Together with the PID it identifies a process uniquely.
 	started uint64
 }
 
-// Environment is the folder whose processes belong together.
+// Environment is the folder of a group of processes.
 type Environment string
 
 // Environments returns every environment of this user that has a process.
@@ -68,7 +68,7 @@ func Environments() ([]Environment, error) {
 	return slices.Sorted(maps.Keys(found)), nil
 }
 
-// LogFile is where the output of the process of that name is kept.
+// LogFile is the path of the log of the process with that name.
 func (e Environment) LogFile(name string) string {
 	return filepath.Join(string(e), "logs", name+".log")
 }
@@ -86,9 +86,9 @@ func (e Environment) Tail(name string) string {
 	return string(bytes.TrimSpace(log))
 }
 
-// Start starts the command in a session of its own, its output appended to its
-// log. It returns once the program runs; whether it stays is for the caller to
-// find out.
+// Start starts the command in a session of its own. Its output is appended to
+// its log. Start returns once the program runs. It does not wait to see whether
+// it keeps running.
 func (e Environment) Start(c Command) (Process, error) {
 	if err := os.MkdirAll(filepath.Dir(e.LogFile(c.Name)), 0o755); err != nil {
 		return Process{}, err
@@ -103,7 +103,7 @@ func (e Environment) Start(c Command) (Process, error) {
 	if c.Netns != "" {
 		argv = append([]string{"nsenter", "--net=/run/netns/" + c.Netns}, argv...)
 	}
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the process is to outlive every context of this one
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // the process must outlive every context of this one
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, c.Env...)
 	cmd.Env = append(cmd.Env, environmentVariable+"="+string(e), nameVariable+"="+c.Name)
@@ -111,14 +111,14 @@ func (e Environment) Start(c Command) (Process, error) {
 	if err := cmd.Start(); err != nil {
 		return Process{}, fmt.Errorf("starting %s: %w", c.Name, err)
 	}
-	go func() { _ = cmd.Wait() }() // reaps it should it end before its parent does
+	go func() { _ = cmd.Wait() }() // reaps it if it ends before its parent does
 	p := Process{Name: c.Name, PID: cmd.Process.Pid}
 	p.started, _ = startTime(p.PID)
 	return p, nil
 }
 
-// List returns the environment's running processes, the oldest first. Those
-// that a listed process started carry its marks too and are listed beside it.
+// List returns the environment's running processes, the oldest first. Children
+// of a listed process inherit its variables and are listed too.
 func (e Environment) List() ([]Process, error) {
 	pids, err := processIDs()
 	if err != nil {
@@ -152,9 +152,9 @@ func processIDs() ([]int, error) {
 	return pids, nil
 }
 
-// marks returns the environment that a process belongs to, and its name there;
-// nothing for foreign processes, among them those of other users, which cannot
-// be read.
+// marks returns the environment of a process, and its name there. Both are
+// empty for foreign processes, among them those of other users, which cannot be
+// read.
 func marks(pid int) (environment Environment, name string) {
 	environ, err := readEnviron(pid)
 	if err != nil {
@@ -173,24 +173,41 @@ func marks(pid int) (environment Environment, name string) {
 }
 
 // readEnviron returns the variables that a process was started with. In the
-// middle of an exec there are none to be seen for a moment: it looks again.
+// middle of an exec the kernel shows none: readEnviron tries again. On a busy
+// machine a process may be preempted there for a while.
 func readEnviron(pid int) ([]byte, error) {
-	for attempt := 0; ; attempt++ {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-		if err != nil || len(environ) > 0 || attempt == 20 {
+		if err != nil || len(environ) > 0 || time.Now().After(deadline) {
 			return environ, err
 		}
-		// Threads of the kernel, and zombies, have no program either.
+		// Kernel threads and zombies do not have a program either.
 		if _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil {
 			return nil, err
 		}
-		time.Sleep(time.Millisecond)
+		// Some programs are started without variables.
+		if empty, err := hasEmptyEnviron(pid); err != nil || empty {
+			return nil, err
+		}
 	}
 }
 
-// Stop ends the environment's processes of the given names, or all of them:
-// the youngest first, each asked (SIGTERM) and, after the grace, killed. It
-// looks again until none is left: what dies may have just started another.
+// hasEmptyEnviron reports whether a process was started without variables:
+// whether env_start and env_end (fields 50 and 51 of its stat file) are equal.
+// They are in the middle of an exec too, but then startcode (field 26) is still
+// 0: the kernel sets it last.
+func hasEmptyEnviron(pid int) (bool, error) {
+	fields, err := readStat(pid)
+	if err != nil {
+		return false, err
+	}
+	return fields[26-firstField] != "0" && fields[50-firstField] == fields[51-firstField], nil
+}
+
+// Stop ends the environment's processes with the given names, or all of them,
+// the youngest first: each gets SIGTERM and, after the grace period, SIGKILL.
+// It repeats until the list is empty: a process may start another one while it
+// ends.
 func (e Environment) Stop(ctx context.Context, grace time.Duration, names ...string) error {
 	for {
 		processes, err := e.List()
@@ -213,26 +230,27 @@ func (e Environment) Stop(ctx context.Context, grace time.Duration, names ...str
 	}
 }
 
-// Alive says whether the process still runs. A zombie does not.
+// Alive reports whether the process still runs. A zombie does not.
 func (p Process) Alive() bool {
 	started, err := startTime(p.PID)
 	return err == nil && started == p.started
 }
 
-// Stop asks the process to end, kills it after the grace, and waits until it is gone.
+// Stop terminates the process, kills it after the grace period, and waits until
+// it has ended.
 func (p Process) Stop(ctx context.Context, grace time.Duration) error {
 	if !p.Alive() {
 		return nil
 	}
-	_ = syscall.Kill(p.PID, syscall.SIGTERM) // gone in between: just what is wanted
+	_ = syscall.Kill(p.PID, syscall.SIGTERM) // it may have ended meanwhile
 	killAt := time.Now().Add(grace)
 	for killed := false; p.Alive(); {
 		if !killed && time.Now().After(killAt) {
 			_ = syscall.Kill(p.PID, syscall.SIGKILL)
 			killed = true
 		}
-		if killed && time.Now().After(killAt.Add(10*time.Second)) {
-			return fmt.Errorf("process %d (%s) survives SIGKILL", p.PID, p.Name)
+		if killed && time.Now().After(killAt.Add(time.Minute)) {
+			return fmt.Errorf("process %d (%s) still runs after SIGKILL", p.PID, p.Name)
 		}
 		select {
 		case <-ctx.Done():
@@ -245,18 +263,29 @@ func (p Process) Stop(ctx context.Context, grace time.Duration) error {
 
 // startTime reads field 22 of /proc/PID/stat (proc(5)), and fails for zombies.
 func startTime(pid int) (uint64, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields, err := readStat(pid)
 	if err != nil {
 		return 0, err
 	}
-	// The second field, in parentheses, may hold anything, spaces and
-	// parentheses included; what follows the last one starts at field 3.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("/proc/%d/stat: unexpected format", pid)
-	}
-	if fields[0] == "Z" || fields[0] == "X" {
+	if state := fields[3-firstField]; state == "Z" || state == "X" {
 		return 0, os.ErrProcessDone
 	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	return strconv.ParseUint(fields[22-firstField], 10, 64)
+}
+
+// firstField is the number of the first field that readStat returns.
+const firstField = 3
+
+// readStat returns the fields of /proc/PID/stat from the third on. The second,
+// in parentheses, may contain any characters, also spaces and parentheses.
+func readStat(pid int) ([]string, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
+	if len(fields) < 51-firstField+1 {
+		return nil, fmt.Errorf("/proc/%d/stat: unexpected format", pid)
+	}
+	return fields, nil
 }

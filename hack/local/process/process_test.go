@@ -44,7 +44,7 @@ func TestStartListStop(t *testing.T) {
 		t.Errorf("after Stop: %q still run", got)
 	}
 	if started.Alive() {
-		t.Error("a stopped process says it is alive")
+		t.Error("a stopped process is reported as alive")
 	}
 	if !foreign.Alive() {
 		t.Error("Stop ended a process of another environment")
@@ -80,15 +80,15 @@ func names(t *testing.T, e process.Environment) []string {
 
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("no %s after 10 s", what)
+			t.Fatalf("no %s after a minute", what)
 		}
 	}
 }
 
-// A process that replaces itself again and again has no variables to be seen in
-// between: it is found all the same.
+// A process that replaces itself repeatedly shows no variables in between. It
+// is found all the same.
 func TestListFindsProcessesInTheMiddleOfAnExec(t *testing.T) {
 	environment := temporary(t)
 	loop := `n=$1; [ "$n" -eq 0 ] && exec sleep 300; exec /bin/sh -c "$0" "$0" $((n-1))`

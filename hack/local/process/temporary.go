@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// temporaryPrefix is how the names of temporary environments begin.
+// temporaryPrefix is the prefix of the names of temporary environments.
 const temporaryPrefix = "egress-test-"
 
-// sharedMemory is what Squids of tests leave behind that were killed: files named
-// after them (squid -n, in cloudinit/squid's tests).
+// sharedMemory matches the remains of killed Squids of tests: files named after
+// them (squid -n, in cloudinit/squid's tests).
 const sharedMemory = "/dev/shm/egresstest*.shm"
 
-// Temporary returns an environment in a new folder, for tests. Whoever made it
-// removes it (Remove); should it be killed before, RemoveTemporary does.
+// Temporary returns an environment in a new folder, for tests. Its caller
+// removes it (Remove). If the caller is killed before, RemoveTemporary does.
 func Temporary() (Environment, error) {
 	dir, err := os.MkdirTemp("", temporaryPrefix)
 	return Environment(dir), err
@@ -33,7 +33,7 @@ func (e Environment) Remove(ctx context.Context) error {
 }
 
 // RemoveTemporary removes every temporary environment of this user, and the
-// shared memory of Squids of tests: those of tests that run now included.
+// shared memory of Squids of tests, including those of running tests.
 func RemoveTemporary(ctx context.Context) error {
 	environments, err := Environments()
 	if err != nil {
@@ -57,9 +57,9 @@ func RemoveTemporary(ctx context.Context) error {
 	return errors.Join(append(errs, removeSharedMemory(sharedMemory))...)
 }
 
-// removeSharedMemory removes files that this user may remove. Who owns them says
-// little: started as root, Squid becomes another user. One that runs does not
-// miss them.
+// removeSharedMemory removes the files that this user may remove. Their owner
+// does not identify them: started as root, Squid becomes another user. A
+// running Squid does not need the files.
 func removeSharedMemory(pattern string) error {
 	files, err := filepath.Glob(pattern)
 	if err != nil {
@@ -74,8 +74,8 @@ func removeSharedMemory(pattern string) error {
 	return errors.Join(errs...)
 }
 
-// isMine says whether a folder belongs to this user; one that is gone has no
-// other owner.
+// isMine reports whether a folder belongs to this user. A folder that has
+// disappeared does not belong to another user.
 func isMine(folder string) bool {
 	info, err := os.Stat(folder)
 	if err != nil {

@@ -19,6 +19,6 @@ func TestRemoveSharedMemory(t *testing.T) {
 	}
 	left, err := filepath.Glob(filepath.Join(folder, "*"))
 	if want := filepath.Join(folder, "squid-cf__queues.shm"); err != nil || !slices.Equal(left, []string{want}) {
-		t.Errorf("left: %q, %v; want %q", left, err, want)
+		t.Errorf("remaining: %q, %v; want %q", left, err, want)
 	}
 }
