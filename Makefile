@@ -1,14 +1,14 @@
-# Everything runs on one Debian 12 machine with Go and make, and no container
-# engine. What the targets need beyond that they install (apt, as root) or build
-# from pinned Go modules; binaries are kept in the user's cache folder.
+# All targets run on a Debian 12 machine with Go and make, without a container
+# engine. They install further dependencies (apt, as root) or build them from
+# pinned Go modules. Binaries are kept in the user's cache folder.
 
 # Plain su keeps the user's PATH, without nft and sysctl.
 export PATH := $(PATH):/usr/sbin:/sbin
-# CI systems do not all set it, and Go needs it.
+# Not all CI systems set HOME, and Go needs it.
 export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 
-# Product and tools run in images and namespaces that hold nothing else; and
-# builds with and without cgo share no cache.
+# Product and tools run in images and namespaces that contain no other files.
+# Builds with and without cgo share no cache.
 export CGO_ENABLED = 0
 
 OUTPUT     ?= dist
@@ -28,9 +28,9 @@ help: ## Show this list
 demo: deps local ## Bring the whole product up here, with the demo in it; RELEASE: a release's images and chart (root)
 	@$(LOCAL) demo --release="$(RELEASE)"
 
-# Go's cache of test results knows nothing of other modules and of programs that
-# tests start: -count=1. Runs of bootstrap that are disturbed at every position
-# mostly wait: -parallel.
+# -count=1: Go's cache of test results ignores other modules and the programs
+# that tests start. -parallel: bootstrap's runs with injected faults mostly
+# wait.
 .PHONY: test
 test: deps local ## Run every test that this machine can run
 	@$(STAGE) "programs of the tests" $(LOCAL) build
@@ -62,7 +62,7 @@ bench: ## Measure admission handler, bootstrap and Squid against their floors
 fuzz: ## Run every fuzz target for FUZZTIME (30s)
 	@hack/scripts/fuzz.sh $(FUZZTIME)
 
-# Not by "go run", which dies of a signal alone and leaves the program running.
+# Not by "go run": a signal ends only "go run", and the program continues.
 .PHONY: local
 local:
 	@[ -e $(LOCAL) ] || echo "building $(LOCAL) (the first time this takes some minutes)"
@@ -85,15 +85,15 @@ local-up: deps local ## Bring the local environment up, with KWOK_NODES (0) extr
 	@$(LOCAL) up --kwok-nodes=$(KWOK_NODES) --release="$(RELEASE)"
 
 .PHONY: local-down
-local-down: local ## Remove the local environment, whatever state it is in (root)
+local-down: local ## Remove the local environment, whatever its state (root)
 	@$(LOCAL) down
 
 .PHONY: local-status
-local-status: local ## Show what of the local environment is there (root)
+local-status: local ## Show the existing parts of the local environment (root)
 	@$(LOCAL) status
 
 .PHONY: clean
-clean: local ## Remove what killed tests have left: processes, folders, networks and machines
+clean: local ## Remove the remains of killed tests: processes, folders, networks and machines
 	@$(LOCAL) clean
 
 .PHONY: deps

@@ -1,6 +1,6 @@
 // Command local brings the whole product up on one machine, without a cloud
-// account and without a container engine: a real Kubernetes cluster, the proxy as
-// bootstrap sets it up, an internet to talk to, and the demo in the middle.
+// account and without a container engine: a real Kubernetes cluster, the proxy
+// as bootstrap creates it, an internet as the destination, and the demo.
 package main
 
 import (
@@ -20,7 +20,8 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the default is back: a second one ends the program at once.
+	// After the first signal the default action is restored: a second one
+	// ends the program at once.
 	context.AfterFunc(ctx, stop)
 	err := newCommand().ExecuteContext(ctx)
 	stop()
@@ -41,7 +42,7 @@ func newCommand() *cobra.Command {
 		upCommand(),
 		&cobra.Command{
 			Use:   "down",
-			Short: "Remove the environment, whatever state it is in",
+			Short: "Remove the environment, whatever its state",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				return environment.Down(cmd.Context(), progress.New(cmd.ErrOrStderr()))
@@ -49,18 +50,18 @@ func newCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use:   "clean",
-			Short: "Remove what tests left that were killed: processes, folders, and as root machines and network namespaces",
+			Short: "Remove the remains of killed tests: processes, folders, and as root machines and network namespaces",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				if os.Geteuid() != 0 {
-					return process.RemoveTemporary(cmd.Context()) // nobody else makes the rest
+					return process.RemoveTemporary(cmd.Context()) // without root there are no other leftovers
 				}
 				return machine.RemoveTests(cmd.Context())
 			},
 		},
 		&cobra.Command{
 			Use:   "build",
-			Short: "Build every program of the environment, and nothing else",
+			Short: "Build every program of the environment without starting any",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				return environment.Build(cmd.Context(), progress.New(cmd.ErrOrStderr()))
@@ -68,7 +69,7 @@ func newCommand() *cobra.Command {
 		},
 		&cobra.Command{
 			Use:   "status",
-			Short: "Show what of the environment is there",
+			Short: "Show the existing parts of the environment",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				return environment.Status(cmd.Context(), cmd.OutOrStdout())
@@ -84,7 +85,7 @@ func demoCommand() *cobra.Command {
 	var options environment.Options
 	command := &cobra.Command{
 		Use:   "demo",
-		Short: "Bring the environment up if it is not, and the demo in it",
+		Short: "Bring the environment up if necessary, and deploy the demo",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return environment.Demo(cmd.Context(), progress.New(cmd.ErrOrStderr()), options, cmd.OutOrStdout())

@@ -15,8 +15,7 @@ import (
 	"egress.scw/hack/local/node"
 )
 
-// The commands here are not for people: the environment runs them as
-// processes of its own.
+// The commands here are internal: the environment runs them as its processes.
 
 func nodeInitCommand() *cobra.Command {
 	return &cobra.Command{

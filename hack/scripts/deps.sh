@@ -1,8 +1,8 @@
 #!/bin/sh
-# deps.sh: installs the Debian packages that the local environment and the tests
-# need and that are not there. It removes no package, and starts no daemon that
-# comes with one, now or at the next boot. Without root it only says what is
-# missing: tests that need it are skipped.
+# deps.sh: installs the missing Debian packages of the local environment and
+# the tests. It removes no package, and starts no daemon that comes with one,
+# now or at the next boot. Without root it only lists the missing packages:
+# tests that need them are skipped.
 set -eu
 
 # ca-certificates and git: Go modules. gcc and libc6-dev: the race detector.
@@ -24,14 +24,14 @@ done
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then
-	echo "deps: not installed, and only root can:$missing" >&2
+	echo "deps: missing packages, which root can install:$missing" >&2
 	exit 0
 fi
 
-# What installation scripts ask before they start a daemon. A leftover of a run
-# that was killed is known by its second line.
+# Installation scripts call this script before they start a daemon. The second
+# line identifies a leftover of a killed run.
 policy=/usr/sbin/policy-rc.d
-mark='# put here by deps.sh of egress.scw, while it runs'
+mark='# created by deps.sh of egress.scw while it runs'
 log=$(mktemp)
 heartbeat=
 clean_up() {
@@ -66,6 +66,6 @@ if ! { apt-get update && apt-get install --yes --no-install-recommends --no-remo
 	exit 1
 fi
 for daemon in $new_daemons; do
-	systemctl disable "$daemon.service" >/dev/null 2>&1 || true # a machine without systemd starts none either
+	systemctl disable "$daemon.service" >/dev/null 2>&1 || true # a machine without systemd does not start them either
 done
 echo "deps: installed in $(($(date +%s) - start)) s"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# fuzz.sh TIME: runs every fuzz target of the product for the given time each.
+# fuzz.sh TIME: runs every fuzz target of the product for this time each.
 set -eu
 grep -rlE '^func Fuzz' --include='*_test.go' webhook cloudinit | sort | while read -r file; do
 	for target in $(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$file"); do

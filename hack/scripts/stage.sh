@@ -1,6 +1,6 @@
 #!/bin/sh
-# stage.sh NAME COMMAND [ARGUMENT ...]: runs a stage of the tests and prints how
-# long it took.
+# stage.sh NAME COMMAND [ARGUMENT ...]: runs a stage of the tests and prints
+# its duration.
 name=$1
 shift
 printf '\n==> %s\n' "$name"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# verify.sh: fails if a generated file or a go.mod is not what its source says.
+# verify.sh: fails if a generated file or a go.mod does not match its source.
 # It generates in a copy, and changes nothing here.
 set -eu
 
@@ -19,7 +19,7 @@ git ls-files -z --cached --others --exclude-standard |
 	xargs -0 cp --parents --target-directory="$copy"
 make --no-print-directory -C "$copy" generate
 
-# Files that only this folder has are the working tree's own business.
+# Files that exist only in this folder are not part of the comparison.
 stale=$(diff -rq . "$copy" -x .git -x bin | grep -v '^Only in \.' || true)
 if [ -n "$stale" ]; then
 	echo "$stale" >&2

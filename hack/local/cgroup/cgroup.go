@@ -117,7 +117,7 @@ func (g Group) Folders() ([]string, error) {
 
 // removeTimeout bounds the time for which killed processes keep their cgroup
 // busy.
-const removeTimeout = 10 * time.Second
+const removeTimeout = time.Minute
 
 // Remove kills the processes in the group and in the groups below it, and
 // removes them all. It is not an error if the group does not exist.

@@ -19,12 +19,12 @@ import (
 //go:embed certmanager.yaml
 var certManagerManifests string
 
-// certManagerNamespace is where cert-manager keeps its own objects.
+// certManagerNamespace contains cert-manager's own objects.
 const certManagerNamespace = "cert-manager"
 
 // StartCertManager runs cert-manager beside the API server, as processes: the
-// controller, the cainjector and the webhook, whose own certificate the
-// cainjector distributes. binary is programs.CertManager.
+// controller, the cainjector, and the webhook, whose own certificate the
+// cainjector distributes. binary is the path of programs.CertManager.
 func (c *Cluster) StartCertManager(ctx context.Context, repository, binary string) error {
 	dir, err := moduleDir(ctx, filepath.Join(repository, "hack/tools/certmanager"), "github.com/cert-manager/cert-manager")
 	if err != nil {
@@ -63,8 +63,9 @@ func (c *Cluster) StartCertManager(ctx context.Context, repository, binary strin
 	return c.waitCertManager(ctx)
 }
 
-// waitEstablished waits until the API server serves the resources of CRDs. (Not
-// by "kubectl wait", which fails on a CRD so new that its conditions are null.)
+// waitEstablished waits until the API server serves the resources of CRDs.
+// "kubectl wait" does not serve here: it fails on a CRD so new that its
+// conditions are null.
 func (c *Cluster) waitEstablished(ctx context.Context, definitions ...string) error {
 	args := append([]string{"get", "crd", "-o", `jsonpath={.items[*].status.conditions[?(@.type=="Established")].status}`}, definitions...)
 	var last string
@@ -79,8 +80,8 @@ func (c *Cluster) waitEstablished(ctx context.Context, definitions ...string) er
 	return nil
 }
 
-// waitCertManager waits until cert-manager's webhook can be called: until then
-// every Certificate is refused.
+// waitCertManager waits until cert-manager's webhook can be called: before
+// that, every Certificate is refused.
 func (c *Cluster) waitCertManager(ctx context.Context) error {
 	client, err := c.Clientset()
 	if err != nil {

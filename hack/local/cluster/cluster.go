@@ -1,6 +1,6 @@
 // Package cluster runs a real Kubernetes control plane as plain processes:
 // etcd, API server, controller manager and scheduler, without a node. On
-// loopback it needs no root. Nodes are package node's business, or kwok's.
+// loopback it needs no root. Package node or kwok adds nodes.
 package cluster
 
 import (
@@ -27,8 +27,8 @@ import (
 	"egress.scw/hack/local/process"
 )
 
-// The cluster's own networks, as kubeadm and most others choose them, so that
-// nothing here depends on the machine's.
+// The cluster's networks are the usual ones, which kubeadm and most other
+// installers choose, so that they do not depend on this machine's networks.
 const (
 	Domain      = "cluster.local"
 	PodCIDR     = "10.244.0.0/16"
@@ -37,16 +37,16 @@ const (
 	DNSIP       = "10.96.0.10" // of CoreDNS
 )
 
-// Config says where a control plane runs.
+// Config describes a control plane.
 type Config struct {
-	// Environment owns the processes; keys and data go into its folder.
+	// Environment owns the processes. Its folder contains keys and data.
 	Environment process.Environment
-	// Binary is the multi-call binary (programs.Kubernetes).
+	// Binary is the path of the multi-call binary (programs.Kubernetes).
 	Binary string
-	// Address is where the API server is reached, from other processes of
-	// the environment and from pods.
+	// Address is the API server's address for other processes of the
+	// environment and for pods.
 	Address netip.Addr
-	// Netns is the network namespace to run in; empty: the caller's.
+	// Netns is the network namespace to run in. Empty: the caller's.
 	Netns string
 	// Hosts are names and addresses, beside Address, that the certificates
 	// of API server and kubelet are valid for.
@@ -59,12 +59,12 @@ type Cluster struct {
 	ports ports
 	// started are the processes that this program started, by name.
 	started map[string]process.Process
-	// lastFree is the port that FreePort returned last; 0 if it has returned none.
+	// lastFree is the port that FreePort returned last, or 0.
 	lastFree int
 }
 
-// ports on loopback are chosen freely, so that several control planes can run
-// beside each other.
+// On loopback the ports are chosen freely, so that several control planes can
+// run side by side.
 type ports struct {
 	apiServer, etcd, etcdPeer, controllerManager, scheduler int
 }
@@ -73,8 +73,8 @@ func usualPorts() ports {
 	return ports{apiServer: 6443, etcd: 2379, etcdPeer: 2380, controllerManager: 10257, scheduler: 10259}
 }
 
-// Start makes a new control plane and waits until it can be used. What an
-// earlier one left in the environment's folder is not used again.
+// Start makes a new control plane and waits until it can be used. It does not
+// reuse data of an earlier one in the environment's folder.
 func Start(ctx context.Context, config Config) (*Cluster, error) {
 	c := &Cluster{Config: config, started: map[string]process.Process{}}
 	for _, dir := range []string{c.path("pki"), c.path("etcd")} {
@@ -123,9 +123,11 @@ func (c *Cluster) RESTConfig() (*rest.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The cluster is on this machine, whatever proxy leads out of it.
+	// The cluster is on this machine: do not use the proxy of the caller's
+	// environment.
 	config.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
-	// Tests create hundreds of objects; the server's own fairness holds.
+	// Tests create hundreds of objects. The API server's own fairness
+	// protects it.
 	config.QPS, config.Burst = -1, -1
 	return config, nil
 }
@@ -139,15 +141,15 @@ func (c *Cluster) Clientset() (*kubernetes.Clientset, error) {
 	return kubernetes.NewForConfig(config)
 }
 
-// PKI is the path of a file with a key or a certificate.
+// PKI is the path of a file that contains a key or a certificate.
 func (c *Cluster) PKI(file string) string { return c.path("pki", file) }
 
 func (c *Cluster) path(elements ...string) string {
 	return filepath.Join(append([]string{string(c.Environment)}, elements...)...)
 }
 
-// choosePorts takes free ports on loopback; in a network namespace of its own
-// the cluster has the usual ones for itself.
+// choosePorts takes free ports on loopback. In its own network namespace the
+// cluster uses the default ports.
 func (c *Cluster) choosePorts(ctx context.Context) error {
 	if c.Netns != "" {
 		c.ports = usualPorts()
@@ -162,21 +164,22 @@ func (c *Cluster) choosePorts(ctx context.Context) error {
 	return nil
 }
 
-// Ports on loopback are taken from below those that the kernel gives to clients
-// (net.ipv4.ip_local_port_range, from 32768 on): a port that is free now, and
-// in that range, may be a client's a moment later.
+// Ports on loopback are taken from below the range that the kernel assigns to
+// clients (net.ipv4.ip_local_port_range, from 32768 on): a port in that range
+// may be free now and assigned to a client a moment later.
 const (
 	firstPort = 20000
 	lastPort  = 29999
 )
 
-// FreePort returns a TCP port that nobody listens on now, on any address, and
-// that it has not returned before.
+// FreePort returns a TCP port on which no process listens now, on any address,
+// and that it has not returned before.
 func (c *Cluster) FreePort(ctx context.Context) (int, error) {
 	var config net.ListenConfig
 	for range lastPort - firstPort {
 		if c.lastFree++; c.lastFree < firstPort || c.lastFree > lastPort {
-			// Another cluster beside this one begins elsewhere.
+			// Another cluster that starts at the same time begins
+			// at another port.
 			c.lastFree = firstPort + rand.IntN(lastPort-firstPort)
 		}
 		listener, err := config.Listen(ctx, "tcp", ":"+strconv.Itoa(c.lastFree))
@@ -229,7 +232,7 @@ func (c *Cluster) writeKeys() error {
 	return nil
 }
 
-// leaves are the certificates of the cluster's own authority.
+// leaves are the certificates that the cluster's own authority issues.
 func (c *Cluster) leaves() map[string]pki.Leaf {
 	hosts := append([]string{"localhost", "127.0.0.1", c.Address.String()}, c.Hosts...)
 	api := append([]string{
@@ -269,14 +272,14 @@ func (c *Cluster) writeKubeconfig(user string) error {
 	return clientcmd.WriteToFile(*config, c.Kubeconfig(user))
 }
 
-// URL is the API server's.
+// URL is the URL of the API server.
 func (c *Cluster) URL() string {
 	return "https://" + net.JoinHostPort(c.Address.String(), strconv.Itoa(c.ports.apiServer))
 }
 
-// startTimeout bounds the wait for the API server, which takes 4 to 6 s alone
-// and much longer beside a compiler on two cores.
-const startTimeout = 3 * time.Minute
+// startTimeout bounds the wait for the API server. It takes 4 to 6 s alone, and
+// much longer beside a compiler on two cores.
+const startTimeout = 10 * time.Minute
 
 func (c *Cluster) waitReady(ctx context.Context) error {
 	client, err := c.Clientset()
@@ -296,8 +299,8 @@ func (c *Cluster) waitReady(ctx context.Context) error {
 	return nil
 }
 
-// waitServiceAccount waits for the sign that the controllers run: without the
-// default service account no pod can be made.
+// waitServiceAccount waits until the controllers run. The default service
+// account shows that; without it no pod can be created.
 func (c *Cluster) waitServiceAccount(ctx context.Context) error {
 	client, err := c.Clientset()
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"egress.scw/hack/local/process"
 )
 
-// etcd without fsync: what it holds is not worth a disk's time.
+// etcd without fsync: its data is not worth the disk's time.
 func (c *Cluster) etcd() process.Command {
 	client := "https://127.0.0.1:" + strconv.Itoa(c.ports.etcd)
 	peer := "http://127.0.0.1:" + strconv.Itoa(c.ports.etcdPeer)
@@ -69,7 +69,8 @@ func (c *Cluster) scheduler() process.Command {
 	)
 }
 
-// Command is a program of the multi-call binary, run where the cluster runs.
+// Command is a program of the multi-call binary. It runs in the cluster's
+// network namespace.
 func (c *Cluster) Command(program string, args ...string) process.Command {
 	return process.Command{Name: program, Path: c.Binary, Args: append([]string{program}, args...), Netns: c.Netns}
 }

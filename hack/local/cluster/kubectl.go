@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Kubectl runs kubectl as the administrator and returns what it prints. The
-// error holds what it complained about.
+// Kubectl runs kubectl as the administrator and returns its output. The error
+// contains kubectl's error output.
 func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
 	argv := append([]string{"kubectl", "--kubeconfig", c.Kubeconfig("admin")}, args...)
 	cmd := exec.CommandContext(ctx, c.Binary, argv...)
@@ -25,7 +25,7 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin io.Reader, args ...string) 
 	return stdout.String(), nil
 }
 
-// Apply server-side-applies manifests.
+// Apply applies manifests server-side.
 func (c *Cluster) Apply(ctx context.Context, manifests string) error {
 	_, err := c.Kubectl(ctx, strings.NewReader(manifests), "apply", "--server-side", "--force-conflicts", "-f", "-")
 	return err

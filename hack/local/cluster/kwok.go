@@ -11,28 +11,26 @@ import (
 	"strings"
 )
 
-// kwokStages say how kwok's nodes and pods move on: at once. kwok knows none
-// by itself.
-func kwokStages() []string {
-	return []string{
-		"node/fast/node-initialize.yaml",
-		"node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
-		"pod/fast/pod-ready.yaml",
-		"pod/fast/pod-complete.yaml",
-		"pod/fast/pod-delete.yaml",
-	}
+// kwokStages make kwok's nodes ready and its pods run at once. kwok has no
+// stages by default.
+var kwokStages = []string{
+	"node/fast/node-initialize.yaml",
+	"node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+	"pod/fast/pod-ready.yaml",
+	"pod/fast/pod-complete.yaml",
+	"pod/fast/pod-delete.yaml",
 }
 
 // StartKwok starts kwok, which runs pods in name only, and adds nodes for it.
-// Their pods have no address. repository is the folder of the checkout, whose
-// hack/tools/kubernetes says which kwok.
+// Their pods have no address. repository is the folder of the checkout:
+// hack/tools/kubernetes there pins kwok's version.
 func (c *Cluster) StartKwok(ctx context.Context, repository string, nodes int) error {
 	dir, err := moduleDir(ctx, filepath.Join(repository, "hack/tools/kubernetes"), "sigs.k8s.io/kwok")
 	if err != nil {
 		return err
 	}
 	var stages bytes.Buffer
-	for _, name := range kwokStages() {
+	for _, name := range kwokStages {
 		stage, err := os.ReadFile(filepath.Join(dir, "kustomize/stage", name))
 		if err != nil {
 			return err
@@ -75,20 +73,22 @@ status:
   capacity: {cpu: "32", memory: 256Gi, pods: "500"}
 `
 
-// moduleDir is where Go keeps the source of a module that the module in dir requires.
+// moduleDir is the folder with the source of a module that the module in dir
+// requires.
 func moduleDir(ctx context.Context, dir, module string) (string, error) {
-	// Downloads it if need be: the binary may be older than the module cache.
+	// Downloads the module if necessary: the binary may be older than the
+	// module cache.
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
 	cmd.Dir = dir
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("looking for the source of %s: %w: %s", module, err, stderr.String())
+		return "", fmt.Errorf("finding the source of %s: %w: %s", module, err, stderr.String())
 	}
 	var downloaded struct{ Dir string }
 	if err := json.Unmarshal(out, &downloaded); err != nil {
-		return "", fmt.Errorf("looking for the source of %s: %w", module, err)
+		return "", fmt.Errorf("finding the source of %s: %w", module, err)
 	}
 	return downloaded.Dir, nil
 }

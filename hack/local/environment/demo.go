@@ -19,18 +19,18 @@ import (
 )
 
 const (
-	// DemoTenant is whose namespace the demo runs in, under the same name.
+	// DemoTenant is the tenant of the demo, and the name of its namespace.
 	DemoTenant = "client-a"
 
 	processPage = "port-forward"
 	pagePort    = "8088"
-	// PageURL is where the demo's page is served on this machine.
+	// PageURL is the address of the demo's page on this machine.
 	PageURL = "http://127.0.0.1:" + pagePort
 )
 
-// Demo brings the environment up if it is not, installs the chart, labels a
-// namespace, deploys the demo, and writes what the demo found out about its way
-// out. It returns an error if that is not what a protected tenant should see.
+// Demo brings the environment up if necessary, installs the chart, labels a
+// namespace, deploys the demo, and writes the demo's findings about its egress
+// path. It returns an error if they are not those of a protected tenant.
 func Demo(ctx context.Context, log *progress.Log, options Options, w io.Writer) error {
 	e, err := upOrOpen(ctx, log, options)
 	if err != nil {
@@ -76,7 +76,7 @@ func Demo(ctx context.Context, log *progress.Log, options Options, w io.Writer) 
 
 func upOrOpen(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
 	if isUp() {
-		log.Printf("using the local environment that is up")
+		log.Printf("using the running local environment")
 		return Open(ctx, log, options)
 	}
 	return Up(ctx, log, options)
@@ -90,13 +90,14 @@ func (e *Environment) DeployDemo(ctx context.Context) error {
 	}
 	for _, args := range [][]string{
 		{"apply", "--server-side", "-k", filepath.Join(e.Repository, "demo/deploy")},
-		{"rollout", "status", "deployment/egress-demo", "--timeout=120s"},
+		{"rollout", "status", "deployment/egress-demo", "--timeout=600s"},
 	} {
 		if _, err := e.Kubectl(ctx, nil, append([]string{"--namespace=" + DemoTenant}, args...)...); err != nil {
 			return err
 		}
 	}
-	// Anew each time: a forwarding ends with the pod it leads to.
+	// Restarted each time: port forwarding ends with the pod that it leads
+	// to.
 	if err := e.processes.Stop(ctx, time.Second, processPage); err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func (e *Environment) DeployDemo(ctx context.Context) error {
 }
 
 func (e *Environment) waitPage(ctx context.Context, forward process.Process) error {
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if !forward.Alive() {
 			return fmt.Errorf("%s cannot be served: %s", PageURL, e.processes.Tail(processPage))
 		}
@@ -125,9 +126,9 @@ func (e *Environment) waitPage(ctx context.Context, forward process.Process) err
 	}
 }
 
-// get asks a server of this machine, for whether it answers at all.
+// get checks whether a server of this machine answers.
 func get(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -140,7 +141,7 @@ func get(ctx context.Context, url string) error {
 	return response.Body.Close()
 }
 
-// checkResult is what the demo answers about a check.
+// checkResult is the demo's answer to a request for a check.
 type checkResult struct {
 	OK      bool   `json:"ok"`
 	Summary string `json:"summary"`
@@ -150,7 +151,7 @@ type checkResult struct {
 }
 
 func runCheck(ctx context.Context, name string) (checkResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // a check takes 10 s at most
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // a check takes at most 10 s
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, PageURL+"/api/checks/"+name, nil)
 	if err != nil {
@@ -168,10 +169,10 @@ func runCheck(ctx context.Context, name string) (checkResult, error) {
 	return result, json.NewDecoder(response.Body).Decode(&result)
 }
 
-// waitAudit waits for the proxy's note about the IP echo: a tunnel is noted
-// when it closes.
+// waitAudit waits for the proxy's log line about the IP echo. The proxy logs a
+// tunnel when it closes.
 func (e *Environment) waitAudit(ctx context.Context, position int64) (AuditLine, error) {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		records, _, err := e.Audit(position)
 		if err != nil {
 			return AuditLine{}, err
@@ -182,12 +183,12 @@ func (e *Environment) waitAudit(ctx context.Context, position int64) (AuditLine,
 			}
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return AuditLine{}, fmt.Errorf("the proxy notes no request for %s in %s", IPEchoName, e.AuditLog())
+			return AuditLine{}, fmt.Errorf("the proxy logged no request for %s in %s", IPEchoName, e.AuditLog())
 		}
 	}
 }
 
-// provisioned asks bootstrap what it has made.
+// provisioned returns bootstrap's status in one line.
 func (e *Environment) provisioned(ctx context.Context) (string, error) {
 	out, err := e.Bootstrap(ctx, "status", "--output", "json", "--config", e.ConfigFile())
 	if err != nil {
@@ -205,12 +206,12 @@ func (e *Environment) provisioned(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("bootstrap status: %w", err)
 	}
 	if len(status.Drift) > 0 {
-		return "", fmt.Errorf("what bootstrap has made is not what %s says: %v", e.ConfigFile(), status.Drift)
+		return "", fmt.Errorf("bootstrap's resources do not match %s: %v", e.ConfigFile(), status.Drift)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "by bootstrap: %d resources; tenants leave by %s", len(status.Resources), status.Addresses.Shared)
+	fmt.Fprintf(&text, "by bootstrap: %d resources; egress addresses: shared %s", len(status.Resources), status.Addresses.Shared)
 	for _, tenant := range slices.Sorted(maps.Keys(status.Addresses.Dedicated)) {
-		fmt.Fprintf(&text, ", %s by %s", tenant, status.Addresses.Dedicated[tenant])
+		fmt.Fprintf(&text, ", %s %s", tenant, status.Addresses.Dedicated[tenant])
 	}
 	return text.String(), nil
 }
@@ -228,19 +229,19 @@ func (e *Environment) summarise(w io.Writer, provisioned string, proxied, direct
 	fmt.Fprintf(t, "Direct attempt\t%s (%s)\n", direct.Summary, direct.Error)
 	fmt.Fprintf(t, "Proxy's audit log\t%s\n", record.Text)
 	fmt.Fprintf(t, "Cluster\texport KUBECONFIG=%s\n", e.Kubeconfig())
-	fmt.Fprintf(t, "Scaleway\t. %s; bootstrap status --config %s\n", credentialsFile(), e.ConfigFile())
+	fmt.Fprintf(t, "Scaleway\t. %s; bootstrap status --config %s\n", credentialsFile, e.ConfigFile())
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	switch {
 	case !proxied.OK:
-		return fmt.Errorf("the way through the proxy does not work: %s %s", proxied.Summary, proxied.Error)
+		return fmt.Errorf("the egress path through the proxy does not work: %s %s", proxied.Summary, proxied.Error)
 	case proxied.Address != egress.String():
 		return fmt.Errorf("the internet saw %s, not the proxy's address %s", proxied.Address, egress)
 	case !direct.OK:
-		return fmt.Errorf("the direct way out is not closed: %s", direct.Summary)
+		return fmt.Errorf("the direct egress path is not closed: %s", direct.Summary)
 	case record.Tenant != DemoTenant:
-		return errors.New("the proxy noted another tenant: " + record.Tenant)
+		return errors.New("the proxy logged another tenant: " + record.Tenant)
 	}
 	return nil
 }

@@ -1,7 +1,8 @@
-// Package environment is the whole product on one machine: a Kubernetes
-// cluster with a real node, the proxy, a Public Gateway and an internet, each
-// in a network namespace of its own, and a fake Scaleway API, by which the
-// product's bootstrap sets the proxy up. It needs root, and there is one at most.
+// Package environment is the whole product on one machine: a Kubernetes cluster
+// with a real node, the proxy, a Public Gateway and an internet, each in its
+// own network namespace, and a fake Scaleway API, through which the product's
+// bootstrap creates the proxy. It needs root. A machine has at most one
+// environment.
 package environment
 
 import (
@@ -24,38 +25,40 @@ import (
 	"egress.scw/hack/local/progress"
 )
 
-// Dir holds everything the environment writes. It lies outside of home
-// folders because the proxy, which runs as a user of its own, writes there too.
+// Dir contains all files of the environment. It is outside of home folders
+// because the proxy, which runs as its own user, writes there too.
 const Dir = "/var/lib/egress-local"
 
-// lockFile keeps two programs from bringing it up or down at once. It stays.
+// lockFile prevents two programs from starting or removing the environment at
+// the same time. The file is not removed.
 const lockFile = "/run/egress-local.lock"
 
 // Environment is a running environment.
 type Environment struct {
 	Plan    network.Plan
 	Cluster *cluster.Cluster
-	// Repository is the checkout that the environment's programs come from.
+	// Repository is the checkout that the environment's programs are built
+	// from.
 	Repository string
 
 	binaries  binaries
 	released  *released      // nil: images and chart are the checkout's
-	rootfs    machine.RootFS // what the proxy's machine boots
+	rootfs    machine.RootFS // root filesystem of the proxy's machine
 	processes process.Environment
 }
 
-// Options are what an environment may have beside the usual.
+// Options are the optional parts of an environment.
 type Options struct {
-	// KwokNodes is the number of nodes that exist in the API only; their pods
-	// run in name only. For tests of scale.
+	// KwokNodes is the number of nodes that exist in the API only. Their
+	// pods run in name only. For tests of scale.
 	KwokNodes int
 	// Release is the folder of a release whose images and chart are used.
 	// Default: those of the checkout.
 	Release string
 }
 
-// Up brings the environment up. What an error leaves behind is for Down, which
-// the error names.
+// Up brings the environment up. After an error, Down removes the parts that
+// were started; the error names the command.
 func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the local environment needs root: it makes network namespaces, a node and mounts")
@@ -72,12 +75,13 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 	if err != nil {
 		return nil, err
 	}
-	// From here on there is something to remove: the folder is the record.
+	// The folder records that an environment exists. From here on Down has
+	// something to remove.
 	if err := os.MkdirAll(Dir, 0o755); err != nil {
 		return nil, err
 	}
 	if err := e.start(ctx, log, options); err != nil {
-		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes what is there)", err, Dir)
+		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes the environment)", err, Dir)
 	}
 	made, err := e.fingerprint()
 	if err != nil {
@@ -86,12 +90,13 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 	return e, os.WriteFile(filepath.Join(Dir, upFile), []byte(made), 0o600)
 }
 
-// upFile marks an environment that came up as a whole, and holds the
-// fingerprint of what it was made of.
+// upFile marks an environment that came up completely. It contains the
+// fingerprint of the environment's programs.
 const upFile = "up"
 
-// Open returns the environment that is up. One that was made of other programs
-// than the checkout's is an error: it would show what is no longer true.
+// Open returns the running environment. It is an error if the environment was
+// made of other programs than the checkout's: its results would not be those of
+// the current code.
 func Open(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
 	if !isUp() {
 		return nil, errors.New("no local environment is up: make local-up brings it up")
@@ -105,13 +110,13 @@ func Open(ctx context.Context, log *progress.Log, options Options) (*Environment
 		return nil, err
 	}
 	if now, err := e.fingerprint(); err != nil || now != string(made) {
-		return nil, errors.Join(errors.New("the local environment that is up was made of an earlier state of the code: make local-down, then again"), err)
+		return nil, errors.Join(errors.New("the running local environment was made of an earlier state of the code: run make local-down and repeat the command"), err)
 	}
 	return e, nil
 }
 
-// isUp says whether an environment came up as a whole and still runs: the
-// folder outlives a restart of the machine, the processes do not.
+// isUp reports whether an environment came up completely and still runs. After
+// a restart of the machine its folder exists, but its processes do not.
 func isUp() bool {
 	if _, err := os.Stat(filepath.Join(Dir, upFile)); err != nil {
 		return false
@@ -120,7 +125,7 @@ func isUp() bool {
 	return err == nil && len(processes) > 0
 }
 
-// newEnvironment builds the programs; it starts none.
+// newEnvironment builds the programs. It does not start them.
 func newEnvironment(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
 	release, err := openReleased(options.Release)
 	if err != nil {
@@ -191,14 +196,14 @@ func (e *Environment) start(ctx context.Context, log *progress.Log, options Opti
 		if err := e.Cluster.StartKwok(ctx, e.Repository, options.KwokNodes); err != nil {
 			return err
 		}
-		// Pods that are to run for real must not end up there.
+		// Pods that need a real node must not be scheduled there.
 		_, err := e.Cluster.Kubectl(ctx, nil, "taint", "nodes", "-l", "type=kwok", "kwok.x-k8s.io/node=fake:NoSchedule")
 		return err
 	})
 }
 
-// Down removes the environment, whatever state it is in. It is no error if
-// there is none.
+// Down removes the environment, whatever its state. It is not an error if there
+// is none.
 func Down(ctx context.Context, log *progress.Log) error {
 	running, err := process.Environment(Dir).List()
 	if err != nil {
@@ -206,7 +211,7 @@ func Down(ctx context.Context, log *progress.Log) error {
 	}
 	if _, err := os.Stat(Dir); errors.Is(err, os.ErrNotExist) && len(running) == 0 {
 		log.Printf("no local environment")
-		return nil // whatever bears our names then is not ours
+		return nil // without the folder, things that have our names belong to another program
 	}
 	if os.Geteuid() != 0 {
 		return errors.New("removing the local environment needs root")
@@ -237,10 +242,10 @@ func Down(ctx context.Context, log *progress.Log) error {
 	})
 }
 
-// refuseSecond says what stands in the way of a new environment.
+// refuseSecond returns an error if an environment, or a part of one, exists.
 func refuseSecond(ctx context.Context) error {
 	if isUp() {
-		return errors.New("a local environment is up already; there can be one on a machine: make local-status shows it, make local-down removes it")
+		return errors.New("a local environment is up already, and a machine has at most one: make local-status shows it, make local-down removes it")
 	}
 	if _, err := os.Stat(Dir); err == nil {
 		return fmt.Errorf("an earlier local environment was not removed: make local-down removes it (%s exists)", Dir)
@@ -250,7 +255,7 @@ func refuseSecond(ctx context.Context) error {
 		return err
 	}
 	if len(existing) > 0 {
-		return fmt.Errorf("something else on this machine uses names of the local environment: %q", existing)
+		return fmt.Errorf("another program on this machine uses names of the local environment: %q", existing)
 	}
 	return nil
 }

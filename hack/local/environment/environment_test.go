@@ -12,7 +12,7 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// bootstrap is told of the networks and of the cluster that are there.
+// bootstrap's configuration names the networks and the cluster that exist.
 func TestConfigurationMatchesTheEnvironment(t *testing.T) {
 	config, err := config.LoadEgress("egress.yaml", egressYAML)
 	if err != nil {
@@ -31,7 +31,7 @@ func TestConfigurationMatchesTheEnvironment(t *testing.T) {
 		}
 	}
 	if !slices.ContainsFunc(config.Tenants, func(tenant v1alpha1.Tenant) bool { return tenant.Name == DemoTenant }) {
-		t.Errorf("there is no tenant %s for the demo", DemoTenant)
+		t.Errorf("egress.yaml does not contain the demo's tenant %s", DemoTenant)
 	}
 	if !plan.ProxyPublic.Contains(netip.MustParseAddr("203.0.113.51")) {
 		t.Errorf("%s has no room for the addresses of tenants", plan.ProxyPublic)

@@ -15,7 +15,7 @@ import (
 
 const processInternet = "internet"
 
-// The names that exist in the internet: those that the demo asks by default.
+// Names that exist in the internet: the demo's default destinations.
 const (
 	IPEchoName  = "api.ipify.org"
 	HTTPBinName = "httpbin.org"
@@ -25,24 +25,26 @@ func zone(p network.Plan) internet.Zone {
 	return internet.Zone{IPEchoName: {p.Echoes[0]}, HTTPBinName: {p.Echoes[1]}, packagesName: {p.Packages}}
 }
 
-func internetDir() string { return filepath.Join(Dir, "internet") }
+const (
+	internetDir   = Dir + "/internet"
+	controlSocket = internetDir + "/control.sock"
+)
 
-func controlSocket() string { return filepath.Join(internetDir(), "control.sock") }
+// CAFile is the certificate of the authority that issues the internet's
+// certificates.
+func (e *Environment) CAFile() string { return internet.CertificatesIn(internetDir).CA }
 
-// CAFile is the certificate of the authority that the internet's services are
-// trusted by.
-func (e *Environment) CAFile() string { return internet.CertificatesIn(internetDir()).CA }
-
-// Arrived returns what has arrived in the internet so far, whoever answered.
+// Arrived returns the packets that have arrived in the internet so far, whether
+// or not a service answered.
 func (e *Environment) Arrived(ctx context.Context) ([]internet.Counter, error) {
-	return internet.NewClient(controlSocket()).Counters(ctx)
+	return internet.NewClient(controlSocket).Counters(ctx)
 }
 
 func (e *Environment) startInternet(ctx context.Context) error {
-	if err := os.MkdirAll(internetDir(), 0o755); err != nil {
+	if err := os.MkdirAll(internetDir, 0o755); err != nil {
 		return err
 	}
-	if _, err := internet.CreateCertificates(internetDir(), []string{IPEchoName, HTTPBinName}, e.Plan.Echoes); err != nil {
+	if _, err := internet.CreateCertificates(internetDir, []string{IPEchoName, HTTPBinName}, e.Plan.Echoes); err != nil {
 		return err
 	}
 	if err := network.AddRuleset(ctx, e.Plan.Netns(network.Internet), internet.CounterRuleset()); err != nil {
@@ -54,8 +56,8 @@ func (e *Environment) startInternet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client := internet.NewClient(controlSocket())
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	client := internet.NewClient(controlSocket)
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		err := client.Ready(ctx)
 		if err == nil {
 			return nil
@@ -66,7 +68,7 @@ func (e *Environment) startInternet(ctx context.Context) error {
 	}
 }
 
-// ServeInternet is the internet's process.
+// ServeInternet is the main function of the internet's process.
 func ServeInternet(ctx context.Context) error {
 	plan := network.DefaultPlan()
 	on := func(port uint16, addresses ...netip.Addr) []netip.AddrPort {
@@ -76,7 +78,7 @@ func ServeInternet(ctx context.Context) error {
 		}
 		return listen
 	}
-	events, err := os.OpenFile(filepath.Join(internetDir(), "events.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	events, err := os.OpenFile(filepath.Join(internetDir, "events.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
@@ -86,8 +88,8 @@ func ServeInternet(ctx context.Context) error {
 		NameServers:  on(53, plan.Resolver, plan.OpenResolver),
 		HTTP:         on(80, plan.Echoes...),
 		HTTPS:        on(443, plan.Echoes...),
-		Certificates: internet.CertificatesIn(internetDir()),
-		Control:      controlSocket(),
+		Certificates: internet.CertificatesIn(internetDir),
+		Control:      controlSocket,
 		Events:       events,
 	})
 }

@@ -19,20 +19,22 @@ import (
 	"egress.scw/hack/local/process"
 )
 
-// machineName is how the proxy's machine is called on this one.
+// machineName is the name of the proxy's machine on this machine.
 const machineName = "local"
 
-// packagesName is where the proxy's machine finds its packages.
+// packagesName is the host name of the package repository for the proxy's
+// machine.
 const packagesName = "packages.example"
 
-// AuditLog is the file in which Squid notes every request, a JSON object a line.
+// AuditLog is Squid's audit log: one JSON object per line, one line per
+// request.
 func (e *Environment) AuditLog() string {
 	return filepath.Join(machineConfig(e.Plan).Disk(), cloudinit.AuditLog)
 }
 
 // Machine returns the proxy's machine, once it runs.
 func (e *Environment) Machine(ctx context.Context) (*machine.VM, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for {
 		vm, err := machine.Open(ctx, machineConfig(e.Plan))
@@ -47,9 +49,9 @@ func (e *Environment) Machine(ctx context.Context) (*machine.VM, error) {
 	}
 }
 
-// machineConfig is all that is known of the proxy's machine before it exists.
-// Its public NIC is on the internet's edge, its private one on the Private
-// Network.
+// machineConfig is the configuration of the proxy's machine, as far as it is
+// known before the machine exists. Its public NIC is on the internet's edge,
+// its private NIC on the Private Network.
 func machineConfig(plan network.Plan) machine.Config {
 	return machine.Config{
 		Environment: process.Environment(Dir), Name: machineName, PackagesURL: "http://" + packagesName, Netns: plan.Netns(network.Proxy),
@@ -66,8 +68,8 @@ func machineConfig(plan network.Plan) machine.Config {
 	}
 }
 
-// machines boots what the API has powered on: one machine at a time, the
-// proxy's.
+// machines boots the servers that the API has powered on: one machine at a
+// time, the proxy's.
 type machines struct {
 	plan   network.Plan
 	rootfs machine.RootFS
@@ -75,12 +77,12 @@ type machines struct {
 	driver driver
 
 	mutex sync.Mutex
-	// server is the one whose disk the machine has, as the API knows it.
+	// server is the server whose disk the machine has, as the API describes
+	// it.
 	server scwfake.Machine
 }
 
-// driver is what machines are made of (package machine), or what a test has in
-// its stead.
+// driver makes the machines (package machine). Tests replace it.
 type driver interface {
 	boot(ctx context.Context, config machine.Config) error
 	stop(ctx context.Context, config machine.Config) error
@@ -103,15 +105,15 @@ func (nspawn) remove(ctx context.Context, config machine.Config) error {
 	return machine.Remove(ctx, config)
 }
 
-// patience bounds everything that is done for one call: a machine may take half
-// a minute to shut down.
-const patience = time.Minute
+// patience bounds the work for one call: a machine may take half a minute to
+// shut down.
+const patience = 3 * time.Minute
 
-// PowerOn implements scwfake.Machines. The machine is on its way then; whoever
-// waits for it asks it (Environment.Machine).
+// PowerOn implements scwfake.Machines. It returns while the machine boots.
+// Environment.Machine waits for it.
 func (m *machines) PowerOn(server scwfake.Machine) { m.note("power on", m.boot(server)) }
 
-// Changed implements scwfake.Machines. The machine asks for changes by itself.
+// Changed implements scwfake.Machines. The machine polls for changes by itself.
 func (m *machines) Changed(server scwfake.Machine) {
 	if server.ID != m.get().ID {
 		return // of a server that is not booted
@@ -123,7 +125,7 @@ func (m *machines) Changed(server scwfake.Machine) {
 // PowerOff implements scwfake.Machines.
 func (m *machines) PowerOff(id string) {
 	if id != m.get().ID {
-		return // another server's machine runs, or none
+		return // the machine of another server runs, or no machine
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -150,14 +152,14 @@ func (m *machines) set(server scwfake.Machine) {
 	m.server = server
 }
 
-// boot boots a server with the disk that it has had, if it is not a new one.
+// boot boots a server, with its previous disk if it has one.
 func (m *machines) boot(server scwfake.Machine) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	config := machineConfig(m.plan)
 	config.RootFS = m.rootfs
-	// Whose the disk is changes only once there is none: what fails here is
-	// removed by the next attempt.
+	// The disk's owner changes only after the old disk was removed. If a
+	// step fails here, the next attempt removes the disk.
 	if before := m.get(); before.ID != "" && before.ID != server.ID {
 		if err := m.driver.remove(ctx, config); err != nil {
 			return err
@@ -165,7 +167,7 @@ func (m *machines) boot(server scwfake.Machine) error {
 	}
 	m.set(server)
 	if len(server.PublicIPs) == 0 || len(server.NICs) != 1 || len(server.NICs[0].Addresses) == 0 {
-		return fmt.Errorf("server %s has %d public addresses and %d private NICs: it would find neither metadata nor its network", server.ID, len(server.PublicIPs), len(server.NICs))
+		return fmt.Errorf("server %s has %d public addresses and %d private NICs, want a public address and one private NIC with an address: it would reach neither the metadata service nor its network", server.ID, len(server.PublicIPs), len(server.NICs))
 	}
 	public, private := &config.NICs[0], &config.NICs[1]
 	public.DHCP.Address = netip.PrefixFrom(server.PublicIPs[0], server.PublicIPs[0].BitLen())
@@ -173,8 +175,8 @@ func (m *machines) boot(server scwfake.Machine) error {
 	return m.driver.boot(ctx, config)
 }
 
-// serve answers the machine in the internet: as its metadata service, and with
-// its packages.
+// serve answers the machine's requests in the internet: the metadata service
+// and the package repository.
 func (m *machines) serve(ctx context.Context) error {
 	metadata := machine.Metadata{Machine: m.get, Gateway: m.plan.EdgeRouter()}
 	for address, handler := range map[netip.Addr]http.Handler{

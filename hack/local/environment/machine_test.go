@@ -14,10 +14,10 @@ import (
 	"egress.scw/hack/local/network"
 )
 
-// recorder notes what it is told to do, and does nothing.
+// recorder records calls and does nothing else.
 type recorder struct {
 	calls []string
-	// removeErr is what remove returns.
+	// removeErr is the error that remove returns.
 	removeErr error
 }
 
@@ -36,14 +36,15 @@ func (r *recorder) remove(context.Context, machine.Config) error {
 	return r.removeErr
 }
 
-// did returns the calls since it was asked last.
+// did returns the calls since its last call.
 func (r *recorder) did() []string {
 	calls := r.calls
 	r.calls = nil
 	return calls
 }
 
-// bootable is a server with all that a machine needs; its NIC is known by its ID.
+// bootable is a server with everything that a machine needs. Its NIC is
+// identified by its ID.
 func bootable(id string) scwfake.Machine {
 	return scwfake.Machine{
 		ID: id, PublicIPs: []netip.Addr{netip.MustParseAddr("203.0.113.50")},
@@ -56,8 +57,8 @@ func newMachines() (*machines, *recorder) {
 	return &machines{plan: network.DefaultPlan(), log: slog.New(slog.DiscardHandler), driver: driver}, driver
 }
 
-// A new server never boots from the disk of the one before it, not even if that
-// disk could not be removed at first, or the new one was changed in between.
+// A new server never boots from the disk of the previous one, even if removing
+// that disk failed at first, or the new server was changed in between.
 func TestServersDoNotShareADisk(t *testing.T) {
 	machines, driver := newMachines()
 	machines.PowerOn(bootable("old"))
@@ -79,7 +80,7 @@ func TestServersDoNotShareADisk(t *testing.T) {
 	}
 }
 
-// The API may tell of a server that was replaced after it has told of the new one.
+// The API may report a replaced server after it has reported the new one.
 func TestPowerOffIsForOneServer(t *testing.T) {
 	machines, driver := newMachines()
 	machines.PowerOff("old")
@@ -91,7 +92,7 @@ func TestPowerOffIsForOneServer(t *testing.T) {
 		t.Errorf("the old one is powered off, -want +got:\n%s", diff)
 	}
 	if got := machines.get().ID; got != "new" {
-		t.Errorf("the machine is told of server %s", got)
+		t.Errorf("the machine gets the metadata of server %s", got)
 	}
 	machines.PowerOff("new")
 	if diff := cmp.Diff([]string{"stop"}, driver.did()); diff != "" {

@@ -18,8 +18,8 @@ import (
 )
 
 // Release is the webhook's installation, with the values that bootstrap has
-// written. The image is the only thing that they do not know here: there is no
-// registry.
+// written. Only the image is added here: bootstrap does not know it, because
+// there is no registry.
 func (e *Environment) Release() (helm.Release, error) {
 	chart, set := filepath.Join(e.Repository, "charts/egress-webhook"), []string{"image.repository=" + images.Webhook}
 	if e.released != nil {
@@ -42,7 +42,7 @@ func (e *Environment) Kubectl(ctx context.Context, stdin io.Reader, args ...stri
 	return e.Cluster.Kubectl(ctx, stdin, append([]string{"--kubeconfig=" + e.Kubeconfig()}, args...)...)
 }
 
-// Apply server-side-applies manifests.
+// Apply applies manifests server-side.
 func (e *Environment) Apply(ctx context.Context, manifests string) error {
 	_, err := e.Kubectl(ctx, strings.NewReader(manifests), "apply", "--server-side", "--force-conflicts", "-f", "-")
 	return err
@@ -55,12 +55,12 @@ type AuditLine struct {
 	Text string
 }
 
-// Audit returns what the proxy noted, from the given position of its log on,
-// and the position behind it.
+// Audit returns the proxy's log lines from a position of its audit log on, and
+// the position behind the last one.
 func (e *Environment) Audit(from int64) (lines []AuditLine, next int64, err error) {
 	file, err := os.Open(e.AuditLog())
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, from, nil // nothing asked for yet
+		return nil, from, nil // no requests yet
 	}
 	if err != nil {
 		return nil, from, err
@@ -85,7 +85,8 @@ func (e *Environment) Audit(from int64) (lines []AuditLine, next int64, err erro
 	}
 }
 
-// ApplyNamespace makes a namespace, of a tenant if one is named.
+// ApplyNamespace creates a namespace. If tenant is not empty, the namespace
+// gets its label.
 func (e *Environment) ApplyNamespace(ctx context.Context, name, tenant string) error {
 	labels := "{}"
 	if tenant != "" {

@@ -14,15 +14,15 @@ import (
 	"egress.scw/hack/local/progress"
 )
 
-// binaries are the programs that the environment consists of.
+// binaries are the paths of the environment's programs.
 type binaries struct {
 	builder *programs.Builder
 
 	kubernetes, coreDNS, certManager, local, bootstrap, webhook, demo, probe string
 }
 
-// Build builds everything that the environment consists of; what the proxy's
-// machine boots as root only, who alone can.
+// Build builds all programs of the environment. Run as root it also makes the
+// root filesystem of the proxy's machine, which needs root.
 func Build(ctx context.Context, log *progress.Log) error {
 	builder, err := programs.New()
 	if err != nil {
@@ -35,7 +35,7 @@ func Build(ctx context.Context, log *progress.Log) error {
 	return err
 }
 
-// build builds all of them, one after the other: each build uses every core.
+// build builds the programs one after the other: each build uses every core.
 func (p *binaries) build(ctx context.Context, log *progress.Log) error {
 	return log.Step("programs (the first build takes some 15 minutes, later ones seconds)", func() error {
 		for _, each := range []struct {
@@ -61,8 +61,8 @@ func (p *binaries) build(ctx context.Context, log *progress.Log) error {
 	})
 }
 
-// fingerprint changes with everything that an environment is made of. The local
-// program holds the internet, the fake Scaleway API and egress.yaml.
+// fingerprint changes with every program and file of an environment. The local
+// program contains the internet, the fake Scaleway API and egress.yaml.
 func (e *Environment) fingerprint() (string, error) {
 	h := sha256.New()
 	if e.released != nil {

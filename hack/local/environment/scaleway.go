@@ -35,25 +35,25 @@ const (
 	processScaleway = "scaleway"
 	scalewayURL     = "http://127.0.0.1:8089"
 
-	// Variables that Scaleway's tools read.
+	// Environment variables that Scaleway's tools read.
 	variableURL     = "SCW_API_URL"
 	variableAccess  = "SCW_ACCESS_KEY"
-	variableSecret  = "SCW_SECRET_KEY" //nolint:gosec // the variable's name, and no secret
+	variableSecret  = "SCW_SECRET_KEY" //nolint:gosec // the variable's name, not a secret
 	variableProject = "SCW_DEFAULT_PROJECT_ID"
 )
 
 //go:embed egress.yaml
 var egressYAML []byte
 
-// ConfigFile is the egress.yaml that bootstrap made the environment of.
+// ConfigFile is the egress.yaml that bootstrap applied to the environment.
 func (e *Environment) ConfigFile() string { return filepath.Join(Dir, "egress.yaml") }
 
-// Kubeconfig and valuesFile are what bootstrap has written.
+// Kubeconfig and valuesFile are files that bootstrap has written.
 func (e *Environment) Kubeconfig() string { return filepath.Join(Dir, "kubeconfig.yaml") }
 
 func (e *Environment) valuesFile() string { return filepath.Join(Dir, "values.yaml") }
 
-// Tenants are the environment's customers, those of its egress.yaml.
+// Tenants are the tenants in the environment's egress.yaml.
 func (e *Environment) Tenants() ([]v1alpha1.Tenant, error) {
 	data, err := os.ReadFile(e.ConfigFile())
 	if err != nil {
@@ -66,8 +66,8 @@ func (e *Environment) Tenants() ([]v1alpha1.Tenant, error) {
 	return config.Tenants, nil
 }
 
-// EgressAddress is the address by which a tenant leaves, as bootstrap has
-// written it into the chart's values.
+// EgressAddress is the egress address of a tenant, as bootstrap has written it
+// into the chart's values.
 func (e *Environment) EgressAddress(tenant string) (netip.Addr, error) {
 	data, err := os.ReadFile(e.valuesFile())
 	if err != nil {
@@ -89,32 +89,32 @@ func (e *Environment) EgressAddress(tenant string) (netip.Addr, error) {
 		return own, nil
 	}
 	if len(addresses.Shared) != 1 {
-		return netip.Addr{}, fmt.Errorf("%s: %d shared addresses, and not one", e.valuesFile(), len(addresses.Shared))
+		return netip.Addr{}, fmt.Errorf("%s: %d shared addresses, want one", e.valuesFile(), len(addresses.Shared))
 	}
 	return addresses.Shared[0], nil
 }
 
-// credentialsFile holds what Scaleway's tools read from the environment, for
-// people's shells too. The key is a secret: the fake API gives whoever has it
-// the cluster's administrator.
-func credentialsFile() string { return filepath.Join(Dir, "scaleway.env") }
+// credentialsFile contains the environment variables of Scaleway's tools, for
+// interactive shells too. The key is a secret: with it the fake API returns the
+// kubeconfig of the cluster's administrator.
+const credentialsFile = Dir + "/scaleway.env"
 
 func writeCredentials() error {
-	return os.WriteFile(credentialsFile(), fmt.Appendf(nil,
+	return os.WriteFile(credentialsFile, fmt.Appendf(nil,
 		"export %s=%s\nexport %s=SCWLOCALENVIRONMENT0\nexport %s=%s\nexport %s=%s\n",
 		variableURL, scalewayURL, variableAccess, variableSecret, uuid.NewUUID(), variableProject, scwfake.DefaultProjectID), 0o600)
 }
 
-// credentials are the variables of that file.
+// credentials are the variables in that file.
 func credentials() ([]string, error) {
-	text, err := os.ReadFile(credentialsFile())
+	text, err := os.ReadFile(credentialsFile)
 	if err != nil {
 		return nil, err
 	}
 	return strings.Split(strings.TrimSpace(strings.ReplaceAll(string(text), "export ", "")), "\n"), nil
 }
 
-// Scaleway is a client of the fake Scaleway API, in the zone of egress.yaml.
+// Scaleway is a client of the fake Scaleway API, for the zone in egress.yaml.
 func (e *Environment) Scaleway() (*scw.Client, error) {
 	variables, err := credentials()
 	if err != nil {
@@ -129,7 +129,7 @@ func (e *Environment) Scaleway() (*scw.Client, error) {
 		scw.WithDefaultProjectID(values[variableProject]), scw.WithDefaultZone(scw.ZoneFrPar1))
 }
 
-// startScaleway starts the fake Scaleway API, on this machine's loopback, and
+// startScaleway starts the fake Scaleway API on this machine's loopback, and
 // waits until it answers.
 func (e *Environment) startScaleway(ctx context.Context) error {
 	if err := os.WriteFile(e.ConfigFile(), egressYAML, 0o644); err != nil {
@@ -148,7 +148,7 @@ func (e *Environment) startScaleway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		err := get(ctx, scalewayURL+"/metadata")
 		if !p.Alive() { // another program may be answering
 			return fmt.Errorf("the fake Scaleway API has ended; the end of its log:\n%s", e.processes.Tail(processScaleway))
@@ -159,9 +159,9 @@ func (e *Environment) startScaleway(ctx context.Context) error {
 	}
 }
 
-// ServeScaleway is the fake Scaleway API's process. The proxy's machine is
-// booted, the cluster is the environment's, and the rest exists in the API only:
-// the networks are there already (hack/local/network).
+// ServeScaleway is the main function of the fake Scaleway API's process. It
+// boots the proxy's machine. The cluster is the environment's. Everything else
+// exists in the API only: the networks were made before (hack/local/network).
 func ServeScaleway(ctx context.Context, rootfs machine.RootFS) error {
 	if err := rootfs.Hold(); err != nil {
 		return err
@@ -198,16 +198,17 @@ func ServeScaleway(ctx context.Context, rootfs machine.RootFS) error {
 	return nil
 }
 
-// Bootstrap runs the product's bootstrap on the fake Scaleway API, and returns
-// what it prints. The error holds its exit code (exec.ExitError) and what it
-// complained about.
+// Bootstrap runs the product's bootstrap with the fake Scaleway API, and
+// returns its output. The error contains its exit code (exec.ExitError) and its
+// error output.
 func (e *Environment) Bootstrap(ctx context.Context, args ...string) (string, error) {
 	variables, err := credentials()
 	if err != nil {
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, e.binaries.bootstrap, args...)
-	// Nothing of the user's: neither a profile nor a configuration file.
+	// Not the user's environment: neither a profile nor a configuration
+	// file.
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + Dir}, variables...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -217,7 +218,7 @@ func (e *Environment) Bootstrap(ctx context.Context, args ...string) (string, er
 	return stdout.String(), nil
 }
 
-// provision has bootstrap make what egress.yaml says, and waits until the proxy's
+// provision lets bootstrap apply egress.yaml, and waits until the proxy's
 // machine has booted, which takes a quarter of a minute on an idle machine, and
 // every tenant's port answers.
 func (e *Environment) provision(ctx context.Context) error {
@@ -228,7 +229,7 @@ func (e *Environment) provision(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	booting, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("not booted after 5 minutes"))
+	booting, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("not booted after 10 minutes"))
 	defer cancel()
 	if err := vm.Wait(booting); err != nil {
 		return err
@@ -246,10 +247,10 @@ func (e *Environment) provision(ctx context.Context) error {
 	return nil
 }
 
-// waitListening waits until something answers at a TCP address, as seen from a
-// namespace.
+// waitListening waits until a server accepts connections at a TCP address, as
+// seen from a network namespace.
 func (e *Environment) waitListening(ctx context.Context, namespace, address string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("nothing after 30 s"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("not within 2 minutes"))
 	defer cancel()
 	for {
 		dial := exec.CommandContext(ctx, "nsenter", "--net=/run/netns/"+namespace, e.binaries.probe, "dial", "tcp", address)

@@ -12,14 +12,14 @@ import (
 	"egress.scw/hack/local/process"
 )
 
-// Status writes what of the environment is there. It returns an error if the
-// environment is not up as a whole.
+// Status writes the existing parts of the environment. It returns an error if
+// the environment is not up completely.
 func Status(ctx context.Context, w io.Writer) error {
 	if _, err := os.Stat(Dir); errors.Is(err, os.ErrNotExist) {
 		return errors.New("no local environment: make local-up brings it up")
 	}
 	if os.Geteuid() != 0 {
-		return errors.New("looking at the local environment needs root, which its processes run as")
+		return errors.New("showing the local environment needs root: its processes run as root")
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	processes, err := process.Environment(Dir).List()
@@ -42,7 +42,7 @@ func Status(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if !isUp() {
-		return errors.New("the environment is there in parts only: make local-down removes it")
+		return errors.New("the environment is incomplete: make local-down removes it")
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package helm installs Helm charts with Helm's own library: what the helm
-// command does, without the command.
+// Package helm installs Helm charts with Helm's own library. It replaces the
+// helm command.
 package helm
 
 import (
@@ -31,23 +31,23 @@ type Release struct {
 	Name, Namespace string
 	// Chart is the chart's folder or archive.
 	Chart string
-	// Values are the user's, as in a values.yaml.
+	// Values are the user's values, as in a values.yaml.
 	Values map[string]any
-	// Wait says whether Install returns only when everything is ready.
+	// Wait makes Install return only when everything is ready.
 	Wait bool
-	// PostRenderer, when set, changes the manifests on their way.
+	// PostRenderer, when set, changes the rendered manifests.
 	PostRenderer postrenderer.PostRenderer
 }
 
-// LoadValues returns the values that helm install gets by --values FILE and
-// --set, each of which is as in image.tag=dev.
+// LoadValues returns the values that helm install reads from --values FILE and
+// --set. An element of set has the form image.tag=dev.
 func LoadValues(file string, set ...string) (map[string]any, error) {
 	options := values.Options{ValueFiles: []string{file}, Values: set}
 	return options.MergeValues(nil)
 }
 
 // timeout bounds the wait for pods to become ready.
-const timeout = 3 * time.Minute
+const timeout = 10 * time.Minute
 
 // Install installs the release.
 func (r Release) Install(ctx context.Context) error {
@@ -75,8 +75,8 @@ func (r Release) Install(ctx context.Context) error {
 	return nil
 }
 
-// Ensure installs the release if it is not installed. One whose installation
-// failed is replaced.
+// Ensure installs the release if it is not installed. It replaces a release
+// whose installation failed.
 func (r Release) Ensure(ctx context.Context) error {
 	configuration, err := r.configuration()
 	if err != nil {

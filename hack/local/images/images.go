@@ -23,8 +23,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// nonroot is the user of distroless' nonroot images, which the product's
-// Dockerfile builds on.
+// nonroot is the user of distroless' nonroot images, on which the product's
+// Dockerfile builds.
 const nonroot = "65532:65532"
 
 // Image is an image of one layer.

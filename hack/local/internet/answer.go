@@ -8,13 +8,14 @@ import (
 	"github.com/miekg/dns"
 )
 
-// ttl, in seconds, is short, so that nobody's cache outlives a test.
+// ttl, in seconds, is short, so that cached answers do not outlive a test.
 const ttl = 1
 
-// names answers queries.
+// names answers DNS queries.
 type names struct {
 	zone, rebinding Zone
-	// pointers are names by the name that stands for an address (in-addr.arpa).
+	// pointers are host names, by the name of their address below
+	// in-addr.arpa.
 	pointers map[string]string
 
 	mu sync.Mutex
@@ -43,7 +44,7 @@ func newNames(config Config) (*names, error) {
 			return nil, fmt.Errorf("the internet's pointers: %w", err)
 		}
 		if _, ok := dns.IsDomainName(name); !ok || name == "" {
-			return nil, fmt.Errorf("the internet's pointers: %q is no domain name", name)
+			return nil, fmt.Errorf("the internet's pointers: %q is not a domain name", name)
 		}
 		pointers[reverse] = dns.CanonicalName(name)
 	}
@@ -63,7 +64,8 @@ func (n *names) answer(query *dns.Msg) *dns.Msg {
 	}
 	answer.Answer = records
 	if len(answer.Answer) == 0 {
-		// Says for how long the absence may be remembered (RFC 2308).
+		// The SOA record bounds the time for which resolvers cache the
+		// absence (RFC 2308).
 		answer.Ns = []dns.RR{&dns.SOA{
 			Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: ttl},
 			Ns:  "ns.invalid.", Mbox: "nobody.invalid.", Serial: 1, Refresh: ttl, Retry: ttl, Expire: ttl, Minttl: ttl,
@@ -72,8 +74,8 @@ func (n *names) answer(query *dns.Msg) *dns.Msg {
 	return answer
 }
 
-// records returns the records of the type that is asked for, and whether the
-// name exists at all.
+// records returns the records of the requested type, and whether the name
+// exists at all.
 func (n *names) records(question dns.Question) (records []dns.RR, exists bool) {
 	name := dns.CanonicalName(question.Name)
 	header := dns.RR_Header{Name: question.Name, Rrtype: question.Qtype, Class: dns.ClassINET, Ttl: ttl}
@@ -96,7 +98,7 @@ func (n *names) records(question dns.Question) (records []dns.RR, exists bool) {
 	return addressRecords(header, addresses), exists
 }
 
-// turn returns how often the question has been asked before.
+// turn returns the number of earlier queries for the same name and type.
 func (n *names) turn(question dns.Question) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -9,15 +9,15 @@ import (
 	"egress.scw/hack/local/pki"
 )
 
-// Certificates are files of PEM.
+// Certificates are paths of PEM files.
 type Certificates struct {
-	// CA is the certificate of the authority: what clients must trust.
+	// CA is the certificate of the authority that clients must trust.
 	CA string
-	// Certificate and Key are what the internet serves HTTPS with.
+	// Certificate and Key are used by the internet's HTTPS servers.
 	Certificate, Key string
 }
 
-// CertificatesIn returns where CreateCertificates puts its files.
+// CertificatesIn returns the paths to which CreateCertificates writes.
 func CertificatesIn(folder string) Certificates {
 	return Certificates{
 		CA:          filepath.Join(folder, "ca.crt"),
@@ -27,9 +27,9 @@ func CertificatesIn(folder string) Certificates {
 }
 
 // CreateCertificates makes an authority, and a certificate of it for these
-// names and addresses, in a folder that exists; files that are there are
-// replaced. The authority's key is forgotten: nobody can issue a further
-// certificate.
+// names and addresses. It writes them to an existing folder, and replaces
+// existing files. The authority's key is not kept, so that no further
+// certificate can be issued.
 func CreateCertificates(folder string, names []string, addresses []netip.Addr) (Certificates, error) {
 	files := CertificatesIn(folder)
 	authority, err := pki.NewAuthority("egress local internet")

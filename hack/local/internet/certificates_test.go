@@ -58,13 +58,13 @@ func TestCreateCertificates(t *testing.T) {
 		}
 		modes[entry.Name()] = info.Mode()
 	}
-	// No further file: no temporary ones, and no key of the authority.
+	// No further file: no temporary file, and no key of the authority.
 	if diff := cmp.Diff(map[string]fs.FileMode{"ca.crt": 0o644, "tls.crt": 0o644, "tls.key": 0o600}, modes); diff != "" {
 		t.Errorf("files, -want +got:\n%s", diff)
 	}
 }
 
-func TestCreateCertificatesSaysWhereItCannotWrite(t *testing.T) {
+func TestCreateCertificatesNamesUnwritableFolder(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "missing")
 	if _, err := CreateCertificates(folder, nil, nil); err == nil {
 		t.Error("written to a folder that does not exist")

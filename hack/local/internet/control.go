@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// openControl opens the Unix socket for Client. One that a crash has left
-// behind is replaced.
+// openControl opens the Unix socket for Client. It replaces a socket that a
+// crashed process has left.
 func openControl(ctx context.Context, path string) (service, error) {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return service{}, fmt.Errorf("control socket: %w", err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return service{}, fmt.Errorf("control socket: %s is there, and no socket", path)
+		return service{}, fmt.Errorf("control socket: %s exists and is not a socket", path)
 	default:
 		if err := os.Remove(path); err != nil {
-			return service{}, fmt.Errorf("control socket of before: %w", err)
+			return service{}, fmt.Errorf("earlier control socket: %w", err)
 		}
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
@@ -45,7 +45,7 @@ func openControl(ctx context.Context, path string) (service, error) {
 	return webService("control socket", server, listener), nil
 }
 
-// Client asks an internet about itself, from any network namespace.
+// Client queries the state of an internet, from any network namespace.
 type Client struct{ http http.Client }
 
 // NewClient returns a client for the control socket at path.
@@ -62,7 +62,7 @@ func (c *Client) Ready(ctx context.Context) error {
 	return err
 }
 
-// Counters returns what has arrived since the ruleset was loaded.
+// Counters returns the packets that have arrived since the ruleset was loaded.
 func (c *Client) Counters(ctx context.Context) ([]Counter, error) {
 	body, err := c.get(ctx, "/counters")
 	if err != nil {
@@ -82,15 +82,15 @@ func (c *Client) get(ctx context.Context, path string) ([]byte, error) {
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("asking the internet: %w", err)
+		return nil, fmt.Errorf("querying the internet: %w", err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return nil, fmt.Errorf("asking the internet for %s: %w", path, err)
+		return nil, fmt.Errorf("querying the internet for %s: %w", path, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("asking the internet for %s: %s: %s", path, response.Status, body)
+		return nil, fmt.Errorf("querying the internet for %s: %s: %s", path, response.Status, body)
 	}
 	return body, nil
 }

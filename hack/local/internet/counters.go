@@ -13,9 +13,9 @@ import (
 // counterTable is the nftables table of the counters.
 const counterTable = "egress_internet"
 
-// CounterRuleset returns the nftables ruleset that counts, in the network
-// namespace where it is loaded, every IPv4 packet that arrives from outside,
-// before anything can drop it. Loaded again, it counts from zero.
+// CounterRuleset returns the nftables ruleset that counts every IPv4 packet
+// that arrives from outside in the network namespace where it is loaded, before
+// another rule can drop it. Loading it again resets the counters.
 func CounterRuleset() string {
 	return fmt.Sprintf(`table ip %[1]s
 delete table ip %[1]s
@@ -44,15 +44,16 @@ table ip %[1]s {
 `, counterTable)
 }
 
-// Counter is how many packets of one kind have arrived.
+// Counter is the number of packets of one kind that have arrived.
 type Counter struct {
-	// Interface is where they came in.
+	// Interface is the interface on which they arrived.
 	Interface   string     `json:"interface"`
 	Source      netip.Addr `json:"source"`
 	Destination netip.Addr `json:"destination"`
-	// Protocol is tcp, udp, icmp, or a number where nftables has no name.
+	// Protocol is tcp, udp, icmp, or a number for which nftables has no
+	// name.
 	Protocol string `json:"protocol"`
-	// Port is the destination's; 0 for protocols without ports.
+	// Port is the destination port, or 0 for protocols without ports.
 	Port    uint16 `json:"port"`
 	Packets uint64 `json:"packets"`
 }
@@ -71,7 +72,7 @@ func ReadCounters(ctx context.Context) ([]Counter, error) {
 }
 
 // ParseCounters reads the output of `nft -j list` for the table, its sets or
-// the whole ruleset. Objects that are no set of the table are left out.
+// the whole ruleset. It skips objects other than the table's sets.
 func ParseCounters(output []byte) ([]Counter, error) {
 	var listing struct {
 		Objects []struct {
@@ -100,7 +101,7 @@ func ParseCounters(output []byte) ([]Counter, error) {
 	return counters, nil
 }
 
-// counterSet is a set as nft prints it.
+// counterSet is a set in nft's JSON output.
 type counterSet struct {
 	Table    string           `json:"table"`
 	Name     string           `json:"name"`
@@ -138,7 +139,7 @@ func (e counterElement) counter() (Counter, error) {
 	return counter, nil
 }
 
-// protocol is a name, or a number where nft knows none.
+// protocol is a name, or a number if nft has no name for it.
 type protocol string
 
 func (p *protocol) UnmarshalJSON(data []byte) error {

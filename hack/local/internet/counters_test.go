@@ -17,7 +17,7 @@ import (
 	"egress.scw/hack/local/network"
 )
 
-// The files in testdata are what nft 1.0.6 printed in a network namespace with
+// The files in testdata are the output of nft 1.0.6 in a network namespace with
 // CounterRuleset, after packets had been sent to it.
 func TestParseCounters(t *testing.T) {
 	flow := func(destination, protocol string, port uint16, packets uint64) Counter {
@@ -80,8 +80,8 @@ func TestParseCountersRefuses(t *testing.T) {
 	}
 }
 
-// TestCounterRuleset loads the ruleset in a network namespace and sends it
-// packets, to an address that it has, and to one that it would have to forward.
+// TestCounterRuleset loads the ruleset in a network namespace and sends packets
+// to it: to an address that it has, and to one that it would have to forward.
 func TestCounterRuleset(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("skipped: network namespaces need root")
@@ -92,10 +92,10 @@ func TestCounterRuleset(t *testing.T) {
 	server, client := fmt.Sprintf("%scounters-%d", network.TestPrefix, os.Getpid()), fmt.Sprintf("%scounters-client-%d", network.TestPrefix, os.Getpid())
 	for _, namespace := range []string{server, client} {
 		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 			defer cancel()
 			if err := exec.CommandContext(ctx, "ip", "netns", "delete", namespace).Run(); err != nil {
-				t.Errorf("network namespace %s is left: %v", namespace, err)
+				t.Errorf("network namespace %s still exists: %v", namespace, err)
 			}
 		})
 		run(t, "", "ip", "netns", "add", namespace)
@@ -135,7 +135,7 @@ func TestCounterRuleset(t *testing.T) {
 	send()
 	send()
 	counters := read()
-	for deadline := time.Now().Add(5 * time.Second); packets(counters, "203.0.113.9", 9) < 2 && time.Now().Before(deadline); counters = read() {
+	for deadline := time.Now().Add(time.Minute); packets(counters, "203.0.113.9", 9) < 2 && time.Now().Before(deadline); counters = read() {
 		time.Sleep(20 * time.Millisecond)
 	}
 	for destination, port := range map[string]uint16{"192.0.2.1": 53, "203.0.113.9": 9} {
@@ -145,14 +145,14 @@ func TestCounterRuleset(t *testing.T) {
 	}
 	run(t, CounterRuleset(), "ip", "netns", "exec", server, "nft", "-f", "-")
 	if counters := read(); len(counters) != 0 {
-		t.Errorf("counters after the ruleset was loaded anew: %v", counters)
+		t.Errorf("counters after the ruleset was loaded again: %v", counters)
 	}
 }
 
-// run runs a command, which must succeed within a few seconds.
+// run runs a command that must succeed.
 func run(t *testing.T, stdin string, argv ...string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	command.Stdin = strings.NewReader(stdin)

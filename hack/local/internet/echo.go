@@ -15,19 +15,19 @@ import (
 // maxDelay bounds /delay/{seconds}.
 const maxDelay = 10
 
-// echoHandler answers, under every name, like two public services:
+// echoHandler answers, under every host name, like two public services:
 //
-//	/                    the client's address as text, or as JSON ({"ip"}) with
-//	                     ?format=json, in the manner of api.ipify.org
-//	/ip                  the client's address ({"origin"}), and so on in the
-//	                     manner of httpbin.org:
+//	/                    the client's address as plain text, or as JSON ({"ip"})
+//	                     with ?format=json, like api.ipify.org
+//	/ip                  the client's address ({"origin"}); this and the rest
+//	                     like httpbin.org
 //	/get                 the request: arguments, headers, origin, URL
 //	/headers             the request's headers
 //	/json                some JSON
-//	/status/{code}       an answer of that status, 200 to 599
+//	/status/{code}       an answer with that status, 200 to 599
 //	/delay/{seconds}     as /get, after at most 10 seconds
 //
-// The address is that of the connection, whatever headers say.
+// The address is that of the connection. Headers do not change it.
 func echoHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
@@ -73,7 +73,7 @@ func echoHandler() http.Handler {
 	return mux
 }
 
-// description is what /get tells about a request.
+// description is /get's description of a request.
 type description struct {
 	Args    map[string]string `json:"args"`
 	Headers map[string]string `json:"headers"`
@@ -108,6 +108,6 @@ func clientAddress(r *http.Request) string {
 
 func writeJSON(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
-	// The client is gone: nobody is left to tell.
+	// The client has disconnected: an error cannot be reported to it.
 	_ = json.NewEncoder(w).Encode(value)
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// EventKind is what has happened.
+// EventKind is the kind of an event.
 type EventKind string
 
 const (
-	// EventConnection is a connection that was accepted, whether or not a
-	// request follows.
+	// EventConnection is an accepted connection, whether or not a request
+	// follows.
 	EventConnection EventKind = "connection"
 	// EventRequest is a request over HTTP or HTTPS.
 	EventRequest EventKind = "request"
@@ -43,14 +43,14 @@ type Event struct {
 	Destination string `json:"destination"`
 	// Host is the Host header of a request, or the name of a query.
 	Host string `json:"host,omitempty"`
-	// Method and Path are those of a request; Path holds the arguments too.
+	// Method and Path are those of a request. Path includes the query.
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
 	// Type is the type of a query, such as AAAA.
 	Type string `json:"type,omitempty"`
 }
 
-// eventLog writes events, a line each, from any goroutine.
+// eventLog writes events, one per line. Several goroutines may use it.
 type eventLog struct {
 	mu  sync.Mutex
 	out io.Writer
@@ -60,15 +60,15 @@ func (l *eventLog) write(event Event) {
 	event.Time = time.Now().UTC()
 	line, err := json.Marshal(event)
 	if err != nil {
-		return // cannot happen: the fields are text
+		return // cannot happen: all fields are strings
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// A log that cannot be written must not end the internet.
+	// A log that cannot be written must not stop the internet.
 	_, _ = l.out.Write(append(line, '\n'))
 }
 
-// connections returns the listener, noting what it accepts.
+// connections returns a listener that logs the connections it accepts.
 func (l *eventLog) connections(protocol string, listener net.Listener) net.Listener {
 	return notingListener{listener, l, protocol}
 }
@@ -79,7 +79,7 @@ type notingListener struct {
 	protocol string
 }
 
-// Accept notes the connection that it returns.
+// Accept logs the connection that it returns.
 func (l notingListener) Accept() (net.Conn, error) {
 	connection, err := l.Listener.Accept()
 	if err == nil {
@@ -91,7 +91,7 @@ func (l notingListener) Accept() (net.Conn, error) {
 	return connection, err
 }
 
-// requests returns a handler that notes requests before it passes them on.
+// requests returns a handler that logs requests before it passes them on.
 func (l *eventLog) requests(protocol string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		destination := ""

@@ -1,10 +1,10 @@
-// Package internet is the internet of the local environment: names, an IP
-// echo, and services in the manner of httpbin.org, over HTTP and HTTPS, on
-// addresses that look public. It answers whoever reaches it and notes each
-// connection, so that a block that is missing shows as a success.
+// Package internet is the internet of the local environment: names, an IP echo,
+// and services like httpbin.org, over HTTP and HTTPS, on addresses that look
+// public. It answers every client that reaches it and logs each connection, so
+// that a missing block shows as a success.
 //
-// It runs in a network namespace that somebody else has prepared: addresses
-// assigned, routes set, CounterRuleset loaded.
+// It runs in a prepared network namespace: addresses assigned, routes set,
+// CounterRuleset loaded.
 package internet
 
 import (
@@ -22,37 +22,40 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// shutdownTimeout is how long requests under way have when the internet stops.
+// shutdownTimeout bounds the time for which requests may continue when the
+// internet stops.
 const shutdownTimeout = 2 * time.Second
 
-// Config says where the internet listens and what it knows.
+// Config describes an internet: its addresses, names and certificates.
 type Config struct {
-	// Zone are the names that exist.
+	// Zone are the names that exist, with their addresses.
 	Zone Zone
-	// Rebinding are names, none of them in Zone, that mean something else each
-	// time: a query is answered with one of their addresses of its family, the
-	// next query with the next, never to be remembered.
+	// Rebinding are names, none of them in Zone, whose address changes with
+	// each query: an answer has one of their addresses of the queried
+	// family, the next answer has the next. The answers must not be cached.
 	Rebinding Zone
-	// Pointers are the names that addresses say they have (PTR), true or not.
+	// Pointers are the host names in PTR records, by address. They may be
+	// false.
 	Pointers map[netip.Addr]string
 	// NameServers answer DNS queries, each over UDP and TCP.
 	NameServers []netip.AddrPort
-	// HTTP and HTTPS are where the echo services listen.
+	// HTTP and HTTPS are the addresses of the echo services.
 	HTTP, HTTPS []netip.AddrPort
-	// Certificates are what HTTPS is served with; not read if HTTPS is empty.
+	// Certificates are the certificates of the HTTPS servers. They are not
+	// read if HTTPS is empty.
 	Certificates Certificates
-	// Control is the path of the Unix socket where programs of the machine,
-	// in whatever network namespace, ask the internet about itself (Client).
-	// It appears once everything else listens.
+	// Control is the path of the Unix socket on which programs of the
+	// machine, in any network namespace, query the internet's state
+	// (Client). It appears after all other listeners are open.
 	Control string
-	// Events receives a JSON object a line (Event) for each connection,
-	// request and query.
+	// Events receives a line with a JSON object (Event) for each
+	// connection, request and query.
 	Events io.Writer
 }
 
-// Serve opens all listeners and answers until the context is done, after which
-// it returns nil. If a listener cannot be opened, or stops by itself, it stops
-// the others and says which one it was.
+// Serve opens all listeners and answers until the context is done. Then it
+// returns nil. If a listener cannot be opened, or stops by itself, Serve stops
+// the others and returns an error that names the listener.
 func Serve(ctx context.Context, config Config) error {
 	names, err := newNames(config)
 	if err != nil {
@@ -70,14 +73,14 @@ func Serve(ctx context.Context, config Config) error {
 	return group.Wait()
 }
 
-// service is one listener and what answers there.
+// service is a listener with its server.
 type service struct {
 	name string
 	// listener is closed by shutdown as well.
 	listener io.Closer
 	// serve answers until shutdown or close ends it.
 	serve func() error
-	// shutdown waits for requests under way, close does not.
+	// shutdown waits for requests in progress, close does not.
 	shutdown func(context.Context) error
 	close    func() error
 }
@@ -98,7 +101,7 @@ func (s service) run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if s.shutdown(grace) != nil {
-		// A client that holds on to its connection is no error of ours.
+		// It is not our error that a client keeps its connection open.
 		if err := s.close(); err != nil {
 			return fmt.Errorf("stopping %s: %w", s.name, err)
 		}
@@ -107,7 +110,7 @@ func (s service) run(ctx context.Context) error {
 	return nil
 }
 
-// closeAll closes what has been opened but never served.
+// closeAll closes services that were opened but not started.
 func closeAll(services []service) error {
 	var errs []error
 	for _, s := range services {
@@ -116,8 +119,8 @@ func closeAll(services []service) error {
 	return errors.Join(errs...)
 }
 
-// open opens all listeners, the control socket last. On an error it returns
-// what it had opened before.
+// open opens all listeners, the control socket last. On an error it returns the
+// services that it has opened so far.
 func open(ctx context.Context, config Config, names *names, events *eventLog) ([]service, error) {
 	var services []service
 	for _, address := range config.NameServers {

@@ -12,7 +12,7 @@ import (
 )
 
 // openNameServer opens an address for DNS, over UDP and over TCP. On an error
-// it returns what it had opened before.
+// it returns the services that it has opened so far.
 func openNameServer(ctx context.Context, address netip.AddrPort, names *names, events *eventLog) ([]service, error) {
 	var config net.ListenConfig
 	name := "dns on " + address.String()
@@ -41,7 +41,8 @@ func nameHandler(protocol string, names *names, events *eventLog) dns.Handler {
 		if protocol == dnsUDP {
 			answer.Truncate(size)
 		}
-		// The client is gone: nobody is left to tell.
+		// The client has disconnected: an error cannot be reported to
+		// it.
 		_ = w.WriteMsg(answer)
 	})
 }
@@ -54,8 +55,8 @@ func nameService(name string, server *dns.Server, listener io.Closer) service {
 		listener: listener,
 		serve:    server.ActivateAndServe,
 		shutdown: func(ctx context.Context) error {
-			// A server that does not run yet could not be shut down, and
-			// would run for ever.
+			// A server that does not run yet cannot be shut down,
+			// and would run for ever.
 			select {
 			case <-started:
 				return server.ShutdownContext(ctx)

@@ -1,5 +1,5 @@
-// Package lock keeps two programs from doing at once what only one can do on a
-// machine.
+// Package lock prevents two programs from doing work at the same time of which
+// a machine admits only one.
 package lock
 
 import (
@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Take takes the lock that a file stands for, without waiting: that another
-// program has it is an error. It is released by the function that is returned,
-// or when the program ends, however it does. The file stays.
+// Take takes the lock on a file, without waiting: it is an error if another
+// program has it. The returned function releases it, and so does every end of
+// the program. The file is not removed.
 func Take(file string) (release func(), err error) {
 	handle, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -6,20 +6,21 @@ import (
 	"egress.scw/hack/local/process"
 )
 
-// DHCP is what a NIC is told about its network, by a server on the bridge that
-// it is connected to.
+// DHCP is the configuration that a NIC gets from the DHCP server on the bridge
+// that it is connected to.
 type DHCP struct {
-	// Address is what the NIC gets, with the length of its network: 32 for a
-	// flexible address, which is alone in its network.
+	// Address is the NIC's address, with the length of its network: 32 for
+	// a flexible address, which is alone in its network.
 	Address netip.Prefix
-	// Router is offered for the default route, in option 3. The bridge has its
-	// address, or at least one in its network.
+	// Router is offered for the default route, in option 3. The bridge has
+	// this address, or at least one in its network.
 	Router netip.Addr
 	// Classless offers the default route in option 121 as well.
 	Classless bool
 	// NameServer is offered as the resolver.
 	NameServer netip.Addr
-	// Upstream, if there is one, makes the DHCP server a resolver that asks it.
+	// Upstream, if valid, makes the DHCP server a resolver that forwards to
+	// it.
 	Upstream netip.Addr
 }
 
@@ -31,7 +32,8 @@ func (d DHCP) command(name string, nic NIC) process.Command {
 	args := []string{
 		"--keep-in-foreground", "--conf-file=/dev/null", "--log-facility=-", "--log-dhcp", "--no-ping", "--leasefile-ro", "--pid-file=", "--user=root",
 		"--interface=" + nic.Bridge, "--bind-interfaces", "--dhcp-authoritative",
-		// The range needs a mask that holds the bridge's address too, to match it.
+		// The range needs a mask that covers the bridge's address too,
+		// to match it.
 		"--dhcp-range=" + address + "," + address + ",255.255.252.0," + leaseTime,
 		"--dhcp-host=" + nic.MAC + "," + address,
 		"--dhcp-option=option:router," + d.Router.String(),
@@ -49,7 +51,7 @@ func (d DHCP) command(name string, nic NIC) process.Command {
 	return process.Command{Name: name, Netns: nic.Netns, Path: "dnsmasq", Args: args}
 }
 
-// netmask writes a length as a mask of IPv4.
+// netmask returns a prefix length as an IPv4 mask.
 func netmask(bits int) string {
 	all := netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	return netip.PrefixFrom(all, bits).Masked().Addr().String()

@@ -1,11 +1,12 @@
-// Package machine boots what the fake Scaleway API has powered on: a Debian
-// whose cloud-init, unmodified, finds Scaleway's metadata service, runs the
-// user data that it is told there, and installs packages. systemd-nspawn gives
-// it processes, mounts and a network of its own; its kernel is this machine's.
+// Package machine boots the servers that the fake Scaleway API has powered on:
+// a Debian whose unmodified cloud-init finds Scaleway's metadata service, runs
+// the user data from there, and installs packages. systemd-nspawn gives it
+// processes, mounts and a network of its own. Its kernel is this machine's.
 //
-// A machine's disk is a folder over the root filesystem that all share, and
-// survives until Remove. Its network is made anew with each boot: nothing of
-// it outlives a reboot but what the machine sets up again by itself.
+// A machine's disk is a folder over the root filesystem that all machines
+// share, and survives until Remove. Its network is recreated with each boot:
+// after a reboot only those settings exist that the machine makes again by
+// itself.
 package machine
 
 import (
@@ -25,34 +26,36 @@ import (
 	"egress.scw/hack/local/process"
 )
 
-// Config says what a machine consists of, and what it is connected to.
+// Config describes a machine and its connections.
 type Config struct {
-	// Environment is where its processes, its disk and its logs are.
+	// Environment owns the machine's processes. Its folder contains the
+	// disk and the logs.
 	Environment process.Environment
-	// Name tells it from other machines, of other environments as well.
+	// Name is unique among the machines of all environments.
 	Name string
-	// RootFS is what it boots, PackagesURL where its apt finds RootFS.Packages.
+	// RootFS is the machine's root filesystem. PackagesURL is the URL at
+	// which its apt finds RootFS.Packages.
 	RootFS      RootFS
 	PackagesURL string
-	// Netns is a network namespace in which its NICs are before it boots.
+	// Netns is a network namespace that contains its NICs before it boots.
 	Netns string
-	// NICs are its network cards. cloud-init takes the first by name for the
-	// one that leads to the metadata service.
+	// NICs are its network cards. cloud-init expects the metadata service
+	// behind the first by name.
 	NICs []NIC
 }
 
-// NIC is a network card, and the server that gives it its address.
+// NIC is a network card, with the DHCP server that configures it.
 type NIC struct {
-	// Name is how the machine calls it: ens2.
+	// Name is the NIC's name in the machine: ens2.
 	Name string
 	MAC  string
-	// Netns is where the other end of the cable is, Bridge what it is
-	// connected to there.
+	// Netns is the network namespace of the cable's other end, Bridge the
+	// bridge there that the cable is connected to.
 	Netns, Bridge string
 	DHCP          DHCP
 }
 
-// VM is a machine that runs.
+// VM is a running machine.
 type VM struct {
 	config  Config
 	process process.Process
@@ -60,9 +63,9 @@ type VM struct {
 	init int
 }
 
-// stopTimeout is how long a machine may take to shut down. Squid alone waits 5 s
-// for its tunnels.
-const stopTimeout = 30 * time.Second
+// stopTimeout bounds the machine's shutdown. Squid alone waits 5 s for its
+// tunnels.
+const stopTimeout = 90 * time.Second
 
 // cgroupOf is the cgroup of a machine. It contains the machine's processes and
 // no others. With version 1 it is made in the hierarchies that systemd-nspawn
@@ -76,19 +79,19 @@ func (c Config) dhcpProcess(n NIC) string    { return c.process() + "-dhcp-" + n
 func (c Config) folder() string              { return filepath.Join(string(c.Environment), "machines", c.Name) }
 func (c Config) inFolder(name string) string { return filepath.Join(c.folder(), name) }
 
-// Disk is the folder with all that the machine has written, under the paths that
-// it has in the machine.
+// Disk is the folder with all files that the machine has written, under their
+// paths in the machine.
 func (c Config) Disk() string { return filepath.Join(c.folder(), "disk") }
 
-// cable is the name of a NIC's other end. Names of links have 15 characters at
-// most.
+// cable is the name of a NIC's other end. Names of links have at most 15
+// characters.
 func (c Config) cable(n NIC) string {
 	name := c.Name + "-" + n.Name
 	return name[max(0, len(name)-15):]
 }
 
-// Boot powers a machine on, with the disk that it has, or a new one. It returns
-// once the machine's first process runs. If such a machine runs already, it is
+// Boot powers a machine on, with its existing disk or a new one. It returns
+// once the machine's first process runs. If the machine runs already, it is
 // powered off first.
 func Boot(ctx context.Context, config Config) (*VM, error) {
 	if err := config.stop(ctx, stopTimeout); err != nil {
@@ -129,8 +132,7 @@ func boot(ctx context.Context, config Config) (*VM, error) {
 	return vm, vm.waitInit(ctx)
 }
 
-// Open returns the machine that runs, for another program than the one that
-// has booted it.
+// Open returns the running machine, for a program that has not booted it.
 func Open(ctx context.Context, config Config) (*VM, error) {
 	processes, err := config.Environment.List()
 	if err != nil {
@@ -161,7 +163,7 @@ func (c Config) prepareDisk() error {
 	}
 	for name, content := range map[string]string{
 		"etc/apt/sources.list": repositorySource(c.PackagesURL),
-		// A crash of this machine may cost a disk like this one.
+		// A crash of this machine may cost a disk of a test machine.
 		"etc/dpkg/dpkg.cfg.d/unsafe-io": "force-unsafe-io\n",
 	} {
 		name = filepath.Join(c.Disk(), name)
@@ -175,8 +177,8 @@ func (c Config) prepareDisk() error {
 	return nil
 }
 
-// plugIn makes a NIC, connects it and starts its DHCP server. The machine
-// brings it up.
+// plugIn makes a NIC, connects it and starts its DHCP server. The machine sets
+// the NIC up.
 func (c Config) plugIn(ctx context.Context, nic NIC) error {
 	for _, command := range []string{
 		fmt.Sprintf("ip link add %s netns %s type veth peer name %s address %s netns %s", c.cable(nic), nic.Netns, nic.Name, nic.MAC, c.Netns),
@@ -190,9 +192,9 @@ func (c Config) plugIn(ctx context.Context, nic NIC) error {
 	return err
 }
 
-// nspawn runs in a mount namespace of its own, which takes its mounts with it.
-// /sys is mounted again because systemd-nspawn looks there for the NICs, and
-// sees those of the namespace that it was mounted in.
+// nspawn runs in a mount namespace of its own, with which its mounts disappear.
+// /sys is mounted again because systemd-nspawn looks for the NICs there, and
+// sees those of the namespace in which /sys was mounted.
 const nspawn = `
 root=$1 layers=$2 cgroup=$3; shift 3
 while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done
@@ -213,13 +215,13 @@ func (c Config) nspawnArguments(cgroups []string) []string {
 	for _, nic := range c.NICs {
 		args = append(args, "--network-interface="+nic.Name)
 	}
-	// By this word cloud-init knows Scaleway's kernel.
+	// cloud-init recognises Scaleway's kernel by this word.
 	return append(args, "/sbin/init", "scaleway")
 }
 
 // waitInit waits until systemd-nspawn has started the machine's first process.
 func (vm *VM) waitInit(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("it does not start"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("it does not start"))
 	defer cancel()
 	for {
 		vm.init = firstProcess(vm.process.PID)
@@ -245,7 +247,7 @@ func firstProcess(nspawn int) int {
 			continue
 		}
 		for line := range strings.Lines(string(status)) {
-			// NSpid: its number in each namespace, the innermost last.
+			// NSpid: its PID in each namespace, the innermost last.
 			if fields := strings.Fields(line); len(fields) > 2 && fields[0] == "NSpid:" && fields[len(fields)-1] == "1" {
 				pid, err := strconv.Atoi(string(child))
 				if err == nil && programOf(pid) != "systemd-nspawn" {
@@ -265,7 +267,8 @@ func programOf(pid int) string {
 	return filepath.Base(target)
 }
 
-// pause waits a moment. The error says that there is nothing to wait for.
+// pause waits a moment. It returns an error if the machine has stopped or the
+// context has ended.
 func (vm *VM) pause(ctx context.Context, moment time.Duration) error {
 	if !vm.process.Alive() {
 		return fmt.Errorf("machine %s has stopped; the end of its console:\n%s", vm.config.Name, vm.config.Environment.Tail(vm.config.process()))
@@ -278,7 +281,7 @@ func (vm *VM) pause(ctx context.Context, moment time.Duration) error {
 	}
 }
 
-// Exec runs a command in the machine, as root, and returns what it prints.
+// Exec runs a command in the machine, as root, and returns its output.
 func (vm *VM) Exec(ctx context.Context, argv ...string) (string, error) {
 	args := []string{"--target", strconv.Itoa(vm.init), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"}
 	cmd := exec.CommandContext(ctx, "nsenter", append(args, argv...)...)
@@ -300,14 +303,14 @@ func (vm *VM) Reboot(ctx context.Context) error {
 	return err
 }
 
-// Stop shuts the machine down. Its disk stays.
+// Stop shuts the machine down. Its disk is kept.
 func (vm *VM) Stop(ctx context.Context) error { return vm.config.stop(ctx, stopTimeout) }
 
-// Kill ends the machine as a loss of power does. Its disk stays.
+// Kill ends the machine as a loss of power does. Its disk is kept.
 func (vm *VM) Kill(ctx context.Context) error { return vm.config.stop(ctx, 0) }
 
-// Stop shuts a machine down that somebody else may have booted. Its disk stays.
-// It is no error if it does not run.
+// Stop shuts a machine down that another program may have booted. Its disk is
+// kept. It is not an error if it does not run.
 func Stop(ctx context.Context, config Config) error { return config.stop(ctx, stopTimeout) }
 
 // Remove ends the machine at once, if it runs, and removes its disk.
@@ -318,12 +321,13 @@ func Remove(ctx context.Context, config Config) error {
 	return os.RemoveAll(config.folder())
 }
 
-// stop ends whatever there is of the machine, but for its disk.
+// stop ends the machine and removes everything of it except its disk.
 func (c Config) stop(ctx context.Context, grace time.Duration) error {
 	if err := c.Environment.Stop(ctx, grace, c.process()); err != nil {
 		return err
 	}
-	// systemd-nspawn may be gone and the machine still there.
+	// systemd-nspawn may have ended while processes of the machine still
+	// run.
 	errs := []error{cgroupOf(c.Name).Remove(ctx), c.removePropagation()}
 	for _, nic := range c.NICs {
 		errs = append(errs, c.Environment.Stop(ctx, 5*time.Second, c.dhcpProcess(nic)), c.unplug(ctx, nic))
@@ -341,8 +345,8 @@ func (c Config) removePropagation() error {
 	return err
 }
 
-// unplug removes a NIC. With one end the kernel removes the other; both may be
-// gone with the machine's namespace, a moment later than the machine.
+// unplug removes a NIC. The kernel removes both ends together. Both may
+// disappear with the machine's namespace, a moment later than the machine.
 func (c Config) unplug(ctx context.Context, nic NIC) error {
 	exists := func() bool {
 		return exec.CommandContext(ctx, "ip", "-n", nic.Netns, "link", "show", c.cable(nic)).Run() == nil

@@ -12,17 +12,17 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// Metadata is Scaleway's metadata service, as one machine sees it.
+// Metadata is Scaleway's metadata service for one machine.
 type Metadata struct {
-	// Machine returns the machine as it is now.
+	// Machine returns the machine's current state.
 	Machine func() scwfake.Machine
 	// Gateway is the router of its flexible addresses.
 	Gateway netip.Addr
-	// SSHKeys are the project's.
+	// SSHKeys are the project's SSH keys.
 	SSHKeys []string
 }
 
-// Handler answers at 169.254.42.42.
+// Handler serves the requests to 169.254.42.42.
 func (m Metadata) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /conf", m.conf)
@@ -34,17 +34,18 @@ func (m Metadata) Handler() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "text/plain")
-		_, _ = w.Write(value) // the client is gone: nobody is left to tell
+		_, _ = w.Write(value) // the client has disconnected: an error cannot be reported to it
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// So that the side that closes first, and has to remember the
-		// connection, is this one: clients have 1,023 ports only.
+		// The side that closes first remembers the connection for a
+		// while. It must be this side: clients have only 1,023 ports.
 		w.Header().Set("Connection", "close")
 		mux.ServeHTTP(w, r)
 	})
 }
 
-// privileged refuses ports that everybody on the machine could send from.
+// privileged refuses requests from ports that every user of the machine could
+// use.
 func privileged(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if from, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || from.Port() >= 1024 {
@@ -67,8 +68,8 @@ func (m Metadata) userDataKeys(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// publicIP is a flexible address in /conf. The first is what DHCP gives, the
-// others are the machine's to add.
+// publicIP is a flexible address in /conf. DHCP assigns the first one. The
+// machine adds the others.
 type publicIP struct {
 	ID               string `json:"id"`
 	Address          string `json:"address"`
@@ -116,7 +117,7 @@ func (m Metadata) conf(w http.ResponseWriter, r *http.Request) {
 		})
 	}
 	conf := map[string]any{
-		"id": machine.ID, "name": machine.Name, "hostname": machine.Name, "tags": append([]string{}, machine.Tags...), // cloud-init trips over null
+		"id": machine.ID, "name": machine.Name, "hostname": machine.Name, "tags": append([]string{}, machine.Tags...), // cloud-init fails on null
 		"organization": machine.ID, "project": machine.ID, "commercial_type": "PLAY2-NANO", "state_detail": "booting",
 		"public_ip": nil, "public_ips": ips, "public_ips_v4": ips, "public_ips_v6": []publicIP{}, "private_ip": nil, "ipv6": nil,
 		"private_nics": nics, "ssh_public_keys": keys, "location": map[string]string{"zone_id": machine.Zone},
@@ -130,5 +131,5 @@ func (m Metadata) conf(w http.ResponseWriter, r *http.Request) {
 
 func writeJSON(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value) // the client is gone: nobody is left to tell
+	_ = json.NewEncoder(w).Encode(value) // the client has disconnected: an error cannot be reported to it
 }

@@ -64,7 +64,7 @@ func TestMetadata(t *testing.T) {
 		body   string
 	}{
 		{"/conf?format=json", "203.0.113.50:40000", http.StatusOK, `"public_ips_v4":[{"id":"id-ip-0","address":"203.0.113.50","netmask":"32","gateway":"203.0.113.254"`},
-		// cloud-init trips over null.
+		// cloud-init fails on null.
 		{"/conf?format=json", "203.0.113.50:40000", http.StatusOK, `"tags":[]`},
 		{"/conf", "203.0.113.50:40000", http.StatusOK, "PUBLIC_IPS_V4_0_ADDRESS=203.0.113.50\n"},
 		{"/user_data", "203.0.113.50:1023", http.StatusOK, "USER_DATA_0=squid-conf\n"},

@@ -12,11 +12,11 @@ import (
 	"path/filepath"
 )
 
-// Repository serves the packages of a RootFS as a flat repository of apt's.
+// Repository serves the packages of a RootFS as a flat apt repository.
 func Repository(rootfs RootFS) http.Handler { return http.FileServer(http.Dir(rootfs.Packages)) }
 
-// repositorySource is the line of sources.list for a Repository. Nobody signs
-// it.
+// repositorySource is the line of sources.list for a Repository, which is not
+// signed.
 func repositorySource(url string) string { return "deb [trusted=yes] " + url + " ./\n" }
 
 // WriteIndex writes apt's index of the packages in a folder, as the file Packages.

@@ -20,54 +20,52 @@ import (
 	"egress.scw/hack/local/progress"
 )
 
-// suite is the release of Debian that proxies boot: that of the image which
-// bootstrap asks Scaleway for.
+// suite is the Debian release of the proxies: that of the image that bootstrap
+// requests from Scaleway.
 const suite = "bookworm"
 
-// imagePackages are what makes an image of a server in the cloud of a minimal
-// system: among them nothing that cloudinit.Packages names, so that the machine
-// installs it all.
-func imagePackages() []string {
-	return []string{
-		"ca-certificates", "cloud-init", "cron", "dbus", "ifupdown", "iproute2", "iputils-ping", "isc-dhcp-client", "kmod",
-		"less", "netbase", "openssh-server", "procps", "python3", "sudo", "systemd", "systemd-sysv", "udev",
-	}
+// imagePackages turn a minimal system into a cloud server's image. None of them
+// is in cloudinit.Packages, so that the machine installs all of those.
+var imagePackages = []string{
+	"ca-certificates", "cloud-init", "cron", "dbus", "ifupdown", "iproute2", "iputils-ping", "isc-dhcp-client", "kmod",
+	"less", "netbase", "openssh-server", "procps", "python3", "sudo", "systemd", "systemd-sysv", "udev",
 }
 
-// proxyPackages are all that a proxy may install.
+// proxyPackages are all packages that a proxy may install.
 func proxyPackages() []string {
 	return append(cloudinit.Packages(), cloudinit.SyslogPackages()...)
 }
 
-// locale is the one that every system has: to make others takes a while.
+// locale is the locale that every system has: generating another one takes a
+// while.
 const locale = "locale: C.UTF-8\n"
 
-// patch is a change to a file of the image: what a real one does not need.
+// patch is a change to a file of the image that a real machine does not need.
 type patch struct{ file, from, to string }
 
-func patches() []patch {
-	return []patch{{
-		// cloud-init 22.4.2 knows the answer of older kernels only: "File
-		// exists", when it adds the address of a lease that is there already.
-		file: "usr/lib/python3/dist-packages/cloudinit/net/ephemeral.py",
-		from: `if "File exists" not in str(e.stderr):`,
-		to:   `if "File exists" not in str(e.stderr) and "already assigned" not in str(e.stderr):`,
-	}}
-}
+var patches = []patch{{
+	// cloud-init 22.4.2 knows only the answer of older kernels, "File
+	// exists", when it adds the address of a lease that exists already.
+	file: "usr/lib/python3/dist-packages/cloudinit/net/ephemeral.py",
+	from: `if "File exists" not in str(e.stderr):`,
+	to:   `if "File exists" not in str(e.stderr) and "already assigned" not in str(e.stderr):`,
+}}
 
-// RootFS is what machines boot from: made once, never changed.
+// RootFS is the root filesystem of machines: made once, never changed.
 type RootFS struct {
-	// Root is a system as in an image of Debian in Scaleway's cloud.
+	// Root is the folder of a system like that in Scaleway's Debian image.
 	Root string
-	// Packages is a repository of what such a machine installs, for Repository.
+	// Packages is the folder with the packages that such a machine
+	// installs, for Repository.
 	Packages string
 }
 
-// Hold keeps others from removing the root filesystem, as prune does, for as
-// long as this process lives. It is an error if it has been removed already.
+// Hold keeps other programs from removing the root filesystem (prune) while
+// this process lives. It is an error if it has been removed already.
 func (r RootFS) Hold() error {
 	folder := filepath.Dir(r.Root)
-	// Not by package os, which closes what nobody refers to any more.
+	// Not with package os, which closes files that are no longer
+	// referenced.
 	held, err := unix.Open(folder, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("root filesystem %s: %w", folder, err)
@@ -75,7 +73,8 @@ func (r RootFS) Hold() error {
 	if err := unix.Flock(held, unix.LOCK_SH); err != nil {
 		return errors.Join(fmt.Errorf("root filesystem %s: %w", folder, err), unix.Close(held))
 	}
-	// While this waited for the lock, its holder may have been removing it.
+	// While this call waited for the lock, its holder may have removed the
+	// folder.
 	now := time.Now()
 	if err := os.Chtimes(folder, now, now); err != nil {
 		return errors.Join(err, unix.Close(held))
@@ -83,13 +82,13 @@ func (r RootFS) Hold() error {
 	return nil
 }
 
-// MakeRootFS returns the root filesystem, which it makes if the user's cache
-// folder does not hold it: in a minute or two, of packages from the sources
-// that this machine's own apt has. It is held (Hold).
+// MakeRootFS returns the root filesystem. If the user's cache folder does not
+// contain it, MakeRootFS makes it in a minute or two, from packages of the
+// sources that this machine's apt has. It is held (Hold).
 func MakeRootFS(ctx context.Context, log *progress.Log) (RootFS, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return RootFS{}, fmt.Errorf("no folder to keep the root filesystem in: %w", err)
+		return RootFS{}, fmt.Errorf("finding the user's cache folder for the root filesystem: %w", err)
 	}
 	cache = filepath.Join(cache, "egress-scw", "machine")
 	folder := filepath.Join(cache, recipeHash())
@@ -109,7 +108,7 @@ func MakeRootFS(ctx context.Context, log *progress.Log) (RootFS, error) {
 		if err := makeRootFS(ctx, unfinished); err != nil {
 			return err
 		}
-		// Somebody else may have been faster: theirs is as good.
+		// Another program may have been faster: its result is as good.
 		if err := os.Rename(unfinished, folder); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
@@ -123,20 +122,21 @@ func MakeRootFS(ctx context.Context, log *progress.Log) (RootFS, error) {
 
 const temporary = ".unfinished-"
 
-// recipeHash covers all that is chosen here. Which versions of packages there
-// are is not: they are the release's.
+// recipeHash covers all choices made here. It does not cover the packages'
+// versions: the release determines them.
 func recipeHash() string {
 	hash := sha256.New()
-	fmt.Fprintln(hash, suite, imagePackages(), proxyPackages(), patches(), locale, mmdebstrapOptions())
+	fmt.Fprintln(hash, suite, imagePackages, proxyPackages(), patches, locale, mmdebstrapOptions())
 	return hex.EncodeToString(hash.Sum(nil))[:16]
 }
 
 func mmdebstrapOptions() []string {
 	return []string{
-		"--mode=root", "--variant=minbase", "--format=directory", "--include=" + strings.Join(imagePackages(), ","),
+		"--mode=root", "--variant=minbase", "--format=directory", "--include=" + strings.Join(imagePackages, ","),
 		`--aptopt=Acquire::Languages "none"`,
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-		// Downloaded by the image's own apt, which knows what it lacks.
+		// The image's own apt downloads them: it knows which packages
+		// the image lacks.
 		"--customize-hook=chroot \"$1\" apt-get clean",
 		"--customize-hook=chroot \"$1\" apt-get --quiet --yes --no-install-recommends --download-only install " + strings.Join(proxyPackages(), " "),
 		"--customize-hook=mv \"$1\"/var/cache/apt/archives/*.deb \"$EGRESS_PACKAGES\"",
@@ -148,7 +148,7 @@ func makeRootFS(ctx context.Context, folder string) error {
 	if err != nil {
 		return err
 	}
-	// Everybody may look into a machine's /, which this becomes.
+	// The folder becomes the machine's /, which every user may read.
 	if err := os.Chmod(folder, 0o755); err != nil {
 		return err
 	}
@@ -159,14 +159,14 @@ func makeRootFS(ctx context.Context, folder string) error {
 	args := append(mmdebstrapOptions(), suite, result.Root)
 	cmd := exec.CommandContext(ctx, "mmdebstrap", append(args, sources...)...)
 	cmd.Env = append(os.Environ(), "EGRESS_PACKAGES="+result.Packages)
-	// It removes what it has mounted when it is interrupted, and not when it
+	// mmdebstrap removes its mounts when it is interrupted, but not when it
 	// is killed.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("mmdebstrap: %w; the end of what it says:\n%s", err, out[max(0, len(out)-2000):])
+		return fmt.Errorf("mmdebstrap: %w; the end of its output:\n%s", err, out[max(0, len(out)-2000):])
 	}
-	// What it had from this machine.
+	// Files that came from this machine.
 	for _, name := range []string{"etc/apt/sources.list", "etc/resolv.conf", "etc/hostname"} {
 		if err := os.Remove(filepath.Join(result.Root, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -175,7 +175,7 @@ func makeRootFS(ctx context.Context, folder string) error {
 	if err := os.WriteFile(filepath.Join(result.Root, "etc/cloud/cloud.cfg.d/90-locale.cfg"), []byte(locale), 0o644); err != nil {
 		return err
 	}
-	for _, p := range patches() {
+	for _, p := range patches {
 		if err := p.apply(result.Root); err != nil {
 			return err
 		}
@@ -190,13 +190,13 @@ func (p patch) apply(root string) error {
 		return err
 	}
 	if bytes.Count(content, []byte(p.from)) != 1 {
-		return fmt.Errorf("%s no longer is what is patched here: there is no %q", p.file, p.from)
+		return fmt.Errorf("%s: expected %q exactly once; adapt the patch to the new version", p.file, p.from)
 	}
 	return os.WriteFile(name, bytes.Replace(content, []byte(p.from), []byte(p.to), 1), 0o644)
 }
 
-// prune removes what nobody has used for a day, of older recipes mostly, and what
-// was never finished. What somebody holds stays, however old it is: a machine may
+// prune removes folders that were not used for a day, mostly of older recipes,
+// and unfinished ones. A held folder is kept, however old it is: a machine may
 // run from it.
 func prune(cache string) error {
 	entries, err := os.ReadDir(cache)
@@ -214,7 +214,7 @@ func prune(cache string) error {
 	return errors.Join(errs...)
 }
 
-// removeUnheld removes a folder, unless somebody holds it.
+// removeUnheld removes a folder unless it is held.
 func removeUnheld(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
@@ -230,8 +230,8 @@ func removeUnheld(path string) error {
 	return os.RemoveAll(path)
 }
 
-// aptSources returns the sources of the suite that this machine's apt has been
-// given, in the form of sources.list.
+// aptSources returns this machine's apt sources of the suite, as lines of
+// sources.list.
 func aptSources(ctx context.Context) ([]string, error) {
 	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Identifier: Packages").Output()
 	if err != nil {
@@ -244,7 +244,7 @@ func aptSources(ctx context.Context) ([]string, error) {
 	return sources, nil
 }
 
-// suiteSources picks the suite's sources out of lines "URI RELEASE COMPONENT".
+// suiteSources selects the suite's sources from lines "URI RELEASE COMPONENT".
 func suiteSources(targets string) []string {
 	var sources []string
 	for line := range strings.Lines(targets) {

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What nobody has used for a day goes, unless somebody holds it.
+// A folder that was not used for a day is removed, unless it is held.
 func TestPrune(t *testing.T) {
 	cache := t.TempDir()
 	folder := func(name string, age time.Duration) RootFS {
@@ -52,7 +52,7 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-func TestHoldOfNothing(t *testing.T) {
+func TestHoldMissingRootFS(t *testing.T) {
 	rootfs := RootFS{Root: filepath.Join(t.TempDir(), "none", "root")}
 	if err := rootfs.Hold(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v, want that it does not exist", err)

@@ -10,15 +10,17 @@ import (
 	"egress.scw/hack/local/process"
 )
 
-// TestName is how tests call their machine. There is one at a time (LockTests).
+// TestName is the name of the tests' machine. There is one at a time
+// (LockTests).
 const TestName = "test"
 
-// testLock is held by whoever has such a machine. It stays.
+// testLock is the lock of the test that has the machine. The file is not
+// removed.
 const testLock = "/run/egress-machine-test.lock"
 
-// LockTests has the machine of tests, and the networks around it
-// (network.TestPrefix), to itself until it is unlocked or the program ends. That
-// another test has them is an error.
+// LockTests reserves the machine of the tests, and the networks around it
+// (network.TestPrefix), until it is unlocked or the program ends. It is an
+// error if another test has them.
 func LockTests() (unlock func(), err error) {
 	unlock, err = lock.Take(testLock)
 	if err != nil {
@@ -27,9 +29,9 @@ func LockTests() (unlock func(), err error) {
 	return unlock, nil
 }
 
-// RemoveTests removes what tests left that were killed: their machine, the
-// processes and folders around it, and every network namespace of tests with the
-// links in it. It needs root. That a test of the machine runs is an error.
+// RemoveTests removes the remains of killed tests: their machine, the processes
+// and folders around it, and every network namespace of tests with the links in
+// it. It needs root. It is an error if a test of the machine runs.
 func RemoveTests(ctx context.Context) error {
 	unlock, err := LockTests()
 	if err != nil {
@@ -38,7 +40,7 @@ func RemoveTests(ctx context.Context) error {
 	defer unlock()
 	machine := Config{Name: TestName}
 	return errors.Join(
-		// First, as the machine writes into one of the folders.
+		// First the machine: it writes into one of the folders.
 		cgroupOf(TestName).Remove(ctx), machine.removePropagation(),
 		process.RemoveTemporary(ctx),
 		network.RemoveTests(ctx),

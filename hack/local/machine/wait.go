@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// cloudInitResult is where cloud-init says that it has finished a boot. The
-// folder is a new one with each boot.
+// cloudInitResult is the file that cloud-init writes at the end of a boot. Its
+// folder is new with each boot.
 const cloudInitResult = "/run/cloud-init/result.json"
 
-// Wait waits until cloud-init has finished this boot. It is an error if
-// cloud-init complains of anything, or has found its data elsewhere than in
-// Scaleway's metadata service: with none it says "done" as well.
+// Wait waits until cloud-init has finished this boot. It returns an error if
+// cloud-init reports one, or has not found its data in Scaleway's metadata
+// service: without any data it reports "done" as well.
 func (vm *VM) Wait(ctx context.Context) error {
 	for {
 		if _, err := os.Lstat(filepath.Join(fmt.Sprintf("/proc/%d/root", vm.init), cloudInitResult)); err == nil {
@@ -42,7 +42,7 @@ func (vm *VM) Wait(ctx context.Context) error {
 	return nil
 }
 
-// checkCloudInit reads what cloud-init says about a boot.
+// checkCloudInit evaluates cloud-init's report about a boot.
 func checkCloudInit(resultJSON, statusJSON []byte) error {
 	var result struct {
 		V1 struct {

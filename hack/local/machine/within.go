@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Within runs a function on a thread that is in a network namespace: sockets
-// that it opens belong there, wherever they are used. Goroutines that it starts
-// are elsewhere.
+// Within runs a function on a thread in a network namespace. Sockets that it
+// opens belong to that namespace, wherever they are used. Goroutines that it
+// starts do not run there.
 func Within(netns string, fn func() error) error { return within("/run/netns/"+netns, fn) }
 
 // Within does the same for the network namespace of the machine itself, which
-// is another one after each boot.
+// is a new one after each boot.
 func (vm *VM) Within(fn func() error) error {
 	return within(fmt.Sprintf("/proc/%d/ns/net", vm.init), fn)
 }
@@ -22,8 +22,8 @@ func (vm *VM) Within(fn func() error) error {
 func within(path string, fn func() error) error {
 	result := make(chan error)
 	go func() {
-		// Never unlocked: the thread ends with the goroutine, and nobody else
-		// gets it.
+		// Never unlocked: the thread ends with the goroutine and is not
+		// reused.
 		runtime.LockOSThread()
 		result <- func() error {
 			namespace, err := os.Open(path)

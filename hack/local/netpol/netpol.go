@@ -3,10 +3,11 @@
 // sigs.k8s.io/kube-network-policies behind a netfilter queue. The queue is an
 // xtables rule because not every kernel has it as an nftables expression.
 //
-// Limits: IPv4; a policy judges new connections, established ones go on; ICMP
-// to and from pods is dropped, policy or not; a pod whose address the API does
-// not show yet cannot open connections. While nothing enforces, nothing
-// passes: the kernel drops what no one takes off the queue.
+// Limits: IPv4; policies are evaluated for new connections, and established
+// ones continue; ICMP to and from pods is dropped, with or without a policy; a
+// pod whose address the API does not show yet cannot open connections. While no
+// enforcer runs, no packet passes: the kernel drops packets that no program
+// takes off the queue.
 package netpol
 
 import (
@@ -29,25 +30,24 @@ import (
 	"sigs.k8s.io/kube-network-policies/pkg/podinfo"
 )
 
-// queueNumber is only this network namespace's.
+// queueNumber belongs to this network namespace only.
 const queueNumber = 99
 
-// Enforcer judges the packets of one node's pods.
+// Enforcer decides about the packets of one node's pods.
 type Enforcer struct {
 	// Client reads pods, namespaces and policies.
 	Client kubernetes.Interface
 	// Node is the node's name; PodCIDR is the range of its pods.
 	Node    string
 	PodCIDR netip.Prefix
-	// Log gets a line for each connection that is refused.
+	// Log gets a line for each refused connection.
 	Log *slog.Logger
 
 	engine *networkpolicy.PolicyEngine
 	pods   api.PodInfoProvider
 }
 
-// Run enforces until the context ends. The rules stay behind, and drop
-// everything.
+// Run enforces until the context ends. The rules remain, and drop all packets.
 func (e *Enforcer) Run(ctx context.Context) error {
 	if err := e.rules(ctx); err != nil {
 		return err
@@ -71,12 +71,12 @@ func (e *Enforcer) Run(ctx context.Context) error {
 			verdict = nfqueue.NfAccept
 		}
 		if err := queue.SetVerdict(*a.PacketID, verdict); err != nil {
-			e.Log.Error("setting a verdict", "err", err)
+			e.Log.Error("setting a verdict", "error", err)
 		}
 		return 0
 	}, func(err error) int {
 		if ctx.Err() == nil {
-			e.Log.Error("netfilter queue", "err", err)
+			e.Log.Error("netfilter queue", "error", err)
 		}
 		return 0
 	})
@@ -103,7 +103,7 @@ func (e *Enforcer) watch(ctx context.Context) error {
 	factory.Start(ctx.Done())
 	for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
 		if !synced {
-			return fmt.Errorf("the cache of %s does not fill: %w", kind, context.Cause(ctx))
+			return fmt.Errorf("filling the cache of %s: %w", kind, context.Cause(ctx))
 		}
 	}
 	return nil
@@ -116,21 +116,21 @@ func (e *Enforcer) admits(ctx context.Context, payload []byte) bool {
 	}
 	if source, ok := netip.AddrFromSlice(packet.SrcIP.To4()); ok && e.PodCIDR.Contains(source) {
 		if _, known := e.pods.GetPodInfoByIP(source.String()); !known {
-			// The engine would let it pass: which policies hold for a pod
-			// that it does not know yet?
+			// The engine would accept the packet: it cannot know
+			// the policies of a pod that it does not know yet.
 			e.Log.Info("refused: source unknown", "packet", packet.MarshalLog())
 			return false
 		}
 	}
 	ok, err := e.engine.EvaluatePacket(ctx, &packet)
 	if !ok || err != nil {
-		e.Log.Info("refused", "packet", packet.MarshalLog(), "err", err)
+		e.Log.Info("refused", "packet", packet.MarshalLog(), "error", err)
 		return false
 	}
 	return true
 }
 
-// rules send what opens a connection from or to a pod to the queue.
+// rules send packets that open a connection from or to a pod to the queue.
 func (e *Enforcer) rules(ctx context.Context) error {
 	const chain = "EGRESS-NETPOL"
 	commands := [][]string{{"-N", chain}}

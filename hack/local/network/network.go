@@ -1,18 +1,18 @@
-// Package network lays out networks in network namespaces of this machine, for
+// Package network creates networks in network namespaces of this machine, for
 // the local environment and for tests: a node, a Public Gateway and a proxy on
 // one Private Network, and an internet behind them. Nothing is connected to the
-// machine's own network but, in the local environment, one veth pair, over which
-// the machine reaches the node.
+// machine's own network, except that in the local environment one veth pair
+// connects the machine to the node.
 //
 //	     machine 10.222.0.1 ─── 10.222.0.2 egress-node 172.16.28.16 ─┐
 //	                                                                 │ Private Network
 //	egress-internet 198.51.100.254 ─── .9 egress-gateway 172.16.28.1 ┤ 172.16.28.0/22
 //	              203.0.113.254 ───     egress-proxy 172.16.28.8 ────┘
 //
-// The node's default route is the gateway, which masquerades: what no policy
-// holds back reaches the internet, from the gateway's address. The
-// proxy's namespace is empty: its machine brings its own NICs, of which one is
-// connected to the bridge Edge, the other one to PrivateBridge.
+// The node's default route is the gateway, which masquerades: packets that no
+// policy stops reach the internet from the gateway's address. The proxy's
+// namespace is empty: its machine brings its own NICs, of which one is
+// connected to the bridge Edge, the other to PrivateBridge.
 package network
 
 import (
@@ -26,7 +26,7 @@ import (
 )
 
 // Prefixes of the names of network namespaces: those of the local environment,
-// and those of tests, by which RemoveTests knows them.
+// and those of tests. RemoveTests finds the latter by their prefix.
 const (
 	prefix     = "egress-"
 	TestPrefix = "egress-test-"
@@ -47,38 +47,40 @@ const (
 	PrivateBridge = "pn0"
 )
 
-// Plan is who has which address.
+// Plan assigns the addresses.
 type Plan struct {
-	// Prefix is what the names of its network namespaces begin with.
+	// Prefix is the prefix of the names of its network namespaces.
 	Prefix string
-	// HostAddress and NodeAddress are the two ends of the way from the
-	// machine to the node. Invalid: there is none.
+	// HostAddress and NodeAddress are the two ends of the link between the
+	// machine and the node. Invalid: there is no link.
 	HostAddress, NodeAddress netip.Addr
 	// PrivateNetwork is the Private Network's range.
 	PrivateNetwork netip.Prefix
 	// NodePrivate, ProxyPrivate and GatewayPrivate are addresses in it.
 	NodePrivate, ProxyPrivate, GatewayPrivate netip.Addr
-	// GatewayPublic is what the internet sees of nodes.
+	// GatewayPublic is the source address of nodes in the internet.
 	GatewayPublic netip.Addr
-	// ProxyPublic is where the proxy's public addresses come from: the
-	// prefix's own address, and those behind it.
+	// ProxyPublic contains the proxy's public addresses: the prefix's own
+	// address, and those behind it.
 	ProxyPublic netip.Prefix
-	// Resolver is the name server that the cluster and the proxy ask;
-	// OpenResolver is another one, which nobody has a reason to ask. Invalid:
-	// there is none.
+	// Resolver is the name server of the cluster and the proxy.
+	// OpenResolver is another one, which no component is configured to use.
+	// Invalid: there is none.
 	Resolver, OpenResolver netip.Addr
-	// Metadata is the address at which Scaleway's instances find their
-	// secrets. Whatever answers there sits in the internet as well.
+	// Metadata is the address of Scaleway's metadata service, from which
+	// instances read their secrets. Its server is in the internet's
+	// namespace as well.
 	Metadata netip.Addr
-	// Packages is where the proxy's machine finds the packages that it installs.
+	// Packages is the address of the package repository for the proxy's
+	// machine.
 	Packages netip.Addr
 	// Echoes are the addresses of the internet's services.
 	Echoes []netip.Addr
 }
 
-// DefaultPlan is the local environment's. It uses the networks that are reserved
-// for documentation (RFC 5737) as public ones: they look public, and nobody can
-// be harmed.
+// DefaultPlan is the local environment's plan. Its public networks are those
+// reserved for documentation (RFC 5737): they look public, and have no owner
+// who could be harmed.
 func DefaultPlan() Plan {
 	return Plan{
 		Prefix:         prefix,
@@ -104,7 +106,7 @@ func (p Plan) EdgeRouter() netip.Addr { return lastOf(p.ProxyPublic.Addr()) }
 // Netns is the name of one of the plan's network namespaces.
 func (p Plan) Netns(namespace string) string { return p.Prefix + namespace }
 
-// namespaces are the names of all of them.
+// namespaces are the names of all network namespaces of the plan.
 func (p Plan) namespaces() []string {
 	return []string{p.Netns(Node), p.Netns(Proxy), p.Netns(Gateway), p.Netns(Internet)}
 }
@@ -116,7 +118,7 @@ func (p Plan) hostLinkExists(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "ip", "link", "show", p.hostLink()).Run() == nil
 }
 
-// Existing returns which of the plan's namespaces and links exist.
+// Existing returns the plan's namespaces and links that exist.
 func Existing(ctx context.Context, p Plan) ([]string, error) {
 	names, err := listNamespaces(ctx)
 	if err != nil {
@@ -163,13 +165,13 @@ func removeNamespaces(ctx context.Context, chosen func(name string) bool) error 
 	return errors.Join(errs...)
 }
 
-// RemoveTests removes every network namespace that a test has made, and with
-// them the links in them. Those of tests that run now are included.
+// RemoveTests removes every network namespace that a test has made, with its
+// links, including those of running tests.
 func RemoveTests(ctx context.Context) error {
 	return removeNamespaces(ctx, func(name string) bool { return strings.HasPrefix(name, TestPrefix) })
 }
 
-// Up makes everything. What it made before an error is for Down to remove.
+// Up makes everything. After an error, Down removes the parts that were made.
 func Up(ctx context.Context, p Plan) error {
 	for _, command := range p.commands() {
 		if err := run(ctx, "", strings.Fields(command)...); err != nil {
@@ -179,11 +181,11 @@ func Up(ctx context.Context, p Plan) error {
 	return run(ctx, fmt.Sprintf(masquerade, p.PrivateNetwork), "ip", "netns", "exec", p.Netns(Gateway), "nft", "-f", "-")
 }
 
-// Down removes whatever of it exists.
+// Down removes all existing parts.
 func Down(ctx context.Context, p Plan) error {
 	err := removeNamespaces(ctx, func(name string) bool { return slices.Contains(p.namespaces(), name) })
-	// The link goes with the namespace that holds its other end, a moment
-	// later; if the namespace never got it, it is still here.
+	// The link disappears with the namespace of its other end, a moment
+	// later. If it was never moved into that namespace, it still exists.
 	if p.hostLinkExists(ctx) {
 		if linkErr := run(ctx, "", "ip", "link", "delete", p.hostLink()); linkErr != nil && p.hostLinkExists(ctx) {
 			err = errors.Join(err, linkErr)
@@ -219,8 +221,9 @@ func (p Plan) commands() []string {
 		add("ip -n %s link set lo up", namespace)
 	}
 
-	// Without addresses of their own, bridges take a port's, and another one's when
-	// a machine is plugged in or out: neighbours would lose their router.
+	// A bridge without an address of its own takes a port's, and another
+	// one's when a machine is plugged in or out: neighbours would lose
+	// their router.
 	in(Gateway, "link add %s address 02:00:00:1c:00:01 type bridge", PrivateBridge)
 	in(Gateway, "address add %s dev %s", private(p.GatewayPrivate), PrivateBridge)
 	in(Gateway, "link set %s up", PrivateBridge)
@@ -260,8 +263,8 @@ func (p Plan) commands() []string {
 	return c
 }
 
-// lastOf returns the last usable address of the /24 that holds the address:
-// where the internet's router stands.
+// lastOf returns the last usable address of the /24 that contains the address:
+// that of the internet's router.
 func lastOf(address netip.Addr) netip.Addr {
 	bytes := address.As4()
 	bytes[3] = 254

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// socket is containerd's, in the node's folder.
+// socket is containerd's socket in the node's folder.
 const socket = "containerd.sock"
 
-// initScript is what the first process of the node's namespaces has to do. It
-// travels in a file because that process is started through unshare(1).
+// initScript is the work of the first process of the node's namespaces. It is
+// passed in a file because that process is started through unshare(1).
 type initScript struct {
-	// State is the environment's folder, which holds everything else.
+	// State is the environment's folder, which contains everything else.
 	State      string
 	Kubernetes string
 	Kubelet    []string
@@ -37,8 +37,8 @@ func (s initScript) write(dir string) error {
 }
 
 // Init is process 1 of the node: it prepares the mounts, starts containerd,
-// loads the images, starts kubelet, and then only reaps, until one of the two
-// ends. It returns only with an error.
+// loads the images, starts kubelet, and then only reaps processes, until
+// containerd or kubelet ends. It returns only with an error.
 func Init(ctx context.Context, dir string) error {
 	content, err := os.ReadFile(filepath.Join(dir, initFile))
 	if err != nil {
@@ -75,18 +75,20 @@ func Init(ctx context.Context, dir string) error {
 	}
 }
 
-// prepareMounts cuts the mounts off from the machine's, gives the node a /proc
-// of its own, and hides from it what it would write to outside of its folder.
+// prepareMounts separates the node's mounts from the machine's, gives it its
+// own /proc, and covers the folders that it would write to outside of its own
+// folder.
 func prepareMounts(state string) error {
 	for _, m := range []struct {
 		source, target, kind string
 		flags                uintptr
 	}{
 		{"", "/", "", syscall.MS_REC | syscall.MS_PRIVATE},
-		{"", "/", "", syscall.MS_REC | syscall.MS_SHARED}, // kubelet wants volumes to propagate into containers
+		{"", "/", "", syscall.MS_REC | syscall.MS_SHARED}, // kubelet needs volumes to propagate into containers
 		{"proc", "/proc", "proc", 0},
 		{"egress-local", "/run", "tmpfs", 0},
-		// kubelet links logs in /var/log/containers, whatever it is told.
+		// kubelet creates links to logs in /var/log/containers. No
+		// setting changes that.
 		{"egress-local", "/var/log", "tmpfs", 0},
 	} {
 		if err := syscall.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
@@ -99,8 +101,8 @@ func prepareMounts(state string) error {
 	return errors.Join(hideAllBut(state), pinSysctls())
 }
 
-// hideAllBut covers the folder above the environment's, /var/lib, with an empty
-// one, in which only the environment's is to be seen: whatever they are told,
+// hideAllBut covers the parent of the environment's folder, /var/lib, with an
+// empty folder that shows only the environment's. No settings change that
 // kubelet keeps the sockets of device plugins in /var/lib/kubelet, and CNI its
 // results in /var/lib/cni.
 func hideAllBut(state string) error {
@@ -123,7 +125,7 @@ func hideAllBut(state string) error {
 	return nil
 }
 
-// pinSysctls shows kubelet the kernel settings that it wants
+// pinSysctls shows kubelet the kernel settings that it requires
 // (setupKernelTunables in its container manager), so that it does not change
 // the machine's.
 func pinSysctls() error {
@@ -174,7 +176,7 @@ func loadImages(ctx context.Context, dir string) error {
 		args = append([]string{"--address", filepath.Join(dir, socket), "--namespace", "k8s.io"}, args...)
 		return exec.CommandContext(ctx, "ctr", args...).CombinedOutput()
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		out, err := ctr("version")
 		if err == nil {
 			break

@@ -1,7 +1,7 @@
 // Package node runs a real Kubernetes node on this machine: containerd and
-// kubelet in process and mount namespaces of their own, kube-proxy and an
-// enforcer of NetworkPolicies beside them. Ending the first process of the
-// namespace ends every container with it.
+// kubelet in their own process and mount namespaces, kube-proxy and an enforcer
+// of NetworkPolicies beside them. Ending the first process of the namespace
+// ends every container with it.
 package node
 
 import (
@@ -22,11 +22,11 @@ import (
 	"egress.scw/hack/local/process"
 )
 
-// PodCIDR is the node's part of the cluster's pod network: the first, because
-// it is the cluster's first node.
+// PodCIDR is the node's part of the cluster's pod network: the first part,
+// because it is the cluster's first node.
 const PodCIDR = "10.244.0.0/24"
 
-// PauseImage holds the namespaces of every pod open.
+// PauseImage is the image of the process that keeps a pod's namespaces open.
 const PauseImage = "egress-local/pause:dev"
 
 // Names of the node's processes.
@@ -36,32 +36,30 @@ const (
 	processPolicy = "netpol"
 )
 
-// Config says what the node consists of.
+// Config describes the node.
 type Config struct {
 	Cluster *cluster.Cluster
-	// Netns is the network namespace the node lives in.
+	// Netns is the node's network namespace.
 	Netns string
-	// Address is the node's, in the network of the control plane.
+	// Address is the node's address in the network of the control plane.
 	Address netip.Addr
-	// Images are in the node's store from the start.
+	// Images are imported into the node's store at the start.
 	Images []images.Image
-	// Self is a program that runs Init when it is called with the arguments
-	// "node-init DIR", and enforces policies when it is called with
-	// "netpol --kubeconfig=FILE --node=NAME --pod-cidr=CIDR".
+	// Self is a program that runs Init when called with the arguments
+	// "node-init DIR", and enforces policies when called with "netpol
+	// --kubeconfig=FILE --node=NAME --pod-cidr=CIDR".
 	Self string
 }
 
-// podCgroup is the cgroup of all pods of the node.
-const podCgroup = "egress-local"
-
-func pods() cgroup.Group { return cgroup.Group{Name: podCgroup} }
+// pods is the cgroup of all pods of the node.
+var pods = cgroup.Group{Name: "egress-local"}
 
 func (c Config) dir() string {
 	return filepath.Join(string(c.Cluster.Environment), "node")
 }
 
-// Start starts the node and returns when its processes run; the API shows when
-// it is ready.
+// Start starts the node and returns when its processes run. WaitReady waits
+// until it is ready.
 func Start(ctx context.Context, c Config) error {
 	if err := Stop(ctx, c.Cluster.Environment); err != nil {
 		return err
@@ -74,7 +72,7 @@ func Start(ctx context.Context, c Config) error {
 			return err
 		}
 	}
-	if err := pods().Make("cpu", "cpuset", "memory", "pids", "io"); err != nil { // kubelet needs these
+	if err := pods.Make("cpu", "cpuset", "memory", "pids", "io"); err != nil { // kubelet needs these
 		return err
 	}
 	environment := c.Cluster.Environment
@@ -110,7 +108,7 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: system:kube-p
 
 // WaitReady waits until the API shows the node as ready.
 func WaitReady(ctx context.Context, c *cluster.Cluster) error {
-	deadline := time.Now().Add(2 * time.Minute) // 10 s on an idle machine
+	deadline := time.Now().Add(5 * time.Minute) // 10 s on an idle machine
 	for {
 		out, err := c.Kubectl(ctx, nil, "get", "node", cluster.NodeName, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
 		if err == nil && out == "True" {
@@ -130,17 +128,18 @@ func WaitReady(ctx context.Context, c *cluster.Cluster) error {
 	}
 }
 
-// Stop ends the node, all its containers, and removes what they leave. It is
-// no error if there is none.
+// Stop ends the node and all its containers, and removes their remains. It is
+// not an error if there is no node.
 func Stop(ctx context.Context, environment process.Environment) error {
 	if err := environment.Stop(ctx, 5*time.Second, processProxy, processPolicy); err != nil {
 		return err
 	}
-	// No grace: with its first process the kernel ends the whole namespace.
+	// No grace period: when the first process ends, the kernel ends the
+	// whole namespace.
 	if err := environment.Stop(ctx, 0, processNode); err != nil {
 		return err
 	}
-	if err := pods().Remove(ctx); err != nil {
+	if err := pods.Remove(ctx); err != nil {
 		return err
 	}
 	return os.RemoveAll(filepath.Join(string(environment), "node"))
@@ -157,7 +156,7 @@ func (c Config) writeFiles() error {
 	}
 	values := map[string]string{
 		"Dir": c.dir(), "Socket": filepath.Join(c.dir(), socket), "Name": cluster.NodeName, "Address": c.Address.String(),
-		"PauseImage": PauseImage, "PodCIDR": PodCIDR, "Cgroup": podCgroup,
+		"PauseImage": PauseImage, "PodCIDR": PodCIDR, "Cgroup": pods.Name,
 		"Domain": cluster.Domain, "DNS": cluster.DNSIP,
 		"CA": c.Cluster.PKI("ca.crt"), "Certificate": c.Cluster.PKI("kubelet-server.crt"), "Key": c.Cluster.PKI("kubelet-server.key"),
 		"ProxyKubeconfig": c.Cluster.Kubeconfig("kube-proxy"),
@@ -180,7 +179,8 @@ func (c Config) writeFiles() error {
 			return err
 		}
 	}
-	// Pods that inherit the node's resolver get none; CoreDNS names its own.
+	// Pods that inherit the node's resolver get none. CoreDNS names its
+	// own.
 	if err := os.WriteFile(filepath.Join(c.dir(), "resolv.conf"), []byte("# none\n"), 0o644); err != nil {
 		return err
 	}

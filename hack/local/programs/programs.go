@@ -1,4 +1,4 @@
-// Package programs makes the programs that the local environment and the tests
+// Package programs builds the programs that the local environment and the tests
 // run: those of the product, and those of the cluster around it, from pinned
 // modules below hack/tools.
 package programs
@@ -18,25 +18,25 @@ import (
 	"strings"
 )
 
-// Program is something that Go builds.
+// Program is a program that Go builds.
 type Program struct {
 	// Name is the name of the binary.
 	Name string
-	// Module is the folder of its module, below the repository.
+	// Module is the folder of its module, relative to the repository.
 	Module string
 	// Package is the main package, relative to Module.
 	Package string
-	// LDFlags are given to the linker beside -s -w.
+	// LDFlags are passed to the linker beside -s -w.
 	LDFlags []string
-	// ThirdParty programs change only with their module folder, so that a
-	// hash of that folder tells whether they are up to date. The others are
-	// left to Go's own cache.
+	// ThirdParty programs change only with their module folder. A hash of
+	// that folder shows whether they are up to date. The others rely on
+	// Go's own cache.
 	ThirdParty bool
 }
 
-// kubernetesVersion must be the one in hack/tools/kubernetes/go.mod: binaries
-// that are built from modules do not know it by themselves, and the API server
-// derives from it which features it serves.
+// kubernetesVersion must be the version in hack/tools/kubernetes/go.mod:
+// binaries built from modules do not know it by themselves, and the API server
+// derives from it the features that it serves.
 const kubernetesVersion = "v1.37.2"
 
 // Kubernetes is the multi-call binary of the control plane, the node agents,
@@ -64,7 +64,7 @@ func CertManager() Program {
 // Webhook is the product's webhook.
 func Webhook() Program { return Program{Name: "webhook", Module: ".", Package: "./webhook"} }
 
-// Bootstrap is the product's provisioning.
+// Bootstrap is the product's provisioning program.
 func Bootstrap() Program { return Program{Name: "bootstrap", Module: ".", Package: "./bootstrap"} }
 
 // Demo is the product's demo application.
@@ -81,8 +81,8 @@ type Builder struct {
 	root, cache string
 }
 
-// New returns a builder for the checkout that holds the working directory. It
-// keeps binaries in the user's cache folder (os.UserCacheDir), not in the
+// New returns a builder for the checkout that contains the working directory.
+// It keeps binaries in the user's cache folder (os.UserCacheDir), not in the
 // checkout.
 func New() (*Builder, error) {
 	root, err := checkout()
@@ -91,7 +91,7 @@ func New() (*Builder, error) {
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return nil, fmt.Errorf("no folder to keep binaries in: %w", err)
+		return nil, fmt.Errorf("finding the user's cache folder for binaries: %w", err)
 	}
 	cache = filepath.Join(cache, "egress-scw", "bin")
 	return &Builder{root, cache}, os.MkdirAll(cache, 0o755)
@@ -100,9 +100,8 @@ func New() (*Builder, error) {
 // Root is the folder of the checkout.
 func (b *Builder) Root() string { return b.root }
 
-// Build returns the path of the program's binary, building it when needed. A
-// build that is interrupted leaves nothing behind that could be taken for a
-// binary.
+// Build returns the path of the program's binary, and builds it if necessary.
+// An interrupted build does not leave a file that looks like a binary.
 func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 	path := filepath.Join(b.cache, p.Name)
 	if p.ThirdParty {
@@ -127,8 +126,8 @@ func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 	args := []string{"build", "-buildvcs=false", "-ldflags=" + strings.Join(append([]string{"-s", "-w"}, p.LDFlags...), " "), "-o", temporary.Name(), p.Package}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(b.root, p.Module)
-	// Without cgo the binaries run in images that hold nothing else; and
-	// builds with and without it share no cache.
+	// Without cgo the binaries run in images that contain no other files.
+	// Builds with and without cgo share no cache.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), cmd.Dir, err, out)
@@ -142,7 +141,7 @@ func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 	return path, nil
 }
 
-// prune removes older builds of a program: one of Kubernetes is 160 MB.
+// prune removes older builds of a program: a Kubernetes binary has 160 MB.
 func (b *Builder) prune(p Program, keep string) error {
 	all, err := filepath.Glob(filepath.Join(b.cache, p.Name+"-*"))
 	if err != nil {
@@ -161,7 +160,7 @@ func (b *Builder) prune(p Program, keep string) error {
 
 const hashLength = 16
 
-// hash covers what decides about a third-party program's binary.
+// hash covers everything that determines a third-party program's binary.
 func (b *Builder) hash(p Program) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), p.Package, p.LDFlags)
@@ -199,7 +198,7 @@ func checkout() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", errors.New("not in a checkout of egress.scw: no go.mod of that module here or above")
+			return "", errors.New("not in a checkout of egress.scw: neither this folder nor a parent has its go.mod")
 		}
 		dir = parent
 	}

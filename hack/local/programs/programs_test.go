@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The version that is linked in must be the version that is built.
-func TestKubernetesVersionIsThatOfTheModule(t *testing.T) {
+// The linked-in version must be the built version.
+func TestKubernetesVersionMatchesTheModule(t *testing.T) {
 	mod, err := os.ReadFile("../../tools/kubernetes/go.mod")
 	if err != nil {
 		t.Fatal(err)
@@ -63,10 +63,10 @@ func TestBuildKeepsThirdPartyProgramsUntilTheirModuleChanges(t *testing.T) {
 
 	write("main.go", "package main\n\nfunc main() { broken }\n")
 	if _, err := b.Build(t.Context(), program); err == nil || !strings.Contains(err.Error(), "broken") {
-		t.Errorf("a build that fails does not say why: %v", err)
+		t.Errorf("the error of a failed build does not contain the reason: %v", err)
 	}
 	left, _ := filepath.Glob(filepath.Join(b.cache, ".*"))
 	if len(left) > 0 {
-		t.Errorf("left behind: %q", left)
+		t.Errorf("remaining temporary files: %q", left)
 	}
 }

@@ -1,5 +1,5 @@
-// Package progress tells on a terminal or in a log what a program is doing and
-// how long it has been at it.
+// Package progress reports on a terminal or in a log the steps of a program and
+// their duration.
 package progress
 
 import (
@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// heartbeat is how often a long step says that it is still running: often
-// enough for the watchdogs of CI systems, which end what is silent for minutes.
+// heartbeat is the interval at which a long step reports that it is still
+// running: short enough for the watchdogs of CI systems, which end jobs that
+// are silent for minutes.
 const heartbeat = 30 * time.Second
 
-// Log writes one line an event, each with the time since New. It may be used
-// by several goroutines at once.
+// Log writes one line per event, each with the time since New. Several
+// goroutines may use it at the same time.
 type Log struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -34,7 +35,7 @@ func (l *Log) Printf(format string, args ...any) {
 }
 
 // Step runs fn and writes a line when it begins, every 30 s, and when it ends.
-// The error is fn's, with the step's name before it.
+// The returned error is fn's, with the step's name before it.
 func (l *Log) Step(name string, fn func() error) error {
 	l.Printf("%s ...", name)
 	start := time.Now()
@@ -48,7 +49,7 @@ func (l *Log) Step(name string, fn func() error) error {
 			case <-done:
 				return
 			case <-ticker.C:
-				l.Printf("%s: still at it after %s", name, time.Since(start).Round(time.Second))
+				l.Printf("%s: still running after %s", name, time.Since(start).Round(time.Second))
 			}
 		}
 	})

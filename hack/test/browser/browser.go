@@ -1,5 +1,5 @@
 // Package browser opens the demo's page in a real browser, presses its buttons
-// and reads what it then shows.
+// and reads the page.
 package browser
 
 import (
@@ -20,21 +20,22 @@ import (
 // executable is the browser of Debian's package "chromium".
 const executable = "/usr/bin/chromium"
 
-// ErrNotInstalled is returned where there is no browser.
+// ErrNotInstalled is returned if there is no browser.
 var ErrNotInstalled = errors.New("no browser: " + executable + " is missing (apt-get install chromium)")
 
-// Visit is what to do with the page.
+// Visit describes the actions on the page.
 type Visit struct {
 	URL string
 
-	// Width and Height of the window, in CSS pixels; 0 stands for 1280 by 900.
+	// Width and Height of the window, in CSS pixels. 0 stands for 1280 by
+	// 900.
 	Width, Height int64
 
 	// Dark prefers the dark colour scheme.
 	Dark bool
 
-	// Press names the checks whose buttons are pressed, one after the other,
-	// each when the one before has its result.
+	// Press names the checks whose buttons are pressed, one after the
+	// other, each after the previous one has its result.
 	Press []string
 
 	// All presses "Run all" in the end and waits until every check has run.
@@ -52,15 +53,15 @@ func Installed() error {
 	return nil
 }
 
-// Open visits the page with a browser of its own, in a fresh profile, and ends
-// the browser. The browser uses no proxy, whatever the caller's environment
-// says. Open fails with ErrNotInstalled if there is no browser, and otherwise
-// says which step failed; ctx bounds it all.
+// Open visits the page with its own browser process, in a fresh profile, and
+// ends the browser. The browser uses no proxy, whatever the caller's
+// environment variables. Open fails with ErrNotInstalled if there is no
+// browser. Other errors name the step that failed. ctx bounds all steps.
 func Open(ctx context.Context, v Visit) (*Page, error) {
 	if err := Installed(); err != nil {
 		return nil, err
 	}
-	// The browser leaves things in its temporary folder and its home.
+	// The browser leaves files in its temporary folder and its home folder.
 	home, err := os.MkdirTemp("", "egress-test-browser-")
 	if err != nil {
 		return nil, err
@@ -93,19 +94,19 @@ func Open(ctx context.Context, v Visit) (*Page, error) {
 	return page, nil
 }
 
-// flags are how the browser is started.
+// flags are the browser's command line flags.
 func flags() []chromedp.ExecAllocatorOption {
 	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(executable)}
 	for _, name := range []string{
 		"headless",
 		"disable-gpu",
-		// The sandbox does not run as root, nor where user namespaces are
-		// forbidden; the only pages opened are our own.
+		// The sandbox does not run as root, nor where user namespaces
+		// are forbidden. Only our own pages are opened.
 		"no-sandbox",
 		// /dev/shm is small in containers.
 		"disable-dev-shm-usage",
 		"no-proxy-server",
-		// Nothing but the page may use the network.
+		// Only the page may use the network.
 		"disable-background-networking",
 		"disable-component-update",
 		"disable-sync",
@@ -150,7 +151,7 @@ func (v Visit) load(tab context.Context) error {
 		return err
 	}
 	if failure != "" {
-		return errors.New("the page says: " + failure)
+		return errors.New("the page shows an error: " + failure)
 	}
 	return nil
 }
@@ -176,8 +177,8 @@ func pressAll(tab context.Context) error {
 	)
 }
 
-// problems collects what the browser complains about. Its zero value is ready
-// for use.
+// problems collects the browser's error messages. Its zero value is ready for
+// use.
 type problems struct {
 	mu    sync.Mutex
 	found []string
@@ -190,7 +191,8 @@ func (p *problems) listen(event any) {
 	case *runtime.EventExceptionThrown:
 		text = (&chromedp.ExceptionError{ExceptionDetails: e.ExceptionDetails}).Error()
 	case *log.EventEntryAdded:
-		// Refusals of the Content-Security-Policy and failed requests too.
+		// Includes refusals of the Content-Security-Policy and failed
+		// requests.
 		text = fmt.Sprintf("%s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL)
 	default:
 		return
@@ -206,10 +208,10 @@ func (p *problems) all() []string {
 	return p.found
 }
 
-// explain adds to an error what the browser complained about.
+// explain adds the browser's error messages to an error.
 func (p *problems) explain(err error) error {
 	if found := p.all(); len(found) > 0 {
-		return fmt.Errorf("%w; the browser says: %q", err, found)
+		return fmt.Errorf("%w; the browser's messages: %q", err, found)
 	}
 	return err
 }

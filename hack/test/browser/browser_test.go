@@ -28,15 +28,15 @@ import (
 	"egress.scw/hack/test/browser"
 )
 
-// externalAddress is what the IP echo answers.
+// externalAddress is the IP echo's answer.
 const externalAddress = "203.0.113.7"
 
 func allChecks() []string {
 	return []string{"external-ip", "json", "headers", "status", "delay", "direct"}
 }
 
-// TestProtected presses every button of a demo that was given a proxy and has
-// no other way out, in light and dark, on wide and narrow screens.
+// TestProtected presses every button of a demo that has a proxy and no other
+// egress path, in light and dark, on wide and narrow screens.
 func TestProtected(t *testing.T) {
 	requireBrowser(t)
 	internet := startInternet(t)
@@ -80,7 +80,7 @@ func TestProtected(t *testing.T) {
 				t.Errorf("the page shows the proxy's password:\n%s", page.Text)
 			}
 			if want := (browser.Way{Proxy: proxy, Internet: externalAddress, Direct: "Directly: blocked"}); page.Way != want {
-				t.Errorf("the way out is drawn as %+v, want %+v", page.Way, want)
+				t.Errorf("the egress path is drawn as %+v, want %+v", page.Way, want)
 			}
 			wantResults(t, page, map[string]browser.Result{
 				"external-ip": {Outcome: "protected", Status: "200", Via: via, Address: externalAddress},
@@ -100,8 +100,8 @@ func TestProtected(t *testing.T) {
 	}
 }
 
-// TestUnprotected runs all checks of a demo that nobody gave a proxy and
-// that nothing stops.
+// TestUnprotected runs all checks of a demo without a proxy and without a
+// policy.
 func TestUnprotected(t *testing.T) {
 	requireBrowser(t)
 	internet := startInternet(t)
@@ -110,10 +110,10 @@ func TestUnprotected(t *testing.T) {
 
 	page := open(t, browser.Visit{URL: address, All: true})
 	if page.Injected || len(page.Proxy) > 0 || !strings.Contains(page.Text, "No proxy injected") {
-		t.Errorf("the page shows a proxy where there is none: injected %t, %v", page.Injected, page.Proxy)
+		t.Errorf("the page shows a proxy although there is none: injected %t, %v", page.Injected, page.Proxy)
 	}
 	if want := (browser.Way{Proxy: "none", Internet: externalAddress, Direct: "Directly: open"}); page.Way != want {
-		t.Errorf("the way out is drawn as %+v, want %+v", page.Way, want)
+		t.Errorf("the egress path is drawn as %+v, want %+v", page.Way, want)
 	}
 	wantResults(t, page, map[string]browser.Result{
 		"external-ip": {Outcome: "unprotected", Status: "200", Via: "direct", Address: externalAddress},
@@ -126,7 +126,7 @@ func TestUnprotected(t *testing.T) {
 }
 
 // TestProxyDown shows a demo whose proxy does not answer and whose name server
-// does not know the internet.
+// does not know the internet's names.
 func TestProxyDown(t *testing.T) {
 	requireBrowser(t)
 	internet := startInternet(t)
@@ -163,7 +163,7 @@ func TestEnvironmentUnreadable(t *testing.T) {
 	}
 }
 
-// TestOpenFails expects an error that says where, and why.
+// TestOpenFails expects an error that names the failed step and its reason.
 func TestOpenFails(t *testing.T) {
 	requireBrowser(t)
 	address := closedPort(t)
@@ -180,11 +180,11 @@ func requireBrowser(t *testing.T) {
 	}
 }
 
-// open visits the page, keeps its screenshot (go test -artifacts) and expects
-// what holds for every page.
+// open visits the page, keeps its screenshot (go test -artifacts) and checks
+// the properties of every page.
 func open(t *testing.T, v browser.Visit) *browser.Page {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	page, err := browser.Open(ctx, v)
 	if err != nil {
@@ -223,8 +223,8 @@ func wantResults(t *testing.T, page *browser.Page, want map[string]browser.Resul
 	}
 }
 
-// startInternet starts an HTTPS server that stands for the services that the
-// demo asks.
+// startInternet starts an HTTPS server that stands for the destinations of the
+// demo.
 func startInternet(t *testing.T) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -249,8 +249,8 @@ func startInternet(t *testing.T) *httptest.Server {
 	return server
 }
 
-// startProxy starts a proxy for CONNECT alone, which sends every tunnel to
-// internet whatever its name.
+// startProxy starts a proxy that supports only CONNECT and connects every
+// tunnel to internet, whatever its name.
 func startProxy(t *testing.T, internet string) (address string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -278,7 +278,7 @@ func startProxy(t *testing.T, internet string) (address string) {
 	return server.Listener.Addr().String()
 }
 
-// closedPort is an address where nothing listens.
+// closedPort is an address without a listener.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -289,9 +289,9 @@ func closedPort(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// startDemo builds and starts the demo with nothing but env in its environment
-// and the internet's certificate in its trust store, stops it by SIGTERM in the
-// end, and returns its URL.
+// startDemo builds the demo and starts it with only env in its environment and
+// the internet's certificate in its trust store. It returns its URL, and stops
+// it by SIGTERM after the test.
 func startDemo(t *testing.T, internet *httptest.Server, env []string, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()

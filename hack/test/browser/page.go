@@ -13,20 +13,20 @@ import (
 //go:embed read.js
 var readScript string
 
-// Page is what the demo's page shows.
+// Page is the visible state of the demo's page.
 type Page struct {
 	Title string `json:"title"`
 
-	// Injected is whether the page says that a proxy was injected.
+	// Injected reports whether the page states that a proxy was injected.
 	Injected  bool   `json:"injected"`
 	Pod       string `json:"pod"`
 	Node      string `json:"node"`
 	Namespace string `json:"namespace"`
 
-	// Proxy holds the proxy variables that are set, by name.
+	// Proxy contains the proxy variables that are set, by name.
 	Proxy map[string]string `json:"proxy"`
 
-	// Way is the way out as it is drawn.
+	// Way is the egress path as the page draws it.
 	Way Way `json:"way"`
 
 	// Results of the checks that were run, by name.
@@ -35,7 +35,8 @@ type Page struct {
 	// Text is all visible text.
 	Text string `json:"text"`
 
-	// Overflow is by how many CSS pixels the page is wider than the window.
+	// Overflow is the number of CSS pixels by which the page is wider than
+	// the window.
 	Overflow int `json:"overflow"`
 
 	// Focus is the test id of the element that has the keyboard focus.
@@ -48,15 +49,15 @@ type Page struct {
 	Problems []string `json:"-"`
 }
 
-// Way is the way out as the page draws it: the proxy, the address that the
-// internet saw, and what became of the attempt to get out directly.
+// Way is the egress path as the page draws it: the proxy, the address that the
+// internet saw, and the result of the direct attempt.
 type Way struct {
 	Proxy    string `json:"proxy"`
 	Internet string `json:"internet"`
 	Direct   string `json:"direct"`
 }
 
-// Result is what a check's card shows; fields it lacks are empty.
+// Result is the visible state of a check's card. Missing fields are empty.
 type Result struct {
 	Outcome  string `json:"outcome"`
 	Summary  string `json:"summary"`
@@ -69,7 +70,7 @@ type Result struct {
 	Body     string `json:"body"`
 }
 
-// read reads the page and takes its picture.
+// read reads the page and takes its screenshot.
 func read(tab context.Context) (*Page, error) {
 	page, err := chromedp.Run(tab, chromedp.Evaluate[*Page](readScript))
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// What the templates spell out is what the Go code calls it.
-func TestNamesAreTheAPIs(t *testing.T) {
+// The templates spell the names of the Go code.
+func TestNamesMatchTheAPI(t *testing.T) {
 	r := mustInstall(t, minimalValues)
 
 	expressions := onlyWebhook(t, r).NamespaceSelector.MatchExpressions
@@ -55,7 +55,7 @@ func TestNamesAreTheAPIs(t *testing.T) {
 	}
 }
 
-// A stolen token of the webhook must not open more than the webhook does.
+// A stolen token of the webhook must not permit more than the webhook needs.
 func TestLeastPrivilege(t *testing.T) {
 	r := mustInstall(t, minimalValues)
 	rules := only[*rbacv1.ClusterRole](t, r).Rules
@@ -95,7 +95,7 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 	for _, role := range roles {
 		if !bound[role.Namespace+"/"+role.Name] {
-			t.Errorf("Role %s/%s is bound to nobody", role.Namespace, role.Name)
+			t.Errorf("Role %s/%s is not bound", role.Namespace, role.Name)
 		}
 	}
 	binding := only[*rbacv1.ClusterRoleBinding](t, r)
@@ -181,12 +181,13 @@ tenants:
 			t.Errorf("%s: %v", got.Name, errs.ToAggregate())
 		}
 		if got.Annotations["helm.sh/resource-policy"] != "keep" {
-			t.Errorf("%s goes with the release, and its namespaces' way out with it", got.Name)
+			t.Errorf("%s is removed with the release, and with it the egress path of its namespaces", got.Name)
 		}
 	}
 }
 
-// All that is rendered can be found by its labels, and lies where it should.
+// All rendered objects can be found by their labels, and are in the right
+// namespace.
 func TestLabelsAndNamespaces(t *testing.T) {
 	scope := scheme(t)
 	outside := 0

@@ -37,7 +37,7 @@ func TestPodsMeetPodSecurityRestricted(t *testing.T) {
 	restricted := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
 	results := evaluator.EvaluatePod(restricted, &template.ObjectMeta, &template.Spec)
 	if len(results) == 0 {
-		t.Fatal("nothing was checked")
+		t.Fatal("no container was checked")
 	}
 	for _, result := range results {
 		if !result.Allowed {
@@ -46,7 +46,7 @@ func TestPodsMeetPodSecurityRestricted(t *testing.T) {
 	}
 }
 
-// What PodSecurity does not ask for.
+// Settings that PodSecurity does not require.
 func TestPodsAreConfined(t *testing.T) {
 	r := mustInstall(t, minimalValues)
 	container := onlyContainer(t, r)
@@ -77,8 +77,8 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// Whether pods are replaced, evicted or drained, one goes on answering, and one
-// that goes away finishes what it was asked.
+// Whether pods are replaced, evicted or drained, one of them keeps answering,
+// and a terminating pod finishes its requests.
 func TestNoRequestIsLost(t *testing.T) {
 	r := mustInstall(t, minimalValues)
 	deployment := only[*appsv1.Deployment](t, r)
@@ -87,12 +87,12 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 	rolling := deployment.Spec.Strategy.RollingUpdate
 	if rolling == nil || rolling.MaxUnavailable.IntValue() != 0 || rolling.MaxSurge.IntValue() < 1 {
-		t.Errorf("a rollout takes a pod away before there is another: %v", rolling)
+		t.Errorf("a rollout removes a pod before its replacement is ready: %v", rolling)
 	}
 	template := deployment.Spec.Template
 	budget := only[*policyv1.PodDisruptionBudget](t, r)
 	if budget.Spec.MaxUnavailable == nil || budget.Spec.MaxUnavailable.IntValue() != 1 {
-		t.Error("evictions may take more than one pod at once, or none at all")
+		t.Error("evictions may remove several pods at once, or never one")
 	}
 	requireSelects(t, "the PodDisruptionBudget", budget.Spec.Selector, deployment)
 	for _, constraint := range template.Spec.TopologySpreadConstraints {
@@ -120,8 +120,9 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 }
 
-// requireSelects demands the Deployment's own selector: one with more labels,
-// such as the version, would lose the old pods in the middle of an upgrade.
+// requireSelects requires the Deployment's own selector: a selector with more
+// labels, such as the version, would lose the old pods in the middle of an
+// upgrade.
 func requireSelects(t *testing.T, what string, selector *metav1.LabelSelector, deployment *appsv1.Deployment) {
 	t.Helper()
 	if diff := cmp.Diff(deployment.Spec.Selector, selector); diff != "" {

@@ -1,6 +1,6 @@
-// Package chart_test holds what must be true of the egress-webhook chart for
-// every value it accepts, and what it must refuse. Helm renders it here as it
-// would for an installation, without a cluster.
+// Package chart_test checks properties that the egress-webhook chart must have
+// for every value it accepts, and values that it must refuse. Helm renders the
+// chart here as for an installation, without a cluster.
 package chart_test
 
 import (
@@ -32,11 +32,12 @@ import (
 const (
 	releaseNamespace = "egress-system"
 
-	// What every installation has to say, and enough for one.
+	// The required values, which suffice for an installation.
 	minimalValues = "proxy: {addresses: [172.16.28.8]}"
 )
 
-// rendered is what Helm would send to the cluster, and tell the user.
+// rendered is Helm's output: the manifest for the cluster, and the notes for
+// the user.
 type rendered struct {
 	manifest string
 	notes    string
@@ -81,7 +82,7 @@ func mustInstall(t *testing.T, values string) rendered {
 	return r
 }
 
-// load reads the chart anew: rendering changes it.
+// load reads the chart again each time: rendering changes it.
 func load(t *testing.T) *chart.Chart {
 	t.Helper()
 	root, err := fs.Sub(charts.EgressWebhook, "egress-webhook")
@@ -162,7 +163,7 @@ func all[T runtime.Object](r rendered) []T {
 	return found
 }
 
-// only returns the one rendered object of a type.
+// only returns the single rendered object of a type.
 func only[T runtime.Object](t *testing.T, r rendered) T {
 	t.Helper()
 	found := all[T](r)

@@ -13,24 +13,24 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// A wrong value is refused before anything reaches a cluster, with its path.
+// A wrong value is refused before anything is sent to a cluster, with its path.
 func TestWrongValues(t *testing.T) {
 	tenants := func(list string) string { return minimalValues + "\ntenants: [" + list + "]" }
 	for name, test := range map[string]struct {
 		values string
 		want   []string // all in the error
 	}{
-		"nothing set":                {"{}", []string{"'/proxy'", "missing property 'addresses'"}},
+		"empty values":               {"{}", []string{"'/proxy'", "missing property 'addresses'"}},
 		"no proxy address":           {"proxy: {addresses: []}", []string{"'/proxy/addresses'", "minItems: got 0, want 1"}},
 		"proxy by name":              {"proxy: {addresses: [squid.example.com]}", []string{"'/proxy/addresses/0'", "not valid ipv4"}},
 		"proxy with port":            {"proxy: {addresses: ['172.16.28.8:3128']}", []string{"'/proxy/addresses/0'"}},
 		"proxy address out of range": {"proxy: {addresses: [172.16.28.256]}", []string{"'/proxy/addresses/0'"}},
 		"proxy address with zone":    {"proxy: {addresses: ['fe80::1%eth0']}", []string{"'/proxy/addresses/0'"}},
-		"proxy address twice":        {"proxy: {addresses: [172.16.28.8, 172.16.28.8]}", []string{"'/proxy/addresses'", "items at 0 and 1 are equal"}},
+		"duplicate proxy address":    {"proxy: {addresses: [172.16.28.8, 172.16.28.8]}", []string{"'/proxy/addresses'", "items at 0 and 1 are equal"}},
 		"second proxy address":       {"proxy: {addresses: [172.16.28.8, x]}", []string{"'/proxy/addresses/1'"}},
 		"one address, not a list":    {"proxy: {addresses: 172.16.28.8}", []string{"'/proxy/addresses'", "got string, want array"}},
 		"egress by name":             {"proxy: {addresses: [172.16.28.8], egressAddresses: {shared: [egress.example.com]}}", []string{"'/proxy/egressAddresses/shared/0'", "not valid ipv4"}},
-		"egress twice":               {"proxy: {addresses: [172.16.28.8], egressAddresses: {shared: [203.0.113.50, 203.0.113.50]}}", []string{"'/proxy/egressAddresses/shared'", "equal"}},
+		"duplicate egress address":   {"proxy: {addresses: [172.16.28.8], egressAddresses: {shared: [203.0.113.50, 203.0.113.50]}}", []string{"'/proxy/egressAddresses/shared'", "equal"}},
 		"egress of a tenant by name": {"proxy: {addresses: [172.16.28.8], egressAddresses: {dedicated: {client-a: x}}}", []string{"'/proxy/egressAddresses/dedicated/client-a'"}},
 		"egress of a tenant, a list": {"proxy: {addresses: [172.16.28.8], egressAddresses: {dedicated: {client-a: [203.0.113.51]}}}", []string{"'/proxy/egressAddresses/dedicated/client-a'", "got array, want string"}},
 		"egress of no tenant's name": {"proxy: {addresses: [172.16.28.8], egressAddresses: {dedicated: {Client: 203.0.113.51}}}", []string{"'/proxy/egressAddresses/dedicated'", "'Client' not allowed"}},
@@ -55,7 +55,7 @@ func TestWrongValues(t *testing.T) {
 		"list without domains":     {tenants("{name: a, proxy: {port: 3129}, allow: {}}"), []string{"'/tenants/0/allow'", "missing property 'domains'"}},
 		"list of no domain":        {tenants("{name: a, proxy: {port: 3129}, allow: {mode: Enforce, domains: []}}"), []string{"'/tenants/0/allow/domains'", "minItems"}},
 		"open with domains":        {tenants("{name: a, proxy: {port: 3129}, allow: {mode: Open, domains: [x]}}"), []string{"'/tenants/0/allow/domains'", "maxItems"}},
-		"domain twice":             {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x, x]}}"), []string{"'/tenants/0/allow/domains'", "equal"}},
+		"duplicate domain":         {tenants("{name: a, proxy: {port: 3129}, allow: {domains: [x, x]}}"), []string{"'/tenants/0/allow/domains'", "equal"}},
 		"asterisk in domain":       {tenants("{name: a, proxy: {port: 3129}, allow: {domains: ['*.example.com']}}"), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
 		"newline ends domain":      {tenants(`{name: a, proxy: {port: 3129}, allow: {domains: ["a\n"]}}`), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
 		"domain with a port":       {tenants("{name: a, proxy: {port: 3129}, allow: {domains: ['example.com:443']}}"), []string{"'/tenants/0/allow/domains/0'", "does not match pattern"}},
@@ -71,7 +71,7 @@ func TestWrongValues(t *testing.T) {
 		"comma in noProxy":         {tenants(`{name: a, proxy: {port: 3129}, noProxy: ["a,b"]}`), []string{"'/tenants/0/noProxy/0'"}},
 		"asterisk in noProxy":      {tenants(`{name: a, proxy: {port: 3129}, noProxy: ["*.example.com"]}`), []string{"'/tenants/0/noProxy/0'"}},
 		"empty noProxy entry":      {tenants(`{name: a, proxy: {port: 3129}, noProxy: [""]}`), []string{"'/tenants/0/noProxy/0'", "minLength"}},
-		"noProxy entry twice":      {tenants(`{name: a, proxy: {port: 3129}, noProxy: [x, x]}`), []string{"'/tenants/0/noProxy'", "equal"}},
+		"duplicate noProxy entry":  {tenants(`{name: a, proxy: {port: 3129}, noProxy: [x, x]}`), []string{"'/tenants/0/noProxy'", "equal"}},
 		"two tenants, one name":    {tenants("{name: a, proxy: {port: 3129}}, {name: b, proxy: {port: 3130}}, {name: a, proxy: {port: 3131}}"), []string{"tenants[2].name: a is already the name of tenants[0]"}},
 		"two tenants, one port":    {tenants("{name: a, proxy: {port: 3129}}, {name: b, proxy: {port: 3129}}"), []string{"tenants[1].proxy.port: 3129 is already the port of tenants[0] (a)"}},
 		"too many of their own":    {tenants(dedicatedTenants(5)), []string{"tenants[4].proxy.egressIP: must be Shared: a proxy has dedicated addresses for at most 4 tenants"}},
@@ -103,14 +103,14 @@ func TestWrongValues(t *testing.T) {
 			}
 			for _, want := range test.want {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("the error does not say %q:\n%v", want, err)
+					t.Errorf("the error does not contain %q:\n%v", want, err)
 				}
 			}
 		})
 	}
 }
 
-// series writes a list of numbers from 1 on, each in the format.
+// series returns the numbers from 1 to n, each in the format.
 func series(format string, count int) string {
 	list := make([]string, count)
 	for i := range list {
@@ -119,7 +119,7 @@ func series(format string, count int) string {
 	return strings.Join(list, ", ")
 }
 
-// dedicatedTenants are as many tenants with addresses of their own.
+// dedicatedTenants are n tenants with addresses of their own.
 func dedicatedTenants(count int) string {
 	var list []string
 	for i := range count {
@@ -128,7 +128,8 @@ func dedicatedTenants(count int) string {
 	return strings.Join(list, ", ")
 }
 
-// As many tenants have addresses of their own as validation admits.
+// The number of tenants with addresses of their own is at most the maximum of
+// validation.
 func TestDedicatedTenants(t *testing.T) {
 	r := mustInstall(t, minimalValues+"\ntenants: ["+dedicatedTenants(v1alpha1.MaxDedicatedAddresses)+"]")
 	for _, tenant := range all[*v1alpha1.EgressTenant](r) {
@@ -138,8 +139,8 @@ func TestDedicatedTenants(t *testing.T) {
 	}
 }
 
-// Kubernetes before 1.30 would drop the preStop sleep, and with it requests;
-// managed clusters append to the version.
+// Kubernetes before 1.30 would drop the preStop sleep, and so lose requests.
+// Managed clusters append a suffix to the version.
 func TestKubernetesVersions(t *testing.T) {
 	for version, accepted := range map[string]bool{"v1.29.14": false, "v1.30.0": true, "v1.31.2-scw.1": true, "v1.37.2": true} {
 		if _, err := installOn(t, version, minimalValues); (err == nil) != accepted {
@@ -149,8 +150,8 @@ func TestKubernetesVersions(t *testing.T) {
 }
 
 // The schema of a tenant in the values is that of the CRD's spec, so that Helm
-// refuses what the API server would, and only that.
-func TestTenantSchemaIsTheCRDs(t *testing.T) {
+// refuses exactly the values that the API server would refuse.
+func TestTenantSchemaMatchesTheCRD(t *testing.T) {
 	var schema struct {
 		Definitions struct {
 			Tenant map[string]any `json:"tenant"`
@@ -175,9 +176,10 @@ func TestTenantSchemaIsTheCRDs(t *testing.T) {
 	}
 }
 
-// normalForm drops from a schema what the CRD and the values say in ways of
-// their own: descriptions, how sets, closed objects and conditions are written
-// (TestWrongValues tries those of the values), and the name, which one has in its metadata.
+// normalForm drops the parts of a schema that the CRD and the values express
+// differently: descriptions, sets, closed objects, conditions (TestWrongValues
+// tries those of the values), and the name, which an EgressTenant has in its
+// metadata.
 func normalForm(schema map[string]any) map[string]any {
 	kept := make(map[string]any, len(schema))
 	for key, value := range schema {
@@ -212,8 +214,9 @@ func unmarshal(t *testing.T, raw []byte, into any) {
 	}
 }
 
-// Whatever the schema allows is in values.yaml, where users and the README find it.
-func TestSchemaAndValuesNameTheSame(t *testing.T) {
+// Every value that the schema allows is in values.yaml, which users and the
+// README rely on.
+func TestSchemaAndValuesHaveTheSameKeys(t *testing.T) {
 	c := load(t)
 	var schema map[string]any
 	unmarshal(t, c.Schema, &schema)

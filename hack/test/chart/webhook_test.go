@@ -17,7 +17,7 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// The one webhook of the configuration.
+// The single webhook of the configuration.
 func onlyWebhook(t *testing.T, r rendered) admissionregistrationv1.MutatingWebhook {
 	t.Helper()
 	configuration := only[*admissionregistrationv1.MutatingWebhookConfiguration](t, r)
@@ -45,9 +45,9 @@ func TestWebhookSelectsTenantsOnly(t *testing.T) {
 	}
 }
 
-// What the API server is not to ask about, the controllers leave alone, and
-// nothing else.
-func TestProtectedNamespacesAreTheUnselected(t *testing.T) {
+// The controllers ignore exactly the namespaces for which the API server does
+// not call the webhook.
+func TestProtectedNamespacesAreNotSelected(t *testing.T) {
 	r := mustInstall(t, minimalValues+"\ncertManager: {namespace: pki}\ndns: {namespace: dns}")
 	var unselected []string
 	for _, expression := range onlyWebhook(t, r).NamespaceSelector.MatchExpressions {
@@ -62,7 +62,7 @@ func TestProtectedNamespacesAreTheUnselected(t *testing.T) {
 	}
 }
 
-func TestWebhookAdmitsNothingUnseen(t *testing.T) {
+func TestWebhookFailsClosed(t *testing.T) {
 	webhook := onlyWebhook(t, mustInstall(t, minimalValues))
 	rule := func(resource string, operation admissionregistrationv1.OperationType) admissionregistrationv1.RuleWithOperations {
 		scope := admissionregistrationv1.NamespacedScope
@@ -75,7 +75,7 @@ func TestWebhookAdmitsNothingUnseen(t *testing.T) {
 		Name:                    webhook.Name,
 		ClientConfig:            webhook.ClientConfig,
 		NamespaceSelector:       webhook.NamespaceSelector,
-		ObjectSelector:          nil, // a pod that wants no injection needs the policy all the same
+		ObjectSelector:          nil, // a pod that opts out of injection needs the policy all the same
 		Rules:                   []admissionregistrationv1.RuleWithOperations{rule("pods", "CREATE"), rule("pods/ephemeralcontainers", "UPDATE")},
 		FailurePolicy:           new(admissionregistrationv1.Fail),
 		MatchPolicy:             new(admissionregistrationv1.Equivalent),
@@ -91,7 +91,7 @@ func TestWebhookAdmitsNothingUnseen(t *testing.T) {
 
 // From the API server's request to the container: Service, port and path,
 // selected pods, the certificate's name, its Secret and its authority.
-func TestWebhookIsReached(t *testing.T) {
+func TestWebhookIsReachable(t *testing.T) {
 	r := mustInstall(t, minimalValues)
 	configuration := only[*admissionregistrationv1.MutatingWebhookConfiguration](t, r)
 	client := onlyWebhook(t, r).ClientConfig
@@ -139,8 +139,8 @@ func serving(t *testing.T, r rendered) *certmanager.Certificate {
 	return nil
 }
 
-// The chain must hold while kubelet still serves the certificate of before a
-// renewal, of the leaf as well as of the authority.
+// The chain must be valid while kubelet still serves the previous certificate
+// after a renewal, of the leaf and of the authority.
 func TestCertificatesOutliveRenewal(t *testing.T) {
 	r := mustInstall(t, minimalValues)
 	leaf := serving(t, r)
@@ -150,7 +150,7 @@ func TestCertificatesOutliveRenewal(t *testing.T) {
 	}
 	signer := issuers[leaf.Spec.IssuerRef.Name]
 	if signer == nil || signer.Spec.CA == nil {
-		t.Fatalf("the serving certificate's issuer %s is no certificate authority", leaf.Spec.IssuerRef.Name)
+		t.Fatalf("the serving certificate's issuer %s is not a certificate authority", leaf.Spec.IssuerRef.Name)
 	}
 	var ca *certmanager.Certificate
 	for _, certificate := range all[*certmanager.Certificate](r) {
@@ -165,10 +165,10 @@ func TestCertificatesOutliveRenewal(t *testing.T) {
 		t.Errorf("the authority's issuer %s does not sign itself", ca.Spec.IssuerRef.Name)
 	}
 	if ca.Spec.PrivateKey.RotationPolicy != certmanager.RotationPolicyNever {
-		t.Error("a renewed authority gets a new key: what the old one signed would be refused at once")
+		t.Error("a renewed authority gets a new key: certificates signed by the old one would be refused at once")
 	}
 	if ca.Spec.CommonName == "" {
-		t.Error("the authority has no name, so that nothing could name it as its issuer")
+		t.Error("the authority has no name, so no certificate could name it as its issuer")
 	}
 	if leaf.Spec.PrivateKey.RotationPolicy != certmanager.RotationPolicyAlways {
 		t.Error("the serving certificate keeps its key for ever")

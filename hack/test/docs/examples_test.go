@@ -19,16 +19,16 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/yaml"
 
-	_ "egress.scw/charts" // has Go's test cache notice when the chart changes
+	_ "egress.scw/charts" // invalidates Go's cached test results when the chart changes
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
 	"egress.scw/webhook/settings"
 )
 
-// Every block of YAML is one of two things: values of the chart, which say so
-// in their first line, or Kubernetes objects. Values are what the chart
-// accepts; objects have no field that is unknown.
+// Every block of YAML is one of two things: values of the chart, which have a
+// first line of their own, or Kubernetes objects. The chart accepts the values.
+// The objects have no unknown fields.
 func TestExamples(t *testing.T) {
 	tenants := map[string]*v1alpha1.EgressTenant{}
 	var policies []*networkingv1.NetworkPolicy
@@ -93,8 +93,8 @@ func decode(t *testing.T, p page, b block) []runtime.Object {
 	}
 }
 
-// requirePolicy demands that a NetworkPolicy of ours is what the webhook makes
-// of the tenant that it names, who is documented as well.
+// requirePolicy requires that a NetworkPolicy of ours equals the one that the
+// webhook builds for its tenant. The tenant must be documented as well.
 func requirePolicy(t *testing.T, got *networkingv1.NetworkPolicy, tenants map[string]*v1alpha1.EgressTenant) {
 	t.Helper()
 	tenant := tenants[got.Labels[names.LabelTenant]]
@@ -107,16 +107,17 @@ func requirePolicy(t *testing.T, got *networkingv1.NetworkPolicy, tenants map[st
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(netpol.Build(tenant, got.Namespace, s), got); diff != "" {
-		t.Errorf("NetworkPolicy %s is not what the webhook makes: -webhook +documentation\n%s", got.Name, diff)
+		t.Errorf("NetworkPolicy %s differs from the webhook's: -webhook +documentation\n%s", got.Name, diff)
 	}
 }
 
-// requireValues has Helm render the chart with the values, which checks them
+// requireValues lets Helm render the chart with the values. Helm checks them
 // against the schema first.
 func requireValues(t *testing.T, p page, b block) {
 	t.Helper()
 	values := map[string]any{}
-	// NAMESPACE is for the reader to replace, and for the schema to refuse.
+	// NAMESPACE is a placeholder: readers replace it, and the schema
+	// refuses it.
 	text := strings.ReplaceAll(b.text, "/NAMESPACE/", "/namespace/")
 	if err := yaml.UnmarshalStrict([]byte(text), &values); err != nil {
 		t.Errorf("%s:%d: %v", p.path, b.line, err)

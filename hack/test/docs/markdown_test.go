@@ -1,5 +1,5 @@
-// Package docs_test holds the documentation to the code: what it names exists,
-// what it quotes is what the programs say, and what it shows is valid.
+// Package docs_test compares the documentation with the code: names exist,
+// quotations match the programs, and examples are valid.
 package docs_test
 
 import (
@@ -14,7 +14,7 @@ import (
 
 // repository is the folder of the checkout. Its path leads through this
 // package's folder, unshortened: Go's test cache only sees files whose paths
-// begin with that of the module, and these lie outside of it.
+// begin with that of the module, and these are outside of it.
 func repository(t *testing.T) fs.FS {
 	t.Helper()
 	here, err := os.Getwd()
@@ -24,9 +24,9 @@ func repository(t *testing.T) fs.FS {
 	return os.DirFS(here + "/../../..")
 }
 
-// page is a file of Markdown.
+// page is a Markdown file.
 type page struct {
-	path string // below the repository
+	path string // relative to the repository
 	text string
 }
 
@@ -37,7 +37,7 @@ type block struct {
 	text     string
 }
 
-// documentation returns every page that people read.
+// documentation returns every page for readers.
 func documentation(t *testing.T) []page {
 	t.Helper()
 	files := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "charts/egress-webhook/README.md"}
@@ -100,7 +100,7 @@ func (p page) blocks(t *testing.T) (blocks []block, prose string) {
 
 var span = regexp.MustCompile("`([^`\n]+)`")
 
-// spans returns what stands in backticks in prose and tables.
+// spans returns the code spans in prose and tables.
 func (p page) spans(t *testing.T) []string {
 	t.Helper()
 	_, prose := p.blocks(t)
@@ -124,13 +124,13 @@ func (p page) commands(t *testing.T) string {
 	return commands.String()
 }
 
-// code returns what is shown as code: spans, and lines of commands.
+// code returns all code: spans, and lines of commands.
 func (p page) code(t *testing.T) []string {
 	t.Helper()
 	return append(p.spans(t), strings.Split(p.commands(t), "\n")...)
 }
 
-// column returns what stands in backticks below a title in the page's tables.
+// column returns the code spans below a title in the page's tables.
 func (p page) column(t *testing.T, title string) []string {
 	t.Helper()
 	var names []string

@@ -15,7 +15,7 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-// Every name in the product's own domain is one of the API, and the README
+// Every name in the product's own domain is a name of the API, and the README
 // names them all.
 func TestLabelsAndAnnotations(t *testing.T) {
 	var known []string
@@ -49,8 +49,8 @@ func TestLabelsAndAnnotations(t *testing.T) {
 	}
 }
 
-// constants returns the values of a file's string constants, of those whose
-// names begin in one of the ways given.
+// constants returns the values of a file's string constants whose names have
+// one of the prefixes.
 func constants(file *ast.File, prefixes ...string) map[string]bool {
 	values := map[string]bool{}
 	for _, declaration := range file.Decls {
@@ -71,9 +71,9 @@ func constants(file *ast.File, prefixes ...string) map[string]bool {
 	return values
 }
 
-// A flag that stands by itself, or behind the name of the webhook or of
-// bootstrap, is one of theirs, unless a command on the same page shows whose it
-// is. Each of theirs is explained.
+// A flag by itself, or after the name of the webhook or of bootstrap, exists in
+// that program, unless a command on the same page shows that it belongs to
+// another one. Each flag of the two programs is explained.
 func TestFlags(t *testing.T) {
 	flags, provisioning := flagsOf(t, "webhook"), flagsOf(t, "bootstrap")
 	shown := regexp.MustCompile(`--[a-z][a-z-]+`)
@@ -107,8 +107,8 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// flagsOf returns what the program in a folder declares with pflag, dashes
-// included.
+// flagsOf returns the flags that the program in a folder declares with pflag,
+// including the dashes.
 func flagsOf(t *testing.T, folder string) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
@@ -129,7 +129,7 @@ func flagsOf(t *testing.T, folder string) map[string]bool {
 		})
 	}
 	if len(names) == 0 {
-		t.Fatalf("%s has no flags: the test looks for the wrong thing", folder)
+		t.Fatalf("%s has no flags: the test searches in the wrong way", folder)
 	}
 	return names
 }
@@ -177,7 +177,7 @@ func fieldPaths(prefix string, tree map[string]any) []string {
 	return paths
 }
 
-// Metrics that are named exist, and each of ours is explained.
+// Metrics in the documentation exist, and each metric of ours is explained.
 func TestMetrics(t *testing.T) {
 	ours := regexp.MustCompile(`\begress_[a-z_]+\b`)
 	declared := map[string]bool{}
@@ -205,7 +205,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// proxyMetrics are those that mtail makes of the proxy's logs.
+// proxyMetrics are the metrics that mtail derives from the proxy's logs.
 func proxyMetrics(t *testing.T) []string {
 	t.Helper()
 	const folder = "cloudinit/rootfs/etc/mtail"
@@ -213,7 +213,7 @@ func proxyMetrics(t *testing.T) []string {
 	for _, program := range []string{"egress-audit.mtail", "egress-sync.mtail"} {
 		found := regexp.MustCompile(`(?m)^(?:counter|gauge) (\w+)`).FindAllStringSubmatch(read(t, folder+"/"+program), -1)
 		if len(found) == 0 {
-			t.Fatalf("%s has no metrics: the test looks for the wrong thing", program)
+			t.Fatalf("%s has no metrics: the test searches in the wrong way", program)
 		}
 		for _, match := range found {
 			names = append(names, match[1])
@@ -222,8 +222,8 @@ func proxyMetrics(t *testing.T) []string {
 	return names
 }
 
-// Reasons of conditions, events and admissions that are named exist, and all
-// that people see are explained, as are the types of conditions.
+// Reasons of conditions, events and admissions in the documentation exist. All
+// visible ones are explained, and so are the types of conditions.
 func TestReasons(t *testing.T) {
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
 	shown := map[string]bool{}
@@ -233,7 +233,7 @@ func TestReasons(t *testing.T) {
 	declared := maps.Clone(shown)
 	declared[names.ConditionReady], declared[names.ConditionPolicyApplied] = true, true
 	reasons := operations.column(t, "Reason")
-	for _, unseen := range []string{string(names.ReasonPolicyInSync), string(names.ReasonTerminating)} { // nothing is done about these
+	for _, unseen := range []string{string(names.ReasonPolicyInSync), string(names.ReasonTerminating)} { // these need no action
 		if !shown[unseen] {
 			t.Errorf("the webhook no longer has the reason %s", unseen)
 		}

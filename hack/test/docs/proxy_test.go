@@ -11,7 +11,8 @@ import (
 	"egress.scw/cloudinit/squid"
 )
 
-// The line of the audit log that is shown is one, and every field is explained.
+// The example of a line of the audit log is valid, and every field is
+// explained.
 func TestAuditLog(t *testing.T) {
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
 	var fields []string
@@ -46,7 +47,8 @@ func TestAuditLog(t *testing.T) {
 	}
 }
 
-// The rules of the audit log that are named exist, and each is explained.
+// The rules of the audit log in the documentation exist, and each rule is
+// explained.
 func TestRules(t *testing.T) {
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
 	rules := map[string]bool{}
@@ -68,24 +70,25 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// What the journal is said to hold when a configuration is refused, the script
-// says.
+// The documented journal messages about a refused configuration are those of
+// the script.
 func TestJournal(t *testing.T) {
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
 	script := read(t, "cloudinit/rootfs/usr/local/sbin/egress-sync")
 	explained := operations.column(t, "The journal says")
 	if len(explained) == 0 {
-		t.Errorf("%s explains nothing that the journal says", operations.path)
+		t.Errorf("%s explains no journal message", operations.path)
 	}
 	for _, message := range explained {
-		if !slices.ContainsFunc(strings.Split(script, "\n"), func(line string) bool { return says(line, message) }) {
-			t.Errorf("%s: egress-sync does not say %q", operations.path, message)
+		if !slices.ContainsFunc(strings.Split(script, "\n"), func(line string) bool { return matches(line, message) }) {
+			t.Errorf("%s: egress-sync does not have the message %q", operations.path, message)
 		}
 	}
 }
 
-// says tells whether a line of a script holds a message's parts in their order.
-func says(line, message string) bool {
+// matches reports whether a line of a script contains a message's parts in
+// their order.
+func matches(line, message string) bool {
 	for part := range strings.SplitSeq(message, varies) {
 		_, rest, found := strings.Cut(line, part)
 		if !found {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Every target that is named exists, and the README names every one.
+// Every make target in the documentation exists, and the README lists every
+// target.
 func TestMakeTargets(t *testing.T) {
 	var targets []string
 	for _, match := range regexp.MustCompile(`(?m)^([a-z-]+):[^#\n]*## `).FindAllStringSubmatch(read(t, "Makefile"), -1) {
@@ -37,7 +38,7 @@ func TestMakeTargets(t *testing.T) {
 	}
 }
 
-// Variables that are given to make are read by the Makefile.
+// Variables passed to make in examples are read by the Makefile.
 func TestMakeVariables(t *testing.T) {
 	makefile := read(t, "Makefile")
 	given := regexp.MustCompile(`\bmake [a-z-]+ ([A-Z_]+)=`)
@@ -77,7 +78,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// anchors returns how GitHub and others call the headings of a page.
+// anchors returns the anchors of a page's headings, as GitHub and others derive
+// them.
 func anchors(t *testing.T, file string) []string {
 	t.Helper()
 	_, prose := page{file, read(t, file)}.blocks(t)
@@ -105,7 +107,7 @@ func TestEveryPageIsLinked(t *testing.T) {
 	}
 }
 
-// Every test that is named exists.
+// Every test named in the documentation exists.
 func TestTests(t *testing.T) {
 	functions := map[string]bool{}
 	for _, folder := range []string{"webhook", "cloudinit", "demo", "hack"} {
@@ -133,7 +135,7 @@ func TestTests(t *testing.T) {
 // made are paths that commands create: binaries, and the files of a release.
 var made = regexp.MustCompile(`^(bin/|dist/.*|.*(VERSION|\d+\.\d+\.\d+).*)$`)
 
-// Every path that is named exists. A path is what begins with a folder of the
+// Every path in the documentation exists. A path begins with a folder of the
 // repository, or ends in the name of a source file.
 func TestPaths(t *testing.T) {
 	folders, err := fs.ReadDir(repository(t), ".")
@@ -162,6 +164,6 @@ func TestPaths(t *testing.T) {
 		}
 	}
 	if found == 0 {
-		t.Error("no path found: the test looks for the wrong thing")
+		t.Error("no path found: the test searches in the wrong way")
 	}
 }

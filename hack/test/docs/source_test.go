@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// varies stands, in messages, for what differs from case to case.
+// varies stands, in messages, for the variable parts.
 const varies = "…"
 
-// verb is one of fmt's, or of Helm's printf.
+// verb is a formatting verb of fmt, or of Helm's printf.
 var verb = regexp.MustCompile(`%(\[\d+\])?[+#-]?\d*[a-zA-Z]`)
 
-// messages returns every string that the Go code below the folder can say,
-// with what varies in it replaced; tests do not count.
+// messages returns every string in the Go code below the folder, except tests,
+// with its variable parts replaced.
 func messages(t *testing.T, folder string) []string {
 	t.Helper()
 	var found []string
@@ -54,7 +54,8 @@ func goFiles(t *testing.T, folder string) []*ast.File {
 	return files
 }
 
-// isString says whether the expression is a literal, or a sum that holds one.
+// isString reports whether the expression is a string literal, or a sum that
+// contains one.
 func isString(expression ast.Expr) bool {
 	switch e := expression.(type) {
 	case *ast.BasicLit:
@@ -65,7 +66,7 @@ func isString(expression ast.Expr) bool {
 	return false
 }
 
-// text returns what such an expression says.
+// text returns the value of such an expression.
 func text(expression ast.Expr) string {
 	switch e := expression.(type) {
 	case *ast.BasicLit:
@@ -78,25 +79,25 @@ func text(expression ast.Expr) string {
 	return varies
 }
 
-// Every message that the documentation explains is said by some program: word
-// for word, but for what varies.
+// Every message that the documentation explains is a message of a program, word
+// for word, except for the variable parts.
 func TestMessages(t *testing.T) {
-	said := append(messages(t, "webhook"), messages(t, "hack")...)
+	known := append(messages(t, "webhook"), messages(t, "hack")...)
 	for _, file := range []string{"charts/egress-webhook/templates/egresstenants.yaml", "hack/scripts/deps.sh"} {
-		said = append(said, verb.ReplaceAllString(read(t, file), varies))
+		known = append(known, verb.ReplaceAllString(read(t, file), varies))
 	}
 	explained := 0
 	for _, p := range documentation(t) {
 		for _, message := range p.column(t, "Message") {
 			explained++
-			// At the ends, it stands for whatever comes before or behind.
+			// At the ends, it stands for any text before or after.
 			core := strings.Trim(message, varies+" ")
-			if !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, core) }) {
-				t.Errorf("%s: nothing says %q", p.path, message)
+			if !slices.ContainsFunc(known, func(s string) bool { return strings.Contains(s, core) }) {
+				t.Errorf("%s: no program has the message %q", p.path, message)
 			}
 		}
 	}
 	if explained == 0 {
-		t.Error("no message is explained: the test looks for the wrong thing")
+		t.Error("no message is explained: the test searches in the wrong way")
 	}
 }

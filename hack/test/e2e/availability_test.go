@@ -33,11 +33,11 @@ func (s *stream) run(ctx context.Context) {
 		return
 	}
 	for ctx.Err() == nil {
-		// A request is finished before the stream is.
+		// The stream finishes its last request before it stops.
 		body, err := client.Discovery().RESTClient().Post().AbsPath("/api/v1/namespaces/" + s.namespace + "/pods").
 			Body([]byte(pod)).DoRaw(context.WithoutCancel(ctx))
 		s.note(body, err)
-		time.Sleep(30 * time.Millisecond) // two cores have other things to do as well
+		time.Sleep(30 * time.Millisecond) // the two cores have other work as well
 	}
 }
 
@@ -60,10 +60,11 @@ func (s *stream) counts() (created, bare int, errors []string) {
 	return s.created, s.bare, append([]string(nil), s.errors...)
 }
 
-// Replicas end and come back under a stream of pods. Ended in good order, they
-// drop no request; killed, they may, but no pod of a tenant slips through; and
-// namespaces without a tenant never notice.
-func TestReplicasComeAndGo(t *testing.T) {
+// Replicas end and are replaced while a stream of pods is created. Replicas
+// that end in good order drop no request. Killed replicas may drop requests,
+// but no pod of a tenant is created without injection. Namespaces without a
+// tenant are never affected.
+func TestReplicasAreReplaced(t *testing.T) {
 	requireEnvironment(t)
 	const (
 		tenantNamespace = "e2e-stream"

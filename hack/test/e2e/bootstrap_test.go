@@ -27,9 +27,11 @@ import (
 
 	"egress.scw/hack/local/environment"
 	"egress.scw/hack/local/network"
+	"egress.scw/hack/test/stopwatch"
 )
 
-// What bootstrap writes down lets in whoever has it: nobody else may read it.
+// bootstrap's output files give access to the cluster: only their owner may
+// read them.
 func TestKubeconfigWorks(t *testing.T) {
 	requireEnvironment(t)
 	info, err := os.Stat(shared.Kubeconfig())
@@ -45,17 +47,17 @@ func TestKubeconfigWorks(t *testing.T) {
 	}
 }
 
-// Nothing that bootstrap has made looks different the next time.
-func TestPlanIsEmptyAfterwards(t *testing.T) {
+// Resources that bootstrap has made show no difference at the next run.
+func TestPlanIsEmptyAfterApply(t *testing.T) {
 	requireEnvironment(t)
 	checkPlan(t, shared.ConfigFile())
 }
 
-// A tenant comes and goes on the proxy that runs, and its address with it.
-// Another one's connections stay as they are. What that one opens anew is refused
-// for a moment, in which Squid has closed its ports to read its file (0.2 s when
-// this was written): nothing worse.
-func TestTenantsComeAndGo(t *testing.T) {
+// A tenant is added to the running proxy and removed again, and its address
+// with it. Another tenant's connections continue. Its new connections are
+// refused for a moment, in which Squid has closed its ports to read its file
+// (0.2 s when this was written). Nothing worse happens.
+func TestAddAndRemoveTenant(t *testing.T) {
 	requireEnvironment(t)
 	const name, port = "client-c", "3131"
 	config := withTenant(t, "  - name: "+name+"\n    proxy: {port: "+port+", egressIP: Dedicated}\n")
@@ -94,7 +96,7 @@ func TestTenantsComeAndGo(t *testing.T) {
 	checkPlan(t, shared.ConfigFile())
 }
 
-// checkPlan compares what a plan would do, by the beginnings of its steps.
+// checkPlan compares the steps of a plan by their beginnings.
 func checkPlan(t *testing.T, config string, want ...string) {
 	t.Helper()
 	out, err := shared.Bootstrap(t.Context(), "plan", "--output", "json", "--config", config)
@@ -124,7 +126,7 @@ func checkPlan(t *testing.T, config string, want ...string) {
 	}
 }
 
-// applied is what bootstrap apply prints.
+// applied is the output of bootstrap apply.
 type applied struct {
 	Addresses struct {
 		Dedicated map[string]string
@@ -144,8 +146,7 @@ func apply(t *testing.T, config string) (result applied) {
 	return result
 }
 
-// answers says whether the proxy has this port, for a pod that no policy holds
-// back.
+// answers reports whether the proxy has this port, for a pod without a policy.
 func answers(t *testing.T, port string) bool {
 	t.Helper()
 	_, err := probe(t.Context(), namespacePlain, "dial", "tcp", net.JoinHostPort(shared.Plan.ProxyPrivate.String(), port))
@@ -155,8 +156,8 @@ func answers(t *testing.T, port string) bool {
 	return err == nil
 }
 
-// withTenant is a copy of the environment's egress.yaml with one tenant more,
-// in a folder of its own, for its outputs too.
+// withTenant is a copy of the environment's egress.yaml with an additional
+// tenant, in a folder of its own, for its outputs too.
 func withTenant(t *testing.T, tenant string) string {
 	t.Helper()
 	text, err := os.ReadFile(shared.ConfigFile())
@@ -173,18 +174,18 @@ func withTenant(t *testing.T, tenant string) string {
 	return file
 }
 
-// interruption is a time in which no request of a series worked.
+// interruption is a time in which no request of a series succeeded.
 type interruption struct {
-	lasted time.Duration
-	cause  error // of the first request
+	lasted time.Duration // by a stopwatch
+	cause  error         // of the first request
 }
 
 func (i interruption) String() string {
 	return fmt.Sprintf("%s (%v)", i.lasted.Round(time.Millisecond), i.cause)
 }
 
-// keepAsking has the tenant with this port ask the internet again and again, on
-// one connection or each time on another, until it is stopped.
+// keepAsking sends requests of the tenant with this port to the internet, one
+// after the other, on one connection or each on a new one, until it is stopped.
 func keepAsking(t *testing.T, port string, anew bool) (stop func() (worked int, interruptions []interruption)) {
 	t.Helper()
 	client := clientOnNode(t, port, anew)
@@ -198,24 +199,25 @@ func keepAsking(t *testing.T, port string, anew bool) (stop func() (worked int, 
 				connections++
 			}
 		}})
-		var since time.Time // of the interruption that goes on
+		interrupted := false
+		var watch stopwatch.Stopwatch // of the current interruption
 		for ctx.Err() == nil {
 			_, err := ask(trace, client, environment.IPEchoName)
 			switch {
-			case err != nil && since.IsZero():
-				since = time.Now()
+			case err != nil && !interrupted:
+				interrupted, watch = true, stopwatch.Start()
 				interruptions = append(interruptions, interruption{cause: err})
-			case err == nil && !since.IsZero():
-				interruptions[len(interruptions)-1].lasted = time.Since(since)
-				since = time.Time{}
+			case err == nil && interrupted:
+				interruptions[len(interruptions)-1].lasted = watch.Elapsed()
+				interrupted = false
 			}
 			if err == nil {
 				worked++
 			}
-			time.Sleep(5 * time.Millisecond) // two cores have other things to do as well
+			time.Sleep(5 * time.Millisecond) // the two cores have other work as well
 		}
-		if !since.IsZero() {
-			interruptions[len(interruptions)-1].lasted = time.Since(since)
+		if interrupted {
+			interruptions[len(interruptions)-1].lasted = watch.Elapsed()
 		}
 	})
 	end := sync.OnceFunc(func() { cancel(); wait.Wait() })
@@ -229,8 +231,8 @@ func keepAsking(t *testing.T, port string, anew bool) (stop func() (worked int, 
 	}
 }
 
-// ask returns what a host of the internet answers: the IP echo with the address
-// that it sees.
+// ask returns the answer of a host in the internet. The IP echo answers with
+// the address that it sees.
 func ask(ctx context.Context, client *http.Client, host string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/", nil)
 	if err != nil {
@@ -268,16 +270,16 @@ func clientOnNode(t *testing.T, port string, anew bool) *http.Client {
 		DisableKeepAlives: anew,
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 // dialFromNode connects from the node's network namespace: a socket stays in
-// the one that its thread was in.
+// the namespace that its thread was in.
 func dialFromNode(ctx context.Context, protocol, address string) (connection net.Conn, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		var namespace *os.File
 		if namespace, err = os.Open("/run/netns/" + shared.Plan.Netns(network.Node)); err != nil {
 			return

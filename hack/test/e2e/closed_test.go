@@ -12,12 +12,12 @@ import (
 	"egress.scw/hack/local/environment"
 )
 
-// way is a way out of a pod that the policy closes.
+// way is an egress path of a pod that the policy closes.
 type way struct {
 	name    string
 	command []string
-	// arrives is where in the internet its packets would be counted; the zero
-	// value: nowhere, because it does not lead there.
+	// arrives is the place in the internet at which its packets would be
+	// counted. The zero value: they would not reach the internet.
 	arrives netip.AddrPort
 }
 
@@ -39,9 +39,9 @@ func closedWays(t *testing.T) []way {
 	}
 }
 
-// Every direct way fails and leaves no packet behind; without the policy, from
-// the same pod, every one works and is counted.
-func TestDirectWaysAreClosed(t *testing.T) {
+// Every direct path fails and no packet arrives. Without the policy, from the
+// same pod, every path works and is counted.
+func TestDirectPathsAreClosed(t *testing.T) {
 	requireEnvironment(t)
 	ways := closedWays(t)
 
@@ -78,12 +78,12 @@ func TestDirectWaysAreClosed(t *testing.T) {
 	})
 	for i, count := range arrived(t, ways) {
 		if ways[i].arrives.IsValid() && count == before[i] {
-			t.Errorf("%s: without the policy nothing was counted: the counter proves nothing", ways[i].name)
+			t.Errorf("%s: without the policy no packet was counted, so the counter proves nothing", ways[i].name)
 		}
 	}
 }
 
-func TestDeletedPolicyComesBack(t *testing.T) {
+func TestDeletedPolicyIsRestored(t *testing.T) {
 	requireEnvironment(t)
 	if _, err := kubectl(t.Context(), "--namespace="+namespaceB, "delete", "networkpolicy", "egress-scw"); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestDeletedPolicyComesBack(t *testing.T) {
 	})
 }
 
-// try goes all ways at once, from the pod of the first tenant.
+// try tries all paths at once, from the pod of the first tenant.
 func try(t *testing.T, ways []way) []error {
 	t.Helper()
 	errs := make([]error, len(ways))
@@ -108,8 +108,8 @@ func try(t *testing.T, ways []way) []error {
 	return errs
 }
 
-// arrived returns how many packets the internet has counted at the end of each
-// way, from whatever source but the proxy.
+// arrived returns the number of packets that the internet has counted at the
+// end of each path, from all sources except the proxy.
 func arrived(t *testing.T, ways []way) []uint64 {
 	t.Helper()
 	counters, err := shared.Arrived(t.Context())

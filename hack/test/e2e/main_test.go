@@ -1,5 +1,6 @@
 // Package e2e tests the product in the local environment: a real node, enforced
-// policies, real Squid, an internet that counts what arrives. It needs root.
+// policies, real Squid, an internet that counts arriving packets. It needs
+// root.
 package e2e
 
 import (
@@ -18,7 +19,7 @@ import (
 	"egress.scw/hack/local/progress"
 )
 
-// shared is the environment of all tests; nil without root.
+// shared is the environment of all tests. It is nil without root.
 var shared *environment.Environment
 
 func TestMain(m *testing.M) {
@@ -28,12 +29,12 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) (code int) {
 	if os.Geteuid() != 0 {
-		return m.Run() // every test says why it is skipped
+		return m.Run() // every test reports why it is skipped
 	}
 	ctx := context.Background()
 	log := progress.New(os.Stderr)
 	if _, err := os.Stat(environment.Dir); err == nil {
-		fmt.Fprintln(os.Stderr, "e2e: there is a local environment, and there can be one: make local-down removes it")
+		fmt.Fprintln(os.Stderr, "e2e: a local environment exists, and a machine has at most one: make local-down removes it")
 		return 1
 	}
 	before := machineState()
@@ -44,7 +45,8 @@ func run(m *testing.M) (code int) {
 		}
 		after := machineState()
 		for path := range after {
-			// A module of the kernel that a rule has loaded brings settings of its own.
+			// A kernel module that a rule has loaded brings its own
+			// settings.
 			if _, existed := before[path]; !existed && strings.HasPrefix(path, "/proc/sys/") {
 				delete(after, path)
 			}
@@ -61,9 +63,10 @@ func run(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// machineState is what the environment could change outside of its folder:
-// settings of the kernel, and what is in the folders where Kubernetes' programs
-// write by default. A path that does not exist has no entry.
+// machineState is the state that the environment could change outside of its
+// folder: settings of the kernel, and the content of the folders where
+// Kubernetes' programs write by default. A path that does not exist has no
+// entry.
 func machineState() map[string]string {
 	state := map[string]string{}
 	for _, setting := range []string{
@@ -90,7 +93,7 @@ func machineState() map[string]string {
 }
 
 // Namespaces of the tests: two tenants, a second namespace of the first, and
-// one without a tenant. The demo has the namespace client-a to itself.
+// one without a tenant. Only the demo uses the namespace client-a.
 const (
 	namespaceA     = "e2e-a"
 	namespaceAlsoA = "e2e-also-a"
@@ -123,7 +126,7 @@ func setUp(ctx context.Context, log *progress.Log) (err error) {
 			}
 		}
 		for _, namespace := range []string{namespaceA, namespaceAlsoA, namespaceB, namespacePlain} {
-			if _, err := kubectl(ctx, "--namespace="+namespace, "rollout", "status", "deployment/probe", "--timeout=120s"); err != nil {
+			if _, err := kubectl(ctx, "--namespace="+namespace, "rollout", "status", "deployment/probe", "--timeout=600s"); err != nil {
 				return err
 			}
 		}
@@ -131,8 +134,8 @@ func setUp(ctx context.Context, log *progress.Log) (err error) {
 	})
 }
 
-// deployProbe deploys a server from whose pod tests reach out. Its manifest
-// says nothing about proxies.
+// deployProbe deploys a server from whose pod tests connect. Its manifest does
+// not mention proxies.
 func deployProbe(ctx context.Context, namespace string) error {
 	return shared.Apply(ctx, fmt.Sprintf(`
 apiVersion: apps/v1
@@ -155,7 +158,7 @@ spec:
 `, namespace, environment.ProbeImage))
 }
 
-// requireEnvironment skips the test where there is no environment.
+// requireEnvironment skips the test if there is no environment.
 func requireEnvironment(t *testing.T) {
 	t.Helper()
 	if shared == nil {
@@ -172,8 +175,8 @@ func probe(ctx context.Context, namespace string, args ...string) (string, error
 	return kubectl(ctx, append([]string{"--namespace=" + namespace, "exec", "deployment/probe", "--", "/program"}, args...)...)
 }
 
-// isProbes says whether an error is what the probe met on its way, and not a
-// failure to run it.
+// isProbes reports whether an error is the result of the probe's connection,
+// and not a failure to run the probe.
 func isProbes(err error) bool { return strings.Contains(err.Error(), ": probe: ") }
 
 func podIP(t *testing.T, namespace string) string {
@@ -185,11 +188,12 @@ func podIP(t *testing.T, namespace string) string {
 	return ip
 }
 
-// eventually waits for a state, whose present form state describes. What it
-// waits for comes within seconds, or something is broken.
+// eventually waits for a state. state returns nil once the state is reached,
+// and otherwise describes the current one. The states are reached within
+// seconds unless something is broken.
 func eventually(t *testing.T, what string, state func() (done bool, description string)) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		done, description := state()
 		if done {
 			return

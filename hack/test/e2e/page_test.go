@@ -9,7 +9,7 @@ import (
 	"egress.scw/hack/test/browser"
 )
 
-// The demo as people see it: every button pressed in a browser.
+// The demo as users see it: every button is pressed in a browser.
 func TestPage(t *testing.T) {
 	requireEnvironment(t)
 	if err := browser.Installed(); errors.Is(err, browser.ErrNotInstalled) {
@@ -23,7 +23,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if page.Namespace != environment.DemoTenant || page.Node != "node1" || !strings.HasPrefix(page.Pod, "egress-demo-") || !page.Injected {
-		t.Errorf("the page says pod %q, node %q, namespace %q, injected %t", page.Pod, page.Node, page.Namespace, page.Injected)
+		t.Errorf("the page shows pod %q, node %q, namespace %q, injected %t", page.Pod, page.Node, page.Namespace, page.Injected)
 	}
 	if got := page.Proxy["HTTPS_PROXY"]; got != "http://172.16.28.8:3129" {
 		t.Errorf("the page shows HTTPS_PROXY=%q", got)

@@ -9,7 +9,8 @@ import (
 	"egress.scw/hack/local/environment"
 )
 
-// What the container's own process was started with, not what the API shows.
+// The variables with which the container's own process was started, not those
+// in the API.
 func TestProcessesHaveTheProxyInTheirEnvironment(t *testing.T) {
 	requireEnvironment(t)
 	for namespace, port := range map[string]string{namespaceA: "3129", namespaceB: "3130"} {
@@ -39,11 +40,11 @@ func TestProcessesHaveTheProxyInTheirEnvironment(t *testing.T) {
 	}
 }
 
-// Each by the address that bootstrap got for it: client-b has one of its own.
-func TestTenantsLeaveThroughTheProxy(t *testing.T) {
+// Each tenant by the address that bootstrap got for it: client-b has its own.
+func TestTenantsEgressThroughTheProxy(t *testing.T) {
 	requireEnvironment(t)
 	if a, b := egressAddress(t, "client-a"), egressAddress(t, "client-b"); a == b {
-		t.Errorf("both tenants leave by %s", a)
+		t.Errorf("both tenants have the egress address %s", a)
 	}
 	for namespace, tenant := range map[string]string{namespaceA: "client-a", namespaceB: "client-b"} {
 		for _, url := range []string{"http://" + environment.IPEchoName + "/", "https://" + environment.IPEchoName + "/"} {
@@ -76,7 +77,7 @@ func TestTenantsLeaveThroughTheProxy(t *testing.T) {
 	}
 }
 
-// The status says which address it is that the internet sees.
+// The status contains the address that the internet sees.
 func TestTenantsShowTheirEgressAddress(t *testing.T) {
 	requireEnvironment(t)
 	tenants, err := shared.Tenants()
@@ -114,7 +115,7 @@ func TestTenantsReachTheirOwnPods(t *testing.T) {
 	}
 }
 
-func TestNothingChangesWithoutTheLabel(t *testing.T) {
+func TestNamespaceWithoutLabelIsUnchanged(t *testing.T) {
 	requireEnvironment(t)
 	out, err := probe(t.Context(), namespacePlain, "environment")
 	if err != nil {

@@ -25,8 +25,8 @@ func hosts(n int) string {
 	return "[" + strings.Join(names, ", ") + "]"
 }
 
-// What the API server itself makes of a tenant's allow list: by the schema and
-// its rules, without the webhook.
+// The API server validates a tenant's allow list by the schema and its rules,
+// without the webhook.
 func TestAllowListIsValidatedByTheAPIServer(t *testing.T) {
 	const (
 		openWithDomains = "Invalid value: domains must be empty in mode Open, which allows every public host"
@@ -35,33 +35,33 @@ func TestAllowListIsValidatedByTheAPIServer(t *testing.T) {
 	)
 	for what, c := range map[string]struct {
 		allow string
-		want  []string // how each "field: message" begins; none: the object is accepted
+		want  []string // the beginning of each "field: message"; empty: the object is accepted
 	}{
-		"a list":                {`{mode: Enforce, domains: [api.example.com, .example.org], ports: [80, 443, 8443]}`, nil},
-		"a list by default":     {`{domains: [api.example.com]}`, nil},
-		"a list to report on":   {`{mode: Report, domains: [api.example.com]}`, nil},
-		"nothing to report on":  {`{mode: Report}`, nil},
-		"open":                  {`{mode: Open}`, nil},
-		"open, without domains": {`{mode: Open, domains: []}`, nil},
-		"open on a port":        {`{mode: Open, ports: [1, 24, 26, 52, 54, 464, 466, 586, 588, 65535]}`, nil},
-		"no ports":              {`{domains: [x], ports: []}`, nil},
-		"the longest list":      {`{domains: ` + hosts(1000) + `}`, nil},
+		"a list":                 {`{mode: Enforce, domains: [api.example.com, .example.org], ports: [80, 443, 8443]}`, nil},
+		"a list by default":      {`{domains: [api.example.com]}`, nil},
+		"a list to report on":    {`{mode: Report, domains: [api.example.com]}`, nil},
+		"Report without domains": {`{mode: Report}`, nil},
+		"open":                   {`{mode: Open}`, nil},
+		"open, without domains":  {`{mode: Open, domains: []}`, nil},
+		"open on a port":         {`{mode: Open, ports: [1, 24, 26, 52, 54, 464, 466, 586, 588, 65535]}`, nil},
+		"no ports":               {`{domains: [x], ports: []}`, nil},
+		"the longest list":       {`{domains: ` + hosts(1000) + `}`, nil},
 
-		"open, with domains":       {`{mode: Open, domains: [x]}`, []string{"spec.allow: " + openWithDomains}},
-		"nothing allowed":          {`{mode: Enforce}`, []string{"spec.allow: " + emptyList}},
-		"nothing, by default":      {`{}`, []string{"spec.allow: " + emptyList}},
-		"an empty list":            {`{mode: Enforce, domains: []}`, []string{"spec.allow: " + emptyList}},
-		"ports are no list":        {`{ports: [443]}`, []string{"spec.allow: " + emptyList}},
-		"SMTP":                     {`{mode: Open, ports: [25]}`, []string{"spec.allow.ports[0]: Invalid value: 25" + forbiddenPort}},
-		"DNS":                      {`{mode: Report, ports: [443, 53]}`, []string{"spec.allow.ports[1]: Invalid value: 53" + forbiddenPort}},
-		"submission":               {`{domains: [x], ports: [465, 587]}`, []string{"spec.allow.ports[0]: Invalid value: 465" + forbiddenPort, "spec.allow.ports[1]: Invalid value: 587" + forbiddenPort}},
-		"everything wrong at once": {`{mode: Open, domains: [x], ports: [80, 25]}`, []string{"spec.allow: " + openWithDomains, "spec.allow.ports[1]: Invalid value: 25" + forbiddenPort}},
+		"open, with domains":           {`{mode: Open, domains: [x]}`, []string{"spec.allow: " + openWithDomains}},
+		"Enforce without domains":      {`{mode: Enforce}`, []string{"spec.allow: " + emptyList}},
+		"default mode without domains": {`{}`, []string{"spec.allow: " + emptyList}},
+		"an empty list":                {`{mode: Enforce, domains: []}`, []string{"spec.allow: " + emptyList}},
+		"ports without domains":        {`{ports: [443]}`, []string{"spec.allow: " + emptyList}},
+		"SMTP":                         {`{mode: Open, ports: [25]}`, []string{"spec.allow.ports[0]: Invalid value: 25" + forbiddenPort}},
+		"DNS":                          {`{mode: Report, ports: [443, 53]}`, []string{"spec.allow.ports[1]: Invalid value: 53" + forbiddenPort}},
+		"submission":                   {`{domains: [x], ports: [465, 587]}`, []string{"spec.allow.ports[0]: Invalid value: 465" + forbiddenPort, "spec.allow.ports[1]: Invalid value: 587" + forbiddenPort}},
+		"everything wrong at once":     {`{mode: Open, domains: [x], ports: [80, 25]}`, []string{"spec.allow: " + openWithDomains, "spec.allow.ports[1]: Invalid value: 25" + forbiddenPort}},
 
 		"another mode":     {`{mode: Deny, domains: [x]}`, []string{`spec.allow.mode: Unsupported value: "Deny": supported values: "Enforce", "Report", "Open"`}},
 		"a port too low":   {`{mode: Open, ports: [0]}`, []string{"spec.allow.ports[0]: Invalid value: 0: spec.allow.ports[0] in body should be greater than or equal to 1"}},
 		"a port too high":  {`{mode: Open, ports: [65536]}`, []string{"spec.allow.ports[0]: Invalid value: 65536: spec.allow.ports[0] in body should be less than or equal to 65535"}},
-		"a port twice":     {`{mode: Open, ports: [443, 443]}`, []string{"spec.allow.ports[1]: Duplicate value: 443"}},
-		"a name twice":     {`{domains: [x, x]}`, []string{`spec.allow.domains[1]: Duplicate value: "x"`}},
+		"duplicate port":   {`{mode: Open, ports: [443, 443]}`, []string{"spec.allow.ports[1]: Duplicate value: 443"}},
+		"duplicate name":   {`{domains: [x, x]}`, []string{`spec.allow.domains[1]: Duplicate value: "x"`}},
 		"a pattern":        {`{domains: ["*.example.com"]}`, []string{`spec.allow.domains[0]: Invalid value: "*.example.com": spec.allow.domains[0] in body should match`}},
 		"a URL":            {`{domains: ["https://example.com"]}`, []string{`spec.allow.domains[0]: Invalid value: "https://example.com": spec.allow.domains[0] in body should match`}},
 		"too many names":   {`{domains: ` + hosts(1001) + `}`, []string{"spec.allow.domains: Too many: 1001: must have at most 1000 items"}},
@@ -89,7 +89,8 @@ func TestAllowListIsValidatedByTheAPIServer(t *testing.T) {
 	}
 }
 
-// causes are why the API server refuses an object, as "field: message".
+// causes are the API server's reasons for refusing an object, as "field:
+// message".
 func causes(t *testing.T, err error) []string {
 	t.Helper()
 	if err == nil {
@@ -102,7 +103,7 @@ func causes(t *testing.T, err error) []string {
 	var all []string
 	for _, cause := range refused.Status().Details.Causes {
 		if strings.HasPrefix(cause.Field, "<nil>") {
-			continue // says that rules are not tried on what the schema refuses
+			continue // reports that rules are not evaluated if the schema refuses
 		}
 		all = append(all, cause.Field+": "+cause.Message)
 	}

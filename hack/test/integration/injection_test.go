@@ -19,8 +19,12 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// timeout is for waits whose end is certain unless something is broken.
-const timeout = time.Minute
+// timeout bounds waits that end within seconds unless something is broken. On a
+// busy machine they take much longer.
+const timeout = 5 * time.Minute
+
+// conflicts bounds the repetitions of updates that controllers interfere with.
+var conflicts = wait.Backoff{Steps: 100, Duration: 50 * time.Millisecond}
 
 func TestPodsOfATenantGetProxyVariables(t *testing.T) {
 	namespace := newNamespace(t, "client-a")
@@ -58,9 +62,9 @@ func TestEphemeralContainersGetProxyVariables(t *testing.T) {
 	pod := createPod(t, namespace, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "none"}}})
 	name, pods := pod.Name, shared.clientset.CoreV1().Pods(namespace)
 	for _, container := range []string{"debug-1", "debug-2"} {
-		err := retry.RetryOnConflict(retry.DefaultRetry, func() (err error) {
-			// kwok updates the pod's status meanwhile; an update that is refused
-			// for it returns an empty pod.
+		err := retry.RetryOnConflict(conflicts, func() (err error) {
+			// kwok updates the pod's status meanwhile. An update
+			// that is refused for that reason returns an empty pod.
 			if pod, err = pods.Get(t.Context(), name, metav1.GetOptions{}); err != nil {
 				return err
 			}
@@ -79,7 +83,7 @@ func TestEphemeralContainersGetProxyVariables(t *testing.T) {
 	}
 }
 
-func TestOtherNamespacesAreLeftAlone(t *testing.T) {
+func TestOtherNamespacesAreIgnored(t *testing.T) {
 	namespace := newNamespace(t, "")
 	pod := createPod(t, namespace, corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "none"}}})
 	if len(pod.Spec.Containers[0].Env) > 0 || len(pod.Annotations) > 0 {
@@ -120,7 +124,7 @@ func TestRefusals(t *testing.T) {
 			}
 			for _, part := range test.want {
 				if !strings.Contains(err.Error(), part) {
-					t.Errorf("the refusal does not say %q: %v", part, err)
+					t.Errorf("the refusal does not contain %q: %v", part, err)
 				}
 			}
 		})
@@ -157,7 +161,7 @@ func withoutProxy(path v1alpha1.Path) v1alpha1.EgressTenant {
 	return v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: "without-proxy"}, Spec: v1alpha1.EgressTenantSpec{Path: path}}
 }
 
-// The schema refuses nothing that Validate accepts.
+// The schema accepts everything that Validate accepts.
 func TestValidTenantsAreAdmitted(t *testing.T) {
 	name := strings.Repeat("a", 253-len(".example"))
 	for i := 63; i < len(name); i += 64 {
@@ -188,7 +192,7 @@ func TestValidTenantsAreAdmitted(t *testing.T) {
 	}
 }
 
-func TestTenantShowsItsState(t *testing.T) {
+func TestTenantStatus(t *testing.T) {
 	namespace := newNamespace(t, "client-b")
 	eventually(t, "client-b to be ready with the namespace", func(ctx context.Context) (bool, string) {
 		var got v1alpha1.EgressTenant
@@ -215,8 +219,8 @@ func tenant(name string, port int32, noProxy ...string) v1alpha1.EgressTenant {
 	}
 }
 
-// newNamespace makes a namespace of the tenant (of none, if empty), with the
-// service account that pods need.
+// newNamespace creates a namespace of the tenant (of no tenant, if empty), with
+// the service account that pods need.
 func newNamespace(t *testing.T, tenant string) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "it-", Labels: map[string]string{}}}
@@ -247,7 +251,7 @@ func createPod(t *testing.T, namespace string, spec corev1.PodSpec) *corev1.Pod 
 	return pod
 }
 
-// environment returns a container's variables, the effective value of each.
+// environment returns a container's variables, each with its effective value.
 func environment(pod *corev1.Pod, container string) map[string]string {
 	var env []corev1.EnvVar
 	for _, c := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {
@@ -267,7 +271,8 @@ func environment(pod *corev1.Pod, container string) map[string]string {
 	return values
 }
 
-// eventually waits for a state, whose present form state describes.
+// eventually waits for a state. state returns nil once the state is reached,
+// and otherwise describes the current one.
 func eventually(t *testing.T, what string, state func(context.Context) (done bool, description string)) {
 	t.Helper()
 	var last string

@@ -2,9 +2,9 @@
 // loopback: API server, controllers, scheduler and cert-manager are real, the
 // chart is installed, pods run in name only (kwok). No root.
 //
-// The one difference to a cluster: the API server calls the webhook by a URL on
-// loopback, because kwok's pods have no address. The end-to-end tests cover the
-// way through the Service.
+// There is one difference to a cluster: the API server calls the webhook by a
+// URL on loopback, because kwok's pods have no address. The end-to-end tests
+// cover the call through the Service.
 package integration
 
 import (
@@ -24,7 +24,7 @@ import (
 	"egress.scw/hack/local/progress"
 )
 
-// fixture is what the tests of the package share.
+// fixture is shared by the tests of the package.
 type fixture struct {
 	cluster   *cluster.Cluster
 	clientset *kubernetes.Clientset

@@ -15,6 +15,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"egress.scw/webhook/api/names"
@@ -30,12 +31,14 @@ func TestPolicyRepairsItself(t *testing.T) {
 	})
 	edit := func(change func(*networkingv1.NetworkPolicySpec)) func() error {
 		return func() error {
-			var policy networkingv1.NetworkPolicy
-			if err := shared.client.Get(t.Context(), key, &policy); err != nil {
-				return err
-			}
-			change(&policy.Spec)
-			return shared.client.Update(t.Context(), &policy)
+			return retry.RetryOnConflict(conflicts, func() error {
+				var policy networkingv1.NetworkPolicy
+				if err := shared.client.Get(t.Context(), key, &policy); err != nil {
+					return err
+				}
+				change(&policy.Spec)
+				return shared.client.Update(t.Context(), &policy)
+			})
 		}
 	}
 	for name, damage := range map[string]func() error{
@@ -43,12 +46,12 @@ func TestPolicyRepairsItself(t *testing.T) {
 		"opened": edit(func(spec *networkingv1.NetworkPolicySpec) {
 			spec.Egress = append(spec.Egress, networkingv1.NetworkPolicyEgressRule{})
 		}),
-		// Rules of a kind that we do not write: server-side apply leaves them
-		// alone unless it is told not to.
-		"given an ingress rule": edit(func(spec *networkingv1.NetworkPolicySpec) {
+		// Ingress rules, which we do not write: server-side apply
+		// leaves them alone unless they are removed explicitly.
+		"an ingress rule added": edit(func(spec *networkingv1.NetworkPolicySpec) {
 			spec.Ingress = append(spec.Ingress, networkingv1.NetworkPolicyIngressRule{})
 		}),
-		"given rules and a type for ingress": edit(func(spec *networkingv1.NetworkPolicySpec) {
+		"ingress rules and the type Ingress added": edit(func(spec *networkingv1.NetworkPolicySpec) {
 			spec.PolicyTypes = append(spec.PolicyTypes, networkingv1.PolicyTypeIngress)
 			spec.Ingress = append(spec.Ingress, networkingv1.NetworkPolicyIngressRule{})
 		}),
@@ -68,8 +71,8 @@ func TestPolicyRepairsItself(t *testing.T) {
 	requireQuiet(t, key)
 }
 
-// requireQuiet demands that nobody writes the policy any more: one that is put
-// right again and again would look right, too.
+// requireQuiet requires that the policy is not written any more: a policy that
+// is repaired again and again would look correct, too.
 func requireQuiet(t *testing.T, key client.ObjectKey) {
 	t.Helper()
 	var policy networkingv1.NetworkPolicy
@@ -89,7 +92,7 @@ func requireQuiet(t *testing.T, key client.ObjectKey) {
 	}
 }
 
-func TestPolicyGoesWithTheLabel(t *testing.T) {
+func TestPolicyIsRemovedWithTheLabel(t *testing.T) {
 	namespace := newNamespace(t, "client-a")
 	eventually(t, "the policy", func(ctx context.Context) (bool, string) {
 		policies := listPolicies(ctx, t, namespace)
@@ -105,9 +108,9 @@ func TestPolicyGoesWithTheLabel(t *testing.T) {
 	})
 }
 
-// Namespace, Deployment and everything in one file, as people apply it: in the
-// API's own order of events, every pod comes after its namespace's policy, and
-// every pod is injected.
+// Namespace, Deployment and everything else are applied from one file, as users
+// do: in the API's own order of events, every pod is created after its
+// namespace's policy, and every pod is injected.
 func TestPolicyBeforePod(t *testing.T) {
 	const rounds = 200
 	order := watchOrder(t)
@@ -148,7 +151,8 @@ spec:
       containers: [{name: app, image: none}]
 `
 
-// eventOrder notes the API's revision at which policies and pods came to be.
+// eventOrder records the API's revisions at which policies and pods were
+// created.
 type eventOrder struct {
 	mu       sync.Mutex
 	policies map[string]uint64       // by namespace
@@ -205,7 +209,8 @@ func (o *eventOrder) follow(w watch.Interface) {
 	}
 }
 
-// namespaces returns how many namespaces have a pod, and how many a policy.
+// namespaces returns the number of namespaces with a pod, and of those with a
+// policy.
 func (o *eventOrder) namespaces() (withPod, withPolicy int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

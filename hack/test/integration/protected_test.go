@@ -18,8 +18,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// Somebody labels the namespace of the cluster's DNS: it goes on as before, and
-// namespace and tenant say what is wrong, until the label is gone.
+// The namespace of the cluster's DNS is labelled: it works as before, and
+// namespace and tenant report the error, until the label is removed.
 func TestProtectedNamespaceStaysOpen(t *testing.T) {
 	const namespace, reason = metav1.NamespaceSystem, "ProtectedNamespace"
 	t.Cleanup(func() { setTenant(context.Background(), t, namespace, "") })
@@ -33,7 +33,7 @@ func TestProtectedNamespaceStaysOpen(t *testing.T) {
 	eventually(t, "a warning on "+namespace, func(ctx context.Context) (bool, string) {
 		return warned(ctx, namespace, reason)
 	})
-	// The controller has spoken, and written nothing.
+	// The controller has reported the error, and written no policy.
 	if policies := listPolicies(t.Context(), t, namespace); len(policies) > 0 {
 		t.Errorf("%s has policies: %q", namespace, policies)
 	}
@@ -43,7 +43,8 @@ func TestProtectedNamespaceStaysOpen(t *testing.T) {
 		t.Errorf("a pod of %s is injected: %v", namespace, pod.Spec.Containers[0].Env)
 	}
 
-	// One of ours, left from a time when the namespace was not protected.
+	// A policy of ours, left from a time when the namespace was not
+	// protected.
 	old := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: names.PolicyName, Labels: map[string]string{names.LabelTenant: "client-b"},
@@ -65,7 +66,7 @@ func TestProtectedNamespaceStaysOpen(t *testing.T) {
 	})
 }
 
-// setTenant labels a namespace, or takes the label off if the tenant is empty.
+// setTenant labels a namespace, or removes the label if the tenant is empty.
 func setTenant(ctx context.Context, t *testing.T, namespace, tenant string) {
 	t.Helper()
 	value := "null"
@@ -92,8 +93,8 @@ func readiness(ctx context.Context, name string) (metav1.Condition, v1alpha1.Egr
 	return *ready, tenant.Status, nil
 }
 
-// warned says whether a warning stands on the namespace that tells how to take
-// the label off; if not, which events there are.
+// warned reports whether the namespace has a warning event that explains how to
+// remove the label. If not, it returns the existing events.
 func warned(ctx context.Context, namespace, reason string) (found bool, events string) {
 	var list eventsv1.EventList
 	if err := shared.client.List(ctx, &list, client.InNamespace(metav1.NamespaceDefault)); err != nil {

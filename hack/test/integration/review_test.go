@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What the API server never sends, but a port scanner may.
+// Requests that the API server never sends, but a port scanner may.
 func TestMalformedReviews(t *testing.T) {
 	for name, test := range map[string]struct {
 		body   string

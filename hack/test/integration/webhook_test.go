@@ -106,7 +106,8 @@ func tenantValue(name string, port int) map[string]any {
 	return map[string]any{"name": name, "path": "Proxy", "proxy": map[string]any{"port": port}}
 }
 
-// prepare collects what a kubelet would give the pod.
+// prepare collects the arguments and files that a kubelet would give to the
+// pod.
 func (w *webhookProcess) prepare(ctx context.Context, api client.Client, binary string) error {
 	dir := filepath.Join(string(w.cluster.Environment), "webhook")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -166,7 +167,7 @@ func (w *webhookProcess) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
 		if !p.Alive() {
 			return false, errors.New("it has ended")
 		}
@@ -216,7 +217,7 @@ func (w *webhookProcess) review(ctx context.Context, body []byte) (int, []byte, 
 // writeCertificate waits for cert-manager to issue the certificate.
 func writeCertificate(ctx context.Context, api client.Client, dir string) error {
 	var secret corev1.Secret
-	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
 		err := api.Get(ctx, client.ObjectKey{Namespace: releaseNamespace, Name: "egress-webhook-tls"}, &secret)
 		return len(secret.Data[corev1.TLSCertKey]) > 0, client.IgnoreNotFound(err)
 	})
@@ -231,8 +232,8 @@ func writeCertificate(ctx context.Context, api client.Client, dir string) error 
 	return nil
 }
 
-// writeServiceAccountKubeconfig gives the process the rights that the chart
-// grants, and no others.
+// writeServiceAccountKubeconfig gives the process exactly the rights that the
+// chart grants.
 func writeServiceAccountKubeconfig(ctx context.Context, c *cluster.Cluster, account, file string) error {
 	clientset, err := c.Clientset()
 	if err != nil {
@@ -253,7 +254,7 @@ func writeServiceAccountKubeconfig(ctx context.Context, c *cluster.Cluster, acco
 }
 
 func waitCABundle(ctx context.Context, api client.Client) error {
-	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
 		var configuration admissionregistrationv1.MutatingWebhookConfiguration
 		err := api.Get(ctx, client.ObjectKey{Name: releaseName}, &configuration)
 		return err == nil && len(configuration.Webhooks[0].ClientConfig.CABundle) > 0, err
@@ -264,8 +265,8 @@ func waitCABundle(ctx context.Context, api client.Client) error {
 	return nil
 }
 
-// loopback is a Helm post-renderer that has the API server call the webhook by
-// a URL, and the certificate name the URL's address.
+// loopback is a Helm post-renderer: it makes the API server call the webhook by
+// a URL, and adds the URL's address to the certificate.
 type loopback struct{ port int }
 
 func (l loopback) Run(manifests *bytes.Buffer) (*bytes.Buffer, error) {

@@ -1,6 +1,6 @@
-// Command probe is what end-to-end tests run in pods: a client that reads its
-// proxy from the environment, as most do, one that does not, and a server. It
-// is also the local cluster's pause container.
+// Command probe runs in pods of the end-to-end tests: a client that reads its
+// proxy from the environment, as most do, a client that does not, and a server.
+// It is also the local cluster's pause container.
 package main
 
 import (
@@ -31,9 +31,10 @@ const usage = `usage: probe COMMAND
 Exit status: 0 it worked, 1 it did not (refused, timed out, ...), 2 usage.
 `
 
-// timeout is longer than a SYN and its first two repetitions (at 1 and 3 s):
-// what does not answer by then was dropped.
-const timeout = 4 * time.Second
+// timeout is longer than a SYN and its first three repetitions (at 1, 3 and 7
+// s): a
+// connection without an answer by then was dropped.
+const timeout = 8 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -136,8 +137,8 @@ func serve(ctx context.Context, address string) error {
 	return nil
 }
 
-// environment shows what the container runtime gave the container's own
-// process, not what a shell made of it.
+// environment prints the variables that the container runtime gave to the
+// container's own process, not a shell's variables.
 func environment() error {
 	environ, err := os.ReadFile("/proc/1/environ")
 	if err != nil {
@@ -147,7 +148,7 @@ func environment() error {
 	return err
 }
 
-// pause holds a pod's namespaces open. As process 1 of a shared process
+// pause keeps a pod's namespaces open. As process 1 of a shared process
 // namespace it inherits orphans.
 func pause(ctx context.Context) {
 	children := make(chan os.Signal, 1)

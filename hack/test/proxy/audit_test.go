@@ -26,23 +26,23 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// auditedRequests is how many requests TestProxy compares with what the origin
-// saw of them.
+// auditedRequests is the number of requests for which TestProxy compares the
+// audit log with the origin's observations.
 const auditedRequests = 1000
 
-// audited is one of them. Its host is nobody else's, which tells its line of
-// the audit log; its path tells what the origin saw of it.
+// audited is one of these requests. Its host is unique and identifies its line
+// of the audit log. Its path identifies the origin's observation.
 type audited struct {
 	tenant       v1alpha1.Tenant
 	method, host string
 	port         uint16
-	// sni is what TLS asks for inside a tunnel to port 443; empty: nothing.
+	// sni is the SNI in a tunnel to port 443. Empty: no TLS.
 	sni string
-	// path is what is asked for, inside the tunnel if it is one.
+	// path is the requested path, inside the tunnel if it is one.
 	path string
 }
 
-// auditedLine is what must be in its line.
+// auditedLine are the expected fields of its line.
 type auditedLine struct {
 	Tenant, Port, Client, Method, Host, HostPort, SNI string
 	Verdict                                           policy.Verdict
@@ -50,8 +50,7 @@ type auditedLine struct {
 	Egress                                            string
 }
 
-// Kinds of hosts, which are all below the names that lists cover, but for the
-// last two.
+// Kinds of hosts. All except the last two are subdomains of names in the lists.
 const (
 	hostListed  = "r%04d.listed.example"
 	hostMissing = "r%04d.missing.listed.example" // does not exist
@@ -60,7 +59,7 @@ const (
 	hostLiteral = "10.201.%d.%d"
 )
 
-// auditZone are the names of all requests that there may be.
+// auditZone are the names of all possible requests.
 func auditZone() internet.Zone {
 	zone := internet.Zone{}
 	for i := range auditedRequests {
@@ -88,14 +87,14 @@ func makeAudited(random *rand.Rand, tenant v1alpha1.Tenant, i int) audited {
 	if r.port == 443 {
 		r.sni = pick(r.host, r.host, "x.listed.example", "x.other.example", "")
 		if _, err := netip.ParseAddr(r.sni); err == nil {
-			r.sni = "" // TLS asks for no address
+			r.sni = "" // an address cannot be an SNI
 		}
 	}
 	return r
 }
 
-// expected is what the audit log must say about a request, and whether it must
-// have come to the origin.
+// expected returns the expected line of the audit log, and whether the request
+// must reach the origin.
 func (r audited) expected() (auditedLine, bool) {
 	line := auditedLine{
 		Tenant: r.tenant.Name, Port: fmt.Sprint(r.tenant.Proxy.Port), Client: nodeAddress, Method: r.method, Host: r.host, HostPort: fmt.Sprint(r.port),
@@ -130,8 +129,9 @@ func (r audited) expected() (auditedLine, bool) {
 	return line, arrives
 }
 
-// checkAudit sends many different requests, of all tenants at once, and holds
-// the audit log against what Allowed says, and against what the origin saw.
+// checkAudit sends many different requests, of all tenants at once, and
+// compares the audit log with the decisions of the policy package and with the
+// origin's observations.
 func (w *world) checkAudit(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	const seed, clients = 11, 20
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -216,7 +216,8 @@ func byHost(t *testing.T, vm *machine.VM, mark, count int) map[string][]auditedL
 	return lines
 }
 
-// byPath returns from where the requests came that the origin saw.
+// byPath returns the source addresses of the requests that the origin has
+// received, by path.
 func byPath(events []internet.Event) map[string][]string {
 	arrived := map[string][]string{}
 	for _, event := range events {
@@ -228,7 +229,8 @@ func byPath(events []internet.Event) map[string][]string {
 	return arrived
 }
 
-// auditLog is the machine's, but for connections on which nothing was asked.
+// auditLog is the machine's audit log, without connections that carried no
+// request.
 func auditLog(t *testing.T, vm *machine.VM) []squid.AuditRecord {
 	t.Helper()
 	text, err := vm.Exec(t.Context(), "cat", cloudinit.AuditLog)
@@ -251,8 +253,8 @@ func auditLog(t *testing.T, vm *machine.VM) []squid.AuditRecord {
 	return records
 }
 
-// plainClient keeps its connection to the proxy from one request to the next, or
-// not.
+// plainClient keeps its connection to the proxy from one request to the next,
+// or opens a new one each time.
 type plainClient struct {
 	port int
 	keep bool
@@ -285,8 +287,8 @@ func (c *plainClient) do(ctx context.Context, method, target, host string) error
 	return err
 }
 
-// exchange sends a request, and reads the answer; closed says that there can be
-// no other on this connection.
+// exchange sends a request, and reads the answer. closed reports that this
+// connection cannot carry another request.
 func (c *connection) exchange(method, target, host string, last bool) (closed bool, err error) {
 	header := ""
 	if last {
@@ -309,8 +311,8 @@ func (c *connection) exchange(method, target, host string, last bool) (closed bo
 	return response.Close, err
 }
 
-// send makes the request, and returns once Squid has closed the tunnel, if it
-// was one. Whether it got through is for others to say.
+// send makes the request. If it is a tunnel, send returns once Squid has closed
+// it. The caller checks whether it reached the origin.
 func (r audited) send(ctx context.Context, client *plainClient) error {
 	address := net.JoinHostPort(r.host, fmt.Sprint(r.port))
 	if r.method != http.MethodConnect {
@@ -327,7 +329,7 @@ func (r audited) send(ctx context.Context, client *plainClient) error {
 	}
 	inside := conn
 	if r.port == 443 {
-		// An error is what must come of a tunnel that is ended.
+		// A tunnel that Squid ends must return an error.
 		client := tls.Client(conn.Conn, &tls.Config{ServerName: r.sni, InsecureSkipVerify: true})
 		if err := client.HandshakeContext(ctx); err != nil {
 			return nil

@@ -18,8 +18,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// checkDescriptors: Squid may open as many files as the bound counts on, or as
-// many as anybody on this machine may, where these are less.
+// checkDescriptors: Squid may open as many files as the configured bound
+// requires, or as many as any process on this machine may, if these are fewer.
 func checkDescriptors(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	limit, err := strconv.Atoi(in(t, vm, "awk", "/^Max open files/ { print $5 }", "/proc/1/limits"))
@@ -34,10 +34,10 @@ func checkDescriptors(t *testing.T, vm *machine.VM) {
 	}
 }
 
-// checkConnections: a tenant that has as many connections as it may is refused
-// more, by a reset; others are served, and a new squid.conf is taken, which must
-// be live on the port of the refused one as well. It returns the tenants that
-// the machine has then.
+// checkConnections: a tenant that has its maximum of connections gets a reset
+// for each further one. Other tenants are served, and a new squid.conf becomes
+// live, also on the port of the refused tenant. It returns the machine's
+// tenants at the end.
 func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) []v1alpha1.Tenant {
 	const bound = 20
 	checkDescriptors(t, vm)

@@ -26,18 +26,18 @@ import (
 )
 
 const (
-	ownPort    = 3129 // the tenant with an address of its own, and a list that is reported on
-	sharedPort = 3130 // the one with a list that is enforced
+	ownPort    = 3129 // the tenant with an address of its own, and a list in Report mode
+	sharedPort = 3130 // the tenant with an enforced list
 	latePort   = 3131 // added while the machine runs
-	openPort   = 3132 // the one without a list
-	strictPort = 3133 // the one with an address of its own, and a list that is enforced
+	openPort   = 3132 // the tenant without a list
+	strictPort = 3133 // the tenant with an address of its own, and an enforced list
 )
 
-// patience is how long a boot may take: a minute on an idle machine of two cores.
+// patience bounds a boot, which takes a minute on an idle machine of two cores.
 const patience = 5 * time.Minute
 
-// TestProxy boots the machine that bootstrap makes, and has it live through
-// what a proxy lives through. The steps build on each other.
+// TestProxy boots the machine that bootstrap makes, and takes it through the
+// events in a proxy's life. The steps build on each other.
 func TestProxy(t *testing.T) {
 	w := newWorld(t, rootfs(t))
 	w.logs = receiveLogs(t)
@@ -89,13 +89,13 @@ func TestProxy(t *testing.T) {
 	step("private default route", func(t *testing.T) { w.checkPrivateDefaultRoute(t, vm) })
 }
 
-// TestProxyBehindGateway is the machine whose requests leave by the Public
+// TestProxyBehindGateway boots the machine whose requests leave by the Public
 // Gateway.
 func TestProxyBehindGateway(t *testing.T) {
 	w := newWorld(t, rootfs(t))
 	tenants := everyKind()
 	for i := range tenants {
-		tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared // there are no others
+		tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared // the machine has no other public address
 	}
 	vm := w.boot(t, cloudinit.SourceGateway, tenants)
 	checkServices(t, vm)
@@ -108,7 +108,7 @@ func TestProxyBehindGateway(t *testing.T) {
 	w.checkTime(t, vm)
 }
 
-// rootfs returns what machines boot, or skips the test.
+// rootfs returns the machines' root filesystem, or skips the test.
 func rootfs(t *testing.T) machine.RootFS {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -134,7 +134,7 @@ func tenant(name string, port int32, egress v1alpha1.EgressIP) v1alpha1.Tenant {
 	return result
 }
 
-// everyKind are tenants in every mode, with addresses of their own and without.
+// everyKind are tenants in every mode, with and without addresses of their own.
 func everyKind() []v1alpha1.Tenant {
 	domains := []string{echoName, ".listed.example", ".private.example", ".rebind.example"}
 	report, enforce := tenant("client-a", ownPort, v1alpha1.EgressIPDedicated), tenant("client-b", sharedPort, v1alpha1.EgressIPShared)
@@ -146,8 +146,8 @@ func everyKind() []v1alpha1.Tenant {
 	return []v1alpha1.Tenant{report, enforce, open, strict}
 }
 
-// addressOf is where a tenant's requests come from, if the machine has flexible
-// addresses.
+// addressOf is the source address of a tenant's requests, if the machine has
+// flexible addresses.
 func addressOf(tenant v1alpha1.Tenant) string {
 	switch {
 	case !tenant.HasDedicatedIP():
@@ -159,7 +159,7 @@ func addressOf(tenant v1alpha1.Tenant) string {
 	}
 }
 
-// squidConf is squid.conf for these tenants, as bootstrap makes it.
+// squidConf is squid.conf for these tenants, as bootstrap renders it.
 func squidConf(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) []byte {
 	t.Helper()
 	graph, err := stack.Desired(stack.Spec{
@@ -183,7 +183,7 @@ func squidConf(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.
 	return conf
 }
 
-// encoded is the value of user data for a squid.conf.
+// encoded is the value in the user data for a squid.conf.
 func encoded(t *testing.T, conf []byte) []byte {
 	t.Helper()
 	value, err := cloudinit.EncodeSquidConf(conf)
@@ -193,7 +193,7 @@ func encoded(t *testing.T, conf []byte) []byte {
 	return value
 }
 
-// boot boots a machine until it is a proxy.
+// boot boots a machine and waits until the proxy works.
 func (w *world) boot(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) *machine.VM {
 	t.Helper()
 	start := time.Now()
@@ -203,7 +203,7 @@ func (w *world) boot(t *testing.T, egress cloudinit.SourceAddress, tenants []v1a
 	return vm
 }
 
-// powerOn has a machine begin to boot.
+// powerOn starts the boot of a machine.
 func (w *world) powerOn(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) *machine.VM {
 	t.Helper()
 	address := netip.MustParseAddr
@@ -243,7 +243,7 @@ func (w *world) powerOn(t *testing.T, egress cloudinit.SourceAddress, tenants []
 	return vm
 }
 
-// journal is for failures: the end of what the proxy's own units say.
+// journal is the end of the journal of the proxy's own units, for failures.
 func journal(config machine.Config) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -280,7 +280,8 @@ func in(t *testing.T, vm *machine.VM, argv ...string) string {
 func checkServices(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	for _, unit := range []string{"squid", "nftables", "egress-net.timer", "egress-sync.timer", "mtail", "prometheus-squid-exporter"} {
-		// One at a time: of several, it is content with one.
+		// One unit per call: given several, systemctl succeeds if one
+		// of them is active.
 		eventually(t, 30*time.Second, unit, func() error {
 			_, err := vm.Exec(t.Context(), "systemctl", "is-active", unit)
 			return err
@@ -289,7 +290,8 @@ func checkServices(t *testing.T, vm *machine.VM) {
 	if failed := in(t, vm, "systemctl", "list-units", "--failed", "--plain", "--no-legend"); failed != "" {
 		t.Errorf("units that have failed:\n%s", failed)
 	}
-	// The DHCP clients outlive the set-up, and addresses their leases.
+	// The DHCP clients outlive the script that starts them, and addresses
+	// outlive their leases.
 	eventually(t, 30*time.Second, "the end of the set-up", func() error {
 		_, err := vm.Exec(t.Context(), "sh", "-c", "[ $(systemctl show --property=ActiveState --value egress-setup) = inactive ]")
 		return err
@@ -299,7 +301,8 @@ func checkServices(t *testing.T, vm *machine.VM) {
 	}
 }
 
-// checkAddresses asks what the origin takes the two tenants for.
+// checkAddresses compares the source addresses that the origin sees for the two
+// tenants.
 func (w *world) checkAddresses(t *testing.T, own, shared string) {
 	t.Helper()
 	for port, want := range map[int]string{ownPort: own, sharedPort: shared} {
@@ -332,11 +335,11 @@ func checkRevisions(t *testing.T, tenants []v1alpha1.Tenant) {
 	}
 }
 
-// closedPort is a port of the machine, and who must not get there.
+// closedPort is a port of the machine, and a client that must not reach it.
 type closedPort struct{ from, to string }
 
-// checkClosed tries what must not be open, though something listens there. As
-// the control, without the firewall it is.
+// checkClosed tries ports that must be closed, although a server listens there.
+// The control: without the firewall they are open.
 func checkClosed(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	ports := []closedPort{
@@ -359,7 +362,7 @@ func checkClosed(t *testing.T, vm *machine.VM) {
 	})
 
 	in(t, vm, "nft", "insert", "rule", "inet", "egress", "input", "accept")
-	in(t, vm, "nft", "flush", "chain", "inet", "egress", "output") // answers are to come back
+	in(t, vm, "nft", "flush", "chain", "inet", "egress", "output") // answers must come back
 	tryAll(t, ports, func(port closedPort, err error) {
 		if err != nil {
 			t.Errorf("%s is closed to %s even without the firewall, so this test shows nothing: %v", port.to, port.from, err)
@@ -368,7 +371,7 @@ func checkClosed(t *testing.T, vm *machine.VM) {
 	in(t, vm, "systemctl", "reload", "nftables")
 }
 
-// listens says whether there is a server on a port of the machine.
+// listens reports whether a server listens on a port of the machine.
 func listens(t *testing.T, vm *machine.VM, address string) bool {
 	t.Helper()
 	return vm.Within(func() error {
@@ -396,15 +399,15 @@ func tryAll(t *testing.T, ports []closedPort, look func(closedPort, error)) {
 	tries.Wait()
 }
 
-// checkUpdate publishes a new squid.conf, which must be live in 20 seconds,
-// while a tunnel lives on.
+// checkUpdate publishes a new squid.conf, which must be live within 20 seconds,
+// while a tunnel stays open.
 func (w *world) checkUpdate(t *testing.T, tenants []v1alpha1.Tenant) {
 	tunnel, err := w.tunnel(t.Context(), ownPort)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tunnel.Close()
-	// A connection without a request would be closed by the origin.
+	// The origin would close a connection without a request.
 	if _, err := tunnel.ask(http.MethodGet, "/ip", echoName); err != nil {
 		t.Fatal(err)
 	}
@@ -424,8 +427,8 @@ func (w *world) checkUpdate(t *testing.T, tenants []v1alpha1.Tenant) {
 	}
 }
 
-// checkRefusal publishes values that must be refused: the old squid.conf goes
-// on, and the journal says why.
+// checkRefusal publishes values that must be refused: the old squid.conf stays
+// in use, and the journal contains the reason.
 func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	good := w.machine().UserData[cloudinit.UserDataSquidConf]
 	sum := in(t, vm, "sha256sum", "/etc/squid/squid.conf")
@@ -439,7 +442,7 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 		since := "@" + in(t, vm, "date", "+%s")
 		w.setSquidConf(bad.value)
 		eventually(t, 25*time.Second, name, func() error {
-			in(t, vm, "systemctl", "start", "egress-sync.service") // the timer would, too: that it does is shown by now
+			in(t, vm, "systemctl", "start", "egress-sync.service") // the timer would do it, too; an earlier step has shown that
 			journal, err := vm.Exec(t.Context(), "journalctl", "--unit=egress-sync", "--priority=warning", "--since="+since, "--output=cat")
 			if err == nil && (!strings.Contains(journal, "refused") || !strings.Contains(journal, bad.why)) {
 				err = fmt.Errorf("the journal says: %q", journal)
@@ -456,10 +459,10 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 	checkRefusalShows(t, 0)
 }
 
-// checkPrivateDefaultRoute makes the private NIC's router the machine's way
-// out, as a gateway may do that advertises its default route. First everything
-// still leaves by flexible addresses. Then, as the control, without the rules
-// that are to see to it, it goes to the gateway.
+// checkPrivateDefaultRoute makes the private NIC's router the machine's default
+// route, as a gateway may do that advertises one. First all requests must still
+// leave by flexible addresses. Then, as the control, without the routing rules
+// that ensure this, they go to the gateway.
 func (w *world) checkPrivateDefaultRoute(t *testing.T, vm *machine.VM) {
 	if strays := counter(t, netnsGateway, "strays", "stray"); strays != "0" {
 		t.Errorf("%s packets of flexible addresses have come to the gateway", strays)

@@ -7,8 +7,9 @@ import (
 )
 
 // checkPublicNIC is for a machine whose requests leave by the Public Gateway:
-// root reads the metadata service by the public NIC, and reaches nothing else by
-// it, even with a route. Then, as the control, without the firewall it does.
+// root reads the metadata service through the public NIC, and reaches no other
+// destination through it, even with a route. The control: without the firewall
+// it does.
 func checkPublicNIC(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	public := in(t, vm, "sh", "-c", ". /etc/egress/nics.conf; echo $PUBLIC_NIC")

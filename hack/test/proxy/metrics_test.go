@@ -24,15 +24,15 @@ import (
 )
 
 // Requests of a tenant, from several clients, during which the audit log is
-// rotated some times.
+// rotated several times.
 const (
 	rotatedClients = 4
 	rotations      = 3
 )
 
-// checkMetrics asks for hosts that no two requests have in common, while the
-// audit log is rotated. Each must be in the audit log, over all its files, once,
-// and the tenant's figures grow by as much as the log says.
+// checkMetrics sends requests with unique hosts while the audit log is rotated.
+// Each host must be in the audit log, over all its files, exactly once, and the
+// tenant's metrics must grow by the sums in the log.
 func (w *world) checkMetrics(t *testing.T, vm *machine.VM) {
 	before := settled(t)
 	hosts := askWhileRotating(t, vm)
@@ -78,11 +78,11 @@ func (w *world) checkMetrics(t *testing.T, vm *machine.VM) {
 	})
 }
 
-// askWhileRotating returns the hosts that were asked for, of which the tenant
-// lists none.
+// askWhileRotating returns the hosts of the requests. None is in the tenant's
+// list.
 func askWhileRotating(t *testing.T, vm *machine.VM) []string {
 	t.Helper()
-	// Two at a time are none: the other finds its state locked.
+	// Not two at a time: the second would find its state locked.
 	in(t, vm, "systemctl", "stop", "logrotate.timer", "logrotate.service")
 	defer in(t, vm, "systemctl", "start", "logrotate.timer")
 	var done atomic.Bool
@@ -101,7 +101,7 @@ func askWhileRotating(t *testing.T, vm *machine.VM) []string {
 			}
 		})
 	}
-	// Whatever becomes of the rotations, the clients end.
+	// The clients end, whatever the result of the rotations.
 	defer clients.Wait()
 	defer done.Store(true)
 	for range rotations {
@@ -127,13 +127,13 @@ func wholeAuditLog(t *testing.T, vm *machine.VM) []squid.AuditRecord {
 	return records
 }
 
-// scrape returns the tenants' metrics, as whoever is in the Private Network
-// reads them.
+// scrape returns the tenants' metrics, as a client in the Private Network reads
+// them.
 func scrape(t *testing.T) map[string]float64 {
 	t.Helper()
 	var result map[string]float64
 	eventually(t, 30*time.Second, "an answer of the metrics' port", func() (err error) {
-		result, err = metricsAt(t.Context(), cloudinit.MetricsPort) // not while a rotation has mtail wait
+		result, err = metricsAt(t.Context(), cloudinit.MetricsPort) // not while a rotation has stopped mtail
 		return err
 	})
 	maps.DeleteFunc(result, func(name string, _ float64) bool { return !strings.HasPrefix(name, "egress_") })
@@ -143,12 +143,12 @@ func scrape(t *testing.T) map[string]float64 {
 	return result
 }
 
-// settled is scrape, once mtail has read what was logged before.
+// settled is scrape, once mtail has read all lines logged before.
 func settled(t *testing.T) map[string]float64 {
 	t.Helper()
 	last := scrape(t)
 	eventually(t, 20*time.Second, "metrics that stay as they are", func() error {
-		time.Sleep(time.Second) // four times as often mtail looks
+		time.Sleep(time.Second) // four times mtail's polling interval
 		now := scrape(t)
 		diff := cmp.Diff(last, now, cmpopts.IgnoreMapEntries(func(name string, _ float64) bool { return strings.HasPrefix(name, "egress_config_") }))
 		last = now
@@ -160,7 +160,7 @@ func settled(t *testing.T) map[string]float64 {
 	return last
 }
 
-// metricsAt reads what one of the exporters answers.
+// metricsAt reads the metrics of one of the exporters.
 func metricsAt(ctx context.Context, port int) (map[string]float64, error) {
 	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, port))
 	if err != nil {
@@ -191,8 +191,8 @@ func metricsAt(ctx context.Context, port int) (map[string]float64, error) {
 	return result, nil
 }
 
-// checkExporters: both answer to the Private Network, and to no request that
-// Squid makes, nor to Squid's user if Squid should be fooled.
+// checkExporters: both answer to the Private Network. They answer neither to
+// requests through Squid, nor to Squid's user, in case Squid is tricked.
 func checkExporters(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	squidMetrics, err := metricsAt(t.Context(), cloudinit.SquidMetricsPort)
@@ -211,8 +211,8 @@ func checkExporters(t *testing.T, vm *machine.VM) {
 	}
 }
 
-// checkRefusalShows waits until metrics tell whether the configuration that
-// the machine was sent is refused.
+// checkRefusalShows waits until the metrics report whether the configuration
+// sent to the machine is refused.
 func checkRefusalShows(t *testing.T, want float64) {
 	t.Helper()
 	eventually(t, 30*time.Second, "egress_config_refused", func() error {

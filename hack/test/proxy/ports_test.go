@@ -8,8 +8,9 @@ import (
 	"egress.scw/hack/local/machine"
 )
 
-// checkPorts opens more tunnels, one after the other, than an address has ports. The control is the kernel's own limit, with which they are
-// soon used up.
+// checkPorts opens more tunnels, one after the other, than an address has
+// ports. The control is the kernel's own limit, with which the ports are soon
+// used up.
 func checkPorts(t *testing.T, vm *machine.VM) {
 	const ports, tunnels = 300, 600
 	set := func(name, value string) (old string) {
@@ -23,7 +24,7 @@ func checkPorts(t *testing.T, vm *machine.VM) {
 	if limit != "20000" {
 		t.Errorf("%s ended connections are remembered, want 20000", limit)
 	}
-	// The error is that of the first tunnel that does not come about.
+	// The error of the first tunnel that cannot be opened.
 	open := func() error {
 		for i := range tunnels {
 			conn, err := dial(t.Context(), netnsNode, fmt.Sprintf("%s:%d", proxyAddress, openPort))

@@ -16,7 +16,8 @@ import (
 )
 
 // TestInterruptedProxyWithSSH loses its power while it installs its packages,
-// becomes a proxy with the next boot, and is then logged in to and upgraded.
+// becomes a proxy with the next boot, and then receives an SSH login and an
+// upgrade.
 func TestInterruptedProxyWithSSH(t *testing.T) {
 	signer := newSSHKey(t)
 	w := newWorld(t, rootfs(t), string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
@@ -56,8 +57,9 @@ func (w *world) interrupt(t *testing.T, vm *machine.VM) {
 	}
 }
 
-// checkMended leaves the machine as an interruption at a bad moment does: Squid is
-// unpacked, and a library that it needs is not there. The set-up mends it.
+// checkMended leaves the machine as an interruption at a bad moment does: Squid
+// is unpacked, and a library that it needs is missing. The installation script
+// repairs it.
 func checkMended(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	in(t, vm, "sh", "-ec", "rm /var/lib/egress/ready; dpkg --force-depends --purge libltdl7; dpkg --unpack /var/cache/apt/archives/squid-openssl_*.deb")
@@ -80,8 +82,8 @@ func newSSHKey(t *testing.T) ssh.Signer {
 	return signer
 }
 
-// checkSSH: the project's key, and nothing else, opens the machine, and this at
-// its public address alone; the way to it does not lead through the proxy.
+// checkSSH: only the project's key opens the machine, and only at its public
+// address. The proxy does not forward to it.
 func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
 	t.Helper()
 	host, _, _, _, err := ssh.ParseAuthorizedKey([]byte(in(t, vm, "cat", "/etc/ssh/ssh_host_ed25519_key.pub")))
@@ -116,7 +118,7 @@ func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
 	if out, err := session.Output("id --user && cloud-init status"); err != nil || !strings.HasPrefix(string(out), "0\n") || !strings.Contains(string(out), "status: done") {
 		t.Errorf("what root sees: %q, %v", out, err)
 	}
-	// What the port forwarding is for: Squid's statistics.
+	// The purpose of port forwarding: Squid's statistics.
 	statistics := http.Client{Transport: &http.Transport{DialContext: client.DialContext, DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", cloudinit.ManagerPort), nil)
 	if err != nil {

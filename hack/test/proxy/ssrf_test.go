@@ -22,15 +22,16 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// attempt is a request for what a tenant may not reach.
+// attempt is a request for a destination that a tenant may not reach.
 type attempt struct {
 	port int32 // the tenant's
 	line string
 	host string
-	// inside is what follows in a tunnel: an SNI, or plain text if it has a
+	// inside is sent in the tunnel: an SNI, or plain text if it contains a
 	// blank.
 	inside string
-	// pause comes before it: names may mean something else by then.
+	// pause comes before it: names may have changed their addresses by
+	// then.
 	pause time.Duration
 }
 
@@ -38,8 +39,8 @@ func (a attempt) String() string {
 	return fmt.Sprintf("port %d: %s (Host: %s)", a.port, a.line, a.host)
 }
 
-// send returns the answer's status and all that follows. For the time that the
-// connection takes to end, and no longer, it waits.
+// send returns the answer's status and everything after it. It waits until the
+// connection has ended, and no longer.
 func (a attempt) send(ctx context.Context) (status int, body string, err error) {
 	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, a.port))
 	if err != nil {
@@ -63,8 +64,8 @@ func (a attempt) send(ctx context.Context) (status int, body string, err error) 
 	return http.StatusOK, a.within(ctx, conn), nil
 }
 
-// within says what is to be said in the tunnel, and returns what comes back: an
-// error is as good as nothing.
+// within sends the attempt's data in the tunnel, and returns the answer. An
+// error counts as an empty answer.
 func (a attempt) within(ctx context.Context, conn *connection) string {
 	select {
 	case <-ctx.Done():
@@ -85,7 +86,7 @@ func (a attempt) within(ctx context.Context, conn *connection) string {
 	return string(text)
 }
 
-// sendAll sends them a few at a time, and looks at each answer.
+// sendAll sends them a few at a time, and checks each answer.
 func sendAll(t *testing.T, attempts []attempt, look func(attempt, int, string)) {
 	t.Helper()
 	const atOnce = 12
@@ -116,9 +117,9 @@ func sendAll(t *testing.T, attempts []attempt, look func(attempt, int, string)) 
 // managerMark is in the manager's answer to /squid-internal-mgr/info.
 const managerMark = "Squid Object Cache"
 
-// checkForbidden has every tenant ask for what nobody may reach, in all the ways
-// that there are. What the targets count is what counts, and that the proxy has
-// not asked itself anything; each can be reached by others.
+// checkForbidden requests forbidden destinations for every tenant, in all known
+// ways. The targets' own counts decide, and the proxy must not have sent
+// requests to itself. Each target can be reached by others.
 func (w *world) checkForbidden(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	targets := w.targets(t, vm)
 	notReached(t, vm, targets)
@@ -147,8 +148,8 @@ func (w *world) checkForbidden(t *testing.T, vm *machine.VM, tenants []v1alpha1.
 	w.checkSeesItself(t, vm)
 }
 
-// checkSeesItself is the control for what the proxy is not to be asked by
-// itself: its manager answers on the machine, and the audit log would tell.
+// checkSeesItself is the control for requests of the proxy to itself: its
+// manager answers on the machine, and the audit log would show the request.
 func (w *world) checkSeesItself(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	mark := len(auditLog(t, vm))
@@ -214,7 +215,8 @@ func (w *world) forbiddenAttempts(tenant v1alpha1.Tenant) []attempt {
 	return append(attempts, ownAttempts(tenant)...)
 }
 
-// ownAttempts are for the proxy itself, and for other protocols than its.
+// ownAttempts are requests to the proxy itself, and in other protocols than
+// its.
 func ownAttempts(tenant v1alpha1.Tenant) []attempt {
 	var attempts []attempt
 	add := func(line, host string) {
@@ -241,15 +243,15 @@ func ownAttempts(tenant v1alpha1.Tenant) []attempt {
 	return attempts
 }
 
-// trickAttempts are requests whose answer may be anything, as long as nothing
-// forbidden is reached.
+// trickAttempts are requests whose answer does not matter, as long as they
+// reach no forbidden destination.
 func (w *world) trickAttempts(tenant v1alpha1.Tenant) []attempt {
 	var attempts []attempt
 	private := privateAddresses[0]
 	add := func(line, host, inside string) {
 		attempts = append(attempts, attempt{port: tenant.Proxy.Port, line: line, host: host, inside: inside})
 	}
-	// Behind the gateway, Squid does not know of the machine's public address.
+	// Behind the gateway, Squid does not know the machine's public address.
 	for _, port := range []int{80, 443, cloudinit.ManagerPort, ownPort, sharedPort} {
 		add(fmt.Sprintf("GET http://%s:%d/squid-internal-mgr/info", sharedAddress, port), sharedAddress, "")
 		add(fmt.Sprintf("CONNECT %s:%d", sharedAddress, port), sharedAddress, sharedAddress)
@@ -271,14 +273,14 @@ func (w *world) trickAttempts(tenant v1alpha1.Tenant) []attempt {
 		add("CONNECT "+echoName+"@"+host+":443", echoName, echoName)
 		add("CONNECT "+host+":443@"+echoName+":443", echoName, echoName)
 		add("CONNECT http://"+host+":443", echoName, echoName)
-		// Inside of what may be opened: another name, and no TLS at all.
+		// Inside of permitted tunnels: another name, and no TLS at all.
 		add("CONNECT "+echoName+":443", echoName, privateName(host))
 		add("CONNECT "+echoName+":443", host, echoName)
 		add("CONNECT "+echoName+":443", echoName, "GET http://"+host+"/ HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
 		add("CONNECT "+echoName+":443", echoName, "CONNECT "+host+":443 HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
 	}
-	// Other protocols that Squid knows, or knew; and whom it may believe itself to
-	// be asked by.
+	// Other protocols that Squid supports, or supported, and names and
+	// addresses of the proxy itself.
 	for _, line := range []string{
 		"GET urn:" + private + ":x", "GET urn:menu." + private, "GET gopher://" + private + ":80/", "GET wais://" + private + ":80/", "GET whois://" + private + ":80/x", "GET coap://" + private + "/",
 		"GET ws://" + private + "/", "GET file:///etc/passwd", "OPTIONS *", "TRACE http://" + private + "/", "PRI *", "PROXY TCP4 127.0.0.1 127.0.0.1 1 3128",
@@ -286,17 +288,17 @@ func (w *world) trickAttempts(tenant v1alpha1.Tenant) []attempt {
 	} {
 		add(line, private, "")
 	}
-	// Behind a request that is allowed, another on the same connection.
+	// A second request on the same connection, after a permitted one.
 	add("GET http://"+echoName+"/ip HTTP/1.1\r\nHost: "+echoName+"\r\n\r\nGET http://"+private+"/", private, "")
 	return attempts
 }
 
-// rebindingTime is more than twice as long as Squid remembers a name.
+// rebindingTime is more than twice the time for which Squid caches a name.
 const rebindingTime = 11 * time.Second
 
-// checkRebinding asks again and again for names that mean something else each
-// time, and has tunnels wait until the name means something else before anything
-// is said in them. Both answers must have come to the proxy, or nothing is shown.
+// checkRebinding requests names repeatedly whose address changes, and opens
+// tunnels in which data is sent only after the address has changed. The proxy
+// must have received both addresses. Otherwise the test shows nothing.
 func (w *world) checkRebinding(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	targets := w.targets(t, vm)
 	before := stopped(t, vm)
@@ -354,9 +356,9 @@ func (w *world) rebind(t *testing.T, tenants []v1alpha1.Tenant) {
 	}
 }
 
-// unguarded is squid.conf without what keeps Squid from forbidden destinations,
-// as if Squid, or these rules, had a hole; and one that believes what an address
-// says that its name is.
+// unguarded is squid.conf without the rules that keep Squid from forbidden
+// destinations, as if Squid, or these rules, had a hole. It also trusts the
+// host name in an address's PTR record.
 func unguarded(conf []byte) []byte {
 	for _, line := range []string{
 		`http_access [^\n]*forbidden_(address|destination)[^\n]*`, `tcp_outgoing_address ::1 all`,
@@ -370,7 +372,7 @@ func unguarded(conf []byte) []byte {
 func (w *world) publish(t *testing.T, vm *machine.VM, conf []byte) {
 	t.Helper()
 	w.setSquidConf(encoded(t, conf))
-	// More than once, should the timer have started it a moment before.
+	// Repeated, in case the timer has started the unit a moment before.
 	eventually(t, 30*time.Second, "squid.conf", func() error {
 		in(t, vm, "systemctl", "start", "egress-sync.service")
 		if in(t, vm, "cat", "/etc/squid/squid.conf") != strings.TrimSpace(string(conf)) {
@@ -380,9 +382,9 @@ func (w *world) publish(t *testing.T, vm *machine.VM, conf []byte) {
 	})
 }
 
-// checkFirewall takes from Squid what keeps it from forbidden destinations. Then
-// the firewall alone does, and counts what it stops. Without the firewall too,
-// the same requests arrive: that is the control.
+// checkFirewall removes Squid's protection against forbidden destinations. Then
+// only the firewall stops the requests, and counts them. The control: without
+// the firewall too, the same requests arrive.
 func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	targets := w.targets(t, vm)
 	conf := squidConf(t, w.egress, tenants)
@@ -428,9 +430,9 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 	w.checkUnguarded(t, targets)
 }
 
-// checkUnguarded is the control: with neither, targets are reached, but for those
-// that no route leads to from the address that requests leave by. An address whose
-// name is a lie passes too.
+// checkUnguarded is the control: without either protection, targets are
+// reached, except those without a route from the requests' source address. An
+// address with a false PTR record passes too.
 func (w *world) checkUnguarded(t *testing.T, targets []target) {
 	t.Helper()
 	elsewhere := []string{"::1", nodeAddress, gatewayPrivate}
@@ -452,7 +454,8 @@ func (w *world) checkUnguarded(t *testing.T, targets []target) {
 	}
 }
 
-// stopped returns how many packets of Squid's the firewall has rejected, by rule.
+// stopped returns the number of Squid's packets that the firewall has rejected,
+// by rule.
 func stopped(t *testing.T, vm *machine.VM) map[string]int {
 	t.Helper()
 	counters := map[string]int{}
@@ -472,7 +475,7 @@ func stopped(t *testing.T, vm *machine.VM) map[string]int {
 	return counters
 }
 
-// checkStopped fails the test unless the firewall has rejected something since
+// checkStopped fails the test unless the firewall has rejected packets since
 // before, by a rule that begins with each of these.
 func checkStopped(t *testing.T, vm *machine.VM, before map[string]int, beginnings ...string) {
 	t.Helper()
@@ -488,7 +491,7 @@ func checkStopped(t *testing.T, vm *machine.VM, before map[string]int, beginning
 	}
 }
 
-// logStopped tells what the firewall has rejected since before.
+// logStopped logs the packets that the firewall has rejected since before.
 func logStopped(t *testing.T, vm *machine.VM, before map[string]int) {
 	t.Helper()
 	for rule, packets := range stopped(t, vm) {

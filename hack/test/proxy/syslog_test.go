@@ -28,14 +28,14 @@ const (
 	logServerPort = 6514
 )
 
-// logReceiver receives, in the Private Network, what the machine sends by syslog.
+// logReceiver receives the machine's syslog messages, in the Private Network.
 type logReceiver struct {
 	config cloudinit.Syslog
 	tls    *tls.Config
 
 	mu    sync.Mutex
 	lines []string
-	// open is the listener, and the connections that there have been.
+	// open are the listener, and all connections so far.
 	open []io.Closer
 }
 
@@ -64,7 +64,7 @@ func receiveLogs(t *testing.T) *logReceiver {
 	return receiver
 }
 
-// listen has the server receive, at its address.
+// listen starts the server at its address.
 func (r *logReceiver) listen(t *testing.T) {
 	t.Helper()
 	var listener net.Listener
@@ -98,7 +98,7 @@ func (r *logReceiver) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.open {
-		_ = c.Close() // that it is closed already is just what is wanted
+		_ = c.Close() // it may be closed already
 	}
 	r.open = nil
 }
@@ -141,8 +141,8 @@ func (r *logReceiver) hosts() (map[string]int, error) {
 	return result, nil
 }
 
-// checkShipped: the server has got as many lines of each host as there are in
-// all files of the audit log, those of its rotations included.
+// checkShipped: the server has received as many lines of each host as all files
+// of the audit log contain, the rotated ones included.
 func (w *world) checkShipped(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	eventually(t, 30*time.Second, "lines at the syslog server", func() error {
@@ -161,9 +161,10 @@ func (w *world) checkShipped(t *testing.T, vm *machine.VM) {
 	})
 }
 
-// checkLogServerAway has the server go away and come back. What was logged in
-// between arrives, once. The line that finds out is lost: it is written into a
-// connection that has ended, and in syslog no server says what it has got.
+// checkLogServerAway stops the server and starts it again. The lines logged in
+// between arrive, once. The line during which rsyslog notices the failure is
+// lost: it is written into a connection that has ended, and syslog has no
+// acknowledgements.
 func (w *world) checkLogServerAway(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	const lines = 20
@@ -186,7 +187,7 @@ func (w *world) checkLogServerAway(t *testing.T, vm *machine.VM) {
 	}
 	w.logs.listen(t)
 	start := time.Now()
-	eventually(t, 3*time.Minute, "lines of when the server was away", func() error { // it tries every minute, at the latest
+	eventually(t, 3*time.Minute, "lines of when the server was away", func() error { // rsyslog retries at least every minute
 		got, err := w.logs.hosts()
 		if err != nil {
 			return err

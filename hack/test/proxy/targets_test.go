@@ -18,24 +18,24 @@ import (
 	"egress.scw/hack/local/machine"
 )
 
-// Addresses that lie where the proxy's public NIC leads to, so that nothing but
-// the proxy keeps tenants from them.
+// Addresses behind the proxy's public NIC: only the proxy keeps tenants from
+// them.
 var (
 	privateAddresses = []string{"10.9.8.7", "100.64.9.7", "172.20.9.7", "192.168.77.7", "198.18.9.7"}
-	// The IPv6 forms hold 10.9.8.7: NAT64, 6to4, Teredo. The first is
-	// Scaleway's metadata service.
+	// The IPv6 forms contain 10.9.8.7: NAT64, 6to4, Teredo. The first
+	// address is Scaleway's metadata service.
 	privateAddresses6 = []string{"fd00:42::42", "64:ff9b::a09:807", "2002:a09:807::1", "2001:0:a09:807::1"}
 )
 
-// Networks of IPv6 between the machine and the internet, for this test only:
-// the machine of a user has none.
+// IPv6 networks between the machine and the internet, for this test only: a
+// user's machine has none.
 const (
 	machine6  = "2001:db8:1::2"
 	internet6 = "2001:db8:1::1"
 )
 
-// target is something that no tenant may reach. It is there, and counts who
-// connects.
+// target is a destination that no tenant may reach. Its server runs, and counts
+// connections.
 type target struct {
 	address netip.Addr
 	port    uint16
@@ -68,7 +68,7 @@ func (t target) reach(ctx context.Context, vm *machine.VM) error {
 	return err
 }
 
-// targetsMark is in the answer of every target but the metadata service.
+// targetsMark is in the answer of every target except the metadata service.
 const targetsMark = "a target was reached"
 
 // listen counts connections to an address, of a namespace, until the test ends.
@@ -92,15 +92,15 @@ func listen(t *testing.T, within func(func() error) error, address string, count
 			go func() {
 				defer conn.Close()
 				_ = conn.SetDeadline(time.Now().Add(time.Second))
-				_, _ = conn.Read(make([]byte, 4096)) // or else it is reset
+				_, _ = conn.Read(make([]byte, 4096)) // otherwise the kernel resets the connection
 				_, _ = io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\n"+targetsMark+"\n")
 			}()
 		}
 	}()
 }
 
-// targets opens them all: on the node, the gateway, the machine itself, and
-// where its public NIC leads to.
+// targets opens all targets: on the node, the gateway, the machine itself, and
+// behind its public NIC.
 func (w *world) targets(t *testing.T, vm *machine.VM) []target {
 	t.Helper()
 	var all []target
@@ -123,7 +123,8 @@ func (w *world) targets(t *testing.T, vm *machine.VM) []target {
 		execute(t, "", "ip", "-n", netnsInternet, "address", "replace", address+"/32", "dev", "lo")
 		add(namespace(netnsInternet), address, 80, 443)
 	}
-	// Behind the gateway, nothing else than metadata is read by the public NIC.
+	// Behind the gateway, only the metadata service is read through the
+	// public NIC.
 	if w.egress == cloudinit.SourceFlexibleIP {
 		w.connectIPv6(t, vm)
 		for _, address := range privateAddresses6 {
@@ -135,16 +136,16 @@ func (w *world) targets(t *testing.T, vm *machine.VM) []target {
 	w.strangers.Store(0)
 	add(namespace(netnsInternet), metadataAddress, 443)
 	all = append(all, target{netip.MustParseAddr(metadataAddress), 80, &w.strangers})
-	// Ports that these tenants do not have, one of which nobody may have; and
-	// FTP.
+	// Ports that these tenants do not have, one of which no tenant may
+	// have; and FTP.
 	add(namespace(netnsInternet), echoAddress, 21, 22, 25, 8443)
 	// Public, but in no list.
 	add(namespace(netnsInternet), spoofedAddress, 80, 443)
 	return all
 }
 
-// connectIPv6 gives the machine a way out by IPv6, or nothing would be shown by
-// its not getting there.
+// connectIPv6 gives the machine an IPv6 route to the internet. Without one,
+// unreached targets would show nothing.
 func (w *world) connectIPv6(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	execute(t, "", "ip", "-n", netnsInternet, "address", "replace", internet6+"/64", "dev", "edge0", "nodad")
@@ -159,9 +160,9 @@ func (w *world) connectIPv6(t *testing.T, vm *machine.VM) {
 	})
 }
 
-// notReached fails the test if a target was connected to in the meantime. The
-// controls are counted after whatever had come before, so that nothing is still
-// on its way. It leaves the counts at zero.
+// notReached fails the test if a target was connected to in the meantime. It
+// counts its own control connections after all earlier ones, so that none is
+// still on its way. It resets the counts.
 func notReached(t *testing.T, vm *machine.VM, targets []target) {
 	t.Helper()
 	for _, to := range targets {
@@ -174,8 +175,7 @@ func notReached(t *testing.T, vm *machine.VM, targets []target) {
 	}
 }
 
-// spellings are the ways in which an address of IPv4 can be written, alone and
-// within IPv6.
+// spellings are the notations of an IPv4 address, alone and within IPv6.
 func spellings(address netip.Addr) []string {
 	b := address.As4()
 	n := binary.BigEndian.Uint32(b[:])
@@ -189,8 +189,8 @@ func spellings(address netip.Addr) []string {
 	}
 }
 
-// privateZone are names, in the lists of tenants that have one, of what nobody
-// may reach.
+// privateZone are names of forbidden destinations, in the lists of tenants that
+// have one.
 func privateZone() internet.Zone {
 	zone := internet.Zone{
 		"both.private.example":  {netip.MustParseAddr(echoAddress), netip.MustParseAddr(privateAddresses[0])},
@@ -202,14 +202,14 @@ func privateZone() internet.Zone {
 	return zone
 }
 
-// rebinding is how many names there are that mean something else each time.
+// rebinding is the number of names whose address changes.
 const rebinding = 24
 
 func rebindingName(i int) string { return fmt.Sprintf("n%d.rebind.example", i) }
 
-// rebindingZone are names that mean the echo service, then what nobody may
-// reach, and so on; or the other way round. Some begin with an address that
-// refuses tunnels, which may make Squid look for another.
+// rebindingZone are names that resolve to the echo service, then to a forbidden
+// destination, and so on, or in the other order. Some begin with an address
+// that refuses tunnels, which may make Squid try another.
 func rebindingZone() internet.Zone {
 	zone := internet.Zone{}
 	private := []string{privateAddresses[0], metadataAddress, "127.0.0.1", nodeAddress}
@@ -226,8 +226,7 @@ func rebindingZone() internet.Zone {
 	return zone
 }
 
-// allPrivate are the addresses of targets that are nobody's to reach, wherever
-// they are.
+// allPrivate are the addresses of all forbidden targets.
 func allPrivate() []string {
 	all := []string{nodeAddress, gatewayPrivate, proxyAddress, "127.0.0.1", "::1", metadataAddress}
 	return append(append(all, privateAddresses...), privateAddresses6...)

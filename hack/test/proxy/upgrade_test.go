@@ -14,13 +14,13 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// checkUpgrade has Debian publish new versions of packages, and the machine's
-// night come: both are installed by what the timers start, and what is ours
-// stays. A reboot that a package asks for is put off to its hour.
+// checkUpgrade publishes new versions of packages as Debian does, and starts
+// the machine's nightly timers: both packages are installed, and our files are
+// kept. A reboot that a package requires is delayed to its hour.
 func (w *world) checkUpgrade(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	t.Helper()
-	// The one brings a changed file in the place of which there is one of ours,
-	// the other is stopped by its own scripts when it is upgraded.
+	// The first brings a changed version of a file that we have replaced.
+	// The second is stopped by its own scripts when it is upgraded.
 	versions := map[string]string{
 		"squid-openssl": w.publishNewer(t, "squid-openssl", "etc/logrotate.d/squid"),
 		"mtail":         w.publishNewer(t, "mtail", ""),
@@ -60,7 +60,7 @@ func (w *world) checkUpgrade(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 	in(t, vm, "shutdown", "-c")
 }
 
-// publishNewer adds the newer version of a package to the updates, in which one
+// publishNewer adds a newer version of a package to the updates, in which one
 // of its files has another line, and returns the version.
 func (w *world) publishNewer(t *testing.T, name, changed string) string {
 	t.Helper()
@@ -80,7 +80,7 @@ func (w *world) publishNewer(t *testing.T, name, changed string) string {
 	return newer
 }
 
-// rewrite replaces the first of these texts in a file.
+// rewrite replaces the first of these strings in a file.
 func rewrite(t *testing.T, name, from, to string) {
 	t.Helper()
 	content, err := os.ReadFile(name)

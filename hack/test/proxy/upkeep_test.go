@@ -12,7 +12,7 @@ import (
 	"egress.scw/hack/local/machine"
 )
 
-// checkUpkeep is what the machine does for itself, so that nobody has to.
+// checkUpkeep checks the machine's unattended maintenance.
 func (w *world) checkUpkeep(t *testing.T, vm *machine.VM) {
 	w.checkTime(t, vm)
 	for unit, want := range map[string]string{
@@ -32,8 +32,8 @@ func (w *world) checkUpkeep(t *testing.T, vm *machine.VM) {
 	checkRestarts(t, vm)
 }
 
-// checkTime: a client of NTP is there, and the user that it runs as can reach a
-// server. It does not run itself: this machine's clock is its host's.
+// checkTime: an NTP client is installed, and its user can reach a server. It
+// does not run itself: this machine's clock is its host's.
 func (w *world) checkTime(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	if got := in(t, vm, "systemctl", "is-enabled", "systemd-timesyncd.service"); got != "enabled" {
@@ -66,9 +66,9 @@ func (w *world) checkTime(t *testing.T, vm *machine.VM) {
 	}
 }
 
-// checkRotation rotates the audit log by the unit that does it on the machine,
-// which may do less than root. Readers go on, and Squid has not been waited for in
-// vain.
+// checkRotation rotates the audit log with the machine's own unit, which has
+// fewer rights than root. Readers continue, and the unit's wait for Squid
+// succeeds.
 func checkRotation(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	const override = "/run/systemd/system/logrotate.service.d"
@@ -90,8 +90,8 @@ func checkRotation(t *testing.T, vm *machine.VM) {
 	}
 }
 
-// checkRestarts replaces the C library, which nearly all have loaded: Squid runs
-// with the new one soon, and the NICs keep their DHCP clients.
+// checkRestarts replaces the C library, which nearly all programs have loaded:
+// Squid soon runs with the new one, and the NICs keep their DHCP clients.
 func checkRestarts(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	squid := func() string { return in(t, vm, "systemctl", "show", "--property=MainPID", "--value", "squid") }

@@ -38,8 +38,8 @@ const (
 	netnsNode     = network.TestPrefix + network.Node
 )
 
-// Addresses: flexible ones are routed by the internet, the rest is what a
-// Public Gateway with masquerading makes of a Private Network.
+// Addresses: the internet routes the flexible ones. The others are a Private
+// Network whose Public Gateway masquerades.
 const (
 	privateNetwork  = "172.16.28.0/22"
 	proxyAddress    = "172.16.28.8"
@@ -52,7 +52,7 @@ const (
 	nodeAddress     = "172.16.28.16"
 	nameServer      = "192.0.2.53"
 	echoAddress     = "192.0.2.10"
-	spoofedAddress  = "192.0.2.66" // its PTR record says that it is echoName
+	spoofedAddress  = "192.0.2.66" // its PTR record falsely contains echoName
 	packageServer   = "192.0.2.80"
 	metadataAddress = "169.254.42.42"
 	otherPort       = 8080 // of the echo service, for plain HTTP
@@ -60,7 +60,7 @@ const (
 	packageName     = "packages.example"
 )
 
-// plan lays these addresses out.
+// plan assigns these addresses.
 func plan() network.Plan {
 	address := netip.MustParseAddr
 	return network.Plan{
@@ -72,8 +72,8 @@ func plan() network.Plan {
 	}
 }
 
-// gatewayRules count what comes to the gateway from addresses that are not its
-// network's, before it masquerades that too.
+// gatewayRules count packets that reach the gateway from addresses outside of
+// its network, before it masquerades those too.
 const gatewayRules = `
 table ip strays {
 	counter stray { }
@@ -88,7 +88,7 @@ table ip strays {
 }
 `
 
-// edgeRules let nothing out but by the machine's own flexible addresses, as
+// edgeRules let packets out only from the machine's own flexible addresses, as
 // Scaleway does.
 const edgeRules = `
 table ip edge {
@@ -100,23 +100,23 @@ table ip edge {
 }
 `
 
-// world is everything around a machine.
+// world is the machine's environment.
 type world struct {
 	environment process.Environment
 	rootfs      machine.RootFS
 	roots       *x509.CertPool
-	ssh         bool              // of the machine: whether it has SSH
+	ssh         bool                    // of the machine: whether it has SSH
 	egress      cloudinit.SourceAddress // of the machine
-	updates     string            // of its packages, a folder
-	eventLog    string            // what the internet has seen, a file
-	// logs receives the machine's audit log. Nil: nobody does.
+	updates     string                  // the folder of updates for its packages
+	eventLog    string                  // the file with the internet's events
+	// logs receives the machine's audit log. Nil: there is no log server.
 	logs *logReceiver
 	// strangers counts the connections to the metadata service from ports that
 	// root's programs on the machine do not use.
 	strangers atomic.Int64
 
 	mu     sync.Mutex
-	server scwfake.Machine // what the API knows
+	server scwfake.Machine // the API's state
 }
 
 func (w *world) machine() scwfake.Machine {
@@ -129,13 +129,13 @@ func (w *world) machine() scwfake.Machine {
 func (w *world) setSquidConf(value []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	data := maps.Clone(w.server.UserData) // others may be reading what there was
+	data := maps.Clone(w.server.UserData) // others may be reading the former data
 	data[cloudinit.UserDataSquidConf] = value
 	w.server.UserData = data
 }
 
-// newWorld makes one. Who has one of the keys may log in to its machine, if that
-// has SSH: then there is one at least.
+// newWorld makes a world. With SSH keys its machine has SSH, and their owners
+// may log in.
 func newWorld(t *testing.T, rootfs machine.RootFS, sshKeys ...string) *world {
 	t.Helper()
 	unlock, err := machine.LockTests()
@@ -173,8 +173,9 @@ func newWorld(t *testing.T, rootfs machine.RootFS, sshKeys ...string) *world {
 	return w
 }
 
-// packages serves what machines install, and the updates below /updates. It is no
-// ServeMux: that answers apt, which asks for /./file, with another place.
+// packages serves the packages that machines install, and the updates below
+// /updates. It is not a ServeMux: apt requests /./file, which a ServeMux
+// redirects.
 func (w *world) packages() http.Handler {
 	all, updates := machine.Repository(w.rootfs), http.StripPrefix("/updates", http.FileServer(http.Dir(w.updates)))
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -248,7 +249,7 @@ func (w *world) serveInternet(t *testing.T) {
 	}
 }
 
-// internetEvents are what the internet has seen so far.
+// internetEvents are the internet's events so far.
 func (w *world) internetEvents(t *testing.T) []internet.Event {
 	t.Helper()
 	text, err := os.ReadFile(w.eventLog)
@@ -287,7 +288,7 @@ func (w *world) serve(t *testing.T, address string, server *http.Server) {
 	t.Cleanup(func() { _ = server.Close() })
 }
 
-// config is the machine's, for all that is the same in every test.
+// config is the machine's configuration, as far as all tests share it.
 func (w *world) config() machine.Config {
 	return machine.Config{
 		Environment: w.environment, Name: machine.TestName, RootFS: w.rootfs, PackagesURL: "http://" + packageName, Netns: network.TestPrefix + network.Proxy,
@@ -309,7 +310,7 @@ func (w *world) config() machine.Config {
 	}
 }
 
-// connection is one to a port of the proxy, from the node.
+// connection is a connection to a port of the proxy, from the node.
 type connection struct {
 	net.Conn
 	reader *bufio.Reader
@@ -328,7 +329,7 @@ func dial(ctx context.Context, from, address string) (*connection, error) {
 	return &connection{conn, bufio.NewReader(conn)}, conn.SetDeadline(time.Now().Add(15 * time.Second))
 }
 
-// answer is what came back for a request.
+// answer is the answer to a request.
 type answer struct {
 	status           int
 	revision, origin string
@@ -358,7 +359,7 @@ func (c *connection) ask(method, target, host string) (answer, error) {
 	return result, nil
 }
 
-// get asks the proxy for a URL over HTTP.
+// get requests a URL from the proxy over HTTP.
 func get(ctx context.Context, port int, target string) (answer, error) {
 	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, port))
 	if err != nil {

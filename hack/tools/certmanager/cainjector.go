@@ -24,7 +24,7 @@ func runCAInjector(ctx context.Context, kubeconfig string) error {
 	if err != nil {
 		return err
 	}
-	config.UserAgent = "cert-manager-cainjector" // it is the field manager's name as well
+	config.UserAgent = "cert-manager-cainjector" // it is also the field manager's name
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		scheme.AddToScheme, cmscheme.AddToScheme, apiextensionsv1.AddToScheme,

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/cert-manager/cert-manager/pkg/controller"
-	// Controllers register themselves. Left out: ACME and the issuers of
-	// other products, which need the world outside.
+	// Controllers register themselves. ACME and the issuers of other
+	// products are left out: they need the real internet.
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/approver"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/ca"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/selfsigned"

@@ -1,6 +1,6 @@
 // Command cert-manager runs cert-manager's controller, webhook or cainjector as
-// a plain process, without a cluster to run in: for tests on loopback and for
-// the local environment. Issuers: CA and self-signed.
+// a plain process outside of a cluster, for tests on loopback and for the local
+// environment. Issuers: CA and self-signed.
 package main
 
 import (

@@ -13,8 +13,8 @@ import (
 
 // runKwok plays the kubelet for nodes that exist only in the API.
 func runKwok() int {
-	// cobra adds the global flags to kwok's own, and Kubernetes has put a
-	// --version there that is no bool, as cobra wants it.
+	// cobra adds the global flags to kwok's own. Kubernetes has put a
+	// --version there that is not a boolean, as cobra requires.
 	pflag.CommandLine = pflag.NewFlagSet("kwok", pflag.ContinueOnError)
 
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)

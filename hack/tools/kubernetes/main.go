@@ -1,10 +1,10 @@
 // Command kubernetes is every binary of the local cluster in one: the control
-// plane, the node agents, kubectl, etcd and kwok. They share nearly
-// all of their packages, so one link instead of eight saves most of the build's
-// time and disk.
+// plane, the node agents, kubectl, etcd and kwok. They share nearly all of
+// their packages, so one link instead of eight saves most of the build's time
+// and disk space.
 //
-// The program to run is the base name it was called by (a symbolic link), or
-// else its first argument.
+// The base name of the command (a symbolic link), or else its first argument,
+// selects the program.
 package main
 
 import (
@@ -66,7 +66,7 @@ func run(args []string) int {
 
 func runKubectl() int {
 	if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {
-		util.CheckErr(err) // prints the way kubectl prints, and exits
+		util.CheckErr(err) // prints errors as kubectl does, and exits
 	}
 	return 0
 }
