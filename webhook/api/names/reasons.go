@@ -4,6 +4,9 @@ import "slices"
 
 // Reason is one word, in CamelCase, that explains a decision. Conditions,
 // events, metrics, logs and admission responses share it.
+//
+// The reference page of reasons is generated from the comments of the constants.
+// Text behind "Remedy:" becomes a column of its own.
 type Reason string
 
 // Reasons of decisions about a pod.
@@ -11,36 +14,47 @@ const (
 	// ReasonInjected: the pod belongs to a tenant.
 	ReasonInjected Reason = "Injected"
 	// ReasonNotATenant: the namespace has no tenant label. Also of namespaces.
+	// Remedy: label the namespace if it should belong to a tenant.
 	ReasonNotATenant Reason = "NotATenant"
-	// ReasonOptedOut: the pod's own label turns injection off.
+	// ReasonOptedOut: the pod's own label turns injection off. Remedy: remove the
+	// label from the pod template if the pod should be injected.
 	ReasonOptedOut Reason = "OptedOut"
 	// ReasonMirrorPod: the pod mirrors a static pod, which a kubelet runs from a
 	// file.
 	ReasonMirrorPod Reason = "MirrorPod"
-	// ReasonProtectedNamespace: the namespace has a tenant label, but is
-	// protected and cannot belong to a tenant. Also of namespaces and tenants.
+	// ReasonProtectedNamespace: the namespace has a tenant label, but is protected
+	// and cannot belong to a tenant. Also of namespaces and tenants. Remedy: remove
+	// the label from the namespace.
 	ReasonProtectedNamespace Reason = "ProtectedNamespace"
-	// ReasonUnknownTenant: there is no EgressTenant of the name in the
-	// namespace's label. Also of namespaces.
+	// ReasonUnknownTenant: there is no EgressTenant of the name in the namespace's
+	// label. Also of namespaces. Remedy: create the EgressTenant, or correct the
+	// label.
 	ReasonUnknownTenant Reason = "UnknownTenant"
 	// ReasonTooManyContainers: the pod has more containers than can be stored.
+	// Remedy: split the pod.
 	ReasonTooManyContainers Reason = "TooManyContainers"
-	// ReasonInvalidTenant: the EgressTenant is not valid.
+	// ReasonInvalidTenant: the EgressTenant is not valid. Remedy: correct the
+	// fields that the message names.
 	ReasonInvalidTenant Reason = "InvalidTenant"
-	// ReasonInvalidAnnotation: an annotation of the pod is not valid.
+	// ReasonInvalidAnnotation: an annotation of the pod is not valid. Remedy:
+	// correct the annotation that the message names.
 	ReasonInvalidAnnotation Reason = "InvalidAnnotation"
-	// ReasonNoProxyTooLong: NO_PROXY would exceed its bound.
+	// ReasonNoProxyTooLong: NO_PROXY would exceed its bound. Remedy: shorten the
+	// list that the message names.
 	ReasonNoProxyTooLong Reason = "NoProxyTooLong"
 )
 
 // Reasons of admission requests that end without a decision about the pod.
 const (
-	// ReasonBadRequest: the handler cannot answer such a request.
+	// ReasonBadRequest: the handler cannot answer such a request. Remedy: find the
+	// client that sends it: API servers do not.
 	ReasonBadRequest Reason = "BadRequest"
-	// ReasonUnavailable: an object that the decision depends on could not be
-	// read or written.
+	// ReasonUnavailable: an object that the decision depends on could not be read
+	// or written. Remedy: restore the API server or the right that the message
+	// names. Controllers create their pods again.
 	ReasonUnavailable Reason = "Unavailable"
-	// ReasonInternalError: the handler panicked.
+	// ReasonInternalError: the handler panicked. Remedy: report the stack in the
+	// webhook's log.
 	ReasonInternalError Reason = "InternalError"
 )
 
@@ -55,7 +69,8 @@ const (
 	ReasonPolicyApplied Reason = "PolicyApplied"
 	// ReasonPolicyRemoved: the NetworkPolicy was deleted.
 	ReasonPolicyRemoved Reason = "PolicyRemoved"
-	// ReasonPolicyFailed: the NetworkPolicy could not be written.
+	// ReasonPolicyFailed: the NetworkPolicy could not be written. Remedy: remove
+	// the cause that the message names. The webhook tries again.
 	ReasonPolicyFailed Reason = "PolicyFailed"
 )
 
@@ -63,15 +78,19 @@ const (
 const (
 	// ReasonReady: the tenant is ready.
 	ReasonReady Reason = "Ready"
-	// ReasonInvalidSpec: the spec is not valid.
+	// ReasonInvalidSpec: the spec is not valid. Remedy: correct the fields that the
+	// message names.
 	ReasonInvalidSpec Reason = "InvalidSpec"
-	// ReasonPortConflict: another tenant has the same port.
+	// ReasonPortConflict: another tenant has the same port. Remedy: give one of the
+	// two tenants another port.
 	ReasonPortConflict Reason = "PortConflict"
 	// ReasonPolicyNotApplied: the NetworkPolicy is missing or not in sync in a
-	// namespace of the tenant.
+	// namespace of the tenant. Remedy: look for events of the namespaces that the
+	// message names.
 	ReasonPolicyNotApplied Reason = "PolicyNotApplied"
-	// ReasonPending: the condition has not been written for the current spec
-	// yet. Only metrics have it.
+	// ReasonPending: the condition has not been written for the current spec yet.
+	// Only metrics have it. Remedy: check that one replica of the webhook leads, if
+	// the reason stays.
 	ReasonPending Reason = "Pending"
 )
 
