@@ -12,7 +12,8 @@ export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export CGO_ENABLED = 0
 
 OUTPUT     ?= dist
-LINT       := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint
+# golangci-lint with kube-api-linter, which only .golangci-api.yaml uses.
+LINT       := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod golangci-lint-kube-api-linter
 TESTSUM    := go tool -modfile=$(CURDIR)/hack/tools/lint/go.mod gotestsum --format pkgname --
 GENERATE   := go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod
 STAGE      := hack/scripts/stage.sh
@@ -43,16 +44,23 @@ test: deps local ## Run every test that this machine can run
 
 .PHONY: verify
 verify: ## Check style, arrows between packages, and that generated files are up to date
+	@hack/scripts/deps.sh verify
 	@$(STAGE) "generated files" hack/scripts/verify.sh
+	@$(STAGE) "shell" hack/scripts/lint.sh shell
+	@$(STAGE) "documents" hack/scripts/lint.sh markdown
+	@$(STAGE) "alert rules and metric names" hack/scripts/lint.sh prometheus
 	@echo "lint (the first time it is built, which takes some minutes)"
 	@$(STAGE) "lint" $(LINT) run ./...
 	@cd hack && ../$(STAGE) "lint hack" $(LINT) run --config ../.golangci.yaml ./...
+	@$(STAGE) "lint the Kubernetes API" $(LINT) run --config .golangci-api.yaml ./webhook/api/v1alpha1
 
 .PHONY: generate
-generate: ## Generate deep copies, the CRD and the chart's README
+generate: ## Generate deep copies, the CRD, the chart's README and the reference pages
 	@$(GENERATE) controller-gen object paths=./webhook/api/v1alpha1
 	@$(GENERATE) controller-gen crd:maxDescLen=2000 paths=./webhook/api/v1alpha1 output:crd:dir=charts/egress-webhook/crds
 	@$(GENERATE) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
+	@mkdir -p bin && cd hack && go build -buildvcs=false -o ../bin/reference ./tools/reference
+	@bin/reference
 
 .PHONY: bench
 bench: ## Measure admission handler, bootstrap and Squid against their floors

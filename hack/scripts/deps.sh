@@ -1,8 +1,8 @@
 #!/bin/sh
-# deps.sh: installs the missing Debian packages of the local environment and
-# the tests. It removes no package, and starts no daemon that comes with one,
-# now or at the next boot. Without root it only lists the missing packages:
-# tests that need them are skipped.
+# deps.sh [verify]: installs the missing Debian packages of the local environment
+# and the tests, or those of make verify. It removes no package, and starts no
+# daemon that comes with one, now or at the next boot. Without root it only lists
+# the missing packages: tests that need them are skipped.
 set -eu
 
 # ca-certificates and git: Go modules. gcc and libc6-dev: the race detector.
@@ -13,6 +13,11 @@ packages="ca-certificates git gcc libc6-dev containerd runc containernetworking-
 	conntrack ipset procps util-linux squid-openssl chromium
 	mmdebstrap systemd-container dnsmasq-base mtail rsyslog rsyslog-openssl"
 daemons="containerd squid mtail rsyslog"
+if [ "${1:-}" = verify ]; then
+	# ruby-mdl: the Markdown linter mdl. prometheus: promtool.
+	packages="ca-certificates git shellcheck ruby-mdl prometheus"
+	daemons="prometheus"
+fi
 
 missing=
 for package in $packages; do

@@ -14,6 +14,7 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+# shellcheck disable=SC2016 # the inner shell expands it
 git ls-files -z --cached --others --exclude-standard |
 	xargs -0 sh -c 'for file; do [ ! -e "$file" ] || printf "%s\0" "$file"; done' sh |
 	xargs -0 cp --parents --target-directory="$copy"

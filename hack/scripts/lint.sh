@@ -1,0 +1,58 @@
+#!/bin/sh
+# lint.sh shell | markdown | prometheus: checks files that golangci-lint does
+# not read. Without root, a tool that is missing is reported and skipped: only
+# root can install it (make deps).
+set -eu
+
+# need TOOL: ends the script if the tool is not installed.
+need() {
+	if command -v "$1" >/dev/null 2>&1; then return; fi
+	echo "lint: $1 is not installed" >&2
+	if [ "$(id -u)" -eq 0 ]; then exit 1; fi
+	exit 0
+}
+
+# shell_files: scripts by their first line, and files that scripts read, by
+# their extension or by their first line, which names the shell for ShellCheck.
+shell_files() {
+	git ls-files -z --cached --others --exclude-standard | xargs -0 awk '
+		FNR == 1 && (/^#!.*sh$/ || /^# shellcheck shell=/ || FILENAME ~ /\.sh$/) { print FILENAME }
+		FNR == 1 { nextfile }'
+}
+
+case ${1:-} in
+shell)
+	need shellcheck
+	shell_files | xargs shellcheck
+	shell_files | xargs go tool -modfile="$PWD/hack/tools/lint/go.mod" shfmt --diff
+	;;
+markdown)
+	need mdl
+	git ls-files '*.md' | xargs mdl --style hack/scripts/markdown.rb
+	;;
+prometheus)
+	need promtool
+	dir=$(mktemp -d)
+	trap 'rm -rf "$dir"' EXIT
+	# Each paragraph of a block of PromQL is comments and an expression.
+	awk '
+		BEGIN { print "groups:\n- name: documents\n  rules:" }
+		/^```/ { inside = /^```promql/; start = inside; next }
+		!inside || /^#/ { next }
+		/^$/ { start = 1; next }
+		start { printf "  - alert: Line%d\n    expr: |\n", FNR; start = 0 }
+		{ print "      " $0 }' docs/operations.md >"$dir/rules.yaml"
+	promtool check rules "$dir/rules.yaml"
+	# The names of metrics, as the reference page lists them.
+	awk -F'`' '
+		/^\| `egress_/ {
+			type = $2 ~ /_total$/ ? "counter" : "gauge"
+			print "# HELP " $2 " See docs/reference/metrics.md.\n# TYPE " $2 " " type "\n" $2 " 1"
+		}' docs/reference/metrics.md >"$dir/metrics.txt"
+	promtool check metrics <"$dir/metrics.txt"
+	;;
+*)
+	echo "usage: lint.sh shell | markdown | prometheus" >&2
+	exit 2
+	;;
+esac
