@@ -10,7 +10,7 @@ import (
 // address is a flexible IP of an Instance.
 type address struct {
 	base
-	// addr is the address, or for an IPv6 one the first of its prefix.
+	// addr is the address, or the first address of an IPv6 prefix.
 	addr   netip.Addr
 	prefix netip.Prefix
 	kind   string
@@ -108,7 +108,7 @@ func (a *API) getAddress(c *call) (any, error) {
 	return a.wrapAddress(ip), nil
 }
 
-// findAddress is the address that the path names, by its ID or by itself.
+// findAddress returns the address that the path names, by its ID or by itself.
 func (a *API) findAddress(c *call) (*address, error) {
 	for _, ip := range a.addresses.items {
 		if ip.place == c.place() && ip.addr.String() == c.values["id"] {
@@ -118,8 +118,8 @@ func (a *API) findAddress(c *call) (*address, error) {
 	return a.addresses.find(c.place(), c.values["id"])
 }
 
-// updateAddress attaches to the server that the request names, and detaches if
-// it names null.
+// updateAddress attaches the address to the server that the request names, and
+// detaches it if the request names null.
 func (a *API) updateAddress(c *call) (any, error) {
 	ip, err := a.findAddress(c)
 	if err != nil {
@@ -196,7 +196,7 @@ func (a *API) addressesOf(s *server) []*address {
 	return a.addresses.where(func(ip *address) bool { return ip.server == s.id })
 }
 
-// checkAddresses says why the server cannot have these addresses.
+// checkAddresses returns an error if the server cannot have these addresses.
 func (a *API) checkAddresses(s *server, ids []string) error {
 	count := 0
 	for _, id := range ids {
@@ -216,7 +216,7 @@ func (a *API) checkAddresses(s *server, ids []string) error {
 	return nil
 }
 
-// setAddresses makes these the addresses of the server.
+// setAddresses replaces the addresses of the server.
 func (a *API) setAddresses(s *server, ids []string) error {
 	if err := a.checkAddresses(s, ids); err != nil {
 		return err
@@ -238,8 +238,8 @@ func (a *API) setAddresses(s *server, ids []string) error {
 	return nil
 }
 
-// viewServerAddresses are the addresses in the wire form of their server: all,
-// and the first in the old single field. Reconstructed from the SDK.
+// viewServerAddresses returns the addresses in the wire form of their server: all
+// of them, and the first one in the old single field. Reconstructed from the SDK.
 func (a *API) viewServerAddresses(s *server) (all []object, first any) {
 	all = []object{}
 	for _, ip := range a.addressesOf(s) {

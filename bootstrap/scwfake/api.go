@@ -17,49 +17,50 @@ import (
 	"github.com/scaleway/scaleway-sdk-go/validation"
 )
 
-// The identity that resources get if a request names none.
+// The project and organisation of resources whose request names neither.
 const (
 	DefaultProjectID      = "11111111-1111-4111-8111-111111111111"
 	DefaultOrganizationID = "22222222-2222-4222-8222-222222222222"
 )
 
-// maxBody bounds what a request may carry; user data is the largest.
+// maxBody bounds the length of a request's body. User data is the longest one.
 const maxBody = 4 << 20
 
-// Options are how a fake differs from the default one. The zero value works.
+// Options are the settings of a fake. The zero value works.
 type Options struct {
-	// LatencyScale multiplies the recorded durations (Latencies). At 0 no
-	// request sleeps, and it is the reads of a resource that move it on. Above
-	// 0 requests sleep as long as recorded, and time moves resources on; a
-	// request whose client gives up during its sleep is not carried out.
+	// LatencyScale multiplies the recorded durations (Latencies). At 0, requests
+	// do not sleep, and each read of a resource performs its next transition.
+	// Above 0, requests sleep as long as recorded, and transitions happen with
+	// time. A request whose client gives up during the sleep is not carried out.
 	LatencyScale float64
-	// Token is the only secret key accepted; if empty, any UUID is.
+	// Token is the only accepted secret key. Empty: any UUID is accepted.
 	Token string
-	// ProjectID and OrganizationID are those of the token. The defaults are
+	// ProjectID and OrganizationID are the token's. The defaults are
 	// DefaultProjectID and DefaultOrganizationID.
 	ProjectID, OrganizationID string
-	// FlexibleIPs and GatewayIPs are where public IPv4 addresses come from: the
-	// prefix's own address first, then upwards, and around within the prefix.
-	// An address that is held is never given again. The defaults are the two
-	// halves of 203.0.113.0/24, which is reserved for documentation.
+	// FlexibleIPs and GatewayIPs are the pools of public IPv4 addresses. The
+	// prefix's own address is assigned first, then the following ones, and after
+	// the last one those from the beginning of the prefix. An address in use is
+	// not assigned again. The defaults are the two halves of 203.0.113.0/24, which
+	// is reserved for documentation.
 	FlexibleIPs, GatewayIPs netip.Prefix
-	// ForeignNamespaces are registry namespaces that another organisation has,
-	// in all regions: their names are taken, and nobody here can see them.
+	// ForeignNamespaces are the names of registry namespaces of another
+	// organisation, in all regions: they are taken, and not visible.
 	ForeignNamespaces []string
-	// Machines, if set, is told what happens to servers.
+	// Machines, if set, is notified of the changes of servers.
 	Machines Machines
-	// Kubeconfig returns the kubeconfig that is served for a cluster; its error
-	// becomes a status 500. It is called without a lock. By default it is a
-	// kubeconfig that nothing listens behind.
+	// Kubeconfig returns the kubeconfig that is served for a cluster. Its error
+	// becomes a status 500. It is called without a lock. The default is a
+	// kubeconfig whose server does not exist.
 	Kubeconfig func(clusterID, name string) ([]byte, error)
-	// OnRequest is called before anything is done for request n, which counts
-	// from 1. OnReply is called when the request is carried out and before the
-	// reply is written. Both are called from the request's goroutine, without
-	// a lock, and for requests with faults too; OnReply only if there is a reply
-	// or was to be one (FaultReplyLost).
+	// OnRequest is called before request n is handled, counted from 1. OnReply is
+	// called after the request is carried out, and before the reply is written.
+	// Both are called from the request's goroutine, without a lock, also for
+	// requests with faults; OnReply only if there is a reply, or a lost one
+	// (FaultReplyLost).
 	OnRequest, OnReply func(n int, r *http.Request)
-	// Log receives a line per request: number, method, path and status. It
-	// never has headers or bodies, since those carry secrets.
+	// Log receives a line for each request: number, method, path and status. It
+	// does not receive headers or bodies, because they can contain secrets.
 	Log io.Writer
 }
 
@@ -81,7 +82,7 @@ type API struct {
 	macs         uint32
 	requests     int
 	calls        []Call
-	// events are calls to Options.Machines that were not made yet.
+	// events are the pending calls to Options.Machines.
 	events     []func()
 	delivering bool
 }
@@ -89,7 +90,7 @@ type API struct {
 // Call is one request that was served.
 type Call struct {
 	Method, Path string
-	// Status is that of the reply, or 0 if a fault left none.
+	// Status is the reply's, or 0 if a fault prevented the reply.
 	Status int
 }
 
@@ -110,20 +111,20 @@ func New(options Options) *API {
 	return a
 }
 
-// Close lets requests go that a FaultTimeout holds, so that the server around
-// the fake can be closed. The fake can still be used.
+// Close ends the requests that a FaultTimeout holds, so that the server around the
+// fake can be closed. The fake can still be used.
 func (a *API) Close() { a.closing.Do(func() { close(a.closed) }) }
 
-// Requests is how many requests have arrived since the start or ResetCount.
-// Every one counts, also to /metadata, to paths that do not exist, without a
-// valid token, and with faults.
+// Requests returns the number of requests since the start or ResetCount. All
+// requests count: also those to /metadata, to unknown paths, without a valid token,
+// and with faults.
 func (a *API) Requests() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.requests
 }
 
-// ResetCount makes the next request number 1 and forgets Calls.
+// ResetCount makes the next request number 1, and clears Calls.
 func (a *API) ResetCount() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -202,11 +203,11 @@ func (a *API) arrive() int {
 	return a.requests
 }
 
-// late is a reply whose result is computed without the lock, since that is not
-// the fake's own doing.
+// late is a reply whose result is computed without the lock, because code of the
+// caller computes it.
 type late func() (any, error)
 
-// handle carries the request out and encodes the reply.
+// handle carries out the request and encodes the reply.
 func (a *API) handle(rt *route, values map[string]string, e *exchange) response {
 	reply, rest := a.handleLocked(rt, values, e)
 	if rest == nil {
@@ -219,8 +220,8 @@ func (a *API) handle(rt *route, values map[string]string, e *exchange) response 
 	return success(reply.status, reply.header, result)
 }
 
-// handleLocked encodes the reply under the lock, since it shares slices with
-// the state.
+// handleLocked encodes the reply under the lock, because the reply shares slices
+// with the state.
 func (a *API) handleLocked(rt *route, values map[string]string, e *exchange) (response, late) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -240,8 +241,8 @@ func (a *API) handleLocked(rt *route, values map[string]string, e *exchange) (re
 	return success(status, c.header, result), nil
 }
 
-// authenticate accepts the token, or any UUID if none is set. Reading
-// /metadata needs none.
+// authenticate accepts the configured token, or any UUID if there is none. Reading
+// /metadata needs no token.
 func (a *API) authenticate(r *http.Request) error {
 	token := r.Header.Get("X-Auth-Token")
 	switch {
@@ -256,7 +257,7 @@ func (a *API) authenticate(r *http.Request) error {
 	}
 }
 
-// success is the reply with the result, which is raw, nil or anything JSON.
+// success returns the reply with a result: raw, nil, or a value for JSON.
 func success(status int, header http.Header, result any) response {
 	header.Set("Content-Type", "application/json")
 	switch result := result.(type) {
@@ -274,14 +275,14 @@ func success(status int, header http.Header, result any) response {
 	}
 }
 
-// refusal is the reply with the error.
+// refusal returns the reply with an error.
 func refusal(err error) response {
 	refused := untyped(http.StatusInternalServerError, "scwfake: internal error")
 	if !errors.As(err, &refused) && err != nil {
 		refused.body["message"] = "scwfake: " + err.Error()
 	}
 	var body bytes.Buffer
-	_ = json.NewEncoder(&body).Encode(refused.body) // Holds strings and numbers only.
+	_ = json.NewEncoder(&body).Encode(refused.body) // contains only strings and numbers
 	return response{refused.status, http.Header{"Content-Type": {"application/json"}}, body.Bytes()}
 }
 
@@ -292,7 +293,7 @@ func (a *API) reply(e *exchange, reply response) {
 	maps.Copy(e.w.Header(), reply.header)
 	e.w.Header().Set("Server", "Scaleway API Gateway (scwfake)")
 	e.w.WriteHeader(reply.status)
-	_, _ = e.w.Write(reply.body) // The client may be gone; that is its affair.
+	_, _ = e.w.Write(reply.body) // the client may have disconnected
 }
 
 func (a *API) onReply(e *exchange) {
@@ -311,7 +312,7 @@ func (a *API) record(e *exchange, status int) {
 	}
 }
 
-// metadataPath is asked by the SDK itself, for the domain in resource names.
+// metadataPath is requested by the SDK itself, for the domain in resource names.
 const metadataPath = "/metadata"
 
 func (a *API) getMetadata(*call) (any, error) {

@@ -17,18 +17,18 @@ type call struct {
 	values map[string]string
 	query  url.Values
 	body   []byte
-	// header is that of the reply.
+	// header is the reply's.
 	header http.Header
 }
 
-// raw is a reply that is no JSON.
+// raw is a reply that is not JSON.
 type raw struct {
 	contentType string
 	body        []byte
 }
 
-// place is the zone or region of the request; resources of another one do not
-// exist for it.
+// place returns the zone or region of the request. The request does not see the
+// resources of other places.
 func (c *call) place() string {
 	if zone, ok := c.values["zone"]; ok {
 		return zone
@@ -36,8 +36,8 @@ func (c *call) place() string {
 	return c.values["region"]
 }
 
-// shortPath is the path as the headers of instance/v1 have it: from the product
-// on, without version and zone.
+// shortPath returns the path as the headers of instance/v1 contain it: from the
+// product on, without version and zone.
 func (c *call) shortPath() string {
 	_, short, _ := strings.Cut(c.path, c.place())
 	return short

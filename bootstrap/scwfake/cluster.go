@@ -25,13 +25,13 @@ type cluster struct {
 	podCIDR, serviceCIDR                     netip.Prefix
 	dnsIP                                    netip.Addr
 	gates, plugins, sans                     []string
-	// autoscaler, upgrade and oidc are as the API shows them.
+	// autoscaler, upgrade and oidc are in the form of the API's answers.
 	autoscaler, upgrade, oidc object
 	acls                      []acl
 	nodesGroup                string
 }
 
-// acl is who may reach the control plane; its JSON form is that of replies.
+// acl is a rule for access to the control plane, in the JSON form of replies.
 type acl struct {
 	ID          string `json:"id"`
 	Region      string `json:"region"`
@@ -77,7 +77,7 @@ func (a *API) viewCluster(c *cluster) object {
 	view["private_network_id"] = c.network
 	view["commitment_ends_at"] = stamp(c.created)
 	view["acl_available"] = true
-	// Both are recorded to come once the control plane does.
+	// According to the recordings, both appear together with the control plane.
 	view["iam_nodes_group_id"] = c.nodesGroup
 	view["new_images_enabled"] = c.nodesGroup != ""
 	view["pod_cidr"] = c.podCIDR
@@ -97,7 +97,7 @@ func (a *API) listClusters(c *call) (any, error) {
 	return list(c, &a.clusters, "clusters", keep, a.viewCluster), nil
 }
 
-// hasStatus filters by status; the SDK sends unknown for any.
+// hasStatus filters by status. The SDK sends "unknown" for any status.
 func hasStatus(c *call, status string) bool {
 	return c.query.Get("status") == "unknown" || is(c.query, "status", status)
 }
@@ -118,7 +118,7 @@ type createClusterRequest struct {
 	clusterSettings
 }
 
-// clusterSettings are what a PATCH can change, too.
+// clusterSettings are the settings that a PATCH can also change.
 type clusterSettings struct {
 	Autoscaler object   `json:"autoscaler_config"`
 	Upgrade    object   `json:"auto_upgrade"`
@@ -183,7 +183,7 @@ func (a *API) createCluster(c *call) (any, error) {
 	return view, nil
 }
 
-// tenth is the address of the cluster's DNS by default: 10.32.0.10 in the
+// tenth returns the default address of the cluster's DNS: 10.32.0.10 in the
 // recorded 10.32.0.0/20.
 func tenth(prefix netip.Prefix) netip.Addr {
 	address := prefix.Masked().Addr()
@@ -193,8 +193,8 @@ func tenth(prefix netip.Prefix) netip.Addr {
 	return address
 }
 
-// apply takes over what the request sets; of the defaults that the SDK writes
-// out ("unknown_estimator", null) nothing is taken.
+// apply copies the settings of the request. It ignores the defaults that the SDK
+// sends ("unknown_estimator", null).
 func (c *cluster) apply(in clusterSettings) {
 	c.autoscaler = overlay(c.autoscaler, in.Autoscaler)
 	c.oidc = overlay(c.oidc, in.OIDC)
@@ -214,8 +214,8 @@ func (c *cluster) apply(in clusterSettings) {
 	}
 }
 
-// overlay is a copy of the object with the values that are set; it gets no
-// other keys.
+// overlay returns a copy of the object with the values that are set. It does not
+// add keys.
 func overlay(under, over object) object {
 	result := maps.Clone(under)
 	for key := range result {
@@ -231,7 +231,7 @@ func (a *API) getCluster(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// It is its pools that make a cluster ready.
+	// A cluster becomes ready with its pools.
 	observe(a, a.poolsOf(k)...)
 	return a.viewCluster(k), nil
 }
@@ -258,8 +258,8 @@ func (a *API) updateCluster(c *call) (any, error) {
 	return a.viewCluster(k), nil
 }
 
-// deleteCluster takes the pools along, and if the request says so, the Private
-// Network.
+// deleteCluster also deletes the pools, and the Private Network if the request
+// demands it.
 func (a *API) deleteCluster(c *call) (any, error) {
 	k, err := a.clusters.find(c.place(), c.values["id"])
 	if err != nil {
@@ -327,7 +327,7 @@ func (a *API) setACLs(c *call) (any, error) {
 	return object{"rules": rules}, nil
 }
 
-// getKubeconfig is refused as long as there is no control plane; the words are
+// getKubeconfig refuses until there is a control plane. The message is
 // reconstructed.
 func (a *API) getKubeconfig(c *call) (any, error) {
 	k, err := a.clusters.find(c.place(), c.values["id"])

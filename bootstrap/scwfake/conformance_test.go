@@ -16,12 +16,12 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// ids are the fake's resources in place of the recorded ones. The key is where
-// the request has the ID: the name of the field or query parameter, or in the
-// path the segment before.
+// ids are the IDs of the fake's resources in place of the recorded ones. The key is the
+// position of the ID in the request: the name of the field or query parameter, or the
+// preceding segment of the path.
 type ids map[string]string
 
-// stated is the requests for errors that are known without theirs, and for
+// stated contains the requests for errors that are known without a request, and for
 // one that was recorded on an API that the fake does not serve.
 func stated() map[string]recordedRequest {
 	const network = "/vpc/v2/regions/fr-par/private-networks"
@@ -36,8 +36,8 @@ func stated() map[string]recordedRequest {
 	}
 }
 
-// change is what the API has gained and lost since a recording, as paths of
-// keys. The fake is as the newest recordings are.
+// change contains the keys that the API has added and removed since a recording, as
+// paths. The fake corresponds to the newest recordings.
 type change struct{ gained, lost []string }
 
 func changes() map[string]change {
@@ -51,10 +51,10 @@ func changes() map[string]change {
 	}
 }
 
-// TestConformance sends each recorded request to the fake, with the fake's IDs
-// for the recorded ones, and demands the recorded status and shape: no key may
-// be missing or added, and each value is of the recorded type, null included.
-// The exceptions are those of changes alone.
+// TestConformance sends each recorded request to the fake, with the fake's IDs in place
+// of the recorded ones, and compares the answer's status and shape: no key may be
+// missing or added, and each value must have the recorded type, null included. The
+// only exceptions are the changes.
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	prepare := presumptions()
@@ -79,12 +79,12 @@ func TestConformance(t *testing.T) {
 			}
 			for _, path := range changes()[r.Name].gained {
 				if !removeKey(shape, path) {
-					t.Errorf("%s is said to be new, but is not there", path)
+					t.Errorf("%s is listed as new, but the fake does not answer it", path)
 				}
 			}
 			for _, path := range changes()[r.Name].lost {
 				if !removeKey(r.Response.Shape, path) {
-					t.Errorf("%s is said to be gone, but is not recorded", path)
+					t.Errorf("%s is listed as removed, but is not recorded", path)
 				}
 			}
 			if diff := cmp.Diff(r.Response.Shape, shape); diff != "" {
@@ -113,8 +113,8 @@ func removeKey(shape any, path string) bool {
 	return ok
 }
 
-// send sends the request with the IDs put in. The shape is nil unless the
-// answer is a JSON object.
+// send sends the request with the fake's IDs. The shape is nil unless the answer is a
+// JSON object.
 func (c *cloud) send(t *testing.T, r recordedRequest, replace ids) (status int, contentType string, shape any) {
 	t.Helper()
 	var body io.Reader

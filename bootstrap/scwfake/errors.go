@@ -6,12 +6,12 @@ import (
 	"net/http"
 )
 
-// object is a JSON object under construction. The wire form of each resource is
-// written down as one, in a single place, next to the resource.
+// object is a JSON object. The wire form of each resource is an object that is
+// built in one place, next to the resource.
 type object map[string]any
 
-// apiError is a refusal in the words of the API. The SDK tells its typed errors
-// apart by the body's "type" alone; the status is what was recorded with it.
+// apiError is a refusal in the form of the API. The SDK derives the type of an error
+// from the field "type" of the body alone. The status is the recorded one.
 type apiError struct {
 	status int
 	body   object
@@ -42,8 +42,8 @@ func unknownResource(resource, id string) *apiError {
 	}}
 }
 
-// untyped is what the registry answers: a message and no type, which the SDK
-// hands on as its plain ResponseError. Recorded for status 404.
+// untyped is the registry's form of an error: a message without a type, which the
+// SDK returns as its plain ResponseError. Recorded for status 404.
 func untyped(status int, message string) *apiError {
 	return &apiError{status, object{"message": message}}
 }
@@ -57,8 +57,8 @@ func invalidArgument(name, reason, help string) *apiError {
 	}}
 }
 
-// invalidRequest is how the Instance API refuses. With a field the SDK makes
-// InvalidArgumentsError of it, without one its plain ResponseError.
+// invalidRequest is the Instance API's form of a refusal. The SDK returns it as an
+// InvalidArgumentsError if it has a field, and as a plain ResponseError otherwise.
 // Reconstructed from the SDK.
 func invalidRequest(field, message string) *apiError {
 	body := object{"type": "invalid_request_error", "message": message}
@@ -77,8 +77,8 @@ func transientState(resource, id, state string) *apiError {
 	}}
 }
 
-// stillInUse is the 412 for a resource that others hold on to. Reconstructed
-// from the error text of a Private Network that is not empty.
+// stillInUse is the 412 for a resource that other resources use. Reconstructed from
+// the error of a Private Network that is not empty.
 func stillInUse(help string) *apiError {
 	return precondition("resource_still_in_use", help)
 }
@@ -91,13 +91,13 @@ func precondition(name, help string) *apiError {
 	}}
 }
 
-// conflict has a type that the SDK does not know, so that it arrives as the
-// plain ResponseError. The SDK's tests have it for security groups.
+// conflict has a type that the SDK does not know, so the SDK returns a plain
+// ResponseError. The SDK's tests contain it for security groups.
 func conflict(message string) *apiError {
 	return &apiError{http.StatusConflict, object{"type": "conflict", "message": message}}
 }
 
-// quotasExceeded is what the SDK's end-to-end tests have.
+// quotasExceeded is in the SDK's end-to-end tests.
 func quotasExceeded(resource string) *apiError {
 	return &apiError{http.StatusForbidden, object{
 		"type": "quotas_exceeded", "message": "quota(s) exceeded for this resource",
@@ -105,7 +105,7 @@ func quotasExceeded(resource string) *apiError {
 	}}
 }
 
-// quotaExceededLegacy is what the SDK's tests have for the Instance API.
+// quotaExceededLegacy is in the SDK's tests, for the Instance API.
 func quotaExceededLegacy(resource string) *apiError {
 	return &apiError{http.StatusForbidden, object{
 		"type": "invalid_request_error", "message": "Quota exceeded for this resource.", "resource": resource,

@@ -12,10 +12,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// FaultKind is what goes wrong.
+// FaultKind is a kind of fault.
 type FaultKind string
 
-// The kinds of faults. Only FaultReplyLost lets the request be carried out.
+// The kinds of faults. Only with FaultReplyLost the request is carried out.
 const (
 	// FaultTooManyRequests answers 429 as recorded: no body, no content type
 	// and no Retry-After.
@@ -24,17 +24,17 @@ const (
 	FaultInternal FaultKind = "500"
 	// FaultUnavailable answers 503 with the HTML page of a gateway.
 	FaultUnavailable FaultKind = "503"
-	// FaultReplyLost carries the request out, then closes the connection.
+	// FaultReplyLost carries out the request, then closes the connection.
 	FaultReplyLost FaultKind = "reply-lost"
-	// FaultTimeout answers nothing until the client gives up or API.Close.
+	// FaultTimeout does not answer until the client gives up, or API.Close.
 	FaultTimeout FaultKind = "timeout"
-	// FaultReset resets the connection. Go's HTTP client sends a GET on a
-	// connection it had used before a second time by itself, so that its
-	// caller sees no error.
+	// FaultReset resets the connection. On a connection that was used before,
+	// Go's HTTP client sends a GET a second time by itself, so that its caller
+	// does not see an error.
 	FaultReset FaultKind = "reset"
-	// FaultQuota answers 403 quotas_exceeded, or on instance/v1 the older form
-	// that the SDK makes the same error of. It applies to requests that create
-	// a resource only.
+	// FaultQuota answers 403 quotas_exceeded, or on instance/v1 the older form,
+	// which the SDK returns as the same error. It only applies to requests that
+	// create a resource.
 	FaultQuota FaultKind = "quota"
 	// FaultOutOfStock answers out_of_stock, to the same requests.
 	FaultOutOfStock FaultKind = "out-of-stock"
@@ -44,23 +44,23 @@ const (
 	noFault FaultKind = ""
 )
 
-// Fault is one thing to go wrong, or several times the same.
+// Fault is a fault of one request or of several ones.
 type Fault struct {
-	// Call is the first request it concerns, counted from 1 over all requests
-	// served (API.Requests). 0 is the same as 1.
+	// Call is the number of the first request that it concerns, counted from 1
+	// over all requests (API.Requests). 0 is the same as 1.
 	Call int `json:"call,omitempty"`
-	// Method and Path, a prefix, narrow the requests down; empty is any.
+	// Method, and Path as a prefix, restrict the requests. Empty: any.
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
-	// Count is how many such requests it concerns, the first ones from Call
-	// on; 0 is the same as 1. A request that creates nothing uses up
-	// FaultQuota and FaultOutOfStock, too, but goes through.
+	// Count is the number of such requests that it concerns, from Call on. 0 is
+	// the same as 1. A request that does not create a resource also counts for
+	// FaultQuota and FaultOutOfStock, but is carried out.
 	Count int       `json:"count,omitempty"`
 	Kind  FaultKind `json:"kind"`
 }
 
-// ParseFaults reads a list of faults, in YAML or JSON. The error says which
-// fault is wrong.
+// ParseFaults reads a list of faults, in YAML or JSON. The error lists all wrong
+// faults, with their paths.
 func ParseFaults(text []byte) ([]Fault, error) {
 	var list []Fault
 	if err := yaml.UnmarshalStrict(text, &list); err != nil {
@@ -84,21 +84,21 @@ func (f Fault) validate() error {
 	case !slices.Contains(kinds, f.Kind):
 		return fmt.Errorf("kind %q is not one of %q", f.Kind, kinds)
 	case f.Call < 0 || f.Count < 0:
-		return errors.New("call and count are not negative")
+		return errors.New("call and count must not be negative")
 	default:
 		return nil
 	}
 }
 
-// faults is the plan of what goes wrong.
+// faults are the planned faults.
 type faults struct {
 	mu      sync.Mutex
 	plan    []Fault
 	applied int
 }
 
-// SetFaults replaces the faults, and Applied starts from 0. If several concern
-// a request, the first of the list applies and the others wait.
+// SetFaults replaces the faults, and resets Applied to 0. If several faults concern
+// a request, the first one in the list applies, and the others wait.
 func (a *API) SetFaults(list []Fault) {
 	a.faults.mu.Lock()
 	defer a.faults.mu.Unlock()
@@ -108,14 +108,14 @@ func (a *API) SetFaults(list []Fault) {
 	}
 }
 
-// Applied is how many requests went wrong since SetFaults.
+// Applied returns the number of requests with a fault since SetFaults.
 func (a *API) Applied() int {
 	a.faults.mu.Lock()
 	defer a.faults.mu.Unlock()
 	return a.faults.applied
 }
 
-// take returns what goes wrong with request n.
+// take returns the fault of request n.
 func (f *faults) take(n int, r *http.Request, rt *route) FaultKind {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -135,7 +135,7 @@ func (f *faults) take(n int, r *http.Request, rt *route) FaultKind {
 	return noFault
 }
 
-// faultResponse is the answer to a request that was not carried out.
+// faultResponse returns the answer to a request that was not carried out.
 func faultResponse(kind FaultKind, rt *route, r *http.Request) response {
 	switch kind {
 	case FaultTooManyRequests:
@@ -169,7 +169,7 @@ func (a *API) drop(e *exchange, reset bool) {
 	a.record(e, 0)
 	hijacker, ok := e.w.(http.Hijacker)
 	if !ok {
-		panic(http.ErrAbortHandler) // HTTP/2: the server resets the stream.
+		panic(http.ErrAbortHandler) // HTTP/2: the server resets the stream
 	}
 	connection, _, err := hijacker.Hijack()
 	if err != nil {

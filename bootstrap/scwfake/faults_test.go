@@ -17,8 +17,8 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// TestFaults lets each kind of fault hit the creation of a VPC. Whether the
-// VPC exists afterwards is what a client cannot know.
+// TestFaults applies each kind of fault to the creation of a VPC. A client cannot know
+// whether the VPC exists afterwards.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -60,7 +60,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestFaultPositions shows which requests a fault concerns.
+// TestFaultPositions tests which requests a fault concerns.
 func TestFaultPositions(t *testing.T) {
 	t.Parallel()
 	const unavailable = scwfake.FaultInternal
@@ -112,7 +112,7 @@ func TestFaultPositions(t *testing.T) {
 	}
 }
 
-// TestTooManyRequests looks at the answer itself: it says nothing at all.
+// TestTooManyRequests inspects the answer itself: it is empty.
 func TestTooManyRequests(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scwfake.Options{})
@@ -161,7 +161,7 @@ func TestParseFaults(t *testing.T) {
 	}
 }
 
-// TestNoMention keeps what only the recordings' owner knows out of testdata.
+// TestNoMention keeps private data of the recordings out of testdata.
 func TestNoMention(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(recordingsFolder, "*"))

@@ -37,8 +37,8 @@ func (a *API) gatewayRoutes() []route {
 	}
 }
 
-// gatewayBandwidth is in Mbit/s, by type and from small to large. Recorded for
-// the smallest.
+// gatewayBandwidth is in Mbit/s, by type, from the smallest to the largest type.
+// Recorded for the smallest one.
 func gatewayBandwidth(kind string) (bandwidth, rank int, ok bool) {
 	kinds := []string{"VPC-GW-S", "VPC-GW-M", "VPC-GW-L", "VPC-GW-XL"}
 	rank = slices.Index(kinds, kind)
@@ -48,7 +48,7 @@ func gatewayBandwidth(kind string) (bandwidth, rank int, ok bool) {
 	return []int{100, 1000, 5000, 10000}[rank], rank, true
 }
 
-// gatewayStatus is configuring as long as a network is on its way on or off.
+// gatewayStatus is "configuring" while a network is being attached or detached.
 func (a *API) gatewayStatus(g *gateway) string {
 	if g.status == gatewayRunning && a.gatewayNetworks.any(func(n *gatewayNetwork) bool {
 		return n.gateway == g.id && n.status != attachReady
@@ -171,7 +171,8 @@ func (a *API) updateGateway(c *call) (any, error) {
 	return a.viewGateway(g), nil
 }
 
-// upgradeGateway is reconstructed: a larger type, by way of configuring.
+// upgradeGateway changes to a larger type, with the transient status "configuring".
+// Reconstructed.
 func (a *API) upgradeGateway(c *call) (any, error) {
 	g, err := a.steadyGateway(c.place(), c.values["id"])
 	if err != nil {
@@ -194,7 +195,7 @@ func (a *API) upgradeGateway(c *call) (any, error) {
 	return a.viewGateway(g), nil
 }
 
-// steadyGateway is a gateway on which something can be changed.
+// steadyGateway returns a gateway that can be changed now.
 func (a *API) steadyGateway(zone, id string) (*gateway, error) {
 	g, err := a.gateways.find(zone, id)
 	if err != nil {
@@ -224,7 +225,7 @@ func (a *API) deleteGateway(c *call) (any, error) {
 	return view, nil
 }
 
-// removeGateway leaves the address behind, unless it is to go as well.
+// removeGateway keeps the address, unless the request also deletes it.
 func (a *API) removeGateway(g *gateway, withIP bool) {
 	if ip, err := a.gatewayIPs.find(g.place, g.ip); err == nil {
 		ip.gateway = ""

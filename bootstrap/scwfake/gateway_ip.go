@@ -70,7 +70,7 @@ func (a *API) newGatewayIP(c *call, project string, tags []string) (*gatewayIP, 
 	return ip, nil
 }
 
-// gatewayIPFor is the address that a new gateway names, or a fresh one.
+// gatewayIPFor returns the address that a new gateway names, or a new address.
 func (a *API) gatewayIPFor(c *call, id, project string) (*gatewayIP, error) {
 	if id == "" {
 		return a.newGatewayIP(c, project, nil)
@@ -116,15 +116,15 @@ func (a *API) deleteGatewayIP(c *call) (any, error) {
 	return nil, nil
 }
 
-// addressPool hands out public IPv4 addresses.
+// addressPool assigns public IPv4 addresses.
 type addressPool struct {
-	// prefix has the first address to hand out as its own.
+	// prefix begins with the first address to assign.
 	prefix netip.Prefix
 	last   netip.Addr
 }
 
-// next is the address after the one handed out last that is not held. An
-// address that was given back comes again only after the whole prefix has.
+// next returns the next address after the last assigned one that is not in use. A
+// released address is assigned again only after all others of the prefix.
 func (p *addressPool) next(held func(netip.Addr) bool) (netip.Addr, bool) {
 	candidate := p.prefix.Addr()
 	if p.last.IsValid() {

@@ -95,7 +95,7 @@ func (a *API) becomeReady(n *gatewayNetwork) step {
 	return step{after: a.duration(GatewayNetworkReady), do: func() { a.set(&n.base, attachReady) }}
 }
 
-// newMAC is in lower case.
+// newMAC returns a random MAC address in lower case.
 func (a *API) newMAC() string {
 	a.macs++
 	digits := fmt.Sprintf("%06x", a.macs)
@@ -110,7 +110,7 @@ func (a *API) getGatewayNetwork(c *call) (any, error) {
 	return a.viewGatewayNetwork(n), nil
 }
 
-// steadyNetwork is a gateway network that can be changed.
+// steadyNetwork returns a gateway network that can be changed now.
 func (a *API) steadyNetwork(c *call) (*gatewayNetwork, error) {
 	n, err := a.gatewayNetworks.find(c.place(), c.values["id"])
 	if err != nil {
@@ -152,7 +152,7 @@ func (a *API) updateGatewayNetwork(c *call) (any, error) {
 	return a.viewGatewayNetwork(n), nil
 }
 
-// moveGatewayNetwork gives it another booked address.
+// moveGatewayNetwork assigns another booked address.
 func (a *API) moveGatewayNetwork(n *gatewayNetwork, id string) error {
 	network, err := a.privateNetworks.find(regionOf(n.place), n.network)
 	if err != nil {
@@ -173,7 +173,7 @@ func (a *API) moveGatewayNetwork(n *gatewayNetwork, id string) error {
 	return nil
 }
 
-// deleteGatewayNetwork works on one that is being attached, too.
+// deleteGatewayNetwork also deletes a network that is still being attached.
 func (a *API) deleteGatewayNetwork(c *call) (any, error) {
 	n, err := a.gatewayNetworks.find(c.place(), c.values["id"])
 	if err != nil {

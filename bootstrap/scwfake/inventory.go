@@ -11,39 +11,38 @@ import (
 
 // Item is one resource of an Inventory.
 type Item struct {
-	// Kind is the noun, such as "server" or "private-network".
+	// Kind is a noun, such as "server" or "private-network".
 	Kind string
 	ID   string
-	// Name is empty for what has none.
+	// Name is empty for a resource without a name.
 	Name string
 	Tags []string
 	// Place is the zone or region.
 	Place string
-	// Parent is the ID of what the resource is on or of: of a NIC its server,
-	// of a gateway network its gateway, of a pool its cluster, of an address
-	// its holder; empty if there is none.
+	// Parent is the ID of the resource that this one belongs to: the server of a
+	// NIC, the gateway of a gateway network, the cluster of a pool, the holder of
+	// an address. It is empty if there is none.
 	Parent string
-	// Status is empty for what has none.
+	// Status is empty for a resource without a status.
 	Status string
-	// Details are the other properties, by name: all that a client can change
-	// or see, but times.
+	// Details are the other properties by name: all that a client can change or
+	// see, except for times.
 	Details map[string]string
 }
 
-// String is a line for people.
+// String returns a line for people.
 func (i Item) String() string {
 	line := strings.TrimRight(fmt.Sprintf("%s %s %s %s", i.Kind, i.ID, i.Name, i.Status), " ")
 	return line + fmt.Sprintf(" %q in %s", i.Tags, i.Place)
 }
 
-// Inventory returns what is in the project, sorted by kind, then by age. Two
-// inventories are equal (by go-cmp or reflect.DeepEqual) exactly if the
-// project is as it was: the same resources, in the same states and with the
-// same properties.
+// Inventory returns the resources of the project, sorted by kind, then by age. Two
+// inventories are equal (by go-cmp or reflect.DeepEqual) exactly if the project is
+// the same: the same resources, in the same states, with the same properties.
 //
-// What Scaleway gives each project, the default VPC of a region and the
-// default security group of a zone, is left out as long as nobody changed it.
-// Namespaces of others are not in the project.
+// The resources that Scaleway creates in each project, the default VPC of a region
+// and the default security group of a zone, are left out unless they were changed.
+// ForeignNamespaces are not in the project.
 func (a *API) Inventory() []Item {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,7 +91,7 @@ func (a *API) Inventory() []Item {
 	return all
 }
 
-// appendItems adds the resources in their wire form, less the times.
+// appendItems adds the resources in their wire form, without the times.
 func appendItems[T resource](all []Item, kind string, items []T, view func(T) (parent string, wire object)) []Item {
 	for _, item := range items {
 		b := item.core()
@@ -120,7 +119,7 @@ func appendItems[T resource](all []Item, kind string, items []T, view func(T) (p
 	return all
 }
 
-// timeless takes the times out of objects within an object.
+// timeless removes the times from objects within an object.
 func timeless(value any) any {
 	switch value := value.(type) {
 	case []object:
@@ -138,7 +137,7 @@ func timeless(value any) any {
 	}
 }
 
-// userDataSums are the checksums of the user data by key.
+// userDataSums returns the checksums of the user data by key.
 func userDataSums(s *server) map[string]string {
 	sums := map[string]string{}
 	for key, value := range s.userData {
@@ -147,8 +146,8 @@ func userDataSums(s *server) map[string]string {
 	return sums
 }
 
-// rulesWithoutIDs are the group's rules. Setting the same rules once more gives
-// them new IDs, which nothing refers to.
+// rulesWithoutIDs returns the group's rules. Setting the same rules again gives them
+// new IDs, to which no other resource refers.
 func rulesWithoutIDs(g *securityGroup) []rule {
 	rules := listOf(g.rules)
 	for i := range rules {

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// ipamIP is an address of a Private Network that is taken: booked by a client,
-// or by whatever is attached without an address of its own.
+// ipamIP is an address of a Private Network that is in use: booked by a client, or
+// assigned to a resource that was attached without a booked address.
 type ipamIP struct {
 	base
-	// address has the length of the subnet.
+	// address has the prefix length of the subnet.
 	address         netip.Prefix
 	network, subnet string
-	// booked addresses stay when their resource goes.
+	// booked addresses outlive their resource.
 	booked bool
-	// holder is what the address is attached to, nil if it is free.
+	// holder is the resource that the address is attached to, or nil.
 	holder *holder
 }
 
-// holder is a resource as IPAM sees it.
+// holder is IPAM's view of a resource.
 type holder struct{ kind, id, name, mac string }
 
 func (a *API) ipamRoutes() []route {
@@ -47,7 +47,7 @@ func (a *API) viewIPAMIP(ip *ipamIP) object {
 	view["resource"] = nil
 	if ip.holder != nil {
 		view["resource"] = object{
-			// IPAM writes MACs in upper case, whatever the product does.
+			// IPAM writes MACs in upper case, unlike the products.
 			"type": ip.holder.kind, "id": ip.holder.id, "mac_address": orNull(strings.ToUpper(ip.holder.mac)),
 			"name": ip.holder.name,
 		}
@@ -76,9 +76,9 @@ func (a *API) listIPAMIPs(c *call) (any, error) {
 	}, a.viewIPAMIP), nil
 }
 
-// listZonalIPs lists the flexible IPs of a zone as IPAM sees them: under the ID
-// that the Instance API calls their ipam_id, and with their age, which it does
-// not tell. Reconstructed from the SDK: no recording has it.
+// listZonalIPs lists the flexible IPs of a zone in IPAM's view: with the ID that the
+// Instance API calls ipam_id, and with their age, which the Instance API does not
+// report. Reconstructed from the SDK: no recording contains it.
 func (a *API) listZonalIPs(c *call, zone string) object {
 	items := a.addresses.where(func(ip *address) bool {
 		return ip.place == zone && matches(c.query, &ip.base) && hasAnyTag(c.query, &ip.base) && is(c.query, "ip_ids", ip.id)
@@ -103,7 +103,7 @@ func (a *API) viewZonalIP(ip *address) object {
 	return view
 }
 
-// hasKind filters by resource type; the SDK sends unknown_type for any.
+// hasKind filters by resource type. The SDK sends "unknown_type" for any type.
 func hasKind(c *call, key, kind string) bool {
 	return c.query.Get(key) == "unknown_type" || is(c.query, key, kind)
 }
@@ -144,7 +144,7 @@ func (a *API) bookIP(c *call) (any, error) {
 	return a.viewIPAMIP(ip), nil
 }
 
-// sourceOf is the network and the subnet that a booking names.
+// sourceOf returns the network and the subnet that a booking names.
 func (a *API) sourceOf(c *call, network, wanted string, v6 bool) (*privateNetwork, subnet, error) {
 	if network == "" && wanted == "" {
 		return nil, subnet{}, invalidArgument("source", "required", "private_network_id or subnet_id must be set")
@@ -165,15 +165,15 @@ func (a *API) sourceOf(c *call, network, wanted string, v6 bool) (*privateNetwor
 	return nil, subnet{}, notFound("subnet", wanted)
 }
 
-// takeIP takes an address out of the subnet: the given one, or if that is the
-// zero one, the first that is free.
+// takeIP takes an address of the subnet: the wanted one, or the first free one if
+// the wanted one is the zero value.
 func (a *API) takeIP(network *privateNetwork, s subnet, address netip.Addr) (*ipamIP, error) {
 	taken := func(address netip.Addr) bool {
 		return a.ipamIPs.any(func(ip *ipamIP) bool { return ip.network == network.id && ip.address.Addr() == address })
 	}
 	switch {
 	case !address.IsValid():
-		// The network's own address, and the one after it, are not given.
+		// The network's own address and the next one are not assigned.
 		address = s.prefix.Addr().Next().Next()
 		for taken(address) {
 			address = address.Next()
@@ -184,7 +184,7 @@ func (a *API) takeIP(network *privateNetwork, s subnet, address netip.Addr) (*ip
 	case !s.prefix.Contains(address) || address == s.prefix.Addr():
 		return nil, invalidArgument("address", "constraint", fmt.Sprintf("%s is not in %s", address, s.prefix))
 	case taken(address):
-		// Reconstructed: no recording has it.
+		// Reconstructed: no recording contains it.
 		return nil, &apiError{http.StatusConflict, object{
 			"type": "conflict", "message": fmt.Sprintf("IP %s is already in use in this Private Network", address),
 		}}
@@ -207,7 +207,7 @@ func (a *API) takeAnyIP(network *privateNetwork, v6 bool) (*ipamIP, error) {
 	return nil, invalidArgument("private_network_id", "constraint", "the Private Network has no such subnet")
 }
 
-// freeIP is the booked address that is about to be attached.
+// freeIP returns a booked address that is about to be attached.
 func (a *API) freeIP(network *privateNetwork, id, argument string) (*ipamIP, error) {
 	ip, err := a.ipamIPs.find(network.place, id)
 	switch {
@@ -226,12 +226,12 @@ func (a *API) attachIP(ip *ipamIP, to holder) {
 	ip.holder, ip.updated = &to, a.now()
 }
 
-// ipsOf are the addresses of a resource.
+// ipsOf returns the addresses of a resource.
 func (a *API) ipsOf(id string) []*ipamIP {
 	return a.ipamIPs.where(func(ip *ipamIP) bool { return ip.holder != nil && ip.holder.id == id })
 }
 
-// detachIP frees an address: a booked one stays.
+// detachIP frees an address. A booked address stays booked.
 func (a *API) detachIP(ip *ipamIP) {
 	if !ip.booked {
 		a.ipamIPs.remove(ip)

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Operation names something that takes Scaleway time.
+// Operation names an operation with a recorded duration.
 type Operation string
 
-// The operations with a recorded duration. Those that start with Post or
-// Delete are how long one request takes to be answered; the others how long a
-// resource takes to get somewhere once the request has been answered.
+// The operations with a recorded duration. The duration of an operation whose name
+// begins with Post or Delete is the time until the answer. The duration of the
+// others is the time from the answer until the resource reaches the state.
 const (
 	PostVPC            Operation = "POST vpcs"
 	PostPrivateNetwork Operation = "POST private-networks"
@@ -38,11 +38,11 @@ const (
 	PoolGone            Operation = "pool delete->404"
 )
 
-// Latencies returns the recorded median of each operation, unscaled: what a
-// benchmark needs to compute the critical path. The map is the caller's.
+// Latencies returns the recorded median of each operation, unscaled, from which a
+// benchmark can compute the critical path. The map belongs to the caller.
 //
-// The recordings are of clients that asked every five seconds, so a state that
-// was reached "at 5 s" was reached at some time until then.
+// The recorded clients polled every five seconds. So a state that was observed at
+// 5 s was reached at some time until then.
 func Latencies() map[Operation]time.Duration {
 	const ms = time.Millisecond
 	return map[Operation]time.Duration{
@@ -73,13 +73,14 @@ func Latencies() map[Operation]time.Duration {
 	}
 }
 
-// duration is how long the operation takes here; zero if latencies are off.
+// duration returns the duration of an operation in this fake. It is zero without
+// latencies.
 func (a *API) duration(operation Operation) time.Duration {
 	return time.Duration(float64(a.latencies[operation]) * a.options.LatencyScale)
 }
 
-// pause sleeps for as long as the operation takes. It returns the context's
-// error if that ends first.
+// pause sleeps for the duration of the operation. It returns the context's error if
+// the context ends first.
 func (a *API) pause(ctx context.Context, operation Operation) error {
 	duration := a.duration(operation)
 	if duration <= 0 {

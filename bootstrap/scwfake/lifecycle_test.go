@@ -23,7 +23,7 @@ import (
 // gone is the end of a sequence of states.
 const gone = "404"
 
-// states reads until nothing changes any more, and returns what it saw.
+// states reads a resource until its state is final, and returns the states.
 func states[T ~string](tb testing.TB, read func() (T, error)) []string {
 	tb.Helper()
 	var seen []string
@@ -48,8 +48,8 @@ func isNotFound(err error) bool {
 	return errors.As(err, &typed) || (errors.As(err, &untyped) && untyped.StatusCode == 404)
 }
 
-// TestStates drives each kind of resource through its life. Every state on the
-// way shows in at least one read.
+// TestStates performs the transitions of each kind of resource. Every transient state
+// is visible in at least one read.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -247,8 +247,8 @@ func (c *cloud) newNIC(s *instance.Server) (first string, rest []string) {
 	})
 }
 
-// TestLife makes all that the bootstrap makes, in its order, and takes it down
-// again. What is left is nothing.
+// TestLife creates all resources that bootstrap creates, in its order, and deletes
+// them. The project is empty afterwards.
 func TestLife(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scwfake.Options{})
@@ -317,8 +317,8 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// TestLeftovers shows what a deletion leaves behind, if it is not told to take
-// it along.
+// TestLeftovers shows the resources that a deletion keeps, unless the request demands
+// their deletion.
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -356,7 +356,7 @@ func TestLeftovers(t *testing.T) {
 			n, s := c.newNetwork(), c.newServer("s")
 			ip := must(c.book(n, ""))(c.tb)
 			for _, ids := range [][]string{{ip.ID}, nil} {
-				// Nobody objects to two NICs on one network.
+				// The API accepts two NICs on one network.
 				card := must(c.nic.CreatePrivateNetworkInterface(&instance2.CreatePrivateNetworkInterfaceRequest{
 					PrivateNetworkID: n.ID, ServerID: &s.ID, IPIDs: ids,
 				}))(c.tb)

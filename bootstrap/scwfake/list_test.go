@@ -17,7 +17,7 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// names lists the names of what a list returned.
+// names returns the names of the items of a list.
 func names[T any](items []T, name func(T) string) []string {
 	var all []string
 	for _, item := range items {
@@ -26,7 +26,7 @@ func names[T any](items []T, name func(T) string) []string {
 	return all
 }
 
-// TestFilters shows what the lists' filters mean, which differs by API.
+// TestFilters tests the filters of the lists, whose meaning depends on the API.
 func TestFilters(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scwfake.Options{})
@@ -82,8 +82,8 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// TestIPAMFilters narrows the addresses of a network down. The SDK asks for the
-// youngest first.
+// TestIPAMFilters filters the addresses of a network. The SDK requests the youngest
+// first.
 func TestIPAMFilters(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scwfake.Options{})
@@ -117,7 +117,7 @@ func TestIPAMFilters(t *testing.T) {
 	}
 }
 
-// TestPages demands that the SDK finds all of what takes several pages.
+// TestPages tests that the SDK finds all items of a list with several pages.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	const many = 120
@@ -142,8 +142,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestCatalogue looks for types of servers that differ in what is to be known
-// of them.
+// TestCatalogue looks for types of servers with different properties.
 func TestCatalogue(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scwfake.Options{})
@@ -174,7 +173,7 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// TestNormalisation shows what the API makes of what it is given.
+// TestNormalisation tests the normal forms of values that requests contain.
 func TestNormalisation(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scwfake.Options{})

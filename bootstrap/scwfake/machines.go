@@ -6,24 +6,24 @@ import (
 	"slices"
 )
 
-// Machines is what stands behind the servers: real ones, if the fake is to
-// have some. It is called without a lock, one call at a time and in the order
-// of events, before the request that caused the call is answered; unless two
-// requests come together, when either may be answered first. It may send
-// requests to the fake. Nodes of clusters are not told of.
+// Machines receives the changes of servers, so that a server can be backed by a real
+// machine. It is called without a lock, one call at a time, in the order of the
+// events, and before the request that caused the call is answered. If two requests
+// arrive together, either one may be answered first. Machines may send requests to
+// the fake. It is not notified of the nodes of clusters.
 type Machines interface {
 	// PowerOn is called when a server reaches the state running.
 	PowerOn(machine Machine)
-	// PowerOff is called when a server is told to stop, to reboot or to
-	// terminate. The machine's disk survives if it is powered on again.
+	// PowerOff is called when a stop, a reboot or a termination of a server is
+	// requested. If the server is powered on again, its disk must be the same.
 	PowerOff(id string)
 	// Changed is called after user data, public addresses or NICs of a running
 	// server have changed.
 	Changed(machine Machine)
 }
 
-// Machine is a server as it is at the time of the call. Its slices and maps
-// are the receiver's.
+// Machine is the state of a server at the time of the call. Its slices and maps
+// belong to the receiver.
 type Machine struct {
 	ID, Name, Zone string
 	Tags           []string
@@ -37,11 +37,11 @@ type MachineNIC struct {
 	ID, PrivateNetworkID string
 	// MAC is in lower case.
 	MAC string
-	// Addresses have the length of the subnet.
+	// Addresses have the prefix length of the subnet.
 	Addresses []netip.Prefix
 }
 
-// machine is the server for Options.Machines.
+// machine returns the server in the form for Options.Machines.
 func (a *API) machine(s *server) Machine {
 	m := Machine{ID: s.id, Name: s.name, Zone: s.place, Tags: slices.Clone(s.tags), UserData: map[string][]byte{}}
 	for key, value := range s.userData {
@@ -60,7 +60,7 @@ func (a *API) machine(s *server) Machine {
 	return m
 }
 
-// tell notes a call to Options.Machines, to be made outside of the lock.
+// tell queues a call to Options.Machines, which is made outside of the lock.
 func (a *API) tell(s *server, call func(Machines)) {
 	if machines := a.options.Machines; machines != nil && !s.node {
 		a.events = append(a.events, func() { call(machines) })
@@ -84,8 +84,8 @@ func (a *API) changed(s *server) {
 	}
 }
 
-// deliver makes the calls that were noted. If another goroutine is at it
-// already, that one goes on with these.
+// deliver makes the queued calls. If another goroutine is delivering already, that
+// one also makes these.
 func (a *API) deliver() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -103,5 +103,5 @@ func (a *API) deliver() {
 	}
 }
 
-// sortedKeys is for whatever is to look the same each time.
+// sortedKeys returns the keys in an order that is the same each time.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -19,7 +19,7 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// garage notes what the fake tells of its machines.
+// garage records the calls to Machines.
 type garage struct {
 	mu    sync.Mutex
 	notes []string
@@ -53,7 +53,7 @@ func TestMachines(t *testing.T) {
 	machines := &garage{}
 	c := newCloud(t, scwfake.Options{Machines: machines})
 	s, n := c.newServer("s"), c.newNetwork()
-	// A hook may ask the fake.
+	// A hook may send requests to the fake.
 	machines.onPowerOn = func() { _ = must(c.vpc.ListVPCs(&vpc.ListVPCsRequest{}))(t) }
 	must(c.nic.CreatePrivateNetworkInterface(&instance2.CreatePrivateNetworkInterfaceRequest{
 		PrivateNetworkID: n.ID, ServerID: &s.ID,
@@ -84,7 +84,7 @@ func TestMachines(t *testing.T) {
 	}
 }
 
-// TestKubeconfig serves one of the caller's.
+// TestKubeconfig serves a kubeconfig of the caller.
 func TestKubeconfig(t *testing.T) {
 	t.Parallel()
 	var fake *scwfake.API
@@ -106,8 +106,8 @@ func TestKubeconfig(t *testing.T) {
 	}
 }
 
-// TestInventory shows that what is made and unmade leaves no trace, and that
-// what is changed shows.
+// TestInventory tests that a created and deleted resource leaves no trace in the
+// inventory, and that every change is visible.
 func TestInventory(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scwfake.Options{})
@@ -162,7 +162,7 @@ func TestInventory(t *testing.T) {
 	}
 }
 
-// TestLatencies runs the clock: at a tenth of Scaleway's durations.
+// TestLatencies measures the latencies, at a tenth of Scaleway's durations.
 func TestLatencies(t *testing.T) {
 	t.Parallel()
 	const scale = 0.1
@@ -179,7 +179,7 @@ func TestLatencies(t *testing.T) {
 	if took := time.Since(start); took < least {
 		t.Errorf("the server took %s to run, that is less than %s", took, least)
 	}
-	// Nobody reads, and still the machine stops.
+	// The machine stops without a read.
 	c.act(s, instance.ServerActionReboot)
 	deadline := time.Now().Add(5 * time.Second)
 	for !machines.has("on s", 2) {
@@ -202,8 +202,8 @@ func (g *garage) has(prefix string, count int) bool {
 	return found >= count
 }
 
-// TestHooks kills a client in the middle, so to speak: OnReply comes after the
-// request is carried out.
+// TestHooks simulates a client that is killed during a request: OnReply is called
+// after the request is carried out.
 func TestHooks(t *testing.T) {
 	t.Parallel()
 	var fake *scwfake.API
@@ -236,7 +236,7 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// TestConcurrency makes many things at a time; each gets its own address.
+// TestConcurrency creates many addresses at a time. They are all different.
 func TestConcurrency(t *testing.T) {
 	t.Parallel()
 	const many = 40

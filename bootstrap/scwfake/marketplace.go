@@ -14,13 +14,13 @@ import (
 // volume. Each has the same ID in every fake.
 type image struct {
 	id, label, name, zone, arch string
-	// volume is the type of volume it is for.
+	// volume is the type of volume that the image is for.
 	volume   string
 	snapshot string
 }
 
-// images are those of the zone; those for SBS come last, as the marketplace
-// sorts by type.
+// images returns the images of the zone. Images for SBS come last, because the
+// marketplace sorts by type.
 func images(zone string) []image {
 	names := [][2]string{
 		{"ubuntu_focal", "Ubuntu 20.04 Focal Fossa"},
@@ -53,7 +53,7 @@ func findImage(zone, id string) (image, bool) {
 	return all[i], true
 }
 
-// viewImage is the image in the wire form of a server.
+// viewImage returns the image in the wire form of a server.
 func (a *API) viewImage(i image) object {
 	const scaleway = "51b656e3-4865-41e8-adbc-0c45bdd780db"
 	published := instanceStamp(time.Date(2026, 5, 12, 15, 20, 10, 934226000, time.UTC))
@@ -86,8 +86,8 @@ func (i image) view() object {
 	}
 }
 
-// listLocalImages answers an empty list for a label that does not exist; that
-// is when the SDK says that it could not find the image.
+// listLocalImages answers an empty list for an unknown label. The SDK then returns
+// the error that it could not find the image.
 func (a *API) listLocalImages(c *call) (any, error) {
 	zones := scw.AllZones
 	if zone := c.query.Get("zone"); zone != "" {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// nic is a network card of a server on a Private Network. It has two APIs:
-// instance/v1 under its server, and instance/v2alpha1 on its own.
+// nic is a network card of a server on a Private Network. Two APIs serve it:
+// instance/v1 as a part of its server, and instance/v2alpha1 by itself.
 type nic struct {
 	base
 	network, server, mac string
@@ -98,8 +98,8 @@ func (a *API) createNICv1(c *call) (any, error) {
 	return object{"private_nic": a.viewNICv1(n)}, nil
 }
 
-// newNIC puts a card into a server: with the booked addresses, or else with
-// one of each family that go with the card.
+// newNIC adds a card to a server: with the booked addresses, or with one address of
+// each family that is released together with the card.
 func (a *API) newNIC(s *server, networkID string, tags, ips []string) (*nic, error) {
 	network, err := a.privateNetworks.find(regionOf(s.place), networkID)
 	if err != nil {
@@ -157,7 +157,7 @@ func (a *API) getNICv1(c *call) (any, error) {
 	return object{"private_nic": a.viewNICv1(n)}, nil
 }
 
-// listNICsV2 pages by token. The token is the number of the next page.
+// listNICsV2 uses tokens for pages. The token is the number of the next page.
 func (a *API) listNICsV2(c *call) (any, error) {
 	items := selected(c, &a.nics, func(n *nic) bool {
 		return is(c.query, "project_id", n.project) && is(c.query, "server_ids", n.server) &&
@@ -232,7 +232,7 @@ func (a *API) deleteNIC(c *call) (any, error) {
 	return nil, nil
 }
 
-// removeNIC frees the card's addresses; booked ones stay.
+// removeNIC frees the card's addresses. Booked addresses stay booked.
 func (a *API) removeNIC(n *nic) {
 	for _, ip := range slices.Clone(a.ipsOf(n.id)) {
 		a.detachIP(ip)

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// node is one of a pool. Behind each is a server, which the Instance API shows
-// as any other, with its volume and its NIC.
+// node is a node of a pool. Each node has a server, which the Instance API serves
+// like any other, with its volume and its NIC.
 type node struct {
 	base
 	cluster, pool, server, zone string
@@ -22,7 +22,7 @@ func (a *API) nodesOf(p *pool) []*node {
 	return a.nodes.where(func(n *node) bool { return n.pool == p.id })
 }
 
-// scaleNodes makes the pool have as many nodes as it should.
+// scaleNodes adds and removes nodes until the pool has its size.
 func (a *API) scaleNodes(p *pool) {
 	k, err := a.clusters.find(p.place, p.cluster)
 	if err != nil {
@@ -64,15 +64,15 @@ func (a *API) newNodeServer(k *cluster, p *pool, n *node) *server {
 	a.volumes.add(root)
 	a.attachVolume(root, s)
 	a.servers.add(s)
-	// A network that is full leaves the node without a NIC, as a pool that
-	// cannot scale would; nobody tests that here.
+	// If the network is full, the node has no NIC. A real pool could not scale
+	// then; no test depends on that.
 	if card, err := a.newNIC(s, k.network, nil, nil); err == nil {
 		card.status, card.steps = nicAvailable, nil
 	}
 	return s
 }
 
-// removeNode takes the server and its volume along.
+// removeNode also removes the server and its volume.
 func (a *API) removeNode(n *node) {
 	a.nodes.remove(n)
 	s, err := a.servers.find(n.zone, n.server)
@@ -108,7 +108,7 @@ func (a *API) listNodes(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Nodes get ready as their pool does.
+	// Nodes become ready together with their pool.
 	observe(a, a.poolsOf(k)...)
 	return list(c, &a.nodes, "nodes", func(n *node) bool {
 		return n.cluster == k.id && is(c.query, "pool_id", n.pool) && hasStatus(c, n.status) &&

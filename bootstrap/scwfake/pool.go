@@ -16,7 +16,7 @@ const (
 	poolDeleting = "deleting"
 )
 
-// pool is a set of equal nodes of a cluster.
+// pool is a set of nodes of one type in a cluster.
 type pool struct {
 	base
 	cluster, version, kind, zone, group string
@@ -28,7 +28,7 @@ type pool struct {
 	unavailable, surge                  int
 }
 
-// taint is as the API has it.
+// taint is a taint in the API's form.
 type taint struct {
 	Key    string `json:"key"`
 	Value  string `json:"value"`
@@ -141,7 +141,7 @@ func (a *API) createPool(c *call) (any, error) {
 	return a.viewPool(pools[0]), nil
 }
 
-// newPools makes all of the pools, or none.
+// newPools creates all of the pools, or returns an error and creates none.
 func (a *API) newPools(k *cluster, requests []createPoolRequest) ([]*pool, error) {
 	var pools []*pool
 	for _, in := range requests {
@@ -158,7 +158,7 @@ func (a *API) newPools(k *cluster, requests []createPoolRequest) ([]*pool, error
 }
 
 func (a *API) newPool(k *cluster, in createPoolRequest) (*pool, error) {
-	// The API writes PRO2-XXS, in whatever spelling, as pro2_xxs.
+	// The API answers pro2_xxs for PRO2-XXS in any spelling.
 	kind := strings.ReplaceAll(strings.ToLower(in.NodeType), "-", "_")
 	commercial := strings.ReplaceAll(strings.ToUpper(kind), "_", "-")
 	zone := cmp.Or(in.Zone, k.place+"-1")
@@ -205,7 +205,7 @@ func sortedTaints(taints []taint) []taint {
 	return sorted
 }
 
-// startPool lets the pool get its nodes, and the cluster become ready by it.
+// startPool schedules the pool's nodes, with which the cluster becomes ready.
 func (a *API) startPool(p *pool) {
 	a.set(&p.base, poolScaling)
 	a.scaleNodes(p)
@@ -257,7 +257,7 @@ func (a *API) updatePool(c *call) (any, error) {
 	return a.viewPool(p), nil
 }
 
-// setPoolLabels replaces the labels; the status stays.
+// setPoolLabels replaces the labels. The status stays the same.
 func (a *API) setPoolLabels(c *call) (any, error) {
 	p, err := a.pools.find(c.place(), c.values["id"])
 	if err != nil {
@@ -274,7 +274,8 @@ func (a *API) setPoolLabels(c *call) (any, error) {
 	return a.viewPool(p), nil
 }
 
-// setPoolTaints replaces the taints, or the startup taints; the status stays.
+// setPoolTaints replaces the taints, or the startup taints. The status stays the
+// same.
 func (a *API) setPoolTaints(c *call) (any, error) {
 	p, err := a.pools.find(c.place(), c.values["id"])
 	if err != nil {
@@ -311,7 +312,7 @@ func (a *API) deletePool(c *call) (any, error) {
 	return a.viewPool(p), nil
 }
 
-// removePool takes the nodes away. A cluster without pools needs one again.
+// removePool also removes the nodes. A cluster without pools requires one again.
 func (a *API) removePool(p *pool) {
 	for _, n := range a.nodesOf(p) {
 		a.removeNode(n)
@@ -323,7 +324,8 @@ func (a *API) removePool(p *pool) {
 	}
 }
 
-// nodeName is the recorded form: at most 17 characters of each name.
+// nodeName returns a name in the recorded form: at most 17 characters of the names
+// of cluster and pool.
 func nodeName(k *cluster, p *pool, id string) string {
 	short := func(name string) string { return name[:min(len(name), 17)] }
 	return fmt.Sprintf("scw-%s-%s-%s", short(k.name), short(p.name), id[:6])

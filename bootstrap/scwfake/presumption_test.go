@@ -15,7 +15,7 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// presumption brings the fake into the state that a recording presumes.
+// presumption brings the fake into the state that a recording requires.
 type presumption func(c *cloud) ids
 
 // presumptions has an entry for every recording.

@@ -12,7 +12,7 @@ type serverType struct {
 	name, arch string
 	cpus       int
 	memoryGB   int
-	// localGB is the most local storage; 0 means SBS only.
+	// localGB is the maximum of local storage. 0: SBS only.
 	localGB int
 	// mbits is the bandwidth in Mbit/s.
 	mbits int
@@ -28,8 +28,8 @@ func (a *API) productRoutes() []route {
 	}
 }
 
-// catalogue are the types, sorted by name. That of PLAY2 is recorded, prices
-// and bandwidths of the others are of the right order only. There is no PLAY2-S.
+// catalogue returns the types, sorted by name. The types of PLAY2 are recorded. Prices
+// and bandwidths of the others are approximate. There is no PLAY2-S.
 func catalogue() []serverType {
 	const intel, arm = "x86_64", "arm64"
 	types := []serverType{
@@ -71,7 +71,7 @@ func catalogue() []serverType {
 	return types
 }
 
-// sized is a type of a family whose names say the size.
+// sized returns a type of a family whose names contain the size.
 func sized(format, arch string, cpus, ratio int) serverType {
 	return serverType{
 		name: fmt.Sprintf(format, cpus, cpus*ratio), arch: arch, cpus: cpus, memoryGB: cpus * ratio,
@@ -79,7 +79,7 @@ func sized(format, arch string, cpus, ratio int) serverType {
 	}
 }
 
-// findType looks a type up by the name that requests use.
+// findType returns the type with the name that requests use.
 func findType(name string) (serverType, bool) {
 	for _, t := range catalogue() {
 		if t.name == name {
@@ -117,7 +117,7 @@ func (a *API) listTypes(c *call) (any, error) {
 	return object{"servers": servers}, nil
 }
 
-// listAvailability has some types short, as recorded.
+// listAvailability reports a shortage of some types, as recorded.
 func (a *API) listAvailability(c *call) (any, error) {
 	servers := object{}
 	for _, t := range instancePage(c, catalogue()) {

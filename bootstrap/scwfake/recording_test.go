@@ -20,13 +20,13 @@ var update = flag.Bool("update", false, "write testdata/recordings from the reco
 
 const recordingsFolder = "testdata/recordings"
 
-// recording is a request as it was sent to the real API, and what the answer
-// looked like. The answer's values are not kept.
+// recording is a request that was sent to the real API, and the shape of the answer.
+// It does not contain the values of the answer.
 type recording struct {
 	Name string `json:"name"`
-	// Recorded is the day.
+	// Recorded is the day of the recording.
 	Recorded string `json:"recorded,omitempty"`
-	// Request is missing for errors that are known from the SDK's tests only.
+	// Request is missing for errors that are only known from the SDK's tests.
 	Request  *recordedRequest `json:"request,omitempty"`
 	Response struct {
 		// Status is 0 if it is not known.
@@ -39,7 +39,7 @@ type recording struct {
 
 type recordedRequest struct {
 	Method string `json:"method"`
-	// Path has the query, too.
+	// Path includes the query.
 	Path        string `json:"path"`
 	ContentType string `json:"content_type,omitempty"`
 	// Body is JSON, or a string if the request is text.
@@ -61,7 +61,7 @@ type rawRecording struct {
 	} `json:"response"`
 }
 
-// TestRecordings demands that testdata is what the recordings give.
+// TestRecordings tests that testdata is made from the recordings.
 func TestRecordings(t *testing.T) {
 	t.Parallel()
 	folder := os.Getenv("EGRESS_RECORDED")
@@ -80,7 +80,7 @@ func TestRecordings(t *testing.T) {
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".json")
 		if name == "kubeconfig" {
-			name = "cluster_credentials" // The name would keep it out of the repository.
+			name = "cluster_credentials" // rules for secrets would keep the other name out of the repository
 		}
 		want[name+".json"] = reduce(t, name, text)
 	}
@@ -110,12 +110,12 @@ func TestRecordings(t *testing.T) {
 		got[filepath.Base(file)] = string(text)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("testdata is not what the recordings give; go test -update writes it (-want +got):\n%s", diff)
+		t.Errorf("testdata is not up to date with the recordings; go test -update writes it (-want +got):\n%s", diff)
 	}
 }
 
-// reduce takes the values out of a recording's response, and whose project it
-// was out of the request.
+// reduce removes the values from a recording's response, and the project and the
+// organisation from the request.
 func reduce(t *testing.T, name string, text []byte) string {
 	t.Helper()
 	for _, owner := range owners(t, text) {
@@ -153,7 +153,7 @@ func reduce(t *testing.T, name string, text []byte) string {
 	return out.String()
 }
 
-// owners are the projects and organisations that a recording names.
+// owners returns the projects and organisations that a recording names.
 func owners(t *testing.T, text []byte) []string {
 	t.Helper()
 	pattern := regexp.MustCompile(`(?:"(?:project|project_id|organization|organization_id)": *"|project_id=)([0-9a-f-]{36})`)

@@ -38,8 +38,8 @@ func (c *cloud) assign(ip string, s *instance.Server) error {
 	return err
 }
 
-// TestRefusals provokes all that the fake refuses. The SDK's type of the error
-// is what a client goes by; the plain ResponseError has its status behind it.
+// TestRefusals provokes all refusals of the fake. Clients decide by the SDK's type of
+// the error; the plain ResponseError is followed by its status.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -227,7 +227,7 @@ func (c *cloud) deleteNetwork(n *vpc.PrivateNetwork) error {
 	return c.vpc.DeletePrivateNetwork(&vpc.DeletePrivateNetworkRequest{PrivateNetworkID: n.ID})
 }
 
-// errorType is the SDK's type, with the status if there is one.
+// errorType returns the SDK's type, with the status if there is one.
 func errorType(err error) string {
 	// The SDK wraps some of its errors in an error of its own.
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
@@ -240,8 +240,8 @@ func errorType(err error) string {
 	return name
 }
 
-// TestRetriesSucceed shows that a client that only retries is let through in
-// the end: a refusal moves on what it was for.
+// TestRetriesSucceed tests that a client that only retries succeeds in the end: a
+// refusal counts as a read of the resource that caused it.
 func TestRetriesSucceed(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scwfake.Options{})

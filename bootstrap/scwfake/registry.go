@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// namespace is one of the Container Registry. It has no tags, and its name is
-// the one thing of all that is unique: per region, over all organisations.
+// namespace is a namespace of the Container Registry. It has no tags. Its name is the
+// only unique name: in a region, over all organisations.
 type namespace struct {
 	base
 	description string
@@ -33,7 +33,7 @@ func (a *API) registryRoutes() []route {
 }
 
 func (a *API) viewNamespace(n *namespace) object {
-	// The registry is the one API with nanoseconds.
+	// The registry is the only API with nanoseconds.
 	nanos := func(t time.Time) string { return t.Format("2006-01-02T15:04:05.000000000Z") }
 	view := a.common(&n.base)
 	delete(view, "tags")

@@ -8,20 +8,20 @@ import (
 // route is one operation of the API.
 type route struct {
 	method string
-	// pattern is a path whose segments in braces match anything. {zone} and
-	// {region} must name one that exists.
+	// pattern is a path. A segment in braces matches any value; {zone} and
+	// {region} must exist.
 	pattern string
-	// status is that of a success; 0 is 200.
+	// status is the status of a success. 0 is 200.
 	status int
 	handle func(*call) (any, error)
-	// creates is the resource that a POST makes, as quota errors name it;
-	// empty if the route makes none.
+	// creates is the kind of resource that a POST creates, as quota errors name
+	// it. It is empty if the route does not create a resource.
 	creates string
-	// latency is the operation whose duration passes before the reply.
+	// latency is the operation whose duration is the time until the reply.
 	latency Operation
 }
 
-// routes are all operations. Where two patterns match a path, the first wins.
+// routes returns all operations. If two patterns match a path, the first one wins.
 func (a *API) routes() []route {
 	var all []route
 	for _, some := range [][]route{
@@ -38,8 +38,8 @@ func (a *API) routes() []route {
 	return all
 }
 
-// match returns the route for the request with the values of the pattern's
-// braces. The error is what to answer if there is no such route.
+// match returns the route for the request, with the values of the segments in
+// braces. The error is the answer if there is no route.
 func match(routes []route, r *http.Request) (*route, map[string]string, error) {
 	var allowed []string
 	for i := range routes {

@@ -26,8 +26,8 @@ const (
 	region    = scw.RegionFrPar
 )
 
-// cloud is a fake with Scaleway's SDK on it. Requests that create something name
-// it, since the SDK's random names are a data race between parallel tests.
+// cloud is a fake with clients of Scaleway's SDK. Requests that create a resource name
+// it, because the SDK's random names are a data race between parallel tests.
 type cloud struct {
 	tb       testing.TB
 	fake     *scwfake.API
@@ -92,7 +92,7 @@ func noError(tb testing.TB, err error) {
 	}
 }
 
-// interval is how often the SDK's waiters ask.
+// interval is the polling interval of the SDK's waiters.
 func interval() *time.Duration { return new(time.Millisecond) }
 
 func (c *cloud) newNetwork() *vpc.PrivateNetwork {
@@ -132,7 +132,7 @@ func (c *cloud) newGateway() *vpcgw.Gateway {
 	return must(c.gateway.WaitForGateway(&vpcgw.WaitForGatewayRequest{GatewayID: g.ID, Zone: zone, RetryInterval: interval()}))(c.tb)
 }
 
-// attach returns once the gateway is on the network. The SDK's waiter takes
+// attach returns when the gateway is attached to the network. The SDK's waiter takes
 // the status "created" for a final one.
 func (c *cloud) attach(g *vpcgw.Gateway, n *vpc.PrivateNetwork) *vpcgw.GatewayNetwork {
 	c.tb.Helper()

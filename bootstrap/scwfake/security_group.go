@@ -14,13 +14,13 @@ type securityGroup struct {
 	description       string
 	stateful          bool
 	inbound, outbound string
-	// guarded groups block mail by rules that cannot be edited.
+	// guarded groups block mail with rules that cannot be edited.
 	guarded        bool
 	projectDefault bool
 	rules          []rule
 }
 
-// rule is as the API has it; the JSON form is that of requests and replies.
+// rule is a rule in the JSON form of requests and replies.
 type rule struct {
 	ID          string  `json:"id"`
 	Protocol    string  `json:"protocol"`
@@ -129,8 +129,8 @@ func (g *securityGroup) checkPolicies() error {
 	}
 }
 
-// groupFor is the group that a new server names, or the one that each project
-// has in a zone; here that appears when it is needed.
+// groupFor returns the group that a new server names, or the default group that each
+// project has in a zone. The fake creates the default group when it is needed.
 func (a *API) groupFor(c *call, id, project string) (*securityGroup, error) {
 	if id != "" {
 		return a.securityGroups.find(c.place(), id)
@@ -199,8 +199,8 @@ func (a *API) deleteSecurityGroup(c *call) (any, error) {
 	return nil, nil
 }
 
-// allRules are the ones that cannot be edited, if the group is guarded, and
-// then its own.
+// allRules returns the rules that cannot be edited, if the group is guarded, followed
+// by its own rules.
 func (g *securityGroup) allRules() []rule {
 	all := []rule{}
 	if g.guarded {
@@ -225,8 +225,8 @@ func (a *API) listRules(c *call) (any, error) {
 	return object{"rules": instancePage(c, g.allRules())}, nil
 }
 
-// setRules replaces the group's own rules. A rule that is sent with the ID of
-// one that cannot be edited stands for that one.
+// setRules replaces the group's own rules. A rule with the ID of a rule that cannot
+// be edited refers to that rule.
 func (a *API) setRules(c *call) (any, error) {
 	g, err := a.securityGroups.find(c.place(), c.values["id"])
 	if err != nil {
@@ -280,7 +280,7 @@ func (r *rule) check() error {
 	}
 }
 
-// bareRange writes the range of a single address without its length.
+// bareRange returns the range of a single address without its prefix length.
 func bareRange(text string) (string, error) {
 	if address, err := netip.ParseAddr(text); err == nil {
 		return address.String(), nil

@@ -15,7 +15,7 @@ const (
 	serverStopping = "stopping"
 )
 
-// maxAddresses is how many IPv4 addresses a server may have.
+// maxAddresses is the maximum number of IPv4 addresses of a server.
 const maxAddresses = 5
 
 type server struct {
@@ -32,8 +32,8 @@ type server struct {
 	node bool
 }
 
-// drive is a volume in a server. SBS volumes are in the Block Storage API,
-// too; local ones are nowhere else.
+// drive is a volume of a server. The Block Storage API also serves SBS volumes. Local
+// volumes only exist here.
 type drive struct {
 	id, kind string
 	boot     bool
@@ -54,7 +54,8 @@ func (a *API) serverRoutes() []route {
 	}
 }
 
-// allowedActions are recorded; those of a stopping server are a guess.
+// allowedActions are recorded, except for the ones of a stopping server, which are a
+// guess.
 func (s *server) allowedActions() []string {
 	switch s.status {
 	case serverStopped:
@@ -115,7 +116,8 @@ func (a *API) viewServer(s *server) object {
 	return view
 }
 
-// instanceCommon is the part of the wire form that instance/v1 shares.
+// instanceCommon returns the part of the wire form that all resources of instance/v1
+// share.
 func (a *API) instanceCommon(b *base) object {
 	return object{
 		"id": b.id, "name": b.name, "tags": b.tags, "zone": b.place,
@@ -214,7 +216,7 @@ func (a *API) deleteServer(c *call) (any, error) {
 	return nil, nil
 }
 
-// removeServer leaves the SBS volumes and the flexible IPs behind.
+// removeServer keeps the SBS volumes and the flexible IPs.
 func (a *API) removeServer(s *server) {
 	for _, n := range a.nicsOf(s) {
 		a.removeNIC(n)
@@ -230,7 +232,8 @@ func (a *API) removeServer(s *server) {
 	a.servers.remove(s)
 }
 
-// serverAction starts what the server allows. A refusal is reconstructed.
+// serverAction starts an action that the server allows. The refusal is
+// reconstructed.
 func (a *API) serverAction(c *call) (any, error) {
 	s, err := a.servers.find(c.place(), c.values["id"])
 	if err != nil {

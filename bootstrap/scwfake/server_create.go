@@ -12,7 +12,8 @@ const (
 	localVolume = "l_ssd"
 )
 
-// createServerRequest is the body of POST servers, so far as it is heeded.
+// createServerRequest contains the fields of the body of POST servers that the fake
+// uses.
 type createServerRequest struct {
 	Name      string                   `json:"name"`
 	Kind      string                   `json:"commercial_type"`
@@ -72,12 +73,12 @@ func (a *API) createServer(c *call) (any, error) {
 	return a.wrapServer(s), a.setAddresses(s, in.PublicIPs)
 }
 
-// setVolumes fills in what the request leaves open: a volume without a type is
-// of the image's, as recorded; a server without volumes gets a local one.
+// setVolumes adds the values that the request omits. A volume without a type has the
+// image's, as recorded. A server without volumes has a local one.
 func (in *createServerRequest) setVolumes(kind serverType, picture image) error {
 	volumes := maps.Clone(in.Volumes)
 	if len(volumes) == 0 {
-		// Types without local storage must be told to use SBS.
+		// For types without local storage, the request must name SBS.
 		volumes = map[string]driveTemplate{"0": {Boot: true, Kind: localVolume}}
 	}
 	root := volumes["0"]
@@ -100,7 +101,7 @@ func (in *createServerRequest) setVolumes(kind serverType, picture image) error 
 	return nil
 }
 
-// addDrives makes the volumes, or takes those that exist.
+// addDrives creates the volumes, or uses existing ones.
 func (a *API) addDrives(s *server, templates map[string]driveTemplate) error {
 	for _, template := range templates {
 		if template.ID == "" || template.Kind != sbsVolume {

@@ -5,18 +5,18 @@ import (
 	"slices"
 )
 
-// A shape is what JSON looks like without its values: an object has a shape
-// per key, an array the shapes of its elements as one, and a scalar is
-// "string", "number", "bool" or "null". If the elements of an array differ, a
-// scalar of them may be "null|string", and an object has the keys of all.
+// A shape is JSON without its values. An object has a shape for each key, an array has
+// one shape for all elements, and a scalar is "string", "number", "bool" or "null". If
+// the elements of an array differ, a scalar may be "null|string", and an object has the
+// keys of all elements.
 
-// dynamicKeys are objects whose keys are data. In a shape they have the key
-// "*" only, for whatever they contain.
+// dynamicKeys are objects whose keys are data. Their shape has only the key "*", with
+// the shape of all values.
 func dynamicKeys() []string {
 	return []string{"labels", "kubelet_args", "available_kubelet_args", "conditions", "volumes"}
 }
 
-// shapeOf returns the shape of what encoding/json decoded.
+// shapeOf returns the shape of a value that encoding/json decoded.
 func shapeOf(value any) any {
 	switch value := value.(type) {
 	case map[string]any:

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// base is what all resources have.
+// base contains the properties of all resources.
 type base struct {
 	id, name, project string
 	// place is the zone or region.
@@ -18,16 +18,16 @@ type base struct {
 	status  string
 	created time.Time
 	updated time.Time
-	// steps are the transitions that are still to come.
+	// steps are the scheduled transitions.
 	steps []step
 }
 
 func (b *base) core() *base { return b }
 
-// resource is anything that embeds base.
+// resource is a type that embeds base.
 type resource interface{ core() *base }
 
-// state is the project. All of it is guarded by API.mu.
+// state is the project. API.mu guards all of it.
 type state struct {
 	vpcs            store[*vpc]
 	privateNetworks store[*privateNetwork]
@@ -73,10 +73,10 @@ func newState() state {
 	}
 }
 
-// store holds the resources of one kind, oldest first.
+// store contains the resources of one kind, from the oldest to the youngest.
 type store[T resource] struct {
 	items []T
-	// missing is the error for an ID that is not there.
+	// missing is the error for an unknown ID.
 	missing func(id string) error
 }
 
@@ -87,7 +87,7 @@ func (s *store[T]) remove(item T) {
 	s.items = slices.DeleteFunc(s.items, func(other T) bool { return other.core().id == id })
 }
 
-// find returns the resource of that place, or the error to answer.
+// find returns the resource of the place, or the error of the answer.
 func (s *store[T]) find(place, id string) (T, error) {
 	for _, item := range s.items {
 		if b := item.core(); b.id == id && b.place == place {
@@ -98,7 +98,8 @@ func (s *store[T]) find(place, id string) (T, error) {
 	return none, s.missing(id)
 }
 
-// where returns those that the predicate keeps, oldest first.
+// where returns the resources for which the predicate is true, from the oldest to the
+// youngest.
 func (s *store[T]) where(keep func(T) bool) []T {
 	var kept []T
 	for _, item := range s.items {
@@ -109,10 +110,10 @@ func (s *store[T]) where(keep func(T) bool) []T {
 	return kept
 }
 
-// any says whether the predicate keeps one.
+// any reports whether the predicate is true for a resource.
 func (s *store[T]) any(keep func(T) bool) bool { return slices.ContainsFunc(s.items, keep) }
 
-// newBase starts a resource in the place of the call.
+// newBase returns the base of a new resource in the place of the call.
 func (c *call) newBase(name, project string, tags []string, status string) base {
 	return c.api.newBase(c.place(), name, project, tags, status)
 }
@@ -125,8 +126,8 @@ func (a *API) newBase(place, name, project string, tags []string, status string)
 	}
 }
 
-// now is the wall clock in microseconds, as the API has it, but no two calls
-// return the same, so that the order of creation can be read off resources.
+// now returns the time in microseconds, like the API, but a different one for each
+// call, so that the times of resources show the order of their creation.
 func (a *API) now() time.Time {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	if !now.After(a.lastTime) {
@@ -136,12 +137,12 @@ func (a *API) now() time.Time {
 	return now
 }
 
-// set moves the resource into a status.
+// set changes the status of the resource.
 func (a *API) set(b *base, status string) {
 	b.status, b.updated = status, a.now()
 }
 
-// common is the part of the wire form that all APIs but Instance share.
+// common returns the part of the wire form that all APIs except for Instance share.
 func (a *API) common(b *base) object {
 	return object{
 		"id": b.id, "name": b.name, "tags": b.tags,
@@ -150,20 +151,20 @@ func (a *API) common(b *base) object {
 	}
 }
 
-// stamp is how all APIs but Instance write a time.
+// stamp returns a time in the form of all APIs except for Instance.
 func stamp(t time.Time) string { return t.Format("2006-01-02T15:04:05.000000Z") }
 
-// instanceStamp is how the Instance API writes a time.
+// instanceStamp returns a time in the form of the Instance API.
 func instanceStamp(t time.Time) string { return t.Format("2006-01-02T15:04:05.000000+00:00") }
 
 // newID returns a random UUID.
 func newID() string {
 	var random [16]byte
-	_, _ = rand.Read(random[:]) // Does not fail.
+	_, _ = rand.Read(random[:]) // does not fail
 	return formatID(random)
 }
 
-// fixedID returns the UUID that belongs to the name: the same in every fake.
+// fixedID returns a UUID that depends only on the name: it is the same in every fake.
 func fixedID(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return formatID([16]byte(sum[:16]))
@@ -175,7 +176,7 @@ func formatID(b [16]byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// orNull is the ID, or the JSON null for the empty one.
+// orNull returns the ID, or null in JSON for an empty ID.
 func orNull(id string) any {
 	if id == "" {
 		return nil
@@ -183,5 +184,5 @@ func orNull(id string) any {
 	return id
 }
 
-// listOf is a copy that JSON writes as an array, even if it is empty.
+// listOf returns a copy whose JSON form is an array, even if it is empty.
 func listOf[T any](items []T) []T { return append([]T{}, items...) }

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Summary is an inventory without what differs from one run to the next: IDs,
-// addresses, the ends of the names of nodes, and the tags that name a cluster's
-// ID. A line for each resource, sorted: two projects with the same lines have
-// the same number of the same things.
+// Summary returns an inventory without the values that differ from run to run: IDs,
+// addresses, the ends of the names of nodes, and the tags with a cluster's ID. It has
+// a line for each resource, sorted. Two projects with the same lines have the same
+// number of resources of each kind, name, status and place.
 func Summary(items []Item) []string {
 	random := regexp.MustCompile(`-[0-9a-f]{6}$`)
 	lines := make([]string, 0, len(items))

@@ -2,24 +2,25 @@ package scwfake
 
 import "time"
 
-// step is a transition to come.
+// step is a scheduled transition.
 type step struct {
-	// after is how long after the transition began the step is due.
+	// after is the time from the beginning of the transition until the step is
+	// due.
 	after time.Duration
 	due   time.Time
 	do    func()
 }
 
-// hold is a step that changes nothing: the state that the request answered is
-// also what the next read shows.
+// hold is a step without a change: the next read shows the same state as the answer
+// to the request.
 func hold() step { return step{do: func() {}} }
 
-// schedule replaces what was to happen to the resource.
+// schedule replaces the scheduled steps of the resource.
 //
-// Without latencies, each read of the resource takes one step and shows the
-// outcome. Most transitions have two steps, so that a client sees the state on
-// the way at least once. With latencies, steps are taken when they are due,
-// whether or not anybody reads.
+// Without latencies, each read of the resource performs one step, and shows the
+// resulting state. Most transitions have two steps, so that a client sees the
+// transient state at least once. With latencies, steps are performed when they are
+// due, independently of reads.
 func (a *API) schedule(r resource, steps ...step) {
 	b := r.core()
 	b.steps = steps
@@ -33,11 +34,11 @@ func (a *API) schedule(r resource, steps ...step) {
 	}
 }
 
-// observe takes the next step of each of the resources if it is reads that
-// drive the transitions.
+// observe performs the next step of each of the resources, if transitions depend on
+// reads.
 //
-// A request that is refused because a resource is on its way also counts as a
-// read of it; else a client that only retries would be refused for ever.
+// A request that is refused because of a transient state also counts as a read.
+// Otherwise a client that only retries would always be refused.
 func observe[T resource](a *API, items ...T) {
 	if a.options.LatencyScale != 0 {
 		return
@@ -53,7 +54,7 @@ func observe[T resource](a *API, items ...T) {
 	}
 }
 
-// wake takes the steps that are due while no request is there to do it.
+// wake performs the steps that are due while there is no request that would.
 func (a *API) wake() {
 	a.mu.Lock()
 	a.settle()
@@ -61,8 +62,8 @@ func (a *API) wake() {
 	a.deliver()
 }
 
-// settle takes all steps that are due, in the order of their times, if it is
-// time that drives the transitions.
+// settle performs all steps that are due, in the order of their times, if transitions
+// depend on time.
 func (a *API) settle() {
 	if a.options.LatencyScale == 0 {
 		return
@@ -79,7 +80,7 @@ func (a *API) settle() {
 	}
 }
 
-// nextDue is the resource whose next step was due first.
+// nextDue returns the resource with the earliest step that is due.
 func (a *API) nextDue(now time.Time) *base {
 	var first *base
 	for _, b := range a.all() {
@@ -93,7 +94,7 @@ func (a *API) nextDue(now time.Time) *base {
 	return first
 }
 
-// all are the resources that have transitions.
+// all returns the resources that have transitions.
 func (a *API) all() []*base {
 	var all []*base
 	all = appendBases(all, a.gateways.items)

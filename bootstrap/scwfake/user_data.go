@@ -4,7 +4,7 @@ import (
 	"net/http"
 )
 
-// User data is read by the machine under the key; cloud-init reads the key
+// A machine reads its user data by key. The program cloud-init reads the key
 // "cloud-init". Any key can be set at any time.
 
 func (a *API) userDataRoutes() []route {

@@ -2,14 +2,14 @@ package scwfake
 
 import "slices"
 
-// kubernetesVersion is what differs between the versions that are on offer.
+// kubernetesVersion contains the differences between the available versions.
 type kubernetesVersion struct {
 	cnis, gates                     []string
 	released, deprecated, endOfLife string
 }
 
-// kubernetesVersions are the three that recordings know of. Of 1.36.1 they
-// know the name only.
+// kubernetesVersions are the three versions in the recordings. For 1.36.1 they
+// contain only the name.
 func kubernetesVersions() map[string]kubernetesVersion {
 	all := []string{"cilium", "cilium_native", "calico", "kilo", "none"}
 	return map[string]kubernetesVersion{
@@ -48,7 +48,7 @@ func (v kubernetesVersion) view(region, name string) object {
 	}
 }
 
-// listVersions has the newest first.
+// listVersions answers the newest version first.
 func (a *API) listVersions(c *call) (any, error) {
 	versions := kubernetesVersions()
 	list := []object{}

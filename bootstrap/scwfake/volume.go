@@ -11,7 +11,7 @@ type volume struct {
 	size     uint64
 	snapshot string
 	server   string
-	// reference is how far the attachment is.
+	// reference is the state of the attachment.
 	referenceID, reference string
 	detached               time.Time
 }

@@ -57,7 +57,7 @@ func (a *API) viewVPC(v *vpc) object {
 	view["region"] = v.place
 	view["is_default"] = v.isDefault
 	view["private_network_count"] = len(a.privateNetworks.where(func(n *privateNetwork) bool { return n.vpc == v.id }))
-	// Recorded as true although the request had enable_routing false.
+	// Recorded as true although enable_routing was false in the request.
 	view["routing_enabled"] = true
 	view["custom_routes_propagation_enabled"] = true
 	view["transitivity_enabled"] = v.transitivity
@@ -105,7 +105,7 @@ func (a *API) updateVPC(c *call) (any, error) {
 	return a.viewVPC(v), nil
 }
 
-// rename is the PATCH of resources that have a name and tags.
+// rename is the PATCH of resources with a name and tags.
 func (c *call) rename(b *base) error {
 	var in struct {
 		Name *string   `json:"name"`
@@ -189,7 +189,7 @@ func (a *API) createPrivateNetwork(c *call) (any, error) {
 	return a.viewPrivateNetwork(n), nil
 }
 
-// defaultVPC is the one that each project has in a region; here it appears
+// defaultVPC returns the VPC that each project has in a region. The fake creates it
 // when it is needed.
 func (a *API) defaultVPC(c *call, project string) *vpc {
 	wanted := c.newBase("default", project, nil, "")
@@ -282,8 +282,8 @@ func (a *API) deletePrivateNetwork(c *call) (any, error) {
 	return nil, nil
 }
 
-// networkInUse says whether anything is on the network. What is on its way out
-// is moved on by the question.
+// networkInUse reports whether a resource is on the network. The call counts as a
+// read of the resources that are being removed.
 func (a *API) networkInUse(n *privateNetwork) bool {
 	attached := a.gatewayNetworks.where(func(g *gatewayNetwork) bool { return g.network == n.id })
 	clusters := a.clusters.where(func(c *cluster) bool { return c.network == n.id })
