@@ -20,7 +20,8 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// at returns a Cloud that asks a handler; of metadata, the test has not to care.
+// at returns a Cloud whose API is a handler. The requests for metadata do not reach
+// the handler.
 func at(ctx context.Context, t testing.TB, options Options, handle http.HandlerFunc) *Cloud {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +45,7 @@ func at(ctx context.Context, t testing.TB, options Options, handle http.HandlerF
 	return cloud
 }
 
-// answer is a handler that gives one answer, of JSON if it has a body.
+// answer returns a handler with one answer, which is JSON if there is a body.
 func answer(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if body != "" {
@@ -55,7 +56,7 @@ func answer(status int, body string) http.HandlerFunc {
 	}
 }
 
-// sdkError is what the SDK makes of an answer.
+// sdkError returns the SDK's error for an answer.
 func sdkError(t *testing.T, status int, body string) error {
 	t.Helper()
 	cloud := at(t.Context(), t, impatient(), answer(status, body))
@@ -66,7 +67,7 @@ func sdkError(t *testing.T, status int, body string) error {
 	return err
 }
 
-// Bodies as Scaleway answers them, or as the SDK's tests have them.
+// Bodies of Scaleway's answers, or from the SDK's tests.
 const (
 	bodyQuota        = `{"details":[{"current":10,"quota":10,"resource":"human"}],"message":"quota(s) exceeded for this resource","type":"quotas_exceeded"}`
 	bodyQuotaLegacy  = `{"type":"invalid_request_error","message":"Quota exceeded for this resource.","resource":"compute_snapshots_type_b_ssd_available"}`
@@ -83,7 +84,7 @@ const (
 	bodyPermissions  = `{"details":[{"action":"read","resource":"snapshot"}],"message":"insufficient permissions","type":"permissions_denied"}`
 )
 
-// is are the questions that are asked about errors.
+// is contains the results of the classification of an error.
 type is struct{ NotFound, InUse, Transient, Denied, Taken, Uncertain bool }
 
 func TestErrors(t *testing.T) {
@@ -132,17 +133,17 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// requireExplained demands an explanation that can be printed and joined, says
-// what is wanted, and leads to its cause.
+// requireExplained requires an explanation that can be printed and joined, contains
+// the wanted message, and wraps its cause.
 func requireExplained(t *testing.T, err error, kind stack.Kind, want string, cause any) {
 	t.Helper()
 	explained := explain(err, kind)
 	joined := errors.Join(fmt.Errorf("create something: %w", explained))
 	if text := timeless(joined); !strings.Contains(text, want) || strings.Contains(text, "PANIC") || strings.Contains(text, "nil") {
-		t.Errorf("explained:\n%s\nwhich is not\n%s", text, want)
+		t.Errorf("the explanation is\n%s\nwant\n%s", text, want)
 	}
 	if !errors.Is(joined, err) || !errors.As(joined, cause) {
-		t.Errorf("the explanation does not lead to its cause, %T", err)
+		t.Errorf("the explanation does not wrap its cause, %T", err)
 	}
 	if twice := explain(explained, stack.KindRegistry).Error(); strings.Count(twice, "scaleway-sdk-go: ") > 1 || strings.Contains(twice, "ContainerRegistry") {
 		t.Errorf("explained twice: %s", twice)
@@ -163,7 +164,7 @@ func TestNoError(t *testing.T) {
 	}
 }
 
-// Every kind of resource that is made needs a permission, which is named.
+// Every kind of resource names the permission that its creation needs.
 func TestPermissionSets(t *testing.T) {
 	t.Parallel()
 	graph, err := stack.Desired(newSpec(t))
@@ -177,8 +178,8 @@ func TestPermissionSets(t *testing.T) {
 	}
 }
 
-// What is sold out is said with what could be had instead, as far as that can be
-// found out.
+// The error about a type that is sold out names available types and zones, if they can
+// be found out.
 func TestOutOfStock(t *testing.T) {
 	t.Parallel()
 	const here = `{"servers":{"PLAY2-NANO":{"availability":"shortage"},"PLAY2-PICO":{"availability":"scarce"},"PLAY2-MEGA":{"availability":"shortage"},"PLAY2-MICRO":{"availability":"available"},"PRO2-S":{"availability":"available"}}}`
@@ -215,8 +216,8 @@ func TestOutOfStock(t *testing.T) {
 	}
 }
 
-// The SDK's nil pointer of an error goes through everything that removes things
-// and waits for them to be gone.
+// Deletions, and the waits for their ends, accept the nil pointer that the SDK returns
+// as an error.
 func TestUnusualNotFound(t *testing.T) {
 	t.Parallel()
 	cloud := at(t.Context(), t, impatient(), answer(http.StatusNotFound, bodyUnusual))
@@ -237,10 +238,10 @@ func TestUnusualNotFound(t *testing.T) {
 			_ = errors.Join(err).Error()
 		}
 		switch err := cloud.Delete(t.Context(), r, silent); r.(type) {
-		case *stack.Attachment, *stack.UserData, *stack.Power: // parts, which are not deleted by themselves
+		case *stack.Attachment, *stack.UserData, *stack.Power: // parts are not deleted by themselves
 		default:
 			if err != nil {
-				t.Errorf("delete %s, which is gone: %v", r.Key(), err)
+				t.Errorf("delete %s, which does not exist: %v", r.Key(), err)
 			}
 		}
 	}
@@ -267,7 +268,8 @@ func TestBrokenKubeconfig(t *testing.T) {
 	}
 }
 
-// A permission that a part of something needs is the one that is named.
+// If an operation on a part of a resource lacks a permission, the error names the
+// permission for the part.
 func TestPermissionOfAPart(t *testing.T) {
 	t.Parallel()
 	f := serve(t, scwfake.Options{})

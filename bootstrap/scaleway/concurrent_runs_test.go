@@ -17,23 +17,23 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// disturbance is a run, and what happens all at once at one of its requests.
+// disturbance is a run, and another operation that happens during one of its requests.
 type disturbance struct {
 	spec stack.Spec
-	// prepare makes what is there before; nil: nothing.
+	// prepare creates the resources that exist before. Nil: none.
 	prepare func(*testing.T, *Cloud)
-	// timeout is that of the run's requests; 0: none that matters.
+	// timeout is the timeout of the run's requests. 0: a long one.
 	timeout time.Duration
-	// run is what is disturbed, and may not fail.
+	// run is the disturbed run. It must not fail.
 	run func(context.Context, *Cloud, stack.Spec) error
-	// other happens in between.
+	// other is the operation that disturbs it.
 	other func(context.Context, *Cloud, stack.Spec) error
-	// check looks at the outcome.
+	// check checks the outcome.
 	check func(t *testing.T, f *fake, cloud *Cloud, what string)
 }
 
-// everywhere disturbs a run at each of its requests: before the request takes
-// effect, and after.
+// everywhere disturbs a run at each of its requests: before the request takes effect,
+// and afterwards.
 func (d disturbance) everywhere(t *testing.T) {
 	t.Helper()
 	for _, when := range []string{"before", "after"} {
@@ -78,7 +78,7 @@ func (d disturbance) at(t *testing.T, when string, position int) bool {
 	}
 	disturb = func() {
 		if err := d.other(t.Context(), cloud, d.spec); err != nil {
-			t.Errorf("%s: what disturbs it: %v", what, err)
+			t.Errorf("%s: the other operation: %v", what, err)
 		}
 	}
 	f.ResetCount()
@@ -110,24 +110,24 @@ func applied(t *testing.T, cloud *Cloud, spec stack.Spec) {
 	}
 }
 
-// At each request of a destruction, a whole other one happens. What is gone
-// already is no error: two may destroy at once, and one that was killed may have
-// asked for deletions that are still under way.
-func TestDestroyedTwice(t *testing.T) {
+// At each request of a destroy, another destroy happens as a whole. A resource that
+// does not exist any more is not an error: two runs may destroy at the same time, and a
+// run that was killed may have requested deletions that are still in progress.
+func TestConcurrentDestroys(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
 	disturbance{
 		spec: spec, run: destroy, other: destroy, check: requireNothingLeft,
-		// The SDK locks a server in the process while it changes it: the other
-		// one waits for that.
+		// The SDK locks a server within the process while it changes it. The other
+		// run waits for the lock.
 		timeout: 2 * time.Second,
 		prepare: func(t *testing.T, cloud *Cloud) { t.Helper(); applied(t, cloud, spec) },
 	}.everywhere(t)
 }
 
-// At each request of an apply, a whole other one happens. There is one of each
-// resource in the end.
-func TestAppliedTwice(t *testing.T) {
+// At each request of an apply, another apply happens as a whole. In the end there is
+// one of each resource.
+func TestConcurrentApplies(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
 	want, _ := reference(t, spec)
@@ -136,16 +136,16 @@ func TestAppliedTwice(t *testing.T) {
 		check: func(t *testing.T, f *fake, cloud *Cloud, what string) {
 			t.Helper()
 			if diff := cmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
-				t.Errorf("%s: there is not what there should be: -want +got\n%s", what, diff)
+				t.Errorf("%s: the resources: -want +got\n%s", what, diff)
 			}
 			requireNothingToDo(t, cloud, spec)
 		},
 	}.everywhere(t)
 }
 
-// An apply ends just before it starts the server; that request takes effect while
-// the server, which was seen switched off, is being destroyed.
-func TestStartedWhileDestroyed(t *testing.T) {
+// An apply is cancelled just before it starts the server. Its last request takes effect
+// while a destroy, which observed a stopped server, deletes the server.
+func TestServerStartedDuringDestroy(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
 	var off atomic.Pointer[stack.Server]
@@ -175,8 +175,8 @@ func TestStartedWhileDestroyed(t *testing.T) {
 	}.everywhere(t)
 }
 
-// Several that destroy at once all come to the same end.
-func TestDestroysAtOnce(t *testing.T) {
+// Several runs that destroy at the same time all succeed.
+func TestSeveralDestroysAtOnce(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
 	for range 20 {

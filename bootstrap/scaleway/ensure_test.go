@@ -18,7 +18,7 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// vpcAt is something that exists since a minute of an hour; 0: of unknown age.
+// vpcAt returns a resource that was created at a minute of an hour. 0: of unknown age.
 func vpcAt(id string, minute int) *stack.VPC {
 	meta := stack.ResourceMeta{ID: id}
 	if minute > 0 {
@@ -32,14 +32,14 @@ func leaving(r *stack.VPC) *stack.VPC {
 	return r
 }
 
-// workshop has what ensure asks for happen as a test says, one after the other,
-// the last for ever.
+// workshop answers the calls of ensure with the steps of a test, one after the other.
+// The last step is repeated.
 type workshop struct {
-	// lists are what find returns, or an error.
+	// lists are the results of find: resources, or an error.
 	lists []any
-	// makes are what create returns.
+	// makes are the results of create: a resource, or an error.
 	makes []any
-	// removal fails if it is not nil.
+	// removal is the result of remove.
 	removal error
 
 	log []string
@@ -93,22 +93,22 @@ func TestEnsure(t *testing.T) {
 		err  error
 		does string
 	}{
-		{"it is there", workshop{lists: []any{listed(vpcAt("theirs", 1))}}, "theirs", nil, "find"},
-		{"several are there", workshop{lists: []any{listed(vpcAt("young", 3), vpcAt("old", 1), vpcAt("middle", 2))}}, "old", nil, "find"},
+		{"it exists", workshop{lists: []any{listed(vpcAt("theirs", 1))}}, "theirs", nil, "find"},
+		{"several exist", workshop{lists: []any{listed(vpcAt("young", 3), vpcAt("old", 1), vpcAt("middle", 2))}}, "old", nil, "find"},
 		{
-			"what is being deleted does not count",
+			"a resource that is being deleted does not count",
 			workshop{lists: []any{listed(leaving(vpcAt("leaving", 1))), listed(leaving(vpcAt("leaving", 1)), vpcAt("ours", 2))}, makes: []any{vpcAt("ours", 2)}},
 			"ours", nil, "find, create, find",
 		},
-		{"it is made", workshop{lists: []any{nothingListed, listed(vpcAt("ours", 2))}, makes: []any{vpcAt("ours", 2)}}, "ours", nil, "find, create, find"},
-		{"the list lags behind", workshop{lists: []any{nothingListed}, makes: []any{vpcAt("ours", 2)}}, "ours", nil, "find, create, find"},
+		{"it is created", workshop{lists: []any{nothingListed, listed(vpcAt("ours", 2))}, makes: []any{vpcAt("ours", 2)}}, "ours", nil, "find, create, find"},
+		{"the list is out of date", workshop{lists: []any{nothingListed}, makes: []any{vpcAt("ours", 2)}}, "ours", nil, "find, create, find"},
 		{
-			"somebody was faster",
+			"another run was faster",
 			workshop{lists: []any{nothingListed, listed(vpcAt("ours", 2), vpcAt("theirs", 1))}, makes: []any{vpcAt("ours", 2)}},
 			"theirs", nil, "find, create, find, remove ours",
 		},
 		{
-			"somebody was slower",
+			"another run was slower",
 			workshop{lists: []any{nothingListed, listed(vpcAt("theirs", 3), vpcAt("ours", 2))}, makes: []any{vpcAt("ours", 2)}},
 			"ours", nil, "find, create, find",
 		},
@@ -118,47 +118,47 @@ func TestEnsure(t *testing.T) {
 			"a-theirs", nil, "find, create, find, remove b-ours",
 		},
 		{
-			"somebody was faster, and the list lags behind",
+			"another run was faster, and the list is out of date",
 			workshop{lists: []any{nothingListed, listed(vpcAt("theirs", 1))}, makes: []any{vpcAt("ours", 2)}},
 			"theirs", nil, "find, create, find, remove ours",
 		},
 		{
-			"somebody was slower, and the list lags behind",
+			"another run was slower, and the list is out of date",
 			workshop{lists: []any{nothingListed, listed(vpcAt("theirs", 3))}, makes: []any{vpcAt("ours", 2)}},
 			"ours", nil, "find, create, find",
 		},
 		{
-			"ages that are not known decide nothing",
+			"unknown ages do not decide",
 			workshop{lists: []any{nothingListed, listed(vpcAt("a-theirs", 0))}, makes: []any{vpcAt("b-ours", 0)}},
 			"b-ours", nil, "find, create, find",
 		},
-		{"a refusal, because it is there", workshop{lists: []any{nothingListed, listed(vpcAt("theirs", 1))}, makes: []any{errBroken}}, "theirs", nil, "find, create, find"},
+		{"a refusal, because it exists", workshop{lists: []any{nothingListed, listed(vpcAt("theirs", 1))}, makes: []any{errBroken}}, "theirs", nil, "find, create, find"},
 		{"a refusal", workshop{lists: []any{nothingListed}, makes: []any{errBroken}}, "", errBroken, "find, create, find"},
-		{"uncertain, and it was made", workshop{lists: []any{nothingListed, listed(vpcAt("ours", 1))}, makes: []any{errUncertain}}, "ours", nil, "find, create, find"},
+		{"uncertain, and it was created", workshop{lists: []any{nothingListed, listed(vpcAt("ours", 1))}, makes: []any{errUncertain}}, "ours", nil, "find, create, find"},
 		{
 			"uncertain, and found late",
 			workshop{lists: []any{nothingListed, nothingListed, listed(vpcAt("ours", 1))}, makes: []any{errUncertain}},
 			"ours", nil, "find, create, find, find",
 		},
 		{
-			"uncertain, and it was not made",
+			"uncertain, and it was not created",
 			workshop{lists: []any{nothingListed, nothingListed, nothingListed, listed(vpcAt("ours", 1))}, makes: []any{errUncertain, vpcAt("ours", 1)}},
 			"ours", nil, "find, create, find, find, create, find",
 		},
 		{
-			"uncertain, and nobody can look",
+			"uncertain, and the list fails",
 			workshop{lists: []any{nothingListed, errBroken, nothingListed, listed(vpcAt("ours", 1))}, makes: []any{errUncertain, vpcAt("ours", 1)}},
 			"ours", nil, "find, create, find, find, create, find",
 		},
 		{
-			"a success that tells nothing",
+			"a success without a resource",
 			workshop{lists: []any{nothingListed, listed(vpcAt("ours", 1))}, makes: []any{vpcAt("", 0)}},
 			"ours", nil, "find, create, find",
 		},
-		{"a state that passes", workshop{lists: []any{nothingListed}, makes: []any{errPasses, vpcAt("ours", 1)}}, "ours", nil, "find, create, find, find, create, find"},
-		{"uncertain for ever", workshop{lists: []any{nothingListed}, makes: []any{errUncertain}}, "", errUncertain, "find, create, find, find, create, find, find, create, find"},
-		{"nobody can look", workshop{lists: []any{errBroken}}, "", errBroken, "find"},
-		{"nobody can look again", workshop{lists: []any{nothingListed, errBroken}, makes: []any{vpcAt("ours", 1)}}, "", errBroken, "find, create, find"},
+		{"a transient state", workshop{lists: []any{nothingListed}, makes: []any{errPasses, vpcAt("ours", 1)}}, "ours", nil, "find, create, find, find, create, find"},
+		{"always uncertain", workshop{lists: []any{nothingListed}, makes: []any{errUncertain}}, "", errUncertain, "find, create, find, find, create, find, find, create, find"},
+		{"the list fails", workshop{lists: []any{errBroken}}, "", errBroken, "find"},
+		{"the second list fails", workshop{lists: []any{nothingListed, errBroken}, makes: []any{vpcAt("ours", 1)}}, "", errBroken, "find, create, find"},
 		{
 			"ours cannot be removed",
 			workshop{lists: []any{nothingListed, listed(vpcAt("theirs", 1), vpcAt("ours", 2))}, makes: []any{vpcAt("ours", 2)}, removal: errBroken},
@@ -185,8 +185,8 @@ func TestEnsure(t *testing.T) {
 	}
 }
 
-// A wait between two tries ends with the context.
-func TestEnsureEnds(t *testing.T) {
+// A wait between two attempts ends with the context.
+func TestEnsureIsCancelled(t *testing.T) {
 	t.Parallel()
 	ctx, end := context.WithCancelCause(t.Context())
 	cloud := &Cloud{backoff: backoff{time.Hour, time.Hour, 3}}
@@ -200,7 +200,8 @@ func TestEnsureEnds(t *testing.T) {
 	}
 }
 
-// What passes is waited for, and what is gone is gone.
+// Transient obstacles are waited for. A resource that does not exist any more is not
+// an error.
 func TestPersist(t *testing.T) {
 	t.Parallel()
 	gone := sdkError(t, http.StatusNotFound, bodyUnusual)
@@ -213,10 +214,10 @@ func TestPersist(t *testing.T) {
 	}{
 		{"done", []error{nil}, 1, nil},
 		{"gone already", []error{gone}, 1, nil},
-		{"what passes", []error{errPasses, inUse, errUncertain, nil}, 4, nil},
+		{"transient obstacles", []error{errPasses, inUse, errUncertain, nil}, 4, nil},
 		{"uncertain, and gone", []error{errUncertain, gone}, 2, nil},
 		{"refused", []error{errBroken}, 1, errBroken},
-		{"in use for ever", []error{inUse}, 5, inUse},
+		{"always in use", []error{inUse}, 5, inUse},
 	} {
 		cloud := &Cloud{backoff: backoff{time.Millisecond, time.Millisecond, 5}}
 		tries, reports := 0, 0
@@ -233,12 +234,12 @@ func TestPersist(t *testing.T) {
 			t.Errorf("%s: %v after %d tries, want %v after %d", c.name, err, tries, c.want, c.tries)
 		}
 		if tries > 1 && reports == 0 {
-			t.Errorf("%s: it waits without a word", c.name)
+			t.Errorf("%s: it waits without a report", c.name)
 		}
 	}
 }
 
-// Something is looked at until it is ready, and each state is told once.
+// A resource is observed until it is ready. Each change of its state is reported once.
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -279,7 +280,7 @@ func TestAwait(t *testing.T) {
 	}
 }
 
-// flexibleIP makes an address with a role at the fake.
+// flexibleIP creates an address with a role at the fake.
 func flexibleIP(t *testing.T, cloud *Cloud, role string) string {
 	t.Helper()
 	made, err := cloud.instance.CreateIP(&instance.CreateIPRequest{
@@ -291,8 +292,8 @@ func flexibleIP(t *testing.T, cloud *Cloud, role string) string {
 	return made.IP.ID
 }
 
-// The Instance API does not tell the ages of addresses. Where there are several
-// for one purpose, IPAM does; else it is not asked.
+// The Instance API does not report the ages of addresses. If there are several
+// addresses for one role, IPAM is asked for the ages; otherwise it is not.
 func TestAgesOfAddresses(t *testing.T) {
 	t.Parallel()
 	f := serve(t, scwfake.Options{})
@@ -302,7 +303,7 @@ func TestAgesOfAddresses(t *testing.T) {
 	f.ResetCount()
 	for _, address := range must[[]*stack.FlexibleIP](t)(cloud.findFlexibleIPs(t.Context())) {
 		if !address.CreatedAt.IsZero() {
-			t.Errorf("the age of %s is looked up, which is the only one for its purpose", address.ID)
+			t.Errorf("the age of %s is requested, which is the only address for its role", address.ID)
 		}
 	}
 	if asksIPAM(f) {
@@ -335,7 +336,7 @@ func asksIPAM(f *fake) bool {
 	return slices.ContainsFunc(f.Calls(), func(c scwfake.Call) bool { return strings.HasPrefix(c.Path, "/ipam/") })
 }
 
-// What IPAM does not know any more is gone, unless it knows nothing at all.
+// An address that IPAM does not list is gone, unless IPAM lists no addresses at all.
 func TestAddressesUnknownToIPAM(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

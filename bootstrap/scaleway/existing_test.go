@@ -7,9 +7,9 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// Network and cluster that bootstrap made can be given by their IDs later, so
-// that they stay. They still carry the tag.
-func TestOurOwnIsGiven(t *testing.T) {
+// egress.yaml can name a network and a cluster that bootstrap created by their IDs
+// later, so that they stay. They still carry the tag.
+func TestOwnResourcesBecomeExisting(t *testing.T) {
 	t.Parallel()
 	f := serve(t, scwfake.Options{})
 	spec := newSpec(t)
@@ -24,7 +24,7 @@ func TestOurOwnIsGiven(t *testing.T) {
 	// The cluster alone.
 	requireNothingToDo(t, cloud, newSpec(t, made, "  id: "+cluster+"\n"))
 
-	// Both: then they outlive a destruction, and the VPC around them does.
+	// Both: then they outlive a destroy, and so does the VPC of the network.
 	both := newSpec(t, made, "  id: "+cluster+"\n", "{cidr: 172.16.28.0/22}", "{id: "+network+"}")
 	requireNothingToDo(t, cloud, both)
 	if err := destroy(t.Context(), cloud, both); err != nil {
@@ -36,7 +36,7 @@ func TestOurOwnIsGiven(t *testing.T) {
 	}
 	for _, id := range []string{cluster, network, first.Graph.VPC.ID} {
 		if !left[id] {
-			t.Errorf("%s is gone; there are %q", id, scwfake.Summary(f.Inventory()))
+			t.Errorf("%s was deleted; there are %q", id, scwfake.Summary(f.Inventory()))
 		}
 	}
 	observed, err := cloud.Observe(t.Context(), both)

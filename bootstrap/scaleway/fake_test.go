@@ -57,7 +57,7 @@ func newSpec(t testing.TB, oldnew ...string) stack.Spec {
 	return spec
 }
 
-// fake is a fake API that is served.
+// fake is a fake API with its server.
 type fake struct {
 	*scwfake.API
 
@@ -69,24 +69,23 @@ func serve(t testing.TB, options scwfake.Options) *fake {
 	f := &fake{API: scwfake.New(options)}
 	f.server = httptest.NewServer(f.API)
 	t.Cleanup(func() {
-		f.Close() // lets go of requests that hang
+		f.Close() // ends requests that do not get an answer
 		f.server.CloseClientConnections()
 		f.server.Close()
 	})
 	return f
 }
 
-// settled waits until everything that was sent is carried out, also by a run
-// that did not wait for it, and is served at another address from then on. What
-// becomes of requests that are carried out during the next run, concurrent_runs_test.go
-// shows.
+// settled waits until all sent requests are carried out, also those of a run that did
+// not wait for them. The fake is served at another address from then on. For requests
+// that are carried out during the next run, there is concurrent_runs_test.go.
 func (f *fake) settled() {
 	f.server.Close()
 	f.server = httptest.NewServer(f.server.Config.Handler)
 }
 
-// impatient are options for a fake without latencies. A request that is answered
-// at all is answered at once, however slow the machine.
+// impatient returns options for a fake without latencies. The fake answers a request at
+// once or not at all. The timeout of requests is long, because the machine may be slow.
 func impatient() Options {
 	return Options{
 		RequestTimeout: 30 * time.Second, RetryFirst: time.Millisecond, RetryLongest: 4 * time.Millisecond,
@@ -94,8 +93,8 @@ func impatient() Options {
 	}
 }
 
-// cloud returns what adapts to the fake. Tests run in parallel, so that the
-// environment cannot lead to it.
+// cloud returns a Cloud whose API is the fake. The environment cannot contain the
+// address of the fake, because tests run in parallel.
 func (f *fake) cloud(ctx context.Context, t testing.TB, spec stack.Spec) *Cloud {
 	t.Helper()
 	return f.cloudWith(ctx, t, spec, impatient())
@@ -112,7 +111,7 @@ func (f *fake) cloudWith(ctx context.Context, t testing.TB, spec stack.Spec, opt
 	return cloud
 }
 
-// apply does what the command does.
+// apply does the same as the command.
 func apply(ctx context.Context, cloud *Cloud, spec stack.Spec) (*stack.Plan, error) {
 	plan, err := plan(ctx, cloud, spec)
 	if err != nil {
@@ -143,13 +142,13 @@ func run(ctx context.Context, cloud *Cloud, plan *stack.Plan) (stack.Summary, er
 	return stack.Runner{Cloud: cloud, Parallelism: 8, Events: func(stack.Event) {}}.Run(ctx, plan)
 }
 
-// stepsOf are a plan's steps in short.
+// stepsOf returns a plan's steps in short.
 func stepsOf(plan *stack.Plan) []string {
 	var steps []string
 	for _, step := range plan.Steps {
 		text := string(step.Action) + " " + stack.Key{Kind: step.Kind, Role: step.Role}.String()
 		for _, change := range step.Changes {
-			if step.Action != stack.Create && change.Field != "text" { // its lines are the templates' business
+			if step.Action != stack.Create && change.Field != "text" { // the number of lines depends on the template
 				text += "; " + change.Field + ": " + change.From + " -> " + change.To
 			}
 		}

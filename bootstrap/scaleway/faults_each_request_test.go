@@ -14,8 +14,8 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// reference is what a run without faults makes, and how many requests it takes,
-// with some to spare: in parallel runs they vary.
+// reference returns the inventory after a run without faults, and the number of its
+// requests with a margin, because the number varies between parallel runs.
 func reference(t *testing.T, spec stack.Spec) (inventory []string, requests int) {
 	t.Helper()
 	f := serve(t, scwfake.Options{})
@@ -25,11 +25,10 @@ func reference(t *testing.T, spec stack.Spec) (inventory []string, requests int)
 	return scwfake.Summary(f.Inventory()), f.Requests() + f.Requests()/10
 }
 
-// At each request of an apply and of a destroy, each kind of fault happens once.
-// What passes is survived; after what does not, the next run goes on. In the
-// end there is exactly one of each resource, or nothing at all, and nothing left
-// to do.
-func TestEveryPositionOfEveryFault(t *testing.T) {
+// At each request of an apply and of a destroy, each kind of fault happens once. A run
+// survives transient faults; after the others, the next run continues. In the end there
+// is exactly one of each resource, or none after a destroy, and nothing left to do.
+func TestEveryFaultAtEachRequest(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
 	want, requests := reference(t, spec)
@@ -44,13 +43,13 @@ func TestEveryPositionOfEveryFault(t *testing.T) {
 				applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: kind}, want)
 			}
 			t.Logf("%d faults at %d positions", applied, requests)
-			// Quota and stock only fail what makes something.
+			// Faults of quota and stock only concern creations.
 			if least := len(want) / 4; applied < least {
 				t.Errorf("%d faults happened, which is fewer than %d", applied, least)
 			}
 		})
 	}
-	const parts = 4 // most of the time passes in waiting
+	const parts = 4 // these cases mostly wait
 	for part := range parts {
 		t.Run(fmt.Sprintf("%s, %d of %d", scwfake.FaultTimeout, part+1, parts), func(t *testing.T) {
 			t.Parallel()
@@ -65,8 +64,8 @@ func TestEveryPositionOfEveryFault(t *testing.T) {
 	}
 }
 
-// faultAt runs apply and destroy, each with a fault, and returns how many faults
-// happened.
+// faultAt runs apply and destroy, each with a fault, and returns the number of faults
+// that happened.
 func faultAt(t *testing.T, spec stack.Spec, fault scwfake.Fault, want []string) int {
 	t.Helper()
 	f := serve(t, scwfake.Options{})
@@ -103,22 +102,22 @@ func faultAt(t *testing.T, spec stack.Spec, fault scwfake.Fault, want []string) 
 	return happened
 }
 
-// requireConverged runs apply once more, and demands that there is exactly what
-// there should be, and nothing left to do.
+// requireConverged runs apply once more. It requires that exactly the wanted resources
+// exist, and that nothing is left to do.
 func requireConverged(t *testing.T, f *fake, cloud *Cloud, spec stack.Spec, want []string, what any) {
 	t.Helper()
 	if _, err := apply(t.Context(), cloud, spec); err != nil {
 		t.Fatalf("apply after %v: %v", what, err)
 	}
 	if diff := cmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
-		t.Errorf("there is not what there should be after %v: -want +got\n%s", what, diff)
+		t.Errorf("the resources after %v: -want +got\n%s", what, diff)
 	}
 	requireNothingToDo(t, cloud, spec)
 }
 
-// At each request of an apply and of a destroy, the run is ended: before the
-// request takes effect, and after. It stops, and the next one goes on.
-func TestEveryPositionOfAnInterruption(t *testing.T) {
+// At each request of an apply and of a destroy, the run is cancelled: before the request
+// takes effect, and afterwards. It stops, and the next run continues.
+func TestInterruptionAtEachRequest(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
 	want, requests := reference(t, spec)

@@ -9,8 +9,8 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// A project goes through everything and comes out as it was, with what else was
-// in it.
+// After an apply, a change and a destroy, the project is the same as before, including
+// the resources of other owners.
 func TestLifecycle(t *testing.T) {
 	f := serve(t, scwfake.Options{})
 	before := f.Inventory()

@@ -14,8 +14,8 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// mangler stands before the fake and spoils one answer that is no error. The
-// request was carried out.
+// mangler is a proxy of the fake that spoils one answer that is not an error. The
+// request is carried out.
 type mangler struct {
 	api      http.Handler
 	position int64
@@ -41,7 +41,7 @@ func (m *mangler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.spoil(w, recorder.Body.Bytes())
 }
 
-// as answers with a content type and a text instead.
+// as returns a function that answers with a content type and a text instead.
 func as(contentType, text string) func(http.ResponseWriter, []byte) {
 	return func(w http.ResponseWriter, _ []byte) {
 		w.Header().Set("Content-Type", contentType)
@@ -49,7 +49,7 @@ func as(contentType, text string) func(http.ResponseWriter, []byte) {
 	}
 }
 
-// list is a list in JSON without lists in it.
+// list matches a list in JSON that does not contain lists.
 var list = regexp.MustCompile(`\[[^\[\]]*\]`)
 
 func spoiled() map[string]func(http.ResponseWriter, []byte) {
@@ -67,9 +67,9 @@ func spoiled() map[string]func(http.ResponseWriter, []byte) {
 	}
 }
 
-// At each request of an apply and of a destroy, the answer is not what the API
-// promises. The run may fail, but in an orderly way, and the next one goes on.
-func TestEveryPositionOfAMalformedAnswer(t *testing.T) {
+// At each request of an apply and of a destroy, the answer is malformed. The run may
+// fail, but without a crash, and the next run continues.
+func TestMalformedAnswerAtEachRequest(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
 	want, requests := reference(t, spec)
@@ -77,7 +77,7 @@ func TestEveryPositionOfAMalformedAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			spoilt := int64(0)
-			for position := 2; position <= requests; position++ { // 1 is New's, which does not look at it
+			for position := 2; position <= requests; position++ { // New sends request 1, and does not use the answer
 				f := serve(t, scwfake.Options{})
 				cloud := f.cloud(t.Context(), t, spec)
 				between := func() (*Cloud, *mangler) {
@@ -109,7 +109,8 @@ func TestEveryPositionOfAMalformedAnswer(t *testing.T) {
 	}
 }
 
-// Where a list has null for an element, again and again, that is said in words.
+// If a list in an answer has the element null in each attempt, the error names the
+// request.
 func TestListsOfNull(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
@@ -118,7 +119,7 @@ func TestListsOfNull(t *testing.T) {
 		`{"total_count": 1, "vpcs": [{"id": "a", "tags": [null]}]}`,
 	} {
 		cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, body))
-		if found, err := cloud.findVPCs(t.Context()); err == nil || !strings.Contains(err.Error(), errNullInList.Error()) {
+		if found, err := cloud.findVPCs(t.Context()); err == nil || !strings.Contains(err.Error(), "/vpcs: "+errNullInList.Error()) {
 			t.Errorf("%s: %v, %v", body, found, err)
 		}
 	}
@@ -128,7 +129,7 @@ func TestListsOfNull(t *testing.T) {
 	}
 }
 
-// A type of server that is null is none.
+// A server type that is null does not exist.
 func TestServerTypeOfNull(t *testing.T) {
 	t.Parallel()
 	cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, `{"total_count": 2, "servers": {"PLAY2-NANO": null, "PLAY2-MICRO": {}}}`))

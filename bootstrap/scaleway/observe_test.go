@@ -10,10 +10,10 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// Everything is deleted after one of the requests that look for it: what a list
-// named is not there any more when its parts are asked for. That is no error.
-// An interrupted destruction can leave such deletions under way.
-func TestGoneWhileLooking(t *testing.T) {
+// All resources are deleted after one of the requests of an observation: a resource from
+// a list does not exist any more when its parts are requested. That is not an error,
+// because such deletions can still be in progress after an interrupted destroy.
+func TestResourcesDeletedDuringObservation(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
 	for position := 1; ; position++ {
@@ -36,11 +36,11 @@ func TestGoneWhileLooking(t *testing.T) {
 		f.ResetCount()
 		armed.Store(true)
 		if _, err := cloud.Observe(t.Context(), spec); err != nil {
-			t.Errorf("looking, while everything goes after request %d: %v", position, err)
+			t.Errorf("observation, with deletions after request %d: %v", position, err)
 		}
 		if armed.Load() {
 			if position < 10 {
-				t.Fatalf("looking took %d requests alone", position-1)
+				t.Fatalf("the observation took only %d requests", position-1)
 			}
 			return
 		}
@@ -50,12 +50,12 @@ func TestGoneWhileLooking(t *testing.T) {
 	}
 }
 
-// A key that nobody has is one error, wherever it is noticed first: requests that
-// are stopped on account of it say nothing.
-func TestDeniedIsOneError(t *testing.T) {
+// Rejected credentials are one error, whichever request is rejected first: the requests
+// that are cancelled because of it do not add errors.
+func TestRejectedCredentialsAreOneError(t *testing.T) {
 	t.Parallel()
 	f := serve(t, scwfake.Options{Token: "44444444-4444-4444-8444-444444444444", OnRequest: func(_ int, r *http.Request) {
-		switch { // volumes are the first to be denied, then clusters stop the rest
+		switch { // volumes are rejected first, then clusters cancel the others
 		case strings.HasSuffix(r.URL.Path, "/volumes"):
 		case strings.HasSuffix(r.URL.Path, "/clusters"):
 			time.Sleep(100 * time.Millisecond)

@@ -8,15 +8,15 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// What a run may take.
+// The bounds of a run.
 const (
 	maxCriticalPath = 1.15 // times the longest chain of steps that need each other
 	maxSerial       = 0.65 // times the same steps one after the other
 	maxNoOpRequests = 25
 )
 
-// TestNoOpRequests gates what a plan asks that finds nothing to do: unlike time,
-// the number of requests is the same on every machine.
+// TestNoOpRequests bounds the number of requests of a plan without steps. Unlike time,
+// the number is the same on every machine.
 func TestNoOpRequests(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
@@ -27,14 +27,14 @@ func TestNoOpRequests(t *testing.T) {
 	f.ResetCount()
 	requireNothingToDo(t, f.cloud(t.Context(), t, spec), spec)
 	if got := f.Requests(); got > maxNoOpRequests {
-		t.Errorf("%d requests for a plan of nothing, want at most %d: %v", got, maxNoOpRequests, f.Calls())
+		t.Errorf("%d requests for a plan without steps, want at most %d: %v", got, maxNoOpRequests, f.Calls())
 	} else {
-		t.Logf("%d requests for a plan of nothing", got)
+		t.Logf("%d requests for a plan without steps", got)
 	}
 }
 
-// recorded are the operations that a step takes the time of, one after the
-// other. Of what there is no recording, the fake takes none.
+// recorded returns the operations whose recorded durations a step takes, one after the
+// other. Operations without a recording take no time in the fake.
 func recorded(kind stack.Kind) []scwfake.Operation {
 	switch kind {
 	case stack.KindVPC:
@@ -68,12 +68,12 @@ func recorded(kind stack.Kind) []scwfake.Operation {
 	}
 }
 
-// bounds are how long a plan of creations takes, by the recorded durations: at
-// least, however many steps run at once, and if each waits for the one before.
+// bounds returns the durations of a plan of creations according to the recordings: the
+// minimum with any number of parallel steps, and the sum of all steps.
 func bounds(plan *stack.Plan) (criticalPath, serial time.Duration) {
 	latencies := scwfake.Latencies()
 	ends := map[string]time.Duration{}
-	for _, step := range plan.Steps { // each after what it needs
+	for _, step := range plan.Steps { // each after the steps that it needs
 		var begin, took time.Duration
 		for _, need := range step.Needs {
 			begin = max(begin, ends[need])
@@ -87,14 +87,14 @@ func bounds(plan *stack.Plan) (criticalPath, serial time.Duration) {
 	return criticalPath, serial
 }
 
-// BenchmarkApply makes everything, in a fake that takes its time as Scaleway
-// does, only less of it by one scale for all; so do the waits between two looks.
+// BenchmarkApply creates a stack in a fake whose latencies are Scaleway's, multiplied by
+// one scale. The waits between two observations have the same scale.
 func BenchmarkApply(b *testing.B) {
 	for _, c := range []struct {
 		name    string
 		changes []string
 		scale   float64
-		// maxSerial is 0 where the longest chain alone is more than the bound.
+		// maxSerial is 0 if the longest chain alone exceeds the bound.
 		maxSerial float64
 	}{
 		{"with cluster", nil, 0.02, maxSerial},
@@ -119,7 +119,7 @@ func BenchmarkApply(b *testing.B) {
 			b.ReportMetric(float64(took)/scaled(sum), "x-serial-computed")
 			b.ReportMetric(float64(criticalPath)/float64(sum), "critical-path/serial-computed")
 			b.ReportMetric(took.Seconds()/c.scale, "s-at-Scaleway")
-			b.ReportMetric(0, "ns/op") // of scaled time, which says nothing
+			b.ReportMetric(0, "ns/op") // meaningless for a scaled time
 			if ofCriticalPath > maxCriticalPath {
 				b.Errorf("%.2f times the longest chain, want at most %.2f", ofCriticalPath, maxCriticalPath)
 			}
@@ -139,7 +139,7 @@ const clusterConfig = `cluster:
     - {name: client-a, tenant: client-a, nodeType: PRO2-XS, autoscaling: {min: 1, max: 3}}
 `
 
-// timedApply makes everything in an empty project, from the first look on.
+// timedApply measures an apply in an empty project, including the observation.
 func timedApply(b *testing.B, spec stack.Spec, scale float64, parallelism int) (time.Duration, *stack.Plan) {
 	b.Helper()
 	f := serve(b, scwfake.Options{LatencyScale: scale})

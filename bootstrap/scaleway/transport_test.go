@@ -22,7 +22,7 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// What a server does with a request.
+// The actions of a server on a request.
 const (
 	succeed   = "200"
 	refuse    = "400"
@@ -36,13 +36,13 @@ const (
 
 const wholeAnswer = `{"id": "whole"}`
 
-// script is a server that does one thing after the other, and the last for ever.
+// script is a server that performs one action after the other. The last one is repeated.
 type script struct {
 	steps []string
 
 	mutex  sync.Mutex
 	bodies []string
-	// hold ends what dawdles.
+	// hold ends the requests without an answer.
 	hold chan struct{}
 }
 
@@ -84,7 +84,7 @@ func (s *script) requests() []string {
 	return append([]string{}, s.bodies...)
 }
 
-// serve serves the script, and ends with the test.
+// serve serves the script until the test ends.
 func (s *script) serve(t *testing.T) string {
 	t.Helper()
 	s.hold = make(chan struct{})
@@ -97,7 +97,7 @@ func (s *script) serve(t *testing.T) string {
 	return server.URL
 }
 
-// counted is a transport that counts bodies that were not closed.
+// counted is a transport that counts the bodies that are not closed.
 type counted struct {
 	base http.RoundTripper
 	open atomic.Int32
@@ -123,8 +123,8 @@ func (c *counted) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// newTransport returns one that has connections of its own: on those that had
-// been used before, Go's client repeats some requests by itself.
+// newTransport returns a transport with new connections: on a connection that was used
+// before, Go's client repeats some requests by itself.
 func newTransport(t *testing.T, ctx context.Context, tries int) (*transport, *counted) { //nolint:revive // the test comes first
 	t.Helper()
 	base := &counted{base: &http.Transport{DisableKeepAlives: true}}
@@ -141,21 +141,21 @@ func TestTransport(t *testing.T) {
 		name    string
 		methods string
 		steps   []string
-		// requests are how many are sent.
+		// requests is the number of sent requests.
 		requests int
-		// status is that of the answer; 0: there is an error.
+		// status is the status of the answer. 0: there is an error.
 		status    int
 		uncertain bool
 		err       string
 	}{
 		{"all is well", "GET POST PUT PATCH DELETE", []string{succeed}, 1, 200, false, ""},
 		{"a refusal is an answer", "GET POST PUT PATCH DELETE", []string{refuse, succeed}, 1, 400, false, ""},
-		{"what is throttled had no effect", "GET POST PUT PATCH DELETE", []string{throttle, throttle, succeed}, 3, 200, false, ""},
-		{"throttled for ever", "GET POST PUT PATCH DELETE", []string{throttle}, tries, 0, false, "given up after 4 tries in 0s: the API answers 429 Too Many Requests"},
-		{"what changes nothing twice is repeated", "GET PUT PATCH DELETE", []string{broken, away, cutHeader, succeed}, 4, 200, false, ""},
-		{"half an answer is none", "GET PUT PATCH DELETE", []string{cutBody, succeed}, 2, 200, false, ""},
-		{"broken for ever", "GET PUT PATCH DELETE", []string{broken}, tries, 0, false, "given up after 4 tries in 0s: the API answers 500 Internal Server Error"},
-		{"away for ever", "GET PUT PATCH DELETE", []string{cutHeader}, tries, 0, false, "given up after 4 tries in 0s: EOF"},
+		{"a throttled request had no effect", "GET POST PUT PATCH DELETE", []string{throttle, throttle, succeed}, 3, 200, false, ""},
+		{"always throttled", "GET POST PUT PATCH DELETE", []string{throttle}, tries, 0, false, "given up after 4 tries in 0s: the API answers 429 Too Many Requests"},
+		{"a request that can be sent twice is repeated", "GET PUT PATCH DELETE", []string{broken, away, cutHeader, succeed}, 4, 200, false, ""},
+		{"half an answer is not an answer", "GET PUT PATCH DELETE", []string{cutBody, succeed}, 2, 200, false, ""},
+		{"always broken", "GET PUT PATCH DELETE", []string{broken}, tries, 0, false, "given up after 4 tries in 0s: the API answers 500 Internal Server Error"},
+		{"always unreachable", "GET PUT PATCH DELETE", []string{cutHeader}, tries, 0, false, "given up after 4 tries in 0s: EOF"},
 		{"a POST may have had an effect", "POST", []string{broken, succeed}, 1, 0, true, "POST: no usable answer, and it may have taken effect: the API answers 500 Internal Server Error"},
 		{"a POST may have had an effect, 503", "POST", []string{away, succeed}, 1, 0, true, "503 Service Unavailable"},
 		{"a POST without an answer", "POST", []string{cutHeader, succeed}, 1, 0, true, "EOF"},
@@ -217,12 +217,13 @@ func requireAnswer(t *testing.T, response *http.Response, err error, status int,
 		t.Errorf("the answer is %q (%v)", body, err)
 	}
 	if response.ContentLength != int64(len(body)) {
-		t.Errorf("the answer's length is said to be %d, and is %d", response.ContentLength, len(body))
+		t.Errorf("the answer's ContentLength is %d, its length is %d", response.ContentLength, len(body))
 	}
 }
 
-// A try that takes too long is no answer. It is told so, and repeated like others.
-func TestTimeoutOfATry(t *testing.T) {
+// An attempt that takes too long counts as one without an answer: it is reported, and
+// repeated like others.
+func TestTimeoutOfAnAttempt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		method, want string
@@ -233,7 +234,7 @@ func TestTimeoutOfATry(t *testing.T) {
 	} {
 		server := &script{steps: []string{dawdle, succeed}}
 		transport, _ := newTransport(t, t.Context(), 3)
-		transport.timeout = time.Second // long for what is answered at all
+		transport.timeout = time.Second // long for a request that is answered
 		request, err := http.NewRequestWithContext(t.Context(), c.method, server.serve(t), http.NoBody)
 		if err != nil {
 			t.Fatal(err)
@@ -250,16 +251,16 @@ func TestTimeoutOfATry(t *testing.T) {
 	}
 }
 
-// errEnd is why a context ends.
+// errEnd is the cause of the end of a context.
 var errEnd = errors.New("ended by the test")
 
-// soon is a bound that says "at once" also on a machine that is busy: without an
-// end, the waits of these tests take minutes.
+// soon is a bound for "at once" that also holds on a busy machine: the waits of these
+// tests take minutes if they are not cancelled.
 const soon = 20 * time.Second
 
-// The end of a context breaks off a request and a wait, and is what is told:
-// that of the request, and that of the Cloud.
-func TestEndOfAContext(t *testing.T) {
+// The end of a context aborts a request and a wait, and its cause is the error. This
+// holds for the context of the request and for the context of the Cloud.
+func TestCancelledContext(t *testing.T) {
 	t.Parallel()
 	for _, whose := range []string{"request", "cloud"} {
 		for _, step := range []string{dawdle, throttle} {
@@ -295,9 +296,9 @@ func TestEndOfAContext(t *testing.T) {
 	}
 }
 
-// The SDK's own further requests do not carry the context of the call. They end
-// with that of New.
-func TestEndOfTheContextOfNew(t *testing.T) {
+// The SDK's own further requests do not carry the context of the call. They end with
+// the context of New.
+func TestCancelledContextOfNew(t *testing.T) {
 	t.Parallel()
 	ctx, end := context.WithCancelCause(t.Context())
 	options := impatient()
@@ -316,8 +317,8 @@ func TestEndOfTheContextOfNew(t *testing.T) {
 	}
 }
 
-// New ends with its context, too, and an address that does not work shows there.
-func TestNewAsksOnce(t *testing.T) {
+// New ends with its context, and reports an address that does not work.
+func TestNewSendsARequest(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	url := server.URL
@@ -326,7 +327,7 @@ func TestNewAsksOnce(t *testing.T) {
 	credentials := Credentials{scwfake.DefaultProjectID, &scw.Profile{AccessKey: &access, SecretKey: &secret, APIURL: &url}}
 	_, err := New(t.Context(), credentials, newSpec(t), impatient())
 	if err == nil || !strings.Contains(err.Error(), "given up after 12 tries") || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("nobody there: %v", err)
+		t.Errorf("no server: %v", err)
 	}
 	ctx, end := context.WithCancelCause(t.Context())
 	end(errEnd)
@@ -335,7 +336,7 @@ func TestNewAsksOnce(t *testing.T) {
 	}
 }
 
-// A body that cannot be read is not sent in part.
+// A body that cannot be read is not sent partially.
 func TestUnreadableBody(t *testing.T) {
 	t.Parallel()
 	server := &script{steps: []string{succeed}}
@@ -356,8 +357,8 @@ type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, errEnd }
 
-// Pauses double up to the longest, each shortened by up to a half at random, and
-// come to an end.
+// Pauses double up to the longest one. Each is shortened by up to a half at random, and
+// their number is bounded.
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	const first, longest, tries, rounds = 4 * time.Millisecond, 16 * time.Millisecond, 6, 20
@@ -383,10 +384,10 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// The waits differ, so that two who failed together do not try again together.
+// The waits differ, so that two runs that failed together do not try again together.
 func TestJitter(t *testing.T) {
 	t.Parallel()
-	// Of so long a wait, a context that has ended leaves nothing to wait for.
+	// With a context that has ended, even a long wait ends at once.
 	ended, end := context.WithCancelCause(t.Context())
 	end(errEnd)
 	pauses := map[time.Duration]bool{}
@@ -418,6 +419,6 @@ func TestDefaultOptions(t *testing.T) {
 	}
 	own := Options{"me", 1, 2, 3, 4, 5, 6}
 	if diff := cmp.Diff(own, own.withDefaults()); diff != "" {
-		t.Errorf("what is set does not stay: -want +got\n%s", diff)
+		t.Errorf("an option that is set changes: -want +got\n%s", diff)
 	}
 }

@@ -20,14 +20,14 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// neighbour makes what somebody else has in the project: of each kind one, under
+// neighbour creates resources of another owner in the project: one of each kind, with
 // the names that bootstrap would choose, without its tags.
 type neighbour struct {
 	t     testing.TB
 	cloud *Cloud
 }
 
-// must is for calls that a fake without faults answers.
+// must unwraps the results of calls that succeed with a fake without faults.
 func must[T any](t testing.TB) func(T, error) T {
 	return func(value T, err error) T {
 		t.Helper()
@@ -51,7 +51,7 @@ func (n neighbour) network(cidr string) *vpc.PrivateNetwork {
 	}))
 }
 
-// server makes an Instance that runs, with an address of the network.
+// server creates a running Instance with an address of the network.
 func (n neighbour) server(network *vpc.PrivateNetwork, address string) {
 	n.t.Helper()
 	c := n.cloud
@@ -81,7 +81,7 @@ func (n neighbour) book(network *vpc.PrivateNetwork, address string) *ipam.IP {
 	}))
 }
 
-// others makes the rest.
+// others creates the other resources.
 func (n neighbour) others() {
 	n.t.Helper()
 	c := n.cloud
@@ -100,8 +100,8 @@ func (n neighbour) others() {
 	}))
 }
 
-// settle reads everything until nothing changes any more: in the fake, reads move
-// things on.
+// settle reads all resources until they do not change any more: in the fake, reads
+// perform the transitions.
 func settle(ctx context.Context, t *testing.T, f *fake, cloud *Cloud) []scwfake.Item {
 	t.Helper()
 	for {
@@ -115,9 +115,9 @@ func settle(ctx context.Context, t *testing.T, f *fake, cloud *Cloud) []scwfake.
 	}
 }
 
-// In a network that somebody else has made, between that one's things, a set-up
-// goes through everything and leaves no trace.
-func TestForeignResourcesStay(t *testing.T) {
+// A stack in a network of another owner, beside the owner's resources, is applied,
+// changed and destroyed. It leaves no trace.
+func TestUnownedResourcesStay(t *testing.T) {
 	t.Parallel()
 	f := serve(t, scwfake.Options{})
 	cloud := f.cloud(t.Context(), t, newSpec(t))
@@ -128,13 +128,13 @@ func TestForeignResourcesStay(t *testing.T) {
 	theirs.others()
 	before := settle(t.Context(), t, f, cloud)
 
-	given := []string{"{cidr: 172.16.28.0/22}", "{id: " + network.ID + "}"}
-	spec := newSpec(t, given...)
+	existing := []string{"{cidr: 172.16.28.0/22}", "{id: " + network.ID + "}"}
+	spec := newSpec(t, existing...)
 	if _, err := apply(t.Context(), cloud, spec); err != nil {
 		t.Fatal(err)
 	}
 	requireNothingToDo(t, cloud, spec)
-	changed := newSpec(t, append(given, "egressIP: Dedicated", "egressIP: Shared", "size: 2", "size: 1", "192.0.2.0/24", "192.0.2.9/32")...)
+	changed := newSpec(t, append(existing, "egressIP: Dedicated", "egressIP: Shared", "size: 2", "size: 1", "192.0.2.0/24", "192.0.2.9/32")...)
 	if _, err := apply(t.Context(), cloud, changed); err != nil {
 		t.Fatal(err)
 	}
@@ -143,13 +143,13 @@ func TestForeignResourcesStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, f.Inventory()); diff != "" {
-		t.Errorf("what was there before is not as it was: -before +after\n%s", diff)
+		t.Errorf("the resources of the other owner: -before +after\n%s", diff)
 	}
 }
 
-// Two set-ups in one project, one's name the beginning of the other's, leave
-// each other alone.
-func TestTwoSetups(t *testing.T) {
+// Two stacks in one project do not affect each other, even if the name of one is the
+// beginning of the other's.
+func TestTwoStacks(t *testing.T) {
 	t.Parallel()
 	f := serve(t, scwfake.Options{})
 	first := newSpec(t)
@@ -169,12 +169,12 @@ func TestTwoSetups(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(alone, f.Inventory()); diff != "" {
-		t.Errorf("the other set-up is not as it was: -before +after\n%s", diff)
+		t.Errorf("the other stack: -before +after\n%s", diff)
 	}
 }
 
-// Somebody's machine in the network that the set-up made keeps that network, and
-// is named.
+// A machine of another owner in the stack's network prevents the network's deletion. The
+// error names the machine.
 func TestNetworkInUse(t *testing.T) {
 	t.Parallel()
 	f := serve(t, scwfake.Options{})
@@ -197,6 +197,6 @@ func TestNetworkInUse(t *testing.T) {
 		`vpc egress-test  ["egress-scw=test"] in fr-par`,
 	}
 	if diff := cmp.Diff(want, left); diff != "" {
-		t.Errorf("what is left of the set-up: -want +got\n%s", diff)
+		t.Errorf("the rest of the stack: -want +got\n%s", diff)
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// The server's timeouts: for a client that dawdles, and for the requests that
-// are under way when the server stops.
+// The server's timeouts: for slow clients, and for the requests in progress when the
+// server stops.
 const (
 	headerTimeout   = 10 * time.Second
 	shutdownTimeout = 5 * time.Second
@@ -43,12 +43,12 @@ type settings struct {
 	quiet        bool
 }
 
-// run serves until the context is done, when it returns nil.
+// run serves until the context ends, and returns nil then.
 func run(ctx context.Context, args []string, log io.Writer) error {
 	var s settings
 	command := &cobra.Command{
 		Use:   "scwfake",
-		Short: "A fake of the Scaleway API, with an empty project in it",
+		Short: "A fake of the Scaleway API, with an empty project",
 		Long: `scwfake serves the part of the Scaleway API that the bootstrap uses, with an
 empty project that lives in memory until the program ends. Any UUID is a valid
 secret key. Every request is logged by method, path and status.
@@ -79,9 +79,9 @@ counts all requests from 1.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&s.listen, "listen", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
-	flags.Float64Var(&s.latencyScale, "latency-scale", 0, "factor on the recorded durations; 0 is no waiting")
-	flags.StringVar(&s.faults, "faults", "", "file with what is to go wrong")
+	flags.StringVar(&s.listen, "listen", "127.0.0.1:8080", "address to listen on; port 0: any free port")
+	flags.Float64Var(&s.latencyScale, "latency-scale", 0, "factor of the recorded durations; 0: no waiting")
+	flags.StringVar(&s.faults, "faults", "", "file with the faults (YAML or JSON)")
 	flags.BoolVar(&s.quiet, "quiet", false, "do not log requests")
 	command.SetArgs(args)
 	return command.ExecuteContext(ctx)
@@ -122,7 +122,7 @@ func (s settings) serve(ctx context.Context, log io.Writer) error {
 	case <-ctx.Done():
 	}
 	api.Close()
-	// The context is done, but requests under way may still finish.
+	// The context has ended, but requests in progress may still finish.
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(deadline); err != nil {
