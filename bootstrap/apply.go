@@ -9,16 +9,18 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
+
 	"egress.scw/bootstrap/stack"
 )
 
-// applied is the outcome of apply, in JSON.
+// applied is the JSON form of the result of apply.
 type applied struct {
 	Name      string    `json:"name"`
 	Summary   summary   `json:"summary"`
 	Addresses addresses `json:"addresses"`
 	Files     files     `json:"files"`
-	// Kubeconfig is that of the cluster alone, if it is not to be hidden.
+	// Kubeconfig is the kubeconfig of this cluster alone, unless it is hidden.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 }
 
@@ -29,27 +31,27 @@ type summary struct {
 	Skipped int `json:"skipped"`
 }
 
-// files are those that were written.
+// files are the written files.
 type files struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"`
-	// Context is the kubeconfig's new current context.
+	// Context is the new current context of the kubeconfig.
 	Context string `json:"context,omitempty"`
 	Values  string `json:"values,omitempty"`
 }
 
-// apply is the command.
+// apply runs the command of this name.
 func (p *program) apply(ctx context.Context) error {
-	s, err := p.connect(ctx, checkRendering, checkOutputs)
+	t, err := p.connect(ctx, checkRendering, checkOutputs)
 	if err != nil {
 		return err
 	}
-	_, plan, err := stack.ObserveAndPlan(ctx, s.cloud, s.spec)
+	_, plan, err := stack.ObserveAndPlan(ctx, t.cloud, t.spec)
 	if err != nil {
 		return err
 	}
 	if !plan.Empty() {
-		checked := check(ctx, s, plan)
-		if err := errors.Join(p.showPlan(s, plan), checked); err != nil {
+		checked := check(ctx, t, plan)
+		if err := errors.Join(p.showPlan(t, plan), checked); err != nil {
 			return err
 		}
 		if err := p.confirmApply(ctx, plan); err != nil {
@@ -57,59 +59,59 @@ func (p *program) apply(ctx context.Context) error {
 		}
 	}
 	begin := time.Now()
-	result := applied{Name: s.spec.Name}
-	result.Summary, err = p.carryOut(ctx, s, plan)
+	result := applied{Name: t.spec.Name}
+	result.Summary, err = p.execute(ctx, t, plan)
 	if err == nil {
-		err = writeFiles(ctx, s, plan.Graph, &result)
+		err = writeFiles(ctx, t, plan.Graph, &result)
 	}
-	result.Addresses = addressesOf(plan.Graph, s.spec)
+	result.Addresses = addressesOf(plan.Graph, t.spec)
 	if p.options.output == outputJSON {
 		return errors.Join(err, printJSON(p.stdout, result))
 	}
-	_, printed := fmt.Fprint(p.stdout, appliedText(s, result, time.Since(begin), outcomeOf(ctx, err)))
+	_, printed := fmt.Fprint(p.stdout, appliedText(t, result, time.Since(begin), outcomeOf(ctx, err)))
 	return errors.Join(err, printed)
 }
 
-// carryOut runs a plan and shows how it goes.
-func (p *program) carryOut(ctx context.Context, s *setup, plan *stack.Plan) (summary, error) {
+// execute executes a plan and shows its progress.
+func (p *program) execute(ctx context.Context, t *target, plan *stack.Plan) (summary, error) {
 	if plan.Empty() {
 		return summary{}, nil
 	}
-	shown := p.newProgress(ctx, len(plan.Steps))
-	defer shown.close()
-	runner := stack.Runner{Cloud: s.cloud, Parallelism: p.options.parallelism, Events: shown.event}
+	progress := p.newProgress(ctx, len(plan.Steps))
+	defer progress.close()
+	runner := stack.Runner{Cloud: t.cloud, Parallelism: p.options.parallelism, Events: progress.event}
 	counts, err := runner.Run(ctx, plan)
 	return summary(counts), err
 }
 
-// writeFiles writes the outputs, each whatever becomes of the other.
-func writeFiles(ctx context.Context, s *setup, graph *stack.Graph, result *applied) error {
-	return errors.Join(outputKubeconfig(ctx, s, graph, result), outputValues(s, graph, result))
+// writeFiles writes both outputs, even if one of them fails.
+func writeFiles(ctx context.Context, t *target, graph *stack.Graph, result *applied) error {
+	return errors.Join(outputKubeconfig(ctx, t, graph, result), outputValues(t, graph, result))
 }
 
-func outputKubeconfig(ctx context.Context, s *setup, graph *stack.Graph, result *applied) error {
+func outputKubeconfig(ctx context.Context, t *target, graph *stack.Graph, result *applied) error {
 	if graph.Cluster == nil {
 		return nil
 	}
-	kubeconfig, err := s.cloud.Kubeconfig(ctx, graph.Cluster)
+	kubeconfig, err := t.cloud.Kubeconfig(ctx, graph.Cluster)
 	if err != nil {
 		return err
 	}
-	file := s.kubeconfigFile()
+	file := t.kubeconfigFile()
 	current, err := writeKubeconfig(file, kubeconfig, graph.Cluster.ID)
 	if err != nil {
 		return ofOutput("kubeconfig", file, err)
 	}
 	result.Files.Kubeconfig, result.Files.Context = file, current
-	if !*s.config.Outputs.HideKubeconfig {
+	if !*t.config.Spec.Outputs.HideKubeconfig {
 		result.Kubeconfig = string(kubeconfig)
 	}
 	return nil
 }
 
-func outputValues(s *setup, graph *stack.Graph, result *applied) error {
-	file := s.valuesFile()
-	text, err := values(graph, s.spec)
+func outputValues(t *target, graph *stack.Graph, result *applied) error {
+	file := t.valuesFile()
+	text, err := values(graph, t.spec)
 	if err == nil {
 		err = writeValues(file, text)
 	}
@@ -120,13 +122,13 @@ func outputValues(s *setup, graph *stack.Graph, result *applied) error {
 	return nil
 }
 
-// outcome is how a run ended.
+// outcome is the outcome of a run.
 type outcome int
 
 const (
 	succeeded outcome = iota
 	failed
-	ended // from outside
+	cancelled // by a signal or by --timeout
 )
 
 func outcomeOf(ctx context.Context, err error) outcome {
@@ -134,31 +136,31 @@ func outcomeOf(ctx context.Context, err error) outcome {
 	case err == nil:
 		return succeeded
 	case ctx.Err() != nil:
-		return ended
+		return cancelled
 	default:
 		return failed
 	}
 }
 
-// counted says how far a run came that did not succeed.
+// counted describes how far a run got that did not succeed.
 func (s summary) counted(how outcome, done string) string {
 	failed := "failed"
-	if how == ended {
-		failed = "failed or broken off"
+	if how == cancelled {
+		failed = "failed or cancelled"
 	}
-	return fmt.Sprintf("%d %s, %d %s, %d not begun", s.Done, done, s.Failed, failed, s.Skipped)
+	return fmt.Sprintf("%d %s, %d %s, %d not started", s.Done, done, s.Failed, failed, s.Skipped)
 }
 
-// appliedText is the outcome as people read it.
-func appliedText(s *setup, result applied, took time.Duration, how outcome) string {
+// appliedText is the readable form of the result of apply.
+func appliedText(t *target, result applied, took time.Duration, how outcome) string {
 	var text strings.Builder
 	switch {
 	case how != succeeded:
-		fmt.Fprintf(&text, "%s is not yet as %s says: %s (%s).\n", s.spec.Name, s.file, result.Summary.counted(how, "done"), took.Round(time.Second))
+		fmt.Fprintf(&text, "%s does not match %s yet: %s (%s).\n", t.spec.Name, t.file, result.Summary.counted(how, "done"), took.Round(time.Second))
 	case result.Summary.Done == 0:
-		fmt.Fprintf(&text, "Nothing to do: everything is as %s says.\n", s.file)
+		fmt.Fprintf(&text, "Nothing to do: everything matches %s.\n", t.file)
 	default:
-		fmt.Fprintf(&text, "%s is as %s says: %s done (%s).\n", s.spec.Name, s.file, plural(result.Summary.Done, "step"), took.Round(time.Second))
+		fmt.Fprintf(&text, "%s matches %s: %s done (%s).\n", t.spec.Name, t.file, plural(result.Summary.Done, "step"), took.Round(time.Second))
 	}
 	if rows := addressRows(result.Addresses); len(rows) > 0 {
 		text.WriteString("\nAddresses\n" + columns(rows))
@@ -168,35 +170,35 @@ func appliedText(s *setup, result applied, took time.Duration, how outcome) stri
 	}
 	switch how {
 	case failed:
-		text.WriteString("\nTo go on from here, when the cause is gone:\n  " + s.command("apply") + "\n")
+		text.WriteString("\nTo continue, after removing the cause:\n  " + t.command("apply") + "\n")
 		return text.String()
-	case ended: // report says how to go on
+	case cancelled: // exitCode prints how to continue
 		return text.String()
 	case succeeded:
 	}
-	text.WriteString("\nNext: install the chart, or upgrade it\n")
+	text.WriteString("\nNext: install or upgrade the chart\n")
 	if result.Files.Kubeconfig != "" {
-		text.WriteString("  export KUBECONFIG=" + shellWord(result.Files.Kubeconfig) + "\n")
+		text.WriteString("  export KUBECONFIG=" + shellescape.Quote(result.Files.Kubeconfig) + "\n")
 	}
 	text.WriteString("  " + helmCommand(result.Files.Values) + "\n")
 	return text.String()
 }
 
-// addressRows lists addresses and what they are for.
+// addressRows lists the addresses and their purposes.
 func addressRows(a addresses) [][]string {
 	var rows [][]string
-	add := func(address, what string) {
+	add := func(address, purpose string) {
 		if address != "" {
-			rows = append(rows, []string{address, what})
+			rows = append(rows, []string{address, purpose})
 		}
 	}
-	add(a.Private, "proxy, as pods reach it")
-	add(a.Shared, "tenants leave by it")
+	add(a.Private, "proxy, for pods")
+	add(a.Shared, "egress address that tenants share")
 	for _, tenant := range slices.Sorted(maps.Keys(a.Dedicated)) {
-		add(a.Dedicated[tenant], tenant+" leaves by it, and nobody else")
+		add(a.Dedicated[tenant], "egress address of "+tenant+" alone")
 	}
 	if a.Gateway != a.Shared {
-		add(a.Gateway, "nodes leave by it (Public Gateway)")
+		add(a.Gateway, "egress address of nodes (Public Gateway)")
 	}
 	return rows
 }

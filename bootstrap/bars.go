@@ -12,24 +12,25 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// bars shows, below what is finished, a line for each step that runs, and at
-// the end a bar for all of them.
+// bars shows the finished steps as lines, a spinner for each running step below
+// them, and one bar for all steps at the bottom.
 type bars struct {
-	run       context.Context // asked whether it has ended, no more
+	run       context.Context // only to find out whether it has ended
 	container *mpb.Progress
 	total     *mpb.Bar
 	running   map[string]*runningBar
 	colours   paint
 }
 
-// runningBar is the line of a step that runs.
+// runningBar is the line of a running step.
 type runningBar struct {
 	bar *mpb.Bar
-	// detail is what it waits for. The container reads it as it draws.
+	// detail is the condition that the step waits for. The container reads it
+	// while it draws.
 	detail atomic.Value // string
 }
 
-// barWidth is that of the bar for all steps, in characters.
+// barWidth is the width of the bar for all steps, in characters.
 const barWidth = 40
 
 func newBars(run context.Context, w io.Writer, steps int, colours paint, options ...mpb.ContainerOption) *bars {
@@ -78,9 +79,9 @@ func (b *bars) start(step *stack.Step) {
 	b.running[step.ID] = running
 }
 
-// finish writes a line above the bars, and takes away the step's own.
+// finish writes a line above the bars and removes the spinner of the step.
 func (b *bars) finish(event stack.Event, colour string) {
-	fmt.Fprintf(b.container, "  %s: %s\n", stepName(event.Step), b.colours.in(colour, happening(b.run, event)))
+	fmt.Fprintf(b.container, "  %s: %s\n", stepName(event.Step), b.colours.in(colour, phaseText(b.run, event)))
 	if running := b.running[event.Step.ID]; running != nil {
 		running.bar.Abort(true)
 		delete(b.running, event.Step.ID)
@@ -88,6 +89,6 @@ func (b *bars) finish(event stack.Event, colour string) {
 }
 
 func (b *bars) close() {
-	b.total.Abort(false) // for what was not counted, if there is anything
+	b.total.Abort(false) // in case some steps were not counted
 	b.container.Wait()
 }

@@ -11,43 +11,44 @@ import (
 )
 
 var (
-	errDeclined   = errors.New("not confirmed: nothing was done")
-	errNoTerminal = errors.New("standard input is not a terminal, so nobody can be asked: look at the plan, then use --yes")
+	errDeclined   = errors.New("not confirmed: nothing was changed")
+	errNoTerminal = errors.New("confirmation needs a terminal, and standard input is not one: review the plan, then use --yes")
 )
 
-// confirmApply has the plan confirmed by --yes or by a person.
+// confirmApply requires the confirmation of a plan, by --yes or interactively.
 func (p *program) confirmApply(ctx context.Context, plan *stack.Plan) error {
 	replaced := plan.Replacements()
 	if p.options.yes {
 		if len(replaced) > 0 && !p.options.allowReplace {
-			return fmt.Errorf("the plan replaces %s: with --yes, that needs --allow-replace", stepList(replaced))
+			return fmt.Errorf("the plan replaces %s: with --yes, this also needs --allow-replace", stepList(replaced))
 		}
 		return nil
 	}
-	question := `Do this? Only "yes" is taken for yes: `
+	question := `Apply this plan? Only "yes" confirms: `
 	if len(replaced) > 0 {
-		question = fmt.Sprintf(`Do this, and REPLACE %s? Only "yes" is taken for yes: `, stepList(replaced))
+		question = fmt.Sprintf(`Apply this plan, and REPLACE %s? Only "yes" confirms: `, stepList(replaced))
 	}
 	return p.ask(ctx, question, "yes")
 }
 
-// confirmDestroy has the plan confirmed by --yes, or by the name of the set-up.
+// confirmDestroy requires the confirmation of a plan, by --yes or by typing the
+// name of the stack.
 func (p *program) confirmDestroy(ctx context.Context, name string) error {
 	if p.options.yes {
 		return nil
 	}
-	return p.ask(ctx, fmt.Sprintf("To destroy all of this, type the name of the set-up (%s): ", name), name)
+	return p.ask(ctx, fmt.Sprintf("To destroy all of this, type the name of the stack (%s): ", name), name)
 }
 
-// ask asks a person, who must give the one answer that is wanted.
-func (p *program) ask(ctx context.Context, question, want string) error {
+// ask asks the user, and returns an error unless the answer is the expected one.
+func (p *program) ask(ctx context.Context, question, expected string) error {
 	if !p.terminals.stdin {
 		return errNoTerminal
 	}
 	p.prompt(question)
 	answer := make(chan string, 1)
-	// Nothing ends a read from a terminal, so it is left behind when the
-	// context ends; the program ends soon after.
+	// A read from a terminal cannot be cancelled. So the goroutine is abandoned
+	// when the context ends; the program exits soon after.
 	go func() {
 		line, _ := bufio.NewReader(p.stdin).ReadString('\n')
 		answer <- strings.TrimSpace(line)
@@ -56,8 +57,8 @@ func (p *program) ask(ctx context.Context, question, want string) error {
 	case <-ctx.Done():
 		p.prompt("\n")
 		return context.Cause(ctx)
-	case given := <-answer:
-		if given != want {
+	case typed := <-answer:
+		if typed != expected {
 			return errDeclined
 		}
 		return nil

@@ -13,7 +13,7 @@ import (
 func TestConfirm(t *testing.T) {
 	t.Parallel()
 	const ordinary, replacing, nothing, destroying = "create", "replace", "nothing", "destroy"
-	const replacement = "the plan replaces server egress-production-proxy: with --yes, that needs --allow-replace"
+	const replacement = "the plan replaces server egress-production-proxy: with --yes, this also needs --allow-replace"
 	for _, c := range []struct {
 		plan     string
 		flags    string
@@ -24,8 +24,8 @@ func TestConfirm(t *testing.T) {
 	}{
 		{plan: ordinary, flags: "--yes"},
 		{plan: ordinary, flags: "-y"},
-		{plan: ordinary, terminal: true, answer: "yes\n", asked: "Do this?"},
-		{plan: ordinary, terminal: true, answer: "  yes\r\n", asked: "Do this?"},
+		{plan: ordinary, terminal: true, answer: "yes\n", asked: "Apply this plan?"},
+		{plan: ordinary, terminal: true, answer: "  yes\r\n", asked: "Apply this plan?"},
 		{plan: ordinary, terminal: true, answer: "y\n", want: "not confirmed"},
 		{plan: ordinary, terminal: true, answer: "YES\n", want: "not confirmed"},
 		{plan: ordinary, terminal: true, answer: "", want: "not confirmed"},
@@ -36,7 +36,7 @@ func TestConfirm(t *testing.T) {
 		{plan: replacing, flags: "--allow-replace", answer: "yes\n", want: "use --yes"},
 		{plan: nothing},
 		{plan: destroying, flags: "--yes"},
-		{plan: destroying, terminal: true, answer: "production\n", asked: "type the name of the set-up (production)"},
+		{plan: destroying, terminal: true, answer: "production\n", asked: "type the name of the stack (production)"},
 		{plan: destroying, terminal: true, answer: "yes\n", want: "not confirmed"},
 		{plan: destroying, answer: "production\n", want: "use --yes"},
 	} {

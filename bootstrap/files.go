@@ -11,18 +11,18 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Modes of the files that are written.
+// Modes of the output files.
 const (
 	modeSecret fs.FileMode = 0o600
 	modePublic fs.FileMode = 0o644
 )
 
-// checkOutputs says what will keep the outputs from being written, so that it
-// shows before anything else is done.
-func checkOutputs(s *setup) error {
+// checkOutputs returns the problems that will prevent writing the outputs, so
+// that they are reported before anything is changed.
+func checkOutputs(t *target) error {
 	var errs []error
-	if s.spec.Cluster != nil {
-		file := s.kubeconfigFile()
+	if t.spec.Cluster.BootstrapManages() {
+		file := t.kubeconfigFile()
 		old, err := readOutput(file)
 		if err == nil {
 			_, err = parseKubeconfig(old)
@@ -32,7 +32,7 @@ func checkOutputs(s *setup) error {
 		}
 		errs = append(errs, ofOutput("kubeconfig", file, err))
 	}
-	file := s.valuesFile()
+	file := t.valuesFile()
 	old, err := readOutput(file)
 	if err == nil {
 		err = checkOldValues(old)
@@ -43,8 +43,8 @@ func checkOutputs(s *setup) error {
 	return errors.Join(append(errs, ofOutput("values", file, err))...)
 }
 
-// checkWritable begins to write a file and leaves it at that: whether one may,
-// permissions alone do not tell.
+// checkWritable begins to write a file and stops: permissions alone do not show
+// whether it can be written.
 func checkWritable(file string) error {
 	pending, err := beginOutput(file, modeSecret)
 	if err != nil {
@@ -57,40 +57,40 @@ func ofOutput(name, file string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("outputs.%s: %s: %w", name, file, err)
+	return fmt.Errorf("spec.outputs.%s: %s: %w", name, file, err)
 }
 
-// checkOldValues keeps values that people wrote from being replaced.
+// checkOldValues protects a file of values that bootstrap did not write.
 func checkOldValues(old []byte) error {
 	if len(bytes.TrimSpace(old)) == 0 || bytes.Contains(old, []byte(valuesMark)) {
 		return nil
 	}
-	return errors.New("was not written by bootstrap, and stays as it is: move it away, or name another file in outputs.values")
+	return errors.New("was not written by bootstrap, so it is not overwritten: move it away, or set another file in spec.outputs.values")
 }
 
-// readOutput reads a file that is about to be written. There need be none, but
-// its folder has to be there.
+// readOutput reads a file that will be written. The file may be missing, but its
+// folder must exist.
 func readOutput(file string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Clean(file))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return data, plain(err)
 	}
 	if info, err := os.Lstat(file); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		return nil, errors.New("is a symbolic link that leads nowhere")
-	} else if err == nil { // another run has just written it
+		return nil, errors.New("is a symbolic link to a file that does not exist")
+	} else if err == nil { // another run has just created it
 		data, err = os.ReadFile(filepath.Clean(file))
 		return data, plain(err)
 	}
 	folder, err := os.Stat(filepath.Dir(file))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), err == nil && !folder.IsDir():
-		return nil, fmt.Errorf("there is no folder %s", filepath.Dir(file))
+		return nil, fmt.Errorf("the folder %s does not exist", filepath.Dir(file))
 	default:
 		return nil, plain(err)
 	}
 }
 
-// plain is an error without the file's name, which is said already.
+// plain removes the name of the file from an error: the message already has it.
 func plain(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
@@ -98,21 +98,21 @@ func plain(err error) error {
 	return err
 }
 
-// writeOutput replaces a file as a whole or not at all. A symbolic link stays,
-// and it is the file that it leads to which is replaced.
+// writeOutput replaces a file atomically. A symbolic link is kept, and its target
+// is replaced.
 func writeOutput(file string, data []byte, mode fs.FileMode) error {
 	pending, err := beginOutput(file, mode)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = pending.Cleanup() }() // nothing is left to clean up when all went well
+	defer func() { _ = pending.Cleanup() }() // has no effect after success
 	if _, err := pending.Write(data); err != nil {
 		return plain(err)
 	}
 	return plain(pending.CloseAtomicallyReplace())
 }
 
-// beginOutput makes the temporary file that is to take a file's place.
+// beginOutput creates the temporary file that will replace a file.
 func beginOutput(file string, mode fs.FileMode) (*renameio.PendingFile, error) {
 	target, err := filepath.EvalSymlinks(file)
 	switch {
@@ -121,19 +121,19 @@ func beginOutput(file string, mode fs.FileMode) (*renameio.PendingFile, error) {
 	case err != nil:
 		return nil, plain(err)
 	}
-	// The temporary file is beside the target: what is secret is in no folder
-	// that others share, and a rename stays within a file system. Not by
-	// renameio.WriteFile, which keeps the mode of the old file whatever it is
-	// told.
+	// The temporary file is in the folder of the target, so that secrets are not
+	// written to a shared folder, and so that the rename stays within one file
+	// system. renameio.WriteFile is not used, because it keeps the mode of the old
+	// file, whatever mode is requested.
 	pending, err := renameio.NewPendingFile(target,
 		renameio.WithTempDir(filepath.Dir(target)), renameio.WithPermissions(mode), renameio.WithStaticPermissions(mode))
 	if err != nil {
-		return nil, fmt.Errorf("the folder %s takes no new file: %w", filepath.Dir(target), plain(err))
+		return nil, fmt.Errorf("cannot create a file in the folder %s: %w", filepath.Dir(target), plain(err))
 	}
 	return pending, nil
 }
 
-// writeKubeconfig merges a cluster's kubeconfig into a file and returns the
+// writeKubeconfig merges the kubeconfig of a cluster into a file and returns the
 // name of its context.
 func writeKubeconfig(file string, added []byte, clusterID string) (string, error) {
 	old, err := readOutput(file)

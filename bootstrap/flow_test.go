@@ -66,7 +66,7 @@ func TestFlow(t *testing.T) {
 
 	require(t, exitChanges, s.run(t.Context(), "plan"))
 	got := require(t, exitDone, s.run(t.Context(), "--yes"))
-	for _, want := range []string{"production is as egress.yaml says: 20 steps done", "172.16.28.8", "client-b leaves by it", "admin@egress-production", "helm upgrade --install"} {
+	for _, want := range []string{"production matches egress.yaml: 20 steps done", "172.16.28.8", "egress address of client-b", "admin@egress-production", "helm upgrade --install"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("apply does not say %q:\n%s", want, got.stdout)
 		}
@@ -81,7 +81,7 @@ func TestFlow(t *testing.T) {
 	}
 
 	got = require(t, exitDone, s.run(t.Context(), "plan"))
-	if got.stdout != "Nothing to do: everything is as egress.yaml says.\n" {
+	if got.stdout != "Nothing to do: everything matches egress.yaml.\n" {
 		t.Errorf("a second plan is\n%s", got.stdout)
 	}
 	requireStatus(t, s, 0)
@@ -160,8 +160,8 @@ func TestShownKubeconfig(t *testing.T) {
 		want           bool
 	}{
 		{"", "--output=json", false},
-		{"outputs: {hideKubeconfig: false}\n", "--output=json", true},
-		{"outputs: {hideKubeconfig: false}\n", "--output=table", false},
+		{"  outputs: {hideKubeconfig: false}\n", "--output=json", true},
+		{"  outputs: {hideKubeconfig: false}\n", "--output=table", false},
 	} {
 		s := newSession(t, baseConfig+c.outputs)
 		s.cloud = &stubCloud{observed: observed, kubeconfig: scalewayKubeconfig("egress-production", "one")}
@@ -213,11 +213,11 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// TestGiven leaves what was there before, and says so.
-func TestGiven(t *testing.T) {
+// TestExisting keeps resources that bootstrap does not manage, and reports them.
+func TestExisting(t *testing.T) {
 	t.Parallel()
 	config := replaced(t, "cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666",
-		baseConfig[strings.Index(baseConfig, "  version:"):strings.Index(baseConfig, "  pools:")], "  id: 33333333-4444-5555-8666-777777777777\n")
+		baseConfig[strings.Index(baseConfig, "    version:"):strings.Index(baseConfig, "    pools:")], "    id: 33333333-4444-5555-8666-777777777777\n")
 	_, observed := made(t, newSpec(t, config))
 	s := newSession(t, config)
 	s.cloud = &stubCloud{observed: observed, kubeconfig: scalewayKubeconfig("theirs", "one")}
@@ -235,8 +235,8 @@ func TestGiven(t *testing.T) {
 			t.Errorf("the values lack %s", want)
 		}
 	}
-	require(s.run(t.Context(), "status"), "(given)", "Everything is as egress.yaml says.")
-	require(s.run(t.Context(), "destroy", "--yes"), "production is destroyed", "Left, because it was there before",
+	require(s.run(t.Context(), "status"), "(existing)", "Everything matches egress.yaml.")
+	require(s.run(t.Context(), "destroy", "--yes"), "production is destroyed", "Kept, because bootstrap does not manage it",
 		"private-network  theirs  22222222-3333-4444-8555-666666666666")
 }
 
@@ -245,7 +245,7 @@ func TestGiven(t *testing.T) {
 // the tenants'.
 func TestFlowThroughGateway(t *testing.T) {
 	s := newSession(t, replaced(t,
-		"  sshSources: [192.0.2.0/24]", "  egress: Gateway\n  nameServers: [51.159.69.162]", ", egressIP: Dedicated", ""))
+		"    sshSources: [192.0.2.0/24]", "    sourceAddress: Gateway\n    nameServers: [51.159.69.162]", ", egressIP: Dedicated", ""))
 	atFake(t, s)
 	require(t, exitDone, s.run(t.Context(), "apply", "--yes"))
 

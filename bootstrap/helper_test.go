@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,63 +13,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"egress.scw/bootstrap/config"
+	"egress.scw/bootstrap/config/configtest"
 	"egress.scw/bootstrap/stack"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
 const project = "11111111-2222-4333-8444-555555555555"
 
-// baseConfig has one of each kind of resource, and several of those of which
-// there can be several.
-const baseConfig = `apiVersion: egress.scw/v1alpha1
-kind: Egress
-name: production
-zone: fr-par-1
-network: {cidr: 172.16.28.0/22}
-proxy:
-  privateIP: 172.16.28.8
-  sshSources: [192.0.2.0/24]
-cluster:
-  version: "1.34"
-  acl: [198.51.100.0/24]
-  pools:
-    - {name: system, nodeType: PRO2-XXS, size: 2}
-    - {name: client-a, tenant: client-a, nodeType: PRO2-XS, autoscaling: {min: 1, max: 3}}
-registry: {name: example-production}
-tenants:
-  - {name: client-a, proxy: {port: 3129}, noProxy: [intranet.example.com]}
-  - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}
-`
+// baseConfig is the shared egress.yaml under the names that the golden files
+// have.
+var baseConfig = strings.NewReplacer(
+	"{name: test}", "{name: production}", "egress-test", "example-production",
+	"{port: 3129}}", "{port: 3129}, noProxy: [intranet.example.com]}",
+).Replace(configtest.Example())
 
-// replaced is the configuration with old parts replaced by new ones, each of
-// which must be there.
+// replaced returns baseConfig after replacements.
 func replaced(t testing.TB, oldnew ...string) string {
 	t.Helper()
-	text := baseConfig
-	for pair := range slices.Chunk(oldnew, 2) {
-		if !strings.Contains(text, pair[0]) {
-			t.Fatalf("the configuration does not contain %q", pair[0])
-		}
-		text = strings.Replace(text, pair[0], pair[1], 1)
-	}
-	return text
+	return configtest.Replace(t, baseConfig, oldnew...)
 }
 
 func newSpec(t testing.TB, text string) stack.Spec {
 	t.Helper()
-	egress, err := config.LoadEgress("egress.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := stack.NewSpec(egress, project)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
+	return stack.NewSpec(configtest.Decode(t, text), project)
 }
 
 // made is what exists once a configuration has come true: all of it, with IDs
@@ -81,8 +46,8 @@ func made(t testing.TB, spec stack.Spec) (*stack.Graph, *stack.Observed) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if graph.Proxies[0].Server.CloudInit == nil { // the network is given
-		spec.NetworkID, spec.NetworkCIDR = "", netip.MustParsePrefix("172.16.28.0/22")
+	if graph.Proxies[0].Server.CloudInit == nil { // the network is an existing one
+		spec.Network = config.Network{CIDR: netip.MustParsePrefix("172.16.28.0/22")}
 		ranged, err := stack.Desired(spec)
 		if err != nil {
 			t.Fatal(err)
@@ -124,25 +89,7 @@ func made(t testing.TB, spec stack.Spec) (*stack.Graph, *stack.Observed) {
 	return graph, &stack.Observed{Resources: graph.Resources()}
 }
 
-// checkGolden compares a text with a golden file.
-func checkGolden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v (go test -update writes it)", err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("differs from %s (go test -update writes it anew), -want +got:\n%s", file, diff)
-	}
-}
-
-// noStale fails on golden files of a kind for which there is no case.
+// noStale fails on golden files without a case.
 func noStale(t *testing.T, pattern string, used []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", pattern))
@@ -151,7 +98,7 @@ func noStale(t *testing.T, pattern string, used []string) {
 	}
 	for _, file := range files {
 		if !slices.Contains(used, filepath.Base(file)) {
-			t.Errorf("%s is stale: there is no case of this name", file)
+			t.Errorf("%s is stale: no case uses it", file)
 		}
 	}
 }
@@ -258,7 +205,7 @@ func (s *session) run(ctx context.Context, args ...string) outcomes {
 			return nil
 		},
 	})
-	code := report(&stderr, err)
+	code := exitCode(&stderr, err)
 	clean := strings.NewReplacer(s.folder+"/", "")
 	return outcomes{code, clean.Replace(stdout.String()), clean.Replace(stderr.String())}
 }

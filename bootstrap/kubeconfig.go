@@ -9,16 +9,17 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// errNoKubeconfig does not say what a parser said: it quotes what it stumbles
-// over, which may be a secret.
-var errNoKubeconfig = errors.New("is not a kubeconfig, and stays as it is: move it away, or name another file in outputs.kubeconfig")
+// errNoKubeconfig omits the error of the parser, which quotes the content of the
+// file, possibly a secret.
+var errNoKubeconfig = errors.New("is not a kubeconfig, so it is not overwritten: move it away, or set another file in spec.outputs.kubeconfig")
 
-// parseKubeconfig reads a kubeconfig. An empty one is one without clusters.
+// parseKubeconfig parses a kubeconfig. An empty file is a kubeconfig without
+// clusters.
 func parseKubeconfig(data []byte) (*clientcmdapi.Config, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return clientcmdapi.NewConfig(), nil
 	}
-	// clientcmd takes any YAML with fields for a kubeconfig.
+	// clientcmd accepts any YAML map as a kubeconfig.
 	var kind struct {
 		Kind string `json:"kind"`
 	}
@@ -32,11 +33,11 @@ func parseKubeconfig(data []byte) (*clientcmdapi.Config, error) {
 	return config, nil
 }
 
-// mergeKubeconfig adds a cluster's kubeconfig to what a file holds, and makes
-// its context the current one, whose name it returns. What the file holds of
-// other clusters stays: entries of Scaleway's are named after the cluster, and
-// clusters may share a name, so that ours get the cluster's ID as well if their
-// names are taken.
+// mergeKubeconfig merges the kubeconfig of a cluster into the content of a file,
+// makes its context the current one and returns the name of that context.
+// Entries of other clusters are kept. Scaleway names entries after the cluster,
+// and clusters may have the same name: if another cluster already uses one of
+// the names, the ID of the cluster is appended to all of them.
 func mergeKubeconfig(file, added []byte, clusterID string) (merged []byte, current string, err error) {
 	config, err := parseKubeconfig(file)
 	if err != nil {
@@ -44,7 +45,7 @@ func mergeKubeconfig(file, added []byte, clusterID string) (merged []byte, curre
 	}
 	ours, err := parseKubeconfig(added)
 	if err != nil || ours.Contexts[ours.CurrentContext] == nil || ours.Clusters[ours.Contexts[ours.CurrentContext].Cluster] == nil {
-		return nil, "", errors.New("what Scaleway returned as the cluster's kubeconfig is none")
+		return nil, "", errors.New("Scaleway returned a kubeconfig that is not valid")
 	}
 	suffix := ""
 	if namesTaken(config, ours) {
@@ -57,10 +58,10 @@ func mergeKubeconfig(file, added []byte, clusterID string) (merged []byte, curre
 		config.AuthInfos[name+suffix] = user
 	}
 	for name, context := range ours.Contexts {
-		context = context.DeepCopy()
-		context.Cluster += suffix
-		context.AuthInfo += suffix
-		config.Contexts[name+suffix] = context
+		renamed := context.DeepCopy()
+		renamed.Cluster += suffix
+		renamed.AuthInfo += suffix
+		config.Contexts[name+suffix] = renamed
 	}
 	config.CurrentContext = ours.CurrentContext + suffix
 	merged, err = clientcmd.Write(*config)
@@ -70,7 +71,7 @@ func mergeKubeconfig(file, added []byte, clusterID string) (merged []byte, curre
 	return merged, config.CurrentContext, nil
 }
 
-// namesTaken says whether entries of another cluster have one of the names.
+// namesTaken reports whether an entry of another cluster has one of the names.
 func namesTaken(config, ours *clientcmdapi.Config) bool {
 	server := ours.Clusters[ours.Contexts[ours.CurrentContext].Cluster].Server
 	for name := range ours.Clusters {

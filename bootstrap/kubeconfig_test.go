@@ -164,7 +164,7 @@ func TestWriteKubeconfig(t *testing.T) {
 	})
 	t.Run("no folder", func(t *testing.T) {
 		t.Parallel()
-		if _, err := writeKubeconfig(filepath.Join(t.TempDir(), "no", "kubeconfig.yaml"), added, "one"); err == nil || !strings.Contains(err.Error(), "there is no folder") {
+		if _, err := writeKubeconfig(filepath.Join(t.TempDir(), "no", "kubeconfig.yaml"), added, "one"); err == nil || !strings.Contains(err.Error(), "does not exist") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -175,11 +175,11 @@ func TestWriteKubeconfig(t *testing.T) {
 func TestForeignFiles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ file, text, want string }{
-		{"kubeconfig.yaml", "password: " + token, "outputs.kubeconfig: kubeconfig.yaml: is not a kubeconfig"},
+		{"kubeconfig.yaml", "password: " + token, "spec.outputs.kubeconfig: kubeconfig.yaml: is not a kubeconfig"},
 		{"kubeconfig.yaml", "{" + token, "is not a kubeconfig"},
 		{"kubeconfig.yaml", "apiVersion: v1\nkind: Secret\nstringData: {a: " + token + "}\n", "is not a kubeconfig"},
 		{"kubeconfig.yaml", "apiVersion: v1\nkind: Config\nclusters: " + token, "is not a kubeconfig"},
-		{"values.yaml", "proxy: {addresses: [" + token + "]}\n", "outputs.values: values.yaml: was not written by bootstrap"},
+		{"values.yaml", "proxy: {addresses: [" + token + "]}\n", "spec.outputs.values: values.yaml: was not written by bootstrap"},
 	} {
 		s := newSession(t, baseConfig)
 		s.write(t, c.file, c.text)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"egress.scw/bootstrap/stack"
 )
@@ -34,7 +35,7 @@ func TestOfflineErrors(t *testing.T) {
 		}
 		for _, want := range []string{
 			`Error: --output: is "yaml", must be table or json`, "Error: --timeout: is -1s",
-			"Error: egress.yaml:", "tenants[0].proxy.port", "proxy.privateIP",
+			"Error: egress.yaml:", "spec.tenants[0].proxy.port", "proxy.privateIP",
 			"Error: zone: there is no zone fr-par-9", "Error: credentials: no access key", "Error: credentials: no secret key",
 		} {
 			if !strings.Contains(got.stderr, want) {
@@ -79,7 +80,7 @@ func TestMissingFile(t *testing.T) {
 	t.Parallel()
 	s := &session{folder: t.TempDir()}
 	got := s.run(t.Context(), "plan")
-	if want := "Error: --config: there is no file egress.yaml: start from bootstrap/egress.example.yaml\n"; got.stderr != want {
+	if want := "Error: --config: the file egress.yaml does not exist: start from bootstrap/egress.example.yaml\n"; got.stderr != want {
 		t.Errorf("got %q, want %q", got.stderr, want)
 	}
 }
@@ -88,7 +89,7 @@ func TestMissingProject(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, baseConfig)
 	s.login = func() (*account, error) { return &account{}, nil }
-	if got := s.run(t.Context(), "plan"); !strings.Contains(got.stderr, "egress.yaml: project: is required") {
+	if got := s.run(t.Context(), "plan"); !strings.Contains(got.stderr, "egress.yaml: spec.project: is required") {
 		t.Errorf("got %q", got.stderr)
 	}
 }
@@ -134,12 +135,12 @@ func TestReport(t *testing.T) {
 		{errChanges, 2, ""},
 		{errors.New("broken"), 1, "Error: broken\n"},
 		{errors.Join(errors.New("a"), errors.Join(errors.New("b"), nil)), 1, "Error: a\nError: b\n"},
-		{&brokenOff{}, 130, "interrupted: run the same command again, it goes on from here\n"},
-		{&brokenOff{failures: errors.New("broken")}, 130, "Error: broken\ninterrupted: run the same command again, it goes on from here\n"},
-		{&brokenOff{overtime: true}, 1, "Error: the time is over (--timeout): run the same command again, it goes on from here\n"},
+		{&unfinished{}, 130, "interrupted: run the same command again to continue\n"},
+		{&unfinished{failures: errors.New("broken")}, 130, "Error: broken\ninterrupted: run the same command again to continue\n"},
+		{&unfinished{timeout: 90 * time.Second}, 1, "Error: not finished within 1m30s (--timeout): run the same command again to continue\n"},
 	} {
 		var text strings.Builder
-		if code := report(&text, c.err); code != c.code || text.String() != c.want {
+		if code := exitCode(&text, c.err); code != c.code || text.String() != c.want {
 			t.Errorf("%v: exit code %d and %q, want %d and %q", c.err, code, text.String(), c.code, c.want)
 		}
 	}
@@ -173,16 +174,16 @@ func TestInterruption(t *testing.T) {
 		if got.code != exitInterrupted {
 			t.Errorf("%s: exit code %d, want %d", command, got.code, exitInterrupted)
 		}
-		if !strings.HasSuffix(got.stderr, "interrupted: run the same command again, it goes on from here\n") {
+		if !strings.HasSuffix(got.stderr, "interrupted: run the same command again to continue\n") {
 			t.Errorf("%s: standard error is\n%s", command, got.stderr)
 		}
 		if strings.Contains(got.stderr, "Error: ") && !strings.Contains(got.stderr, "(example-production): the name is taken") {
-			t.Errorf("%s: what is broken off is reported as an error:\n%s", command, got.stderr)
+			t.Errorf("%s: what is cancelled is reported as an error:\n%s", command, got.stderr)
 		}
 		if strings.Contains(got.stderr, "context canceled") {
 			t.Errorf("%s: it says of its own end:\n%s", command, got.stderr)
 		}
-		if !strings.Contains(got.stdout, "failed or broken off") {
+		if !strings.Contains(got.stdout, "failed or cancelled") {
 			t.Errorf("%s: no summary in\n%s", command, got.stdout)
 		}
 	}
@@ -196,7 +197,7 @@ func TestTimeout(t *testing.T) {
 		return ctx.Err()
 	}}
 	got := s.run(t.Context(), "--yes", "--timeout=50ms")
-	if got.code != exitFailed || !strings.HasSuffix(got.stderr, "Error: the time is over (--timeout): run the same command again, it goes on from here\n") {
+	if got.code != exitFailed || !strings.HasSuffix(got.stderr, "Error: not finished within 50ms (--timeout): run the same command again to continue\n") {
 		t.Errorf("exit code %d, standard error\n%s", got.code, got.stderr)
 	}
 }

@@ -21,7 +21,7 @@ type options struct {
 	only         string
 }
 
-// What flags admit.
+// Values of flags.
 const (
 	outputTable = "table"
 	outputJSON  = "json"
@@ -45,33 +45,33 @@ func defaultOptions() options {
 
 func (o *options) addConfig(command *cobra.Command) {
 	command.PersistentFlags().StringVarP(&o.config, "config", "c", "egress.yaml", "configuration `file`")
-	_ = command.MarkPersistentFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
+	_ = command.MarkPersistentFlagFilename("config", "yaml", "yml") // fails only for an undefined flag
 }
 
 func (o *options) addOutput(command *cobra.Command) {
-	command.Flags().StringVarP(&o.output, "output", "o", outputTable, "`form` of what is printed: table or json")
+	command.Flags().StringVarP(&o.output, "output", "o", outputTable, "`format` of the output: table or json")
 	_ = command.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputs(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (o *options) addTimeout(command *cobra.Command) {
-	command.Flags().DurationVar(&o.timeout, "timeout", defaultTimeout, "`duration` of the whole run at most; 0 for no limit")
+	command.Flags().DurationVar(&o.timeout, "timeout", defaultTimeout, "maximum `duration` of the whole run; 0 for no limit")
 }
 
 func (o *options) addRun(command *cobra.Command, yes string) {
 	command.Flags().BoolVarP(&o.yes, "yes", "y", false, yes)
-	command.Flags().IntVar(&o.parallelism, "parallelism", defaultParallelism, "`number` of steps that run at once at most, 1 to 64")
+	command.Flags().IntVar(&o.parallelism, "parallelism", defaultParallelism, "maximum `number` of steps that run at the same time, 1 to 64")
 }
 
 func (o *options) addAllowReplace(command *cobra.Command) {
-	command.Flags().BoolVar(&o.allowReplace, "allow-replace", false, "with --yes: replace, too, what cannot be changed in place")
+	command.Flags().BoolVar(&o.allowReplace, "allow-replace", false, "with --yes: also replace resources that cannot be changed in place")
 }
 
 func (o *options) addOnly(command *cobra.Command) {
-	command.Flags().StringVar(&o.only, "only", "", "`part` to print, by itself: user-data, squid-conf or values")
+	command.Flags().StringVar(&o.only, "only", "", "print one `part` only: user-data, squid-conf or values")
 	_ = command.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(onlyParts(), cobra.ShellCompDirectiveNoFileComp))
 }
 
-// validate says everything that is wrong with the values of the flags.
+// validate returns everything that is wrong with the values of the flags.
 func (o *options) validate() error {
 	var errs []error
 	if !slices.Contains(outputs(), o.output) {
@@ -84,7 +84,7 @@ func (o *options) validate() error {
 		errs = append(errs, fmt.Errorf("--parallelism: is %d, must be 1 to %d", o.parallelism, maxParallelism))
 	}
 	if o.timeout < 0 {
-		errs = append(errs, fmt.Errorf("--timeout: is %s, must not be less than 0, which means no limit", o.timeout))
+		errs = append(errs, fmt.Errorf("--timeout: is %s, must be at least 0, which means no limit", o.timeout))
 	}
 	return errors.Join(errs...)
 }

@@ -46,7 +46,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%s blocks: %v, want exit code %d", blocks, err, exitFailed)
 		}
 		requireErrors(t, output.String(), []string{
-			"Error: outputs.kubeconfig: kubeconfig.yaml: file too large\n", "Error: outputs.values: values.yaml: file too large\n",
+			"Error: spec.outputs.kubeconfig: kubeconfig.yaml: file too large\n", "Error: spec.outputs.values: values.yaml: file too large\n",
 		})
 		if s.read(t, "kubeconfig.yaml") != kubeconfig || s.read(t, "values.yaml") != values {
 			t.Errorf("%s blocks: the old files are not as they were", blocks)
@@ -83,15 +83,15 @@ func readOnly(t *testing.T) string {
 func TestReadOnlyFolder(t *testing.T) {
 	t.Parallel()
 	folder := readOnly(t)
-	outputs := "outputs: {kubeconfig: " + filepath.Join(folder, "k.yaml") + ", values: " + filepath.Join(folder, "v.yaml") + "}\n"
+	outputs := "  outputs: {kubeconfig: " + filepath.Join(folder, "k.yaml") + ", values: " + filepath.Join(folder, "v.yaml") + "}\n"
 	s := newSite(t, baseConfig+outputs, scwfake.Options{})
 	code, output := s.run(t, "apply", "--yes")
 	if code != exitFailed {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 	requireErrors(t, output, []string{
-		"Error: outputs.kubeconfig: " + folder + "/k.yaml: the folder " + folder + " takes no new file: ",
-		"Error: outputs.values: " + folder + "/v.yaml: the folder " + folder + " takes no new file: ",
+		"Error: spec.outputs.kubeconfig: " + folder + "/k.yaml: cannot create a file in the folder " + folder + ": ",
+		"Error: spec.outputs.values: " + folder + "/v.yaml: cannot create a file in the folder " + folder + ": ",
 	})
 	if s.Requests() > 0 {
 		t.Errorf("%d requests before", s.Requests())
@@ -113,13 +113,13 @@ func TestOutputsInTheWay(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-			}, []string{"outputs.kubeconfig: kubeconfig.yaml: is a directory", "outputs.values: values.yaml: is a directory"},
+			}, []string{"spec.outputs.kubeconfig: kubeconfig.yaml: is a directory", "spec.outputs.values: values.yaml: is a directory"},
 		},
 		{
 			"files of somebody else", func(t *testing.T, s *site) {
 				s.write(t, "kubeconfig.yaml", "token: "+token+"\n")
 				s.write(t, "values.yaml", "replicas: 3\n")
-			}, []string{"outputs.kubeconfig: kubeconfig.yaml: is not a kubeconfig, and stays as it is", "outputs.values: values.yaml: was not written by bootstrap, and stays as it is"},
+			}, []string{"spec.outputs.kubeconfig: kubeconfig.yaml: is not a kubeconfig, so it is not overwritten", "spec.outputs.values: values.yaml: was not written by bootstrap, so it is not overwritten"},
 		},
 	} {
 		s := newSite(t, baseConfig, scwfake.Options{})

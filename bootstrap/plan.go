@@ -8,21 +8,21 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// plan is the command.
+// plan runs the command of this name.
 func (p *program) plan(ctx context.Context) error {
-	s, err := p.connect(ctx, checkRendering)
+	t, err := p.connect(ctx, checkRendering)
 	if err != nil {
 		return err
 	}
-	_, plan, err := stack.ObserveAndPlan(ctx, s.cloud, s.spec)
+	_, plan, err := stack.ObserveAndPlan(ctx, t.cloud, t.spec)
 	if err != nil {
 		return err
 	}
-	checked := check(ctx, s, plan)
+	checked := check(ctx, t, plan)
 	if p.options.output == outputJSON {
-		err = printJSON(p.stdout, newPlanDocument(s.spec, plan))
+		err = printJSON(p.stdout, newPlanDocument(t.spec, plan))
 	} else {
-		_, err = fmt.Fprint(p.stdout, planTable(s.spec, plan, s.file, p.painter(p.terminals.stdout)))
+		_, err = fmt.Fprint(p.stdout, planTable(t.spec, plan, t.file, p.painter(p.terminals.stdout)))
 	}
 	if err := errors.Join(err, checked); err != nil {
 		return err
@@ -33,21 +33,21 @@ func (p *program) plan(ctx context.Context) error {
 	return nil
 }
 
-// check says what would make a plan fail.
-func check(ctx context.Context, s *setup, plan *stack.Plan) error {
+// check returns the reasons for which a plan would fail.
+func check(ctx context.Context, t *target, plan *stack.Plan) error {
 	if plan.Empty() {
 		return nil
 	}
-	return s.cloud.Check(ctx, s.spec, plan)
+	return t.cloud.Check(ctx, t.spec, plan)
 }
 
-// showPlan shows a plan to whoever is about to be asked. A document of JSON on
-// standard output has no place for it.
-func (p *program) showPlan(s *setup, plan *stack.Plan) error {
+// showPlan shows a plan before the user confirms it. If standard output is for a
+// JSON document, the plan is written to standard error.
+func (p *program) showPlan(t *target, plan *stack.Plan) error {
 	w, terminal := p.stdout, p.terminals.stdout
 	if p.options.output == outputJSON {
 		w, terminal = p.stderr, p.terminals.stderr
 	}
-	_, err := fmt.Fprintln(w, planTable(s.spec, plan, s.file, p.painter(terminal)))
+	_, err := fmt.Fprintln(w, planTable(t.spec, plan, t.file, p.painter(terminal)))
 	return err
 }

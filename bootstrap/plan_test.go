@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"gotest.tools/v3/golden"
+
 	"egress.scw/bootstrap/stack"
 )
 
@@ -33,10 +35,10 @@ func planCases() []planCase {
 			"192.0.2.0/24", "192.0.2.128/25", // a rule
 		}},
 		{name: "tenants-come-and-go", after: []string{
-			"  - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}", "  - {name: client-c, proxy: {port: 3132, egressIP: Dedicated}}",
+			"    - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}", "    - {name: client-c, proxy: {port: 3132, egressIP: Dedicated}}",
 		}},
-		{name: "replace", after: []string{"proxy:\n", "proxy:\n  type: PLAY2-MICRO\n", "PRO2-XS", "PRO2-S"}},
-		{name: "given", before: []string{"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666"}, after: []string{
+		{name: "replace", after: []string{"proxy:\n", "proxy:\n    type: PLAY2-MICRO\n", "PRO2-XS", "PRO2-S"}},
+		{name: "existing", before: []string{"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666"}, after: []string{
 			"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666", "port: 3129", "port: 3131",
 		}},
 		{name: "gone-and-doubled", touch: func(o *stack.Observed) {
@@ -83,12 +85,12 @@ func TestPlanGolden(t *testing.T) {
 	for _, c := range planCases() {
 		t.Run(c.name, func(t *testing.T) {
 			spec, plan := c.plan(t)
-			checkGolden(t, "plan-"+c.name+".golden.txt", settled(planTable(spec, plan, "egress.yaml", false)))
+			golden.Assert(t, settled(planTable(spec, plan, "egress.yaml", false)), "plan-"+c.name+".golden.txt")
 			var text strings.Builder
 			if err := printJSON(&text, newPlanDocument(spec, plan)); err != nil {
 				t.Fatal(err)
 			}
-			checkGolden(t, "plan-"+c.name+".golden.json", settled(text.String()))
+			golden.Assert(t, settled(text.String()), "plan-"+c.name+".golden.json")
 		})
 		used = append(used, "plan-"+c.name+".golden.txt", "plan-"+c.name+".golden.json")
 	}
@@ -120,7 +122,7 @@ func TestPlanColours(t *testing.T) {
 
 // TestPlanJSON has scripts find the fields that documentation promises.
 func TestPlanJSON(t *testing.T) {
-	spec, plan := planCase{after: []string{"proxy:\n", "proxy:\n  type: PLAY2-MICRO\n"}}.plan(t)
+	spec, plan := planCase{after: []string{"proxy:\n", "proxy:\n    type: PLAY2-MICRO\n"}}.plan(t)
 	var text strings.Builder
 	if err := printJSON(&text, newPlanDocument(spec, plan)); err != nil {
 		t.Fatal(err)

@@ -10,13 +10,13 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// planDocument is a plan in JSON.
+// planDocument is the JSON form of a plan.
 type planDocument struct {
 	Name    string `json:"name"`
 	Project string `json:"project"`
 	Zone    string `json:"zone"`
 	Region  string `json:"region"`
-	// Counts are numbers of steps by action; a replacement counts once.
+	// Counts are the numbers of steps by action; a replacement counts once.
 	Counts map[stack.Action]int `json:"counts"`
 	Steps  []*stack.Step        `json:"steps"`
 }
@@ -27,7 +27,7 @@ func newPlanDocument(spec stack.Spec, plan *stack.Plan) planDocument {
 		Counts: plan.Count(), Steps: plan.Steps,
 	}
 	for _, action := range []stack.Action{stack.Create, stack.Update, stack.Replace, stack.Delete} {
-		document.Counts[action] += 0 // so that all are there
+		document.Counts[action] += 0 // so that every action has a number
 	}
 	if document.Steps == nil {
 		document.Steps = []*stack.Step{}
@@ -35,13 +35,13 @@ func newPlanDocument(spec stack.Spec, plan *stack.Plan) planDocument {
 	return document
 }
 
-// planTable is a plan as people read it.
+// planTable is the readable form of a plan.
 func planTable(spec stack.Spec, plan *stack.Plan, file string, colours paint) string {
 	if plan.Empty() {
 		if plan.Graph == nil {
-			return fmt.Sprintf("Nothing to do: nothing exists of %s (project %s, %s).\n", spec.Name, spec.Project, spec.Zone)
+			return fmt.Sprintf("Nothing to do: no resource of %s exists (project %s, %s).\n", spec.Name, spec.Project, spec.Zone)
 		}
-		return fmt.Sprintf("Nothing to do: everything is as %s says.\n", file)
+		return fmt.Sprintf("Nothing to do: everything matches %s.\n", file)
 	}
 	var text strings.Builder
 	text.WriteString(planHeading(spec, plan) + "\n\n")
@@ -63,7 +63,7 @@ func planTable(spec stack.Spec, plan *stack.Plan, file string, colours paint) st
 		text.WriteString(row.text(keys, names, colours))
 	}
 	if lost := losses(plan); len(lost) > 0 {
-		text.WriteString("\n" + colours.in(red, "What is lost:") + "\n")
+		text.WriteString("\n" + colours.in(red, "Lost by this plan:") + "\n")
 		for _, loss := range lost {
 			text.WriteString("  " + loss + "\n")
 		}
@@ -81,18 +81,18 @@ func planHeading(spec stack.Spec, plan *stack.Plan) string {
 		at, count[stack.Create], count[stack.Update], count[stack.Replace], count[stack.Delete])
 }
 
-// planRow is a step in the table.
+// planRow is the row of a step.
 type planRow struct {
 	sign, colour string
 	key, name    string
-	detail       []string // in parts, between which lines may break
-	below        []string // a line each
+	detail       []string // in parts; lines break between parts
+	below        []string // one line each
 }
 
 const (
-	// detailWidth is how wide the last column gets before it breaks.
+	// detailWidth is the width at which the last column breaks.
 	detailWidth = 60
-	// signWidth is that of the longest sign.
+	// signWidth is the width of the longest sign.
 	signWidth = len("-/+")
 )
 
@@ -118,7 +118,7 @@ func newPlanRow(step *stack.Step) planRow {
 
 func (r planRow) text(keys, names int, colours paint) string {
 	margin := strings.Repeat(" ", 2+signWidth+1+keys+2+names+2)
-	lead := "  " + colours.in(r.colour, pad(r.sign, signWidth)) + " " + pad(r.key, keys) + "  " + pad(r.name, names) + "  "
+	lead := "  " + colours.in(r.colour, fmt.Sprintf("%-*s", signWidth, r.sign)) + fmt.Sprintf(" %-*s  %-*s  ", keys, r.key, names, r.name)
 	var text strings.Builder
 	for i, line := range fold(r.detail) {
 		if i > 0 {
@@ -132,7 +132,7 @@ func (r planRow) text(keys, names int, colours paint) string {
 	return text.String()
 }
 
-// fold puts parts into lines, separated by commas. There is at least one line.
+// fold joins parts by commas, in lines of detailWidth. There is at least one line.
 func fold(parts []string) []string {
 	lines := []string{""}
 	for i, part := range parts {
@@ -152,7 +152,8 @@ func fold(parts []string) []string {
 	return lines
 }
 
-// keyText is what a resource is for. A role that is only its ID says nothing.
+// keyText names the kind and the role of a resource. A role that is only the ID
+// is left out.
 func keyText(kind stack.Kind, role, id string) string {
 	if role == id {
 		role = ""
@@ -160,16 +161,18 @@ func keyText(kind stack.Kind, role, id string) string {
 	return stack.Key{Kind: kind, Role: role}.String()
 }
 
-// newDetails tell what something will be like, without what says little: that
-// something is off, is known later, or goes by an ID or a hash.
+// idForm is the form of Scaleway's IDs.
+var idForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// newDetails describes a resource to create. It leaves out fields that are off,
+// that are not known yet, and that are IDs or hashes.
 func newDetails(step *stack.Step) []string {
-	isID := regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	var details []string
 	for _, change := range step.Changes {
 		switch {
 		case step.Kind == stack.KindUserData:
 			details = append(details, change.Field)
-		case slices.Contains([]string{stack.Unknown, "none", "off", "no"}, change.To), isID.MatchString(change.To):
+		case slices.Contains([]string{stack.Unknown, "none", "off", "no"}, change.To), idForm.MatchString(change.To):
 		default:
 			details = append(details, change.Field+" "+change.To)
 		}
@@ -177,8 +180,8 @@ func newDetails(step *stack.Step) []string {
 	return details
 }
 
-// deletedDetails tell which one is deleted, as there may be several of a name,
-// and why.
+// deletedDetails identifies a resource to delete, as there may be several of the
+// same name, and states the reason.
 func deletedDetails(step *stack.Step) []string {
 	details := []string{step.Reason, "ID " + step.ResourceID}
 	if address, ok := step.Resource().(*stack.FlexibleIP); ok && address.Address.IsValid() {
@@ -201,19 +204,19 @@ func changeLine(change stack.Change) string {
 	case change.To == stack.Unknown:
 		text += change.To
 	case change.Field == "text":
-		// Of texts, what each side has that the other has not is counted.
-		text += change.From + " go, " + change.To + " come"
+		// A text is described by the lines that only one side has.
+		text += change.From + " removed, " + change.To + " added"
 	case change.From == "":
 		text += "new, " + change.To
 	case change.To == "":
-		text += change.From + ", goes"
+		text += change.From + ", removed"
 	default:
 		text += change.From + " → " + change.To
 	}
 	return text
 }
 
-// fixedReasons are why changes cannot be made in place, each once.
+// fixedReasons returns why changes cannot be made in place, each reason once.
 func fixedReasons(changes []stack.Change) []string {
 	var reasons []string
 	for _, change := range changes {

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		getenv: os.Getenv, login: impatientLogin, checkPlace: scaleway.CheckPlace,
 	})
-	os.Exit(report(os.Stderr, err)) //nolint:gocritic // as main does
+	os.Exit(exitCode(os.Stderr, err)) //nolint:gocritic // as main does
 }
 
 // asImpatient has the program wait for an answer this long. Without it, it waits

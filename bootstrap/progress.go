@@ -10,7 +10,7 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// progress shows how a plan is carried out.
+// progress shows the execution of a plan.
 type progress interface {
 	// event is called by one goroutine at a time.
 	event(stack.Event)
@@ -18,7 +18,7 @@ type progress interface {
 	close()
 }
 
-// newProgress shows bars to people at a terminal, and lines to everybody else.
+// newProgress returns bars for terminals, and lines for all other outputs.
 func (p *program) newProgress(ctx context.Context, steps int) progress {
 	if p.terminals.stderr && p.getenv("TERM") != "dumb" {
 		return newBars(ctx, p.stderr, steps, p.painter(true))
@@ -26,51 +26,51 @@ func (p *program) newProgress(ctx context.Context, steps int) progress {
 	return newLines(ctx, p.stderr)
 }
 
-// lines writes a line for each event, with the seconds since the beginning.
+// lines writes a line for each event, with the seconds since the start of the
+// run.
 type lines struct {
-	run   context.Context // asked whether it has ended, no more
+	run   context.Context // only to find out whether it has ended
 	w     io.Writer
 	begin time.Time
-	// said is what was last said of each step that waits.
-	said map[string]saying
+	// reported is the last line about each waiting step.
+	reported map[string]waitLine
 }
 
-type saying struct {
+type waitLine struct {
 	detail string
 	at     time.Time
 }
 
-// repeatAfter is when a step that still waits for the same thing says so once
-// more: often enough for the watchdogs of CI systems, which end what is silent
-// for minutes.
+// repeatAfter is the time after which the line of a waiting step is repeated.
+// CI systems end jobs that print nothing for minutes.
 const repeatAfter = 30 * time.Second
 
 func newLines(run context.Context, w io.Writer) *lines {
-	return &lines{run: run, w: w, begin: time.Now(), said: map[string]saying{}}
+	return &lines{run: run, w: w, begin: time.Now(), reported: map[string]waitLine{}}
 }
 
 func (l *lines) event(event stack.Event) {
 	now := time.Now()
 	if event.Phase == stack.Waiting {
-		// Whoever waits reports each time it looks.
-		last := l.said[event.Step.ID]
+		// A waiting step sends an event each time it polls.
+		last := l.reported[event.Step.ID]
 		if last.detail == event.Detail && now.Sub(last.at) < repeatAfter {
 			return
 		}
-		l.said[event.Step.ID] = saying{event.Detail, now}
+		l.reported[event.Step.ID] = waitLine{event.Detail, now}
 	}
-	fmt.Fprintf(l.w, "%6.1fs  %s: %s\n", now.Sub(l.begin).Seconds(), stepName(event.Step), happening(l.run, event))
+	fmt.Fprintf(l.w, "%6.1fs  %s: %s\n", now.Sub(l.begin).Seconds(), stepName(event.Step), phaseText(l.run, event))
 }
 
 func (*lines) close() {}
 
-// stepName is what a step is about.
+// stepName names the resource of a step.
 func stepName(step *stack.Step) string {
 	return keyText(step.Kind, step.Role, step.ResourceID) + " " + step.Name
 }
 
-// happening says what has become of a step of a run.
-func happening(run context.Context, event stack.Event) string {
+// phaseText describes the phase of a step.
+func phaseText(run context.Context, event stack.Event) string {
 	doing, done := event.Step.Words()
 	switch event.Phase {
 	case stack.Started:
@@ -81,11 +81,11 @@ func happening(run context.Context, event stack.Event) string {
 		return done + " " + seconds(event.Elapsed)
 	case stack.Failed:
 		if run.Err() != nil && strings.Contains(event.Detail, context.Cause(run).Error()) {
-			return "broken off " + seconds(event.Elapsed)
+			return "cancelled " + seconds(event.Elapsed)
 		}
 		return "failed " + seconds(event.Elapsed) + ": " + event.Detail
 	case stack.Skipped:
-		return "not begun"
+		return "not started"
 	}
 	return string(event.Phase)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
+	"gotest.tools/v3/golden"
 
 	"egress.scw/bootstrap/stack"
 )
@@ -46,7 +47,7 @@ func TestLinesGolden(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var text strings.Builder
 		perform(newLines(ctx, &text), cancel)
-		checkGolden(t, "progress.golden.txt", text.String())
+		golden.Assert(t, text.String(), "progress.golden.txt")
 	})
 }
 
@@ -59,8 +60,8 @@ func TestBars(t *testing.T) {
 		for _, want := range []string{
 			"gateway egress-production: created (42.3s)\n",
 			"server egress-production-proxy: failed (1.0s): create server (egress-production-proxy): out of stock\n",
-			"pool/old old: broken off (60.0s)\n",
-			"power egress-production-proxy: not begun\n",
+			"pool/old old: cancelled (60.0s)\n",
+			"power egress-production-proxy: not started\n",
 			"waiting: allocating",
 			"5 of 6 steps",
 		} {

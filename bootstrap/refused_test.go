@@ -104,12 +104,12 @@ func (s *site) configure(t testing.TB, config string) {
 	}
 }
 
-// givenCluster replaces all of the configuration's cluster but its pools.
-func givenCluster(id string) []string {
-	return []string{baseConfig[strings.Index(baseConfig, "  version:"):strings.Index(baseConfig, "  pools:")], "  id: " + id + "\n"}
+// existingCluster replaces the cluster of the configuration, except its pools.
+func existingCluster(id string) []string {
+	return []string{baseConfig[strings.Index(baseConfig, "    version:"):strings.Index(baseConfig, "    pools:")], "    id: " + id + "\n"}
 }
 
-func givenNetwork(id string) []string { return []string{"cidr: 172.16.28.0/22", "id: " + id} }
+func existingNetwork(id string) []string { return []string{"cidr: 172.16.28.0/22", "id: " + id} }
 
 // setEnv sets and unsets (by nil) variables of a process.
 func setEnv(cmd *exec.Cmd, env map[string]*string) {
@@ -160,7 +160,7 @@ func missingAndMalformed() []refusal {
 		},
 		{
 			name: "no project", offline: true, env: map[string]*string{"SCW_DEFAULT_PROJECT_ID": nil},
-			want: []string{"Error: egress.yaml: project: is required, because the credentials name none: set it, or SCW_DEFAULT_PROJECT_ID"},
+			want: []string{"Error: egress.yaml: spec.project: is required, because the credentials have no project: set it, or SCW_DEFAULT_PROJECT_ID"},
 		},
 		{
 			name: "malformed credentials", offline: true,
@@ -175,19 +175,19 @@ func missingAndMalformed() []refusal {
 			},
 		},
 		{
-			name: "malformed project", offline: true, config: []string{"name: production\n", "name: production\nproject: fr-par/11111111-2222-3333-4444-555555555555\n"},
-			want: []string{`Error: egress.yaml:4: project: Invalid value: "fr-par/11111111-2222-3333-4444-555555555555": must be a UUID in lower case`},
+			name: "malformed project", offline: true, config: []string{"spec:\n", "spec:\n  project: fr-par/11111111-2222-3333-4444-555555555555\n"},
+			want: []string{`Error: egress.yaml:5: spec.project: Invalid value: "fr-par/11111111-2222-3333-4444-555555555555": must be a UUID in lower case`},
 		},
 		{
 			name: "unknown zone", offline: true, config: []string{"fr-par-1", "fr-par-9"},
 			want: []string{
 				"Error: zone: there is no zone fr-par-9: there are [fr-par-1 fr-par-2",
-				"Error: egress.yaml:6: proxy.nameServers: Required value: Scaleway documents no public resolvers in fr-par-9",
+				"Error: egress.yaml:7: spec.proxy.nameServers: Required value: Scaleway documents no public resolvers in fr-par-9",
 			},
 		},
 		{
 			name: "unknown region", offline: true,
-			config: []string{"fr-par-1", "fr-lyo-1\nregion: fr-lyo", "proxy:\n", "proxy:\n  nameServers: [9.9.9.9]\n"},
+			config: []string{"fr-par-1", "fr-lyo-1\n  region: fr-lyo", "proxy:\n", "proxy:\n    nameServers: [9.9.9.9]\n"},
 			want: []string{
 				"Error: zone: there is no zone fr-lyo-1: there are [fr-par-1 fr-par-2",
 				"Error: region: there is no region fr-lyo: there are [fr-par nl-ams",
@@ -196,56 +196,56 @@ func missingAndMalformed() []refusal {
 		{
 			name: "ranges that Scaleway keeps", offline: true, config: []string{"172.16.28.0/22", "100.64.4.0/22"},
 			want: []string{
-				`egress.yaml:5: network.cidr: Invalid value: "100.64.4.0/22": must not overlap with 100.64.0.0/10: Scaleway keeps it for itself`,
-				`egress.yaml:7: proxy.privateIP: Invalid value: "172.16.28.8": must be in network.cidr, 100.64.4.0/22`,
+				`egress.yaml:6: spec.network.cidr: Invalid value: "100.64.4.0/22": must not overlap with 100.64.0.0/10: Scaleway reserves it`,
+				`egress.yaml:8: spec.proxy.privateIP: Invalid value: "172.16.28.8": must be in spec.network.cidr, 100.64.4.0/22`,
 			},
 		},
 		{
 			name: "ranges that Kubernetes keeps", offline: true, config: []string{"172.16.28.0/22", "198.18.0.0/22"},
 			want: []string{
-				`egress.yaml:5: network.cidr: Invalid value: "198.18.0.0/22": must not overlap with 198.18.0.0/15: Scaleway's Kubernetes keeps it for itself`,
-				`egress.yaml:7: proxy.privateIP: Invalid value: "172.16.28.8": must be in network.cidr, 198.18.0.0/22`,
+				`egress.yaml:6: spec.network.cidr: Invalid value: "198.18.0.0/22": must not overlap with 198.18.0.0/15: Scaleway's Kubernetes reserves it`,
+				`egress.yaml:8: spec.proxy.privateIP: Invalid value: "172.16.28.8": must be in spec.network.cidr, 198.18.0.0/22`,
 			},
 		},
 		{
 			name: "doubles", offline: true, config: []string{"name: client-b, proxy: {port: 3130", "name: client-a, proxy: {port: 3129"},
 			want: []string{
-				`tenants[1].name: Duplicate value: "client-a"`,
-				"tenants[1].proxy.port: Duplicate value: 3129",
+				`spec.tenants[1].name: Duplicate value: "client-a"`,
+				"spec.tenants[1].proxy.port: Duplicate value: 3129",
 			},
 		},
 		{
 			name: "a fifth address", offline: true,
 			config: []string{"tenants:\n", `tenants:
-  - {name: client-c, proxy: {port: 3141, egressIP: Dedicated}}
-  - {name: client-d, proxy: {port: 3142, egressIP: Dedicated}}
-  - {name: client-e, proxy: {port: 3143, egressIP: Dedicated}}
-  - {name: client-f, proxy: {port: 3144, egressIP: Dedicated}}
+    - {name: client-c, proxy: {port: 3141, egressIP: Dedicated}}
+    - {name: client-d, proxy: {port: 3142, egressIP: Dedicated}}
+    - {name: client-e, proxy: {port: 3143, egressIP: Dedicated}}
+    - {name: client-f, proxy: {port: 3144, egressIP: Dedicated}}
 `},
-			want: []string{`tenants[5].proxy.egressIP: Invalid value: "Dedicated": must be Shared: a proxy has dedicated addresses for at most 4 tenants`},
+			want: []string{`spec.tenants[5].proxy.egressIP: Invalid value: "Dedicated": must be Shared: a proxy has dedicated addresses for at most 4 tenants`},
 		},
 		{
 			name: "the proxy outside of its network", offline: true, config: []string{"172.16.28.8", "172.16.32.8"},
-			want: []string{`proxy.privateIP: Invalid value: "172.16.32.8": must be in network.cidr, 172.16.28.0/22`},
+			want: []string{`spec.proxy.privateIP: Invalid value: "172.16.32.8": must be in spec.network.cidr, 172.16.28.0/22`},
 		},
 		{
 			name: "everything at once", offline: true,
 			config: []string{"fr-par-1", "fr-par-9", "172.16.28.8", "172.16.32.8", "port: 3130", "port: 80"},
 			env:    map[string]*string{"SCW_ACCESS_KEY": nil, "SCW_SECRET_KEY": new("no-uuid"), "SCW_API_URL": new("https:localhost")},
 			want: []string{
-				"zone: there is no zone fr-par-9", "proxy.nameServers: Required value: Scaleway documents no public resolvers in fr-par-9",
-				"proxy.privateIP: Invalid value", "tenants[1].proxy.port: Invalid value: 80: must be between",
+				"zone: there is no zone fr-par-9", "spec.proxy.nameServers: Required value: Scaleway documents no public resolvers in fr-par-9",
+				"spec.proxy.privateIP: Invalid value", "spec.tenants[1].proxy.port: Invalid value: 80: must be between",
 				"SCW_ACCESS_KEY is not set", "SCW_SECRET_KEY (secret_key in the configuration file) is malformed", `the API's address "https:localhost"`,
 			},
 		},
 		{
 			name: "credentials and outputs", offline: true,
-			config: []string{"tenants:\n", "outputs: {values: egress.d/values.yaml, kubeconfig: /none/kubeconfig.yaml}\ntenants:\n"},
+			config: []string{"tenants:\n", "outputs: {values: egress.d/values.yaml, kubeconfig: /none/kubeconfig.yaml}\n  tenants:\n"},
 			env:    map[string]*string{"SCW_SECRET_KEY": nil},
 			want: []string{
 				"SCW_SECRET_KEY is not set",
-				"outputs.values: egress.d/values.yaml: there is no folder egress.d",
-				"outputs.kubeconfig: /none/kubeconfig.yaml: there is no folder /none",
+				"spec.outputs.values: egress.d/values.yaml: the folder egress.d does not exist",
+				"spec.outputs.kubeconfig: /none/kubeconfig.yaml: the folder /none does not exist",
 			},
 		},
 	}
@@ -255,21 +255,21 @@ func missingAndMalformed() []refusal {
 func unknownToScaleway() []refusal {
 	return []refusal{
 		{
-			name: "the proxy outside of a given network",
+			name: "the proxy outside an existing network",
 			prepare: func(t *testing.T, s *site) []string {
-				return givenNetwork(s.createNetwork(t, "fr-par", "172.16.64.0/22"))
+				return existingNetwork(s.createNetwork(t, "fr-par", "172.16.64.0/22"))
 			},
 			want: []string{"Error: proxy.privateIP: 172.16.28.8 is not in 172.16.64.0/22, the range of the Private Network "},
 		},
 		{
 			name: "a network in another region",
 			prepare: func(t *testing.T, s *site) []string {
-				return givenNetwork(s.createNetwork(t, "nl-ams", "172.16.28.0/22"))
+				return existingNetwork(s.createNetwork(t, "nl-ams", "172.16.28.0/22"))
 			},
 			want: []string{"is in the region nl-ams, and egress.yaml says fr-par: networks do not span regions"},
 		},
 		{
-			name: "an unknown network and an unknown cluster", config: append(givenNetwork(nobodysID), givenCluster(nobodysID)...),
+			name: "an unknown network and an unknown cluster", config: append(existingNetwork(nobodysID), existingCluster(nobodysID)...),
 			want: []string{
 				"Error: network.id: there is no Private Network " + nobodysID + ", or the API key may not see it",
 				"Error: cluster.id: there is no cluster " + nobodysID + " in fr-par, or the API key may not see it",
@@ -278,21 +278,21 @@ func unknownToScaleway() []refusal {
 		{
 			name: "a cluster in another network", prepare: func(t *testing.T, s *site) []string {
 				other := s.createCluster(t, s.createNetwork(t, "fr-par", "172.16.64.0/22"))
-				return append(givenNetwork(s.createNetwork(t, "fr-par", "172.16.28.0/22")), givenCluster(other)...)
+				return append(existingNetwork(s.createNetwork(t, "fr-par", "172.16.28.0/22")), existingCluster(other)...)
 			},
 			want: []string{"proxy would be in "},
 		},
 		{
 			name: "a cluster in another network, which does not have the address", prepare: func(t *testing.T, s *site) []string {
 				other := s.createCluster(t, s.createNetwork(t, "fr-par", "172.16.64.0/22"))
-				return append(givenNetwork(s.createNetwork(t, "fr-par", "172.16.68.0/22")), givenCluster(other)...)
+				return append(existingNetwork(s.createNetwork(t, "fr-par", "172.16.68.0/22")), existingCluster(other)...)
 			},
 			want: []string{"proxy would be in ", "proxy.privateIP: 172.16.28.8 is not in 172.16.68.0/22"},
 		},
 		{
 			name: "types, image and version that do not exist",
 			config: []string{
-				"proxy:\n", "proxy:\n  type: PLAY2-S\n  image: debian_buzz\n", "nodeType: PRO2-XXS", "nodeType: PRO2-XXXXL", `"1.34"`, `"1.19"`,
+				"proxy:\n", "proxy:\n    type: PLAY2-S\n    image: debian_buzz\n", "nodeType: PRO2-XXS", "nodeType: PRO2-XXXXL", `"1.34"`, `"1.19"`,
 			},
 			want: []string{
 				"Error: proxy.type: there is no PLAY2-S in fr-par-1; there are PLAY2-MICRO, PLAY2-NANO, PLAY2-PICO\n",
@@ -302,7 +302,7 @@ func unknownToScaleway() []refusal {
 			},
 		},
 		{
-			name: "an image that does not fit", config: []string{"proxy:\n", "proxy:\n  image: debian_buzz\n"},
+			name: "an image that does not fit", config: []string{"proxy:\n", "proxy:\n    image: debian_buzz\n"},
 			want: []string{"Error: proxy.image: there is no image debian_buzz for a PLAY2-NANO in fr-par-1\n"},
 		},
 		{
@@ -311,7 +311,7 @@ func unknownToScaleway() []refusal {
 				s.create(t, "/registry/v1/regions/fr-par/namespaces", object{"name": "example-production"})
 				network := s.createNetwork(t, "fr-par", "172.16.28.0/22")
 				s.createServer(t, "their-database", network, "172.16.28.8")
-				return givenNetwork(network)
+				return existingNetwork(network)
 			},
 			want: []string{
 				"Error: proxy.privateIP: 172.16.28.8 is taken by instance_private_nic their-database (172.16.28.8)\n",
@@ -338,7 +338,7 @@ func unknownToScaleway() []refusal {
 		{
 			name: "a key without IPAM", faults: denied("/ipam/"),
 			prepare: func(t *testing.T, s *site) []string {
-				return givenNetwork(s.createNetwork(t, "fr-par", "172.16.28.0/22"))
+				return existingNetwork(s.createNetwork(t, "fr-par", "172.16.28.0/22"))
 			},
 			want: []string{"its IAM policy needs IPAMFullAccess for this project"},
 		},

@@ -8,29 +8,26 @@ import (
 	"slices"
 	"strings"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 )
 
-// rendered is what a configuration stands for, as far as that can be told
-// without asking Scaleway.
+// rendered holds the files of a stack, as far as they can be rendered without
+// Scaleway.
 type rendered struct {
 	userData, squidConf, values []byte
-	// notes say what stands in the place of something else, one on a line.
+	// notes describe the placeholders, one per line.
 	notes []string
 }
 
-// render is the command.
+// render runs the command of this name.
 func (p *program) render() error {
-	config, err := readConfig(p.options.config)
+	egress, err := readConfig(p.options.config)
 	if err := errors.Join(p.options.validate(), err); err != nil {
 		return err
 	}
-	// Whose project it is makes no difference to the files.
-	spec, err := stack.NewSpec(config, "")
-	if err != nil {
-		return err
-	}
+	spec := stack.NewSpec(egress, "") // The files do not depend on the project.
 	r, err := renderOffline(spec)
 	if err != nil {
 		return err
@@ -50,14 +47,13 @@ func (p *program) render() error {
 	return err
 }
 
-// renderOffline renders everything, with addresses that are reserved for
-// documentation where Scaleway decides.
+// renderOffline renders all files. Addresses that Scaleway assigns are replaced
+// by addresses that are reserved for documentation.
 func renderOffline(spec stack.Spec) (rendered, error) {
 	var r rendered
-	if spec.NetworkID != "" {
-		spec.NetworkCIDR = netip.PrefixFrom(spec.Proxy.PrivateIP, givenNetworkBits).Masked()
-		r.note("%s: the range of the Private Network %s", spec.NetworkCIDR, spec.NetworkID)
-		spec.NetworkID = ""
+	if id := spec.Network.ID; id != "" {
+		spec.Network = config.Network{CIDR: netip.PrefixFrom(spec.Proxy.PrivateIP, existingNetworkBits).Masked()}
+		r.note("%s: the range of the Private Network %s", spec.Network.CIDR, id)
 	}
 	graph, err := stack.Desired(spec)
 	if err != nil {
@@ -71,7 +67,7 @@ func renderOffline(spec stack.Spec) (rendered, error) {
 	if r.squidConf, err = graph.Proxies[0].SquidConf(); err != nil {
 		return r, err
 	}
-	// It has to fit into user data.
+	// It must fit into user data.
 	if _, err = cloudinit.EncodeSquidConf(r.squidConf); err != nil {
 		return r, err
 	}
@@ -79,28 +75,28 @@ func renderOffline(spec stack.Spec) (rendered, error) {
 	return r, err
 }
 
-// checkRendering finds what cannot be rendered, such as more domains than user
-// data can hold, before anything is made.
-func checkRendering(s *setup) error {
-	_, err := renderOffline(s.spec)
+// checkRendering finds errors of rendering, such as more domains than fit into
+// user data, before anything is changed.
+func checkRendering(t *target) error {
+	_, err := renderOffline(t.spec)
 	return err
 }
 
-// givenNetworkBits is the length that a given network's prefix is taken to
-// have: that of the ranges that Scaleway chooses.
-const givenNetworkBits = 22
+// existingNetworkBits is the assumed prefix length of an existing network: the
+// length of the ranges that Scaleway assigns.
+const existingNetworkBits = 22
 
 func (r *rendered) note(format string, args ...any) {
 	r.notes = append(r.notes, fmt.Sprintf(format, args...))
 }
 
-// placeholders fills in what Scaleway would.
+// placeholders sets the values that Scaleway would assign.
 func (r *rendered) placeholders(graph *stack.Graph, region string) {
 	next := netip.MustParseAddr("203.0.113.1")
-	take := func(what string) netip.Addr {
+	take := func(purpose string) netip.Addr {
 		address := next
 		next = next.Next()
-		r.note("%s: %s", address, what)
+		r.note("%s: %s", address, purpose)
 		return address
 	}
 	for _, address := range graph.Proxies[0].Addresses {
@@ -114,20 +110,20 @@ func (r *rendered) placeholders(graph *stack.Graph, region string) {
 		graph.Gateway.Address = take("the Public Gateway's address")
 	}
 	if graph.Registry != nil {
-		graph.Registry.Endpoint = "rg." + region + ".scw.cloud/" + graph.Registry.Name // as Scaleway calls them all
+		graph.Registry.Endpoint = "rg." + region + ".scw.cloud/" + graph.Registry.Name // the form of all endpoints
 	}
 }
 
-// comment says what are placeholders, as all three files write comments.
+// comment lists the placeholders, in the comment syntax of all three files.
 func (r *rendered) comment() string {
 	if len(r.notes) == 0 {
 		return ""
 	}
-	return "# bootstrap render: PLACEHOLDERS, for what is only known after apply:\n#   " + strings.Join(r.notes, "\n#   ") + "\n"
+	return "# bootstrap render: PLACEHOLDERS for values that are only known after apply:\n#   " + strings.Join(r.notes, "\n#   ") + "\n"
 }
 
-// commented is a file with the comment. The first line of user data says what
-// it is, and stays the first.
+// commented adds the comment to a file. The first line of user data states its
+// type, so it stays the first.
 func (r *rendered) commented(file []byte) []byte {
 	comment := []byte(r.comment())
 	if first, rest, ok := bytes.Cut(file, []byte("\n")); ok && bytes.Equal(first, []byte("#cloud-config")) {
@@ -136,10 +132,10 @@ func (r *rendered) commented(file []byte) []byte {
 	return slices.Concat(comment, file)
 }
 
-// all is one text with everything.
+// all joins all files.
 func (r *rendered) all(spec stack.Spec) []byte {
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "# bootstrap render: what %s stands for.\n%s", spec.Name, r.comment())
+	fmt.Fprintf(&text, "# bootstrap render: the files of %s.\n%s", spec.Name, r.comment())
 	for _, part := range []struct {
 		name string
 		text []byte

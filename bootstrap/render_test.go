@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"gotest.tools/v3/golden"
+
 	"egress.scw/bootstrap/stack"
 )
 
@@ -11,9 +13,9 @@ import (
 func renderCases() map[string][]string {
 	return map[string][]string{
 		"created": nil,
-		"given": {
+		"existing": {
 			"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666",
-			baseConfig[strings.Index(baseConfig, "  version:"):strings.Index(baseConfig, "  pools:")], "  id: 33333333-4444-5555-8666-777777777777\n",
+			baseConfig[strings.Index(baseConfig, "    version:"):strings.Index(baseConfig, "    pools:")], "    id: 33333333-4444-5555-8666-777777777777\n",
 		},
 	}
 }
@@ -30,18 +32,18 @@ func TestRenderGolden(t *testing.T) {
 		userData, squidConf := renderedAt(t, newSpec(t, config))
 		short := strings.NewReplacer(userData, "(user data: see cloudinit/testdata)\n", squidConf, "(squid.conf: see cloudinit/squid/testdata)\n")
 		for _, only := range append([]string{""}, onlyParts()...) {
-			golden := "render-" + name + ".golden.txt"
+			file := "render-" + name + ".golden.txt"
 			arguments := []string{"render"}
 			if only != "" {
-				golden = "render-" + name + "-" + only + ".golden.txt"
+				file = "render-" + name + "-" + only + ".golden.txt"
 				arguments = append(arguments, "--only", only)
 			}
-			used = append(used, golden)
+			used = append(used, file)
 			got := s.run(t.Context(), arguments...)
 			if got.code != exitDone || got.stderr != "" {
 				t.Errorf("%s %q: exit code %d, %s", name, arguments, got.code, got.stderr)
 			}
-			checkGolden(t, golden, short.Replace(got.stdout))
+			golden.Assert(t, short.Replace(got.stdout), file)
 		}
 	}
 	noStale(t, "render-*", used)
@@ -50,8 +52,8 @@ func TestRenderGolden(t *testing.T) {
 // renderedAt renders with the addresses that stand in for unknown ones.
 func renderedAt(t *testing.T, spec stack.Spec) (userData, squidConf string) {
 	t.Helper()
-	if spec.NetworkID != "" {
-		spec.NetworkID, spec.NetworkCIDR = "", newSpec(t, baseConfig).NetworkCIDR
+	if spec.Network.ID != "" {
+		spec.Network = newSpec(t, baseConfig).Network
 	}
 	graph, _ := made(t, spec)
 	conf, err := graph.Proxies[0].SquidConf()

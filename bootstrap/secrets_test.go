@@ -213,7 +213,7 @@ func TestSecretsOfAFullRun(t *testing.T) {
 			for _, debug := range []string{"", "true", "nonsense"} {
 				t.Run(fmt.Sprintf("hide=%t %s debug=%s", hide, output, debug), func(t *testing.T) {
 					t.Parallel()
-					w := newWatched(t, fmt.Sprintf("%soutputs: {hideKubeconfig: %t}\n", baseConfig, hide))
+					w := newWatched(t, fmt.Sprintf("%s  outputs: {hideKubeconfig: %t}\n", baseConfig, hide))
 					if debug != "" {
 						w.env = map[string]*string{"SCW_DEBUG": &debug}
 					}
@@ -305,11 +305,11 @@ func TestSecretsInTrouble(t *testing.T) {
 		for _, made := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, made=%t", trouble.name, made), func(t *testing.T) {
 				t.Parallel()
-				w := newWatched(t, baseConfig+"outputs: {hideKubeconfig: false}\n")
+				w := newWatched(t, baseConfig+"  outputs: {hideKubeconfig: false}\n")
 				w.env = map[string]*string{"SCW_DEBUG": new("1"), asImpatient: new("1s")}
 				if made {
 					w.mustRun(t, "apply", "--yes")
-					w.configure(t, replaced(t, "192.0.2.0/24", "192.0.2.9/32")+"outputs: {hideKubeconfig: false}\n")
+					w.configure(t, replaced(t, "192.0.2.0/24", "192.0.2.9/32")+"  outputs: {hideKubeconfig: false}\n")
 				}
 				for _, args := range [][]string{{"apply", "--yes"}, {"plan"}, {"status", "-o", "json"}, {"destroy", "--yes"}} {
 					w.ResetCount()

@@ -14,7 +14,7 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// statusDocument is what status finds, in JSON.
+// statusDocument is the JSON form of the status.
 type statusDocument struct {
 	Name      string        `json:"name"`
 	Project   string        `json:"project"`
@@ -23,7 +23,7 @@ type statusDocument struct {
 	Resources []resourceRow `json:"resources"`
 	Addresses addresses     `json:"addresses"`
 	Tenants   []tenantRow   `json:"tenants"`
-	// Drift is what apply would do.
+	// Drift are the steps that apply would execute.
 	Drift []*stack.Step `json:"drift"`
 }
 
@@ -33,53 +33,55 @@ type resourceRow struct {
 	Role string     `json:"role,omitempty"`
 	Name string     `json:"name"`
 	ID   string     `json:"id"`
-	// State is "ready" and the like, or what the API calls it.
+	// State is "ready", "attached" and the like, or the status of the API.
 	State string `json:"state"`
-	// Existing is true of what was there before.
-	Existing bool `json:"given"`
+	// Existing is whether the resource is an existing one that bootstrap does not
+	// manage.
+	Existing bool `json:"existing"`
 }
 
-// tenantRow compares what a tenant should be on the proxy with what the proxy
-// has been given. Which revision it serves, it says itself, on the tenant's
-// port.
+// tenantRow compares the configuration of a tenant in egress.yaml with the one in
+// the user data of the proxy. The revision that the proxy serves is in its
+// responses on the port of the tenant.
 type tenantRow struct {
 	Name string `json:"name"`
-	// Wanted is the revision that egress.yaml makes; empty: the tenant is
-	// not in there.
+	// Wanted is the revision of the tenant in egress.yaml. It is empty if
+	// egress.yaml does not contain the tenant.
 	Wanted string `json:"wanted,omitempty"`
-	// Proxy is the revision in the proxy's user data; empty: none.
+	// Proxy is the revision in the user data of the proxy. It is empty if the
+	// user data does not contain the tenant.
 	Proxy   string `json:"proxy,omitempty"`
 	Address string `json:"address,omitempty"`
 }
 
-// status is the command.
+// status runs the command of this name.
 func (p *program) status(ctx context.Context) error {
-	s, err := p.connect(ctx)
+	t, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}
-	observed, plan, err := stack.ObserveAndPlan(ctx, s.cloud, s.spec)
+	observed, plan, err := stack.ObserveAndPlan(ctx, t.cloud, t.spec)
 	if observed == nil {
 		return err
 	}
 	document := statusDocument{
-		Name: s.spec.Name, Project: s.spec.Project, Zone: s.spec.Zone, Region: s.spec.Region,
-		Resources: resourceRows(s.spec, observed), Drift: []*stack.Step{},
+		Name: t.spec.Name, Project: t.spec.Project, Zone: t.spec.Zone, Region: t.spec.Region,
+		Resources: resourceRows(t.spec, observed), Drift: []*stack.Step{},
 	}
 	if plan != nil {
-		document.Addresses = addressesOf(plan.Graph, s.spec)
+		document.Addresses = addressesOf(plan.Graph, t.spec)
 		document.Drift = append(document.Drift, plan.Steps...)
 	}
-	document.Tenants = tenantRows(s.spec, observed, document.Addresses)
+	document.Tenants = tenantRows(t.spec, observed, document.Addresses)
 	if p.options.output == outputJSON {
 		return errors.Join(err, printJSON(p.stdout, document))
 	}
-	_, printed := fmt.Fprint(p.stdout, statusText(s, document, plan != nil))
+	_, printed := fmt.Fprint(p.stdout, statusText(t, document, plan != nil))
 	return errors.Join(err, printed)
 }
 
-// resourceRows lists what exists, kind by kind as plans do, without what is
-// only a property of something else.
+// resourceRows lists the existing resources in the order of plans, without those
+// that are only properties of another resource.
 func resourceRows(spec stack.Spec, observed *stack.Observed) []resourceRow {
 	rows := []resourceRow{}
 	for _, r := range observed.Resources {
@@ -96,8 +98,8 @@ func resourceRows(spec stack.Spec, observed *stack.Observed) []resourceRow {
 	return rows
 }
 
-// kindOrder has the kinds in the order in which things are made, and at the end
-// those that are no longer wanted.
+// kindOrder orders kinds by their order of creation. Kinds that are no longer
+// wanted come last.
 func kindOrder(spec stack.Spec) func(stack.Kind) int {
 	var kinds []stack.Kind
 	if graph, err := stack.Desired(spec); err == nil {
@@ -134,15 +136,16 @@ func tenantRows(spec stack.Spec, observed *stack.Observed, known addresses) []te
 	return rows
 }
 
-// statusText is the status as people read it. What differs may not be known.
-func statusText(s *setup, document statusDocument, compared bool) string {
+// statusText is the readable form of the status. The differences are left out if
+// they were not computed.
+func statusText(t *target, document statusDocument, compared bool) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s (project %s, %s)\n", document.Name, document.Project, document.Zone)
 	rows := [][]string{{"KIND", "NAME", "ID", "STATE"}}
 	for _, row := range document.Resources {
 		state := row.State
 		if row.Existing {
-			state += " (given)"
+			state += " (existing)"
 		}
 		rows = append(rows, []string{keyText(row.Kind, row.Role, row.ID), row.Name, row.ID, state})
 	}
@@ -160,25 +163,25 @@ func statusText(s *setup, document statusDocument, compared bool) string {
 		return text.String()
 	}
 	if len(document.Drift) == 0 {
-		fmt.Fprintf(&text, "\nEverything is as %s says.\n", s.file)
+		fmt.Fprintf(&text, "\nEverything matches %s.\n", t.file)
 		return text.String()
 	}
-	fmt.Fprintf(&text, "\nDiffers from %s (see %s)\n", s.file, s.command("plan"))
+	fmt.Fprintf(&text, "\nDiffers from %s (see %s)\n", t.file, t.command("plan"))
 	text.WriteString(columns(driftCells(document.Drift)))
 	return text.String()
 }
 
 func tenantCells(tenants []tenantRow) [][]string {
-	rows := [][]string{{"NAME", "WANTED", "PROXY", "LEAVES BY", ""}}
+	rows := [][]string{{"NAME", "WANTED", "PROXY", "EGRESS ADDRESS", ""}}
 	for _, row := range tenants {
 		note := ""
 		switch {
 		case row.Wanted == "":
-			note = "not wanted any more"
+			note = "no longer in egress.yaml"
 		case row.Proxy == "":
 			note = "not on the proxy yet"
 		case row.Proxy != row.Wanted:
-			note = "has changed"
+			note = "changed"
 		}
 		rows = append(rows, []string{row.Name, cmp.Or(row.Wanted, "-"), cmp.Or(row.Proxy, "-"), cmp.Or(row.Address, "-"), note})
 	}
@@ -190,7 +193,7 @@ func driftCells(steps []*stack.Step) [][]string {
 	for _, step := range steps {
 		if !step.ReplacedResource() {
 			row := newPlanRow(step)
-			rows = append(rows, []string{pad(row.sign, signWidth), row.key, row.name})
+			rows = append(rows, []string{row.sign, row.key, row.name})
 		}
 	}
 	return rows

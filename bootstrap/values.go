@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"al.essio.dev/pkg/shellescape"
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/bootstrap/stack"
@@ -12,11 +13,11 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// valuesMark is in every file of values that bootstrap writes. A file without
-// it is somebody else's.
+// valuesMark is part of every file of values that bootstrap writes. Files without
+// it are not overwritten.
 const valuesMark = "# Written by bootstrap apply"
 
-// Where the chart is, and how its release is called.
+// The path of the chart, and the name and namespace of its release.
 const (
 	chartPath      = "charts/egress-webhook"
 	chartRelease   = "egress-webhook"
@@ -24,7 +25,7 @@ const (
 	webhookImage   = "webhook"
 )
 
-// chartValues are the values of the chart that bootstrap knows.
+// chartValues are the values of the chart that bootstrap sets.
 type chartValues struct {
 	Cluster clusterValues     `json:"cluster"`
 	Image   *imageValues      `json:"image,omitempty"`
@@ -45,14 +46,14 @@ type proxyValues struct {
 	EgressAddresses egressValues `json:"egressAddresses"`
 }
 
-// egressValues are the addresses by which requests leave.
+// egressValues are the addresses that requests leave by.
 type egressValues struct {
 	Shared    []string          `json:"shared"`
 	Dedicated map[string]string `json:"dedicated,omitempty"`
 }
 
-// values renders the chart's values. The same arguments give the same text. It
-// is an error if an address is not known yet.
+// values renders the values of the chart. The result is deterministic. An address
+// that is not known yet is an error.
 func values(graph *stack.Graph, spec stack.Spec) ([]byte, error) {
 	found := addressesOf(graph, spec)
 	if missing := found.missing(spec); len(missing) > 0 {
@@ -77,26 +78,29 @@ func values(graph *stack.Graph, spec stack.Spec) ([]byte, error) {
 	}
 	text, err := yaml.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("writing the chart's values: %w", err)
+		return nil, fmt.Errorf("encoding the values of the chart: %w", err)
 	}
-	header := fmt.Sprintf(`%s for %s, anew each time: change egress.yaml instead,
-# or put values of your own into a second file (--values may be repeated).
+	header := fmt.Sprintf(`%s for %s. It overwrites this file: change egress.yaml
+# instead, or put your own values into a second file (--values may be repeated).
 #
 #   %s
 `, valuesMark, spec.Name, helmCommand("values.yaml"))
 	return append([]byte(header), text...), nil
 }
 
-// helmCommand installs the chart, or upgrades it.
+// helmCommand is the command that installs or upgrades the chart.
 func helmCommand(file string) string {
 	return "helm upgrade --install " + chartRelease + " " + chartPath + " --namespace " + chartNamespace +
-		" --create-namespace --values " + shellWord(file) + " --wait"
+		" --create-namespace --values " + shellescape.Quote(file) + " --wait"
 }
 
-// clusterCIDRs are what pods reach without the proxy: Services, pods, and the
-// Private Network with the nodes.
+// clusterCIDRs are the ranges that pods reach without the proxy: Services, pods,
+// and the Private Network with the nodes.
 func clusterCIDRs(graph *stack.Graph, spec stack.Spec) []string {
-	prefixes := slices.Clone(spec.ClusterCIDRs)
+	var prefixes []netip.Prefix
+	if spec.Cluster != nil {
+		prefixes = slices.Clone(spec.Cluster.CIDRs)
+	}
 	if graph.Cluster != nil {
 		prefixes = append(prefixes, graph.Cluster.ServiceCIDR, graph.Cluster.PodCIDR)
 	}
@@ -110,16 +114,16 @@ func clusterCIDRs(graph *stack.Graph, spec stack.Spec) []string {
 	return texts
 }
 
-// addresses are those that matter to tenants and to whom they talk to. What is
-// not known is empty.
+// addresses are the addresses that tenants use and that their destinations see.
+// Addresses that are not known are empty.
 type addresses struct {
-	// Private is the proxy's in the Private Network: the one that pods are given.
+	// Private is the address of the proxy in the Private Network, for pods.
 	Private string `json:"private,omitempty"`
-	// Shared is the one by which tenants leave that have none of their own.
+	// Shared is the egress address of tenants without a dedicated one.
 	Shared string `json:"shared,omitempty"`
-	// Dedicated are those of single tenants, by name.
+	// Dedicated are the dedicated egress addresses by tenant.
 	Dedicated map[string]string `json:"dedicated,omitempty"`
-	// Gateway is the Public Gateway's.
+	// Gateway is the address of the Public Gateway.
 	Gateway string `json:"gateway,omitempty"`
 }
 
@@ -128,7 +132,7 @@ func addressesOf(graph *stack.Graph, spec stack.Spec) addresses {
 	if graph.Gateway != nil {
 		result.Gateway = addressText(graph.Gateway.Address)
 	}
-	if spec.Proxy.Egress == cloudinit.SourceGateway {
+	if spec.Proxy.SourceAddress == cloudinit.SourceGateway {
 		result.Shared = result.Gateway
 	}
 	byRole := map[string]string{}
@@ -149,7 +153,7 @@ func addressesOf(graph *stack.Graph, spec stack.Spec) addresses {
 	return result
 }
 
-// missing names what is not known yet.
+// missing names the addresses that are not known yet.
 func (a addresses) missing(spec stack.Spec) []string {
 	var names []string
 	if a.Private == "" {
@@ -166,7 +170,7 @@ func (a addresses) missing(spec stack.Spec) []string {
 	return names
 }
 
-// of is the address by which a tenant leaves, or empty.
+// of returns the egress address of a tenant; it is empty if it is not known.
 func (a addresses) of(tenant v1alpha1.Tenant) string {
 	if tenant.HasDedicatedIP() {
 		return a.Dedicated[tenant.Name]

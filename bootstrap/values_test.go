@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/bootstrap/stack"
@@ -14,16 +15,16 @@ import (
 func valuesCases() map[string][]string {
 	return map[string][]string{
 		"flexible":   nil,
-		"gateway":    {"  sshSources: [192.0.2.0/24]", "  egress: Gateway\n  nameServers: [51.159.69.162]", ", egressIP: Dedicated", ""},
+		"gateway":    {"    sshSources: [192.0.2.0/24]", "    sourceAddress: Gateway\n    nameServers: [51.159.69.162]", ", egressIP: Dedicated", ""},
 		"no-cluster": {baseConfig[strings.Index(baseConfig, "cluster:"):strings.Index(baseConfig, "tenants:")], ""},
-		"foreign-cluster": {
+		"unmanaged-cluster": {
 			baseConfig[strings.Index(baseConfig, "cluster:"):strings.Index(baseConfig, "tenants:")],
-			"cluster: {cidrs: [10.244.0.0/16, 10.96.0.0/12]}\n",
+			"cluster: {cidrs: [10.244.0.0/16, 10.96.0.0/12]}\n  ",
 		},
 		"no-tenants": {
-			baseConfig[strings.Index(baseConfig, "    - {name: client-a, tenant"):strings.Index(baseConfig, "registry:")], "",
-			"tenants:\n", "", "  - {name: client-a, proxy: {port: 3129}, noProxy: [intranet.example.com]}\n", "",
-			"  - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}\n", "",
+			baseConfig[strings.Index(baseConfig, "      - {name: client-a, tenant"):strings.Index(baseConfig, "  registry:")], "",
+			"  tenants:\n", "", "    - {name: client-a, proxy: {port: 3129}, noProxy: [intranet.example.com]}\n", "",
+			"    - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}\n", "",
 		},
 	}
 }
@@ -31,8 +32,8 @@ func valuesCases() map[string][]string {
 func TestValuesGolden(t *testing.T) {
 	var used []string
 	for name, oldnew := range valuesCases() {
-		golden := "values-" + name + ".golden.yaml"
-		used = append(used, golden)
+		file := "values-" + name + ".golden.yaml"
+		used = append(used, file)
 		t.Run(name, func(t *testing.T) {
 			spec := newSpec(t, replaced(t, oldnew...))
 			graph, _ := made(t, spec)
@@ -40,7 +41,7 @@ func TestValuesGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkGolden(t, golden, string(text))
+			golden.Assert(t, string(text), file)
 			if err := checkOldValues(text); err != nil {
 				t.Errorf("the next run would not replace them: %v", err)
 			}

@@ -2,7 +2,6 @@ package cloudinit
 
 import (
 	"bytes"
-	"cmp"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -127,7 +126,7 @@ func (vm VM) execute(text string) (string, error) {
 		SSH: vm.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: names.TenantPortMin, PortMax: names.TenantPortMax,
 		TenantConnections: TenantConnections, ManagerPort: ManagerPort, MetricsPort: MetricsPort, SquidMetricsPort: SquidMetricsPort, AuditLog: AuditLog, SyncLog: syncLog,
 		Metadata: metadataAddress, Metadata6: metadataAddress6,
-		Syslog: syslog, SyslogTarget: cmp.Or(syslog.Address, syslog.Host), SyslogCA: ca,
+		Syslog: syslog, SyslogTarget: syslog.target(), SyslogCA: ca,
 	})
 	return result.String(), err
 }

@@ -27,7 +27,7 @@ type Syslog struct {
 
 	// Address is the IPv4 address of the server, neither loopback nor link-local.
 	// Default: the address that the system of the proxy resolves Host to.
-	Address string `json:"address,omitempty"`
+	Address netip.Addr `json:"address,omitzero"`
 
 	// Port is the port of the server, 1 to 65535.
 	Port int32 `json:"port,omitempty"`
@@ -45,11 +45,8 @@ func (s *Syslog) Validate(at *field.Path) field.ErrorList {
 	if problem := serverNameProblem(s.Host); problem != "" {
 		errs = append(errs, field.Invalid(at.Child("host"), s.Host, problem))
 	}
-	if s.Address != "" {
-		address, err := netip.ParseAddr(s.Address)
-		if err != nil || !address.Is4() || !address.IsGlobalUnicast() {
-			errs = append(errs, field.Invalid(at.Child("address"), s.Address, "must be the IPv4 address of one machine that is neither loopback nor link-local"))
-		}
+	if s.Address.IsValid() && (!s.Address.Is4() || !s.Address.IsGlobalUnicast()) {
+		errs = append(errs, field.Invalid(at.Child("address"), s.Address.String(), "must be the IPv4 address of one machine that is neither loopback nor link-local"))
 	}
 	if s.Port < 1 || s.Port > 65535 {
 		errs = append(errs, field.Invalid(at.Child("port"), s.Port, "must be between 1 and 65535"))
@@ -60,6 +57,15 @@ func (s *Syslog) Validate(at *field.Path) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// target is the destination of the connection: the address or, failing that, the
+// name.
+func (s *Syslog) target() string {
+	if s.Address.IsValid() {
+		return s.Address.String()
+	}
+	return s.Host
 }
 
 // serverNameProblem explains why a name cannot be in the certificate of the

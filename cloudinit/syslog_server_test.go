@@ -1,6 +1,7 @@
 package cloudinit
 
 import (
+	"net/netip"
 	"os"
 	"regexp"
 	"strings"
@@ -35,7 +36,7 @@ func TestSyslogValidate(t *testing.T) {
 	}{
 		"valid":            {func(*Syslog) {}, nil},
 		"name only":        {func(s *Syslog) { *s = Syslog{Host: "logs.example.com", Port: 6514} }, nil},
-		"private address":  {func(s *Syslog) { s.Address = "172.16.0.20" }, nil},
+		"private address":  {func(s *Syslog) { s.Address = netip.MustParseAddr("172.16.0.20") }, nil},
 		"two certificates": {func(s *Syslog) { s.CA = ca + "\n" + ca }, nil},
 
 		"no host":           {func(s *Syslog) { s.Host = "" }, []string{`syslog.host: Invalid value: "": ` + name}},
@@ -46,10 +47,9 @@ func TestSyslogValidate(t *testing.T) {
 			func(s *Syslog) { s.Host = "192.0.2.1" },
 			[]string{`syslog.host: Invalid value: "192.0.2.1": must be the name in the certificate of the server: set its IP address in the field address`},
 		},
-		"name as address":  {func(s *Syslog) { s.Address = "logs.example.com" }, []string{`syslog.address: Invalid value: "logs.example.com": ` + machine}},
-		"loopback":         {func(s *Syslog) { s.Address = "127.0.0.1" }, []string{`syslog.address: Invalid value: "127.0.0.1": ` + machine}},
-		"metadata service": {func(s *Syslog) { s.Address = "169.254.42.42" }, []string{`syslog.address: Invalid value: "169.254.42.42": ` + machine}},
-		"IPv6":             {func(s *Syslog) { s.Address = "2001:db8::1" }, []string{`syslog.address: Invalid value: "2001:db8::1": ` + machine}},
+		"loopback":         {func(s *Syslog) { s.Address = netip.MustParseAddr("127.0.0.1") }, []string{`syslog.address: Invalid value: "127.0.0.1": ` + machine}},
+		"metadata service": {func(s *Syslog) { s.Address = netip.MustParseAddr("169.254.42.42") }, []string{`syslog.address: Invalid value: "169.254.42.42": ` + machine}},
+		"IPv6":             {func(s *Syslog) { s.Address = netip.MustParseAddr("2001:db8::1") }, []string{`syslog.address: Invalid value: "2001:db8::1": ` + machine}},
 		"no port":          {func(s *Syslog) { s.Port = -1 }, []string{`syslog.port: Invalid value: -1: must be between 1 and 65535`}},
 		"port too high":    {func(s *Syslog) { s.Port = 65536 }, []string{`syslog.port: Invalid value: 65536: must be between 1 and 65535`}},
 		"a file's name":    {func(s *Syslog) { s.CA = "/etc/ssl/ca.pem" }, []string{`syslog.ca: Invalid value: must contain only certificates in PEM`}},
@@ -63,7 +63,7 @@ func TestSyslogValidate(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			server := Syslog{Host: "logs.example.com", Address: "198.51.100.20", Port: 6514, CA: ca}
+			server := Syslog{Host: "logs.example.com", Address: netip.MustParseAddr("198.51.100.20"), Port: 6514, CA: ca}
 			test.change(&server)
 			var got []string
 			for _, err := range server.Validate(field.NewPath("syslog")) {

@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -144,7 +145,7 @@ func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 	}
 	vm := validVM()
 	const target = "192.0.2.1" // as loopback is not valid
-	vm.Syslog = &Syslog{Host: syslogHost, Address: target, Port: int32(number), CA: string(ca.text)}
+	vm.Syslog = &Syslog{Host: syslogHost, Address: netip.MustParseAddr(target), Port: int32(number), CA: string(ca.text)}
 	root := newMachineRoot(t, vm)
 	log := &auditFile{root: root}
 	root.write(syslogConf, strings.NewReplacer(

@@ -1,197 +1,120 @@
 package config
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"reflect"
-	"regexp"
+	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
-	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/bootstrap/config/strictyaml"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// LoadEgress reads egress.yaml: it decodes it strictly, sets defaults and
-// validates. The file's name serves in errors, and to keep outputs from
-// replacing it; nothing is opened.
+// Load decodes egress.yaml strictly, sets the defaults and validates the result.
+// Load does not open files: the name of the file is used in errors, and to
+// refuse outputs that would overwrite the file itself.
 //
-// The error is a *ConfigError with everything that is wrong. If that is only
-// with values, not with the form of the file, the Egress is returned as well,
-// so that the caller can go on checking.
-func LoadEgress(file string, data []byte) (*Egress, error) {
-	root, problem := parseYAML(data)
-	if problem != nil {
-		return nil, &ConfigError{File: file, Problems: []ConfigProblem{*problem}}
+// The error is a *strictyaml.Error with all problems. If only values are wrong,
+// and not the form of the file, the Egress is returned as well, so that the
+// caller can check it further.
+func Load(file string, data []byte) (*Egress, error) {
+	decoder := strictyaml.Decoder{
+		EmptyHint: "begin with apiVersion: " + apiVersion() + " and kind: " + KindEgress,
+		Scalars:   []strictyaml.Scalar{strictyaml.ScalarOf(parseAddress), strictyaml.ScalarOf(parseCIDR)},
 	}
 	egress := &Egress{}
-	decoder := newDecoder(root)
-	decoder.value(root, reflect.ValueOf(egress).Elem(), nil)
-	if problems := decoder.otherKind(egress); len(problems) > 0 {
-		return nil, &ConfigError{File: file, Problems: problems}
+	document := decoder.Decode(data, egress)
+	if problems := wrongFile(document, egress); len(problems) > 0 {
+		return nil, &strictyaml.Error{File: file, Problems: problems}
 	}
-	decoded := len(decoder.problems) == 0
-
 	egress.SetDefaults()
-	errs := append(egress.Validate(), egress.Outputs.validateAgainst(file, field.NewPath("outputs"))...)
-	for _, err := range errs {
-		decoder.invalid(err)
+	egress.unsetWrongRanges(document)
+	document.AddInvalid(egress.Validate())
+	document.AddInvalid(egress.Spec.Outputs.validateAgainst(file, field.NewPath("spec", "outputs")))
+	if document.Malformed() {
+		return nil, document.Err(file)
 	}
-	if len(decoder.problems) == 0 {
-		return egress, nil
-	}
-	slices.SortStableFunc(decoder.problems, func(a, b ConfigProblem) int { return a.Line - b.Line })
-	err := &ConfigError{File: file, Problems: decoder.problems}
-	if !decoded {
-		return nil, err
-	}
-	return egress, err
+	return egress, document.Err(file)
 }
 
-// ConfigError is everything that is wrong with egress.yaml, by line.
-type ConfigError struct {
-	// File is the file's name as LoadEgress was given it.
-	File string
-	// Problems are in the order of their lines. There is at least one.
-	Problems []ConfigProblem
-}
+func apiVersion() string { return v1alpha1.GroupVersion.String() }
 
-// ConfigProblem is one thing that is wrong with egress.yaml.
-type ConfigProblem struct {
-	// Line is where, from 1 on: where the field stands or, of one that is
-	// missing, the field that it belongs into.
-	Line int
-	// Field is the field's path, such as tenants[0].proxy.port. Empty: the
-	// file as a whole.
-	Field string
-	// Detail is what is wrong, and what to do.
-	Detail string
-}
-
-// Error returns a line for each problem:
-//
-//	egress.yaml:12: proxy.tipe: unknown field; did you mean "type"?
-func (e *ConfigError) Error() string {
-	lines := make([]string, 0, len(e.Problems))
-	for _, problem := range e.Problems {
-		text := problem.Detail
-		if problem.Field != "" {
-			text = problem.Field + ": " + text
-		}
-		lines = append(lines, fmt.Sprintf("%s:%d: %s", e.File, problem.Line, oneLine(text)))
-	}
-	return strings.Join(lines, "\n")
-}
-
-// oneLine escapes what a terminal would not print as it is: keys come from the
-// file as they are.
-func oneLine(text string) string {
-	if !strings.ContainsFunc(text, unprintable) {
-		return text
-	}
-	var escaped strings.Builder
-	for _, r := range text {
-		if unprintable(r) {
-			escaped.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		} else {
-			escaped.WriteRune(r)
-		}
-	}
-	return escaped.String()
-}
-
-func unprintable(r rune) bool { return !unicode.IsPrint(r) }
-
-// maxConfigBytes bounds egress.yaml: a thousand times what people write.
-const maxConfigBytes = 1 << 20
-
-// parseYAML returns the one document of a file.
-func parseYAML(data []byte) (*yaml.Node, *ConfigProblem) {
-	if problem := unreadable(data); problem != nil {
-		return nil, problem
-	}
-	var document, second yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	err := decoder.Decode(&document)
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil, emptyFile()
-	case err != nil:
-		return nil, syntaxProblem(err, data)
-	case len(document.Content) != 1 || isNull(document.Content[0]):
-		return nil, emptyFile()
-	}
-	switch err := decoder.Decode(&second); {
-	case errors.Is(err, io.EOF):
-	case err != nil:
-		return nil, syntaxProblem(err, data)
-	default:
-		return nil, &ConfigProblem{Line: max(second.Line, 1), Detail: "a second document begins here: the file must hold one; remove the line ---"}
-	}
-	root := document.Content[0]
-	if root.Kind != yaml.MappingNode {
-		return nil, &ConfigProblem{Line: max(root.Line, 1), Detail: "must be fields with values, is " + describe(root)}
-	}
-	return root, nil
-}
-
-func emptyFile() *ConfigProblem {
-	return &ConfigProblem{Line: 1, Detail: "is empty: begin with apiVersion: " + v1alpha1.GroupVersion.String() + " and kind: " + KindEgress}
-}
-
-// unreadable finds what the YAML library refuses without saying where.
-func unreadable(data []byte) *ConfigProblem {
-	if len(data) > maxConfigBytes {
-		return &ConfigProblem{Line: 1, Detail: fmt.Sprintf("has more than %d bytes: is it the right file?", maxConfigBytes)}
-	}
-	line := 1
-	for rest := data; len(rest) > 0; {
-		r, size := utf8.DecodeRune(rest)
+// wrongFile returns the problems of a file that holds something else: another
+// kind, another version, or the former form of this one. Its other problems
+// would only be consequences. A missing apiVersion or kind is added to the
+// problems of the document instead.
+func wrongFile(document *strictyaml.Document, egress *Egress) []strictyaml.Problem {
+	var problems []strictyaml.Problem
+	for _, each := range []struct{ name, is, want string }{
+		{"apiVersion", egress.APIVersion, apiVersion()},
+		{"kind", egress.Kind, KindEgress},
+	} {
 		switch {
-		case r == '\n':
-			line++
-		case r == utf8.RuneError && size == 1:
-			return &ConfigProblem{Line: line, Detail: "is not UTF-8: save the file as UTF-8"}
-		case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085':
-			return &ConfigProblem{Line: line, Detail: fmt.Sprintf("contains the control character %U: remove it", r)}
+		case each.is == each.want || document.Wrong(each.name):
+		case each.is == "":
+			document.AddProblem(each.name, "is required: write "+each.want)
+		default:
+			problems = append(problems, strictyaml.Problem{
+				Line: document.Line(each.name), Field: each.name,
+				Detail: fmt.Sprintf("must be %s, is %q: is it the right file?", each.want, each.is),
+			})
 		}
-		rest = rest[size:]
 	}
-	return nil
+	if problem := formerForm(document); len(problems) == 0 && problem != nil {
+		problems = append(problems, *problem)
+	}
+	return problems
 }
 
-// syntaxProblem says in which line the YAML library's error is. Its lines are
-// one too small when its parser complains, right when its scanner does, and
-// missing in the first line.
-func syntaxProblem(err error, data []byte) *ConfigProblem {
-	message := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 1
-	if found := regexp.MustCompile(`^line (\d+): (.*)$`).FindStringSubmatch(message); found != nil {
-		line, _ = strconv.Atoi(found[1])
-		message = found[2]
-		if strings.HasPrefix(message, "did not find expected") {
-			line++
+// formerFields are the fields below spec that the former form of egress.yaml had
+// at the top level, beside name.
+var formerFields = []string{
+	"project", "region", "zone", "network", "gateway", "proxy", "cluster", "registry", "tenants", "outputs",
+}
+
+// formerForm returns the problem of a file in the former form, which had all
+// fields at the top level, and states where to move them.
+func formerForm(document *strictyaml.Document) *strictyaml.Problem {
+	var moves, below []string
+	line := 0
+	for _, name := range document.Fields() {
+		switch {
+		case name == "spec":
+			return nil
+		case name == "name":
+			moves = append(moves, "name below metadata")
+		case slices.Contains(formerFields, name) && !slices.Contains(below, name):
+			below = append(below, name)
+		default:
+			continue
+		}
+		if line == 0 {
+			line = document.Line(name)
 		}
 	}
-	lines := strings.Split(strings.TrimRight(string(data), "\r\n"), "\n")
-	if found := regexp.MustCompile(`^unknown anchor '(.*)' referenced$`).FindStringSubmatch(message); found != nil {
-		line = 1 + slices.IndexFunc(lines, func(text string) bool { return strings.Contains(text, "*"+found[1]) })
-		return &ConfigProblem{Line: max(line, 1), Detail: "*" + found[1] + " refers to nothing: &" + found[1] + " must come before it"}
+	if len(below) > 0 {
+		moves = append(moves, strings.Join(below, ", ")+" below spec")
 	}
-	line = min(max(line, 1), len(lines))
-	// The library may stop in the line before a tab.
-	for at := line; at <= min(line+1, len(lines)); at++ {
-		text := lines[at-1]
-		if indentation := text[:len(text)-len(strings.TrimLeft(text, " \t"))]; strings.Contains(indentation, "\t") {
-			return &ConfigProblem{Line: at, Detail: "is indented with a tab: write spaces"}
-		}
+	if len(moves) == 0 {
+		return nil
 	}
-	return &ConfigProblem{Line: line, Detail: "is not YAML: " + message + "; look at indentation and quotes, here and around"}
+	return &strictyaml.Problem{Line: line, Detail: "has the former form: move " + strings.Join(moves, ", and ")}
+}
+
+// unsetWrongRanges removes defaults in place of ranges that could not be parsed.
+// Otherwise validation would report conflicts with ranges that the file does not
+// contain.
+func (e *Egress) unsetWrongRanges(document *strictyaml.Document) {
+	c := e.Spec.Cluster
+	if c == nil {
+		return
+	}
+	if document.Wrong("spec.cluster.podCIDR") {
+		c.PodCIDR = netip.Prefix{}
+	}
+	if document.Wrong("spec.cluster.serviceCIDR") {
+		c.ServiceCIDR = netip.Prefix{}
+	}
 }

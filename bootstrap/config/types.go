@@ -1,6 +1,8 @@
 package config
 
 import (
+	"net/netip"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"egress.scw/cloudinit"
@@ -10,276 +12,308 @@ import (
 // KindEgress is the kind of egress.yaml.
 const KindEgress = "Egress"
 
-// Egress is what egress.yaml holds: everything that bootstrap provisions at
+// Egress is the content of egress.yaml: everything that bootstrap provisions at
 // Scaleway for the tenants of one Private Network, and the tenants themselves.
-// It lives in Git, not in a cluster.
+// It is stored in Git, not in a cluster.
 type Egress struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// Name tells this set-up from others in the project: all of its resources
-	// are named after it, and carry a tag with it. A DNS label of at most 32
-	// characters. To change it is to make everything anew.
+	// Metadata names the stack.
+	Metadata Metadata `json:"metadata"`
+
+	// Spec describes the stack.
+	Spec Spec `json:"spec"`
+}
+
+// Metadata names the stack.
+type Metadata struct {
+	// Name distinguishes this stack from others in the project: all of its
+	// resources are named after it and tagged with it. A DNS label of at most 32
+	// characters. A changed name is another stack: all resources are recreated.
 	Name string `json:"name"`
 
-	// Project is the ID of the Scaleway project. Empty: the one of the
+	// Labels and Annotations have no meaning. They are accepted because tools
+	// such as kustomize add them.
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Spec describes a stack: the resources at Scaleway, and the tenants.
+type Spec struct {
+	// Project is the ID of the Scaleway project. Default: the project of the
 	// credentials.
 	Project string `json:"project,omitempty"`
 
-	// Region holds what spans zones: network, cluster, registry. Empty: the
-	// zone's.
+	// Region is the region of the resources that span zones: network, cluster,
+	// registry. Default: the region of Zone.
 	Region string `json:"region,omitempty"`
 
-	// Zone holds the machines: gateway, proxy, and the nodes of pools without
-	// a zone of their own.
+	// Zone is the zone of the machines: gateway, proxy, and the nodes of pools
+	// without a zone of their own.
 	Zone string `json:"zone"`
 
-	// Network is the Private Network of proxy and nodes.
-	Network NetworkConfig `json:"network"`
+	// Network is the Private Network of the proxy and the nodes.
+	Network Network `json:"network"`
 
 	// Gateway is the Public Gateway of the network.
-	Gateway GatewayConfig `json:"gateway,omitzero"`
+	Gateway Gateway `json:"gateway,omitzero"`
 
 	// Proxy is the machine that runs Squid.
-	Proxy ProxyConfig `json:"proxy,omitzero"`
+	Proxy ProxyMachine `json:"proxy,omitzero"`
 
-	// Cluster is the Kubernetes cluster of the tenants. Nil: there is one
-	// elsewhere, or none.
-	Cluster *ClusterConfig `json:"cluster,omitempty"`
+	// Cluster is the Kubernetes cluster of the tenants. Nil: bootstrap does not
+	// know of a cluster.
+	Cluster *Cluster `json:"cluster,omitempty"`
 
-	// Registry is a namespace of the container registry. Nil: none is made.
-	Registry *RegistryConfig `json:"registry,omitempty"`
+	// Registry is a namespace of the container registry. Nil: bootstrap does not
+	// create one.
+	Registry *Registry `json:"registry,omitempty"`
 
-	// Tenants are whom the proxy serves.
+	// Tenants are the tenants that the proxy serves.
 	Tenants []v1alpha1.Tenant `json:"tenants,omitempty"`
 
 	// Outputs are the files that bootstrap writes.
-	Outputs OutputsConfig `json:"outputs,omitzero"`
+	Outputs Outputs `json:"outputs,omitzero"`
 }
 
-// NetworkConfig names a Private Network or describes one to create. Exactly
+// Network names an existing Private Network or describes one to create. Exactly
 // one of its fields is set.
-type NetworkConfig struct {
-	// ID is that of an existing Private Network, which is used and never
-	// changed or removed.
+type Network struct {
+	// ID is the ID of an existing Private Network. Bootstrap uses it and never
+	// changes or deletes it.
 	ID string `json:"id,omitempty"`
 
 	// CIDR is the range of a network to create, in a VPC of its own: private
 	// IPv4 (RFC 1918), between /20 and /28.
-	CIDR string `json:"cidr,omitempty"`
+	CIDR netip.Prefix `json:"cidr,omitzero"`
 }
 
-// GatewayConfig describes the Public Gateway, by whose address leaves whatever
-// has no public address of its own: nodes, and with Proxy.Egress Gateway all
-// requests of tenants.
-type GatewayConfig struct {
-	// Enabled says whether there is one. Default: true.
+// Gateway describes the Public Gateway. Machines without a public address, such
+// as nodes, leave by its address; with SourceAddress Gateway all requests of
+// tenants do.
+type Gateway struct {
+	// Enabled is whether there is a gateway. Default: true.
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// Type is its commercial type. Default: VPC-GW-S. It can be raised in
-	// place, not lowered.
+	// Type is the commercial type. Default: VPC-GW-S. It can be raised in place,
+	// but not lowered.
 	Type string `json:"type,omitempty"`
 
-	// Masquerade says whether it translates addresses, without which nothing
-	// gets out. Default: true.
+	// Masquerade is whether the gateway translates addresses. Without it, no
+	// traffic leaves the network. Default: true.
 	Masquerade *bool `json:"masquerade,omitempty"`
 
-	// DefaultRoute says whether it announces itself as the way out to the
-	// network. Default: true.
+	// DefaultRoute is whether the gateway announces itself to the network as the
+	// default route. Default: true.
 	DefaultRoute *bool `json:"defaultRoute,omitempty"`
 }
 
-// ProxyConfig describes the machine that runs Squid.
-type ProxyConfig struct {
-	// Type is the Instance's commercial type. Default: PLAY2-NANO.
+// ProxyMachine describes the machine that runs Squid.
+type ProxyMachine struct {
+	// Type is the commercial type of the Instance. Default: PLAY2-NANO.
 	Type string `json:"type,omitempty"`
 
 	// Image is the label of an image of Scaleway's marketplace. Default:
-	// debian_bookworm, whose packages this product is tested with.
+	// debian_bookworm, because the product is tested with its packages.
 	Image string `json:"image,omitempty"`
 
 	// VolumeGB is the size of the boot volume in GB (10^9 bytes), 10 to 1000.
-	// The audit log lives there. Default: 20.
+	// The volume also stores the audit log. Default: 20.
 	VolumeGB int32 `json:"volumeGB,omitempty"`
 
-	// PrivateIP is the proxy's address in the Private Network: the one that
-	// pods are given. Private IPv4 (RFC 1918), in Network.CIDR, neither its
-	// first nor its last address, and in no range of the cluster.
-	PrivateIP string `json:"privateIP"`
+	// PrivateIP is the address of the proxy in the Private Network, which pods
+	// use as their proxy. Private IPv4 (RFC 1918), in Network.CIDR, neither its
+	// first nor its last address, and outside the ranges of the cluster.
+	PrivateIP netip.Addr `json:"privateIP"`
 
-	// Egress says which address requests leave by. Default: FlexibleIP.
-	Egress cloudinit.SourceAddress `json:"egress,omitempty"`
+	// SourceAddress selects the address that requests leave by. Default:
+	// FlexibleIP.
+	SourceAddress cloudinit.SourceAddress `json:"sourceAddress,omitempty"`
 
-	// NameServers resolve the names that tenants ask for: IPv4, at most 3, and
-	// public with egress FlexibleIP, by which they are asked. Default:
-	// Scaleway's resolvers in the zone; required where it documents none.
-	NameServers []string `json:"nameServers,omitempty"`
+	// NameServers resolve the names that tenants request: IPv4, at most 3. With
+	// SourceAddress FlexibleIP they are public, because queries are sent from the
+	// flexible IP. Default: Scaleway's resolvers in the zone; required in zones
+	// for which Scaleway documents none.
+	NameServers []netip.Addr `json:"nameServers,omitempty"`
 
 	// SSHSources are the networks that may reach the proxy by SSH, on its
-	// flexible IP: IPv4 CIDRs, and not 0.0.0.0/0. Default: none, and then no
-	// SSH server runs. There are none with egress Gateway.
-	SSHSources []string `json:"sshSources,omitempty"`
+	// flexible IP: IPv4 CIDRs except 0.0.0.0/0. Default: none; then no SSH server
+	// runs. They must be empty with SourceAddress Gateway.
+	SSHSources []netip.Prefix `json:"sshSources,omitempty"`
 
-	// AuditLog says where the audit log goes beside the proxy's own disk.
-	AuditLog AuditLogConfig `json:"auditLog,omitzero"`
+	// AuditLog selects further destinations of the audit log.
+	AuditLog AuditLog `json:"auditLog,omitzero"`
 }
 
-// AuditLogConfig says where the audit log goes beside the proxy's own disk.
-type AuditLogConfig struct {
-	// Syslog is a server that is sent every line. Nil: none is.
+// AuditLog selects destinations of the audit log besides the disk of the proxy.
+type AuditLog struct {
+	// Syslog is a server that every line is sent to. Nil: no server.
 	Syslog *cloudinit.Syslog `json:"syslog,omitempty"`
 }
 
-// ClusterConfig names a Kubernetes cluster (Kapsule) or describes one to
+// Cluster names an existing Kubernetes cluster (Kapsule) or describes one to
 // create.
-type ClusterConfig struct {
-	// ID is that of an existing cluster, in the same Private Network. It is
-	// used and never changed or removed; Pools are added to it. Excludes all
-	// fields but Pools.
+type Cluster struct {
+	// ID is the ID of an existing cluster in the same Private Network. Bootstrap
+	// uses it and never changes or deletes it, but adds Pools to it. All fields
+	// except Pools must be unset.
 	ID string `json:"id,omitempty"`
 
-	// CIDRs are the ranges of pods and Services of a cluster that bootstrap
-	// has nothing to do with; it only writes them into the chart's values.
-	// Excludes all other fields.
-	CIDRs []string `json:"cidrs,omitempty"`
+	// CIDRs are the ranges of pods and Services of a cluster that bootstrap does
+	// not manage; bootstrap only writes them into the values of the chart. All
+	// other fields must be unset.
+	CIDRs []netip.Prefix `json:"cidrs,omitempty"`
 
-	// Version is Kubernetes' version (1.34.1), or its minor (1.34) for the
-	// newest patch there is when the cluster is created. Upgrades are not
-	// bootstrap's business: a version that the cluster has left behind, or a
-	// minor that it has, is no difference.
+	// Version is the Kubernetes version (1.34.1), or the minor version (1.34) for
+	// its newest patch at the time of creation. Bootstrap does not upgrade
+	// clusters: an existing cluster of another version is not a difference.
 	Version string `json:"version,omitempty"`
 
 	// CNI is cilium, cilium_native, calico or none. Default: cilium. It must
-	// enforce NetworkPolicies. It is fixed when the cluster is created.
+	// enforce NetworkPolicies. It cannot be changed after creation.
 	CNI string `json:"cni,omitempty"`
 
 	// PodCIDR is the range of the pods: IPv4, private (RFC 1918) or in
-	// 100.64.0.0/10, apart from Network.CIDR and ServiceCIDR. It is fixed when
-	// the cluster is created. Default: 100.64.0.0/15.
-	PodCIDR string `json:"podCIDR,omitempty"`
+	// 100.64.0.0/10, without overlap with Network.CIDR and ServiceCIDR. It cannot
+	// be changed after creation. Default: 100.64.0.0/15.
+	PodCIDR netip.Prefix `json:"podCIDR,omitzero"`
 
-	// ServiceCIDR is the range of the Services, under the same conditions.
-	// Default: 10.32.0.0/20.
-	ServiceCIDR string `json:"serviceCIDR,omitempty"`
+	// ServiceCIDR is the range of the Services, with the same bounds. Default:
+	// 10.32.0.0/20.
+	ServiceCIDR netip.Prefix `json:"serviceCIDR,omitzero"`
 
-	// ACL lists the CIDRs that may reach the control plane. Default: none is
-	// set, and Scaleway admits everybody.
-	ACL []string `json:"acl,omitempty"`
+	// ACL lists the CIDRs that may reach the control plane. Default: empty; then
+	// Scaleway admits all addresses.
+	ACL []netip.Prefix `json:"acl,omitempty"`
 
-	// AutoUpgrade has Scaleway install patches in a window of two hours. Nil:
-	// it does not.
-	AutoUpgrade *AutoUpgradeConfig `json:"autoUpgrade,omitempty"`
+	// AutoUpgrade makes Scaleway install patches in a window of two hours. Nil:
+	// no automatic upgrades.
+	AutoUpgrade *AutoUpgrade `json:"autoUpgrade,omitempty"`
 
-	// Autoscaler sets the cluster's autoscaler. Nil: Scaleway's defaults.
-	Autoscaler *AutoscalerConfig `json:"autoscaler,omitempty"`
+	// Autoscaler configures the cluster autoscaler. Default: Scaleway's settings.
+	Autoscaler *Autoscaler `json:"autoscaler,omitempty"`
 
-	// Pools are the pools of nodes. Their nodes have no public addresses.
-	Pools []PoolConfig `json:"pools,omitempty"`
+	// Pools are the node pools. Their nodes have no public addresses.
+	Pools []Pool `json:"pools,omitempty"`
 }
 
-// AutoUpgradeConfig is a maintenance window of two hours.
-type AutoUpgradeConfig struct {
+// AutoUpgrade is a maintenance window of two hours.
+type AutoUpgrade struct {
 	// Day is monday to sunday, or any.
 	Day string `json:"day"`
 
-	// StartHour is when it begins, UTC, 0 to 23.
+	// StartHour is the hour in which the window begins, in UTC, 0 to 23.
 	StartHour int32 `json:"startHour"`
 }
 
-// AutoscalerConfig sets the cluster autoscaler. What is not set is left at
-// Scaleway's default.
-type AutoscalerConfig struct {
-	// Expander chooses the pool that grows: random, most_pods, least_waste,
-	// priority or price.
+// Autoscaler configures the cluster autoscaler. The defaults are Scaleway's.
+type Autoscaler struct {
+	// Expander selects the pool that grows: random, most_pods, least_waste,
+	// priority or price. Default: random.
 	Expander string `json:"expander,omitempty"`
 
-	// ScaleDownDisabled keeps every node.
-	ScaleDownDisabled *bool `json:"scaleDownDisabled,omitempty"`
+	// ScaleDownDisabled keeps all nodes. Default: false.
+	ScaleDownDisabled bool `json:"scaleDownDisabled,omitempty"`
 
-	// ScaleDownDelayAfterAdd and ScaleDownUnneededTime are durations (10m).
+	// ScaleDownDelayAfterAdd is how long all nodes are kept after one was added,
+	// a duration such as 10m. Default: 10m.
 	ScaleDownDelayAfterAdd string `json:"scaleDownDelayAfterAdd,omitempty"`
-	ScaleDownUnneededTime  string `json:"scaleDownUnneededTime,omitempty"`
+
+	// ScaleDownUnneededTime is how long a node must be unneeded before it is
+	// removed, a duration. Default: 10m.
+	ScaleDownUnneededTime string `json:"scaleDownUnneededTime,omitempty"`
 }
 
-// PoolConfig describes a pool of nodes without public addresses.
-type PoolConfig struct {
+// Pool describes a pool of nodes without public addresses.
+type Pool struct {
 	// Name is unique in the cluster: a DNS label.
 	Name string `json:"name"`
 
-	// Tenant keeps the pool to one tenant: its nodes get the label
-	// egress.scw/tenant and a taint of the same key, both with the tenant's
-	// name, beside those below.
+	// Tenant reserves the pool for one tenant: its nodes get the label
+	// egress.scw/tenant and a taint with the same key, both with the name of the
+	// tenant, in addition to Labels and Taints.
 	Tenant string `json:"tenant,omitempty"`
 
-	// NodeType is the nodes' commercial type (PRO2-XXS). A pool's cannot
-	// change.
+	// NodeType is the commercial type of the nodes (PRO2-XXS). It cannot be
+	// changed after creation.
 	NodeType string `json:"nodeType"`
 
-	// Zone of the nodes. Default: Egress.Zone. A pool's cannot change.
+	// Zone is the zone of the nodes. Default: Spec.Zone. It cannot be changed
+	// after creation.
 	Zone string `json:"zone,omitempty"`
 
-	// Size is the number of nodes; with Autoscaling, the number to begin with.
-	// Default: 1, or Autoscaling.Min if that is more.
+	// Size is the number of nodes; with Autoscaling, the initial number. Default:
+	// 1, or Autoscaling.Min if that is larger.
 	Size int32 `json:"size,omitempty"`
 
-	// Autoscaling lets the number vary. Nil: it is Size.
-	Autoscaling *AutoscalingConfig `json:"autoscaling,omitempty"`
+	// Autoscaling lets the number of nodes vary. Nil: it is always Size.
+	Autoscaling *Autoscaling `json:"autoscaling,omitempty"`
 
-	// Autohealing replaces nodes that fail. Default: true.
+	// Autohealing is whether nodes that fail are replaced. Default: true.
 	Autohealing *bool `json:"autohealing,omitempty"`
 
-	// VolumeGB is the size of each node's boot volume in GB (10^9 bytes), from
-	// 20 on. Default: 20. A pool's cannot change.
+	// VolumeGB is the size of the boot volume of each node in GB (10^9 bytes), at
+	// least 20. Default: 20. It cannot be changed after creation.
 	VolumeGB int32 `json:"volumeGB,omitempty"`
 
-	// Labels are labels of the nodes.
+	// Labels are further labels of the nodes. Keys and values have the form of
+	// Kubernetes labels.
 	Labels map[string]string `json:"labels,omitempty"`
 
-	// Taints are taints of the nodes.
-	Taints []TaintConfig `json:"taints,omitempty"`
+	// Taints are further taints of the nodes.
+	Taints []Taint `json:"taints,omitempty"`
 }
 
-// AutoscalingConfig bounds the number of a pool's nodes.
-type AutoscalingConfig struct {
-	// Min and Max are the smallest and the largest number of nodes: Min from 0
-	// on, Max from 1 on and not below Min.
+// Autoscaling bounds the number of nodes of a pool.
+type Autoscaling struct {
+	// Min is the smallest number of nodes, at least 0.
 	Min int32 `json:"min"`
+
+	// Max is the largest number of nodes, at least 1 and at least Min.
 	Max int32 `json:"max"`
 }
 
-// TaintConfig is a taint of nodes.
-type TaintConfig struct {
-	// Key has the form of a label's key, and is not egress.scw/tenant, which
-	// comes with PoolConfig.Tenant.
+// Taint is a taint of nodes.
+type Taint struct {
+	// Key has the form of a label key. It is not egress.scw/tenant, which
+	// Pool.Tenant sets.
 	Key string `json:"key"`
 
-	// Value has the form of a label's value, of at most 63 characters. Default:
-	// empty.
+	// Value has the form of a label value, at most 63 characters. Default: empty.
 	Value string `json:"value,omitempty"`
 
 	// Effect is NoSchedule, PreferNoSchedule or NoExecute.
 	Effect string `json:"effect"`
 }
 
-// RegistryConfig describes a namespace of the container registry.
-type RegistryConfig struct {
-	// Name is unique in the region, across all of Scaleway's customers.
+// Registry describes a namespace of the container registry.
+type Registry struct {
+	// Name is unique in the region, across all customers of Scaleway.
 	Name string `json:"name"`
 
-	// Public says whether everybody may pull. Default: false.
+	// Public is whether images can be pulled without credentials. Default: false.
 	Public bool `json:"public,omitempty"`
 }
 
-// OutputsConfig are the files that bootstrap writes. Relative paths begin at
-// the folder of egress.yaml.
-type OutputsConfig struct {
-	// Kubeconfig is written for a cluster that bootstrap made or was given; a
-	// file that exists is merged with. Default: kubeconfig.yaml.
+// Outputs are the files that bootstrap writes. Relative paths start at the
+// folder of egress.yaml.
+type Outputs struct {
+	// Kubeconfig is the kubeconfig of a cluster that bootstrap created or that
+	// Cluster.ID names. It is merged into an existing file. Default:
+	// kubeconfig.yaml.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 
-	// Values are those of the chart. Default: values.yaml.
+	// Values are the values of the chart. Default: values.yaml.
 	Values string `json:"values,omitempty"`
 
-	// HideKubeconfig keeps the cluster's credentials out of everything that is
-	// printed: they are in the file alone. Default: true.
+	// HideKubeconfig keeps the credentials of the cluster out of printed output:
+	// they are in the file only. Default: true.
 	HideKubeconfig *bool `json:"hideKubeconfig,omitempty"`
 }
+
+// BootstrapManages reports whether bootstrap creates the cluster or adds pools
+// to it. Otherwise only CIDRs is set.
+func (c *Cluster) BootstrapManages() bool { return c != nil && len(c.CIDRs) == 0 }
+
+// isCreated reports whether bootstrap creates the cluster.
+func (c *Cluster) isCreated() bool { return c.ID == "" && len(c.CIDRs) == 0 }

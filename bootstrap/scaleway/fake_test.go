@@ -3,58 +3,20 @@ package scaleway
 import (
 	"context"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/scaleway/scaleway-sdk-go/scw"
 
-	"egress.scw/bootstrap/config"
+	"egress.scw/bootstrap/config/configtest"
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/bootstrap/stack"
 )
 
-// example has one of each kind of resource, and two of those that can be several.
-const example = `
-apiVersion: egress.scw/v1alpha1
-kind: Egress
-name: test
-zone: fr-par-1
-network: {cidr: 172.16.28.0/22}
-proxy:
-  privateIP: 172.16.28.8
-  sshSources: [192.0.2.0/24]
-cluster:
-  version: "1.34"
-  acl: [198.51.100.0/24]
-  pools:
-    - {name: system, nodeType: PRO2-XXS, size: 2}
-    - {name: client-a, tenant: client-a, nodeType: PRO2-XS, autoscaling: {min: 1, max: 3}}
-registry: {name: egress-test}
-tenants:
-  - {name: client-a, proxy: {port: 3129}}
-  - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}
-`
-
-// newSpec reads the configuration, in which old texts are replaced by new ones.
+// newSpec returns the stack of the shared egress.yaml, after replacements.
 func newSpec(t testing.TB, oldnew ...string) stack.Spec {
 	t.Helper()
-	text := example
-	for i := 0; i < len(oldnew); i += 2 {
-		if !strings.Contains(text, oldnew[i]) {
-			t.Fatalf("the configuration does not contain %q", oldnew[i])
-		}
-		text = strings.Replace(text, oldnew[i], oldnew[i+1], 1)
-	}
-	egress, err := config.LoadEgress("egress.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := stack.NewSpec(egress, scwfake.DefaultProjectID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return spec
+	return stack.NewSpec(configtest.Load(t, oldnew...), scwfake.DefaultProjectID)
 }
 
 // fake is a fake API with its server.

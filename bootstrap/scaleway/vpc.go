@@ -86,13 +86,13 @@ func (o *observation) privateNetworks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.spec.NetworkID != "" {
-		existing, err := o.cloud.existingPrivateNetwork(ctx, o.spec.NetworkID)
+	if o.spec.Network.ID != "" {
+		existing, err := o.cloud.existingPrivateNetwork(ctx, o.spec.Network.ID)
 		switch {
 		case err != nil:
 			return err
 		case existing == nil:
-			o.miss(o.cloud.locateNetwork(ctx, o.spec.NetworkID))
+			o.miss(o.cloud.locateNetwork(ctx, o.spec.Network.ID))
 		default:
 			networks = append(slices.DeleteFunc(networks, func(n *stack.PrivateNetwork) bool { return n.ID == existing.ID }), existing)
 		}

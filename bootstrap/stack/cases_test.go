@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -76,7 +77,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"gateway": {
-			after: func(s *Spec) { s.Gateway = &GatewaySpec{Type: "VPC-GW-M", DefaultRoute: true} },
+			after: func(s *Spec) { s.Gateway.Type, s.Gateway.Masquerade = "VPC-GW-M", new(false) },
 			want: []string{
 				"update gateway; type: VPC-GW-S -> VPC-GW-M",
 				"update gateway-network; masquerade: yes -> no << gateway",
@@ -89,7 +90,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"gateway is not wanted any more": {
-			after: func(s *Spec) { s.Gateway = nil },
+			after: func(s *Spec) { s.Gateway.Enabled = new(false) },
 			want: []string{
 				"delete gateway-network gateway-network-1; not wanted any more",
 				"delete gateway gateway-1; not wanted any more << delete gateway-network gateway-network-1",
@@ -120,7 +121,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"audit log is sent somewhere": {
-			after: func(s *Spec) { s.Proxy.Syslog = &cloudinit.Syslog{Host: "logs.example.com", Port: 6514} },
+			after: func(s *Spec) { s.Proxy.AuditLog.Syslog = &cloudinit.Syslog{Host: "logs.example.com", Port: 6514} },
 			want: []string{
 				"delete server/proxy server-1; to be replaced",
 				"replace server/proxy; cloud-init << delete server/proxy server-1",
@@ -259,7 +260,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"range of the network": {
-			after: func(s *Spec) { s.NetworkCIDR = netip.MustParsePrefix("172.16.24.0/21") },
+			after: func(s *Spec) { s.Network.CIDR = netip.MustParsePrefix("172.16.24.0/21") },
 			want: []string{
 				"delete gateway-network gateway-network-1; to be replaced",
 				"delete server/proxy server-1; to be replaced",
@@ -286,7 +287,7 @@ func diffCases() map[string]diffCase {
 		},
 		"address by the gateway": {
 			after: func(s *Spec) {
-				s.Proxy.Egress, s.Proxy.SSHSources = cloudinit.SourceGateway, nil
+				s.Proxy.SourceAddress, s.Proxy.SSHSources = cloudinit.SourceGateway, nil
 				s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
 			},
 			want: []string{
@@ -337,7 +338,7 @@ func diffCases() map[string]diffCase {
 		"cluster": {
 			after: func(s *Spec) {
 				s.Cluster.ACL = nil
-				s.Cluster.AutoUpgrade = AutoUpgrade{"sunday", 3}
+				s.Cluster.AutoUpgrade = &config.AutoUpgrade{Day: "sunday", StartHour: 3}
 				s.Cluster.Autoscaler.Expander = "price"
 				s.Cluster.Version = "1.35" // upgrades are a business of their own
 			},
@@ -377,8 +378,8 @@ func diffCases() map[string]diffCase {
 		},
 		"pools": {
 			after: func(s *Spec) {
-				s.Cluster.Pools[0].Size, s.Cluster.Pools[0].Autohealing = 3, false
-				s.Cluster.Pools[1].Max, s.Cluster.Pools[1].Labels, s.Cluster.Pools[1].Taints = 5, map[string]string{"b": "2", "a": "1"}, nil
+				s.Cluster.Pools[0].Size, s.Cluster.Pools[0].Autohealing = 3, new(false)
+				s.Cluster.Pools[1].Autoscaling.Max, s.Cluster.Pools[1].Labels, s.Cluster.Pools[1].Tenant = 5, map[string]string{"b": "2", "a": "1"}, ""
 			},
 			want: []string{
 				"update pool/system; autohealing: yes -> no; size: 2 -> 3",
@@ -386,7 +387,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"pool of another type": {
-			after: func(s *Spec) { s.Cluster.Pools[0].NodeType = "pro2_s" },
+			after: func(s *Spec) { s.Cluster.Pools[0].NodeType = "PRO2-S" },
 			want: []string{
 				"delete pool/system pool-1; to be replaced",
 				"replace pool/system; node type: pro2_xxs -> pro2_s << delete pool/system pool-1",
@@ -410,7 +411,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"pool of one size gets autoscaling": {
-			after: func(s *Spec) { s.Cluster.Pools[0].Min, s.Cluster.Pools[0].Max = 1, 4 },
+			after: func(s *Spec) { s.Cluster.Pools[0].Autoscaling = &config.Autoscaling{Min: 1, Max: 4} },
 			want: []string{
 				"update pool/system; autoscaling: off -> 1 to 4",
 			},
@@ -428,7 +429,7 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"registry of another name": {
-			after: func(s *Spec) { s.Registry = &RegistrySpec{Name: "egress-other"} },
+			after: func(s *Spec) { s.Registry = &config.Registry{Name: "egress-other"} },
 			want: []string{
 				"delete registry registry-1; to be replaced",
 				"replace registry; name: egress-test -> egress-other << delete registry registry-1",
@@ -481,7 +482,7 @@ func diffCases() map[string]diffCase {
 			after: func(s *Spec) { s.Cluster.ID = "cluster-1" },
 		},
 		"network of our own is given from now on": {
-			after: func(s *Spec) { s.NetworkID, s.NetworkCIDR = "private-network-1", netip.Prefix{} },
+			after: func(s *Spec) { s.Network = config.Network{ID: "private-network-1"} },
 		},
 		"two security groups, the server in the younger one": {
 			touch: func(m *memory) {

@@ -52,11 +52,6 @@ type Autoscaler struct {
 	ScaleDownUnneededTime  string
 }
 
-// DefaultAutoscaler returns Scaleway's defaults.
-func DefaultAutoscaler() Autoscaler {
-	return Autoscaler{Expander: "random", ScaleDownDelayAfterAdd: "10m", ScaleDownUnneededTime: "10m"}
-}
-
 // Key implements Resource.
 func (*Cluster) Key() Key { return Key{Kind: KindCluster} }
 

@@ -15,7 +15,7 @@ import (
 func TestMetadataAddress(t *testing.T) {
 	t.Parallel()
 	graph, err := Desired(newSpec(t, func(s *Spec) {
-		s.Proxy.Egress, s.Proxy.SSHSources = cloudinit.SourceGateway, nil
+		s.Proxy.SourceAddress, s.Proxy.SSHSources = cloudinit.SourceGateway, nil
 		s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
 	}))
 	if err != nil {
@@ -54,7 +54,7 @@ func TestProxyBootsAfterItsGateway(t *testing.T) {
 	t.Parallel()
 	for _, egress := range []cloudinit.SourceAddress{cloudinit.SourceGateway, cloudinit.SourceFlexibleIP} {
 		graph, err := Desired(newSpec(t, func(s *Spec) {
-			s.Proxy.Egress, s.Proxy.SSHSources = egress, nil
+			s.Proxy.SourceAddress, s.Proxy.SSHSources = egress, nil
 			s.Tenants[1].Proxy.EgressIP = v1alpha1.EgressIPShared
 		}))
 		if err != nil {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/bootstrap/config"
 )
 
 // lines are a plan's steps in short: what is done, to what, why, and after what.
@@ -73,7 +75,7 @@ type diffCase struct {
 }
 
 func given(s *Spec) {
-	s.NetworkID, s.NetworkCIDR = theirNetwork, netip.Prefix{}
+	s.Network = config.Network{ID: theirNetwork}
 	s.Cluster.ID = theirCluster
 }
 

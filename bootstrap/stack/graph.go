@@ -55,27 +55,27 @@ func (g *Graph) add(r Resource) { g.resources = append(g.resources, r) }
 func ResourceName(name string) string { return "egress-" + name }
 
 func (g *Graph) addNetwork() {
-	if g.spec.NetworkID != "" {
-		g.Network = &PrivateNetwork{ResourceMeta: ResourceMeta{ID: g.spec.NetworkID, Existing: true}}
+	if g.spec.Network.ID != "" {
+		g.Network = &PrivateNetwork{ResourceMeta: ResourceMeta{ID: g.spec.Network.ID, Existing: true}}
 		g.add(g.Network)
 		return
 	}
 	name := ResourceName(g.spec.Name)
 	g.VPC = &VPC{ResourceMeta{Name: name}}
-	g.Network = &PrivateNetwork{ResourceMeta: ResourceMeta{Name: name}, VPC: g.VPC, CIDR: g.spec.NetworkCIDR}
+	g.Network = &PrivateNetwork{ResourceMeta: ResourceMeta{Name: name}, VPC: g.VPC, CIDR: g.spec.Network.CIDR}
 	g.add(g.VPC)
 	g.add(g.Network)
 }
 
 func (g *Graph) addGateway() {
-	if g.spec.Gateway == nil {
+	if !*g.spec.Gateway.Enabled {
 		return
 	}
 	name := ResourceName(g.spec.Name)
 	g.Gateway = &Gateway{ResourceMeta: ResourceMeta{Name: name}, Type: g.spec.Gateway.Type, Status: stateReady}
 	g.GatewayNetwork = &GatewayNetwork{
 		ResourceMeta: ResourceMeta{Name: name}, Gateway: g.Gateway, Network: g.Network, Status: stateReady,
-		Masquerade: g.spec.Gateway.Masquerade, DefaultRoute: g.spec.Gateway.DefaultRoute,
+		Masquerade: *g.spec.Gateway.Masquerade, DefaultRoute: *g.spec.Gateway.DefaultRoute,
 	}
 	g.add(g.Gateway)
 	g.add(g.GatewayNetwork)
@@ -83,7 +83,7 @@ func (g *Graph) addGateway() {
 
 func (g *Graph) addCluster() {
 	spec := g.spec.Cluster
-	if spec == nil {
+	if !spec.BootstrapManages() {
 		return
 	}
 	if spec.ID != "" {
@@ -95,17 +95,16 @@ func (g *Graph) addCluster() {
 		}
 		g.Cluster = &Cluster{
 			ResourceMeta: ResourceMeta{Name: ResourceName(g.spec.Name)}, Network: g.Network, Version: spec.Version, CNI: spec.CNI,
-			PodCIDR: spec.PodCIDR, ServiceCIDR: spec.ServiceCIDR, ACL: acl, AutoUpgrade: spec.AutoUpgrade,
-			Autoscaler: spec.Autoscaler, Status: stateReady,
+			PodCIDR: spec.PodCIDR, ServiceCIDR: spec.ServiceCIDR, ACL: acl,
+			Autoscaler: Autoscaler(*spec.Autoscaler), Status: stateReady,
+		}
+		if spec.AutoUpgrade != nil {
+			g.Cluster.AutoUpgrade = AutoUpgrade(*spec.AutoUpgrade)
 		}
 	}
 	g.add(g.Cluster)
 	for _, pool := range spec.Pools {
-		g.add(&Pool{
-			ResourceMeta: ResourceMeta{Name: pool.Name}, Cluster: g.Cluster, NodeType: pool.NodeType, Zone: pool.Zone, VolumeGB: pool.VolumeGB,
-			Size: pool.Size, Min: pool.Min, Max: pool.Max, Autohealing: pool.Autohealing, Labels: pool.Labels, Taints: pool.Taints,
-			Status: stateReady,
-		})
+		g.add(newPool(pool, g.Cluster))
 	}
 }
 

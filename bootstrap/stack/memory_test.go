@@ -13,43 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"egress.scw/bootstrap/config"
+	"egress.scw/bootstrap/config/configtest"
 	"egress.scw/cloudinit"
 )
 
-// example has one of each kind of resource, and two of those that can be several.
-const example = `
-apiVersion: egress.scw/v1alpha1
-kind: Egress
-name: test
-zone: fr-par-1
-network: {cidr: 172.16.28.0/22}
-proxy:
-  privateIP: 172.16.28.8
-  sshSources: [192.0.2.0/24]
-cluster:
-  version: "1.34"
-  acl: [198.51.100.0/24]
-  pools:
-    - {name: system, nodeType: PRO2-XXS, size: 2}
-    - {name: client-a, tenant: client-a, nodeType: PRO2-XS, autoscaling: {min: 1, max: 3}}
-registry: {name: egress-test}
-tenants:
-  - {name: client-a, proxy: {port: 3129}}
-  - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}
-`
-
-// newSpec reads the configuration, and changes the outcome.
+// newSpec returns the stack of the shared egress.yaml, after changes.
 func newSpec(t testing.TB, changes ...func(*Spec)) Spec {
 	t.Helper()
-	egress, err := config.LoadEgress("egress.yaml", []byte(example))
-	if err != nil {
-		t.Fatal(err)
-	}
-	spec, err := NewSpec(egress, "11111111-1111-4111-8111-111111111111")
-	if err != nil {
-		t.Fatal(err)
-	}
+	spec := NewSpec(configtest.Load(t), "11111111-1111-4111-8111-111111111111")
 	for _, change := range changes {
 		change(&spec)
 	}
@@ -137,14 +108,14 @@ func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
 	server := m.stayingServer()
 	for _, stored := range m.resources {
 		base := stored.Meta()
-		if named := base.ID == spec.NetworkID || spec.Cluster != nil && base.ID == spec.Cluster.ID; base.Existing && !named {
+		if named := base.ID == spec.Network.ID || spec.Cluster != nil && base.ID == spec.Cluster.ID; base.Existing && !named {
 			continue
 		}
 		if isPart(stored) && (server == nil || stored.Key().Kind != KindAttachment && serverOf(stored).ID != server.ID) {
 			continue
 		}
 		r := snapshot(stored)
-		r.Meta().Existing = base.ID == spec.NetworkID || spec.Cluster != nil && base.ID == spec.Cluster.ID
+		r.Meta().Existing = base.ID == spec.Network.ID || spec.Cluster != nil && base.ID == spec.Cluster.ID
 		switch r := r.(type) {
 		case *FlexibleIP:
 			for _, other := range m.resources {
@@ -398,7 +369,7 @@ func refersTo(r, target Resource) bool {
 
 // ours are the keys of all that is neither somebody else's nor given, sorted.
 func (m *memory) ours(spec Spec) []string {
-	stays := func(id string) bool { return id == spec.NetworkID || spec.Cluster != nil && id == spec.Cluster.ID }
+	stays := func(id string) bool { return id == spec.Network.ID || spec.Cluster != nil && id == spec.Cluster.ID }
 	var vpc string
 	for _, r := range m.resources {
 		if n, ok := r.(*PrivateNetwork); ok && stays(n.ID) {

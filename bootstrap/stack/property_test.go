@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -69,7 +70,7 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 	spec := newSpec(t)
 	chance := func(percent int) bool { return random.IntN(100) < percent }
 	if chance(20) {
-		spec.NetworkCIDR = netip.MustParsePrefix("172.16.24.0/21")
+		spec.Network.CIDR = netip.MustParsePrefix("172.16.24.0/21")
 	}
 	if chance(20) {
 		spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.28.9")
@@ -81,7 +82,7 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 		spec.Proxy.VolumeGB = 50
 	}
 	if chance(30) {
-		spec.Registry = &RegistrySpec{Name: "egress-other", Public: chance(50)}
+		spec.Registry = &config.Registry{Name: "egress-other", Public: chance(50)}
 	}
 	if chance(10) {
 		spec.Registry = nil
@@ -100,9 +101,9 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 	}
 	switch {
 	case chance(10):
-		spec.Gateway = nil
+		spec.Gateway.Enabled = new(false)
 	case chance(20): // its address is that of all tenants
-		spec.Proxy.Egress, spec.Proxy.SSHSources = cloudinit.SourceGateway, nil
+		spec.Proxy.SourceAddress, spec.Proxy.SSHSources = cloudinit.SourceGateway, nil
 		for i := range spec.Tenants {
 			spec.Tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared
 		}
@@ -113,7 +114,7 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 		spec.Cluster.ServiceCIDR = netip.MustParsePrefix("10.48.0.0/20")
 	}
 	if chance(20) {
-		spec.Cluster.Pools[0].NodeType = "pro2_s"
+		spec.Cluster.Pools[0].NodeType = "PRO2-S"
 	}
 	if chance(20) {
 		spec.Cluster.Pools[0].Size++
@@ -122,7 +123,7 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 		spec.Cluster.Pools = spec.Cluster.Pools[:1]
 	}
 	if chance(30) {
-		spec.NetworkID, spec.NetworkCIDR = theirNetwork, netip.Prefix{}
+		spec.Network = config.Network{ID: theirNetwork}
 		if chance(50) {
 			spec.Cluster.ID = theirCluster
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 	"egress.scw/cloudinit/squid"
 	"egress.scw/webhook/api/v1alpha1"
@@ -28,7 +29,7 @@ type ProxyMachine struct {
 	Server     *Server
 
 	network *PrivateNetwork
-	spec    ProxySpec
+	spec    config.ProxyMachine
 	tenants []v1alpha1.Tenant
 }
 
@@ -69,7 +70,7 @@ func (p *ProxyMachine) makeAddresses(name string) {
 	address := func(suffix, role string) *FlexibleIP {
 		return &FlexibleIP{ResourceMeta: ResourceMeta{Name: name + "-" + suffix}, Role: role}
 	}
-	if p.spec.Egress != cloudinit.SourceFlexibleIP {
+	if p.spec.SourceAddress != cloudinit.SourceFlexibleIP {
 		p.MetadataIP = address("metadata", RoleMetadata)
 		return
 	}
@@ -121,10 +122,10 @@ func (p *ProxyMachine) machine() cloudinit.VM {
 		Hostname:       p.Server.Name,
 		PrivateAddress: p.spec.PrivateIP,
 		PrivateNetwork: p.network.CIDR,
-		Egress:         p.spec.Egress,
+		Egress:         p.spec.SourceAddress,
 		NameServers:    p.spec.NameServers,
 		SSH:            len(p.spec.SSHSources) > 0,
-		Syslog:         p.spec.Syslog,
+		Syslog:         p.spec.AuditLog.Syslog,
 	}
 }
 

@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,23 +15,23 @@ import (
 
 // bootstrap's configuration names the networks and the cluster that exist.
 func TestConfigurationMatchesTheEnvironment(t *testing.T) {
-	config, err := config.LoadEgress("egress.yaml", egressYAML)
+	egress, err := config.Load("egress.yaml", egressYAML)
 	if err != nil {
 		t.Fatal(err)
 	}
 	plan := network.DefaultPlan()
 	for _, test := range []struct{ field, got, want string }{
-		{"network.cidr", config.Network.CIDR, plan.PrivateNetwork.String()},
-		{"proxy.privateIP", config.Proxy.PrivateIP, plan.ProxyPrivate.String()},
-		{"proxy.nameServers", strings.Join(config.Proxy.NameServers, " "), plan.Resolver.String()},
-		{"cluster.podCIDR", config.Cluster.PodCIDR, cluster.PodCIDR},
-		{"cluster.serviceCIDR", config.Cluster.ServiceCIDR, cluster.ServiceCIDR},
+		{"spec.network.cidr", egress.Spec.Network.CIDR.String(), plan.PrivateNetwork.String()},
+		{"spec.proxy.privateIP", egress.Spec.Proxy.PrivateIP.String(), plan.ProxyPrivate.String()},
+		{"spec.proxy.nameServers", strings.Trim(fmt.Sprint(egress.Spec.Proxy.NameServers), "[]"), plan.Resolver.String()},
+		{"spec.cluster.podCIDR", egress.Spec.Cluster.PodCIDR.String(), cluster.PodCIDR},
+		{"spec.cluster.serviceCIDR", egress.Spec.Cluster.ServiceCIDR.String(), cluster.ServiceCIDR},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s: %s; the environment has %s", test.field, test.got, test.want)
 		}
 	}
-	if !slices.ContainsFunc(config.Tenants, func(tenant v1alpha1.Tenant) bool { return tenant.Name == DemoTenant }) {
+	if !slices.ContainsFunc(egress.Spec.Tenants, func(tenant v1alpha1.Tenant) bool { return tenant.Name == DemoTenant }) {
 		t.Errorf("egress.yaml does not contain the demo's tenant %s", DemoTenant)
 	}
 	if !plan.ProxyPublic.Contains(netip.MustParseAddr("203.0.113.51")) {

@@ -59,11 +59,11 @@ func (e *Environment) Tenants() ([]v1alpha1.Tenant, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := config.LoadEgress(e.ConfigFile(), data)
+	egress, err := config.Load(e.ConfigFile(), data)
 	if err != nil {
 		return nil, err
 	}
-	return config.Tenants, nil
+	return egress.Spec.Tenants, nil
 }
 
 // EgressAddress is the egress address of a tenant, as bootstrap has written it

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
@@ -162,10 +163,12 @@ func addressOf(tenant v1alpha1.Tenant) string {
 // squidConf is squid.conf for these tenants, as bootstrap renders it.
 func squidConf(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) []byte {
 	t.Helper()
-	graph, err := stack.Desired(stack.Spec{
-		NetworkCIDR: netip.MustParsePrefix(privateNetwork), Tenants: tenants,
-		Proxy: stack.ProxySpec{PrivateIP: netip.MustParseAddr(proxyAddress), Egress: egress, NameServers: []netip.Addr{netip.MustParseAddr(nameServer)}},
-	})
+	graph, err := stack.Desired(stack.Spec{Spec: config.Spec{
+		Network: config.Network{CIDR: netip.MustParsePrefix(privateNetwork)}, Gateway: config.Gateway{Enabled: new(false)}, Tenants: tenants,
+		Proxy: config.ProxyMachine{
+			PrivateIP: netip.MustParseAddr(proxyAddress), SourceAddress: egress, NameServers: []netip.Addr{netip.MustParseAddr(nameServer)},
+		},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func receiveLogs(t *testing.T) *logReceiver {
 		t.Fatal(err)
 	}
 	receiver := &logReceiver{
-		config: cloudinit.Syslog{Host: logServer, Address: nodeAddress, Port: logServerPort, CA: string(authority.Public)},
+		config: cloudinit.Syslog{Host: logServer, Address: netip.MustParseAddr(nodeAddress), Port: logServerPort, CA: string(authority.Public)},
 		tls:    &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 	}
 	receiver.listen(t)

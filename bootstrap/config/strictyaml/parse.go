@@ -1,0 +1,107 @@
+package strictyaml
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxBytes bounds the size of a file: a thousand times the usual size of a
+// configuration file.
+const maxBytes = 1 << 20
+
+// parse returns the root of the only YAML document in a file, or the first
+// problem. The root is a mapping. It is nil, without a problem, if the file is
+// empty.
+func parse(data []byte) (*yaml.Node, *Problem) {
+	if problem := unreadable(data); problem != nil {
+		return nil, problem
+	}
+	var document, second yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	err := decoder.Decode(&document)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, syntaxProblem(err, data)
+	case len(document.Content) != 1 || isNull(document.Content[0]):
+		return nil, nil
+	}
+	switch err := decoder.Decode(&second); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		return nil, syntaxProblem(err, data)
+	default:
+		return nil, &Problem{Line: max(second.Line, 1), Detail: "a second document begins here: the file must contain only one; remove the line ---"}
+	}
+	root := document.Content[0]
+	if root.Kind != yaml.MappingNode {
+		return nil, &Problem{Line: max(root.Line, 1), Detail: "must be a map of fields, is " + describe(root)}
+	}
+	return root, nil
+}
+
+// unreadable finds content that the YAML library refuses without a line number.
+func unreadable(data []byte) *Problem {
+	if len(data) > maxBytes {
+		return &Problem{Line: 1, Detail: fmt.Sprintf("has more than %d bytes: is it the right file?", maxBytes)}
+	}
+	line := 1
+	for rest := data; len(rest) > 0; {
+		r, size := utf8.DecodeRune(rest)
+		switch {
+		case r == '\n':
+			line++
+		case r == utf8.RuneError && size == 1:
+			return &Problem{Line: line, Detail: "is not UTF-8: save the file as UTF-8"}
+		case unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\u0085':
+			return &Problem{Line: line, Detail: fmt.Sprintf("contains the control character %U: remove it", r)}
+		}
+		rest = rest[size:]
+	}
+	return nil
+}
+
+var (
+	errorWithLine = regexp.MustCompile(`^line (\d+): (.*)$`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
+
+// syntaxProblem finds the line of an error of the YAML library. Line numbers of
+// its parser are one too small, those of its scanner are right, and errors in
+// the first line have no number.
+func syntaxProblem(err error, data []byte) *Problem {
+	message := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 1
+	if found := errorWithLine.FindStringSubmatch(message); found != nil {
+		line, _ = strconv.Atoi(found[1])
+		message = found[2]
+		if strings.HasPrefix(message, "did not find expected") {
+			line++
+		}
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\r\n"), "\n")
+	if found := unknownAnchor.FindStringSubmatch(message); found != nil {
+		line = 1 + slices.IndexFunc(lines, func(text string) bool { return strings.Contains(text, "*"+found[1]) })
+		return &Problem{Line: max(line, 1), Detail: "*" + found[1] + " refers to an unknown anchor: &" + found[1] + " must come before it"}
+	}
+	line = min(max(line, 1), len(lines))
+	// The library may report the line before the one that contains a tab.
+	for at := line; at <= min(line+1, len(lines)); at++ {
+		text := lines[at-1]
+		if indentation := text[:len(text)-len(strings.TrimLeft(text, " \t"))]; strings.Contains(indentation, "\t") {
+			return &Problem{Line: at, Detail: "is indented with a tab: use spaces"}
+		}
+	}
+	return &Problem{Line: line, Detail: "is not YAML: " + message + "; check indentation and quotes in this line and those around it"}
+}

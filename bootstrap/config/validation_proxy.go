@@ -1,0 +1,91 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/cloudinit"
+)
+
+const (
+	minProxyVolumeGB = 10
+	maxProxyVolumeGB = 1000
+	maxNameServers   = 3 // The limit of resolv.conf, which lists them too.
+)
+
+func (s *Spec) validateProxy(at *field.Path) field.ErrorList {
+	p := s.Proxy
+	errs := validateType(p.Type, at.Child("type"))
+	if !imageForm.MatchString(p.Image) {
+		errs = append(errs, field.Invalid(at.Child("image"), p.Image, "must be the label of a marketplace image, such as debian_bookworm"))
+	}
+	if p.VolumeGB < minProxyVolumeGB || p.VolumeGB > maxProxyVolumeGB {
+		errs = append(errs, field.Invalid(at.Child("volumeGB"), p.VolumeGB, fmt.Sprintf("must be between %d and %d", minProxyVolumeGB, maxProxyVolumeGB)))
+	}
+	if !p.PrivateIP.IsValid() {
+		errs = append(errs, field.Required(at.Child("privateIP"), "the address of the proxy in the Private Network"))
+	} else if problem := s.proxyAddressProblem(); problem != "" {
+		errs = append(errs, field.Invalid(at.Child("privateIP"), p.PrivateIP.String(), problem))
+	}
+	if p.SourceAddress != cloudinit.SourceFlexibleIP && p.SourceAddress != cloudinit.SourceGateway {
+		errs = append(errs, field.NotSupported(at.Child("sourceAddress"), p.SourceAddress,
+			[]cloudinit.SourceAddress{cloudinit.SourceFlexibleIP, cloudinit.SourceGateway}))
+	}
+	errs = append(errs, s.validateNameServers(at.Child("nameServers"))...)
+	if syslog := p.AuditLog.Syslog; syslog != nil {
+		errs = append(errs, syslog.Validate(at.Child("auditLog", "syslog"))...)
+	}
+	return append(errs, p.validateSSHSources(at.Child("sshSources"))...)
+}
+
+func (s *Spec) proxyAddressProblem() string {
+	address := s.Proxy.PrivateIP
+	if !address.Is4() || !isPrivate(netip.PrefixFrom(address, address.BitLen())) {
+		return mustBePrivate
+	}
+	if network := s.Network.CIDR; network.IsValid() && network.Addr().Is4() {
+		switch {
+		case !network.Contains(address):
+			return "must be in spec.network.cidr, " + network.String()
+		case address == network.Addr():
+			return "must be the address of a machine: it is the network address of spec.network.cidr"
+		case !network.Contains(address.Next()):
+			return "must be the address of a machine: it is the broadcast address of spec.network.cidr"
+		}
+	}
+	for _, taken := range s.Cluster.ranges() {
+		if taken.prefix.Contains(address) {
+			return fmt.Sprintf("must not be in %s, %s", taken.prefix, taken.path)
+		}
+	}
+	return ""
+}
+
+func (s *Spec) validateNameServers(at *field.Path) field.ErrorList {
+	servers := s.Proxy.NameServers
+	if len(servers) == 0 {
+		if !zoneForm.MatchString(s.Zone) {
+			return nil // Once the zone is corrected, there may be a default.
+		}
+		return field.ErrorList{field.Required(at, "Scaleway documents no public resolvers in "+s.Zone+": list the IPv4 addresses of name servers")}
+	}
+	var errs field.ErrorList
+	if len(servers) > maxNameServers {
+		errs = append(errs, field.TooMany(at, len(servers), maxNameServers))
+	}
+	return append(errs, cloudinit.ValidateNameServers(servers, s.Proxy.SourceAddress, at)...)
+}
+
+func (p *ProxyMachine) validateSSHSources(at *field.Path) field.ErrorList {
+	if p.SourceAddress == cloudinit.SourceGateway && len(p.SSHSources) > 0 {
+		return field.ErrorList{field.Forbidden(at, "with spec.proxy.sourceAddress Gateway the proxy accepts no connections on its public address: remove it")}
+	}
+	return validateIPv4CIDRs(p.SSHSources, at, func(source netip.Prefix) string {
+		if source.Bits() == 0 {
+			return "must not be all addresses: SSH access gives full control of the proxy; list the networks of your administrators"
+		}
+		return ""
+	})
+}
