@@ -368,7 +368,7 @@ func checkClosed(t *testing.T, vm *machine.VM) {
 	in(t, vm, "nft", "flush", "chain", "inet", "egress", "output") // answers must come back
 	tryAll(t, ports, func(port closedPort, err error) {
 		if err != nil {
-			t.Errorf("%s is closed to %s even without the firewall, so this test shows nothing: %v", port.to, port.from, err)
+			t.Errorf("%s is closed to %s even without the firewall, so the test has no control: %v", port.to, port.from, err)
 		}
 	})
 	in(t, vm, "systemctl", "reload", "nftables")
@@ -448,7 +448,7 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 			in(t, vm, "systemctl", "start", "egress-sync.service") // the timer would do it, too; an earlier step has shown that
 			journal, err := vm.Exec(t.Context(), "journalctl", "--unit=egress-sync", "--priority=warning", "--since="+since, "--output=cat")
 			if err == nil && (!strings.Contains(journal, "refused") || !strings.Contains(journal, bad.why)) {
-				err = fmt.Errorf("the journal says: %q", journal)
+				err = fmt.Errorf("the journal contains: %q", journal)
 			}
 			return err
 		})
@@ -485,7 +485,7 @@ func (w *world) checkPrivateDefaultRoute(t *testing.T, vm *machine.VM) {
 		t.Errorf("without the rules it leaves by %s all the same", got.origin)
 	}
 	if counter(t, netnsGateway, "strays", "stray") == "0" {
-		t.Error("without the rules nothing has come to the gateway: these tests could not see it")
+		t.Error("without the rules no packet has reached the gateway, so the test has no control")
 	}
 
 	in(t, vm, "systemctl", "reload", "nftables")

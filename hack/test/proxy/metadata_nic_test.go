@@ -27,7 +27,7 @@ func checkPublicNIC(t *testing.T, vm *machine.VM) {
 
 	in(t, vm, "nft", "flush", "chain", "inet", "egress", "output")
 	if err := fetch("http://" + echoAddress + "/ip"); err != nil {
-		t.Errorf("without the firewall nothing leaves by the public NIC either: this test could not see it (%v)", err)
+		t.Errorf("without the firewall no packet leaves by the public NIC either, so the test has no control (%v)", err)
 	}
 	in(t, vm, "ip", "route", "del", echoAddress+"/32", "dev", public)
 	in(t, vm, "systemctl", "reload", "nftables")

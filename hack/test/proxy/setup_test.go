@@ -64,7 +64,7 @@ func checkMended(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	in(t, vm, "sh", "-ec", "rm /var/lib/egress/ready; dpkg --force-depends --purge libltdl7; dpkg --unpack /var/cache/apt/archives/squid-openssl_*.deb")
 	if _, err := vm.Exec(t.Context(), "dpkg", "--configure", "-a"); err == nil {
-		t.Error("dpkg mends it by itself: this test shows nothing")
+		t.Error("dpkg repairs it by itself, so the test has no control")
 	}
 	in(t, vm, "systemctl", "start", "egress-setup.service")
 }
@@ -116,7 +116,7 @@ func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
 	}
 	defer session.Close()
 	if out, err := session.Output("id --user && cloud-init status"); err != nil || !strings.HasPrefix(string(out), "0\n") || !strings.Contains(string(out), "status: done") {
-		t.Errorf("what root sees: %q, %v", out, err)
+		t.Errorf("output of the command run by root: %q, %v", out, err)
 	}
 	// The purpose of port forwarding: Squid's statistics.
 	statistics := http.Client{Transport: &http.Transport{DialContext: client.DialContext, DisableKeepAlives: true}, Timeout: 10 * time.Second}

@@ -101,7 +101,7 @@ func sendAll(t *testing.T, attempts []attempt, look func(attempt, int, string)) 
 					continue
 				}
 				if strings.Contains(body, targetsMark) || strings.Contains(body, managerMark) {
-					t.Errorf("%s: status %d, and an answer of what nobody may reach: %q", a, status, body)
+					t.Errorf("%s: status %d, and an answer from a forbidden destination: %q", a, status, body)
 				}
 				look(a, status, body)
 			}
@@ -158,7 +158,7 @@ func (w *world) checkSeesItself(t *testing.T, vm *machine.VM) {
 		t.Errorf("the manager's own answer has no %q: %q", managerMark, page)
 	}
 	in(t, vm, "curl", "--silent", "--output", "/dev/null", "--proxy", fmt.Sprintf("http://%s:%d", proxyAddress, openPort), "http://10.0.0.1/")
-	eventually(t, 10*time.Second, "the lines of what was asked on the machine itself", func() error {
+	eventually(t, 10*time.Second, "the lines of the requests made on the machine itself", func() error {
 		var ports []string
 		for _, record := range auditLog(t, vm)[mark:] {
 			if record.Client != nodeAddress {
@@ -166,7 +166,7 @@ func (w *world) checkSeesItself(t *testing.T, vm *machine.VM) {
 			}
 		}
 		if want := []string{strconv.Itoa(cloudinit.ManagerPort), strconv.Itoa(openPort)}; !slices.Equal(ports, want) {
-			return fmt.Errorf("they tell of ports %q, want %q", ports, want)
+			return fmt.Errorf("the lines are of ports %q, want %q", ports, want)
 		}
 		return nil
 	})
@@ -416,7 +416,7 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 	before := stopped(t, vm)
 	sendAll(t, attempts, func(a attempt, status int, _ string) {
 		if status == http.StatusForbidden {
-			t.Errorf("%s: Squid denies it still: this test shows nothing of the firewall", a)
+			t.Errorf("%s: Squid still denies it, so the test does not reach the firewall", a)
 		}
 	})
 	notReached(t, vm, targets)
@@ -445,7 +445,7 @@ func (w *world) checkUnguarded(t *testing.T, targets []target) {
 		}
 		status, _, err := attempt{port: openPort, line: "GET http://" + to.String() + "/", host: "x"}.send(t.Context())
 		if count := to.count.Swap(0); err != nil || count == 0 {
-			t.Errorf("%s is not reached without the rules and the firewall, so these tests show nothing: status %d, %v", to, status, err)
+			t.Errorf("%s is not reached without the rules and the firewall, so the tests have no control: status %d, %v", to, status, err)
 		}
 	}
 	status, body, err := attempt{port: sharedPort, line: "GET http://" + spoofedAddress + "/", host: "x"}.send(t.Context())
@@ -470,7 +470,7 @@ func stopped(t *testing.T, vm *machine.VM) map[string]int {
 		}
 	}
 	if len(counters) == 0 {
-		t.Fatal("the firewall counts nothing")
+		t.Fatal("the firewall has no counters")
 	}
 	return counters
 }
@@ -486,7 +486,7 @@ func checkStopped(t *testing.T, vm *machine.VM, before map[string]int, beginning
 			moved = moved || strings.HasPrefix(rule, beginning) && packets > before[rule]
 		}
 		if !moved {
-			t.Errorf("the firewall has stopped nothing by %q, of %v", beginning, after)
+			t.Errorf("the firewall has rejected no packet by %q, of %v", beginning, after)
 		}
 	}
 }

@@ -167,7 +167,7 @@ func notReached(t *testing.T, vm *machine.VM, targets []target) {
 	t.Helper()
 	for _, to := range targets {
 		if err := to.reach(t.Context(), vm); err != nil {
-			t.Errorf("%s cannot be reached at all, so this test shows nothing: %v", to, err)
+			t.Errorf("%s cannot be reached at all, so the test has no control: %v", to, err)
 		}
 		if count := to.count.Swap(0); count != 1 {
 			t.Errorf("%s: %d connections besides that of the control", to, count-1)

@@ -37,14 +37,14 @@ func (w *world) checkUpgrade(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 	for name, want := range versions {
 		if got := in(t, vm, "dpkg-query", "--show", "--showformat=${Version} ${Status}", name); got != want+" install ok installed" {
 			log, _ := vm.Exec(t.Context(), "tail", "-n", "40", "/var/log/unattended-upgrades/unattended-upgrades.log", "/var/log/unattended-upgrades/unattended-upgrades-dpkg.log")
-			t.Fatalf("%s is %q, want version %s installed; the log says\n%s", name, got, want, log)
+			t.Fatalf("%s is %q, want version %s installed; the log:\n%s", name, got, want, log)
 		}
 	}
 	if after := in(t, vm, "sha256sum", "/etc/squid/squid.conf", "/etc/logrotate.d/squid"); after != before {
 		t.Errorf("files of ours, before:\n%s\nafter:\n%s", before, after)
 	}
 	if again := in(t, vm, "systemctl", "show", "--property=MainPID", "squid"); again == squid {
-		t.Errorf("it is the same Squid as before, %s: an upgrade that changes nothing", again)
+		t.Errorf("it is the same Squid process as before, %s: the upgrade did not restart it", again)
 	}
 	checkServices(t, vm)
 	checkRevisions(t, tenants)

@@ -79,8 +79,8 @@ func checkRotation(t *testing.T, vm *machine.VM) {
 	if after := in(t, vm, "stat", "-c", "%i", cloudinit.AuditLog); after == before {
 		t.Error("the audit log has not been rotated")
 	}
-	if said := in(t, vm, "journalctl", "--unit=logrotate", "--since="+since, "--priority=warning", "--output=cat"); said != "" {
-		t.Errorf("it says %q", said)
+	if output := in(t, vm, "journalctl", "--unit=logrotate", "--since="+since, "--priority=warning", "--output=cat"); output != "" {
+		t.Errorf("logrotate warns: %q", output)
 	}
 	for _, unit := range []string{"mtail", "egress-syslog"} {
 		state := in(t, vm, "sh", "-c", "ps -o stat= -p $(systemctl show --property=MainPID --value "+unit+")")
@@ -99,8 +99,8 @@ func checkRestarts(t *testing.T, vm *machine.VM) {
 	oldSquid, oldClients := squid(), clients()
 	in(t, vm, "sh", "-ec", `library=$(readlink -f /lib/x86_64-linux-gnu/libc.so.6); cp -p "$library" "$library.new"; mv "$library.new" "$library"`)
 	start := time.Now()
-	said := in(t, vm, "sh", "-ec", "mkdir -p /run/needrestart; touch /run/needrestart/unpacked; exec /usr/lib/needrestart/apt-pinvoke < /dev/null 2>&1")
-	t.Logf("needrestart took %s and says:\n%s", time.Since(start).Round(time.Second/10), said)
+	output := in(t, vm, "sh", "-ec", "mkdir -p /run/needrestart; touch /run/needrestart/unpacked; exec /usr/lib/needrestart/apt-pinvoke < /dev/null 2>&1")
+	t.Logf("needrestart took %s; its output:\n%s", time.Since(start).Round(time.Second/10), output)
 	if squid() == oldSquid {
 		t.Error("Squid has not been restarted")
 	}
