@@ -96,3 +96,12 @@ func code(text string) string {
 	}
 	return "`" + text + "`"
 }
+
+// codes puts each word of a list such as "a, b." in backticks.
+func codes(list string) string {
+	var words []string
+	for word := range strings.SplitSeq(strings.TrimSuffix(list, "."), ", ") {
+		words = append(words, code(word))
+	}
+	return strings.Join(words, ", ")
+}

@@ -5,7 +5,9 @@ package v1alpha1
 //
 // +kubebuilder:object:generate=true
 type Tenant struct {
-	// Name is the name of the EgressTenant.
+	// name is the name of the EgressTenant.
+	//
+	// +required
 	Name string `json:"name"`
 
 	EgressTenantSpec `json:",inline"`
