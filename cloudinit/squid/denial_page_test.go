@@ -15,7 +15,7 @@ import (
 // Squid's own pages, and ours, as the machine has them.
 const (
 	debianPages = "/usr/share/squid/errors/templates"
-	denialPage  = "../templates/etc/squid/errors/ERR_ACCESS_DENIED"
+	denialPage  = "../rootfs/etc/squid/errors/ERR_ACCESS_DENIED"
 )
 
 // writeErrorPages makes a folder as egress-setup does on the machine.
