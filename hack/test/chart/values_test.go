@@ -193,7 +193,9 @@ func normalForm(schema map[string]any) map[string]any {
 					list = append(list, item)
 				}
 			}
-			kept[key] = list
+			if list != nil {
+				kept[key] = list
+			}
 		default:
 			kept[key] = v
 		}
