@@ -1,13 +1,17 @@
 package inject
 
-import "slices"
+import (
+	"slices"
 
-// Pod is the part of a pod that injection reads, to be decoded from the JSON
-// that the API server sent. It must be decoded strictly (sigs.k8s.io/json, case
-// sensitive and without duplicate fields): of two fields that read as one, a
-// patch might change the other.
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Pod is the part of a pod that injection reads. It is to be decoded from the
+// JSON that the API server sent by go-json-experiment/json, which matches names
+// of fields in their exact case and refuses duplicate names: of two fields that
+// are read as one, a patch might change the other.
 type Pod struct {
-	// Metadata is nil if the pod has none, which matters for adding to it.
+	// Metadata is nil if the pod has none, because adding to it differs then.
 	Metadata *Metadata `json:"metadata"`
 	Spec     Spec      `json:"spec"`
 }
@@ -17,9 +21,12 @@ type Metadata struct {
 	Name         string            `json:"name"`
 	GenerateName string            `json:"generateName"`
 	Labels       map[string]string `json:"labels"`
-	// Annotations are nil if there is no such object, which matters for
-	// adding to it.
+	// Annotations are nil if there is no such object, because adding to it
+	// differs then.
 	Annotations map[string]string `json:"annotations"`
+
+	ManagedFields   skipped `json:"managedFields"`
+	OwnerReferences skipped `json:"ownerReferences"`
 }
 
 // Spec is the part of a pod's spec that injection reads.
@@ -27,14 +34,18 @@ type Spec struct {
 	InitContainers      []Container `json:"initContainers"`
 	Containers          []Container `json:"containers"`
 	EphemeralContainers []Container `json:"ephemeralContainers"`
+
+	SecurityContext skipped `json:"securityContext"`
+	Tolerations     skipped `json:"tolerations"`
+	Volumes         skipped `json:"volumes"`
 }
 
-// containers counts those of every kind.
+// containers returns the number of containers of every kind.
 func (s *Spec) containers() int {
 	return len(s.InitContainers) + len(s.Containers) + len(s.EphemeralContainers)
 }
 
-// without returns those of the names that are no container's.
+// without returns the given names that no container has.
 func (s *Spec) without(names []string) []string {
 	if len(names) == 0 {
 		return nil
@@ -51,21 +62,41 @@ func (s *Spec) without(names []string) []string {
 // Container is the part of a container that injection reads.
 type Container struct {
 	Name string `json:"name"`
-	// Env is nil if there is no such list, which matters for adding to it.
+	// Env is nil if there is no such list, because adding to it differs then.
 	Env []EnvVar `json:"env"`
+
+	LivenessProbe   skipped `json:"livenessProbe"`
+	Ports           skipped `json:"ports"`
+	ReadinessProbe  skipped `json:"readinessProbe"`
+	Resources       skipped `json:"resources"`
+	SecurityContext skipped `json:"securityContext"`
+	StartupProbe    skipped `json:"startupProbe"`
+	VolumeMounts    skipped `json:"volumeMounts"`
 }
 
-// EnvVar is an environment variable of a container. Of several with one name,
+// EnvVar is an environment variable of a container. If several have one name,
 // the last is effective.
 type EnvVar struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
-	// ValueFrom is not nil if the value comes from somewhere else.
-	ValueFrom *struct{} `json:"valueFrom"`
+	// ValueFrom is not nil if the value comes from another object.
+	ValueFrom *skipped `json:"valueFrom"`
 }
 
-// DisplayName names the pod in logs: a pod that a controller makes has no name
-// yet when it is admitted, only the beginning of one.
+// skipped is a field that is checked for JSON errors but not stored. Unknown
+// fields are too, but the decoder reads those token by token, which takes about
+// twice as long: the usual large fields of a pod are declared for that reason
+// alone.
+type skipped struct{}
+
+// UnmarshalJSONFrom reads any JSON value.
+func (*skipped) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	_, err := decoder.ReadValue()
+	return err
+}
+
+// DisplayName returns the name of the pod for logs. A pod that is created by a
+// controller has no name yet when it is admitted, only a prefix.
 func (p *Pod) DisplayName() string {
 	switch {
 	case p.Metadata == nil:
