@@ -23,8 +23,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// productionHandler is the handler as the webhook runs it once its caches are
-// warm: every policy stands, and what is injected is not logged.
+// productionHandler returns the handler as in the webhook once its caches are
+// filled: every policy is in sync, and injected pods are not logged.
 func productionHandler(tb testing.TB) http.Handler {
 	tb.Helper()
 	tenant := tenantFixture("client-a", 3129)
@@ -42,8 +42,8 @@ func productionHandler(tb testing.TB) http.Handler {
 	return handler
 }
 
-// floorHandler is the least that a handler in the usual way can do: review and
-// pod decoded into their types, a fixed patch encoded.
+// floorHandler does the minimum of a conventional handler: it decodes review and
+// pod into their types, and encodes a fixed patch.
 func floorHandler(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -72,7 +72,7 @@ func floorHandler(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// noopHandler shows what HTTPS and the client themselves cost.
+// noopHandler measures the cost of HTTPS and of the clients.
 func noopHandler(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		panic(err)
@@ -80,8 +80,8 @@ func noopHandler(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// TestAllocations gates what a typical pod costs: unlike time, the number of
-// allocations is the same on every machine.
+// TestAllocations bounds the allocations for a typical pod. Unlike its time,
+// their number is the same on every machine.
 func TestAllocations(t *testing.T) {
 	const bound = 90
 	handler := productionHandler(t)
@@ -96,8 +96,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkAdmission answers one review after the other, in turn with the
-// floor, so that whatever else the machine does slows both.
+// BenchmarkAdmission answers one review after the other, in turn with the floor,
+// so that other work of the machine slows both.
 func BenchmarkAdmission(b *testing.B) {
 	for _, size := range podSizes() {
 		b.Run(size.name, func(b *testing.B) {
@@ -114,7 +114,7 @@ func BenchmarkAdmission(b *testing.B) {
 			b.ReportMetric(testing.AllocsPerRun(20, func() { post(ours, body) }), "allocs/ours")
 			b.ReportMetric(testing.AllocsPerRun(20, func() { post(floor, body) }), "allocs/floor")
 			b.ReportMetric(ratio, "×floor")
-			b.ReportMetric(0, "ns/op") // of both together, which says nothing
+			b.ReportMetric(0, "ns/op") // the sum of both has no meaning
 			if ratio > size.maxRatio {
 				b.Errorf("%.2f times the floor, want at most %.2f", ratio, size.maxRatio)
 			}
@@ -139,8 +139,9 @@ func percentile(durations []time.Duration, percent int) time.Duration {
 
 const httpsClients = 16
 
-// BenchmarkAdmissionHTTPS has 16 clients, each on a connection of its own, ask
-// for typical pods. CPU time includes the clients', the same for all.
+// BenchmarkAdmissionHTTPS sends the reviews of typical pods from 16 clients, each
+// on its own connection. The CPU time includes the clients, which do the same
+// work for every handler.
 func BenchmarkAdmissionHTTPS(b *testing.B) {
 	body := reviewOf(b, realisticPod(b, typicalPod()))
 	for _, served := range []struct {
@@ -157,7 +158,7 @@ func BenchmarkAdmissionHTTPS(b *testing.B) {
 
 func benchmarkHTTPS(b *testing.B, handler http.Handler, body []byte) {
 	server := httptest.NewUnstartedServer(handler)
-	// HTTP/1.1, as controller-runtime's webhook server speaks by default.
+	// HTTP/1.1, the default of controller-runtime's webhook server.
 	server.TLS = &tls.Config{NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
 	defer server.Close()
@@ -165,7 +166,7 @@ func benchmarkHTTPS(b *testing.B, handler http.Handler, body []byte) {
 	for i := range clients {
 		clients[i] = &http.Client{Transport: server.Client().Transport.(*http.Transport).Clone()}
 		defer clients[i].CloseIdleConnections()
-		askHTTPS(b, clients[i], server.URL, body) // connections are made beforehand
+		askHTTPS(b, clients[i], server.URL, body) // opens the connection before the measurement
 	}
 	ask := func(client int) time.Duration {
 		return timed(func() { askHTTPS(b, clients[client], server.URL, body) })
@@ -180,8 +181,8 @@ func benchmarkHTTPS(b *testing.B, handler http.Handler, body []byte) {
 	b.ReportMetric(micro(percentile(took, 99)), "µs-p99")
 }
 
-// inParallel has the clients call work n times in all, and returns how long
-// each call took.
+// inParallel calls work n times in total, from all clients, and returns the
+// duration of each call.
 func inParallel(n int, work func(client int) time.Duration) []time.Duration {
 	took := make([]time.Duration, n)
 	var next atomic.Int64
@@ -215,7 +216,7 @@ func askHTTPS(b *testing.B, client *http.Client, url string, body []byte) {
 	}
 }
 
-// cpuTime is what this process has used so far.
+// cpuTime returns the CPU time that this process has used.
 func cpuTime(b *testing.B) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage

@@ -31,11 +31,12 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-// The fixtures of the admission tests. The fake client is no measure here: it
-// encodes and decodes at every read, where an informer's cache only looks up.
+// The fixtures of the admission tests. They do not use controller-runtime's fake
+// client, which would distort the benchmarks: it encodes and decodes at every
+// read, where an informer's cache only looks up.
 
-// store is what a cache, or the API server, knows. As with an informer's cache,
-// who asks for no copy gets the store's own.
+// store contains the objects of a cache, or of the API server. Like an informer's
+// cache, it returns its own objects to readers that disable the deep copy.
 type store struct {
 	namespaces map[string]*corev1.Namespace
 	tenants    map[string]*v1alpha1.EgressTenant
@@ -111,13 +112,13 @@ func (s *store) List(_ context.Context, list client.ObjectList, _ ...client.List
 	return meta.SetList(list, items)
 }
 
-// ensured is a call of a fakePolicies.
+// ensured is a call of fakePolicies.Ensure.
 type ensured struct {
 	namespace, tenant string
 	dryRun            bool
 }
 
-// fakePolicies remembers what was to be ensured, and fails if told to.
+// fakePolicies records its calls, and returns the error fail.
 type fakePolicies struct {
 	calls []ensured
 	fail  error
@@ -128,8 +129,8 @@ func (p *fakePolicies) Ensure(_ context.Context, namespace string, tenant *v1alp
 	return p.fail
 }
 
-// admissionTest is a handler and what it works with. Fields may be changed
-// before the first request.
+// admissionTest is a handler with its dependencies, which may be changed before
+// the first request.
 type admissionTest struct {
 	cache, live *store
 	policies    *fakePolicies
@@ -138,8 +139,9 @@ type admissionTest struct {
 	handler     *Handler
 }
 
-// newAdmissionTest starts with a namespace "orders" of tenant "client-a", and
-// "plain" of none, known everywhere, and without policies.
+// newAdmissionTest returns a handler whose cache and API server have the
+// namespace "orders" of tenant "client-a", and "plain" without a tenant. There
+// are no policies.
 func newAdmissionTest(t testing.TB) *admissionTest {
 	t.Helper()
 	objects := []client.Object{namespaceFixture("orders", "client-a"), namespaceFixture("plain", ""), tenantFixture("client-a", 3129)}
@@ -178,7 +180,7 @@ func tenantFixture(name string, port int32) *v1alpha1.EgressTenant {
 	}
 }
 
-// namespaceFixture is labelled with the tenant unless that is empty.
+// namespaceFixture has the label of the tenant, unless the tenant is empty.
 func namespaceFixture(name, tenant string) *corev1.Namespace {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if tenant != "" {
@@ -212,8 +214,8 @@ const testUID = "705ab4f5-6393-11e8-b7cc-42010a800002"
 
 const simplePod = `{"metadata":{"generateName":"web-"},"spec":{"containers":[{"name":"web"}]}}`
 
-// reviewOf is the AdmissionReview of a pod that is created in namespace
-// "orders", changed.
+// reviewOf returns the AdmissionReview of a pod that is created in the namespace
+// "orders", with the changes.
 func reviewOf(t testing.TB, pod string, changes ...func(*admissionv1.AdmissionRequest)) []byte {
 	t.Helper()
 	dryRun := false
@@ -260,8 +262,8 @@ func post(handler http.Handler, body []byte) *httptest.ResponseRecorder {
 	return recorder
 }
 
-// answer posts a review, and returns the response within the review that must
-// come back.
+// answer posts a review, and returns the response in the AdmissionReview that
+// must answer it.
 func (a *admissionTest) answer(t *testing.T, body []byte) *admissionv1.AdmissionResponse {
 	t.Helper()
 	recorder := post(a.handler, body)
@@ -278,7 +280,7 @@ func (a *admissionTest) answer(t *testing.T, body []byte) *admissionv1.Admission
 		t.Fatal(err)
 	}
 	if review.Kind != "AdmissionReview" || review.APIVersion != "admission.k8s.io/v1" || review.Response == nil || review.Response.UID != testUID {
-		t.Fatalf("the answer is no AdmissionReview of the request: %+v", review)
+		t.Fatalf("the answer is not an AdmissionReview of the request: %+v", review)
 	}
 	if (review.Response.PatchType != nil) != (len(review.Response.Patch) > 0) {
 		t.Errorf("patch type %v with a patch of %d bytes", review.Response.PatchType, len(review.Response.Patch))

@@ -17,9 +17,9 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// FuzzAdmissionBody: whatever the body, there is no panic, an AdmissionReview
-// comes back with the UID of the one that was sent, and its patch applies and
-// changes nothing but containers' variables and the status annotation.
+// FuzzAdmissionBody: no body causes a panic. The answer has the UID of the
+// request, and its patch applies and changes only variables of containers and
+// the status annotation.
 func FuzzAdmissionBody(f *testing.F) {
 	handler := fuzzHandler(f)
 	for _, body := range [][]byte{
@@ -39,8 +39,8 @@ func FuzzAdmissionBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { checkBody(t, handler, body) })
 }
 
-// FuzzAdmissionPod does the same with the pod alone, so that more of what is
-// tried gets past the review.
+// FuzzAdmissionPod changes only the pod of the review, so that more inputs pass
+// the checks of the review.
 func FuzzAdmissionPod(f *testing.F) {
 	handler := fuzzHandler(f)
 	for _, pod := range fuzzPods() {
@@ -94,7 +94,7 @@ func checkBody(t *testing.T, handler *Handler, body []byte) {
 	case http.StatusOK:
 		checkAnswer(t, body, recorder.Body.Bytes())
 	case http.StatusBadRequest:
-	case http.StatusServiceUnavailable: // for a namespace that there is not
+	case http.StatusServiceUnavailable: // for a namespace that does not exist
 		if !strings.Contains(recorder.Body.String(), "reading namespace") {
 			t.Errorf("unavailable: %s", recorder.Body)
 		}
@@ -132,8 +132,8 @@ func checkAnswer(t *testing.T, body, answer []byte) {
 	}
 }
 
-// sentParts reads what was sent by names in their exact case, as the API server
-// does, and as a struct's fields would not be read.
+// sentParts reads fields by names in their exact case, as the API server does.
+// Fields of a struct would match in any case.
 func sentParts(t *testing.T, body []byte) (uid string, object json.RawMessage) {
 	t.Helper()
 	var review, request map[string]json.RawMessage
@@ -145,7 +145,8 @@ func sentParts(t *testing.T, body []byte) (uid string, object json.RawMessage) {
 	return uid, request["object"]
 }
 
-// beyondInjection returns a pod without what injection may add or change.
+// beyondInjection returns a pod without the fields that injection may add or
+// change.
 func beyondInjection(t *testing.T, raw []byte) map[string]any {
 	t.Helper()
 	var pod map[string]any
@@ -177,7 +178,8 @@ func dropStatus(pod map[string]any) {
 	}
 }
 
-// foreignVariables are those that injection does not add, in their order.
+// foreignVariables returns the variables that injection does not add, in their
+// order.
 func foreignVariables(env any) []any {
 	variables, _ := env.([]any)
 	return slices.DeleteFunc(variables, func(variable any) bool {

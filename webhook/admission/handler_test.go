@@ -29,8 +29,8 @@ func TestPodHandler(t *testing.T) {
 	for name, test := range map[string]struct {
 		body     []byte
 		reason   names.Reason
-		code     int32    // of a refusal
-		message  string   // part of a refusal's
+		code     int32    // of a refusal, 0 for none
+		message  string   // in the message of a refusal
 		paths    []string // of the patch
 		warnings int
 		ensured  []ensured
@@ -39,14 +39,14 @@ func TestPodHandler(t *testing.T) {
 			body: reviewOf(t, simplePod), reason: names.ReasonInjected,
 			paths: []string{"/spec/containers/0/env", "/metadata/annotations"}, ensured: ensuredOrders,
 		},
-		"no tenant's namespace": {
+		"namespace without a tenant": {
 			body: reviewOf(t, simplePod, inNamespace("plain")), reason: names.ReasonNotATenant,
 		},
-		"opted out, with a policy all the same": {
+		"opted out, the policy is ensured": {
 			body:   reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"false"}},"spec":{"containers":[{"name":"web"}]}}`),
 			reason: names.ReasonOptedOut, ensured: ensuredOrders,
 		},
-		"warnings from everywhere": {
+		"warnings of every source": {
 			body: reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"no"},"annotations":{"egress.scw/skip-containers":"gone"}},
 				"spec":{"containers":[{"name":"web","env":[{"name":"NO_PROXY","valueFrom":{}}]}]}}`),
 			reason:   names.ReasonInjected,
@@ -77,11 +77,11 @@ func TestPodHandler(t *testing.T) {
 			}),
 			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "request.oldObject is missing",
 		},
-		"operation of others": {
+		"operation that is not handled": {
 			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Update }),
 			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "sends UPDATE of pods here",
 		},
-		"resource of others": {
+		"resource that is not handled": {
 			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { r.Resource.Group, r.Resource.Resource = "apps", "deployments" }),
 			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "sends CREATE of deployments.apps here",
 		},
@@ -194,7 +194,7 @@ func TestUnknownTenant(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(t)
-			a.live.namespaces["orders"].Labels[names.LabelTenant] = label // the cache's, too
+			a.live.namespaces["orders"].Labels[names.LabelTenant] = label // the cache has the same map
 			a.cache.tenants["client-b"] = tenantFixture("client-b", 3130)
 			response := a.answer(t, reviewOf(t, simplePod))
 			if response.Allowed {
@@ -216,9 +216,9 @@ func TestUnknownTenant(t *testing.T) {
 	}
 }
 
-// TestProtectedNamespace: the webhook configuration does not select these. If
-// one does, their pods are none of ours, or refused when a label says that they
-// were a tenant's; a policy they never get.
+// TestProtectedNamespace: the webhook configuration does not select protected
+// namespaces. If another one does, their pods are admitted without injection, or
+// refused if the namespace has a tenant label. They never get a policy.
 func TestProtectedNamespace(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -251,7 +251,8 @@ func TestProtectedNamespace(t *testing.T) {
 	}
 }
 
-// TestInvalidTenant: the policy stands, but no pod is given what makes no sense.
+// TestInvalidTenant: the policy is ensured, but pods are refused instead of
+// injected with invalid values.
 func TestInvalidTenant(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)
@@ -266,7 +267,7 @@ func TestInvalidTenant(t *testing.T) {
 	a.checkCounted(t, outcome{decisionDeny, names.ReasonInvalidTenant})
 }
 
-// brokenWriter is a connection on which nobody listens any more.
+// brokenWriter is a connection that the client has closed.
 type brokenWriter struct{ http.ResponseWriter }
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
@@ -282,8 +283,8 @@ func TestUnsentAnswerIsLogged(t *testing.T) {
 	}
 }
 
-// TestCacheLags: what the cache does not know yet is read live, what it knows
-// is not.
+// TestCacheLags: objects that the cache does not have yet are read from the API
+// server, and no others.
 func TestCacheLags(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -313,10 +314,11 @@ func TestCacheLags(t *testing.T) {
 	}
 }
 
-// TestStaleFactsBringNoPolicyBack: where the caches of namespaces and tenants
-// lag behind that of policies, the policy is not what they ask for; it is right
-// all the same, and so are the variables that the pod gets.
-func TestStaleFactsBringNoPolicyBack(t *testing.T) {
+// TestStaleCacheRestoresNoPolicy: if the caches of namespaces and tenants lag
+// behind that of policies, the policy differs from the one that they require,
+// and is nevertheless right. It is left alone, and the pod gets the variables of
+// the live tenant.
+func TestStaleCacheRestoresNoPolicy(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(live *store) (now *v1alpha1.EgressTenant){
 		"namespace relabelled": func(live *store) *v1alpha1.EgressTenant {
@@ -336,7 +338,7 @@ func TestStaleFactsBringNoPolicyBack(t *testing.T) {
 			a.cache.policies["orders"] = policyFixture("orders", change(a.live))
 			response := a.answer(t, reviewOf(t, simplePod))
 			if !bytes.Contains(response.Patch, []byte(":3140")) {
-				t.Errorf("the pod does not get the port of now: %s", response.Patch)
+				t.Errorf("the pod does not get the live port: %s", response.Patch)
 			}
 			if len(a.policies.calls) > 0 {
 				t.Errorf("policies were written: %v", a.policies.calls)
@@ -345,9 +347,9 @@ func TestStaleFactsBringNoPolicyBack(t *testing.T) {
 	}
 }
 
-// TestNothingIsWrittenOnOldFacts: no policy stands, and what the caches say of
-// namespace and tenant is no longer true.
-func TestNothingIsWrittenOnOldFacts(t *testing.T) {
+// TestStaleCacheWritesNoPolicy: there is no policy, and the cached namespace or
+// tenant has changed in the API server.
+func TestStaleCacheWritesNoPolicy(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change  func(live *store)
@@ -375,8 +377,8 @@ func TestNothingIsWrittenOnOldFacts(t *testing.T) {
 	}
 }
 
-// TestUnavailable: what cannot be judged is left to the failurePolicy, with
-// the cause.
+// TestUnavailable: a request without a decision is left to the failurePolicy, and
+// its answer contains the cause.
 func TestUnavailable(t *testing.T) {
 	t.Parallel()
 	down := errors.New("the API server is down")
@@ -415,7 +417,7 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
-// checkFailure demands an HTTP status with a Status object that says the same.
+// checkFailure demands an HTTP status, and a Status object of the same code.
 func checkFailure(t *testing.T, recorder *httptest.ResponseRecorder, code int, message string) {
 	t.Helper()
 	var status metav1.Status
@@ -470,8 +472,8 @@ func TestBadReviews(t *testing.T) {
 	}
 }
 
-// TestLargestReview: the bound itself still goes, and parameters of the content
-// type do not matter.
+// TestLargestReview: a review as large as the bound is accepted, and so are
+// parameters of the content type.
 func TestLargestReview(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)
@@ -491,7 +493,7 @@ func TestLargestReview(t *testing.T) {
 	}
 }
 
-// TestPanic: a defect ends one request only, with an answer.
+// TestPanic: a panic ends one request only, and that request gets an answer.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)
@@ -499,12 +501,12 @@ func TestPanic(t *testing.T) {
 	recorder := post(a.handler, reviewOf(t, simplePod))
 	checkFailure(t, recorder, http.StatusInternalServerError, "the webhook failed on this request")
 	if !strings.Contains(a.log.String(), "nil pointer") || !strings.Contains(a.log.String(), "decide") {
-		t.Errorf("neither cause nor stack in the log: %s", a.log)
+		t.Errorf("cause or stack is missing in the log: %s", a.log)
 	}
 	a.checkCounted(t, outcome{decisionError, names.ReasonInternalError})
 }
 
-// abortingWriter ends the request as net/http's own handlers do.
+// abortingWriter aborts the request as handlers of net/http do.
 type abortingWriter struct{ http.ResponseWriter }
 
 func (abortingWriter) WriteHeader(int) { panic(http.ErrAbortHandler) }
@@ -520,19 +522,22 @@ func TestAbortPasses(t *testing.T) {
 	a.handler.ServeHTTP(abortingWriter{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, names.PodHandlerPath, nil))
 }
 
-// TestLog: a refusal is one line that says all; what is injected shows when debugging.
+// TestLog: every decision is one line with all attributes. Injected pods are
+// logged at debug, all others at info.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)
 	a.answer(t, reviewOf(t, simplePod))
 	a.answer(t, reviewOf(t, `{"metadata":{"name":"web-1","annotations":{"egress.scw/no-proxy":"*"}},"spec":{}}`))
+	a.answer(t, reviewOf(t, `{"metadata":{"name":"web-2","labels":{"egress.scw/inject":"false"}},"spec":{}}`))
 	lines := strings.Split(strings.TrimSpace(a.log.String()), "\n")
-	if len(lines) != 2 {
+	if len(lines) != 3 {
 		t.Fatalf("%d lines:\n%s", len(lines), a.log)
 	}
 	for i, want := range []map[string]any{
 		{"level": "DEBUG", "msg": "pod injected", "namespace": "orders", "pod": "web-*", "tenant": "client-a", "reason": "Injected", "uid": testUID, "operations": 2.0, "dryRun": false},
 		{"level": "INFO", "msg": "pod refused", "namespace": "orders", "pod": "web-1", "tenant": "client-a", "reason": "InvalidAnnotation", "uid": testUID, "operations": 0.0, "dryRun": false},
+		{"level": "INFO", "msg": "pod admitted without injection", "namespace": "orders", "pod": "web-2", "tenant": "client-a", "reason": "OptedOut", "uid": testUID, "operations": 0.0, "dryRun": false},
 	} {
 		var got map[string]any
 		if err := json.Unmarshal([]byte(lines[i]), &got); err != nil {
@@ -549,14 +554,14 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// TestCacheIsLeftAlone: the handler reads the cache's own objects.
-func TestCacheIsLeftAlone(t *testing.T) {
+// TestCacheIsUnchanged: the handler reads the cache's own objects.
+func TestCacheIsUnchanged(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)
 	tenant := a.cache.tenants["client-a"]
 	tenant.Spec.NoProxy = append(make([]string, 0, 8), "intranet.example.com")
 	tenantBefore, namespaceBefore := tenant.DeepCopy(), a.cache.namespaces["orders"].DeepCopy()
-	// The first live read goes over what a cached one left.
+	// The first live read follows a cached one.
 	a.cache.namespaces["plain"].Annotations = map[string]string{"cached": "yes"}
 	a.live.namespaces["plain"].Annotations = map[string]string{"live": "yes"}
 	for _, namespace := range []string{"orders", "plain"} {
@@ -578,8 +583,8 @@ func TestMetricsRegisterOnce(t *testing.T) {
 	}
 }
 
-// TestUserSeesTheCause asks as the API server does, through client-go, whose
-// error is what users get to read when the failurePolicy is Fail.
+// TestUserSeesTheCause sends requests as the API server does, through client-go.
+// Users get its error if the failurePolicy is Fail.
 func TestUserSeesTheCause(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)

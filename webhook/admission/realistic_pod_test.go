@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// podSize is how large a pod is.
+// podSize describes a pod of a benchmark.
 type podSize struct {
 	name                       string
 	containers, initContainers int
@@ -21,7 +21,7 @@ type podSize struct {
 	maxRatio                   float64 // of the time for an answer to the floor's
 }
 
-// podSizes are those of the benchmarks: the smallest, a typical and a large one.
+// podSizes are the pods of the benchmarks: the smallest, a typical and a large one.
 func podSizes() []podSize {
 	return []podSize{
 		{"1-container", 1, 0, 2, 4000, 0.35},
@@ -111,7 +111,7 @@ func realisticContainer(name string, variables int) corev1.Container {
 	}
 }
 
-// realisticEnv has every fourth value from a Secret.
+// realisticEnv takes every fourth value from a Secret.
 func realisticEnv(variables int) []corev1.EnvVar {
 	var env []corev1.EnvVar
 	for i := range variables {
@@ -139,8 +139,8 @@ func tokenVolume() corev1.Volume {
 	}}}
 }
 
-// managedFields are those of the controller that created the pod: one "f:" for
-// each field, list items by their keys.
+// managedFields returns the fields of the controller that created the pod: one
+// "f:" for each field, items of lists by their keys.
 func managedFields(t testing.TB, pod *corev1.Pod) []metav1.ManagedFieldsEntry {
 	t.Helper()
 	raw, err := json.Marshal(map[string]any{"metadata": pod.ObjectMeta, "spec": pod.Spec})
@@ -183,7 +183,8 @@ func fieldSet(value any) map[string]any {
 	return set
 }
 
-// TestRealisticPods keeps the benchmarks' pods at the sizes that they are named by.
+// TestRealisticPods demands that the pods of the benchmarks have their declared
+// sizes.
 func TestRealisticPods(t *testing.T) {
 	for _, size := range podSizes() {
 		if bytes := len(realisticPod(t, size)); bytes < size.bytes*9/10 || bytes > size.bytes*11/10 {

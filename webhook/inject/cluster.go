@@ -19,24 +19,25 @@ import (
 type Cluster struct {
 	proxy   netip.Addr
 	version string
-	// The NO_PROXY entries before and after those of the namespace.
+	// head and tail are the NO_PROXY entries before and after those of the
+	// namespace.
 	head, tail []string
 }
 
-// NewCluster computes them. apiServer is the address or name of the API server
-// for pods (KUBERNETES_SERVICE_HOST in every pod), version is the webhook's own
-// version, for the status annotation of pods.
+// NewCluster returns the Cluster of the settings. apiServer is the address or
+// name of the API server for pods (KUBERNETES_SERVICE_HOST in every pod). version
+// is the webhook's own version, for the status annotation of pods.
 //
-// The error says that cluster.cidrs of the settings leave no room in NO_PROXY
-// for the entries of namespaces and tenants.
+// The error reports that cluster.cidrs of the settings leave no room in NO_PROXY
+// for the entries of a namespace.
 func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (*Cluster, error) {
 	head := noproxy.List{}
 	head.Add("localhost", "127.0.0.1", "::1", apiServer.String())
 	head.Add("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 	head.AddName("svc")
 	head.AddName(s.Cluster.Domain)
-	// .internal is the private-use domain of ICANN (2024-07-29), and that of Scaleway's
-	// private networks.
+	// .internal is ICANN's domain for private use (2024-07-29), and the domain of
+	// Scaleway's private networks.
 	head.AddName("internal")
 	tail := noproxy.List{}
 	for _, cidr := range s.Cluster.CIDRs {
@@ -52,15 +53,16 @@ func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (
 	return cluster, nil
 }
 
-// ProxyURL is what the tenant's pods find in HTTP_PROXY and HTTPS_PROXY: the
-// proxy's address, and the port that identifies the tenant. The scheme is http
-// for both, as the client speaks to the proxy in the clear (and gRPC knows no other).
+// ProxyURL returns the value of HTTP_PROXY and HTTPS_PROXY for the tenant's pods:
+// the proxy's address, and the port that identifies the tenant. The scheme is
+// http for both, because clients connect to the proxy without TLS (and gRPC
+// accepts no other scheme).
 func (c *Cluster) ProxyURL(tenant *v1alpha1.EgressTenant) string {
 	return "http://" + net.JoinHostPort(c.proxy.String(), strconv.Itoa(int(tenant.Spec.ProxyPort())))
 }
 
-// forNamespace returns the NO_PROXY entries that hold for all pods of a
-// namespace, whatever its tenant.
+// forNamespace returns the NO_PROXY entries that all pods of a namespace get,
+// for any tenant.
 func (c *Cluster) forNamespace(namespace string) noproxy.List {
 	list := noproxy.NewList(len(c.head) + 2 + len(c.tail))
 	list.Add(c.head...)

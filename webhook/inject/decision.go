@@ -9,10 +9,9 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// Action is what becomes of a pod.
+// Action is the treatment of a pod.
 type Action string
 
-// The actions.
 const (
 	// Inject admits the pod with the tenant's proxy variables.
 	Inject Action = "Inject"
@@ -22,17 +21,18 @@ const (
 	Deny Action = "Deny"
 )
 
-// Decision is what becomes of a pod, and why.
+// Decision is the action for a pod, and the reason for it.
 type Decision struct {
 	Action Action
 	Reason names.Reason
-	// Message is one sentence for whoever made the pod.
+	// Message explains the reason to the author of the pod in one sentence.
 	Message string
-	// Warnings are for them too; they stop nothing.
+	// Warnings are addressed to the author of the pod. They do not prevent
+	// admission.
 	Warnings []string
 }
 
-// Refusal is the error of a pod that must not be admitted as it is.
+// Refusal is the error of a pod that must not be admitted unchanged.
 type Refusal struct {
 	Reason  names.Reason
 	Message string
@@ -45,29 +45,30 @@ func (r *Refusal) Decision() Decision {
 	return Decision{Action: Deny, Reason: r.Reason, Message: r.Message}
 }
 
-// Namespace is what there is to know about a pod's namespace.
+// Namespace is the part of a pod's namespace that Decide reads.
 type Namespace struct {
 	Name   string
 	Labels map[string]string
-	// Protected says that it can belong to no tenant, whatever its labels say:
-	// the cluster, or the webhook itself, depends on it.
+	// Protected namespaces cannot belong to a tenant, regardless of their labels,
+	// because the cluster or the webhook depends on them.
 	Protected bool
 }
 
-// Tenant returns the name of the EgressTenant that the namespace belongs to,
-// and whether it claims to belong to one at all.
+// Tenant returns the name of the EgressTenant in the namespace's label, and
+// whether the namespace has that label.
 func (n Namespace) Tenant() (name string, labelled bool) {
 	name, labelled = n.Labels[names.LabelTenant]
 	return name, labelled
 }
 
-// annotationMirror is on pods that a kubelet made for the static pods that it
-// runs from files. Kubernetes' constant is in a package of its internals.
+// annotationMirror marks the pods that a kubelet creates in the API for the
+// static pods that it runs from files. Kubernetes declares the constant in an
+// internal package.
 const annotationMirror = "kubernetes.io/config.mirror"
 
-// Decide says what becomes of the pod. The tenant is the EgressTenant that the
-// namespace's label names, or nil if there is none; existing are the names
-// that there are, for the message.
+// Decide returns the decision about a pod. The tenant is the EgressTenant in the
+// namespace's label, or nil if it does not exist. Then the message lists the
+// names of the existing tenants.
 func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existing []string) Decision {
 	name, labelled := namespace.Tenant()
 	if !labelled {
@@ -106,10 +107,10 @@ func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existi
 	return decision
 }
 
-// maxContainers keeps a pod from making a patch of hundreds of megabytes: we
-// are asked before the API server finds the pod too large. With some 700 bytes
-// of variables each, little more than twice as many containers would exceed
-// what etcd stores (1.5 MiB).
+// maxContainers prevents patches of hundreds of megabytes: the API server calls
+// the webhook before it checks the size of the pod. With some 700 bytes of
+// variables each, little more than twice as many containers would exceed the
+// largest object that etcd stores (1.5 MiB).
 const maxContainers = 1000
 
 func decideByLabel(pod *Pod, tenant *v1alpha1.EgressTenant) Decision {
@@ -133,7 +134,7 @@ func decideByLabel(pod *Pod, tenant *v1alpha1.EgressTenant) Decision {
 	}
 }
 
-// maxTenantsListed keeps a message readable in a cluster of a thousand tenants.
+// maxTenantsListed keeps messages readable in a cluster with a thousand tenants.
 const maxTenantsListed = 20
 
 func listTenants(names []string) string {
@@ -143,7 +144,7 @@ func listTenants(names []string) string {
 	return "there are: " + listSome(slices.Sorted(slices.Values(names)), maxTenantsListed)
 }
 
-// listSome lists at most so many of the names, and says how many more there are.
+// listSome lists at most that many of the names, and the number of the others.
 func listSome(names []string, most int) string {
 	if more := len(names) - most; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)

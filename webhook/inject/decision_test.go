@@ -13,7 +13,7 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// TestEveryReasonHasAGolden keeps the cases as complete as Reasons.
+// TestEveryReasonHasAGolden demands a case for every reason of a pod.
 func TestEveryReasonHasAGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.golden.yaml")
 	if err != nil {

@@ -1,13 +1,14 @@
-// Package inject decides whether a pod is given its tenant's proxy variables,
-// computes them, and writes them as a JSON patch.
+// Package inject decides whether a pod gets the proxy variables of its tenant,
+// computes them, and encodes them as a JSON patch.
 //
-//   - Decide: pod, namespace and tenant → inject, skip or deny, and why.
-//   - Configure, once for a namespace, and Compute, for a pod: cluster,
-//     tenant, namespace and annotations → what to add.
-//   - Patch: pod and what to add → RFC 6902 operations.
+//   - Decide: pod, namespace and tenant → inject, skip or deny, with a reason.
+//   - NewTemplate, once for a namespace, and Template.Compute, for each pod:
+//     cluster, tenant, namespace and annotations → the injection.
+//   - NewPatch and NewEphemeralPatch: pod and injection → RFC 6902 operations.
 //
-// Nothing here talks to anything: values in, values out. Pods come as the raw
-// JSON that the API server sent, of which only what injection reads is decoded
-// and to which operations are only added, so that fields of newer Kubernetes
-// versions than ours survive.
+// The package is pure: it maps values to values and uses no client. Pods are
+// decoded from the JSON that the API server sent, and only as far as injection
+// reads them. The patch adds values and replaces only those of a container's own
+// NO_PROXY and of the status annotation, so that fields of newer versions of
+// Kubernetes survive.
 package inject

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,8 +13,8 @@ import (
 
 	jsonpatchv5 "github.com/evanphx/json-patch/v5"
 	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/google/go-cmp/cmp"
 	"gomodules.xyz/jsonpatch/v2"
+	"gotest.tools/v3/golden"
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/webhook/api/names"
@@ -23,9 +22,7 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
-
-// goldenCase is one file of testdata.
+// goldenCase is a file testdata/NAME.yaml.
 type goldenCase struct {
 	// Settings is a settings file, and APIServer the address of the API server
 	// for pods. Without them, the cluster is that of exampleCluster.
@@ -34,7 +31,7 @@ type goldenCase struct {
 	Namespace goldenNamespace   `json:"namespace"`
 	Tenants   []v1alpha1.Tenant `json:"tenants,omitempty"`
 	Pod       json.RawMessage   `json:"pod"`
-	// OldPod makes it a request of pods/ephemeralcontainers.
+	// OldPod makes the case a request of pods/ephemeralcontainers.
 	OldPod json.RawMessage `json:"oldPod,omitempty"`
 }
 
@@ -44,7 +41,7 @@ type goldenNamespace struct {
 	Protected bool              `json:"protected,omitempty"`
 }
 
-// goldenResult is one golden file of testdata.
+// goldenResult is a file testdata/NAME.golden.yaml.
 type goldenResult struct {
 	Decision   goldenDecision        `json:"decision"`
 	Warnings   []string              `json:"warnings,omitempty"`
@@ -58,49 +55,27 @@ type goldenDecision struct {
 	Message string       `json:"message"`
 }
 
-// TestGolden runs every case of testdata through Decide, Configure, Compute and Patch.
+// TestGolden runs every case of testdata through the whole package.
 func TestGolden(t *testing.T) {
-	inputs, err := filepath.Glob("testdata/*.yaml")
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases in testdata: %v", err)
 	}
-	seen := make(map[string]bool)
-	for _, input := range inputs {
-		if strings.HasSuffix(input, ".golden.yaml") {
+	for _, file := range files {
+		if base, isGolden := strings.CutSuffix(file, ".golden.yaml"); isGolden {
+			if _, err := os.Stat(base + ".yaml"); err != nil {
+				t.Errorf("%s is stale, its case is missing: %v", file, err)
+			}
 			continue
 		}
-		golden := strings.TrimSuffix(input, ".yaml") + ".golden.yaml"
-		seen[golden] = true
-		t.Run(strings.TrimSuffix(filepath.Base(input), ".yaml"), func(t *testing.T) {
-			got, err := yaml.Marshal(runGolden(t, input))
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			got, err := yaml.Marshal(runGolden(t, file))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if *update {
-				if err := os.WriteFile(golden, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v (write it with: go test ./webhook/inject -update)", err)
-			}
-			if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); diff != "" {
-				t.Errorf("not as in %s (-want +got):\n%s", golden, diff)
-			}
+			golden.AssertBytes(t, got, name+".golden.yaml")
 		})
-	}
-	if len(seen) == 0 {
-		t.Error("testdata holds no cases")
-	}
-	goldens, err := filepath.Glob("testdata/*.golden.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, golden := range goldens {
-		if !seen[golden] {
-			t.Errorf("%s has no case: delete it", golden)
-		}
 	}
 }
 
@@ -126,7 +101,7 @@ func runGolden(t *testing.T, file string) goldenResult {
 	return result
 }
 
-// runCase does what the admission handler does.
+// runCase calls the package as the admission handler does.
 func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Operation, []string) {
 	t.Helper()
 	cluster := caseCluster(t, c)
@@ -229,7 +204,7 @@ func mustDecode(t *testing.T, raw []byte) *Pod {
 	return pod
 }
 
-// apply applies the operations as the API server does.
+// apply applies the operations with the library of the API server.
 func apply(t *testing.T, raw []byte, operations []jsonpatch.Operation) []byte {
 	t.Helper()
 	if len(operations) == 0 {

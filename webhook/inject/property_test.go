@@ -15,7 +15,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// rounds of each property, with pods drawn from a fixed seed.
+// rounds is the number of pods that each property is tested with. Their seeds
+// are fixed.
 const rounds = 500
 
 func exampleInjection(t *testing.T) *Injection {
@@ -31,7 +32,7 @@ func exampleInjection(t *testing.T) *Injection {
 	return injection
 }
 
-// forEachRandomPod calls the test with pods of all kinds.
+// forEachRandomPod calls the test with random pods.
 func forEachRandomPod(t *testing.T, test func(t *testing.T, random *rand.Rand, raw []byte)) {
 	t.Helper()
 	for seed := range uint64(rounds) {
@@ -107,7 +108,7 @@ func randomEnv(random *rand.Rand) []map[string]any {
 	return env
 }
 
-func TestInjectingTwiceChangesNothing(t *testing.T) {
+func TestSecondInjectionChangesNothing(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
 		operations, warnings := operationsFor(t, mustDecode(t, raw), injection)
@@ -121,9 +122,9 @@ func TestInjectingTwiceChangesNothing(t *testing.T) {
 	})
 }
 
-// TestContainerAddedInBetween: another webhook adds a container, and the API
-// server calls us again.
-func TestContainerAddedInBetween(t *testing.T) {
+// TestReinvocationInjectsTheAddedContainer: another webhook adds a container
+// after the injection, and the API server calls this webhook again.
+func TestReinvocationInjectsTheAddedContainer(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, random *rand.Rand, raw []byte) {
 		operations, _ := operationsFor(t, mustDecode(t, raw), injection)
@@ -153,8 +154,8 @@ func TestContainerAddedInBetween(t *testing.T) {
 	})
 }
 
-// TestOnlyDeclaredChanges: apart from variables added, values of NO_PROXY and
-// the status, the pod is the same, in the same order, byte for byte.
+// TestOnlyDeclaredChanges: apart from added variables, values of NO_PROXY and
+// the status annotation, the pod keeps its bytes and their order.
 func TestOnlyDeclaredChanges(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
@@ -182,7 +183,8 @@ func TestOnlyDeclaredChanges(t *testing.T) {
 	})
 }
 
-// compareOrder demands that the new environment is ours, the old one, ours.
+// compareOrder demands that the new environment consists of added variables, the
+// old environment, and added variables.
 func compareOrder(t *testing.T, before, after []EnvVar) {
 	t.Helper()
 	isProxy := func(name string) bool {
@@ -206,8 +208,8 @@ func compareOrder(t *testing.T, before, after []EnvVar) {
 	t.Errorf("the container's own variables are not as they were:\nbefore %v\nafter  %v", before, after)
 }
 
-// withoutInjected returns the pod without what injection may change. Values
-// stay as they are written.
+// withoutInjected returns the pod without the fields that injection may change.
+// Numbers keep their spelling.
 func withoutInjected(t *testing.T, raw []byte) map[string]any {
 	t.Helper()
 	pod := tree(t, raw)
@@ -237,7 +239,7 @@ func withoutInjected(t *testing.T, raw []byte) map[string]any {
 	return pod
 }
 
-// TestEffectiveValues: what the processes see in the end.
+// TestEffectiveValues checks the values that the processes of a container see.
 func TestEffectiveValues(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
@@ -289,8 +291,8 @@ func checkEffective(t *testing.T, injection *Injection, before Container, after 
 	}
 }
 
-// checkMissing: the missing spelling has the value of the other one, unless
-// that one asks for ours.
+// checkMissing demands that the missing spelling has the value of the other one,
+// or the injected value if the other one refers to it.
 func checkMissing(t *testing.T, values map[string]string, own EnvVar, missing string, injection *Injection) {
 	t.Helper()
 	want := values[own.Name]
@@ -305,7 +307,8 @@ func checkMissing(t *testing.T, values map[string]string, own EnvVar, missing st
 	}
 }
 
-// checkOwn: the container's own value stays, but for entries behind its own.
+// checkOwn demands that a container keeps its own value. Only entries of
+// NO_PROXY may be added at its end.
 func checkOwn(t *testing.T, effective string, before EnvVar, after *EnvVar, injection *Injection) {
 	t.Helper()
 	if !strings.EqualFold(before.Name, "NO_PROXY") {
@@ -338,8 +341,9 @@ func lastOf(env []EnvVar, name string) *EnvVar {
 	return nil
 }
 
-// kubeletValues returns what a container sees: references are replaced by what
-// was defined before, or else stay, "$$" escapes, and the last one of a name wins.
+// kubeletValues returns the values that a container sees: a reference is replaced
+// if its variable was defined before and stays otherwise, "$$" escapes, and the
+// last variable of a name wins.
 func kubeletValues(env []EnvVar) map[string]string {
 	values := make(map[string]string)
 	for _, variable := range env {
@@ -370,9 +374,9 @@ func kubeletValues(env []EnvVar) map[string]string {
 	return values
 }
 
-// TestStrangePod: fields that our types do not know, and ways to write values
-// that a typed pod would change, survive byte for byte.
-func TestStrangePod(t *testing.T) {
+// TestUnknownFieldsSurvive: fields that the types do not have, and spellings of
+// values that a typed pod would change, survive byte for byte.
+func TestUnknownFieldsSurvive(t *testing.T) {
 	raw := []byte(`{"apiVersion":"v1","kind":"Pod",` +
 		`"metadata":{"creationTimestamp":null,"name":"web","annotations":{"a":"\u003cb\u003e"},"x-new":{"z":1,"a":[]}},` +
 		`"spec":{"x-new":[{"deep":{"b":1.50,"a":1E2}}],"containers":[` +
@@ -391,7 +395,7 @@ func TestStrangePod(t *testing.T) {
 	}
 }
 
-// tree decodes JSON, numbers as they are written.
+// tree decodes JSON. Numbers keep their spelling.
 func tree(t *testing.T, raw []byte) map[string]any {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(raw))

@@ -36,7 +36,7 @@ func mustCompute(t *testing.T, template *Template, noProxy string) *Injection {
 
 func joined(injection *Injection) string { return strings.Join(injection.NoProxy, ",") }
 
-// TestHash: it tells configurations apart, and only those.
+// TestHash: the hash differs exactly if the configuration differs.
 func TestHash(t *testing.T) {
 	base := mustCompute(t, newTemplate(t, 3129, "orders"), "").Status
 	if got := mustCompute(t, newTemplate(t, 3129, "orders"), "own.example").Status; got != base {
@@ -53,10 +53,10 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// TestPodsShareNothing: pods of one namespace share a template, and none
-// sees the entries of another.
-func TestPodsShareNothing(t *testing.T) {
-	// With an entry of the tenant, there is room behind the list's end.
+// TestPodsShareNoEntries: pods of one namespace share a template, but do not get
+// the entries of each other's annotations.
+func TestPodsShareNoEntries(t *testing.T) {
+	// After an entry of the tenant was added, the list has spare capacity.
 	template := newTemplate(t, 3129, "orders", "intranet.example.com")
 	var injections []*Injection
 	for i := range 3 {
