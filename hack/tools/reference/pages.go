@@ -89,10 +89,9 @@ func metricsPage(_ context.Context, r *repository) (string, error) {
 	b.WriteString("[Operations](../operations.md#metrics-and-logs) describes where they are scraped, and which of them are worth an alert.\n")
 	for _, group := range names.constants("Metric") {
 		fmt.Fprintf(&b, "\n%s\n\n", names.resolve(group.text))
-		t := newTable("Metric", "Labels", "Meaning")
+		t := newTable("Metric", "Meaning")
 		for _, c := range group.constants {
-			meaning, labels, _ := strings.Cut(withoutName(c.text, c.name, c.value), " Labels: ")
-			t.row(code(c.value), codes(labels), names.resolve(meaning))
+			t.row(code(c.value), names.resolve(withoutName(c.text, c.name, "")))
 		}
 		b.WriteString(t.String())
 	}

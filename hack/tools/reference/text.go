@@ -26,7 +26,7 @@ func sentence(comment string) string {
 // withoutName drops the name of the constant or field that a comment begins
 // with: "ReasonReady: the tenant is ready." becomes "The tenant is ready.", and
 // "Port is the tenant's own port." becomes "The tenant's own port." Before other
-// verbs, shown takes the place of the name.
+// verbs, shown takes the place of the name, if it is not empty.
 func withoutName(text, name, shown string) string {
 	rest, found := strings.CutPrefix(text, name)
 	if !found || name == "" {
@@ -37,14 +37,14 @@ func withoutName(text, name, shown string) string {
 		first, _, _ := strings.Cut(after, " ")
 		switch {
 		case !cut:
-		case link == ": " || slices.Contains([]string{"the", "a", "an", "true", "all"}, first):
+		case link == ": " || slices.Contains([]string{"the", "a", "an", "true", "all", "whether", "how", "unique"}, first):
 			return capitalise(after)
 		default:
 			return after // a value, whose case counts
 		}
 	}
 	if strings.HasPrefix(rest, " ") {
-		return code(shown) + rest
+		return capitalise(strings.TrimSpace(code(shown) + rest))
 	}
 	return text
 }
@@ -95,13 +95,4 @@ func code(text string) string {
 		return ""
 	}
 	return "`" + text + "`"
-}
-
-// codes puts each word of a list such as "a, b." in backticks.
-func codes(list string) string {
-	var words []string
-	for word := range strings.SplitSeq(strings.TrimSuffix(list, "."), ", ") {
-		words = append(words, code(word))
-	}
-	return strings.Join(words, ", ")
 }
