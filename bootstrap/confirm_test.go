@@ -19,7 +19,7 @@ func TestConfirm(t *testing.T) {
 		flags    string
 		terminal bool
 		answer   string
-		want     string // what the error says; empty: it is done
+		want     string // part of the error; empty: the plan is executed
 		asked    string
 	}{
 		{plan: ordinary, flags: "--yes"},
@@ -65,7 +65,7 @@ func TestConfirm(t *testing.T) {
 		}}
 		got := s.run(t.Context(), append([]string{command, "--parallelism=1"}, strings.Fields(c.flags)...)...)
 		if want := c.want == "" && c.plan != nothing; did != want {
-			t.Errorf("%+v: something was done: %t, want %t\n%s", c, did, want, got.stderr)
+			t.Errorf("%+v: executed: %t, want %t\n%s", c, did, want, got.stderr)
 		}
 		if c.want != "" && !strings.Contains(got.stderr, c.want) || !strings.Contains(got.stderr, c.asked) {
 			t.Errorf("%+v: standard error is\n%s", c, got.stderr)
@@ -86,7 +86,7 @@ func without(resources []stack.Resource, kind stack.Kind) []stack.Resource {
 	return kept
 }
 
-// TestConfirmInterrupted has the question end with the run.
+// TestConfirmInterrupted ends the context while the question waits.
 func TestConfirmInterrupted(t *testing.T) {
 	t.Parallel()
 	silent, writer := io.Pipe()

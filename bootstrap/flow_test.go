@@ -15,8 +15,8 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// atFake has a session work on a fake of Scaleway's API, with kubeconfigs as
-// Kapsule makes them.
+// atFake connects a session to a fake of Scaleway's API, with kubeconfigs in
+// the form of Kapsule.
 func atFake(t *testing.T, s *session) {
 	t.Helper()
 	api := scwfake.New(scwfake.Options{Kubeconfig: func(id, name string) ([]byte, error) {
@@ -46,7 +46,7 @@ func atFake(t *testing.T, s *session) {
 	}
 }
 
-// require demands an exit code of a run.
+// require requires an exit code of a run.
 func require(t *testing.T, code int, got outcomes) outcomes {
 	t.Helper()
 	if got.code != code {
@@ -58,7 +58,7 @@ func require(t *testing.T, code int, got outcomes) outcomes {
 	return got
 }
 
-// TestFlow is the life of a set-up.
+// TestFlow creates, changes and destroys a stack.
 func TestFlow(t *testing.T) {
 	s := newSession(t, baseConfig)
 	atFake(t, s)
@@ -68,7 +68,7 @@ func TestFlow(t *testing.T) {
 	got := require(t, exitDone, s.run(t.Context(), "--yes"))
 	for _, want := range []string{"production matches egress.yaml: 20 steps done", "172.16.28.8", "egress address of client-b", "admin@egress-production", "helm upgrade --install"} {
 		if !strings.Contains(got.stdout, want) {
-			t.Errorf("apply does not say %q:\n%s", want, got.stdout)
+			t.Errorf("the output of apply lacks %q:\n%s", want, got.stdout)
 		}
 	}
 	requireMode(t, s.path("kubeconfig.yaml"), modeSecret)
@@ -86,13 +86,13 @@ func TestFlow(t *testing.T) {
 	}
 	requireStatus(t, s, 0)
 
-	// The files are outputs of every run.
+	// Every run writes the files.
 	if err := os.Remove(s.path("values.yaml")); err != nil {
 		t.Fatal(err)
 	}
 	requireApplied(t, s)
 	if s.read(t, "values.yaml") != values || s.read(t, "kubeconfig.yaml") != kubeconfig {
-		t.Error("the files of a second run are others")
+		t.Error("a second run writes different files")
 	}
 
 	s.write(t, "egress.yaml", replaced(t, "port: 3129", "port: 3131"))
@@ -103,16 +103,16 @@ func TestFlow(t *testing.T) {
 
 	got = require(t, exitDone, s.run(t.Context(), "destroy", "--yes"))
 	if !strings.Contains(got.stdout, "production is destroyed") || !strings.Contains(got.stdout, "values.yaml") {
-		t.Errorf("destroy says\n%s", got.stdout)
+		t.Errorf("the output of destroy is\n%s", got.stdout)
 	}
 	got = require(t, exitDone, s.run(t.Context(), "destroy", "--yes", "--output=json"))
 	var left destroyed
 	if err := json.Unmarshal([]byte(got.stdout), &left); err != nil || left.Summary.Done != 0 || len(left.Left) != 0 || len(left.Files) != 2 {
-		t.Errorf("a second destroy says %s (%v)", got.stdout, err)
+		t.Errorf("the output of a second destroy is %s (%v)", got.stdout, err)
 	}
 }
 
-// requireApplied demands a run that finds nothing to do, in JSON.
+// requireApplied requires a run that finds nothing to do, with JSON output.
 func requireApplied(t *testing.T, s *session) {
 	t.Helper()
 	got := require(t, exitDone, s.run(t.Context(), "apply", "--output=json"))
@@ -123,11 +123,11 @@ func requireApplied(t *testing.T, s *session) {
 	if result.Name != "production" || result.Summary != (summary{}) || result.Addresses.Private != "172.16.28.8" || result.Kubeconfig != "" ||
 		result.Addresses.Shared == "" || result.Addresses.Dedicated["client-b"] == "" || result.Addresses.Gateway == "" ||
 		result.Files != (files{"kubeconfig.yaml", "admin@egress-production", "values.yaml"}) {
-		t.Errorf("apply says %+v", result)
+		t.Errorf("the output of apply is %+v", result)
 	}
 }
 
-// requireStatus demands a number of steps of drift, told in both forms.
+// requireStatus requires a number of steps of drift, in both output formats.
 func requireStatus(t *testing.T, s *session, drift int) {
 	t.Helper()
 	got := require(t, exitDone, s.run(t.Context(), "status", "--output=json"))
@@ -143,15 +143,15 @@ func requireStatus(t *testing.T, s *session, drift int) {
 		t.Errorf("want a drift of %d, got\n%s", drift, got.stdout)
 	}
 	if stale := document.Tenants[0].Wanted != document.Tenants[0].Proxy; stale != (drift > 0) {
-		t.Errorf("client-a on the proxy is stale: %t", stale)
+		t.Errorf("client-a on the proxy is outdated: %t", stale)
 	}
 	got = require(t, exitDone, s.run(t.Context(), "status"))
 	if differs := strings.Contains(got.stdout, "Differs from egress.yaml"); differs != (drift > 0) {
-		t.Errorf("status says\n%s", got.stdout)
+		t.Errorf("the output of status is\n%s", got.stdout)
 	}
 }
 
-// TestShownKubeconfig prints a kubeconfig on request alone.
+// TestShownKubeconfig prints a kubeconfig only on request.
 func TestShownKubeconfig(t *testing.T) {
 	t.Parallel()
 	_, observed := made(t, newSpec(t, baseConfig))
@@ -175,8 +175,8 @@ func TestShownKubeconfig(t *testing.T) {
 	}
 }
 
-// TestFailure has a run fail half-way: what is known is said, and no file
-// written.
+// TestFailure lets some steps of a run fail: all failures are reported, and no
+// file is written.
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	for _, output := range outputs() {
@@ -240,9 +240,9 @@ func TestExisting(t *testing.T) {
 		"private-network  theirs  22222222-3333-4444-8555-666666666666")
 }
 
-// TestFlowThroughGateway is a proxy whose tenants leave by the Public Gateway. It
-// has an address for the metadata service, which nobody is told to be one of
-// the tenants'.
+// TestFlowThroughGateway uses the address of the Public Gateway for requests. The
+// proxy has a flexible IP for the metadata service, which is not reported as an
+// egress address of tenants.
 func TestFlowThroughGateway(t *testing.T) {
 	s := newSession(t, replaced(t,
 		"    sshSources: [192.0.2.0/24]", "    sourceAddress: Gateway\n    nameServers: [51.159.69.162]", ", egressIP: Dedicated", ""))
@@ -256,11 +256,11 @@ func TestFlowThroughGateway(t *testing.T) {
 	}
 	gateway := status.Addresses.Gateway
 	if gateway == "" || status.Addresses.Shared != gateway || len(status.Addresses.Dedicated) > 0 {
-		t.Errorf("the addresses are %+v, and tenants leave by the gateway's", status.Addresses)
+		t.Errorf("the addresses are %+v, want the address of the gateway for tenants", status.Addresses)
 	}
 	for _, tenant := range status.Tenants {
 		if tenant.Address != gateway {
-			t.Errorf("%s leaves by %q, not by %s", tenant.Name, tenant.Address, gateway)
+			t.Errorf("the egress address of %s is %q, want %s", tenant.Name, tenant.Address, gateway)
 		}
 	}
 	if values := s.read(t, "values.yaml"); !strings.Contains(values, "shared:\n    - "+gateway+"\n") {
@@ -276,7 +276,7 @@ func TestFlowThroughGateway(t *testing.T) {
 		t.Fatalf("the flexible addresses are %+v, not one for the metadata service", flexible)
 	}
 	if address := flexible[0].Name; strings.Contains(s.read(t, "values.yaml"), address+"\n") {
-		t.Errorf("%s, which is for the metadata service, is in values.yaml", address)
+		t.Errorf("%s is for the metadata service, but is in values.yaml", address)
 	}
 	if plan := require(t, exitDone, s.run(t.Context(), "plan")).stdout; !strings.HasPrefix(plan, "Nothing to do") {
 		t.Errorf("a second plan is\n%s", plan)

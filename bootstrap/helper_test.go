@@ -38,8 +38,8 @@ func newSpec(t testing.TB, text string) stack.Spec {
 	return stack.NewSpec(configtest.Decode(t, text), project)
 }
 
-// made is what exists once a configuration has come true: all of it, with IDs
-// and addresses.
+// made returns all resources of a stack, as they exist after apply, with IDs and
+// addresses.
 func made(t testing.TB, spec stack.Spec) (*stack.Graph, *stack.Observed) {
 	t.Helper()
 	graph, err := stack.Desired(spec)
@@ -103,12 +103,13 @@ func noStale(t *testing.T, pattern string, used []string) {
 	}
 }
 
-// stubCloud is a Cloud that does what a test says.
+// stubCloud is a Cloud whose results a test sets.
 type stubCloud struct {
 	observed   *stack.Observed
 	checked    error
 	kubeconfig string
-	// create is asked about each resource that is made or changed; nil: all is well.
+	// create is called for each resource to create, change or delete. Nil: all
+	// calls succeed.
 	create func(context.Context, stack.Resource) error
 }
 
@@ -147,7 +148,7 @@ type session struct {
 	terminals terminals
 	env       map[string]string
 	cloud     stack.Cloud
-	// account takes the place of one that leads to cloud.
+	// login replaces the account that connects to cloud.
 	login func() (*account, error)
 }
 
@@ -176,13 +177,13 @@ func (s *session) read(t testing.TB, name string) string {
 	return string(text)
 }
 
-// outcomes of a run.
+// outcomes is the result of a run.
 type outcomes struct {
 	code           int
 	stdout, stderr string
 }
 
-// run runs the program on the folder's egress.yaml.
+// run runs the program with the egress.yaml of the folder.
 func (s *session) run(ctx context.Context, args ...string) outcomes {
 	var stdout, stderr bytes.Buffer
 	login := s.login
@@ -200,7 +201,7 @@ func (s *session) run(ctx context.Context, args ...string) outcomes {
 		login:     login,
 		checkPlace: func(zone, _ string) error {
 			if zone == "fr-par-9" {
-				return errors.New("zone: there is no zone fr-par-9")
+				return errors.New("spec.zone: there is no zone fr-par-9")
 			}
 			return nil
 		},

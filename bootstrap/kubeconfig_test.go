@@ -10,11 +10,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// token stands for what nobody may see.
+// token is a secret that must not be printed.
 const token = "a-very-secret-token"
 
-// scalewayKubeconfig is one as Kapsule makes it: its entries are named after
-// the cluster.
+// scalewayKubeconfig returns a kubeconfig in the form of Kapsule: its entries are
+// named after the cluster.
 func scalewayKubeconfig(name, id string) string {
 	return fmt.Sprintf(`apiVersion: v1
 kind: Config
@@ -48,7 +48,7 @@ func TestMergeKubeconfig(t *testing.T) {
 	other := merged(t, "", "other", "two")
 	for _, c := range []struct {
 		name, file string
-		context    string   // that becomes current
+		context    string   // the new current context
 		servers    []string // by context: context=ID of the cluster
 	}{
 		{"no file", "", "admin@egress-production", []string{"admin@egress-production=one"}},
@@ -96,7 +96,7 @@ func TestMergeKubeconfig(t *testing.T) {
 				continue
 			}
 			if server := config.Clusters[context.Cluster].Server; !strings.Contains(server, id) {
-				t.Errorf("%s: the context %s leads to %s", c.name, name, server)
+				t.Errorf("%s: the context %s has the server %s", c.name, name, server)
 			}
 			if user := config.AuthInfos[context.AuthInfo]; user == nil || user.Token != token {
 				t.Errorf("%s: the context %s has no user", c.name, name)
@@ -104,7 +104,7 @@ func TestMergeKubeconfig(t *testing.T) {
 		}
 		again, _, err := mergeKubeconfig(text, []byte(scalewayKubeconfig(ours, "one")), "one")
 		if err != nil || string(again) != string(text) {
-			t.Errorf("%s: merging twice is not merging once: %v", c.name, err)
+			t.Errorf("%s: a second merge changes the result: %v", c.name, err)
 		}
 	}
 }
@@ -120,7 +120,7 @@ func TestWriteKubeconfig(t *testing.T) {
 		}
 		requireMode(t, file, modeSecret)
 	})
-	t.Run("laxer", func(t *testing.T) {
+	t.Run("less strict mode", func(t *testing.T) {
 		t.Parallel()
 		file := filepath.Join(t.TempDir(), "kubeconfig.yaml")
 		if err := os.WriteFile(file, []byte(scalewayKubeconfig("other", "two")), 0o644); err != nil {
@@ -145,14 +145,14 @@ func TestWriteKubeconfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
-			t.Errorf("the link is no longer one: %v", err)
+			t.Errorf("the symbolic link was replaced: %v", err)
 		}
 		config, err := clientcmd.LoadFromFile(target)
 		if err != nil || len(config.Contexts) != 2 {
-			t.Errorf("the link's target has not been written: %v", err)
+			t.Errorf("the target of the link was not written: %v", err)
 		}
 	})
-	t.Run("link that leads nowhere", func(t *testing.T) {
+	t.Run("dangling link", func(t *testing.T) {
 		t.Parallel()
 		link := filepath.Join(t.TempDir(), "kubeconfig.yaml")
 		if err := os.Symlink("nowhere", link); err != nil {
@@ -170,9 +170,9 @@ func TestWriteKubeconfig(t *testing.T) {
 	})
 }
 
-// TestForeignFiles has files that are not what they should be stay as they are,
-// their contents unsaid, and the run stop before it asks Scaleway.
-func TestForeignFiles(t *testing.T) {
+// TestUnownedFiles runs apply with outputs that other programs wrote. They are
+// kept, their content is not printed, and no request is sent to Scaleway.
+func TestUnownedFiles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ file, text, want string }{
 		{"kubeconfig.yaml", "password: " + token, "spec.outputs.kubeconfig: kubeconfig.yaml: is not a kubeconfig"},
@@ -188,7 +188,7 @@ func TestForeignFiles(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q", c.text, got.code, got.stderr)
 		}
 		if strings.Contains(got.stderr+got.stdout, token) {
-			t.Errorf("%s: the error repeats the file: %s", c.text, got.stderr)
+			t.Errorf("%s: the error contains the file: %s", c.text, got.stderr)
 		}
 		if s.read(t, c.file) != c.text {
 			t.Errorf("%s: the file has changed", c.text)

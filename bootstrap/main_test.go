@@ -11,7 +11,7 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// someCommands are all that ask Scaleway.
+// someCommands are the commands that send requests to Scaleway.
 func someCommands() []string { return []string{"", "apply", "plan", "destroy", "status"} }
 
 func args(command string, more ...string) []string {
@@ -21,7 +21,8 @@ func args(command string, more ...string) []string {
 	return append([]string{command}, more...)
 }
 
-// TestOfflineErrors demands all that is wrong at once, before Scaleway is asked.
+// TestOfflineErrors requires all errors at once, before the first request to
+// Scaleway.
 func TestOfflineErrors(t *testing.T) {
 	t.Parallel()
 	for _, command := range someCommands() {
@@ -35,8 +36,8 @@ func TestOfflineErrors(t *testing.T) {
 		}
 		for _, want := range []string{
 			`Error: --output: is "yaml", must be table or json`, "Error: --timeout: is -1s",
-			"Error: egress.yaml:", "spec.tenants[0].proxy.port", "proxy.privateIP",
-			"Error: zone: there is no zone fr-par-9", "Error: credentials: no access key", "Error: credentials: no secret key",
+			"Error: egress.yaml:", "spec.tenants[0].proxy.port", "spec.proxy.privateIP",
+			"Error: spec.zone: there is no zone fr-par-9", "Error: credentials: no access key", "Error: credentials: no secret key",
 		} {
 			if !strings.Contains(got.stderr, want) {
 				t.Errorf("%q: standard error lacks %q:\n%s", command, want, got.stderr)
@@ -44,7 +45,7 @@ func TestOfflineErrors(t *testing.T) {
 		}
 		for line := range strings.Lines(got.stderr) {
 			if !strings.HasPrefix(line, "Error: ") {
-				t.Errorf("%q: the line %q is no error", command, line)
+				t.Errorf("%q: the line %q is not an error", command, line)
 			}
 		}
 	}
@@ -146,7 +147,8 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestInterruption ends a run while a step waits, and another one has failed.
+// TestInterruption interrupts a run in which one step waits and another one has
+// failed.
 func TestInterruption(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"apply", "destroy"} {
@@ -178,10 +180,10 @@ func TestInterruption(t *testing.T) {
 			t.Errorf("%s: standard error is\n%s", command, got.stderr)
 		}
 		if strings.Contains(got.stderr, "Error: ") && !strings.Contains(got.stderr, "(example-production): the name is taken") {
-			t.Errorf("%s: what is cancelled is reported as an error:\n%s", command, got.stderr)
+			t.Errorf("%s: a cancelled step is reported as an error:\n%s", command, got.stderr)
 		}
 		if strings.Contains(got.stderr, "context canceled") {
-			t.Errorf("%s: it says of its own end:\n%s", command, got.stderr)
+			t.Errorf("%s: the cancellation itself is reported:\n%s", command, got.stderr)
 		}
 		if !strings.Contains(got.stdout, "failed or cancelled") {
 			t.Errorf("%s: no summary in\n%s", command, got.stdout)
@@ -202,7 +204,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// TestHelp demands of every command an explanation and an example.
+// TestHelp requires an explanation and an example for every command.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	root := newRootCommand(environment{})
@@ -212,11 +214,11 @@ func TestHelp(t *testing.T) {
 	}
 	for _, command := range commands {
 		if command.Short == "" || command.Long == "" || command.Example == "" || command.RunE == nil {
-			t.Errorf("%s is not explained", command.CommandPath())
+			t.Errorf("%s has no explanation or example", command.CommandPath())
 		}
 		for line := range strings.Lines(command.Long + "\n" + command.Example) {
 			if len(line) > 81 {
-				t.Errorf("%s: the line %q is longer than a terminal is wide", command.CommandPath(), line)
+				t.Errorf("%s: the line %q is wider than a terminal", command.CommandPath(), line)
 			}
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// limited has a process write no file beyond a number of blocks of 512 bytes, as
-// if the disk were full. What it writes to pipes is not limited.
+// limited limits the files that a process writes to a number of blocks of 512
+// bytes, like a full disk. Pipes are not limited.
 func limited(t *testing.T, cmd *exec.Cmd, blocks string) {
 	t.Helper()
 	shell, err := exec.LookPath("sh")
@@ -23,14 +23,14 @@ func limited(t *testing.T, cmd *exec.Cmd, blocks string) {
 	cmd.Path = shell
 }
 
-// With a full disk, all outputs are tried and named, the old files stay as they
-// are, and no temporary one is left.
+// With a full disk, all outputs are attempted and reported, the old files are
+// kept, and no temporary file is left.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	options := scwfake.Options{Kubeconfig: func(id, name string) ([]byte, error) {
 		return []byte(scalewayKubeconfig(name, id)), nil
 	}}
-	for _, blocks := range []string{"0", "1"} { // nothing is written, or a part
+	for _, blocks := range []string{"0", "1"} { // a write fails, or is partial
 		s := newSite(t, baseConfig, options)
 		s.mustRun(t, "apply", "--yes")
 		s.configure(t, replaced(t, "port: 3129", "port: 3131"))
@@ -49,7 +49,7 @@ func TestFullDisk(t *testing.T) {
 			"Error: spec.outputs.kubeconfig: kubeconfig.yaml: file too large\n", "Error: spec.outputs.values: values.yaml: file too large\n",
 		})
 		if s.read(t, "kubeconfig.yaml") != kubeconfig || s.read(t, "values.yaml") != values {
-			t.Errorf("%s blocks: the old files are not as they were", blocks)
+			t.Errorf("%s blocks: the old files have changed", blocks)
 		}
 		requireNoLeftovers(t, s.dir)
 
@@ -60,14 +60,14 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// readOnly is a folder in which this process may make no file.
+// readOnly returns a folder in which this process cannot create files.
 func readOnly(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "read-only")
 	if err := os.Mkdir(folder, 0o555); err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() == 0 { // whom permissions do not bind
+	if os.Geteuid() == 0 { // root ignores permissions
 		folder = "/sys"
 	}
 	file, err := os.CreateTemp(folder, "")
@@ -79,7 +79,7 @@ func readOnly(t *testing.T) string {
 	return folder
 }
 
-// That outputs cannot be written shows before anything is done.
+// Outputs that cannot be written are reported before anything is changed.
 func TestReadOnlyFolder(t *testing.T) {
 	t.Parallel()
 	folder := readOnly(t)
@@ -98,7 +98,7 @@ func TestReadOnlyFolder(t *testing.T) {
 	}
 }
 
-// What is in the place of an output is left alone.
+// Files and folders in the place of an output are kept.
 func TestOutputsInTheWay(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -12,16 +12,17 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// planCase is a plan: what is wanted, after something else was.
+// planCase is a plan from one configuration to another.
 type planCase struct {
 	name string
-	// before are changes to baseConfig that led to what exists; nil: all of it.
+	// before are changes to baseConfig that describe the existing resources. Nil:
+	// all resources of baseConfig exist.
 	before []string
 	after  []string
-	// touch changes what exists.
+	// touch changes the existing resources.
 	touch func(*stack.Observed)
-	empty bool // nothing exists
-	// destroy plans the removal of what exists.
+	empty bool // no resource exists
+	// destroy plans the deletion of the existing resources.
 	destroy bool
 }
 
@@ -97,22 +98,22 @@ func TestPlanGolden(t *testing.T) {
 	noStale(t, "plan-*", used)
 }
 
-// settled hides what depends on how squid.conf is written: how many of its
-// lines differ.
+// settled hides the number of different lines, which depends on the text of
+// squid.conf.
 func settled(text string) string {
 	return regexp.MustCompile(`\d+ lines`).ReplaceAllString(text, "N lines")
 }
 
-// TestPlanColours holds colour to the signs, and to nothing when there is none.
+// TestPlanColours requires colours in signs only.
 func TestPlanColours(t *testing.T) {
 	for _, c := range planCases() {
 		spec, plan := c.plan(t)
 		plain, coloured := planTable(spec, plan, "egress.yaml", false), planTable(spec, plan, "egress.yaml", true)
 		if strings.Contains(plain, "\x1b") {
-			t.Errorf("%s: colour where there should be none", c.name)
+			t.Errorf("%s: unexpected colour", c.name)
 		}
 		if stripped := regexp.MustCompile(`\x1b\[\d+m`).ReplaceAllString(coloured, ""); stripped != plain {
-			t.Errorf("%s: without its colours the table is\n%s\nrather than\n%s", c.name, stripped, plain)
+			t.Errorf("%s: without colours, the table is\n%s\nwant\n%s", c.name, stripped, plain)
 		}
 		if plan.Empty() == strings.Contains(coloured, "\x1b") {
 			t.Errorf("%s: coloured: %t", c.name, !plan.Empty())
@@ -120,7 +121,7 @@ func TestPlanColours(t *testing.T) {
 	}
 }
 
-// TestPlanJSON has scripts find the fields that documentation promises.
+// TestPlanJSON requires the documented fields.
 func TestPlanJSON(t *testing.T) {
 	spec, plan := planCase{after: []string{"proxy:\n", "proxy:\n    type: PLAY2-MICRO\n"}}.plan(t)
 	var text strings.Builder
@@ -136,7 +137,7 @@ func TestPlanJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if document.Name != "production" || document.Project != project || document.Zone != "fr-par-1" || document.Region != "fr-par" {
-		t.Errorf("the plan is of %+v", document)
+		t.Errorf("the plan is for %+v", document)
 	}
 	if document.Counts["replace"] != 1 || len(document.Counts) != 4 {
 		t.Errorf("counts are %v, want one of four to replace", document.Counts)

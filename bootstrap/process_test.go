@@ -23,8 +23,8 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// asProgram has the test binary be the program, so that tests can start it as a
-// process and kill it.
+// asProgram makes the test binary run the program, so that tests can start and
+// kill it as a process.
 const asProgram = "BOOTSTRAP_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -40,12 +40,12 @@ func TestMain(m *testing.M) {
 	os.Exit(exitCode(os.Stderr, err)) //nolint:gocritic // as main does
 }
 
-// asImpatient has the program wait for an answer this long. Without it, it waits
-// so long that the slowest machine answers.
+// asImpatient sets how long the program waits for a response. The default is long
+// enough for the slowest machine.
 const asImpatient = "BOOTSTRAP_TEST_REQUEST_TIMEOUT"
 
-// impatientLogin is the program's own, but for the waits, which suit a fake
-// without latencies.
+// impatientLogin is the login of the program, with waits that suit a fake without
+// latencies.
 func impatientLogin() (*account, error) {
 	credentials, err := scaleway.FindCredentials()
 	if err != nil {
@@ -67,7 +67,7 @@ func impatientLogin() (*account, error) {
 	return &account{credentials.ProjectID, connect}, nil
 }
 
-// Keys that must show nowhere. They are well-formed, and nobody's.
+// Keys that must not appear in any output. They are well-formed, and not in use.
 const (
 	canaryAccessKey = "SCWCANARYCANARYCANAR"
 	canarySecretKey = "c0ffee00-dead-4bee-8f00-5ca1ab1e0000"
@@ -98,14 +98,14 @@ func newSite(t testing.TB, config string, options scwfake.Options) *site {
 	return s
 }
 
-// settled waits until everything that was sent is carried out, also by a process
-// that was killed, and is served at another address from then on.
+// settled waits until all requests have taken effect, including those of a killed
+// process. Later requests use another address.
 func (s *site) settled() {
 	s.server.Close()
 	s.server = httptest.NewServer(s.server.Config.Handler)
 }
 
-// process is the program, not yet started.
+// process returns the program as a process that is not started.
 func (s *site) process(ctx context.Context, args ...string) (cmd *exec.Cmd, output *bytes.Buffer) {
 	cmd = exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Dir = s.dir
@@ -118,7 +118,7 @@ func (s *site) process(ctx context.Context, args ...string) (cmd *exec.Cmd, outp
 	return cmd, output
 }
 
-// run runs the program to its end, and returns its exit code and what it wrote.
+// run runs the program, and returns its exit code and its output.
 func (s *site) run(t testing.TB, args ...string) (code int, output string) {
 	t.Helper()
 	cmd, written := s.process(t.Context(), args...)
@@ -138,19 +138,19 @@ func (s *site) mustRun(t testing.TB, args ...string) string {
 	return output
 }
 
-// requireConverged runs apply, and demands that there is exactly what there
-// should be, and nothing left to do.
+// requireConverged runs apply, and requires exactly the expected resources, and
+// an empty plan.
 func (s *site) requireConverged(t *testing.T, want []string, after string) {
 	t.Helper()
 	s.mustRun(t, "apply", "--yes")
 	if diff := cmp.Diff(want, scwfake.Summary(s.Inventory())); diff != "" {
-		t.Errorf("there is not what there should be after %s: -want +got\n%s", after, diff)
+		t.Errorf("wrong resources after %s: -want +got\n%s", after, diff)
 	}
-	s.mustRun(t, "plan") // exit code 2 if anything is left to do
+	s.mustRun(t, "plan") // exit code 2 if the plan is not empty
 }
 
-// referenceRun is what a run makes that nobody disturbs, and how many requests
-// it takes, with some to spare.
+// referenceRun returns the resources of an undisturbed run, and an upper bound of
+// its number of requests.
 func referenceRun(t *testing.T) (inventory []string, requests int) {
 	t.Helper()
 	s := newSite(t, baseConfig, scwfake.Options{})
@@ -158,9 +158,9 @@ func referenceRun(t *testing.T) (inventory []string, requests int) {
 	return scwfake.Summary(s.Inventory()), s.Requests() + s.Requests()/10
 }
 
-// At each request of an apply and of a destroy, the process is killed, or told
-// to end: before the request takes effect, or after. The next run goes on, and
-// finds everything that the killed one made.
+// At each request of an apply and of a destroy, the process is killed or
+// interrupted, before or after the request takes effect. The next run continues,
+// and finds all resources of the killed run.
 func TestEveryPositionOfASignal(t *testing.T) {
 	t.Parallel()
 	want, requests := referenceRun(t)
@@ -212,8 +212,8 @@ func signalled(t *testing.T, signal syscall.Signal, after bool, position int, wa
 	requireNoLeftovers(t, s.dir)
 }
 
-// sniper sends a process a signal when a fake serves a certain request. Of a
-// process that is killed, nothing comes any more when at returns.
+// sniper sends a signal to a process when the fake serves a certain request. When
+// at returns, a killed process sends no further requests.
 type sniper struct {
 	signal   syscall.Signal
 	position int
@@ -222,7 +222,7 @@ type sniper struct {
 	process *os.Process
 }
 
-// aim starts the process and takes it into sight.
+// aim starts the process, and makes it the target.
 func (s *sniper) aim(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	s.mutex.Lock()
@@ -252,8 +252,8 @@ func (s *sniper) at(n int, _ *http.Request) {
 	}
 }
 
-// requireNoLeftovers demands that a folder holds the outputs, whole, and no
-// temporary file.
+// requireNoLeftovers requires a folder with complete outputs and without
+// temporary files.
 func requireNoLeftovers(t *testing.T, dir string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -265,11 +265,11 @@ func requireNoLeftovers(t *testing.T, dir string) {
 		names = append(names, entry.Name())
 	}
 	if want := []string{"egress.yaml", "kubeconfig.yaml", "values.yaml"}; !slices.Equal(want, names) {
-		t.Errorf("the folder holds %q, not %q", names, want)
+		t.Errorf("the folder contains %q, want %q", names, want)
 	}
 }
 
-// Two processes that begin together end up with one of each resource.
+// Two processes that start at the same time create one of each resource.
 func TestPairs(t *testing.T) {
 	t.Parallel()
 	const pairs = 100
@@ -291,13 +291,13 @@ func pair(t *testing.T, want []string) {
 	for range 2 {
 		both.Go(func() {
 			if code, output := s.run(t, "apply", "--yes"); code != exitDone {
-				t.Errorf("one of two: exit code %d\n%s", code, output)
+				t.Errorf("one of two runs: exit code %d\n%s", code, output)
 			}
 		})
 	}
 	both.Wait()
 	if diff := cmp.Diff(want, scwfake.Summary(s.Inventory())); diff != "" {
-		t.Errorf("two at once leave: -want +got\n%s", diff)
+		t.Errorf("two concurrent runs leave: -want +got\n%s", diff)
 	}
 	s.mustRun(t, "plan")
 }

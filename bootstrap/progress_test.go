@@ -13,7 +13,7 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// perform tells of a run, as time goes by.
+// perform sends the events of a run, at intervals.
 func perform(shown progress, cancel func()) {
 	gateway := &stack.Step{ID: "gateway", Action: stack.Create, Kind: stack.KindGateway, Name: "egress-production"}
 	network := &stack.Step{ID: "gateway-network", Action: stack.Update, Kind: stack.KindGatewayNetwork, Name: "egress-production"}
@@ -25,7 +25,7 @@ func perform(shown progress, cancel func()) {
 	}
 	event(gateway, stack.Started, "", 0)
 	event(pool, stack.Started, "", 0)
-	for i := range 8 { // looks every five seconds
+	for i := range 8 { // polls every five seconds
 		event(gateway, stack.Waiting, "allocating", time.Duration(i)*5*time.Second)
 		time.Sleep(5 * time.Second)
 	}
@@ -51,7 +51,7 @@ func TestLinesGolden(t *testing.T) {
 	})
 }
 
-// TestBars has a run drawn, and looks for what stays on the screen.
+// TestBars draws a run, and checks the lines that stay on the screen.
 func TestBars(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -70,12 +70,12 @@ func TestBars(t *testing.T) {
 			}
 		}
 		if strings.Contains(text.String(), "\x1b[3") {
-			t.Error("colour where there should be none")
+			t.Error("unexpected colour")
 		}
 	})
 }
 
-// TestProgressKinds gives bars to people only.
+// TestProgressKinds requires bars on terminals only.
 func TestProgressKinds(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -16,8 +16,8 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// request sends a request to the fake, as somebody else who works on the
-// project would, and returns the answer's body.
+// request sends a request to the fake, like another user of the project, and
+// returns the body of the response.
 func (s *site) request(t testing.TB, method, path string, body any) []byte {
 	t.Helper()
 	var text bytes.Buffer
@@ -43,10 +43,10 @@ func (s *site) request(t testing.TB, method, path string, body any) []byte {
 	return answer
 }
 
-// object is JSON.
+// object is a JSON object.
 type object map[string]any
 
-// create makes something at the fake and returns its ID.
+// create creates a resource at the fake and returns its ID.
 func (s *site) create(t testing.TB, path string, body object) string {
 	t.Helper()
 	var made struct {
@@ -72,7 +72,7 @@ func (s *site) createCluster(t testing.TB, network string) string {
 	})
 }
 
-// createServer makes an Instance with an address in a network.
+// createServer creates an Instance with an address in a network.
 func (s *site) createServer(t testing.TB, name, network, address string) {
 	t.Helper()
 	type image struct{ ID, Arch string }
@@ -121,9 +121,9 @@ func setEnv(cmd *exec.Cmd, env map[string]*string) {
 	}
 }
 
-const nobodysID = "99999999-9999-4999-8999-999999999999"
+const unusedID = "99999999-9999-4999-8999-999999999999"
 
-// denied has all requests below paths denied.
+// denied makes the fake deny all requests below paths.
 func denied(paths ...string) []scwfake.Fault {
 	faults := make([]scwfake.Fault, 0, len(paths))
 	for _, path := range paths {
@@ -132,19 +132,18 @@ func denied(paths ...string) []scwfake.Fault {
 	return faults
 }
 
-// refusal is bad input and what is to be said of it.
+// refusal is bad input with the expected errors.
 type refusal struct {
 	name string
-	// config are parts of the base configuration and what stands in their
-	// places.
+	// config are replacements in baseConfig.
 	config []string
-	// prepare fills the project first, and may replace more.
+	// prepare creates resources first, and may return further replacements.
 	prepare func(*testing.T, *site) []string
 	env     map[string]*string
 	faults  []scwfake.Fault
-	// offline: nobody has to be asked to know.
+	// offline is whether the errors are found without a request.
 	offline bool
-	// want are the errors, each in a line of its own, in any order.
+	// want are the errors, one per line, in any order.
 	want []string
 }
 
@@ -181,7 +180,7 @@ func missingAndMalformed() []refusal {
 		{
 			name: "unknown zone", offline: true, config: []string{"fr-par-1", "fr-par-9"},
 			want: []string{
-				"Error: zone: there is no zone fr-par-9: there are [fr-par-1 fr-par-2",
+				"Error: spec.zone: there is no zone fr-par-9: there are [fr-par-1 fr-par-2",
 				"Error: egress.yaml:7: spec.proxy.nameServers: Required value: Scaleway documents no public resolvers in fr-par-9",
 			},
 		},
@@ -189,26 +188,26 @@ func missingAndMalformed() []refusal {
 			name: "unknown region", offline: true,
 			config: []string{"fr-par-1", "fr-lyo-1\n  region: fr-lyo", "proxy:\n", "proxy:\n    nameServers: [9.9.9.9]\n"},
 			want: []string{
-				"Error: zone: there is no zone fr-lyo-1: there are [fr-par-1 fr-par-2",
-				"Error: region: there is no region fr-lyo: there are [fr-par nl-ams",
+				"Error: spec.zone: there is no zone fr-lyo-1: there are [fr-par-1 fr-par-2",
+				"Error: spec.region: there is no region fr-lyo: there are [fr-par nl-ams",
 			},
 		},
 		{
-			name: "ranges that Scaleway keeps", offline: true, config: []string{"172.16.28.0/22", "100.64.4.0/22"},
+			name: "ranges that Scaleway reserves", offline: true, config: []string{"172.16.28.0/22", "100.64.4.0/22"},
 			want: []string{
 				`egress.yaml:6: spec.network.cidr: Invalid value: "100.64.4.0/22": must not overlap with 100.64.0.0/10: Scaleway reserves it`,
 				`egress.yaml:8: spec.proxy.privateIP: Invalid value: "172.16.28.8": must be in spec.network.cidr, 100.64.4.0/22`,
 			},
 		},
 		{
-			name: "ranges that Kubernetes keeps", offline: true, config: []string{"172.16.28.0/22", "198.18.0.0/22"},
+			name: "ranges that Kubernetes reserves", offline: true, config: []string{"172.16.28.0/22", "198.18.0.0/22"},
 			want: []string{
 				`egress.yaml:6: spec.network.cidr: Invalid value: "198.18.0.0/22": must not overlap with 198.18.0.0/15: Scaleway's Kubernetes reserves it`,
 				`egress.yaml:8: spec.proxy.privateIP: Invalid value: "172.16.28.8": must be in spec.network.cidr, 198.18.0.0/22`,
 			},
 		},
 		{
-			name: "doubles", offline: true, config: []string{"name: client-b, proxy: {port: 3130", "name: client-a, proxy: {port: 3129"},
+			name: "repeated names and ports", offline: true, config: []string{"name: client-b, proxy: {port: 3130", "name: client-a, proxy: {port: 3129"},
 			want: []string{
 				`spec.tenants[1].name: Duplicate value: "client-a"`,
 				"spec.tenants[1].proxy.port: Duplicate value: 3129",
@@ -225,7 +224,7 @@ func missingAndMalformed() []refusal {
 			want: []string{`spec.tenants[5].proxy.egressIP: Invalid value: "Dedicated": must be Shared: a proxy has dedicated addresses for at most 4 tenants`},
 		},
 		{
-			name: "the proxy outside of its network", offline: true, config: []string{"172.16.28.8", "172.16.32.8"},
+			name: "the proxy outside its network", offline: true, config: []string{"172.16.28.8", "172.16.32.8"},
 			want: []string{`spec.proxy.privateIP: Invalid value: "172.16.32.8": must be in spec.network.cidr, 172.16.28.0/22`},
 		},
 		{
@@ -233,7 +232,7 @@ func missingAndMalformed() []refusal {
 			config: []string{"fr-par-1", "fr-par-9", "172.16.28.8", "172.16.32.8", "port: 3130", "port: 80"},
 			env:    map[string]*string{"SCW_ACCESS_KEY": nil, "SCW_SECRET_KEY": new("no-uuid"), "SCW_API_URL": new("https:localhost")},
 			want: []string{
-				"zone: there is no zone fr-par-9", "spec.proxy.nameServers: Required value: Scaleway documents no public resolvers in fr-par-9",
+				"spec.zone: there is no zone fr-par-9", "spec.proxy.nameServers: Required value: Scaleway documents no public resolvers in fr-par-9",
 				"spec.proxy.privateIP: Invalid value", "spec.tenants[1].proxy.port: Invalid value: 80: must be between",
 				"SCW_ACCESS_KEY is not set", "SCW_SECRET_KEY (secret_key in the configuration file) is malformed", `the API's address "https:localhost"`,
 			},
@@ -251,7 +250,7 @@ func missingAndMalformed() []refusal {
 	}
 }
 
-// unknownToScaleway are what only looking tells.
+// unknownToScaleway are errors that need requests.
 func unknownToScaleway() []refusal {
 	return []refusal{
 		{
@@ -259,7 +258,7 @@ func unknownToScaleway() []refusal {
 			prepare: func(t *testing.T, s *site) []string {
 				return existingNetwork(s.createNetwork(t, "fr-par", "172.16.64.0/22"))
 			},
-			want: []string{"Error: proxy.privateIP: 172.16.28.8 is not in 172.16.64.0/22, the range of the Private Network "},
+			want: []string{"Error: spec.proxy.privateIP: 172.16.28.8 is not in 172.16.64.0/22, the range of the Private Network "},
 		},
 		{
 			name: "a network in another region",
@@ -269,10 +268,10 @@ func unknownToScaleway() []refusal {
 			want: []string{"is in the region nl-ams, and egress.yaml says fr-par: networks do not span regions"},
 		},
 		{
-			name: "an unknown network and an unknown cluster", config: append(existingNetwork(nobodysID), existingCluster(nobodysID)...),
+			name: "an unknown network and an unknown cluster", config: append(existingNetwork(unusedID), existingCluster(unusedID)...),
 			want: []string{
-				"Error: network.id: there is no Private Network " + nobodysID + ", or the API key may not see it",
-				"Error: cluster.id: there is no cluster " + nobodysID + " in fr-par, or the API key may not see it",
+				"Error: spec.network.id: there is no Private Network " + unusedID + ", or the API key may not see it",
+				"Error: spec.cluster.id: there is no cluster " + unusedID + " in fr-par, or the API key may not see it",
 			},
 		},
 		{
@@ -287,7 +286,7 @@ func unknownToScaleway() []refusal {
 				other := s.createCluster(t, s.createNetwork(t, "fr-par", "172.16.64.0/22"))
 				return append(existingNetwork(s.createNetwork(t, "fr-par", "172.16.68.0/22")), existingCluster(other)...)
 			},
-			want: []string{"proxy would be in ", "proxy.privateIP: 172.16.28.8 is not in 172.16.68.0/22"},
+			want: []string{"proxy would be in ", "spec.proxy.privateIP: 172.16.28.8 is not in 172.16.68.0/22"},
 		},
 		{
 			name: "types, image and version that do not exist",
@@ -295,15 +294,15 @@ func unknownToScaleway() []refusal {
 				"proxy:\n", "proxy:\n    type: PLAY2-S\n    image: debian_buzz\n", "nodeType: PRO2-XXS", "nodeType: PRO2-XXXXL", `"1.34"`, `"1.19"`,
 			},
 			want: []string{
-				"Error: proxy.type: there is no PLAY2-S in fr-par-1; there are PLAY2-MICRO, PLAY2-NANO, PLAY2-PICO\n",
-				"Error: proxy.image: there is no image debian_buzz in fr-par-1\n",
-				"Error: cluster.pools[system].nodeType: there is no PRO2-XXXXL in fr-par-1; there are PRO2-L, PRO2-M, PRO2-S, PRO2-XS, PRO2-XXS\n",
-				"Error: cluster.version: there is no Kubernetes 1.19 in fr-par: there are 1.3",
+				"Error: spec.proxy.type: there is no PLAY2-S in fr-par-1; there are PLAY2-MICRO, PLAY2-NANO, PLAY2-PICO\n",
+				"Error: spec.proxy.image: there is no image debian_buzz in fr-par-1\n",
+				"Error: spec.cluster.pools[system].nodeType: there is no PRO2-XXXXL in fr-par-1; there are PRO2-L, PRO2-M, PRO2-S, PRO2-XS, PRO2-XXS\n",
+				"Error: spec.cluster.version: there is no Kubernetes 1.19 in fr-par: there are 1.3",
 			},
 		},
 		{
 			name: "an image that does not fit", config: []string{"proxy:\n", "proxy:\n    image: debian_buzz\n"},
-			want: []string{"Error: proxy.image: there is no image debian_buzz for a PLAY2-NANO in fr-par-1\n"},
+			want: []string{"Error: spec.proxy.image: there is no image debian_buzz for a PLAY2-NANO in fr-par-1\n"},
 		},
 		{
 			name: "an address and a name that are taken",
@@ -314,12 +313,12 @@ func unknownToScaleway() []refusal {
 				return existingNetwork(network)
 			},
 			want: []string{
-				"Error: proxy.privateIP: 172.16.28.8 is taken by instance_private_nic their-database (172.16.28.8)\n",
-				"Error: registry.name: there is a namespace example-production already, and this stack did not create it: choose another name, or leave registry out\n",
+				"Error: spec.proxy.privateIP: 172.16.28.8 is taken by instance_private_nic their-database (172.16.28.8)\n",
+				"Error: spec.registry.name: there is a namespace example-production already, and this stack did not create it: choose another name, or leave registry out\n",
 			},
 		},
 		{
-			name: "a key that nobody has", env: map[string]*string{"SCW_SECRET_KEY": new(nobodysID)},
+			name: "an unknown key", env: map[string]*string{"SCW_SECRET_KEY": new(unusedID)},
 			want: []string{"the API does not accept the credentials: check SCW_ACCESS_KEY and SCW_SECRET_KEY, and that the key has not expired"},
 		},
 		{
@@ -345,8 +344,8 @@ func unknownToScaleway() []refusal {
 	}
 }
 
-// TestRefusedBeforeTheFirstWrite demands that whatever is wrong is said all at
-// once, and that nothing is written to Scaleway before.
+// TestRefusedBeforeTheFirstWrite requires all errors at once, before the first
+// change at Scaleway.
 func TestRefusedBeforeTheFirstWrite(t *testing.T) {
 	t.Parallel()
 	for _, c := range slices.Concat(missingAndMalformed(), unknownToScaleway()) {
@@ -367,13 +366,13 @@ func TestRefusedBeforeTheFirstWrite(t *testing.T) {
 			requireErrors(t, output.String(), c.want)
 			requireOnlyReads(t, s, c.offline)
 			if after := s.Inventory(); len(after) != len(before) {
-				t.Errorf("there is %v after, and %v before", after, before)
+				t.Errorf("the resources are %v after the run, and %v before", after, before)
 			}
 		})
 	}
 }
 
-// requireErrors demands each of the errors once, and no others.
+// requireErrors requires each of the errors once, and no others.
 func requireErrors(t *testing.T, output string, want []string) {
 	t.Helper()
 	var errs []string
@@ -395,7 +394,7 @@ func requireErrors(t *testing.T, output string, want []string) {
 	}
 }
 
-// filter yields the lines that contain a text.
+// filter yields the lines that contain a string.
 func filter(lines []string, text string) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for _, line := range lines {
@@ -409,17 +408,17 @@ func filter(lines []string, text string) func(func(string) bool) {
 func requireOnlyReads(t *testing.T, s *site, offline bool) {
 	t.Helper()
 	if n := s.Requests(); offline && n > 0 {
-		t.Errorf("%d requests, where nobody had to be asked", n)
+		t.Errorf("%d requests, want none", n)
 	}
 	for _, call := range s.Calls() {
 		if call.Method != http.MethodGet {
-			t.Errorf("%s %s before it was refused", call.Method, call.Path)
+			t.Errorf("%s %s before the refusal", call.Method, call.Path)
 		}
 	}
 }
 
-// A name that another organization has shows only when it is made. Then it is
-// said what it is about, and all else is done.
+// A name that another organization uses is only found when the resource is
+// created. The error names the field, and all other steps are executed.
 func TestForeignNamespace(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, baseConfig, scwfake.Options{ForeignNamespaces: []string{"example-production"}})
@@ -428,11 +427,11 @@ func TestForeignNamespace(t *testing.T) {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
 	}
 	requireErrors(t, output, []string{
-		"Error: create registry (example-production): registry.name: the name example-production is taken in fr-par, " +
+		"Error: create registry (example-production): spec.registry.name: the name example-production is taken in fr-par, " +
 			"maybe by another organization, because names are unique over all of them: choose another one (",
 	})
 	if !slices.ContainsFunc(s.Inventory(), func(item scwfake.Item) bool { return item.Kind == "pool" }) {
-		t.Error("what does not need the registry was not made")
+		t.Error("resources that do not need the registry were not created")
 	}
 	s.configure(t, replaced(t, "example-production", "example-production-2"))
 	s.mustRun(t, "apply", "--yes")

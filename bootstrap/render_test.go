@@ -20,15 +20,16 @@ func renderCases() map[string][]string {
 	}
 }
 
-// TestRenderGolden leaves out of the golden files the two parts that have
-// golden files of their own, and compares these with what renders them.
+// TestRenderGolden omits the user data and squid.conf from the golden files. They
+// have their own golden files, and are compared with the output of their
+// renderers.
 func TestRenderGolden(t *testing.T) {
 	var used []string
 	for name, oldnew := range renderCases() {
 		config := replaced(t, oldnew...)
 		s := newSession(t, config)
-		// render needs no credentials, and asks nobody.
-		s.login = func() (*account, error) { panic("credentials are asked for") }
+		// render needs no credentials.
+		s.login = func() (*account, error) { panic("render reads credentials") }
 		userData, squidConf := renderedAt(t, newSpec(t, config))
 		short := strings.NewReplacer(userData, "(user data: see cloudinit/testdata)\n", squidConf, "(squid.conf: see cloudinit/squid/testdata)\n")
 		for _, only := range append([]string{""}, onlyParts()...) {
@@ -49,7 +50,7 @@ func TestRenderGolden(t *testing.T) {
 	noStale(t, "render-*", used)
 }
 
-// renderedAt renders with the addresses that stand in for unknown ones.
+// renderedAt renders with the placeholder addresses.
 func renderedAt(t *testing.T, spec stack.Spec) (userData, squidConf string) {
 	t.Helper()
 	if spec.Network.ID != "" {
@@ -60,12 +61,12 @@ func renderedAt(t *testing.T, spec stack.Spec) (userData, squidConf string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The first line is the format's own, and stays before comments.
+	// The first line states the format, and stays before comments.
 	_, rest, _ := strings.Cut(string(graph.Proxies[0].Server.CloudInit), "\n")
 	return rest, string(conf)
 }
 
-// TestRenderErrors demands all that is wrong at once.
+// TestRenderErrors requires all errors at once.
 func TestRenderErrors(t *testing.T) {
 	t.Parallel()
 	s := newSession(t, replaced(t, "port: 3129", "port: 80", "zone: fr-par-1", "zoone: fr-par-1"))

@@ -19,15 +19,15 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-// keys are in which forms the credentials would show.
+// keys are the forms in which credentials could appear.
 func keys() []string {
-	// The beginning is what the SDK's debug log leaves of the secret key.
+	// The debug log of the SDK prints the beginning of the secret key.
 	beginning, _, _ := strings.Cut(canarySecretKey, "-")
 	return append(encoded(canaryAccessKey, canarySecretKey), beginning)
 }
 
-// encoded are texts as they are and within base64, where the beginning of what
-// is encoded shifts them.
+// encoded returns strings unchanged and in base64, in all three alignments that
+// the preceding text can cause.
 func encoded(texts ...string) []string {
 	var all []string
 	for _, text := range texts {
@@ -40,19 +40,19 @@ func encoded(texts ...string) []string {
 	return all
 }
 
-// requireNone demands that none of the secrets is in a text.
+// requireNone requires a text without secrets.
 func requireNone(t *testing.T, where, text string, secrets []string) {
 	t.Helper()
 	for _, secret := range secrets {
 		if i := strings.Index(text, secret); i >= 0 {
-			t.Errorf("%s: a secret shows: %q", where, text[max(0, i-80):min(len(text), i+80)])
+			t.Errorf("%s: contains a secret: %q", where, text[max(0, i-80):min(len(text), i+80)])
 			return
 		}
 	}
 }
 
-// record is a log that is read while handlers of requests that were given up may
-// still write to it.
+// record is a log that can be read while handlers of abandoned requests write to
+// it.
 type record struct {
 	mutex sync.Mutex
 	text  bytes.Buffer
@@ -70,8 +70,8 @@ func (r *record) String() string {
 	return r.text.String()
 }
 
-// tap stands before the fake, and keeps what is sent to it, apart from the
-// header that the secret key belongs into. It can spoil answers.
+// tap is a proxy of the fake. It records requests, except the header for the
+// secret key, and can spoil responses.
 type tap struct {
 	api  http.Handler
 	sent record
@@ -105,14 +105,14 @@ func (p *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.api.ServeHTTP(w, r)
 }
 
-// spoilBy has answers spoilt from now on, or with nil no longer.
+// spoilBy spoils all further responses; nil ends that.
 func (p *tap) spoilBy(spoil func(*http.Request) (int, string)) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	p.spoil = spoil
 }
 
-// watched is a site of which everything is kept that leaves the program.
+// watched is a site that records all output of the program.
 type watched struct {
 	*site
 
@@ -133,8 +133,8 @@ func newWatched(t *testing.T, config string) *watched {
 	return &watched{s, p, log, nil}
 }
 
-// run runs the program and demands that nothing secret leaves it, except by
-// standard output for the kubeconfig if that is shown.
+// run runs the program, and requires output without secrets, except the
+// kubeconfig on standard output if it is shown.
 func (w *watched) run(t *testing.T, shown bool, args ...string) (code int, stdout string) {
 	t.Helper()
 	cmd, _ := w.process(t.Context(), args...)
@@ -158,7 +158,7 @@ func (w *watched) run(t *testing.T, shown bool, args ...string) (code int, stdou
 	return cmd.ProcessState.ExitCode(), out.String()
 }
 
-// requireClean looks through everything that is left after runs.
+// requireClean checks everything that runs leave behind.
 func (w *watched) requireClean(t *testing.T) {
 	t.Helper()
 	both := append(keys(), encoded(token)...)
@@ -205,7 +205,7 @@ func (w *watched) requireCleanUserData(t *testing.T, server scwfake.Item) {
 	}
 }
 
-// TestSecretsOfAFullRun has everything go well, and looks everywhere for keys.
+// TestSecretsOfAFullRun looks for keys in all output of successful runs.
 func TestSecretsOfAFullRun(t *testing.T) {
 	t.Parallel()
 	for _, hide := range []bool{true, false} {
@@ -221,10 +221,10 @@ func TestSecretsOfAFullRun(t *testing.T) {
 					w.run(t, false, "plan", "-o", output)
 					code, stdout := w.run(t, shown, "apply", "--yes", "-o", output)
 					if code != exitDone || strings.Contains(stdout, token) != shown {
-						t.Errorf("exit code %d; the kubeconfig is to be shown: %t\n%s", code, shown, stdout)
+						t.Errorf("exit code %d; the kubeconfig is shown: %t\n%s", code, shown, stdout)
 					}
 					if !strings.Contains(w.read(t, "kubeconfig.yaml"), token) {
-						t.Error("the kubeconfig that was written has no token: the test sees nothing")
+						t.Error("the written kubeconfig has no token: the test would not find leaks")
 					}
 					w.requireClean(t)
 					w.run(t, false, "status", "-o", output)
@@ -238,7 +238,7 @@ func TestSecretsOfAFullRun(t *testing.T) {
 					}
 					w.requireClean(t)
 					if w.tap.authorized == 0 {
-						t.Error("no request had the key: the test sees nothing")
+						t.Error("no request had the key: the test would not find leaks")
 					}
 				})
 			}
@@ -246,14 +246,14 @@ func TestSecretsOfAFullRun(t *testing.T) {
 	}
 }
 
-// trouble is something that goes wrong throughout a run.
+// trouble is a failure that lasts for a whole run.
 type trouble struct {
 	name   string
 	faults []scwfake.Fault
 	spoil  func(*http.Request) (status int, body string)
 }
 
-// echoed is an answer that repeats what was sent, with the key.
+// echoed is a response that repeats the request, including the key.
 func echoed(r *http.Request) string {
 	text, _ := json.Marshal(r.Header)
 	return string(text)
@@ -269,8 +269,8 @@ func troubles() []trouble {
 		{name: "JSON of another form", spoil: func(*http.Request) (int, string) { return http.StatusOK, `["surprise"]` }},
 		{name: "an error of another form", spoil: func(*http.Request) (int, string) { return http.StatusBadRequest, `["surprise"]` }},
 		{name: "empty objects", spoil: func(*http.Request) (int, string) { return http.StatusOK, `{}` }},
-		{name: "what was sent, as an answer", spoil: func(r *http.Request) (int, string) { return http.StatusOK, echoed(r) }},
-		{name: "a kubeconfig that is none", spoil: func(r *http.Request) (int, string) {
+		{name: "the request as the response", spoil: func(r *http.Request) (int, string) { return http.StatusOK, echoed(r) }},
+		{name: "an invalid kubeconfig", spoil: func(r *http.Request) (int, string) {
 			if !strings.HasSuffix(r.URL.Path, "/kubeconfig") {
 				return 0, ""
 			}
@@ -298,7 +298,8 @@ func troubles() []trouble {
 	return list
 }
 
-// TestSecretsInTrouble has things go wrong, in each command.
+// TestSecretsInTrouble looks for keys in the output of each command under each
+// kind of failure.
 func TestSecretsInTrouble(t *testing.T) {
 	t.Parallel()
 	for _, trouble := range troubles() {
@@ -325,7 +326,7 @@ func TestSecretsInTrouble(t *testing.T) {
 	}
 }
 
-// TestSecretsOffline has credentials refused without repeating them.
+// TestSecretsOffline requires errors about credentials that do not repeat them.
 func TestSecretsOffline(t *testing.T) {
 	t.Parallel()
 	swapped := map[string]*string{"SCW_ACCESS_KEY": new(canarySecretKey), "SCW_SECRET_KEY": new(canaryAccessKey)}

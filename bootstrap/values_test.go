@@ -50,14 +50,14 @@ func TestValuesGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(spec.Tenants, decoded.Tenants); len(spec.Tenants) > 0 && diff != "" {
-				t.Errorf("the tenants are not those of egress.yaml, -egress.yaml +values:\n%s", diff)
+				t.Errorf("the tenants differ, -egress.yaml +values:\n%s", diff)
 			}
 		})
 	}
 	noStale(t, "values-*", used)
 }
 
-// TestValuesIncomplete refuses values that lack an address.
+// TestValuesIncomplete requires an error for each missing address.
 func TestValuesIncomplete(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t, baseConfig)
@@ -72,7 +72,7 @@ func TestValuesIncomplete(t *testing.T) {
 		graph, _ := made(t, spec)
 		c.forget(graph)
 		if _, err := values(graph, spec); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("got %v, want an error that says %s", err, c.want)
+			t.Errorf("got %v, want an error with %s", err, c.want)
 		}
 	}
 }

@@ -21,13 +21,13 @@ const (
 	defaultValuesFile     = "values.yaml"
 )
 
-// The ranges that Kapsule uses if a request has none.
+// The ranges that Kapsule uses if a request omits them.
 var (
 	defaultPodCIDR     = netip.MustParsePrefix("100.64.0.0/15")
 	defaultServiceCIDR = netip.MustParsePrefix("10.32.0.0/20")
 )
 
-// The settings that Scaleway uses if a request has none.
+// The settings that Scaleway uses if a request omits them.
 const (
 	defaultExpander      = "random"
 	defaultScaleDownTime = "10m"

@@ -32,9 +32,11 @@ type Metadata struct {
 	// characters. A changed name is another stack: all resources are recreated.
 	Name string `json:"name"`
 
-	// Labels and Annotations have no meaning. They are accepted because tools
-	// such as kustomize add them.
-	Labels      map[string]string `json:"labels,omitempty"`
+	// Labels have no meaning. They are accepted because tools such as kustomize
+	// add them.
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// Annotations have no meaning, like Labels.
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
@@ -45,7 +47,7 @@ type Spec struct {
 	Project string `json:"project,omitempty"`
 
 	// Region is the region of the resources that span zones: network, cluster,
-	// registry. Default: the region of Zone.
+	// registry. Default: the region of zone.
 	Region string `json:"region,omitempty"`
 
 	// Zone is the zone of the machines: gateway, proxy, and the nodes of pools
@@ -122,7 +124,7 @@ type ProxyMachine struct {
 	VolumeGB int32 `json:"volumeGB,omitempty"`
 
 	// PrivateIP is the address of the proxy in the Private Network, which pods
-	// use as their proxy. Private IPv4 (RFC 1918), in Network.CIDR, neither its
+	// use as their proxy. Private IPv4 (RFC 1918), in spec.network.cidr, neither its
 	// first nor its last address, and outside the ranges of the cluster.
 	PrivateIP netip.Addr `json:"privateIP"`
 
@@ -131,14 +133,14 @@ type ProxyMachine struct {
 	SourceAddress cloudinit.SourceAddress `json:"sourceAddress,omitempty"`
 
 	// NameServers resolve the names that tenants request: IPv4, at most 3. With
-	// SourceAddress FlexibleIP they are public, because queries are sent from the
+	// sourceAddress FlexibleIP they are public, because queries are sent from the
 	// flexible IP. Default: Scaleway's resolvers in the zone; required in zones
 	// for which Scaleway documents none.
 	NameServers []netip.Addr `json:"nameServers,omitempty"`
 
 	// SSHSources are the networks that may reach the proxy by SSH, on its
 	// flexible IP: IPv4 CIDRs except 0.0.0.0/0. Default: none; then no SSH server
-	// runs. They must be empty with SourceAddress Gateway.
+	// runs. They must be empty with sourceAddress Gateway.
 	SSHSources []netip.Prefix `json:"sshSources,omitempty"`
 
 	// AuditLog selects further destinations of the audit log.
@@ -155,8 +157,8 @@ type AuditLog struct {
 // create.
 type Cluster struct {
 	// ID is the ID of an existing cluster in the same Private Network. Bootstrap
-	// uses it and never changes or deletes it, but adds Pools to it. All fields
-	// except Pools must be unset.
+	// uses it and never changes or deletes it, but adds pools to it. All fields
+	// except pools must be unset.
 	ID string `json:"id,omitempty"`
 
 	// CIDRs are the ranges of pods and Services of a cluster that bootstrap does
@@ -174,7 +176,7 @@ type Cluster struct {
 	CNI string `json:"cni,omitempty"`
 
 	// PodCIDR is the range of the pods: IPv4, private (RFC 1918) or in
-	// 100.64.0.0/10, without overlap with Network.CIDR and ServiceCIDR. It cannot
+	// 100.64.0.0/10, without overlap with spec.network.cidr and serviceCIDR. It cannot
 	// be changed after creation. Default: 100.64.0.0/15.
 	PodCIDR netip.Prefix `json:"podCIDR,omitzero"`
 
@@ -231,22 +233,22 @@ type Pool struct {
 
 	// Tenant reserves the pool for one tenant: its nodes get the label
 	// egress.scw/tenant and a taint with the same key, both with the name of the
-	// tenant, in addition to Labels and Taints.
+	// tenant, in addition to labels and taints.
 	Tenant string `json:"tenant,omitempty"`
 
 	// NodeType is the commercial type of the nodes (PRO2-XXS). It cannot be
 	// changed after creation.
 	NodeType string `json:"nodeType"`
 
-	// Zone is the zone of the nodes. Default: Spec.Zone. It cannot be changed
+	// Zone is the zone of the nodes. Default: spec.zone. It cannot be changed
 	// after creation.
 	Zone string `json:"zone,omitempty"`
 
-	// Size is the number of nodes; with Autoscaling, the initial number. Default:
-	// 1, or Autoscaling.Min if that is larger.
+	// Size is the number of nodes; with autoscaling, the initial number. Default:
+	// 1, or autoscaling.min if that is larger.
 	Size int32 `json:"size,omitempty"`
 
-	// Autoscaling lets the number of nodes vary. Nil: it is always Size.
+	// Autoscaling lets the number of nodes vary. Nil: it is always size.
 	Autoscaling *Autoscaling `json:"autoscaling,omitempty"`
 
 	// Autohealing is whether nodes that fail are replaced. Default: true.
@@ -269,14 +271,14 @@ type Autoscaling struct {
 	// Min is the smallest number of nodes, at least 0.
 	Min int32 `json:"min"`
 
-	// Max is the largest number of nodes, at least 1 and at least Min.
+	// Max is the largest number of nodes, at least 1 and at least min.
 	Max int32 `json:"max"`
 }
 
 // Taint is a taint of nodes.
 type Taint struct {
 	// Key has the form of a label key. It is not egress.scw/tenant, which
-	// Pool.Tenant sets.
+	// the field tenant of a pool sets.
 	Key string `json:"key"`
 
 	// Value has the form of a label value, at most 63 characters. Default: empty.
@@ -299,7 +301,7 @@ type Registry struct {
 // folder of egress.yaml.
 type Outputs struct {
 	// Kubeconfig is the kubeconfig of a cluster that bootstrap created or that
-	// Cluster.ID names. It is merged into an existing file. Default:
+	// spec.cluster.id names. It is merged into an existing file. Default:
 	// kubeconfig.yaml.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 

@@ -542,7 +542,7 @@ func TestEgressValidate(t *testing.T) {
 	}
 }
 
-// clone returns an independent copy of what egress.yaml holds.
+// clone returns an independent copy of a part of egress.yaml.
 func clone[T any](t *testing.T, value *T) *T {
 	t.Helper()
 	encoded, err := json.Marshal(value)

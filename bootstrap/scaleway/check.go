@@ -50,10 +50,10 @@ func (p *planCheck) deletes(id string) bool {
 func CheckPlace(zone, region string) error {
 	var errs []error
 	if zone != "" && !slices.Contains(scw.AllZones, scw.Zone(zone)) {
-		errs = append(errs, fmt.Errorf("zone: there is no zone %s: there are %v", zone, scw.AllZones))
+		errs = append(errs, fmt.Errorf("spec.zone: there is no zone %s: there are %v", zone, scw.AllZones))
 	}
 	if region != "" && !slices.Contains(scw.AllRegions, scw.Region(region)) {
-		errs = append(errs, fmt.Errorf("region: there is no region %s: there are %v", region, scw.AllRegions))
+		errs = append(errs, fmt.Errorf("spec.region: there is no region %s: there are %v", region, scw.AllRegions))
 	}
 	return errors.Join(errs...)
 }

@@ -43,7 +43,7 @@ func (o *observation) clusters(ctx context.Context) error {
 		existing, err := o.cloud.getCluster(ctx, o.spec.Cluster.ID)
 		switch {
 		case isNotFound(err):
-			o.miss(fmt.Errorf("cluster.id: there is no cluster %s in %s, or the API key may not see it", o.spec.Cluster.ID, o.cloud.region))
+			o.miss(fmt.Errorf("spec.cluster.id: there is no cluster %s in %s, or the API key may not see it", o.spec.Cluster.ID, o.cloud.region))
 		case err != nil:
 			return err
 		default:
@@ -129,7 +129,7 @@ func (c *Cloud) kubernetesVersion(ctx context.Context, wanted string) (string, e
 		}
 		names = append(names, version.Name)
 	}
-	return "", fmt.Errorf("cluster.version: there is no Kubernetes %s in %s: there are %s", wanted, c.region, strings.Join(names, ", "))
+	return "", fmt.Errorf("spec.cluster.version: there is no Kubernetes %s in %s: there are %s", wanted, c.region, strings.Join(names, ", "))
 }
 
 // awaitCluster waits until the cluster accepts pools. It needs pools to become

@@ -167,6 +167,6 @@ func (p *planCheck) pool(ctx context.Context, pool *stack.Pool) error {
 		}
 	}
 	wanted := strings.ToUpper(strings.ReplaceAll(pool.NodeType, "_", "-"))
-	return fmt.Errorf("cluster.pools[%s].nodeType: there is no %s in %s; there are %s",
+	return fmt.Errorf("spec.cluster.pools[%s].nodeType: there is no %s in %s; there are %s",
 		pool.Name, wanted, pool.Zone, strings.Join(similar(types, wanted), ", "))
 }

@@ -85,7 +85,7 @@ func (p *planCheck) privateIP(ctx context.Context, wanted *stack.PrivateIP) erro
 	for _, ip := range list.IPs {
 		ours := c.owns(ip.ProjectID, ip.Tags) // another run may be creating it
 		if prefix(ip.Address).Addr() == wanted.Address && !ours && !p.deletes(ip.ID) {
-			return fmt.Errorf("proxy.privateIP: %s is taken by %s", wanted.Address, addressUser(ip))
+			return fmt.Errorf("spec.proxy.privateIP: %s is taken by %s", wanted.Address, addressUser(ip))
 		}
 	}
 	return nil

@@ -31,7 +31,7 @@ func (c *Cloud) createRegistry(ctx context.Context, r *stack.Registry, report fu
 				Region: c.region, ProjectID: &c.project, Name: r.Name, Description: stack.RegistryDescription(c.name), IsPublic: r.Public,
 			}, scw.WithContext(ctx))
 			if isTaken(err) {
-				return nil, explained(err, "registry.name: the name %s is taken in %s, maybe by another organization, because names are unique over all of them: choose another one",
+				return nil, explained(err, "spec.registry.name: the name %s is taken in %s, maybe by another organization, because names are unique over all of them: choose another one",
 					r.Name, c.region)
 			}
 			if err != nil {
@@ -110,7 +110,7 @@ func (p *planCheck) registry(ctx context.Context, wanted *stack.Registry) error 
 	}
 	for _, n := range list.Namespaces {
 		if n.Name == wanted.Name && n.Description != stack.RegistryDescription(c.name) && n.Status != registry.NamespaceStatusDeleting {
-			return fmt.Errorf("registry.name: there is a namespace %s already, and this stack did not create it: choose another name, or leave registry out", n.Name)
+			return fmt.Errorf("spec.registry.name: there is a namespace %s already, and this stack did not create it: choose another name, or leave registry out", n.Name)
 		}
 	}
 	return nil

@@ -164,9 +164,9 @@ func (c *Cloud) image(ctx context.Context, label, commercialType string) (string
 		}
 	}
 	if commercialType == "" {
-		return "", fmt.Errorf("proxy.image: there is no image %s in %s", label, c.zone)
+		return "", fmt.Errorf("spec.proxy.image: there is no image %s in %s", label, c.zone)
 	}
-	return "", fmt.Errorf("proxy.image: there is no image %s for a %s in %s", label, commercialType, c.zone)
+	return "", fmt.Errorf("spec.proxy.image: there is no image %s for a %s in %s", label, commercialType, c.zone)
 }
 
 // findServers returns the stack's servers with a role.
@@ -303,7 +303,7 @@ func (p *planCheck) server(ctx context.Context, server *stack.Server) error {
 	if types[server.Type] == nil {
 		_, err := c.image(ctx, server.Image, "")
 		return errors.Join(
-			fmt.Errorf("proxy.type: there is no %s in %s; there are %s", server.Type, c.zone, strings.Join(similar(types, server.Type), ", ")), err)
+			fmt.Errorf("spec.proxy.type: there is no %s in %s; there are %s", server.Type, c.zone, strings.Join(similar(types, server.Type), ", ")), err)
 	}
 	_, err = c.image(ctx, server.Image, server.Type)
 	return err

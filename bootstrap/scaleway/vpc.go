@@ -176,10 +176,10 @@ func (c *Cloud) locateNetwork(ctx context.Context, id string) error {
 		}
 		_, err := c.vpc.GetPrivateNetwork(&vpc.GetPrivateNetworkRequest{Region: region, PrivateNetworkID: id}, scw.WithContext(ctx))
 		if err == nil {
-			return fmt.Errorf("network.id: the Private Network %s is in the region %s, and egress.yaml says %s: networks do not span regions", id, region, c.region)
+			return fmt.Errorf("spec.network.id: the Private Network %s is in the region %s, and egress.yaml says %s: networks do not span regions", id, region, c.region)
 		}
 	}
-	return fmt.Errorf("network.id: there is no Private Network %s, or the API key may not see it", id)
+	return fmt.Errorf("spec.network.id: there is no Private Network %s, or the API key may not see it", id)
 }
 
 func (c *Cloud) updatePrivateNetwork(ctx context.Context, r *stack.PrivateNetwork, _ []stack.Change, _ func(string)) error {

@@ -72,7 +72,7 @@ func (d *differ) checkExisting() []error {
 	if network.Existing && d.copyExisting(network) {
 		for _, proxy := range d.plan.Graph.Proxies {
 			if address := proxy.PrivateIP.Address; !network.CIDR.Contains(address) {
-				errs = append(errs, fmt.Errorf("proxy.privateIP: %s is not in %s, the range of the Private Network %s",
+				errs = append(errs, fmt.Errorf("spec.proxy.privateIP: %s is not in %s, the range of the Private Network %s",
 					address, network.CIDR, network.ID))
 			}
 		}
@@ -92,7 +92,7 @@ func checkNetwork(wanted, found Resource) error {
 	if !ok || !both || observed.Network.ID == cluster.Network.ID {
 		return nil
 	}
-	return fmt.Errorf("cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
+	return fmt.Errorf("spec.cluster.id: the cluster %s is in the Private Network %s, the proxy would be in %s: its pods could not reach the proxy",
 		observed.ID, observed.Network.ID, idOf(&cluster.Network.ResourceMeta))
 }
 

@@ -115,7 +115,7 @@ func TestDiffOfWhatCannotBe(t *testing.T) {
 	}{
 		"address outside of a given network": {
 			after: func(s *Spec) { given(s); s.Proxy.PrivateIP = netip.MustParseAddr("172.16.40.8") },
-			want:  "proxy.privateIP: 172.16.40.8 is not in 172.16.28.0/22",
+			want:  "spec.proxy.privateIP: 172.16.40.8 is not in 172.16.28.0/22",
 		},
 		"cluster in another network than the given one": {
 			after: given,
@@ -126,11 +126,11 @@ func TestDiffOfWhatCannotBe(t *testing.T) {
 					}
 				}
 			},
-			want: "cluster.id: the cluster their-cluster is in the Private Network another, the proxy would be in their-network",
+			want: "spec.cluster.id: the cluster their-cluster is in the Private Network another, the proxy would be in their-network",
 		},
 		"cluster in another network than ours": {
 			after: func(s *Spec) { s.Cluster.ID = theirCluster },
-			want:  "cluster.id: the cluster their-cluster is in the Private Network their-network, the proxy would be in private-network-1",
+			want:  "spec.cluster.id: the cluster their-cluster is in the Private Network their-network, the proxy would be in private-network-1",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
