@@ -6,9 +6,9 @@ set -eu
 count() {
 	name=$1
 	shift
+	# shellcheck disable=SC2016 # awk expands it
 	find "$@" -type f \( -name '*.go' -o -name '*.sh' -o -name '*.md' -o -name '*.yaml' -o -name '*.tmpl' -o -path '*sbin*' -o -path '*/etc/*' \) \
 		-not -path '*/.git/*' -not -path '*/testdata/*' -not -name 'zz_*' -print0 |
-		# shellcheck disable=SC2016 # awk expands it
 		xargs -0 awk '
 			FNR == 1 { fence = 0 }
 			FILENAME ~ /\.md$/ { if (/^ *```/) fence = !fence; else if (!fence) print; next }
