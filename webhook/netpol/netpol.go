@@ -20,7 +20,8 @@ const dnsPort = 53
 
 // Build returns the NetworkPolicy of a namespace that belongs to a tenant. It
 // closes every egress path of the namespace's pods except three: the cluster's
-// DNS, the proxy on the tenant's own port, and the pods of the same tenant.
+// DNS, the proxy on the tenant's own port, and the pods of the same tenant. A
+// tenant without spec.proxy has no path to the proxy.
 //
 // Equal arguments give equal policies. The result shares no memory with the
 // arguments or with another result.
