@@ -17,21 +17,28 @@ type File struct {
 	// Kind is WebhookSettings. Required.
 	Kind string `json:"kind"`
 
-	// The facts about the proxy and the cluster. They are written like the
-	// chart's values of the same names, so that an error's path leads to the
-	// value.
-	Proxy   FileProxy   `json:"proxy"`
-	Cluster FileCluster `json:"cluster"`
-	DNS     FileDNS     `json:"dns"`
+	// Proxy, Cluster and DNS have the names and types of the chart's values, so
+	// that the path of an error is mostly the path of a value.
 
-	// ProtectedNamespaces cannot belong to a tenant, whatever their label says,
-	// because the cluster or the webhook depends on the pods in them. Default:
-	// kube-system alone.
+	// Proxy are the addresses of the proxy.
+	Proxy FileProxy `json:"proxy"`
+	// Cluster are the facts about the cluster that NO_PROXY depends on.
+	Cluster FileCluster `json:"cluster"`
+	// DNS is how pods reach the cluster's DNS.
+	DNS FileDNS `json:"dns"`
+
+	// ProtectedNamespaces are the namespaces that cannot belong to a tenant,
+	// whatever their label is, because the cluster or the webhook depends on the
+	// pods in them. Default: kube-system alone.
 	ProtectedNamespaces []string `json:"protectedNamespaces"`
 
-	Admission      FileAdmission      `json:"admission"`
-	Metrics        FileServer         `json:"metrics"`
-	Probes         FileServer         `json:"probes"`
+	// Admission is the server of admission requests.
+	Admission FileAdmission `json:"admission"`
+	// Metrics is the server of /metrics.
+	Metrics FileServer `json:"metrics"`
+	// Probes is the server of /healthz and /readyz.
+	Probes FileServer `json:"probes"`
+	// LeaderElection decides which replica runs the controllers.
 	LeaderElection FileLeaderElection `json:"leaderElection"`
 
 	// LogLevel is the lowest level that is logged: debug, info or error.
@@ -102,8 +109,8 @@ type FileServer struct {
 
 // FileLeaderElection is the field leaderElection of the settings file.
 type FileLeaderElection struct {
-	// Enabled makes one replica the leader, which alone runs the controllers.
-	// All replicas serve admission requests. Default: true.
+	// Enabled is whether only one replica, the leader, runs the controllers. All
+	// replicas serve admission requests. Default: true.
 	Enabled bool `json:"enabled"`
 	// Namespace is the namespace of the Lease. Empty, which is the default,
 	// means the pod's own.
