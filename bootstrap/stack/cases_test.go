@@ -37,8 +37,8 @@ func diffCases() map[string]diffCase {
 				"create registry",
 			},
 		},
-		"first run in a given network, with a given cluster": {
-			touch: func(m *memory) { *m = *newMemory() }, after: given,
+		"first run in an existing network, with an existing cluster": {
+			touch: func(m *memory) { *m = *newMemory() }, after: existing,
 			want: []string{
 				"create gateway",
 				"create gateway-network << gateway",
@@ -190,7 +190,7 @@ func diffCases() map[string]diffCase {
 				"create power/proxy << attachment/shared, attachment/tenant/client-b, private-nic/proxy, server/proxy, user-data/proxy/cloud-init, user-data/proxy/squid-conf, volume/proxy",
 			},
 		},
-		"server that was never given cloud-init": {
+		"server that never had cloud-init": {
 			touch: func(m *memory) {
 				of[*Server](m, "server/proxy").Running = false
 				m.drop("power/proxy", "user-data/proxy/cloud-init", "user-data/proxy/squid-conf")
@@ -340,7 +340,7 @@ func diffCases() map[string]diffCase {
 				s.Cluster.ACL = nil
 				s.Cluster.AutoUpgrade = &config.AutoUpgrade{Day: "sunday", StartHour: 3}
 				s.Cluster.Autoscaler.Expander = "price"
-				s.Cluster.Version = "1.35" // upgrades are a business of their own
+				s.Cluster.Version = "1.35" // bootstrap does not upgrade clusters
 			},
 			want: []string{
 				"update cluster; acl: 198.51.100.0/24 -> 0.0.0.0/0; auto upgrade: off -> sunday 03:00 UTC; expander: random -> price",
@@ -404,7 +404,7 @@ func diffCases() map[string]diffCase {
 				"replace pool/client-a; zone: fr-par-1 -> fr-par-2 << delete pool/client-a pool-2",
 			},
 		},
-		"size of an autoscaled pool is the autoscaler's business": {
+		"the autoscaler decides the size of an autoscaled pool": {
 			touch: func(m *memory) {
 				pool := of[*Pool](m, "pool/client-a")
 				pool.Size, pool.Status = 3, "scaling"
@@ -442,8 +442,8 @@ func diffCases() map[string]diffCase {
 				"create registry << delete registry registry-1",
 			},
 		},
-		"network and cluster are given from now on": {
-			after: given,
+		"network and cluster are existing ones from now on": {
+			after: existing,
 			want: []string{
 				"delete gateway-network gateway-network-1; to be replaced",
 				"replace gateway-network; network: private-network-1 -> their-network << delete gateway-network gateway-network-1",
@@ -460,8 +460,8 @@ func diffCases() map[string]diffCase {
 				"delete vpc vpc-1; not wanted any more << delete private-network private-network-1",
 			},
 		},
-		"network and cluster are made from now on": {
-			before: given,
+		"network and cluster are created from now on": {
+			before: existing,
 			want: []string{
 				"create vpc",
 				"create private-network << vpc",
@@ -478,10 +478,10 @@ func diffCases() map[string]diffCase {
 				"replace pool/client-a; cluster: their-cluster -> (known after apply) << cluster, delete pool/client-a pool-2",
 			},
 		},
-		"cluster of our own is given from now on": {
+		"own cluster is an existing one from now on": {
 			after: func(s *Spec) { s.Cluster.ID = "cluster-1" },
 		},
-		"network of our own is given from now on": {
+		"own network is an existing one from now on": {
 			after: func(s *Spec) { s.Network = config.Network{ID: "private-network-1"} },
 		},
 		"two security groups, the server in the younger one": {

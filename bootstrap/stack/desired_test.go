@@ -10,8 +10,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// With egress Gateway the proxy has one public address, for the metadata
-// service; squid.conf neither waits for it nor knows it.
+// With the source address Gateway, the proxy has one public address for the metadata
+// service. squid.conf does not wait for it and does not contain it.
 func TestMetadataAddress(t *testing.T) {
 	t.Parallel()
 	graph, err := Desired(newSpec(t, func(s *Spec) {
@@ -28,7 +28,7 @@ func TestMetadataAddress(t *testing.T) {
 		}
 	}
 	if len(attached) != 1 || attached[0] != RoleMetadata || len(graph.Proxies[0].Addresses) > 0 {
-		t.Errorf("the addresses %q are attached, and tenants leave by %v", attached, graph.Proxies[0].Addresses)
+		t.Errorf("the addresses %q are attached, and the source addresses are %v", attached, graph.Proxies[0].Addresses)
 	}
 	before, err := graph.Proxies[0].SquidConf()
 	if err != nil {
@@ -43,13 +43,13 @@ func TestMetadataAddress(t *testing.T) {
 		t.Error("the address for the metadata service changes squid.conf")
 	}
 	if !strings.Contains(string(after), "\ntcp_outgoing_address 172.16.28.8 ") {
-		t.Errorf("nothing leaves by the private address:\n%s", after)
+		t.Errorf("the private address is not a source address:\n%s", after)
 	}
 }
 
-// With egress Gateway the proxy boots when the gateway is there: its packages
-// come by it, and the lease of its private NIC tells of it. Otherwise it does not
-// wait.
+// With the source address Gateway, the proxy boots after the gateway is attached: it
+// downloads its packages through the gateway, which the DHCP lease of its private NIC
+// announces. Otherwise it does not wait.
 func TestProxyBootsAfterItsGateway(t *testing.T) {
 	t.Parallel()
 	for _, egress := range []cloudinit.SourceAddress{cloudinit.SourceGateway, cloudinit.SourceFlexibleIP} {

@@ -8,7 +8,7 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// manyTenants is as many tenants as there are ports.
+// manyTenants sets the maximum number of tenants: one for each port.
 func manyTenants(s *Spec) {
 	const most = names.TenantPortMax - names.TenantPortMin + 1
 	tenant := s.Tenants[0]
@@ -19,7 +19,7 @@ func manyTenants(s *Spec) {
 	}
 }
 
-// BenchmarkDiff plans for as many tenants as there can be.
+// BenchmarkDiff plans for the maximum number of tenants.
 func BenchmarkDiff(b *testing.B) {
 	spec := newSpec(b, manyTenants)
 	complete, err := filled(b, spec).Observe(b.Context(), spec)
@@ -49,8 +49,7 @@ func BenchmarkDiff(b *testing.B) {
 	}
 }
 
-// BenchmarkRender renders what the proxy is given, for as many tenants as there
-// can be.
+// BenchmarkRender renders the user data of the proxy for the maximum number of tenants.
 func BenchmarkRender(b *testing.B) {
 	spec := newSpec(b, manyTenants)
 	plan, err := filled(b, spec).diff(b.Context(), spec)

@@ -13,7 +13,8 @@ import (
 	"egress.scw/bootstrap/config"
 )
 
-// lines are a plan's steps in short: what is done, to what, why, and after what.
+// lines returns a plan's steps in short: the action, the resource, the reason, and the
+// steps that come before.
 func lines(plan *Plan) []string {
 	var all []string
 	for _, step := range plan.Steps {
@@ -24,7 +25,7 @@ func lines(plan *Plan) []string {
 		for _, change := range step.Changes {
 			switch {
 			case step.Action == Create:
-			case step.Kind == KindUserData, change.Field == "cloud-init": // values depend on how files are written
+			case step.Kind == KindUserData, change.Field == "cloud-init": // the values depend on the templates of the files
 				line += "; " + change.Field
 			default:
 				line += fmt.Sprintf("; %s: %s -> %s", change.Field, change.From, change.To)
@@ -51,14 +52,14 @@ func of[R Resource](m *memory, key string) R {
 	panic("there is no " + key)
 }
 
-// drop removes what is for the keys, without asking.
+// drop removes the resources for the keys, without a check.
 func (m *memory) drop(keys ...string) {
 	m.resources = slices.DeleteFunc(m.resources, func(r Resource) bool {
 		return !r.Meta().Existing && slices.Contains(keys, r.Key().String())
 	})
 }
 
-// double adds a second resource for a key, which was made later.
+// double adds a second, younger resource for a key.
 func double[R Resource](m *memory, key string) R {
 	second := snapshot(of[R](m, key))
 	second.Meta().ID += "-double"
@@ -68,13 +69,14 @@ func double[R Resource](m *memory, key string) R {
 }
 
 type diffCase struct {
-	before func(*Spec)   // what led to what exists; nil: the configuration
-	touch  func(*memory) // changes what exists
-	after  func(*Spec)   // what is wanted; nil: the configuration
+	before func(*Spec)   // changes the configuration that was applied before
+	touch  func(*memory) // changes the existing resources
+	after  func(*Spec)   // changes the wanted configuration
 	want   []string
 }
 
-func given(s *Spec) {
+// existing makes the network and the cluster those of another owner.
+func existing(s *Spec) {
 	s.Network = config.Network{ID: theirNetwork}
 	s.Cluster.ID = theirCluster
 }
@@ -101,24 +103,24 @@ func TestDiff(t *testing.T) {
 				t.Errorf("-want +got\n%s", diff)
 			}
 			requireSound(t, plan)
-			requireComesTrue(t, m, after)
+			requireConverges(t, m, after)
 		})
 	}
 }
 
-// What cannot be is an error, which names the field.
-func TestDiffOfWhatCannotBe(t *testing.T) {
+// An impossible configuration is an error that names the field.
+func TestDiffOfImpossibleConfigurations(t *testing.T) {
 	for name, c := range map[string]struct {
 		after func(*Spec)
 		touch func(*memory)
 		want  string
 	}{
-		"address outside of a given network": {
-			after: func(s *Spec) { given(s); s.Proxy.PrivateIP = netip.MustParseAddr("172.16.40.8") },
+		"address outside of an existing network": {
+			after: func(s *Spec) { existing(s); s.Proxy.PrivateIP = netip.MustParseAddr("172.16.40.8") },
 			want:  "spec.proxy.privateIP: 172.16.40.8 is not in 172.16.28.0/22",
 		},
-		"cluster in another network than the given one": {
-			after: given,
+		"cluster in another network than the existing one": {
+			after: existing,
 			touch: func(m *memory) {
 				for _, r := range m.resources {
 					if cluster, ok := r.(*Cluster); ok && cluster.ID == theirCluster {
@@ -146,8 +148,8 @@ func TestDiffOfWhatCannotBe(t *testing.T) {
 	}
 }
 
-// TestDiffDestroy has everything go but what is given, each after what is in
-// its way.
+// TestDiffDestroy deletes all resources except for existing ones of another owner, each
+// after the resources that prevent its deletion.
 func TestDiffDestroy(t *testing.T) {
 	for name, c := range map[string]struct {
 		spec func(*Spec)
@@ -161,7 +163,7 @@ func TestDiffDestroy(t *testing.T) {
 				"delete server/proxy server-1; not wanted any more",
 			},
 		},
-		"in what is given": {spec: given},
+		"in existing resources": {spec: existing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := newSpec(t, c.spec)
@@ -181,7 +183,7 @@ func TestDiffDestroy(t *testing.T) {
 				}
 			}
 			if left := len(newMemory().resources); len(m.resources) != left {
-				t.Errorf("%d resources are left, want the %d that are somebody else's", len(m.resources), left)
+				t.Errorf("%d resources are left, want the %d of the other owner", len(m.resources), left)
 			}
 		})
 	}

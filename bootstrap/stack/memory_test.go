@@ -27,24 +27,25 @@ func newSpec(t testing.TB, changes ...func(*Spec)) Spec {
 	return spec
 }
 
-// The network and the cluster that somebody else has.
+// The network and the cluster of another owner.
 const (
 	theirNetwork = "their-network"
 	theirCluster = "their-cluster"
 )
 
-// memory is a Cloud that refuses what Scaleway refuses: to make something out of
-// what is not there, and to delete what is in use. So it shows steps that come
-// too early; and what they read too early shows under the race detector.
+// memory is a Cloud that refuses the requests that Scaleway refuses: the creation of a
+// resource that refers to a missing one, and the deletion of a resource in use. So it
+// detects steps that come too early. The race detector detects values that they read too
+// early.
 type memory struct {
 	mutex     sync.Mutex
 	resources []Resource
 	made      map[Kind]int
-	// pause comes before each request; nil: none.
+	// pause is called before each request. Nil: no pause.
 	pause func()
 }
 
-// newMemory holds what somebody else has.
+// newMemory returns a Cloud with the resources of another owner.
 func newMemory() *memory {
 	network := &PrivateNetwork{
 		ResourceMeta: ResourceMeta{ID: theirNetwork, Name: "theirs", Existing: true}, VPC: &VPC{ResourceMeta{ID: "their-vpc"}}, CIDR: netip.MustParsePrefix("172.16.28.0/22"),
@@ -56,7 +57,7 @@ func newMemory() *memory {
 	}}
 }
 
-// filled is what exists once the specification has come true.
+// filled returns a Cloud after an apply of the configuration.
 func filled(t testing.TB, spec Spec) *memory {
 	t.Helper()
 	m := newMemory()
@@ -99,23 +100,23 @@ func (m *memory) destroy(ctx context.Context, spec Spec, parallelism int) (*Plan
 	return plan, err
 }
 
-// Observe implements Cloud. Like the real one it sees the parts of the server
-// that stays only, and of what is somebody else's what egress.yaml names.
+// Observe implements Cloud. Like the real one, it returns the parts of only the server
+// that stays, and only those resources of another owner that egress.yaml names.
 func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	observed := &Observed{}
 	server := m.stayingServer()
 	for _, stored := range m.resources {
-		base := stored.Meta()
-		if named := base.ID == spec.Network.ID || spec.Cluster != nil && base.ID == spec.Cluster.ID; base.Existing && !named {
+		meta := stored.Meta()
+		if named := meta.ID == spec.Network.ID || spec.Cluster != nil && meta.ID == spec.Cluster.ID; meta.Existing && !named {
 			continue
 		}
 		if isPart(stored) && (server == nil || stored.Key().Kind != KindAttachment && serverOf(stored).ID != server.ID) {
 			continue
 		}
 		r := snapshot(stored)
-		r.Meta().Existing = base.ID == spec.Network.ID || spec.Cluster != nil && base.ID == spec.Cluster.ID
+		r.Meta().Existing = meta.ID == spec.Network.ID || spec.Cluster != nil && meta.ID == spec.Cluster.ID
 		switch r := r.(type) {
 		case *FlexibleIP:
 			for _, other := range m.resources {
@@ -136,7 +137,7 @@ func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
 	return observed, nil
 }
 
-// stayingServer is the one that observation takes for the proxy.
+// stayingServer returns the server that an observation takes for the proxy.
 func (m *memory) stayingServer() *Server {
 	var staying []*Server
 	for _, r := range m.resources {
@@ -165,7 +166,7 @@ func (*memory) Check(context.Context, Spec, *Plan) error { return nil }
 
 // Kubeconfig implements Cloud.
 func (*memory) Kubeconfig(context.Context, *Cluster) ([]byte, error) {
-	return nil, errors.New("there is none")
+	return nil, errors.New("there is no kubeconfig")
 }
 
 func (m *memory) begin() {
@@ -175,7 +176,7 @@ func (m *memory) begin() {
 	m.mutex.Lock()
 }
 
-// Create implements Cloud. What it would find it adopts, as the real one does.
+// Create implements Cloud. Like the real one, it takes over a resource that exists.
 func (m *memory) Create(_ context.Context, r Resource, _ func(string)) error {
 	m.begin()
 	defer m.mutex.Unlock()
@@ -197,14 +198,14 @@ func (m *memory) Create(_ context.Context, r Resource, _ func(string)) error {
 	return nil
 }
 
-// make is the new resource.
+// make returns the new resource.
 func (m *memory) make(r Resource) (Resource, error) {
 	kind := r.Key().Kind
 	m.made[kind]++
 	stored := snapshot(r)
-	base := stored.Meta()
-	base.ID = fmt.Sprintf("%s-%d", kind, m.made[kind])
-	base.CreatedAt = time.Date(2026, 1, 1, 0, 0, m.made[kind], 0, time.UTC)
+	meta := stored.Meta()
+	meta.ID = fmt.Sprintf("%s-%d", kind, m.made[kind])
+	meta.CreatedAt = time.Date(2026, 1, 1, 0, 0, m.made[kind], 0, time.UTC)
 	switch s := stored.(type) {
 	case *Gateway:
 		s.Address = netip.MustParseAddr("203.0.113.200")
@@ -226,7 +227,7 @@ func (m *memory) make(r Resource) (Resource, error) {
 				return nil, fmt.Errorf("%s is the address of %s", s.PrivateIP.ID, o.ID)
 			}
 		}
-	case *Attachment: // taken from wherever it is
+	case *Attachment: // detached from any other server
 		s.ID = s.IP.ID
 		m.resources = slices.DeleteFunc(m.resources, func(other Resource) bool { return other.Key().Kind == kind && other.Meta().ID == s.ID })
 	case *UserData:
@@ -248,17 +249,17 @@ func (m *memory) make(r Resource) (Resource, error) {
 	return stored, nil
 }
 
-// checkNeeds refuses what refers to nothing.
+// checkNeeds returns an error if a resource refers to a missing one.
 func (m *memory) checkNeeds(r Resource) error {
 	for _, need := range r.Needs() {
 		if m.find(need) == nil {
-			return fmt.Errorf("%s needs %s %q, which is not there", r.Key(), need.Key(), need.Meta().ID)
+			return fmt.Errorf("%s needs %s %q, which does not exist", r.Key(), need.Key(), need.Meta().ID)
 		}
 	}
 	return nil
 }
 
-// find returns what is stored of a resource.
+// find returns the stored form of a resource.
 func (m *memory) find(r Resource) Resource {
 	for _, other := range m.resources {
 		if other.Key().Kind == r.Key().Kind && other.Meta().ID == r.Meta().ID && (r.Key().Kind != KindUserData || other.Key() == r.Key()) {
@@ -268,7 +269,7 @@ func (m *memory) find(r Resource) Resource {
 	return nil
 }
 
-// finds says whether something would be taken for what is to be made.
+// finds reports whether a resource would be taken for the one to create.
 func finds(wanted, other Resource) bool {
 	if wanted.Key() != other.Key() || other.Meta().Existing || other.Meta().Deleting {
 		return false
@@ -286,7 +287,7 @@ func finds(wanted, other Resource) bool {
 	case *Pool:
 		return other.(*Pool).Cluster.ID == wanted.Cluster.ID
 	case *Volume, *Attachment, *UserData, *Power:
-		return false // set anew
+		return false // always set again
 	default:
 		return true
 	}
@@ -338,7 +339,7 @@ func (m *memory) Delete(_ context.Context, r Resource, _ func(string)) error {
 		return nil
 	}
 	if target.Meta().Existing {
-		return fmt.Errorf("%s is somebody else's", r.Key())
+		return fmt.Errorf("%s belongs to another owner", r.Key())
 	}
 	goes := []Resource{target}
 	for _, other := range m.resources {
@@ -367,7 +368,7 @@ func refersTo(r, target Resource) bool {
 	})
 }
 
-// ours are the keys of all that is neither somebody else's nor given, sorted.
+// ours returns the keys of the stack's own resources, sorted.
 func (m *memory) ours(spec Spec) []string {
 	stays := func(id string) bool { return id == spec.Network.ID || spec.Cluster != nil && id == spec.Cluster.ID }
 	var vpc string
@@ -378,7 +379,7 @@ func (m *memory) ours(spec Spec) []string {
 	}
 	var keys []string
 	for _, r := range m.resources {
-		if base := r.Meta(); !base.Existing && !stays(base.ID) && base.ID != vpc {
+		if meta := r.Meta(); !meta.Existing && !stays(meta.ID) && meta.ID != vpc {
 			keys = append(keys, r.Key().String())
 		}
 	}

@@ -9,32 +9,35 @@ import (
 	"time"
 )
 
-// views is a Cloud of which each look shows something else, the last for ever.
+// views is a Cloud with a different result for each observation. The last one is
+// repeated.
 type views struct {
 	memory
 
-	shown []*Observed
-	looks int
+	shown        []*Observed
+	observations int
 }
 
 func (v *views) Observe(context.Context, Spec) (*Observed, error) {
-	v.looks++
-	observed := v.shown[min(v.looks, len(v.shown))-1]
+	v.observations++
+	observed := v.shown[min(v.observations, len(v.shown))-1]
 	if observed == nil {
-		return nil, errLook
+		return nil, errObservation
 	}
 	return observed, nil
 }
 
-var errLook = errors.New("nobody can look")
+var errObservation = errors.New("the observation fails")
 
-// without is what a look shows that is made of parts of different ages.
+// without returns an observation that lacks some kinds, because its parts are of
+// different ages.
 func without(observed *Observed, kinds ...Kind) *Observed {
 	kept := slices.DeleteFunc(slices.Clone(observed.Resources), func(r Resource) bool { return slices.Contains(kinds, r.Key().Kind) })
 	return &Observed{Resources: kept}
 }
 
-// What takes anything away is planned only if two looks in a row agree on it.
+// A plan that deletes or replaces anything is accepted only if two observations in a row
+// lead to it.
 func TestObserveAndPlan(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
@@ -47,26 +50,26 @@ func TestObserveAndPlan(t *testing.T) {
 	noNetwork := without(whole, KindVPC, KindPrivateNetwork)
 	twoGroups := &Observed{Resources: append(slices.Clone(whole.Resources), &SecurityGroup{Role: roleProxy, ResourceMeta: ResourceMeta{ID: "young", Name: "young", CreatedAt: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}})}
 	for _, c := range []struct {
-		name  string
-		shown []*Observed
-		looks int
-		takes bool   // the plan takes something away
-		empty bool   // there is nothing to do
-		err   string // in the error; empty: none
+		name         string
+		shown        []*Observed
+		observations int
+		takes        bool   // the plan deletes or replaces something
+		empty        bool   // there is nothing to do
+		err          string // in the error; empty: none
 	}{
 		{"nothing to do", []*Observed{whole}, 1, false, true, ""},
-		{"something to make", []*Observed{noServer}, 1, false, false, ""},
-		{"half made, then whole", []*Observed{noVPC, whole}, 2, false, true, ""},
-		{"half made differently, then whole", []*Observed{noVPC, noNetwork, whole}, 3, false, true, ""},
-		{"really to be taken away", []*Observed{twoGroups, twoGroups}, 2, true, false, ""},
-		{"half made, then one too many", []*Observed{noVPC, twoGroups}, 3, true, false, ""},
-		{"never twice the same", []*Observed{noVPC, twoGroups, noVPC, twoGroups, noVPC, twoGroups}, 5, false, false, "another run is changing them"},
-		{"no second look", []*Observed{noVPC, nil}, 2, false, false, errLook.Error()},
+		{"something to create", []*Observed{noServer}, 1, false, false, ""},
+		{"incomplete, then complete", []*Observed{noVPC, whole}, 2, false, true, ""},
+		{"incomplete in two ways, then complete", []*Observed{noVPC, noNetwork, whole}, 3, false, true, ""},
+		{"really to be deleted", []*Observed{twoGroups, twoGroups}, 2, true, false, ""},
+		{"incomplete, then one too many", []*Observed{noVPC, twoGroups}, 3, true, false, ""},
+		{"never the same twice", []*Observed{noVPC, twoGroups, noVPC, twoGroups, noVPC, twoGroups}, 5, false, false, "another run is changing them"},
+		{"the second observation fails", []*Observed{noVPC, nil}, 2, false, false, errObservation.Error()},
 	} {
 		cloud := &views{shown: c.shown}
 		_, plan, err := ObserveAndPlan(t.Context(), cloud, spec)
-		if cloud.looks != c.looks {
-			t.Errorf("%s: %d looks, want %d", c.name, cloud.looks, c.looks)
+		if cloud.observations != c.observations {
+			t.Errorf("%s: %d observations, want %d", c.name, cloud.observations, c.observations)
 		}
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
@@ -79,7 +82,7 @@ func TestObserveAndPlan(t *testing.T) {
 			continue
 		}
 		if plan.removesAnything() != c.takes || plan.Empty() != c.empty {
-			t.Errorf("%s: the plan takes something away: %t, is empty: %t", c.name, plan.removesAnything(), plan.Empty())
+			t.Errorf("%s: the plan removes something: %t, is empty: %t", c.name, plan.removesAnything(), plan.Empty())
 		}
 	}
 }

@@ -2,8 +2,12 @@ package stack
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
+
+	"egress.scw/bootstrap/config"
+	"egress.scw/webhook/api/names"
 )
 
 // KindPool is the kind of Pool.
@@ -42,6 +46,27 @@ func (t Taint) String() string { return t.Key + "=" + t.Value + ":" + t.Effect }
 // PRO2-XXS is pro2_xxs.
 func NormalNodeType(commercialType string) string {
 	return strings.ReplaceAll(strings.ToLower(commercialType), "-", "_")
+}
+
+// newPool returns the pool of a configuration. A pool of a tenant gets the label
+// and the taint of the tenant.
+func newPool(pool config.Pool, cluster *Cluster) *Pool {
+	result := &Pool{
+		ResourceMeta: ResourceMeta{Name: pool.Name}, Cluster: cluster, NodeType: NormalNodeType(pool.NodeType), Zone: pool.Zone, VolumeGB: pool.VolumeGB,
+		Size: pool.Size, Autohealing: *pool.Autohealing, Labels: map[string]string{}, Status: stateReady,
+	}
+	if pool.Autoscaling != nil {
+		result.Min, result.Max = pool.Autoscaling.Min, pool.Autoscaling.Max
+	}
+	maps.Copy(result.Labels, pool.Labels)
+	for _, taint := range pool.Taints {
+		result.Taints = append(result.Taints, Taint(taint))
+	}
+	if pool.Tenant != "" {
+		result.Labels[names.LabelTenant] = pool.Tenant
+		result.Taints = append(result.Taints, Taint{names.LabelTenant, pool.Tenant, "NoSchedule"})
+	}
+	return result
 }
 
 // Key implements Resource.

@@ -16,10 +16,10 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// Whatever exists and whatever is wanted, one run leads from the one to the
-// other, and the next one has nothing to do; and after a destruction nothing is
-// left but what is given.
-func TestAnythingComesTrue(t *testing.T) {
+// For any existing resources and any configuration, one run leads from the former to the
+// latter, and the next run has nothing to do. After a destroy, only the resources of
+// another owner are left.
+func TestAnyStackConverges(t *testing.T) {
 	cases := 100
 	if testing.Short() {
 		cases = 40
@@ -30,7 +30,7 @@ func TestAnythingComesTrue(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			m := filled(t, randomSpec(t, random))
 			damage := m.damage(random)
-			// Steps that could go together go in any order.
+			// Steps that can run in parallel run in any order.
 			m.pause = func() { time.Sleep(rand.N(100 * time.Microsecond)) }
 			spec := randomSpec(t, random)
 
@@ -44,9 +44,9 @@ func TestAnythingComesTrue(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(lines(plan), lines(again)); diff != "" {
-				t.Errorf("the same gives another plan: -first +second\n%s", diff)
+				t.Errorf("the same resources give another plan: -first +second\n%s", diff)
 			}
-			requireComesTrue(t, m, spec)
+			requireConverges(t, m, spec)
 
 			m.damage(random)
 			plan, err = m.destroy(t.Context(), spec, 8)
@@ -55,7 +55,7 @@ func TestAnythingComesTrue(t *testing.T) {
 			}
 			requireSound(t, plan)
 			if left := m.ours(spec); len(left) > 0 {
-				t.Errorf("left after a destruction: %q", left)
+				t.Errorf("left after a destroy: %q", left)
 			}
 			if t.Failed() {
 				t.Logf("what was done to what existed: %s", strings.Join(damage, ", "))
@@ -64,7 +64,7 @@ func TestAnythingComesTrue(t *testing.T) {
 	}
 }
 
-// randomSpec is any configuration.
+// randomSpec returns a random configuration.
 func randomSpec(t *testing.T, random *rand.Rand) Spec {
 	t.Helper()
 	spec := newSpec(t)
@@ -102,7 +102,7 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 	switch {
 	case chance(10):
 		spec.Gateway.Enabled = new(false)
-	case chance(20): // its address is that of all tenants
+	case chance(20): // the source address of all tenants is the gateway's
 		spec.Proxy.SourceAddress, spec.Proxy.SSHSources = cloudinit.SourceGateway, nil
 		for i := range spec.Tenants {
 			spec.Tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared
@@ -134,8 +134,8 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 	return spec
 }
 
-// damage does to what exists what people, interruptions and errors may have
-// done, and tells.
+// damage changes the existing resources as people, interruptions and failures may have
+// done, and returns a description.
 func (m *memory) damage(random *rand.Rand) []string {
 	var done []string
 	for range random.IntN(5) {
@@ -170,8 +170,8 @@ func (m *memory) damage(random *rand.Rand) []string {
 	return done
 }
 
-// remove removes a resource with all that cannot be without it. Volumes can:
-// nothing but the API's own doing makes a server lose its volume.
+// remove removes a resource with all resources that need it. A volume outlives its
+// server. It is not removed by itself: only the API separates a server from its volume.
 func (m *memory) remove(victim Resource) {
 	if _, ok := victim.(*Volume); ok {
 		return
@@ -189,21 +189,21 @@ func (m *memory) remove(victim Resource) {
 	m.resources = slices.DeleteFunc(m.resources, func(r Resource) bool { return r == victim })
 }
 
-// doubleAnything adds a second resource, older or younger, and says whether
-// there can be one.
+// doubleAnything adds a second resource, older or younger. It returns false if there
+// cannot be a second one.
 func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 	m.made[KindVolume]++ // counts the doubles
 	n := m.made[KindVolume]
 	second := snapshot(victim)
-	base := second.Meta()
-	base.ID = fmt.Sprintf("%s-double-%d", base.ID, n)
-	base.CreatedAt = base.CreatedAt.Add(time.Duration(random.IntN(2)*2-1) * time.Hour)
+	meta := second.Meta()
+	meta.ID = fmt.Sprintf("%s-double-%d", meta.ID, n)
+	meta.CreatedAt = meta.CreatedAt.Add(time.Duration(random.IntN(2)*2-1) * time.Hour)
 	switch s := second.(type) {
 	case *Volume:
-		s.Role, s.Server = s.ID, nil // one that has lost its server
+		s.Role, s.Server = s.ID, nil // it has lost its server
 	case *Server:
 		s.VolumeID = "volume-of-" + s.ID
-		// It may have the address of the other one.
+		// The second server may have the address of the first one.
 		for _, r := range m.resources {
 			if nic, ok := r.(*PrivateNIC); ok && random.IntN(2) == 0 && nic.Server.ID == victim.Meta().ID {
 				nic.Server = s
@@ -225,9 +225,9 @@ func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 		}
 	case *VPC, *PrivateNetwork, *Gateway, *GatewayNetwork, *SecurityGroup, *Cluster, *Pool, *Registry:
 	default:
-		return false // a server has one
+		return false // a server has only one
 	}
-	// What refers to it may refer to the other one.
+	// Resources that refer to the first one may refer to the second one.
 	for _, r := range m.resources {
 		switch r := r.(type) {
 		case *Server:
@@ -252,7 +252,7 @@ func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 	return true
 }
 
-// change changes something that people can change, or that fails.
+// change changes a property that people can change, or that failures change.
 func change(victim Resource, random *rand.Rand) {
 	victim.Meta().Name += "-changed"
 	switch r := victim.(type) {
@@ -273,14 +273,14 @@ func change(victim Resource, random *rand.Rand) {
 	case *Cluster:
 		r.ACL, r.Autoscaler.ScaleDownDisabled = nil, true
 	case *Pool:
-		r.Name = strings.TrimSuffix(r.Name, "-changed") // which tells whose it is
+		r.Name = strings.TrimSuffix(r.Name, "-changed") // which is also its role
 		r.Labels, r.Size, r.Min, r.Max = nil, 9, 0, 0
 	case *Registry:
 		r.Public = !r.Public
 	}
 }
 
-// requireSound demands of a plan what holds for all of them.
+// requireSound requires the properties of all plans.
 func requireSound(t *testing.T, plan *Plan) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -295,14 +295,14 @@ func requireSound(t *testing.T, plan *Plan) {
 		}
 		seen[step.ID] = true
 		if step.Resource().Meta().Existing {
-			t.Errorf("%q touches what is given", step.ID)
+			t.Errorf("%q changes a resource of another owner", step.ID)
 		}
 	}
 }
 
-// requireComesTrue carries out what there is to do, eight steps at once, and
-// demands that nothing is left to do and that there is one of each.
-func requireComesTrue(t *testing.T, m *memory, spec Spec) {
+// requireConverges carries out the plan, eight steps at once. It requires that nothing is
+// left to do, and that there is one resource for each key.
+func requireConverges(t *testing.T, m *memory, spec Spec) {
 	t.Helper()
 	plan, err := m.apply(t.Context(), spec, 8)
 	if err != nil {
@@ -324,6 +324,6 @@ func requireComesTrue(t *testing.T, m *memory, spec Spec) {
 	}
 	slices.Sort(want)
 	if diff := cmp.Diff(want, m.ours(spec)); diff != "" {
-		t.Errorf("there is not one of each: -want +got\n%s", diff)
+		t.Errorf("the resources: -want +got\n%s", diff)
 	}
 }

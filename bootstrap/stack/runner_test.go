@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// stub is a Cloud that does the same for everything.
+// stub is a Cloud with one function for all resources.
 type stub struct {
 	memory
 
@@ -26,7 +26,7 @@ func (s *stub) Create(ctx context.Context, r Resource, report func(string)) erro
 	return s.do(ctx, r.Key(), report)
 }
 
-// steps is a plan out of "role: need need" texts.
+// steps returns a plan from texts of the form "role: need need".
 func steps(texts ...string) *Plan {
 	plan := &Plan{}
 	for _, text := range texts {
@@ -39,14 +39,14 @@ func steps(texts ...string) *Plan {
 	return plan
 }
 
-// events collects what is told, as "step phase".
+// events collects the events, as "step phase".
 type events struct {
 	all    []string
 	inside atomic.Int32
 	broken bool
 }
 
-func (e *events) tell(event Event) {
+func (e *events) add(event Event) {
 	if e.inside.Add(1) != 1 {
 		e.broken = true
 	}
@@ -81,7 +81,7 @@ func TestRunnerKeepsTheBound(t *testing.T) {
 				if int(most.Load()) != bound {
 					t.Errorf("%d at once, want %d", most.Load(), bound)
 				}
-				// None stands idle.
+				// All slots are always used.
 				if want := time.Duration((40+bound-1)/bound) * time.Second; time.Since(began) != want {
 					t.Errorf("took %s, want %s", time.Since(began), want)
 				}
@@ -90,18 +90,19 @@ func TestRunnerKeepsTheBound(t *testing.T) {
 	}
 }
 
-// What waits for others holds no place: else one place would be one too few.
+// A step that waits for others does not hold a slot. Otherwise one slot would not be
+// enough.
 func TestRunnerFollowsDependencies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var e events
 		cloud := &stub{do: func(_ context.Context, key Key, report func(string)) error {
-			report("a look")
+			report("an observation")
 			time.Sleep(time.Duration(len(key.Role)) * time.Second)
 			return nil
 		}}
 		plan := steps("bb:", "a:", "c: a", "d: c bb")
 		began := time.Now()
-		if _, err := (Runner{Cloud: cloud, Parallelism: 1, Events: e.tell}).Run(t.Context(), plan); err != nil {
+		if _, err := (Runner{Cloud: cloud, Parallelism: 1, Events: e.add}).Run(t.Context(), plan); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took != 5*time.Second {
@@ -109,7 +110,7 @@ func TestRunnerFollowsDependencies(t *testing.T) {
 		}
 		for _, step := range plan.Steps {
 			at := func(phase string) int { return slices.Index(e.all, step.ID+" "+phase) }
-			if at("started") < 0 || at("waiting: a look") != at("started")+1 || at("done") != at("started")+2 {
+			if at("started") < 0 || at("waiting: an observation") != at("started")+1 || at("done") != at("started")+2 {
 				t.Errorf("the events of %s are not in order: %q", step.ID, e.all)
 			}
 			for _, need := range step.Needs {
@@ -119,13 +120,13 @@ func TestRunnerFollowsDependencies(t *testing.T) {
 			}
 		}
 		if e.broken {
-			t.Error("events came from two at a time")
+			t.Error("two goroutines sent events at the same time")
 		}
 	})
 }
 
-// After a failure, what needs the step is skipped and everything else goes on.
-// The error has all failures.
+// After a failure, the steps that need the failed one are skipped, and all others go on.
+// The error contains all failures.
 func TestRunnerGoesOnAfterFailures(t *testing.T) {
 	errFirst, errSecond := errors.New("first"), errors.New("second")
 	var mutex sync.Mutex
@@ -144,7 +145,7 @@ func TestRunnerGoesOnAfterFailures(t *testing.T) {
 		}
 	}}
 	var e events
-	summary, err := Runner{Cloud: cloud, Parallelism: 4, Events: e.tell}.Run(t.Context(),
+	summary, err := Runner{Cloud: cloud, Parallelism: 4, Events: e.add}.Run(t.Context(),
 		steps("a:", "a1: a", "a2: a1", "b:", "b1: b", "ab: a1 b1", "x:", "y: b"))
 	if want := (Summary{Done: 3, Failed: 2, Skipped: 3}); summary != want {
 		t.Errorf("%+v, want %+v", summary, want)
@@ -154,7 +155,7 @@ func TestRunnerGoesOnAfterFailures(t *testing.T) {
 	}
 	slices.Sort(began)
 	if diff := cmp.Diff([]string{"a", "b", "b1", "x", "y"}, began); diff != "" {
-		t.Errorf("what was begun: -want +got\n%s", diff)
+		t.Errorf("the steps that began: -want +got\n%s", diff)
 	}
 	for _, event := range []string{"a failed: create pool/a (a): first", "a1 skipped", "a2 skipped", "ab skipped", "y done"} {
 		if !slices.Contains(e.all, event) {
@@ -162,11 +163,11 @@ func TestRunnerGoesOnAfterFailures(t *testing.T) {
 		}
 	}
 	if slices.Contains(e.all, "a1 started") {
-		t.Error("a step is told as begun that was skipped")
+		t.Error("there is an event that a skipped step has started")
 	}
 }
 
-// When the context ends, what runs is broken off at once and nothing begins.
+// When the context ends, running steps are aborted at once, and no further step begins.
 func TestRunnerEndsAtOnce(t *testing.T) {
 	errStop := errors.New("stopped by the test")
 	synctest.Test(t, func(t *testing.T) {
@@ -197,7 +198,7 @@ func TestRunnerEndsAtOnce(t *testing.T) {
 	})
 }
 
-// A run whose context has ended before it begins does nothing.
+// A run whose context has already ended does not begin any step.
 func TestRunnerDoesNotBegin(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	stop()

@@ -1,11 +1,6 @@
 package stack
 
-import (
-	"maps"
-
-	"egress.scw/bootstrap/config"
-	"egress.scw/webhook/api/names"
-)
+import "egress.scw/bootstrap/config"
 
 // Spec is the stack to provision: the content of a valid egress.yaml with its
 // defaults.
@@ -24,25 +19,4 @@ func NewSpec(egress *config.Egress, project string) Spec {
 		spec.Project = project
 	}
 	return spec
-}
-
-// newPool returns the pool of a configuration. A pool of a tenant gets the label
-// and the taint of the tenant.
-func newPool(pool config.Pool, cluster *Cluster) *Pool {
-	result := &Pool{
-		ResourceMeta: ResourceMeta{Name: pool.Name}, Cluster: cluster, NodeType: NormalNodeType(pool.NodeType), Zone: pool.Zone, VolumeGB: pool.VolumeGB,
-		Size: pool.Size, Autohealing: *pool.Autohealing, Labels: map[string]string{}, Status: stateReady,
-	}
-	if pool.Autoscaling != nil {
-		result.Min, result.Max = pool.Autoscaling.Min, pool.Autoscaling.Max
-	}
-	maps.Copy(result.Labels, pool.Labels)
-	for _, taint := range pool.Taints {
-		result.Taints = append(result.Taints, Taint(taint))
-	}
-	if pool.Tenant != "" {
-		result.Labels[names.LabelTenant] = pool.Tenant
-		result.Taints = append(result.Taints, Taint{names.LabelTenant, pool.Tenant, "NoSchedule"})
-	}
-	return result
 }
