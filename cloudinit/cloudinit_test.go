@@ -17,12 +17,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
+	"egress.scw/cloudinit/squid"
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/policy"
 )
 
-func validVM() VM {
-	return VM{
+func validMachine() Machine {
+	return Machine{
 		Hostname:       "egress-proxy",
 		PrivateAddress: netip.MustParseAddr("172.16.28.8"),
 		PrivateNetwork: netip.MustParsePrefix("172.16.28.0/22"),
@@ -31,10 +32,10 @@ func validVM() VM {
 	}
 }
 
-// render returns the user data of a VM as cloud-init reads it.
-func render(t *testing.T, vm VM) cloudConfig {
+// render returns the user data of a Machine as cloud-init reads it.
+func render(t *testing.T, machine Machine) cloudConfig {
 	t.Helper()
-	text, err := Render(vm)
+	text, err := Render(machine)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,18 +65,18 @@ func contentOf(t *testing.T, config cloudConfig, name string) string {
 }
 
 func TestUserDataReadsBack(t *testing.T) {
-	for name, vm := range casesIn(t) {
+	for name, machine := range casesIn(t) {
 		t.Run(name, func(t *testing.T) {
-			files, err := vm.files()
+			files, err := machine.files()
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := cloudConfig{
-				Hostname: vm.Hostname, ManageEtcHosts: "localhost", Timezone: "Etc/UTC", Files: files,
+				Hostname: machine.Hostname, ManageEtcHosts: "localhost", Timezone: "Etc/UTC", Files: files,
 				BootCommands: [][]string{{"cloud-init-per", "once", "mask-squid", "systemctl", "mask", "squid.service"}},
 				RunCommands:  [][]string{{"systemctl", "enable", "egress-setup.service"}, {"systemctl", "start", "egress-setup.service"}},
 			}
-			if diff := cmp.Diff(want, render(t, vm)); diff != "" {
+			if diff := cmp.Diff(want, render(t, machine)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			seen := map[string]bool{}
@@ -95,7 +96,7 @@ func TestUserDataReadsBack(t *testing.T) {
 // TestScriptsParse asks the shells that will run them.
 func TestScriptsParse(t *testing.T) {
 	scripts := 0
-	for _, file := range render(t, validVM()).Files {
+	for _, file := range render(t, validMachine()).Files {
 		shell := ""
 		switch {
 		case strings.HasPrefix(file.Content, "#!/bin/bash\n"), strings.HasPrefix(file.Content, "# shellcheck shell=bash"):
@@ -129,7 +130,7 @@ func TestScriptsParse(t *testing.T) {
 // TestBootEndsWithTheSetup: cloud-init takes the status of the last command for
 // that of the boot.
 func TestBootEndsWithTheSetup(t *testing.T) {
-	config := render(t, validVM())
+	config := render(t, validMachine())
 	want := []string{"systemctl", "start", setupUnit}
 	if last := config.RunCommands[len(config.RunCommands)-1]; !slices.Equal(last, want) {
 		t.Errorf("it ends with %q, want %q", last, want)
@@ -141,7 +142,7 @@ func TestBootEndsWithTheSetup(t *testing.T) {
 
 // TestUnitsRunWhatIsThere: what units start is among the files.
 func TestUnitsRunWhatIsThere(t *testing.T) {
-	config := render(t, validVM())
+	config := render(t, validMachine())
 	command := regexp.MustCompile(`(?m)^Exec\w+=-?(/usr/local/\S+)`)
 	found := 0
 	for _, file := range config.Files {
@@ -158,7 +159,7 @@ func TestUnitsRunWhatIsThere(t *testing.T) {
 // TestConsoleTells what the proxy's own units have to say: of a machine without
 // SSH there is nothing else to see.
 func TestConsoleTells(t *testing.T) {
-	config := render(t, validVM())
+	config := render(t, validMachine())
 	for _, unit := range []string{"egress-net", "egress-setup", "egress-sync"} {
 		text := contentOf(t, config, "/etc/systemd/system/"+unit+".service")
 		for _, line := range []string{"StandardOutput=journal+console", "StandardError=journal+console"} {
@@ -188,9 +189,9 @@ func TestFirewallParses(t *testing.T) {
 	if output, err := check(t, "table inet probe { }\n"); err != nil {
 		t.Skipf("skipped: nft may not check rules here: %v: %s", err, output)
 	}
-	for name, vm := range casesIn(t) {
+	for name, machine := range casesIn(t) {
 		t.Run(name, func(t *testing.T) {
-			text := contentOf(t, render(t, vm), "/etc/nftables.conf")
+			text := contentOf(t, render(t, machine), "/etc/nftables.conf")
 			const include = "include \"/etc/egress/nics.nft\"\n"
 			if !strings.Contains(text, include) {
 				t.Fatalf("no %s", include)
@@ -204,14 +205,14 @@ func TestFirewallParses(t *testing.T) {
 }
 
 func TestFirewallOpens(t *testing.T) {
-	flexible, withSSH, gateway := validVM(), validVM(), validVM()
+	flexible, withSSH, gateway := validMachine(), validMachine(), validMachine()
 	withSSH.SSH = true
 	gateway.Egress = SourceGateway
-	const metrics = `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport {3903, 9301}`
+	const metrics = `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport {3903, 9100, 9301}`
 	for name, test := range map[string]struct {
-		vm    VM
-		opens []string // what comes in beside answers, ICMP and DHCP
-		nic   string
+		machine Machine
+		opens   []string // what comes in beside answers, ICMP and DHCP
+		nic     string
 	}{
 		"FlexibleIP": {flexible, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics}, "$public_nic"},
 		"SSH": {withSSH, []string{
@@ -220,7 +221,7 @@ func TestFirewallOpens(t *testing.T) {
 		"Gateway": {gateway, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics}, "$private_nic"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text := contentOf(t, render(t, test.vm), "/etc/nftables.conf")
+			text := contentOf(t, render(t, test.machine), "/etc/nftables.conf")
 			var opens []string
 			for _, match := range regexp.MustCompile(`(?m)^\s+iifname (.*) counter accept$`).FindAllStringSubmatch(text, -1) {
 				opens = append(opens, match[1])
@@ -238,9 +239,9 @@ func TestFirewallOpens(t *testing.T) {
 // TestFirewallBoundsTenants: whoever is at the bound is refused before anything
 // accepts it, and eight such tenants leave Squid some descriptors.
 func TestFirewallBoundsTenants(t *testing.T) {
-	text := contentOf(t, render(t, validVM()), "/etc/nftables.conf")
+	text := contentOf(t, render(t, validMachine()), "/etc/nftables.conf")
 	const tenants = `ip daddr 172.16.28.8 tcp dport 3129-3255 `
-	refuses := strings.Index(text, tenants+"add @tenant_connections { tcp dport ct count over 4000 } counter name tenant_connections_refused reject with tcp reset\n")
+	refuses := strings.Index(text, tenants+"add @tenant_connections { tcp dport ct count over 4000 } update @tenant_connections_refused { tcp dport } reject with tcp reset\n")
 	accepts := strings.Index(text, tenants+"counter accept\n")
 	if refuses < 0 || accepts < refuses {
 		t.Errorf("it refuses at byte %d, and accepts at byte %d:\n%s", refuses, accepts, text)
@@ -264,7 +265,7 @@ func TestFirewallBoundsTenants(t *testing.T) {
 // TestPortsSuffice: an address has more ports than Squid can have connections
 // to origins, half of its descriptors, and the kernel remembers of ended ones.
 func TestPortsSuffice(t *testing.T) {
-	text := contentOf(t, render(t, validVM()), "/etc/sysctl.d/60-egress.conf")
+	text := contentOf(t, render(t, validMachine()), "/etc/sysctl.d/60-egress.conf")
 	var first, last, remembered int
 	for name, into := range map[string][]any{"ip_local_port_range": {&first, &last}, "tcp_max_tw_buckets": {&remembered}} {
 		_, value, _ := strings.Cut(text, "\n-net.ipv4."+name+" = ")
@@ -287,7 +288,7 @@ func TestFirewallForbidsWhatSquidForbids(t *testing.T) {
 			want[network.String()] = true
 		}
 	}
-	set := regexp.MustCompile(`(?s)set forbidden \{.*?elements = \{(.*?)\}`).FindStringSubmatch(contentOf(t, render(t, validVM()), "/etc/nftables.conf"))
+	set := regexp.MustCompile(`(?s)set forbidden \{.*?elements = \{(.*?)\}`).FindStringSubmatch(contentOf(t, render(t, validMachine()), "/etc/nftables.conf"))
 	if set == nil {
 		t.Fatal("no set of forbidden networks")
 	}
@@ -302,13 +303,13 @@ func TestFirewallForbidsWhatSquidForbids(t *testing.T) {
 
 // TestLogsAreRotated: both logs that squid.conf is told to write.
 func TestLogsAreRotated(t *testing.T) {
-	rotation := contentOf(t, render(t, validVM()), "/etc/logrotate.d/squid")
-	for _, log := range []string{AuditLog, CacheLog} {
+	rotation := contentOf(t, render(t, validMachine()), "/etc/logrotate.d/squid")
+	for _, log := range []string{AuditLog, cacheLog} {
 		if !strings.Contains(rotation, "\n"+log+" {\n") {
 			t.Errorf("%s is not rotated", log)
 		}
 	}
-	if !strings.Contains(rotation, PIDFile) {
+	if !strings.Contains(rotation, pidFile) {
 		t.Error("Squid is not looked for by its PID file")
 	}
 }
@@ -316,36 +317,38 @@ func TestLogsAreRotated(t *testing.T) {
 func TestValidationTellsEverything(t *testing.T) {
 	address, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	for name, test := range map[string]struct {
-		change func(*VM)
+		change func(*Machine)
 		want   []string
 	}{
-		"valid":                 {func(*VM) {}, nil},
-		"private resolver":      {func(vm *VM) { vm.Egress, vm.NameServers[0] = SourceGateway, address("172.16.28.1") }, nil},
-		"nothing":               {func(vm *VM) { *vm = VM{} }, []string{"vm.hostname", "vm.privateNetwork", "vm.privateAddress", "vm.egress", "vm.nameServers"}},
-		"hostname":              {func(vm *VM) { vm.Hostname = "a.b" }, []string{"vm.hostname"}},
-		"newline":               {func(vm *VM) { vm.Hostname = "a\nruncmd: [reboot]" }, []string{"vm.hostname"}},
-		"elsewhere":             {func(vm *VM) { vm.PrivateAddress = address("172.16.32.8") }, []string{"vm.privateAddress"}},
-		"IPv6":                  {func(vm *VM) { vm.PrivateAddress, vm.PrivateNetwork = address("fd00::8"), prefix("fd00::/64") }, []string{"vm.privateNetwork", "vm.privateAddress"}},
-		"host bits":             {func(vm *VM) { vm.PrivateNetwork = prefix("172.16.28.8/22") }, []string{"vm.privateNetwork"}},
-		"unknown egress":        {func(vm *VM) { vm.Egress = "Both" }, []string{"vm.egress"}},
-		"SSH without address":   {func(vm *VM) { vm.Egress, vm.SSH = SourceGateway, true }, []string{"vm.ssh"}},
-		"unreachable resolver":  {func(vm *VM) { vm.NameServers[0] = address("172.16.28.1") }, []string{"vm.nameServers[0]"}},
-		"resolver of IPv6":      {func(vm *VM) { vm.NameServers[0] = address("2001:db8::53") }, []string{"vm.nameServers[0]"}},
-		"same resolver twice":   {func(vm *VM) { vm.NameServers = append(vm.NameServers, vm.NameServers[0]) }, []string{"vm.nameServers[1]"}},
-		"resolver on this host": {func(vm *VM) { vm.NameServers[0] = address("127.0.0.1") }, []string{"vm.nameServers[0]"}},
-		"no address":            {func(vm *VM) { vm.NameServers[0] = netip.Addr{} }, []string{"vm.nameServers[0]"}},
+		"valid":            {func(*Machine) {}, nil},
+		"private resolver": {func(machine *Machine) { machine.Egress, machine.NameServers[0] = SourceGateway, address("172.16.28.1") }, nil},
+		"nothing":          {func(machine *Machine) { *machine = Machine{} }, []string{"machine.hostname", "machine.privateNetwork", "machine.privateAddress", "machine.egress", "machine.nameServers"}},
+		"hostname":         {func(machine *Machine) { machine.Hostname = "a.b" }, []string{"machine.hostname"}},
+		"newline":          {func(machine *Machine) { machine.Hostname = "a\nruncmd: [reboot]" }, []string{"machine.hostname"}},
+		"elsewhere":        {func(machine *Machine) { machine.PrivateAddress = address("172.16.32.8") }, []string{"machine.privateAddress"}},
+		"IPv6": {func(machine *Machine) {
+			machine.PrivateAddress, machine.PrivateNetwork = address("fd00::8"), prefix("fd00::/64")
+		}, []string{"machine.privateNetwork", "machine.privateAddress"}},
+		"host bits":             {func(machine *Machine) { machine.PrivateNetwork = prefix("172.16.28.8/22") }, []string{"machine.privateNetwork"}},
+		"unknown egress":        {func(machine *Machine) { machine.Egress = "Both" }, []string{"machine.egress"}},
+		"SSH without address":   {func(machine *Machine) { machine.Egress, machine.SSH = SourceGateway, true }, []string{"machine.ssh"}},
+		"unreachable resolver":  {func(machine *Machine) { machine.NameServers[0] = address("172.16.28.1") }, []string{"machine.nameServers[0]"}},
+		"resolver of IPv6":      {func(machine *Machine) { machine.NameServers[0] = address("2001:db8::53") }, []string{"machine.nameServers[0]"}},
+		"same resolver twice":   {func(machine *Machine) { machine.NameServers = append(machine.NameServers, machine.NameServers[0]) }, []string{"machine.nameServers[1]"}},
+		"resolver on this host": {func(machine *Machine) { machine.NameServers[0] = address("127.0.0.1") }, []string{"machine.nameServers[0]"}},
+		"no address":            {func(machine *Machine) { machine.NameServers[0] = netip.Addr{} }, []string{"machine.nameServers[0]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			vm := validVM()
-			test.change(&vm)
+			machine := validMachine()
+			test.change(&machine)
 			var got []string
-			for _, err := range vm.validate() {
+			for _, err := range machine.validate() {
 				got = append(got, err.Field)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			text, err := Render(vm)
+			text, err := Render(machine)
 			if (err != nil) != (len(test.want) > 0) || (err != nil) != (text == nil) {
 				t.Fatalf("Render returns %d bytes and %v", len(text), err)
 			}
@@ -358,39 +361,34 @@ func TestValidationTellsEverything(t *testing.T) {
 	}
 }
 
-// TestLiveCheckReadsSquidConf: egress-sync finds in a rendered file what every
-// tenant's port must answer with.
+// TestLiveCheckReadsSquidConf: egress-sync finds every tenant's port and revision in a
+// rendered file.
 func TestLiveCheckReadsSquidConf(t *testing.T) {
-	script := contentOf(t, render(t, validVM()), scriptFolder+"/egress-sync")
-	function := regexp.MustCompile(`(?m)^served\(\) .*$`).FindString(script)
-	if function == "" {
-		t.Fatal("no function served")
+	script := contentOf(t, render(t, validMachine()), scriptFolder+"/egress-sync")
+	functions := regexp.MustCompile(`(?m)^(served|ports)\(\) .*$`).FindAllString(script, -1)
+	if len(functions) != 2 {
+		t.Fatalf("the functions are %q", functions)
 	}
-	goldens, err := filepath.Glob("squid/testdata/*.golden.conf")
-	if err != nil || len(goldens) == 0 {
+	files, err := filepath.Glob("squid/testdata/*.golden.conf")
+	if err != nil || len(files) == 0 {
 		t.Fatalf("no squid.conf to read: %v", err)
 	}
-	for _, golden := range goldens {
-		conf, err := os.ReadFile(golden)
+	for _, file := range files {
+		conf, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]bool{}
-		for _, match := range regexp.MustCompile(`(?m)^http_port \S+:(\d+) name=[a-z0-9-]+( |$)`).FindAllStringSubmatch(string(conf), -1) {
-			want[match[1]] = true
+		var want string
+		for _, match := range regexp.MustCompile(`(?m)^http_port \S+:(\d+) name=([a-z0-9-]+)( |$)`).FindAllStringSubmatch(string(conf), -1) {
+			want += match[1] + " " + squid.Revisions(conf)[match[2]] + " " + match[2] + "\n" + match[1] + "\n"
 		}
-		command := exec.CommandContext(t.Context(), "bash", "-c", function+"\nserved "+golden)
-		output, err := command.Output()
+		script := strings.Join(functions, "\n") + "\nserved \"$1\" | while read -r line; do echo \"$line\"; echo \"${line%% *}\"; done; diff <(ports \"$1\") <(served \"$1\" | cut -d ' ' -f 1)"
+		output, err := exec.CommandContext(t.Context(), "bash", "-c", script, "test", file).CombinedOutput()
 		if err != nil {
-			t.Fatalf("%s: %v", golden, err)
+			t.Errorf("%s: %v", file, err)
 		}
-		got := map[string]bool{}
-		for line := range strings.Lines(string(output)) {
-			port, revision, _ := strings.Cut(strings.TrimSpace(line), " ")
-			got[port] = revision != ""
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: ports, -want +got:\n%s", golden, diff)
+		if diff := cmp.Diff(want, string(output)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", file, diff)
 		}
 	}
 }

@@ -17,13 +17,13 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 const goldenSuffix = ".golden.yaml"
 
-// TestRenderGolden: a file testdata/NAME.yaml is a VM, and what Render must
+// TestRenderGolden: a file testdata/NAME.yaml is a Machine, and what Render must
 // return for it is in testdata/NAME.golden.yaml.
 func TestRenderGolden(t *testing.T) {
-	vms := casesIn(t)
-	for name, vm := range vms {
+	machines := casesIn(t)
+	for name, machine := range machines {
 		t.Run(name, func(t *testing.T) {
-			got, err := Render(vm)
+			got, err := Render(machine)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -40,7 +40,7 @@ func TestRenderGolden(t *testing.T) {
 			if diff := cmp.Diff(string(want), string(got)); diff != "" {
 				t.Errorf("differs from %s (go test -update writes it anew), -want +got:\n%s", golden, diff)
 			}
-			again, err := Render(vm)
+			again, err := Render(machine)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,14 +55,14 @@ func TestRenderGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, golden := range goldens {
-		if _, ok := vms[strings.TrimSuffix(filepath.Base(golden), goldenSuffix)]; !ok {
+		if _, ok := machines[strings.TrimSuffix(filepath.Base(golden), goldenSuffix)]; !ok {
 			t.Errorf("%s is stale: there is no case of this name", golden)
 		}
 	}
 }
 
 // casesIn returns the VMs in testdata by the names of their files.
-func casesIn(t *testing.T) map[string]VM {
+func casesIn(t *testing.T) map[string]Machine {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {
@@ -72,17 +72,17 @@ func casesIn(t *testing.T) map[string]VM {
 	if len(files) == 0 {
 		t.Fatal("no cases in testdata")
 	}
-	result := map[string]VM{}
+	result := map[string]Machine{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var vm VM
-		if err := yaml.UnmarshalStrict(text, &vm); err != nil {
+		var machine Machine
+		if err := yaml.UnmarshalStrict(text, &machine); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		result[strings.TrimSuffix(filepath.Base(file), ".yaml")] = vm
+		result[strings.TrimSuffix(filepath.Base(file), ".yaml")] = machine
 	}
 	return result
 }

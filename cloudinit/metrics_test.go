@@ -19,12 +19,12 @@ import (
 	"egress.scw/webhook/api/policy"
 )
 
-// hostile is what a client may try to pass for a tenant's line with, as Squid
-// writes it: percent-encoded, whatever was sent.
+// hostile is a value with which a client may try to imitate another tenant's line, as
+// Squid writes it: percent-encoded.
 const hostile = `x%22,%22tenant%22:%22client-b%22,%22verdict%22:%22denied%22,%22rule%22:%22domain%22,%22bytesSent%22:1000000%7D%0A`
 
-// TestMetricsFromAuditLog has mtail read lines of the audit log, and compares
-// all that it makes of them.
+// TestMetricsFromAuditLog has mtail read lines of the audit log, and compares all of
+// its metrics.
 func TestMetricsFromAuditLog(t *testing.T) {
 	record := func(tenant string, verdict policy.Verdict, rule policy.Rule, received, sent int64, change ...func(*squid.AuditRecord)) string {
 		r := squid.AuditRecord{
@@ -47,54 +47,43 @@ func TestMetricsFromAuditLog(t *testing.T) {
 		record("client-a", policy.VerdictDenied, policy.RuleDomain, 10, 20),
 		record("client-a", policy.VerdictTerminated, policy.RuleSNI, 10, 20),
 		record("client-b", policy.VerdictWouldDeny, policy.RulePort, 5, 6),
-		record("-", "-", "-", 3, 4), // what Squid cannot parse
-		// Hostile text, wherever a client can put it, is client-a's.
+		record("-", "-", "-", 3, 4), // a request that Squid cannot parse
+		// Hostile values, in every field that a client controls, count for client-a.
 		record("client-a", policy.VerdictDenied, policy.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Host = hostile }),
 		record("client-a", policy.VerdictDenied, policy.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Method = hostile }),
 		record("client-a", policy.VerdictTerminated, policy.RuleSNI, 1, 1, func(r *squid.AuditRecord) { r.SNI = hostile }),
-		// Were a quote not encoded, the line would count for nobody.
+		// If a quote were not encoded, the line would count for no tenant.
 		strings.Replace(record("client-a", policy.VerdictDenied, policy.RuleDomain, 1, 1), "a.example", `","tenant":"client-b`, 1),
 		`{"time":"2026`, // cut short
-		`at=1767323045 fetched=1 refused=0 live=1767320000 diskSize=20000000000 diskFree=15000000000 refusedConnections=5`,
-		`at=1767323060 fetched=1 refused=1 live=1767320000 diskSize=20000000000 diskFree=12000000000 refusedConnections=7`,
-		` at=1 fetched=0 refused=0 live=0 diskSize=1 diskFree=1 refusedConnections=1`, // not from its beginning
 	}
 	want := []string{
-		`egress_audit_unreadable_lines_total 2`,
-		`egress_config_fetched 1`,
-		`egress_config_last_run_timestamp_seconds 1.76732306e+09`,
-		`egress_config_live_timestamp_seconds 1.76732e+09`,
-		`egress_config_refused 1`,
-		`egress_denials_total{rule="domain",tenant="client-a"} 3`,
-		`egress_denials_total{rule="sni",tenant="client-a"} 2`,
-		`egress_disk_free_bytes 1.2e+10`,
-		`egress_disk_size_bytes 2e+10`,
-		`egress_received_bytes_total{tenant="-"} 3`,
-		`egress_received_bytes_total{tenant="client-a"} 124`,
-		`egress_received_bytes_total{tenant="client-b"} 5`,
-		`egress_refused_connections_total 7`,
-		`egress_requests_total{tenant="-",verdict="-"} 1`,
-		`egress_requests_total{tenant="client-a",verdict="allowed"} 2`,
-		`egress_requests_total{tenant="client-a",verdict="denied"} 3`,
-		`egress_requests_total{tenant="client-a",verdict="terminated"} 2`,
-		`egress_requests_total{tenant="client-b",verdict="would-deny"} 1`,
-		`egress_sent_bytes_total{tenant="-"} 4`,
-		`egress_sent_bytes_total{tenant="client-a"} 3.000002043e+09`,
-		`egress_sent_bytes_total{tenant="client-b"} 6`,
-		`egress_would_be_denials_total{rule="port",tenant="client-b"} 1`,
+		`egress_proxy_audit_unreadable_lines_total 2`,
+		`egress_proxy_denials_total{rule="domain",tenant="client-a"} 3`,
+		`egress_proxy_denials_total{rule="sni",tenant="client-a"} 2`,
+		`egress_proxy_received_from_clients_bytes_total{tenant="-"} 3`,
+		`egress_proxy_received_from_clients_bytes_total{tenant="client-a"} 124`,
+		`egress_proxy_received_from_clients_bytes_total{tenant="client-b"} 5`,
+		`egress_proxy_requests_total{tenant="-",verdict="-"} 1`,
+		`egress_proxy_requests_total{tenant="client-a",verdict="allowed"} 2`,
+		`egress_proxy_requests_total{tenant="client-a",verdict="denied"} 3`,
+		`egress_proxy_requests_total{tenant="client-a",verdict="terminated"} 2`,
+		`egress_proxy_requests_total{tenant="client-b",verdict="would-deny"} 1`,
+		`egress_proxy_sent_to_clients_bytes_total{tenant="-"} 4`,
+		`egress_proxy_sent_to_clients_bytes_total{tenant="client-a"} 3.000002043e+09`,
+		`egress_proxy_sent_to_clients_bytes_total{tenant="client-b"} 6`,
+		`egress_proxy_would_be_denials_total{rule="port",tenant="client-b"} 1`,
 	}
 	if diff := cmp.Diff(want, metrics(t, lines)); diff != "" {
 		t.Errorf("metrics, -want +got:\n%s", diff)
 	}
 }
 
-// metrics returns what mtail makes of these lines with the machine's programs,
-// sorted.
+// metrics returns mtail's metrics of these lines with the machine's programs, sorted.
 func metrics(t *testing.T, lines []string) []string {
 	t.Helper()
 	mtail := mtailBinary(t)
 	folder := t.TempDir()
-	for _, file := range render(t, validVM()).Files {
+	for _, file := range render(t, validMachine()).Files {
 		if path.Dir(file.Path) != "/etc/mtail" {
 			continue
 		}
@@ -135,9 +124,9 @@ func mtailBinary(t *testing.T) string {
 	return mtail
 }
 
-// TestMetricsKnowEveryFieldOfTheAuditLog: the program spells the line out.
+// TestMetricsKnowEveryFieldOfTheAuditLog: the program lists all fields of a line.
 func TestMetricsKnowEveryFieldOfTheAuditLog(t *testing.T) {
-	program := contentOf(t, render(t, validVM()), "/etc/mtail/egress-audit.mtail")
+	program := contentOf(t, render(t, validMachine()), "/etc/mtail/egress-audit.mtail")
 	var got []string
 	for _, match := range regexp.MustCompile(`"([A-Za-z]+)":`).FindAllStringSubmatch(program, -1) {
 		got = append(got, match[1])

@@ -19,10 +19,10 @@ type machineRoot struct {
 	patience string
 }
 
-func newMachineRoot(t testing.TB, vm VM) *machineRoot {
+func newMachineRoot(t testing.TB, machine Machine) *machineRoot {
 	t.Helper()
 	root := &machineRoot{t: t, dir: t.TempDir()}
-	files, err := vm.files()
+	files, err := machine.files()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func TestDiskKeepsRoom(t *testing.T) {
 		"full disk":   {1000, 0, []string{"audit.log-20260101-1.gz", "audit.log-20260102-2.gz", "audit.log-20260103-3", "cache.log.1", "cache.log.2.gz"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			root := newMachineRoot(t, validVM())
+			root := newMachineRoot(t, validMachine())
 			file := func(log string) string { return filepath.Join(filepath.Dir(AuditLog), log) }
 			for i, log := range logs {
 				root.write(file(log), strings.Repeat("x", 40<<10))
@@ -137,12 +137,12 @@ while :; do sleep 0.05; done
 // TestRotationWaitsForSquid: the readers of the audit log are stopped until Squid
 // has closed the old file. Programs that only read it are not waited for.
 func TestRotationWaitsForSquid(t *testing.T) {
-	root := newMachineRoot(t, validVM())
+	root := newMachineRoot(t, validMachine())
 	readers := map[string]int{"mtail": startReader(t), "egress-syslog": startReader(t)}
 	for unit, pid := range readers {
 		root.unitRuns(unit, pid)
 	}
-	root.write(PIDFile, readLine(t, start(t, "bash", "-c", slowSquid, "squid", root.path(oldAuditLog), root.path("/closed")))+"\n")
+	root.write(pidFile, readLine(t, start(t, "bash", "-c", slowSquid, "squid", root.path(oldAuditLog), root.path("/closed")))+"\n")
 	file, err := os.Open(root.path(oldAuditLog))
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +169,7 @@ func TestRotationWaitsForSquid(t *testing.T) {
 // TestRotationGoesOnWithoutSquid: if Squid does not close the old file in time,
 // that is reported, and the readers continue.
 func TestRotationGoesOnWithoutSquid(t *testing.T) {
-	root := newMachineRoot(t, validVM())
+	root := newMachineRoot(t, validMachine())
 	root.patience = "1"
 	reader := startReader(t)
 	root.unitRuns("mtail", reader)
@@ -198,7 +198,7 @@ func TestRotationIsPutOff(t *testing.T) {
 	if err != nil || clone == 0 {
 		t.Skip("skipped: there is no perl on this machine (Debian: apt install perl), or no number of the system call clone for " + runtime.GOARCH)
 	}
-	root := newMachineRoot(t, validVM())
+	root := newMachineRoot(t, validMachine())
 	root.patience = "1"
 	reader := startReader(t)
 	root.unitRuns("mtail", reader)
@@ -220,7 +220,7 @@ func TestRotationIsPutOff(t *testing.T) {
 // TestRotationStoppedHalfWay: a step that is ended by a signal leaves no reader
 // stopped.
 func TestRotationStoppedHalfWay(t *testing.T) {
-	root := newMachineRoot(t, validVM())
+	root := newMachineRoot(t, validMachine())
 	reader := startReader(t)
 	root.unitRuns("mtail", reader)
 	// This runs between the signal to the reader and the end of the script.
@@ -258,7 +258,7 @@ func TestRotationByHand(t *testing.T) {
 		"a rotation is under way": {"exit 0", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			root := newMachineRoot(t, validVM())
+			root := newMachineRoot(t, validMachine())
 			reader := startReader(t)
 			root.unitRuns("mtail", reader)
 			root.program("pgrep", test.pgrep)
@@ -278,7 +278,7 @@ func TestRotationByHand(t *testing.T) {
 // TestRotationEndsWithReadersThatRun: whatever the rotation's outcome; and the
 // sizes of logs are inspected often enough for the disk.
 func TestRotationEndsWithReadersThatRun(t *testing.T) {
-	config := render(t, validVM())
+	config := render(t, validMachine())
 	for name, lines := range map[string][]string{
 		"/etc/systemd/system/logrotate.service.d/egress.conf": {"ExecStartPre=-/usr/local/sbin/egress-disk", "ExecStopPost=-/usr/local/sbin/egress-rotation end"},
 		"/etc/systemd/system/logrotate.timer.d/egress.conf":   {"OnCalendar=", "OnCalendar=minutely", "AccuracySec=5s", "Persistent=false"},

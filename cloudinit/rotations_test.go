@@ -45,12 +45,10 @@ func TestRotationsLoseNothing(t *testing.T) {
 	metrics := startMtail(t, mtail, log.root)
 	writer := startWriter(t, log)
 
-	var marks []int64
 	for i := range count {
 		log.root.run("egress-rotation", "before")
 		log.rename(t, fmt.Sprintf("%s-20260101-%d", AuditLog, i+1))
 		log.root.run("egress-rotation", "after")
-		marks = append(marks, writer.written.Load())
 		// On the machine, rotations are a minute apart or more: the readers have
 		// read the old file by then.
 		written := int(writer.written.Load())
@@ -63,19 +61,21 @@ func TestRotationsLoseNothing(t *testing.T) {
 		})
 	}
 	want := writer.stop()
-	t.Logf("lines written at the end of each rotation: %d", marks)
 	waitFor(t, "all lines", func() error { return differences(want, server.messages()) })
-	got := metrics.read(t)
-	sum := float64(len(want)*(len(want)-1)) / 2
-	for name, value := range map[string]float64{
+	wantMetrics := map[string]float64{
 		requestsOfWriter: float64(len(want)),
-		`egress_received_bytes_total{tenant="client-a"}`: sum,
-		"egress_audit_unreadable_lines_total":            0,
-	} {
-		if got[name] != value {
-			t.Errorf("%s is %g, want %g", name, got[name], value)
-		}
+		`egress_proxy_received_from_clients_bytes_total{tenant="client-a"}`: float64(len(want)*(len(want)-1)) / 2,
+		"egress_proxy_audit_unreadable_lines_total":                         0,
 	}
+	waitFor(t, "metrics of all lines", func() error {
+		got := metrics.read(t)
+		for name, value := range wantMetrics {
+			if got[name] != value {
+				return fmt.Errorf("%s is %g, want %g", name, got[name], value)
+			}
+		}
+		return nil
+	})
 	t.Logf("%d rotations, %d lines: every line received once and in order, and counted once", count, len(want))
 }
 
@@ -103,7 +103,7 @@ func differences(want, got []string) error {
 	return fmt.Errorf("%d lines were received of %d, or not in order: %s", len(got), len(want), strings.Join(faults, "; "))
 }
 
-const requestsOfWriter = `egress_requests_total{tenant="client-a",verdict="allowed"}`
+const requestsOfWriter = `egress_proxy_requests_total{tenant="client-a",verdict="allowed"}`
 
 // auditWriter writes numbered lines to the audit log until it is stopped. Upon
 // the signal that Squid gets it opens the new file, but not at once.
@@ -119,7 +119,7 @@ func startWriter(t *testing.T, log *auditFile) *auditWriter {
 	reopen := make(chan os.Signal, 1)
 	signal.Notify(reopen, syscall.SIGUSR1)
 	t.Cleanup(func() { signal.Stop(reopen) })
-	log.root.write(PIDFile, strconv.Itoa(os.Getpid())+"\n")
+	log.root.write(pidFile, strconv.Itoa(os.Getpid())+"\n")
 	go func() {
 		var lines []string
 		defer func() { writer.lines <- lines }()

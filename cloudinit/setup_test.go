@@ -3,142 +3,105 @@ package cloudinit
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// TestSetupNeedsNoPackageBeforeItHasThem runs egress-setup with programs that
-// only note that they were called. What needs curl, which the image may lack,
-// comes after the packages; with egress by the gateway, the way that they come
-// by is made before.
-func TestSetupNeedsNoPackageBeforeItHasThem(t *testing.T) {
-	for egress, want := range map[SourceAddress][]string{
+// TestSetupNeedsNoPackageBeforeItIsInstalled runs egress-setup with programs that only
+// record their calls. Programs that need curl, which the image may lack, run after the
+// packages are installed. With SourceGateway, the egress path by which packages are
+// downloaded is created before.
+func TestSetupNeedsNoPackageBeforeItIsInstalled(t *testing.T) {
+	for source, want := range map[SourceAddress][]string{
 		SourceFlexibleIP: {"egress-nics", "ifup ens5", "apt-get install", "systemctl start egress-net.service", "systemctl start egress-sync.service"},
 		SourceGateway:    {"egress-nics", "egress-net", "ifup ens5", "apt-get install", "systemctl start egress-net.service", "systemctl start egress-sync.service"},
 	} {
-		t.Run(string(egress), func(t *testing.T) {
-			vm := validVM()
-			vm.Egress = egress
-			calls, err := setup{vm: vm}.run(t)
+		t.Run(string(source), func(t *testing.T) {
+			machine := validMachine()
+			machine.Egress = source
+			root, err := runSetup(t, machine, "")
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, call := range calls {
+			for _, call := range root.calls() {
+				call = strings.TrimSpace(call)
+				if strings.HasPrefix(call, "apt-get") && strings.HasSuffix(call, " "+strings.Join(machine.packages(), " ")) {
+					call = "apt-get install"
+				}
 				if slices.Contains(want, call) || strings.HasPrefix(call, "egress-net") {
 					got = append(got, call)
 				}
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("it calls, of what matters, %q, want %q; in all:\n%s", got, want, strings.Join(calls, "\n"))
+				t.Errorf("the relevant calls are %q, want %q; all calls:\n%s", got, want, strings.Join(root.calls(), "\n"))
 			}
 		})
 	}
 }
 
-// TestSetupIsNotDoneBeforeAllRuns: whichever part does not come up, the machine
-// does not count as set up, and the set-up fails, to be run again.
-func TestSetupIsNotDoneBeforeAllRuns(t *testing.T) {
-	syslog := validVM()
+// TestSetupFailsUntilEverythingRuns: if any part does not start, the machine does not
+// count as set up, and the setup fails, so that it is run again.
+func TestSetupFailsUntilEverythingRuns(t *testing.T) {
+	syslog := validMachine()
 	syslog.Syslog = &Syslog{Host: "logs.example", Port: 6514}
 	for _, test := range []struct {
 		name    string
-		vm      VM
+		machine Machine
 		failing string // the end of a call
 		fails   bool
 	}{
-		{"all is well", validVM(), "", false},
-		{"no firewall", validVM(), "is-active nftables", true},
-		{"no updates of the configuration", validVM(), "is-active egress-sync.timer", true},
-		{"no care for the routes", validVM(), "is-active egress-net.timer", true},
-		{"no metrics of tenants", validVM(), "is-active mtail", true},
-		{"no metrics of Squid", validVM(), "is-active prometheus-squid-exporter", true},
-		{"no shipping", syslog, "is-active egress-syslog", true},
-		{"no packages", validVM(), " " + strings.Join(Packages(), " "), true},
-		{"packages without what they need, for apt to mend", validVM(), "dpkg --force-confdef --force-confold --configure -a", false},
+		{"everything runs", validMachine(), "", false},
+		{"no firewall", validMachine(), "is-active nftables", true},
+		{"no updates of the configuration", validMachine(), "is-active egress-sync.timer", true},
+		{"no checks of the routes", validMachine(), "is-active egress-net.timer", true},
+		{"no metrics of tenants", validMachine(), "is-active mtail", true},
+		{"no metrics of the machine", validMachine(), "is-active prometheus-node-exporter", true},
+		{"no metrics of Squid", validMachine(), "is-active prometheus-squid-exporter", true},
+		{"no forwarding of the audit log", syslog, "is-active egress-syslog", true},
+		{"no packages", validMachine(), " " + strings.Join(Packages(), " "), true},
+		{"packages without dependencies, which apt repairs", validMachine(), "dpkg --force-confdef --force-confold --configure -a", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			run := setup{vm: test.vm, failing: test.failing, ready: filepath.Join(t.TempDir(), "lib", "ready")}
-			calls, err := run.run(t)
-			_, notReady := os.Stat(run.ready)
+			root, err := runSetup(t, test.machine, test.failing)
+			_, notReady := os.Stat(root.path(readyFile))
 			if (err != nil) != test.fails || (notReady != nil) != test.fails {
-				t.Errorf("it ends with %v, ready: %v; calls:\n%s", err, notReady == nil, strings.Join(calls, "\n"))
+				t.Errorf("it ends with %v, ready: %v; calls:\n%s", err, notReady == nil, strings.Join(root.calls(), "\n"))
 			}
 		})
 	}
 }
 
-// setup is a run of egress-setup with programs that only note that they were
-// called.
-type setup struct {
-	vm VM
-	// failing is the end of the calls that fail. Empty: none.
-	failing string
-	// ready is the file that says that the machine is set up, in a test's folder.
-	ready string
-}
-
-// run returns the calls that were made, in order.
-func (s setup) run(t *testing.T) ([]string, error) {
+// runSetup runs egress-setup with programs that only record their calls. Calls that
+// end with failing fail; empty: none does.
+func runSetup(t *testing.T, machine Machine, failing string) (*machineRoot, error) {
 	t.Helper()
-	config, dir := render(t, s.vm), t.TempDir()
-	write := func(name, content string) string {
-		name = filepath.Join(dir, name)
-		if err := os.WriteFile(name, []byte(content), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		return name
-	}
-	if s.ready == "" {
-		s.ready = filepath.Join(dir, "ready")
-	}
-	values := write("egress.conf", strings.ReplaceAll(contentOf(t, config, valuesFile), readyFile, s.ready))
-	common := write("common.sh", strings.ReplaceAll(contentOf(t, config, "/usr/local/lib/egress/common.sh"), valuesFile, values))
-	nics := write("nics.conf", "PUBLIC_NIC=ens2\nPRIVATE_NIC=ens5\n")
-	script := strings.NewReplacer("/usr/local/lib/egress/common.sh", common, "/etc/egress/nics.conf", nics, "/lib/systemd/", dir+"/").
-		Replace(contentOf(t, config, scriptFolder+"/egress-setup"))
-
-	log := filepath.Join(dir, "calls")
-	note := fmt.Sprintf("#!/bin/bash\necho \"${0##*/} $*\" >> %s\n", log)
-	if s.failing != "" {
-		note += fmt.Sprintf("[[ \"${0##*/} $*\" != *%q ]] || exit 1\n", s.failing)
+	root := newMachineRoot(t, machine)
+	root.write("/etc/egress/nics.conf", "PUBLIC_NIC=ens2\nPRIVATE_NIC=ens5\n")
+	fail := ":"
+	if failing != "" {
+		fail = fmt.Sprintf(`[[ "${0##*/} $*" != *%q ]] || exit 1`, failing)
 	}
 	for _, name := range []string{
-		"apt-get", "cp", "curl", "dpkg", "egress-certificate", "egress-net", "egress-nics", "ln", "modprobe", "nft", "sleep", "sync", "systemctl", "systemd-sysctl",
+		"apt-get", "cp", "curl", "dpkg", "egress-certificate", "egress-net", "egress-nics", "ln", "modprobe", "nft", "sleep", "sync", "systemctl",
 	} {
-		write(name, note)
+		root.program(name, fail)
 	}
+	root.write("/lib/systemd/systemd-sysctl", "#!/bin/sh\n")
 	// The private NIC has its address once it is up.
-	write("ifup", note+"touch "+dir+"/up\n")
-	write("ip", "#!/bin/sh\n[ ! -e "+dir+"/up ] || echo '2: ens5 inet 172.16.28.8/22'\n")
-
-	command := exec.CommandContext(t.Context(), "bash", write("egress-setup", script))
-	command.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
-	output, failure := command.CombinedOutput()
-	if failure != nil {
-		failure = fmt.Errorf("%w: %s", failure, output)
-	}
-	content, err := os.ReadFile(log)
+	root.program("ifup", "touch "+root.path("/up"))
+	root.write("/bin/ip", "#!/bin/sh\n[ ! -e "+root.path("/up")+" ] || echo '2: ens5 inet 172.16.28.8/22'\n")
+	output, err := root.command("egress-setup").CombinedOutput()
 	if err != nil {
-		t.Fatal(err)
+		err = fmt.Errorf("%w: %s", err, output)
 	}
-	var calls []string
-	for line := range strings.Lines(string(content)) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "apt-get") && strings.HasSuffix(line, " "+strings.Join(s.vm.packages(), " ")) {
-			line = "apt-get install"
-		}
-		calls = append(calls, line)
-	}
-	return calls, failure
+	return root, err
 }
 
-// TestPrivateNICComesUpAtBoot: by itself, without udev, which tells of NICs.
+// TestPrivateNICComesUpAtBoot: without udev, which would report it.
 func TestPrivateNICComesUpAtBoot(t *testing.T) {
-	if script := contentOf(t, render(t, validVM()), scriptFolder+"/egress-nics"); !strings.Contains(script, "\nauto $private\n") {
-		t.Error("nothing brings it up")
+	if script := contentOf(t, render(t, validMachine()), scriptFolder+"/egress-nics"); !strings.Contains(script, "\nauto $private\n") {
+		t.Error("the NIC is not brought up at boot")
 	}
 }

@@ -1,14 +1,14 @@
 package cloudinit
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,63 +18,43 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// syncing is a folder in which egress-sync runs, with a Squid that only says
-// that it has read a file. The programs note their calls.
+const (
+	liveConf     = "/etc/squid/squid.conf"
+	previousConf = "/etc/squid/squid.conf.previous"
+)
+
+// syncing is a machine's folder in which egress-sync runs, with a Squid that only
+// records which file it has read.
 type syncing struct {
-	t   *testing.T
-	dir string
+	*machineRoot
 }
 
-// newSyncing has Squid take patience, in seconds, to serve what it is given.
+// newSyncing returns a machine whose time limits are patience, in seconds; empty:
+// they are the product's.
 func newSyncing(t *testing.T, patience string) syncing {
 	t.Helper()
-	s := syncing{t, t.TempDir()}
-	config := render(t, validVM())
-	values := strings.NewReplacer("172.16.28.8", "127.0.0.1", syncLog, s.path("log/sync.log")).Replace(contentOf(t, config, valuesFile))
-	common := contentOf(t, config, "/usr/local/lib/egress/common.sh")
-	script := contentOf(t, config, scriptFolder+"/egress-sync")
-	for _, part := range []string{"/etc/squid/squid.conf", "/run/egress", "SECONDS + 30"} {
-		if !strings.Contains(script, part) {
-			t.Fatalf("there is no %s in egress-sync", part)
-		}
-	}
-	s.write("values", values)
-	s.write("common.sh", strings.ReplaceAll(common, valuesFile, s.path("values"))+fmt.Sprintf(
-		"\nmetadata() {\n  [ ! -e %[1]s/silent ] || { echo nobody answers >&2; return 1; }\n  cat %[1]s/user-data\n}\n", s.dir))
-	s.write("egress-sync", strings.NewReplacer("/usr/local/lib/egress/common.sh", s.path("common.sh"),
-		"/etc/squid/squid.conf", s.path("squid.conf"), "/run/egress", s.path("run"), "SECONDS + 30", "SECONDS + "+patience).Replace(script))
-	note := fmt.Sprintf("#!/bin/sh\necho \"${0##*/} $*\" >> %s\n", s.path("calls"))
-	s.write("systemctl", note)
-	s.write("chown", note)
-	s.write("squid", note+fmt.Sprintf(`cd %s
-[ "$1 $2" != "-k parse" ] || ! grep -q no_such_directive "$4" || exit 1
-[ "$1 $2" != "-k reconfigure" ] || grep -q unserved squid.conf || cp squid.conf serving
-`, s.dir))
-	s.write("squid.conf", "")
+	machine := validMachine()
+	machine.PrivateAddress, machine.PrivateNetwork = netip.MustParseAddr("127.0.0.1"), netip.MustParsePrefix("127.0.0.0/8")
+	s := syncing{newMachineRoot(t, machine)}
+	s.patience = patience
+	s.program("systemctl")
+	s.program("chown")
+	s.program("squid", "cd "+s.dir, `[ "$1 $2" != "-k parse" ] || ! grep -q no_such_directive "$4" || exit 1
+[ "$1 $2" != "-k reconfigure" ] || grep -q unserved .`+liveConf+` || cp .`+liveConf+` serving`)
+	s.program("ip", `echo "$4 via 192.0.2.1 dev ens2 src 192.0.2.2 uid 0"`)
+	// The metadata service is two files; Squid's ports are real.
+	s.program("curl", `case "$*" in *http://`+metadataAddress+`/user_data/squid-conf) ;; *) exec /usr/bin/curl "$@" ;; esac
+[ ! -e `+s.path("silent")+` ] || { echo "no response" >&2; exit 7; }
+cat `+s.path("user-data"))
+	s.program("nft", `[ "$*" = "list set inet egress tenant_connections_refused" ] || exit 1
+cat `+s.path("refused-connections")+" 2> /dev/null")
+	s.write(liveConf, "")
 	s.write("serving", "")
 	return s
 }
 
-func (s syncing) path(name string) string { return filepath.Join(s.dir, name) }
-
-func (s syncing) write(name, content string) {
-	s.t.Helper()
-	if err := os.WriteFile(s.path(name), []byte(content), 0o755); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s syncing) read(name string) string {
-	s.t.Helper()
-	content, err := os.ReadFile(s.path(name))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return string(content)
-}
-
-// listen opens ports that answer with the revision in the file that Squid
-// serves, after a while.
+// listen opens ports that respond with the revision in the file that Squid serves,
+// after a delay.
 func (s syncing) listen(count int, delay time.Duration) []string {
 	s.t.Helper()
 	var ports []string
@@ -87,7 +67,7 @@ func (s syncing) listen(count int, delay time.Duration) []string {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		revision := regexp.MustCompile(`(?m)^acl tag_` + port + ` .* revision=(.*)$`)
+		revision := regexp.MustCompile(`(?m)^# serves ` + port + ` (\S+) `)
 		server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(delay)
 			serving, err := os.ReadFile(s.path("serving"))
@@ -103,11 +83,11 @@ func (s syncing) listen(count int, delay time.Duration) []string {
 	return ports
 }
 
-// conf is a squid.conf for these ports.
+// conf is a squid.conf with these ports.
 func conf(ports []string, revision, more string) string {
 	text := "http_port 127.0.0.1:3128 name=manager_port\n" + more + "\n"
 	for _, port := range ports {
-		text += fmt.Sprintf("http_port 127.0.0.1:%s name=client-%[1]s\nacl tag_%[1]s annotate_transaction tenant=client-%[1]s revision=%s\n", port, revision)
+		text += fmt.Sprintf("# serves %s %s client-%[1]s\nhttp_port 127.0.0.1:%[1]s name=client-%[1]s\n", port, revision)
 	}
 	return text
 }
@@ -121,104 +101,111 @@ func (s syncing) publish(conf string) {
 	s.write("user-data", string(value))
 }
 
-// run returns what egress-sync prints, and what it calls of Squid. It must end
-// within the time that Squid has.
-func (s syncing) run() (said string, squid []string) {
+// sync runs egress-sync, and returns its output and the commands that it gives to
+// Squid.
+func (s syncing) sync() (output string, squid []string) {
 	s.t.Helper()
 	s.write("calls", "")
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
-	defer cancel()
-	command := exec.CommandContext(ctx, "bash", s.path("egress-sync"))
-	command.Env = append(os.Environ(), "PATH="+s.dir+":"+os.Getenv("PATH"))
-	output, err := command.CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("%v: %s", err, output)
-	}
-	for call := range strings.SplitSeq(s.read("calls"), "\n") {
-		if strings.HasPrefix(call, "squid -k ") {
-			squid = append(squid, strings.Fields(call)[2])
+	output = s.run("egress-sync")
+	for _, call := range s.calls() {
+		if command, found := strings.CutPrefix(call, "squid -k "); found {
+			squid = append(squid, strings.Fields(command)[0])
 		}
 	}
-	return string(output), squid
+	return output, squid
 }
 
 // age makes the refusal older.
 func (s syncing) age(by time.Duration) {
 	s.t.Helper()
 	then := time.Now().Add(-by)
-	if err := os.Chtimes(s.path("run/refused"), then, then); err != nil {
+	if err := os.Chtimes(s.path("/run/egress/refused"), then, then); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// reported is what the last line for metrics says of a value.
-func (s syncing) reported() string {
+// exported are the metrics with this prefix in the file that the node exporter reads.
+func (s syncing) exported(prefix string) map[string]string {
 	s.t.Helper()
-	lines := strings.Split(strings.TrimSpace(s.read("log/sync.log")), "\n")
-	return strings.Join(strings.Fields(lines[len(lines)-1])[1:3], " ")
+	metrics := map[string]string{}
+	for line := range strings.Lines(s.read(metricsFolder + "/egress.prom")) {
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(name, prefix) {
+			metrics[name] = value
+		}
+	}
+	return metrics
 }
 
-// TestSyncBringsWhatIsNew: once, and as the file to go back to as well.
-func TestSyncBringsWhatIsNew(t *testing.T) {
-	s := newSyncing(t, "30")
+// state is the state of the configuration in the metrics.
+func (s syncing) state() string {
+	s.t.Helper()
+	return fmt.Sprintf("fetched=%s refused=%s", s.exported(names.MetricConfigFetched)[names.MetricConfigFetched],
+		s.exported(names.MetricConfigRefused)[names.MetricConfigRefused])
+}
+
+// TestSyncReplacesConfiguration: a new value is loaded once, and also stored as the
+// file to restore.
+func TestSyncReplacesConfiguration(t *testing.T) {
+	s := newSyncing(t, "")
 	want := conf(s.listen(2, 0), "a1", "")
 	s.publish(want)
-	said, squid := s.run()
-	if diff := cmp.Diff([]string{"parse", "reconfigure"}, squid); diff != "" || !strings.Contains(said, "squid.conf is live") {
-		t.Fatalf("it says %q; calls of Squid, -want +got:\n%s", said, diff)
+	output, squid := s.sync()
+	if diff := cmp.Diff([]string{"parse", "reconfigure"}, squid); diff != "" || !strings.Contains(output, "squid.conf is live") {
+		t.Fatalf("it prints %q; calls of Squid, -want +got:\n%s", output, diff)
 	}
-	for _, name := range []string{"squid.conf", "squid.conf.previous"} {
+	for _, name := range []string{liveConf, previousConf} {
 		if diff := cmp.Diff(want, s.read(name)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", name, diff)
 		}
 	}
-	if said, squid := s.run(); said != "" || squid != nil {
-		t.Errorf("with nothing new, it says %q and calls %q", said, squid)
+	if output, squid := s.sync(); output != "" || squid != nil {
+		t.Errorf("with nothing new, it prints %q and calls %q", output, squid)
 	}
-	if got := s.reported(); got != "fetched=1 refused=0" {
+	if got := s.state(); got != "fetched=1 refused=0" {
 		t.Error(got)
 	}
 }
 
-// TestSyncAsksAllPortsInTime: as many as there may be, of a machine that takes
-// half a second for each answer.
+// TestSyncAsksAllPortsInTime: the maximum number of ports, on a machine that takes half
+// a second for each response.
 func TestSyncAsksAllPortsInTime(t *testing.T) {
-	s := newSyncing(t, "30")
+	s := newSyncing(t, "")
 	s.publish(conf(s.listen(names.TenantPortMax-names.TenantPortMin+1, time.Second/2), "a1", ""))
-	if said, _ := s.run(); !strings.Contains(said, "squid.conf is live") {
-		t.Errorf("it says %q", said)
+	if output, _ := s.sync(); !strings.Contains(output, "squid.conf is live") {
+		t.Errorf("it prints %q", output)
 	}
 }
 
-// TestSyncRefusalStays: while there is no value to be had, which is told once.
-func TestSyncRefusalStays(t *testing.T) {
-	s := newSyncing(t, "30")
+// TestSyncRefusalRemains: while no value can be fetched, which is reported once.
+func TestSyncRefusalRemains(t *testing.T) {
+	s := newSyncing(t, "")
 	s.publish(conf(nil, "", "no_such_directive"))
-	if said, squid := s.run(); !strings.Contains(said, "refused") || len(squid) != 1 || s.reported() != "fetched=1 refused=1" {
-		t.Fatalf("it says %q, calls %q and reports %s", said, squid, s.reported())
+	if output, squid := s.sync(); !strings.Contains(output, "refused") || len(squid) != 1 || s.state() != "fetched=1 refused=1" {
+		t.Fatalf("it prints %q, calls %q with metrics %s", output, squid, s.state())
 	}
 	s.write("silent", "")
-	for _, want := range []string{"<4>egress-sync: no value to be had, the old squid.conf stays: nobody answers\n", ""} {
-		if said, _ := s.run(); said != want || s.reported() != "fetched=0 refused=1" {
-			t.Errorf("it says %q and reports %s, want %q", said, s.reported(), want)
+	for _, want := range []string{"<4>egress-sync: cannot fetch user data, the old squid.conf stays: no response\n", ""} {
+		if output, _ := s.sync(); output != want || s.state() != "fetched=0 refused=1" {
+			t.Errorf("it prints %q with metrics %s, want %q", output, s.state(), want)
 		}
 	}
 	if err := os.Remove(s.path("silent")); err != nil {
 		t.Fatal(err)
 	}
-	if said, squid := s.run(); said != "" || squid != nil {
-		t.Errorf("of the same value, it says %q and calls %q", said, squid)
+	if output, squid := s.sync(); output != "" || squid != nil {
+		t.Errorf("of the same value, it prints %q and calls %q", output, squid)
 	}
 }
 
-// TestSyncTriesAgain: what cannot be parsed, in 10 minutes, because that costs
-// nobody anything; what Squid does not serve, in an hour; another value, at once.
+// TestSyncTriesAgain: a value that cannot be parsed after 10 minutes, because the
+// attempt interrupts no tenant; a value that Squid does not serve after an hour;
+// another value at once.
 func TestSyncTriesAgain(t *testing.T) {
 	s := newSyncing(t, "1")
 	ports := s.listen(1, 0)
 	good := conf(ports, "a1", "")
 	s.publish(good)
-	s.run()
+	s.sync()
 	for _, step := range []struct {
 		name, conf string
 		age        time.Duration
@@ -237,53 +224,53 @@ func TestSyncTriesAgain(t *testing.T) {
 		} else {
 			s.age(step.age)
 		}
-		said, squid := s.run()
+		output, squid := s.sync()
 		if diff := cmp.Diff(step.want, squid); diff != "" {
-			t.Errorf("%s: it says %q; calls of Squid, -want +got:\n%s", step.name, said, diff)
+			t.Errorf("%s: it prints %q; calls of Squid, -want +got:\n%s", step.name, output, diff)
 		}
-		if got := s.reported(); got != "fetched=1 refused=1" {
+		if got := s.state(); got != "fetched=1 refused=1" {
 			t.Errorf("%s: %s", step.name, got)
 		}
-		if diff := cmp.Diff(good, s.read("squid.conf")); diff != "" {
+		if diff := cmp.Diff(good, s.read(liveConf)); diff != "" {
 			t.Errorf("%s: squid.conf, -want +got:\n%s", step.name, diff)
 		}
 	}
 	s.publish(conf(ports, "d1", ""))
-	if said, _ := s.run(); !strings.Contains(said, "squid.conf is live") || s.reported() != "fetched=1 refused=0" {
-		t.Errorf("of another value it says %q and reports %s", said, s.reported())
+	if output, _ := s.sync(); !strings.Contains(output, "squid.conf is live") || s.state() != "fetched=1 refused=0" {
+		t.Errorf("of another value it prints %q with metrics %s", output, s.state())
 	}
 }
 
-// TestSyncRefusesPortsWithoutRevision: of which it could not tell whether they
-// are live.
+// TestSyncRefusesPortsWithoutRevision: it could not check whether Squid serves them.
 func TestSyncRefusesPortsWithoutRevision(t *testing.T) {
 	ports := []string{"3129", "3130"}
 	for name, text := range map[string]string{
-		"none has one": strings.ReplaceAll(conf(ports, "a1", ""), "annotate", "other"),
-		"one has none": strings.ReplaceAll(conf(ports, "a1", ""), "tag_3130", "other"),
+		"none has one": strings.ReplaceAll(conf(ports, "a1", ""), "# serves", "# other"),
+		"one has none": strings.ReplaceAll(conf(ports, "a1", ""), "# serves 3130", "# other"),
 		"without host": strings.ReplaceAll(conf(ports, "a1", "http_port 3131 name=client-c"), "127.0.0.1:", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSyncing(t, "1")
 			s.publish(text)
-			if said, squid := s.run(); !strings.Contains(said, "tells no revision") || squid != nil || s.reported() != "fetched=1 refused=1" {
-				t.Errorf("it says %q, calls %q and reports %s", said, squid, s.reported())
+			if output, squid := s.sync(); !strings.Contains(output, "ports and revisions do not match") || squid != nil || s.state() != "fetched=1 refused=1" {
+				t.Errorf("it prints %q, calls %q with metrics %s", output, squid, s.state())
 			}
 		})
 	}
 }
 
-// TestSyncFilesSurvivePowerLoss: what takes another file's place has been
-// written to the disk before.
+// TestSyncFilesSurvivePowerLoss: a file is written to the disk before it replaces
+// another.
 func TestSyncFilesSurvivePowerLoss(t *testing.T) {
-	s := newSyncing(t, "30")
-	s.write("sync", fmt.Sprintf("#!/bin/sh\necho \"sync $*\" >> %s/calls\n", s.dir))
-	s.write("mv", fmt.Sprintf("#!/bin/sh\necho \"mv $*\" >> %s/calls\nexec /bin/mv \"$@\"\n", s.dir))
+	s := newSyncing(t, "")
+	s.program("sync")
+	s.program("mv", `exec /bin/mv "$@"`)
 	s.publish(conf(s.listen(1, 0), "a1", ""))
-	s.run()
+	s.sync()
 	var got []string
-	for call := range strings.SplitSeq(strings.ReplaceAll(s.read("calls"), s.dir+"/", ""), "\n") {
-		if strings.Contains(call, "squid.conf") && !strings.HasPrefix(call, "squid ") && !strings.HasPrefix(call, "chown ") {
+	for _, call := range s.calls() {
+		call = strings.ReplaceAll(call, s.path("/etc/squid")+"/", "")
+		if strings.Contains(call, "squid.conf") && (strings.HasPrefix(call, "sync ") || strings.HasPrefix(call, "mv ")) {
 			got = append(got, call)
 		}
 	}
@@ -293,5 +280,64 @@ func TestSyncFilesSurvivePowerLoss(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestMachineMetrics: the file that the node exporter reads contains the state of the
+// configuration and the machine, and refused connections of every tenant that is
+// served, also those without any.
+func TestMachineMetrics(t *testing.T) {
+	s := newSyncing(t, "")
+	ports := s.listen(2, 0)
+	s.publish(conf(ports, "a1", ""))
+	s.write("refused-connections", `table inet egress {
+	set tenant_connections_refused {
+		type inet_service
+		size 256
+		flags dynamic
+		counter
+		elements = { 3128 counter packets 9 bytes 540, `+ports[1]+` counter packets 4 bytes 240 }
+	}
+}
+`)
+	s.program("df", "echo '1B-blocks Avail'; echo 20000000000 15000000000")
+	before := time.Now().Truncate(time.Second)
+	s.sync()
+	got := s.exported("egress_")
+	for _, name := range []string{names.MetricConfigLastRun, names.MetricConfigLive} {
+		var seconds int64
+		if _, err := fmt.Sscan(got[name], &seconds); err != nil || time.Unix(seconds, 0).Before(before) || time.Unix(seconds, 0).After(time.Now()) {
+			t.Errorf("%s is %q, want the present time", name, got[name])
+		}
+		delete(got, name)
+	}
+	want := map[string]string{
+		names.MetricConfigFetched: "1",
+		names.MetricConfigRefused: "0",
+		names.MetricDiskSize:      "20000000000",
+		names.MetricDiskFree:      "15000000000",
+		names.MetricRefusedConnections + `{tenant="client-` + ports[0] + `"}`: "0",
+		names.MetricRefusedConnections + `{tenant="client-` + ports[1] + `"}`: "4",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metrics, -want +got:\n%s", diff)
+	}
+}
+
+// TestMetricsAreReplacedInOneStep: the node exporter, which reads all files *.prom of
+// the folder at any time, never finds an incomplete one.
+func TestMetricsAreReplacedInOneStep(t *testing.T) {
+	s := newSyncing(t, "")
+	s.publish(conf(nil, "", "no_such_directive"))
+	s.sync()
+	old := s.read(metricsFolder + "/egress.prom")
+	s.program("df", "cp -r "+s.path(metricsFolder)+" "+s.path("/seen")) // in the middle of a report
+	s.sync()
+	seen, err := filepath.Glob(s.path("/seen/*.prom"))
+	if err != nil || !slices.Equal(seen, []string{s.path("/seen/egress.prom")}) {
+		t.Fatalf("the node exporter would read %q, %v", seen, err)
+	}
+	if diff := cmp.Diff(old, s.read("/seen/egress.prom")); diff != "" {
+		t.Errorf("it is changed in place, -before +after:\n%s", diff)
 	}
 }

@@ -143,10 +143,10 @@ func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 	if err != nil {
 		t.Fatal(err)
 	}
-	vm := validVM()
+	machine := validMachine()
 	const target = "192.0.2.1" // as loopback is not valid
-	vm.Syslog = &Syslog{Host: syslogHost, Address: netip.MustParseAddr(target), Port: int32(number), CA: string(ca.text)}
-	root := newMachineRoot(t, vm)
+	machine.Syslog = &Syslog{Host: syslogHost, Address: netip.MustParseAddr(target), Port: int32(number), CA: string(ca.text)}
+	root := newMachineRoot(t, machine)
 	log := &auditFile{root: root}
 	root.write(syslogConf, strings.NewReplacer(
 		AuditLog, root.path(AuditLog), syslogCA, root.path(syslogCA), "/var/lib/egress-syslog", root.dir, target, host,

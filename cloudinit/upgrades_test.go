@@ -13,7 +13,7 @@ import (
 // TestMtailRunsAfterUpgrades: once dpkg has ended, if it is to run at all; and
 // whatever comes of it is no failure of dpkg's.
 func TestMtailRunsAfterUpgrades(t *testing.T) {
-	config := render(t, validVM())
+	config := render(t, validMachine())
 	found := regexp.MustCompile(`(?m)^DPkg::Post-Invoke \{ "(.*)"; \};$`).FindStringSubmatch(contentOf(t, config, "/etc/apt/apt.conf.d/60egress"))
 	if found == nil {
 		t.Fatal("nothing is run after dpkg")
@@ -29,7 +29,7 @@ func TestMtailRunsAfterUpgrades(t *testing.T) {
 		"nothing works": {"exit 1", []string{enabled}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			root := newMachineRoot(t, validVM())
+			root := newMachineRoot(t, validMachine())
 			root.program("systemctl", test.systemctl)
 			command := exec.CommandContext(t.Context(), "sh", "-c", found[1])
 			command.Env = append(os.Environ(), "PATH="+root.path("/bin")+":"+os.Getenv("PATH"))
@@ -51,7 +51,7 @@ func TestMtailRunsAfterUpgrades(t *testing.T) {
 // TestTimeIsKept: the audit log's lines and what certificates are good for
 // depend on it.
 func TestTimeIsKept(t *testing.T) {
-	values := contentOf(t, render(t, validVM()), valuesFile)
+	values := contentOf(t, render(t, validMachine()), valuesFile)
 	if !regexp.MustCompile(`(?m)^PACKAGES='.*\bsystemd-timesyncd\b.*'$`).MatchString(values) {
 		t.Errorf("nothing keeps the time:\n%s", values)
 	}
@@ -76,7 +76,7 @@ func TestLibrariesAreReplacedInWhatRuns(t *testing.T) {
 	if err != nil {
 		t.Skip("skipped: there is no perl on this machine (Debian: apt install perl)")
 	}
-	file := newMachineRoot(t, validVM()).path("/etc/needrestart/conf.d/egress.conf")
+	file := newMachineRoot(t, validMachine()).path("/etc/needrestart/conf.d/egress.conf")
 	never := []string{"ifup@ens5.service", "cloud-final.service", "egress-setup.service", "egress-net.service", "egress-sync.service"}
 	units := append([]string{"-e", leftAlone, file, "squid.service", "ssh.service", "cron.service", "egress-syslog.service"}, never...)
 	output, err := exec.CommandContext(t.Context(), perl, units...).CombinedOutput()
@@ -91,7 +91,7 @@ func TestLibrariesAreReplacedInWhatRuns(t *testing.T) {
 // TestUpgradesAreMadeByNight: never later, because they end tunnels; and the
 // reboot, at a local time, is after them.
 func TestUpgradesAreMadeByNight(t *testing.T) {
-	config := render(t, validVM())
+	config := render(t, validMachine())
 	for timer, at := range map[string]string{"apt-daily": "02:00", "apt-daily-upgrade": "03:00"} {
 		text := contentOf(t, config, "/etc/systemd/system/"+timer+".timer.d/egress.conf")
 		if want := "\n[Timer]\nOnCalendar=\nOnCalendar=*-*-* " + at + " UTC\nRandomizedDelaySec=30m\nPersistent=false\n"; !strings.HasSuffix("\n"+text, want) {

@@ -37,7 +37,7 @@ func withAllow(name string, port int32, allow *v1alpha1.AllowSpec) v1alpha1.Tena
 
 // withHosts renders a file in which Squid knows hosts by themselves, rather than
 // from a name server.
-func withHosts(t testing.TB, proxy Proxy, tenants []v1alpha1.Tenant, address string, hosts []string) []byte {
+func withHosts(t testing.TB, proxy Config, tenants []v1alpha1.Tenant, address string, hosts []string) []byte {
 	t.Helper()
 	file, err := Render(proxy, tenants)
 	if err != nil {
@@ -64,7 +64,7 @@ func replaceOnce(t testing.TB, file []byte, before, after string) []byte {
 
 // connectTo opens a connection to a tenant's port, on which the test has 15
 // seconds.
-func connectTo(ctx context.Context, proxy Proxy, tenant v1alpha1.Tenant) (net.Conn, error) {
+func connectTo(ctx context.Context, proxy Config, tenant v1alpha1.Tenant) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(proxy.ListenAddress, 0))}
 	connection, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port)).String())
 	if err != nil {
@@ -372,7 +372,7 @@ func TestAllowedAgreesWithSquid(t *testing.T) {
 // askFor makes a request and returns its status once Squid has closed the
 // connection, and so has written its record. In a tunnel it asks for the name
 // by which the tunnel was opened.
-func askFor(ctx context.Context, proxy Proxy, tenant v1alpha1.Tenant, method, host string, port uint16) (int, error) {
+func askFor(ctx context.Context, proxy Config, tenant v1alpha1.Tenant, method, host string, port uint16) (int, error) {
 	connection, err := connectTo(ctx, proxy, tenant)
 	if err != nil {
 		return 0, err

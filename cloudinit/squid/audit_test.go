@@ -77,7 +77,7 @@ func TestAuditLinesStayWhole(t *testing.T) {
 }
 
 // lineOf returns the length of the first line of a tenant in the audit log.
-func lineOf(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) int {
+func lineOf(t *testing.T, proxy Config, tenant v1alpha1.Tenant) int {
 	t.Helper()
 	text, err := os.ReadFile(proxy.AuditLog)
 	if err != nil {

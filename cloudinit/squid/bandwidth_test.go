@@ -94,7 +94,7 @@ func TestBandwidthChanges(t *testing.T) {
 	}
 }
 
-func boundedTenants(t *testing.T) (Proxy, []v1alpha1.Tenant) {
+func boundedTenants(t *testing.T) (Config, []v1alpha1.Tenant) {
 	t.Helper()
 	tenants := []v1alpha1.Tenant{newTenant("client-a", 3129), newTenant("client-b", 3130)}
 	tenants[0].Proxy.BandwidthKiB = boundedKiB
@@ -103,7 +103,7 @@ func boundedTenants(t *testing.T) (Proxy, []v1alpha1.Tenant) {
 
 // replaceable runs Squid, for an origin on loopback, and returns what gives it
 // another configuration, and returns once Squid has read that.
-func replaceable(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) func([]v1alpha1.Tenant) {
+func replaceable(t *testing.T, proxy Config, tenants []v1alpha1.Tenant) func([]v1alpha1.Tenant) {
 	t.Helper()
 	name := filepath.Join(filepath.Dir(proxy.AuditLog), "rendered.conf")
 	write := func(tenants []v1alpha1.Tenant) {
@@ -143,7 +143,7 @@ func startLargeOrigin(t *testing.T) string {
 }
 
 // fetch asks the origin, through the tenant's port, for all that it has.
-func fetch(proxy Proxy, tenant v1alpha1.Tenant, method, target string) error {
+func fetch(proxy Config, tenant v1alpha1.Tenant, method, target string) error {
 	listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port))
 	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(proxy.ListenAddress, 0))}
 	connection, err := dialer.Dial("tcp", listener.String())

@@ -61,7 +61,7 @@ func (o *origin) opened() int {
 
 // threeTenants returns a proxy and tenants, the last of whom shares the proxy's
 // address.
-func threeTenants(t *testing.T) (Proxy, []v1alpha1.Tenant) {
+func threeTenants(t *testing.T) (Config, []v1alpha1.Tenant) {
 	t.Helper()
 	proxy := liveProxy(t)
 	tenants := []v1alpha1.Tenant{newTenant("client-a", 3129), newTenant("client-b", 3130), newTenant("client-c", 3131)}
@@ -76,7 +76,7 @@ func threeTenants(t *testing.T) (Proxy, []v1alpha1.Tenant) {
 // startWithOrigin runs Squid, and an origin that tenants reach. That lies on
 // loopback, on some port, for which the rules against both are taken out of the
 // file.
-func startWithOrigin(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) *origin {
+func startWithOrigin(t *testing.T, proxy Config, tenants []v1alpha1.Tenant) *origin {
 	t.Helper()
 	file, err := Render(proxy, tenants)
 	if err != nil {
@@ -86,7 +86,7 @@ func startWithOrigin(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) *orig
 }
 
 // startOriginAndFile is startWithOrigin for what was rendered already.
-func startOriginAndFile(t *testing.T, proxy Proxy, file []byte) *origin {
+func startOriginAndFile(t *testing.T, proxy Config, file []byte) *origin {
 	t.Helper()
 	rules := regexp.MustCompile(`(?m)^http_access (allow|deny) (.* )?(forbidden_address|forbidden_destination|unlisted_port) .*\n`)
 	if !rules.Match(file) {
@@ -98,7 +98,7 @@ func startOriginAndFile(t *testing.T, proxy Proxy, file []byte) *origin {
 	return o
 }
 
-func egressOf(proxy Proxy, tenant v1alpha1.Tenant) netip.Addr {
+func egressOf(proxy Config, tenant v1alpha1.Tenant) netip.Addr {
 	if own, ok := proxy.DedicatedAddresses[tenant.Name]; ok {
 		return own
 	}

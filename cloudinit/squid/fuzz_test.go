@@ -147,7 +147,7 @@ const revisionLine = `reply_header_add X-Egress-Revision "%note{revision}" tagge
 // expectedDirectives are those of a file in which harmless values stand for these,
 // which are put in their places then: whatever they are, they make no directive
 // more, less or another.
-func expectedDirectives(t *testing.T, proxy Proxy, tenants []v1alpha1.Tenant) []string {
+func expectedDirectives(t *testing.T, proxy Config, tenants []v1alpha1.Tenant) []string {
 	t.Helper()
 	var places []string // old, new, old, new
 	put := func(harmless, value string) string {

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // renderCase is a file testdata/NAME.yaml: the arguments of Render. What it
 // must return is in testdata/NAME.golden.conf.
 type renderCase struct {
-	Proxy   Proxy
+	Proxy   Config
 	Tenants []v1alpha1.Tenant
 }
 

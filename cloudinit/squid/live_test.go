@@ -202,7 +202,7 @@ func TestSquidServesTheWholeRange(t *testing.T) {
 // liveProxy returns a proxy on a loopback address that nobody else uses, with
 // its files in a folder of the test. Whatever it tries to reach cannot be
 // reached from there.
-func liveProxy(t testing.TB) Proxy {
+func liveProxy(t testing.TB) Config {
 	t.Helper()
 	// Started as root, Squid becomes another user, who writes here: t.TempDir
 	// lies in a folder that this user may not enter. By this name, "make clean"
@@ -216,7 +216,7 @@ func liveProxy(t testing.TB) Proxy {
 		t.Fatal(err)
 	}
 	address := netip.AddrFrom4([4]byte{127, 77, byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
-	return Proxy{
+	return Config{
 		ListenAddress:  address,
 		ManagerPort:    uint16(10_000 + rand.IntN(20_000)), // beneath those that the system gives to others meanwhile
 		ClientNetworks: []netip.Prefix{netip.PrefixFrom(address, 32)},
@@ -232,7 +232,7 @@ func liveProxy(t testing.TB) Proxy {
 
 // startRendered runs Squid until the test ends, and returns once it listens on
 // all of its ports.
-func startRendered(t testing.TB, proxy Proxy, tenants []v1alpha1.Tenant) squidProcess {
+func startRendered(t testing.TB, proxy Config, tenants []v1alpha1.Tenant) squidProcess {
 	t.Helper()
 	file, err := Render(proxy, tenants)
 	if err != nil {
@@ -242,7 +242,7 @@ func startRendered(t testing.TB, proxy Proxy, tenants []v1alpha1.Tenant) squidPr
 }
 
 // startFile is startRendered for what was rendered already.
-func startFile(t testing.TB, proxy Proxy, file []byte) squidProcess {
+func startFile(t testing.TB, proxy Config, file []byte) squidProcess {
 	t.Helper()
 	process := startSquid(t, filepath.Dir(proxy.CacheLog), file)
 	waitForPorts(t, proxy, 1)
@@ -252,7 +252,7 @@ func startFile(t testing.TB, proxy Proxy, file []byte) squidProcess {
 // waitForPorts returns once Squid has said this many times that it has the
 // manager's port, and somebody answers there: that is nobody else, then. It opens
 // its ports in the order of the file, that one last.
-func waitForPorts(t testing.TB, proxy Proxy, times int) {
+func waitForPorts(t testing.TB, proxy Config, times int) {
 	t.Helper()
 	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort)
 	mine := regexp.MustCompile("Accepting HTTP Socket connections at .*local=" + regexp.QuoteMeta(manager.String()) + " ")

@@ -182,7 +182,7 @@ func everyDomain(tenant int) []string {
 type benchSquid struct {
 	name string
 	squidProcess
-	proxy   Proxy
+	proxy   Config
 	tenants []v1alpha1.Tenant // one, if there is only one port
 }
 
@@ -233,7 +233,7 @@ coredump_dir none
 	return benchSquid{"bare", startFile(b, proxy, []byte(file)), proxy, []v1alpha1.Tenant{newTenant("everybody", names.TenantPortMin)}}
 }
 
-func (s site) writeHosts(b *testing.B, proxy Proxy) string {
+func (s site) writeHosts(b *testing.B, proxy Config) string {
 	b.Helper()
 	name := filepath.Join(filepath.Dir(proxy.AuditLog), "hosts")
 	if err := os.WriteFile(name, []byte(s.hosts), 0o644); err != nil {

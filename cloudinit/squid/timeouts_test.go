@@ -96,7 +96,7 @@ func startDrippingSite(t *testing.T) drippingSite {
 }
 
 // tunnel opens one, and TLS in it.
-func (s drippingSite) tunnel(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) (*tls.Conn, error) {
+func (s drippingSite) tunnel(t *testing.T, proxy Config, tenant v1alpha1.Tenant) (*tls.Conn, error) {
 	connection, err := connectTo(t.Context(), proxy, tenant)
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (s drippingSite) tunnel(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) 
 }
 
 // talk makes requests in a tunnel, one after the other.
-func (s drippingSite) talk(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) error {
+func (s drippingSite) talk(t *testing.T, proxy Config, tenant v1alpha1.Tenant) error {
 	inside, err := s.tunnel(t, proxy, tenant)
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ func (s drippingSite) talk(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) er
 }
 
 // keepSilent says whether a tunnel ends in which nothing is said.
-func (s drippingSite) keepSilent(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) bool {
+func (s drippingSite) keepSilent(t *testing.T, proxy Config, tenant v1alpha1.Tenant) bool {
 	inside, err := s.tunnel(t, proxy, tenant)
 	if err == nil {
 		err = inside.SetReadDeadline(time.Now().Add(pieces * pause))
@@ -146,7 +146,7 @@ func (s drippingSite) keepSilent(t *testing.T, proxy Proxy, tenant v1alpha1.Tena
 }
 
 // get says whether an answer arrives whole that comes piece by piece.
-func (s drippingSite) get(t *testing.T, proxy Proxy, tenant v1alpha1.Tenant) bool {
+func (s drippingSite) get(t *testing.T, proxy Config, tenant v1alpha1.Tenant) bool {
 	connection, err := connectTo(t.Context(), proxy, tenant)
 	if err != nil {
 		t.Errorf("%s: %v", tenant.Name, err)

@@ -205,19 +205,16 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// proxyMetrics are the metrics that mtail derives from the proxy's logs.
+// proxyMetrics are the metrics of the proxy's machine.
 func proxyMetrics(t *testing.T) []string {
 	t.Helper()
-	const folder = "cloudinit/rootfs/etc/mtail"
 	var names []string
-	for _, program := range []string{"egress-audit.mtail", "egress-sync.mtail"} {
-		found := regexp.MustCompile(`(?m)^(?:counter|gauge) (\w+)`).FindAllStringSubmatch(read(t, folder+"/"+program), -1)
+	for _, file := range []string{"etc/mtail/egress-audit.mtail", "usr/local/sbin/egress-sync"} {
+		found := regexp.MustCompile(`\begress_proxy_\w+`).FindAllString(read(t, "cloudinit/rootfs/"+file), -1)
 		if len(found) == 0 {
-			t.Fatalf("%s has no metrics: the test searches in the wrong way", program)
+			t.Fatalf("%s has no metrics: the test reads the wrong file", file)
 		}
-		for _, match := range found {
-			names = append(names, match[1])
-		}
+		names = append(names, found...)
 	}
 	return names
 }

@@ -19,6 +19,7 @@ import (
 	"egress.scw/hack/local/environment"
 	"egress.scw/hack/local/network"
 	"egress.scw/hack/test/stopwatch"
+	"egress.scw/webhook/api/names"
 )
 
 // updateTime is the product's promise: the time from the start of bootstrap
@@ -127,13 +128,14 @@ func TestUnreadableConfigurationIsRefused(t *testing.T) {
 	waitRefused(t, "0")
 }
 
-// waitRefused waits for the state of the configuration in the proxy's metrics.
+// waitRefused waits until the proxy's metrics report that its configuration is, or is
+// not, refused.
 func waitRefused(t *testing.T, want string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DialContext: dialFromNode, DisableKeepAlives: true}, Timeout: time.Minute}
-	url := "http://" + net.JoinHostPort(shared.Plan.ProxyPrivate.String(), fmt.Sprint(cloudinit.MetricsPort)) + "/metrics"
-	metric := regexp.MustCompile(`(?m)^egress_config_refused(?:\{.*\})? (\S+)$`)
-	eventually(t, "egress_config_refused to be "+want, func() (bool, string) {
+	url := "http://" + net.JoinHostPort(shared.Plan.ProxyPrivate.String(), fmt.Sprint(names.MachineMetricsPort)) + "/metrics"
+	metric := regexp.MustCompile(`(?m)^` + names.MetricConfigRefused + ` (\S+)$`)
+	eventually(t, names.MetricConfigRefused+" to be "+want, func() (bool, string) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -26,7 +27,7 @@ func checkDescriptors(t *testing.T, vm *machine.VM) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manager := fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", cloudinit.ManagerPort)
+	manager := fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.ProxyManagerPort)
 	page := in(t, vm, "curl", "--silent", "--noproxy", "*", manager)
 	want := strconv.Itoa(min(limit, 65536))
 	if got := regexp.MustCompile(`Maximum number of file descriptors:\s+(\d+)`).FindStringSubmatch(page); got == nil || got[1] != want {
@@ -85,7 +86,7 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 	})
 	refused(t.Context())
 	eventually(t, 30*time.Second, "refused connections in metrics", func() error {
-		if scrape(t)["egress_refused_connections_total"] < 2 {
+		if scrape(t)[names.MetricRefusedConnections+`{tenant="client-b"}`] < 2 {
 			return errors.New("they are not counted")
 		}
 		return nil

@@ -22,6 +22,7 @@ import (
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
 	"egress.scw/hack/local/progress"
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -142,7 +143,7 @@ func everyKind() []v1alpha1.Tenant {
 	report.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeReport, Domains: domains}
 	enforce.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeEnforce, Domains: domains}
 	open, strict := tenant("client-d", openPort, v1alpha1.EgressIPShared), tenant("client-e", strictPort, v1alpha1.EgressIPDedicated)
-	open.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: []int32{80, 443, cloudinit.ManagerPort, ownPort, sharedPort}}
+	open.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: []int32{80, 443, names.ProxyManagerPort, ownPort, sharedPort}}
 	strict.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeEnforce, Domains: domains, Ports: []int32{80, 443, otherPort}}
 	return []v1alpha1.Tenant{report, enforce, open, strict}
 }
@@ -282,7 +283,7 @@ func in(t *testing.T, vm *machine.VM, argv ...string) string {
 
 func checkServices(t *testing.T, vm *machine.VM) {
 	t.Helper()
-	for _, unit := range []string{"squid", "nftables", "egress-net.timer", "egress-sync.timer", "mtail", "prometheus-squid-exporter"} {
+	for _, unit := range []string{"squid", "nftables", "egress-net.timer", "egress-sync.timer", "mtail", "prometheus-node-exporter", "prometheus-squid-exporter"} {
 		// One unit per call: given several, systemctl succeeds if one
 		// of them is active.
 		eventually(t, 30*time.Second, unit, func() error {
@@ -351,6 +352,7 @@ func checkClosed(t *testing.T, vm *machine.VM) {
 		{netnsNode, proxyAddress + ":22"},
 		{netnsNode, proxyAddress + ":3128"},
 		{netnsInternet, sharedAddress + ":3903"},
+		{netnsInternet, sharedAddress + ":9100"},
 		{netnsInternet, sharedAddress + ":9301"},
 	}
 	for _, port := range ports {

@@ -18,9 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"egress.scw/cloudinit"
 	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/local/machine"
+	"egress.scw/webhook/api/names"
 )
 
 // Requests of a tenant, from several clients, during which the audit log is
@@ -60,10 +60,10 @@ func (w *world) checkMetrics(t *testing.T, vm *machine.VM) {
 	t.Logf("%d requests, %d rotations: %d lines", len(hosts), rotations, len(got))
 
 	grown := map[string]float64{
-		`egress_requests_total{tenant="client-b",verdict="denied"}`: float64(len(hosts)),
-		`egress_denials_total{rule="domain",tenant="client-b"}`:     float64(len(hosts)),
-		`egress_received_bytes_total{tenant="client-b"}`:            received,
-		`egress_sent_bytes_total{tenant="client-b"}`:                sent,
+		names.MetricRequests + `{tenant="client-b",verdict="denied"}`: float64(len(hosts)),
+		names.MetricDenials + `{rule="domain",tenant="client-b"}`:     float64(len(hosts)),
+		names.MetricReceivedBytes + `{tenant="client-b"}`:             received,
+		names.MetricSentBytes + `{tenant="client-b"}`:                 sent,
 	}
 	eventually(t, 10*time.Second, "metrics", func() error {
 		after := scrape(t)
@@ -127,16 +127,19 @@ func wholeAuditLog(t *testing.T, vm *machine.VM) []squid.AuditRecord {
 	return records
 }
 
-// scrape returns the tenants' metrics, as a client in the Private Network reads
-// them.
+// scrape returns the product's own metrics of both exporters, as a client in the Private
+// Network reads them.
 func scrape(t *testing.T) map[string]float64 {
 	t.Helper()
-	var result map[string]float64
-	eventually(t, 30*time.Second, "an answer of the metrics' port", func() (err error) {
-		result, err = metricsAt(t.Context(), cloudinit.MetricsPort) // not while a rotation has stopped mtail
-		return err
-	})
-	maps.DeleteFunc(result, func(name string, _ float64) bool { return !strings.HasPrefix(name, "egress_") })
+	result := map[string]float64{}
+	for _, port := range []int{names.TenantMetricsPort, names.MachineMetricsPort} {
+		eventually(t, 30*time.Second, "a response of the metrics' port", func() error {
+			metrics, err := metricsAt(t.Context(), port) // mtail does not respond while the audit log is rotated
+			maps.Copy(result, metrics)
+			return err
+		})
+	}
+	maps.DeleteFunc(result, func(name string, _ float64) bool { return !strings.HasPrefix(name, "egress_proxy_") })
 	if len(result) == 0 {
 		t.Fatal("there are no metrics")
 	}
@@ -150,7 +153,7 @@ func settled(t *testing.T) map[string]float64 {
 	eventually(t, 20*time.Second, "metrics that stay as they are", func() error {
 		time.Sleep(time.Second) // four times mtail's polling interval
 		now := scrape(t)
-		diff := cmp.Diff(last, now, cmpopts.IgnoreMapEntries(func(name string, _ float64) bool { return strings.HasPrefix(name, "egress_config_") }))
+		diff := cmp.Diff(last, now, cmpopts.IgnoreMapEntries(func(name string, _ float64) bool { return strings.HasPrefix(name, "egress_proxy_config_") }))
 		last = now
 		if diff != "" {
 			return fmt.Errorf("-before +after:\n%s", diff)
@@ -195,11 +198,11 @@ func metricsAt(ctx context.Context, port int) (map[string]float64, error) {
 // requests through Squid, nor to Squid's user, in case Squid is tricked.
 func checkExporters(t *testing.T, vm *machine.VM) {
 	t.Helper()
-	squidMetrics, err := metricsAt(t.Context(), cloudinit.SquidMetricsPort)
+	squidMetrics, err := metricsAt(t.Context(), names.SquidMetricsPort)
 	if err != nil || squidMetrics[`squid_up{host="127.0.0.1"}`] != 1 {
 		t.Errorf("Squid's own metrics: squid_up is %v, %v", squidMetrics[`squid_up{host="127.0.0.1"}`], err)
 	}
-	for _, port := range []int{cloudinit.MetricsPort, cloudinit.SquidMetricsPort} {
+	for _, port := range []int{names.TenantMetricsPort, names.MachineMetricsPort, names.SquidMetricsPort} {
 		target := fmt.Sprintf("http://%s:%d/metrics", proxyAddress, port)
 		if got, err := get(t.Context(), openPort, target); err != nil || got.status != http.StatusForbidden {
 			t.Errorf("%s by the proxy: %+v, %v, want status 403", target, got, err)
@@ -215,13 +218,13 @@ func checkExporters(t *testing.T, vm *machine.VM) {
 // sent to the machine is refused.
 func checkRefusalShows(t *testing.T, want float64) {
 	t.Helper()
-	eventually(t, 30*time.Second, "egress_config_refused", func() error {
+	eventually(t, 30*time.Second, names.MetricConfigRefused, func() error {
 		got := scrape(t)
 		switch {
-		case got["egress_config_fetched"] != 1 || got["egress_config_live_timestamp_seconds"] == 0:
+		case got[names.MetricConfigFetched] != 1 || got[names.MetricConfigLive] == 0:
 			return fmt.Errorf("no configuration: %v", got)
-		case got["egress_config_refused"] != want:
-			return fmt.Errorf("is %v, want %v", got["egress_config_refused"], want)
+		case got[names.MetricConfigRefused] != want:
+			return fmt.Errorf("is %v, want %v", got[names.MetricConfigRefused], want)
 		}
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
+	"egress.scw/webhook/api/names"
 )
 
 // TestInterruptedProxyWithSSH loses its power while it installs its packages,
@@ -120,7 +121,7 @@ func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
 	}
 	// The purpose of port forwarding: Squid's statistics.
 	statistics := http.Client{Transport: &http.Transport{DialContext: client.DialContext, DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", cloudinit.ManagerPort), nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.ProxyManagerPort), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
+	"egress.scw/webhook/api/names"
 )
 
 // checkUpkeep checks the machine's unattended maintenance.
@@ -26,7 +27,7 @@ func (w *world) checkUpkeep(t *testing.T, vm *machine.VM) {
 	}
 	checkRotation(t, vm)
 	metrics := scrape(t)
-	if free, size := metrics["egress_disk_free_bytes"], metrics["egress_disk_size_bytes"]; free <= 0 || size < free {
+	if free, size := metrics[names.MetricDiskFree], metrics[names.MetricDiskSize]; free <= 0 || size < free {
 		t.Errorf("%g bytes of the disk are free, of %g", free, size)
 	}
 	checkRestarts(t, vm)

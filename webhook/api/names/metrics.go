@@ -16,14 +16,15 @@ const (
 	MetricRequests           = "egress_proxy_requests_total"
 	MetricDenials            = "egress_proxy_denials_total"
 	MetricWouldBeDenials     = "egress_proxy_would_be_denials_total"
-	MetricReceivedBytes      = "egress_proxy_received_bytes_total"
-	MetricSentBytes          = "egress_proxy_sent_bytes_total"
+	MetricReceivedBytes      = "egress_proxy_received_from_clients_bytes_total"
+	MetricSentBytes          = "egress_proxy_sent_to_clients_bytes_total"
 	MetricUnreadableLines    = "egress_proxy_audit_unreadable_lines_total"
-	MetricRefusedConnections = "egress_proxy_refused_connections_total"
 )
 
 // Metrics of the proxy machine and its configuration, on MachineMetricsPort.
 const (
+	MetricRefusedConnections = "egress_proxy_refused_connections_total"
+
 	MetricConfigFetched = "egress_proxy_config_fetched"
 	MetricConfigRefused = "egress_proxy_config_refused"
 	MetricConfigLive    = "egress_proxy_config_live_timestamp_seconds"

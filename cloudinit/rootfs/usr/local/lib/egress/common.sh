@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# What the scripts of the proxy share. It is read, not run.
+# Functions of the proxy's scripts, which source this file.
 #
-# Two variables of the environment are for tests, which run the scripts as they
-# are. EGRESS_ROOT is the folder below which the machine's files are; on the
-# machine it is empty. EGRESS_PATIENCE replaces every time limit, in seconds.
+# Two environment variables are for tests, which run the scripts unchanged:
+# EGRESS_ROOT is the folder that contains the machine's files; on the machine it is
+# empty. EGRESS_PATIENCE replaces every time limit, in seconds.
 
 root=${EGRESS_ROOT:-}
 
 # shellcheck source=/dev/null
 . "$root/etc/egress/egress.conf"
 
-# deadline SECONDS: prints the value of $SECONDS at which that time is over.
+# deadline SECONDS: prints the value that $SECONDS will have after that time.
 deadline() { echo $((SECONDS + ${EGRESS_PATIENCE:-$1})); }
 
 say() { echo "${0##*/}: $*"; }
 
-# In the journal, a warning.
+# warn MESSAGE: writes a warning to the journal.
 warn() { echo "<4>${0##*/}: $*" >&2; }
 
 die() {
@@ -23,16 +23,18 @@ die() {
   exit 1
 }
 
-# The NIC that has the private address, if any has it yet.
+# private_nic: prints the name of the NIC that has the private address, if there is
+# one.
 private_nic() { ip -4 -o addr show to "$PRIVATE_ADDRESS/32" | awk '{ print $2 }'; }
 
-# What "ip route get" says about the metadata service: "dev" or "src".
+# metadata_route dev|src: prints the NIC or the source address of the route to the
+# metadata service.
 metadata_route() { ip -4 -o route get "$METADATA" | sed -n "s/.* $1 \([^ ]*\).*/\1/p"; }
 
-# metadata PATH LIMIT: prints an answer of the metadata service, and no more
-# than LIMIT bytes of it. User data is given to source ports below 1024 only.
-# The interface must be told as an address: told by name, curl 7.88 forgets
-# about the ports.
+# metadata PATH LIMIT: prints a response of the metadata service, at most LIMIT bytes
+# of it. The service sends user data to source ports below 1024 only. The interface
+# is given as an address, because curl 7.88 ignores the ports if it is given as a
+# name.
 metadata() {
   local source
   source=$(metadata_route src)

@@ -43,7 +43,7 @@ func TestSquidConfTooLarge(t *testing.T) {
 		t.Errorf("below the limit: %v", err)
 	}
 	_, err := EncodeSquidConf(noise)
-	if err == nil || !strings.Contains(err.Error(), "takes 1334") || !strings.Contains(err.Error(), "above the 120000") || !strings.Contains(err.Error(), "shorten") {
+	if err == nil || !strings.Contains(err.Error(), "takes 1334") || !strings.Contains(err.Error(), "more than the 120000") || !strings.Contains(err.Error(), "shorten") {
 		t.Errorf("above it: %v", err)
 	}
 	// What could not be unpacked is not packed.

@@ -1,0 +1,31 @@
+package cloudinit
+
+// AuditLog is the file of the audit log on the machine.
+const AuditLog = "/var/log/squid/audit.log"
+
+// Files of the machine that are named in squid.conf.
+const (
+	certificate = "/etc/squid/egress.pem" // written by egress-certificate
+	errorPages  = "/etc/squid/errors"
+	cacheLog    = "/var/log/squid/cache.log"
+	pidFile     = "/run/squid.pid"
+)
+
+// Other files of the machine.
+const (
+	scriptFolder  = "/usr/local/sbin"
+	commonScript  = "/usr/local/lib/egress/common.sh"
+	valuesFile    = "/etc/egress/egress.conf"
+	readyFile     = "/var/lib/egress/ready"
+	metricsFolder = "/var/lib/egress/metrics" // read by prometheus-node-exporter
+	syslogConf    = "/etc/egress/rsyslog.conf"
+	syslogUnit    = "/etc/systemd/system/egress-syslog.service"
+	syslogCA      = "/etc/egress/syslog-ca.pem"
+	debianCA      = "/etc/ssl/certs/ca-certificates.crt"
+)
+
+// Addresses of Scaleway's metadata service.
+const (
+	metadataAddress  = "169.254.42.42"
+	metadataAddress6 = "fd00:42::42"
+)

@@ -1,0 +1,4 @@
+package squid
+
+// Proxy is the former name of Config.
+type Proxy = Config
