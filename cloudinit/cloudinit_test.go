@@ -27,7 +27,7 @@ func validMachine() Machine {
 		Hostname:       "egress-proxy",
 		PrivateAddress: netip.MustParseAddr("172.16.28.8"),
 		PrivateNetwork: netip.MustParsePrefix("172.16.28.0/22"),
-		Egress:         SourceFlexibleIP,
+		SourceAddress:  SourceFlexibleIP,
 		NameServers:    []netip.Addr{netip.MustParseAddr("192.0.2.53")},
 	}
 }
@@ -207,7 +207,7 @@ func TestFirewallParses(t *testing.T) {
 func TestFirewallOpens(t *testing.T) {
 	flexible, withSSH, gateway := validMachine(), validMachine(), validMachine()
 	withSSH.SSH = true
-	gateway.Egress = SourceGateway
+	gateway.SourceAddress = SourceGateway
 	const metrics = `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport {3903, 9100, 9301}`
 	for name, test := range map[string]struct {
 		machine Machine
@@ -320,18 +320,20 @@ func TestValidationTellsEverything(t *testing.T) {
 		change func(*Machine)
 		want   []string
 	}{
-		"valid":            {func(*Machine) {}, nil},
-		"private resolver": {func(machine *Machine) { machine.Egress, machine.NameServers[0] = SourceGateway, address("172.16.28.1") }, nil},
-		"nothing":          {func(machine *Machine) { *machine = Machine{} }, []string{"machine.hostname", "machine.privateNetwork", "machine.privateAddress", "machine.egress", "machine.nameServers"}},
-		"hostname":         {func(machine *Machine) { machine.Hostname = "a.b" }, []string{"machine.hostname"}},
-		"newline":          {func(machine *Machine) { machine.Hostname = "a\nruncmd: [reboot]" }, []string{"machine.hostname"}},
-		"elsewhere":        {func(machine *Machine) { machine.PrivateAddress = address("172.16.32.8") }, []string{"machine.privateAddress"}},
+		"valid": {func(*Machine) {}, nil},
+		"private resolver": {func(machine *Machine) {
+			machine.SourceAddress, machine.NameServers[0] = SourceGateway, address("172.16.28.1")
+		}, nil},
+		"nothing":   {func(machine *Machine) { *machine = Machine{} }, []string{"machine.hostname", "machine.privateNetwork", "machine.privateAddress", "machine.sourceAddress", "machine.nameServers"}},
+		"hostname":  {func(machine *Machine) { machine.Hostname = "a.b" }, []string{"machine.hostname"}},
+		"newline":   {func(machine *Machine) { machine.Hostname = "a\nruncmd: [reboot]" }, []string{"machine.hostname"}},
+		"elsewhere": {func(machine *Machine) { machine.PrivateAddress = address("172.16.32.8") }, []string{"machine.privateAddress"}},
 		"IPv6": {func(machine *Machine) {
 			machine.PrivateAddress, machine.PrivateNetwork = address("fd00::8"), prefix("fd00::/64")
 		}, []string{"machine.privateNetwork", "machine.privateAddress"}},
 		"host bits":             {func(machine *Machine) { machine.PrivateNetwork = prefix("172.16.28.8/22") }, []string{"machine.privateNetwork"}},
-		"unknown egress":        {func(machine *Machine) { machine.Egress = "Both" }, []string{"machine.egress"}},
-		"SSH without address":   {func(machine *Machine) { machine.Egress, machine.SSH = SourceGateway, true }, []string{"machine.ssh"}},
+		"unknown egress":        {func(machine *Machine) { machine.SourceAddress = "Both" }, []string{"machine.sourceAddress"}},
+		"SSH without address":   {func(machine *Machine) { machine.SourceAddress, machine.SSH = SourceGateway, true }, []string{"machine.ssh"}},
 		"unreachable resolver":  {func(machine *Machine) { machine.NameServers[0] = address("172.16.28.1") }, []string{"machine.nameServers[0]"}},
 		"resolver of IPv6":      {func(machine *Machine) { machine.NameServers[0] = address("2001:db8::53") }, []string{"machine.nameServers[0]"}},
 		"same resolver twice":   {func(machine *Machine) { machine.NameServers = append(machine.NameServers, machine.NameServers[0]) }, []string{"machine.nameServers[1]"}},

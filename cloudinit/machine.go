@@ -21,10 +21,10 @@ type Machine struct {
 	// without host bits.
 	PrivateNetwork netip.Prefix
 
-	// Egress is the address that requests leave by: flexible addresses of this
+	// SourceAddress selects the address that requests leave by: flexible addresses of this
 	// machine, through its public NIC, or the address of the Public Gateway,
 	// through its private NIC.
-	Egress SourceAddress
+	SourceAddress SourceAddress
 
 	// NameServers are the only servers that Squid may query: at least one, with
 	// the conditions of ValidateNameServers.
@@ -45,14 +45,14 @@ func (m Machine) validate() field.ErrorList {
 		errs = append(errs, field.Invalid(at.Child("hostname"), m.Hostname, problem))
 	}
 	errs = append(errs, m.validateNetwork(at)...)
-	switch m.Egress {
+	switch m.SourceAddress {
 	case SourceFlexibleIP:
 	case SourceGateway:
 		if m.SSH {
 			errs = append(errs, field.Forbidden(at.Child("ssh"), "SSH can only be reached at a flexible address: this machine has none"))
 		}
 	default:
-		errs = append(errs, field.NotSupported(at.Child("egress"), m.Egress, []SourceAddress{SourceFlexibleIP, SourceGateway}))
+		errs = append(errs, field.NotSupported(at.Child("sourceAddress"), m.SourceAddress, []SourceAddress{SourceFlexibleIP, SourceGateway}))
 	}
 	if m.Syslog != nil {
 		errs = append(errs, m.Syslog.Validate(at.Child("syslog"))...)
@@ -87,5 +87,5 @@ func (m Machine) validateNameServers(at *field.Path) field.ErrorList {
 	if len(m.NameServers) == 0 {
 		return field.ErrorList{field.Required(at, "must contain a server: Squid may query no others")}
 	}
-	return ValidateNameServers(m.NameServers, m.Egress, at)
+	return ValidateNameServers(m.NameServers, m.SourceAddress, at)
 }

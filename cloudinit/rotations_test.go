@@ -168,12 +168,12 @@ func auditLine(t *testing.T, number int) string {
 	return string(line)
 }
 
-// runningMtail is a real mtail with the machine's programs.
-type runningMtail struct{ url string }
+// exporter is a program that serves metrics.
+type exporter struct{ url string }
 
 // startMtail runs mtail on the audit log as the machine's unit does, until the
 // test ends.
-func startMtail(t *testing.T, binary string, root *machineRoot) *runningMtail {
+func startMtail(t *testing.T, binary string, root *machineRoot) *exporter {
 	t.Helper()
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
@@ -191,20 +191,20 @@ func startMtail(t *testing.T, binary string, root *machineRoot) *runningMtail {
 			t.Logf("messages of mtail:\n%.20000s", messages.String())
 		}
 	})
-	mtail := &runningMtail{"http://" + address + "/metrics"}
+	result := &exporter{"http://" + address + "/metrics"}
 	waitFor(t, "mtail", func() error {
-		if mtail.read(t) == nil {
-			return errors.New("it does not answer")
+		if result.read(t) == nil {
+			return errors.New("it does not respond")
 		}
 		return nil
 	})
-	return mtail
+	return result
 }
 
-// read returns the metrics, and nil if mtail does not answer.
-func (m *runningMtail) read(t *testing.T) map[string]float64 {
+// read returns the metrics, and nil if the program does not respond.
+func (e *exporter) read(t *testing.T) map[string]float64 {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, m.url, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, e.url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

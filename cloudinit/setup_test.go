@@ -19,7 +19,7 @@ func TestSetupNeedsNoPackageBeforeItIsInstalled(t *testing.T) {
 	} {
 		t.Run(string(source), func(t *testing.T) {
 			machine := validMachine()
-			machine.Egress = source
+			machine.SourceAddress = source
 			root, err := runSetup(t, machine, "")
 			if err != nil {
 				t.Fatal(err)

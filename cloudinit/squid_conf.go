@@ -53,7 +53,7 @@ func SquidConf(machine Machine, tenants []v1alpha1.Tenant, addresses Addresses) 
 		CacheLog:           cacheLog,
 		PIDFile:            pidFile,
 	}
-	if machine.Egress == SourceGateway {
+	if machine.SourceAddress == SourceGateway {
 		config.EgressAddress = machine.PrivateAddress
 	}
 	return squid.Render(config, tenants)

@@ -35,7 +35,7 @@ type templateValues struct {
 }
 
 func (m Machine) templateValues() templateValues {
-	nic, gateway := "$public_nic", m.Egress == SourceGateway
+	nic, gateway := "$public_nic", m.SourceAddress == SourceGateway
 	if gateway {
 		nic = "$private_nic"
 	}
@@ -75,7 +75,7 @@ func (m Machine) shellValues() string {
 	var text strings.Builder
 	text.WriteString("# Properties of this machine, for the scripts of the proxy.\n")
 	for _, value := range []struct{ name, value string }{
-		{"SOURCE_ADDRESS", string(m.Egress)},
+		{"SOURCE_ADDRESS", string(m.SourceAddress)},
 		{"PRIVATE_ADDRESS", m.PrivateAddress.String()},
 		{"SSH", yesNo[m.SSH]},
 		{"SYSLOG", yesNo[m.Syslog != nil]},

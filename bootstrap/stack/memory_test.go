@@ -235,7 +235,7 @@ func (m *memory) make(r Resource) (Resource, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.ID, s.Value, s.Revisions = s.Server.ID, value, observedRevisions(value)
+		s.ID, s.Value, s.Revisions = s.Server.ID, value, cloudinit.Revisions(value)
 	case *Power:
 		s.ID = s.Server.ID
 		for _, other := range m.resources {
@@ -324,7 +324,7 @@ func (m *memory) Update(_ context.Context, r Resource, changes []Change, _ func(
 		if err != nil {
 			return err
 		}
-		u.Value, u.Revisions = value, observedRevisions(value)
+		u.Value, u.Revisions = value, cloudinit.Revisions(value)
 	}
 	m.resources[slices.Index(m.resources, current)] = updated
 	return nil

@@ -7,7 +7,6 @@ import (
 
 	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
-	"egress.scw/cloudinit/squid"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -117,12 +116,12 @@ func (p *ProxyMachine) parts() []Resource {
 }
 
 // machine returns the machine as cloudinit describes it.
-func (p *ProxyMachine) machine() cloudinit.VM {
-	return cloudinit.VM{
+func (p *ProxyMachine) machine() cloudinit.Machine {
+	return cloudinit.Machine{
 		Hostname:       p.Server.Name,
 		PrivateAddress: p.spec.PrivateIP,
 		PrivateNetwork: p.network.CIDR,
-		Egress:         p.spec.SourceAddress,
+		SourceAddress:  p.spec.SourceAddress,
 		NameServers:    p.spec.NameServers,
 		SSH:            len(p.spec.SSHSources) > 0,
 		Syslog:         p.spec.AuditLog.Syslog,
@@ -150,29 +149,18 @@ func (p *ProxyMachine) renderSquidConf() ([]byte, error) {
 
 // SquidConf renders the machine's squid.conf. The addresses must be known.
 func (p *ProxyMachine) SquidConf() ([]byte, error) {
-	proxy := squid.Proxy{
-		ListenAddress:  p.spec.PrivateIP,
-		ManagerPort:    cloudinit.ManagerPort,
-		ClientNetworks: []netip.Prefix{p.network.CIDR},
-		EgressAddress:  p.spec.PrivateIP,
-		NameServers:    p.spec.NameServers,
-		Certificate:    cloudinit.Certificate,
-		AuditLog:       cloudinit.AuditLog,
-		ErrorPages:     cloudinit.ErrorPages,
-		CacheLog:       cloudinit.CacheLog,
-		PIDFile:        cloudinit.PIDFile,
-	}
+	addresses := cloudinit.Addresses{}
 	for _, address := range p.Addresses {
 		if address.Role == RoleShared {
-			proxy.EgressAddress = address.Address
+			addresses.Shared = address.Address
 			continue
 		}
-		if proxy.DedicatedAddresses == nil {
-			proxy.DedicatedAddresses = map[string]netip.Addr{}
+		if addresses.Dedicated == nil {
+			addresses.Dedicated = map[string]netip.Addr{}
 		}
-		proxy.DedicatedAddresses[tenantOfRole(address.Role)] = address.Address
+		addresses.Dedicated[tenantOfRole(address.Role)] = address.Address
 	}
-	return squid.Render(proxy, p.tenants)
+	return cloudinit.SquidConf(p.machine(), p.tenants, addresses)
 }
 
 func tenantOfRole(role string) string { return role[len(RoleTenant("")):] }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"egress.scw/cloudinit"
-	"egress.scw/cloudinit/squid"
 )
 
 // KindUserData is the kind of UserData.
@@ -52,7 +51,7 @@ func (s *Server) ObserveUserData(key string, value []byte) *UserData {
 	}
 	return &UserData{
 		ResourceMeta: ResourceMeta{ID: s.ID, Name: s.Name}, Server: s, DataKey: key, Value: value,
-		Revisions: observedRevisions(value),
+		Revisions: cloudinit.Revisions(value),
 	}
 }
 
@@ -122,16 +121,6 @@ func decoded(value []byte) []byte {
 		return conf
 	}
 	return value
-}
-
-// observedRevisions returns the revisions of the tenants in a server's user data,
-// by the tenant's name. There are none in a value that is not a squid.conf.
-func observedRevisions(value []byte) map[string]string {
-	conf, err := cloudinit.DecodeSquidConf(value)
-	if err != nil {
-		return nil
-	}
-	return squid.Revisions(conf)
 }
 
 // lineDifference counts the lines that only one of two texts has.

@@ -6,13 +6,14 @@
 set -eu
 
 # ca-certificates and git: Go modules. gcc and libc6-dev: the race detector.
-# mmdebstrap, systemd-container and dnsmasq-base: the proxy's machine. mtail and
-# rsyslog: its metrics and its way to a log server. The rest: a Kubernetes node,
+# mmdebstrap, systemd-container and dnsmasq-base: the proxy machine. mtail,
+# prometheus-node-exporter, rsyslog and curl: its metrics, its log server and its
+# configuration. The rest: a Kubernetes node,
 # its networks, the proxy, and a browser for the demo's page.
 packages="ca-certificates git gcc libc6-dev containerd runc containernetworking-plugins iproute2 iptables nftables
 	conntrack ipset procps util-linux squid-openssl chromium
-	mmdebstrap systemd-container dnsmasq-base mtail rsyslog rsyslog-openssl"
-daemons="containerd squid mtail rsyslog"
+	mmdebstrap systemd-container dnsmasq-base mtail rsyslog rsyslog-openssl curl prometheus-node-exporter"
+daemons="containerd squid mtail rsyslog prometheus-node-exporter"
 if [ "${1:-}" = verify ]; then
 	# ruby-mdl: the Markdown linter mdl. prometheus: promtool.
 	packages="ca-certificates git shellcheck ruby-mdl prometheus"

@@ -215,9 +215,9 @@ func (w *world) powerOn(t *testing.T, egress cloudinit.SourceAddress, tenants []
 	if w.logs != nil {
 		syslog = &w.logs.config
 	}
-	text, err := cloudinit.Render(cloudinit.VM{
+	text, err := cloudinit.Render(cloudinit.Machine{
 		Hostname: "egress-proxy", PrivateAddress: address(proxyAddress), PrivateNetwork: netip.MustParsePrefix(privateNetwork),
-		Egress: egress, NameServers: []netip.Addr{address(nameServer)}, SSH: w.ssh, Syslog: syslog,
+		SourceAddress: egress, NameServers: []netip.Addr{address(nameServer)}, SSH: w.ssh, Syslog: syslog,
 	})
 	if err != nil {
 		t.Fatal(err)

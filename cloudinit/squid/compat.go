@@ -1,4 +1,0 @@
-package squid
-
-// Proxy is the former name of Config.
-type Proxy = Config
