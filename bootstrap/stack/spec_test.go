@@ -79,7 +79,7 @@ func TestDesiredOfTheExample(t *testing.T) {
 	if machine.Syslog == nil || machine.Syslog.Host != "logs.example.com" || machine.Syslog.Address != netip.MustParseAddr("198.51.100.20") {
 		t.Errorf("syslog %+v", machine.Syslog)
 	}
-	if len(machine.NameServers) != 2 || !machine.SSH || machine.Egress != "FlexibleIP" {
+	if len(machine.NameServers) != 2 || !machine.SSH || machine.SourceAddress != "FlexibleIP" {
 		t.Errorf("machine %+v", machine)
 	}
 }

@@ -2,33 +2,62 @@ package names
 
 // Metrics of the webhook, in the cluster.
 const (
-	MetricPodAdmissions        = "egress_webhook_pod_admissions_total"
+	// MetricPodAdmissions is the number of admission requests, by decision and reason.
+	MetricPodAdmissions = "egress_webhook_pod_admissions_total"
+	// MetricPodAdmissionDuration is a histogram of the time to answer one.
 	MetricPodAdmissionDuration = "egress_webhook_pod_admission_duration_seconds"
 
-	MetricBuildInfo               = "egress_webhook_build_info"
-	MetricPolicyChanges           = "egress_webhook_policy_changes_total"
-	MetricTenants                 = "egress_webhook_tenants"
+	// MetricBuildInfo is 1; its labels describe the build.
+	MetricBuildInfo = "egress_webhook_build_info"
+	// MetricPolicyChanges is the number of changes of NetworkPolicies by the webhook.
+	MetricPolicyChanges = "egress_webhook_policy_changes_total"
+	// MetricTenants is the number of EgressTenants, by readiness.
+	MetricTenants = "egress_webhook_tenants"
+	// MetricUnknownTenantNamespaces is the number of namespaces with the label of a
+	// tenant that does not exist.
 	MetricUnknownTenantNamespaces = "egress_webhook_unknown_tenant_namespaces"
 )
 
 // Metrics of the proxy's tenants, on TenantMetricsPort.
 const (
-	MetricRequests           = "egress_proxy_requests_total"
-	MetricDenials            = "egress_proxy_denials_total"
-	MetricWouldBeDenials     = "egress_proxy_would_be_denials_total"
-	MetricReceivedBytes      = "egress_proxy_received_from_clients_bytes_total"
-	MetricSentBytes          = "egress_proxy_sent_to_clients_bytes_total"
-	MetricUnreadableLines    = "egress_proxy_audit_unreadable_lines_total"
+	// MetricRequests is the number of requests and tunnels that have ended, by tenant and
+	// verdict.
+	MetricRequests = "egress_proxy_requests_total"
+	// MetricDenials is the number of denied requests and terminated tunnels, by tenant and
+	// rule.
+	MetricDenials = "egress_proxy_denials_total"
+	// MetricWouldBeDenials is the number of requests that passed because of the mode Report,
+	// by tenant and rule.
+	MetricWouldBeDenials = "egress_proxy_would_be_denials_total"
+	// MetricReceivedBytes is the number of bytes from the tenant's clients, by tenant.
+	MetricReceivedBytes = "egress_proxy_received_from_clients_bytes_total"
+	// MetricSentBytes is the number of bytes to the tenant's clients, by tenant.
+	MetricSentBytes = "egress_proxy_sent_to_clients_bytes_total"
+	// MetricUnreadableLines is the number of lines of the audit log that the other metrics do
+	// not count.
+	MetricUnreadableLines = "egress_proxy_audit_unreadable_lines_total"
 )
 
 // Metrics of the proxy machine and its configuration, on MachineMetricsPort.
 const (
+	// MetricRefusedConnections is the number of connections that were reset because their
+	// tenant had the maximum number, by tenant.
 	MetricRefusedConnections = "egress_proxy_refused_connections_total"
 
+	// MetricConfigFetched is 1 if the last attempt to fetch the configuration
+	// succeeded, otherwise 0.
 	MetricConfigFetched = "egress_proxy_config_fetched"
+	// MetricConfigRefused is 1 while the fetched configuration is refused and an
+	// older one is in use, otherwise 0.
 	MetricConfigRefused = "egress_proxy_config_refused"
-	MetricConfigLive    = "egress_proxy_config_live_timestamp_seconds"
+	// MetricConfigLive is the time since which the configuration is in use; 0 if
+	// none is since the boot.
+	MetricConfigLive = "egress_proxy_config_live_timestamp_seconds"
+	// MetricConfigLastRun is the time of the last attempt to fetch the
+	// configuration.
 	MetricConfigLastRun = "egress_proxy_config_last_run_timestamp_seconds"
-	MetricDiskFree      = "egress_proxy_disk_free_bytes"
-	MetricDiskSize      = "egress_proxy_disk_size_bytes"
+	// MetricDiskFree is the free space of the file system of the logs.
+	MetricDiskFree = "egress_proxy_disk_free_bytes"
+	// MetricDiskSize is the size of the file system of the logs.
+	MetricDiskSize = "egress_proxy_disk_size_bytes"
 )
