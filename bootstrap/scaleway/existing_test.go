@@ -19,13 +19,13 @@ func TestOwnResourcesBecomeExisting(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster, network := first.Graph.Cluster.ID, first.Graph.Network.ID
-	const made = "  version: \"1.34\"\n  acl: [198.51.100.0/24]\n"
+	const made = "    version: \"1.34\"\n    acl: [198.51.100.0/24]\n"
 
 	// The cluster alone.
-	requireNothingToDo(t, cloud, newSpec(t, made, "  id: "+cluster+"\n"))
+	requireNothingToDo(t, cloud, newSpec(t, made, "    id: "+cluster+"\n"))
 
 	// Both: then they outlive a destroy, and so does the VPC of the network.
-	both := newSpec(t, made, "  id: "+cluster+"\n", "{cidr: 172.16.28.0/22}", "{id: "+network+"}")
+	both := newSpec(t, made, "    id: "+cluster+"\n", "{cidr: 172.16.28.0/22}", "{id: "+network+"}")
 	requireNothingToDo(t, cloud, both)
 	if err := destroy(t.Context(), cloud, both); err != nil {
 		t.Fatal(err)

@@ -131,12 +131,12 @@ func BenchmarkApply(b *testing.B) {
 }
 
 // clusterConfig is the cluster's part of the configuration.
-const clusterConfig = `cluster:
-  version: "1.34"
-  acl: [198.51.100.0/24]
-  pools:
-    - {name: system, nodeType: PRO2-XXS, size: 2}
-    - {name: client-a, tenant: client-a, nodeType: PRO2-XS, autoscaling: {min: 1, max: 3}}
+const clusterConfig = `  cluster:
+    version: "1.34"
+    acl: [198.51.100.0/24]
+    pools:
+      - {name: system, nodeType: PRO2-XXS, size: 2}
+      - {name: client-a, tenant: client-a, nodeType: PRO2-XS, autoscaling: {min: 1, max: 3}}
 `
 
 // timedApply measures an apply in an empty project, including the observation.

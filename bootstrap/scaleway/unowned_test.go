@@ -153,7 +153,7 @@ func TestTwoStacks(t *testing.T) {
 	t.Parallel()
 	f := serve(t, scwfake.Options{})
 	first := newSpec(t)
-	second := newSpec(t, "name: test\n", "name: test-2\n", "172.16.28.0/22", "172.16.32.0/22", "172.16.28.8", "172.16.32.8", "egress-test", "egress-test-2")
+	second := newSpec(t, "name: test}", "name: test-2}", "172.16.28.0/22", "172.16.32.0/22", "172.16.28.8", "172.16.32.8", "egress-test", "egress-test-2")
 	cloud := f.cloud(t.Context(), t, first)
 	other := f.cloud(t.Context(), t, second)
 	if _, err := apply(t.Context(), cloud, first); err != nil {
