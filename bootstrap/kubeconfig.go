@@ -45,7 +45,7 @@ func mergeKubeconfig(file, added []byte, clusterID string) (merged []byte, curre
 	}
 	ours, err := parseKubeconfig(added)
 	if err != nil || ours.Contexts[ours.CurrentContext] == nil || ours.Clusters[ours.Contexts[ours.CurrentContext].Cluster] == nil {
-		return nil, "", errors.New("Scaleway returned a kubeconfig that is not valid")
+		return nil, "", errors.New("the kubeconfig that Scaleway returned is not valid")
 	}
 	suffix := ""
 	if namesTaken(config, ours) {

@@ -44,7 +44,7 @@ func (d decoding) value(node *yaml.Node, target reflect.Value, at *field.Path) {
 		return
 	}
 	if parse := d.parser(target); parse != nil {
-		d.parsed(node, line, target, at, parse)
+		d.parsed(node, line, at, parse)
 		return
 	}
 	switch target.Kind() {
@@ -179,7 +179,7 @@ func (d decoding) parser(target reflect.Value) func(string) error {
 			return err
 		}
 	}
-	if unmarshaler, ok := target.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if unmarshaler, ok := reflect.TypeAssert[encoding.TextUnmarshaler](target.Addr()); ok {
 		return func(text string) error {
 			err := unmarshaler.UnmarshalText([]byte(text))
 			if err != nil {
@@ -193,7 +193,7 @@ func (d decoding) parser(target reflect.Value) func(string) error {
 
 // parsed sets a value that is written as a string. A string that cannot be
 // parsed is a wrong value, which leaves the form of the file intact.
-func (d decoding) parsed(node *yaml.Node, line int, target reflect.Value, at *field.Path, parse func(string) error) {
+func (d decoding) parsed(node *yaml.Node, line int, at *field.Path, parse func(string) error) {
 	text, err := stringOf(node)
 	if err != nil {
 		d.malformed(line, at, err.Error())

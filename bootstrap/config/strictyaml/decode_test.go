@@ -165,7 +165,7 @@ func TestProblems(t *testing.T) {
 		"field in other case":         {minimal + "  SERVERLIST: []\n", []string{`4: machine.SERVERLIST: unknown field; did you mean "serverList"?`}},
 		"inlined type is not a field": {minimal + "Inlined: {}\n", []string{"4: Inlined: unknown field"}},
 		"unprintable field":           {minimal + "\"a\\nb\\e\": 1\n", []string{`4: a\nb\x1b: unknown field`}},
-		"unknown for a required":      {strings.Replace(minimal, "name:", "nmae:", 1), []string{`1: nmae: unknown field; did you mean "name"?`}},
+		"unknown for a required":      {strings.Replace(minimal, "name:", "nam:", 1), []string{`1: nam: unknown field; did you mean "name"?`}},
 		"repeated field":              {minimal + "name: other\n", []string{"4: name: is repeated; it is already in line 1: remove one"}},
 
 		"missing field":            {"machine: {}\n", []string{"1: name: is required"}},
