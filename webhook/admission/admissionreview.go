@@ -39,6 +39,12 @@ type reviewRequest struct {
 	Object      *inject.Pod                 `json:"object"`
 	OldObject   *inject.Pod                 `json:"oldObject"`
 	DryRun      bool                        `json:"dryRun"`
+
+	Kind            inject.Skipped `json:"kind"`
+	Options         inject.Skipped `json:"options"`
+	RequestKind     inject.Skipped `json:"requestKind"`
+	RequestResource inject.Skipped `json:"requestResource"`
+	UserInfo        inject.Skipped `json:"userInfo"`
 }
 
 // ephemeral reports whether ephemeral containers are added to a pod.

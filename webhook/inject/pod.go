@@ -25,8 +25,9 @@ type Metadata struct {
 	// differs then.
 	Annotations map[string]string `json:"annotations"`
 
-	ManagedFields   skipped `json:"managedFields"`
-	OwnerReferences skipped `json:"ownerReferences"`
+	CreationTimestamp Skipped `json:"creationTimestamp"`
+	ManagedFields     Skipped `json:"managedFields"`
+	OwnerReferences   Skipped `json:"ownerReferences"`
 }
 
 // Spec is the part of a pod's spec that injection reads.
@@ -35,9 +36,10 @@ type Spec struct {
 	Containers          []Container `json:"containers"`
 	EphemeralContainers []Container `json:"ephemeralContainers"`
 
-	SecurityContext skipped `json:"securityContext"`
-	Tolerations     skipped `json:"tolerations"`
-	Volumes         skipped `json:"volumes"`
+	Affinity        Skipped `json:"affinity"`
+	SecurityContext Skipped `json:"securityContext"`
+	Tolerations     Skipped `json:"tolerations"`
+	Volumes         Skipped `json:"volumes"`
 }
 
 // containers returns the number of containers of every kind.
@@ -65,13 +67,17 @@ type Container struct {
 	// Env is nil if there is no such list, because adding to it differs then.
 	Env []EnvVar `json:"env"`
 
-	LivenessProbe   skipped `json:"livenessProbe"`
-	Ports           skipped `json:"ports"`
-	ReadinessProbe  skipped `json:"readinessProbe"`
-	Resources       skipped `json:"resources"`
-	SecurityContext skipped `json:"securityContext"`
-	StartupProbe    skipped `json:"startupProbe"`
-	VolumeMounts    skipped `json:"volumeMounts"`
+	Image                    Skipped `json:"image"`
+	ImagePullPolicy          Skipped `json:"imagePullPolicy"`
+	LivenessProbe            Skipped `json:"livenessProbe"`
+	Ports                    Skipped `json:"ports"`
+	ReadinessProbe           Skipped `json:"readinessProbe"`
+	Resources                Skipped `json:"resources"`
+	SecurityContext          Skipped `json:"securityContext"`
+	StartupProbe             Skipped `json:"startupProbe"`
+	TerminationMessagePath   Skipped `json:"terminationMessagePath"`
+	TerminationMessagePolicy Skipped `json:"terminationMessagePolicy"`
+	VolumeMounts             Skipped `json:"volumeMounts"`
 }
 
 // EnvVar is an environment variable of a container. If several have one name,
@@ -80,17 +86,17 @@ type EnvVar struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	// ValueFrom is not nil if the value comes from another object.
-	ValueFrom *skipped `json:"valueFrom"`
+	ValueFrom *Skipped `json:"valueFrom"`
 }
 
-// skipped is a field that is checked for JSON errors but not stored. Unknown
-// fields are too, but the decoder reads those token by token, which takes about
-// twice as long: the usual large fields of a pod are declared for that reason
-// alone.
-type skipped struct{}
+// Skipped is a field that is checked for JSON errors but not stored. Unknown
+// fields are too, but the decoder looks those up in several ways, and reads them
+// token by token. The usual fields of a pod are declared to save that time, and
+// for no other reason.
+type Skipped struct{}
 
 // UnmarshalJSONFrom reads any JSON value.
-func (*skipped) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+func (*Skipped) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	_, err := decoder.ReadValue()
 	return err
 }
