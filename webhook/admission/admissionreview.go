@@ -10,10 +10,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/inject"
+	"egress.scw/webhook/internal/jsonobject"
 )
 
 const (
@@ -25,31 +25,55 @@ const (
 // decoded at once: decoding the whole pod into Kubernetes types, or the review
 // first and the pod from it, costs a multiple of everything else.
 type review struct {
-	APIVersion string         `json:"apiVersion"`
-	Kind       string         `json:"kind"`
-	Request    *reviewRequest `json:"request"`
+	apiVersion, kind string
+	request          *reviewRequest
+}
+
+// UnmarshalJSONFrom reads the fields of a review.
+func (r *review) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.Read(d,
+		jsonobject.Field{Name: "apiVersion", Into: &r.apiVersion},
+		jsonobject.Field{Name: "kind", Into: &r.kind},
+		jsonobject.Field{Name: "request", Into: &r.request})
 }
 
 type reviewRequest struct {
-	UID         types.UID                   `json:"uid"`
-	Resource    metav1.GroupVersionResource `json:"resource"`
-	SubResource string                      `json:"subResource"`
-	Namespace   string                      `json:"namespace"`
-	Operation   admissionv1.Operation       `json:"operation"`
-	Object      *inject.Pod                 `json:"object"`
-	OldObject   *inject.Pod                 `json:"oldObject"`
-	DryRun      bool                        `json:"dryRun"`
+	UID         string
+	Resource    groupVersionResource
+	SubResource string
+	Namespace   string
+	Operation   string
+	Object      *inject.Pod
+	OldObject   *inject.Pod
+	DryRun      bool
+}
 
-	Kind            inject.Skipped `json:"kind"`
-	Options         inject.Skipped `json:"options"`
-	RequestKind     inject.Skipped `json:"requestKind"`
-	RequestResource inject.Skipped `json:"requestResource"`
-	UserInfo        inject.Skipped `json:"userInfo"`
+// UnmarshalJSONFrom reads the fields of a request.
+func (r *reviewRequest) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.Read(d,
+		jsonobject.Field{Name: "uid", Into: &r.UID},
+		jsonobject.Field{Name: "resource", Into: &r.Resource},
+		jsonobject.Field{Name: "subResource", Into: &r.SubResource},
+		jsonobject.Field{Name: "namespace", Into: &r.Namespace},
+		jsonobject.Field{Name: "operation", Into: &r.Operation},
+		jsonobject.Field{Name: "object", Into: &r.Object},
+		jsonobject.Field{Name: "oldObject", Into: &r.OldObject},
+		jsonobject.Field{Name: "dryRun", Into: &r.DryRun})
+}
+
+type groupVersionResource metav1.GroupVersionResource
+
+// UnmarshalJSONFrom reads the fields of a resource.
+func (r *groupVersionResource) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.Read(d,
+		jsonobject.Field{Name: "group", Into: &r.Group},
+		jsonobject.Field{Name: "version", Into: &r.Version},
+		jsonobject.Field{Name: "resource", Into: &r.Resource})
 }
 
 // ephemeral reports whether ephemeral containers are added to a pod.
 func (r *reviewRequest) ephemeral() bool {
-	return r.SubResource == "ephemeralcontainers" && r.Operation == admissionv1.Update
+	return r.SubResource == "ephemeralcontainers" && r.Operation == string(admissionv1.Update)
 }
 
 // target returns the operation and the resource, as in "CREATE of pods".
@@ -58,38 +82,38 @@ func (r *reviewRequest) target() string {
 	if r.SubResource != "" {
 		resource.Resource += "/" + r.SubResource
 	}
-	return string(r.Operation) + " of " + resource.String()
+	return r.Operation + " of " + resource.String()
 }
 
-// decodeReview decodes the AdmissionReview of a pod. Names of fields are case
-// sensitive and must not be repeated, so that all readers of the review read
-// the same. Invalid UTF-8 is replaced, as the API server does.
+// decodeReview decodes the AdmissionReview of a pod. Names of the fields that are
+// read are case sensitive and must not be repeated, so that all readers of the
+// review read the same.
 func decodeReview(body []byte) (*reviewRequest, *badReview) {
 	if len(body) == 0 {
 		return nil, badRequest("the body is empty: send an %s", reviewKind)
 	}
 	var in review
-	err := json.Unmarshal(body, &in, jsontext.AllowInvalidUTF8(true))
+	err := json.Unmarshal(body, &in, inject.DecodeOptions)
 	switch {
 	case err != nil:
 		return nil, badRequest("the body is not an %s of a pod: %v", reviewKind, err)
-	case in.Kind != reviewKind || in.APIVersion != reviewVersion:
+	case in.kind != reviewKind || in.apiVersion != reviewVersion:
 		return nil, badRequest("the body is of kind %q, apiVersion %q: send an %s of apiVersion %s",
-			in.Kind, in.APIVersion, reviewKind, reviewVersion)
-	case in.Request == nil:
+			in.kind, in.apiVersion, reviewKind, reviewVersion)
+	case in.request == nil:
 		return nil, badRequest("the %s has no request", reviewKind)
-	case in.Request.UID == "":
+	case in.request.UID == "":
 		return nil, badRequest("the %s has no request.uid", reviewKind)
 	}
-	return in.Request, nil
+	return in.request, nil
 }
 
 // appendReview appends the AdmissionReview that answers a request. It equals the
 // JSON of the typed admissionv1.AdmissionReview, which a test compares, at a
 // fraction of the cost: the patch is already encoded.
-func appendReview(buffer []byte, uid types.UID, d *decision) []byte {
+func appendReview(buffer []byte, uid string, d *decision) []byte {
 	buffer = append(buffer, `{"kind":"`+reviewKind+`","apiVersion":"`+reviewVersion+`","response":{"uid":`...)
-	buffer = appendString(buffer, string(uid))
+	buffer = appendString(buffer, uid)
 	if d.Action == inject.Deny {
 		buffer = append(buffer, `,"allowed":false,"status":`...)
 		buffer = append(buffer, encode(status(&d.Decision))...)

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
@@ -92,8 +91,8 @@ func (d *decision) inject(request *reviewRequest, injection *inject.Injection, b
 // problemWith returns a sentence about a request that neither creates a pod nor
 // adds ephemeral containers to one, and "" about any other.
 func problemWith(request *reviewRequest) string {
-	pods := metav1.GroupVersionResource{Version: "v1", Resource: "pods"}
-	created := request.SubResource == "" && request.Operation == admissionv1.Create
+	pods := groupVersionResource{Version: "v1", Resource: "pods"}
+	created := request.SubResource == "" && request.Operation == string(admissionv1.Create)
 	switch {
 	case request.Resource != pods, !created && !request.ephemeral():
 		return fmt.Sprintf("the webhook configuration sends %s here, where CREATE of pods and UPDATE of pods/ephemeralcontainers belong",

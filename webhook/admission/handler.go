@@ -147,7 +147,7 @@ func (h *Handler) log(ctx context.Context, request *reviewRequest, d *decision) 
 		pod = request.Object.DisplayName()
 	}
 	h.logger.LogAttrs(ctx, level, message,
-		slog.String("uid", string(request.UID)),
+		slog.String("uid", request.UID),
 		slog.String("namespace", request.Namespace),
 		slog.String("pod", pod),
 		slog.String("tenant", d.tenant),

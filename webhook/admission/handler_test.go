@@ -454,8 +454,10 @@ func TestBadReviews(t *testing.T) {
 		"no UID":                  {"POST", "application/json", strings.Replace(valid, testUID, "", 1), 400, "has no request.uid"},
 		"two UIDs":                {"POST", "application/json", strings.Replace(valid, `{"uid":`, `{"uid":"x","uid":`, 1), 400, `duplicate object member name "uid" within "/request"`},
 		"two lists of containers": {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[],"containers":[]}}`)), 400, `duplicate object member name "containers" within "/request/object/spec"`},
-		"duplicate managed field": {"POST", "application/json", string(reviewOf(t, `{"metadata":{"managedFields":[{"a":1,"a":2}]}}`)), 400, `duplicate object member name "a"`},
-		"duplicate unknown field": {"POST", "application/json", string(reviewOf(t, `{"status":{"a":1,"a":2}}`)), 400, `duplicate object member name "a" within "/request/object/status"`},
+		"two annotations":         {"POST", "application/json", string(reviewOf(t, `{"metadata":{"annotations":{"a":"","\u0061":""}}}`)), 400, `duplicate object member name "a" within "/request/object/metadata/annotations"`},
+		"two names in escapes":    {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[{"name":"a","\u006eame":"b"}]}}`)), 400, `duplicate object member name "name" within "/request/object/spec/containers/0"`},
+		"unread field cut off":    {"POST", "application/json", strings.Replace(valid, `"options":{`, `"options":{"a":[}`, 1), 400, "invalid character '}'"},
+		"list as metadata":        {"POST", "application/json", string(reviewOf(t, `{"metadata":[]}`)), 400, "unmarshal JSON array"},
 		"pod of another shape":    {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[{"name":"a","env":[{"value":7}]}]}}`)), 400, `JSON number into Go string within "/request/object/spec/containers/0/env/0/value"`},
 		"larger than 7 MiB":       {"POST", "application/json", string(reviewOf(t, `{"spec":"`+strings.Repeat("x", maxReviewBytes)+`"}`)), 413, "larger than 7340032 bytes"},
 	} {

@@ -198,7 +198,7 @@ func operationsFor(t *testing.T, pod *Pod, injection *Injection) ([]jsonpatch.Op
 func mustDecode(t *testing.T, raw []byte) *Pod {
 	t.Helper()
 	pod := &Pod{}
-	if err := jsonv2.Unmarshal(raw, pod); err != nil {
+	if err := jsonv2.Unmarshal(raw, pod, DecodeOptions); err != nil {
 		t.Fatal(err)
 	}
 	return pod

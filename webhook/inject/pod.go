@@ -3,43 +3,59 @@ package inject
 import (
 	"slices"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"egress.scw/webhook/internal/jsonobject"
 )
 
-// Pod is the part of a pod that injection reads. It is to be decoded from the
-// JSON that the API server sent by go-json-experiment/json, which matches names
-// of fields in their exact case and refuses duplicate names: of two fields that
+// Pod is the part of a pod that injection reads. It is decoded from the JSON that
+// the API server sent, with DecodeOptions. Names of fields
+// are matched in their exact case, and must not be repeated: of two fields that
 // are read as one, a patch might change the other.
 type Pod struct {
 	// Metadata is nil if the pod has none, because adding to it differs then.
-	Metadata *Metadata `json:"metadata"`
-	Spec     Spec      `json:"spec"`
+	Metadata *Metadata
+	Spec     Spec
+}
+
+// UnmarshalJSONFrom reads the fields of a pod.
+func (p *Pod) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.Read(d, jsonobject.Field{Name: "metadata", Into: &p.Metadata}, jsonobject.Field{Name: "spec", Into: &p.Spec})
 }
 
 // Metadata is the part of a pod's metadata that injection reads.
 type Metadata struct {
-	Name         string            `json:"name"`
-	GenerateName string            `json:"generateName"`
-	Labels       map[string]string `json:"labels"`
+	Name         string
+	GenerateName string
+	Labels       map[string]string
 	// Annotations are nil if there is no such object, because adding to it
 	// differs then.
-	Annotations map[string]string `json:"annotations"`
+	Annotations map[string]string
+}
 
-	CreationTimestamp Skipped `json:"creationTimestamp"`
-	ManagedFields     Skipped `json:"managedFields"`
-	OwnerReferences   Skipped `json:"ownerReferences"`
+// UnmarshalJSONFrom reads the fields of a pod's metadata.
+func (m *Metadata) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.Read(d,
+		jsonobject.Field{Name: "name", Into: &m.Name},
+		jsonobject.Field{Name: "generateName", Into: &m.GenerateName},
+		jsonobject.Field{Name: "labels", Into: &m.Labels},
+		jsonobject.Field{Name: "annotations", Into: &m.Annotations})
 }
 
 // Spec is the part of a pod's spec that injection reads.
 type Spec struct {
-	InitContainers      []Container `json:"initContainers"`
-	Containers          []Container `json:"containers"`
-	EphemeralContainers []Container `json:"ephemeralContainers"`
+	InitContainers      []Container
+	Containers          []Container
+	EphemeralContainers []Container
+}
 
-	Affinity        Skipped `json:"affinity"`
-	SecurityContext Skipped `json:"securityContext"`
-	Tolerations     Skipped `json:"tolerations"`
-	Volumes         Skipped `json:"volumes"`
+// UnmarshalJSONFrom reads the fields of a pod's spec.
+func (s *Spec) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.Read(d,
+		jsonobject.Field{Name: "initContainers", Into: &s.InitContainers},
+		jsonobject.Field{Name: "containers", Into: &s.Containers},
+		jsonobject.Field{Name: "ephemeralContainers", Into: &s.EphemeralContainers})
 }
 
 // containers returns the number of containers of every kind.
@@ -63,43 +79,38 @@ func (s *Spec) without(names []string) []string {
 
 // Container is the part of a container that injection reads.
 type Container struct {
-	Name string `json:"name"`
+	Name string
 	// Env is nil if there is no such list, because adding to it differs then.
-	Env []EnvVar `json:"env"`
+	Env []EnvVar
+}
 
-	Image                    Skipped `json:"image"`
-	ImagePullPolicy          Skipped `json:"imagePullPolicy"`
-	LivenessProbe            Skipped `json:"livenessProbe"`
-	Ports                    Skipped `json:"ports"`
-	ReadinessProbe           Skipped `json:"readinessProbe"`
-	Resources                Skipped `json:"resources"`
-	SecurityContext          Skipped `json:"securityContext"`
-	StartupProbe             Skipped `json:"startupProbe"`
-	TerminationMessagePath   Skipped `json:"terminationMessagePath"`
-	TerminationMessagePolicy Skipped `json:"terminationMessagePolicy"`
-	VolumeMounts             Skipped `json:"volumeMounts"`
+// UnmarshalJSONFrom reads the fields of a container.
+func (c *Container) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.Read(d, jsonobject.Field{Name: "name", Into: &c.Name}, jsonobject.Field{Name: "env", Into: &c.Env})
 }
 
 // EnvVar is an environment variable of a container. If several have one name,
 // the last is effective.
 type EnvVar struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
+	Name  string
+	Value string
 	// ValueFrom is not nil if the value comes from another object.
-	ValueFrom *Skipped `json:"valueFrom"`
+	ValueFrom *struct{}
 }
 
-// Skipped is a field that is checked for JSON errors but not stored. Unknown
-// fields are too, but the decoder looks those up in several ways, and reads them
-// token by token. The usual fields of a pod are declared to save that time, and
-// for no other reason.
-type Skipped struct{}
-
-// UnmarshalJSONFrom reads any JSON value.
-func (*Skipped) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	_, err := decoder.ReadValue()
-	return err
+// UnmarshalJSONFrom reads the fields of an environment variable.
+func (v *EnvVar) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.Read(d,
+		jsonobject.Field{Name: "name", Into: &v.Name},
+		jsonobject.Field{Name: "value", Into: &v.Value},
+		jsonobject.Field{Name: "valueFrom", Into: &v.ValueFrom})
 }
+
+// DecodeOptions are the options for decoding a Pod.
+var DecodeOptions = json.JoinOptions(
+	jsontext.AllowDuplicateNames(true), // jsonobject checks them in the fields that are read
+	jsontext.AllowInvalidUTF8(true),    // it is replaced, as the API server does
+)
 
 // DisplayName returns the name of the pod for logs. A pod that is created by a
 // controller has no name yet when it is admitted, only a prefix.
