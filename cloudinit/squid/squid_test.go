@@ -100,7 +100,7 @@ func TestRenderRefuses(t *testing.T) {
 		"clients without a value":       {change: func(p *Config) { p.ClientNetworks = make([]netip.Prefix, 1) }, want: []string{"proxy.clientNetworks[0]", "must be a CIDR"}},
 		"leaving by any address":        {change: func(p *Config) { p.EgressAddress = address("0.0.0.0") }, want: []string{"proxy.egressAddress", "of one machine"}},
 		"asking a group for names":      {change: func(p *Config) { p.NameServers = []netip.Addr{address("224.0.0.251")} }, want: []string{"proxy.nameServers[0]", "of one machine"}},
-		"asking over the other family":  {change: func(p *Config) { p.NameServers = append(p.NameServers, address("2001:db8::53")) }, want: []string{"proxy.nameServers[1]", "same address family"}},
+		"asking over the other family":  {change: func(p *Config) { p.NameServers = append(p.NameServers, address("2001:db8::53")) }, want: []string{"proxy.nameServers[1]", "must have the address family of the egress address"}},
 		"relative path":                 {change: func(p *Config) { p.AuditLog = "audit.log" }, want: []string{"proxy.auditLog", "absolute"}},
 		"path through a parent":         {change: func(p *Config) { p.CacheLog = "/var/log/../cache.log" }, want: []string{"proxy.cacheLog", "shortest form"}},
 		"path with a newline":           {change: func(p *Config) { p.AuditLog = "/a\nhttp_access allow all" }, want: []string{"proxy.auditLog", "must consist of"}},
