@@ -442,7 +442,7 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 		why   string
 	}{
 		"unknown directive": {encoded(t, append(squidConf(t, cloudinit.SourceFlexibleIP, tenants), "no_such_directive on\n"...)), "no_such_directive"},
-		"cut short":         {good[:len(good)/2], "not base64 of gzip, or cut short"},
+		"cut short":         {good[:len(good)/2], "not base64 of gzip, or truncated"},
 	} {
 		since := "@" + in(t, vm, "date", "+%s")
 		w.setSquidConf(bad.value)
