@@ -42,7 +42,7 @@ func render(t *testing.T, machine Machine) cloudConfig {
 	if !bytes.HasPrefix(text, []byte("#cloud-config\n")) {
 		t.Errorf("cloud-init would not know what it is: %.20q", text)
 	}
-	// Instances take more; but what is small stays readable.
+	// Instances accept more, but small user data stays readable.
 	if len(text) > 60_000 {
 		t.Errorf("%d bytes", len(text))
 	}
@@ -93,7 +93,7 @@ func TestUserDataReadsBack(t *testing.T) {
 	}
 }
 
-// TestScriptsParse asks the shells that will run them.
+// TestScriptsParse checks the syntax of each script with the shell that will run it.
 func TestScriptsParse(t *testing.T) {
 	scripts := 0
 	for _, file := range render(t, validMachine()).Files {
@@ -127,8 +127,8 @@ func TestScriptsParse(t *testing.T) {
 	}
 }
 
-// TestBootEndsWithTheSetup: cloud-init takes the status of the last command for
-// that of the boot.
+// TestBootEndsWithTheSetup: cloud-init takes the exit status of the last command
+// as the status of the boot.
 func TestBootEndsWithTheSetup(t *testing.T) {
 	config := render(t, validMachine())
 	want := []string{"systemctl", "start", setupUnit}
@@ -140,7 +140,7 @@ func TestBootEndsWithTheSetup(t *testing.T) {
 	}
 }
 
-// TestUnitsRunWhatIsThere: what units start is among the files.
+// TestUnitsRunWhatIsThere: every program of ours that a unit starts is among the files.
 func TestUnitsRunWhatIsThere(t *testing.T) {
 	config := render(t, validMachine())
 	command := regexp.MustCompile(`(?m)^Exec\w+=-?(/usr/local/\S+)`)
@@ -156,8 +156,8 @@ func TestUnitsRunWhatIsThere(t *testing.T) {
 	}
 }
 
-// TestConsoleTells what the proxy's own units have to say: of a machine without
-// SSH there is nothing else to see.
+// TestConsoleTells: the proxy's own units write their output to the console. A
+// machine without SSH has no other visible output.
 func TestConsoleTells(t *testing.T) {
 	config := render(t, validMachine())
 	for _, unit := range []string{"egress-net", "egress-setup", "egress-sync"} {
@@ -170,8 +170,9 @@ func TestConsoleTells(t *testing.T) {
 	}
 }
 
-// TestFirewallParses asks nftables, in a network namespace of the test's own
-// where possible: a check needs the rights of root, but changes nothing.
+// TestFirewallParses checks the rules with nftables, in a network namespace of
+// the test's own where possible. The check needs the rights of root, but changes
+// no rules.
 func TestFirewallParses(t *testing.T) {
 	nft, err := exec.LookPath("nft")
 	if err != nil {
@@ -211,7 +212,7 @@ func TestFirewallOpens(t *testing.T) {
 	const metrics = `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport {3903, 9100, 9301}`
 	for name, test := range map[string]struct {
 		machine Machine
-		opens   []string // what comes in beside answers, ICMP and DHCP
+		opens   []string // accepted packets, besides answers, ICMP and DHCP
 		nic     string
 	}{
 		"FlexibleIP": {flexible, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics}, "$public_nic"},
@@ -236,8 +237,9 @@ func TestFirewallOpens(t *testing.T) {
 	}
 }
 
-// TestFirewallBoundsTenants: whoever is at the bound is refused before anything
-// accepts it, and eight such tenants leave Squid some descriptors.
+// TestFirewallBoundsTenants: the rule that refuses a tenant at its bound comes
+// before the rule that accepts connections. Eight tenants at their bounds leave
+// Squid some descriptors.
 func TestFirewallBoundsTenants(t *testing.T) {
 	text := contentOf(t, render(t, validMachine()), "/etc/nftables.conf")
 	const tenants = `ip daddr 172.16.28.8 tcp dport 3129-3255 `
@@ -262,8 +264,9 @@ func TestFirewallBoundsTenants(t *testing.T) {
 	}
 }
 
-// TestPortsSuffice: an address has more ports than Squid can have connections
-// to origins, half of its descriptors, and the kernel remembers of ended ones.
+// TestPortsSuffice: an address has enough ports for the maximum number of Squid's
+// connections to origins (half of its descriptors) and for the ended connections
+// that the kernel keeps in TIME_WAIT.
 func TestPortsSuffice(t *testing.T) {
 	text := contentOf(t, render(t, validMachine()), "/etc/sysctl.d/60-egress.conf")
 	var first, last, remembered int
@@ -278,9 +281,10 @@ func TestPortsSuffice(t *testing.T) {
 	}
 }
 
-// TestFirewallForbidsWhatSquidForbids: the two lists of forbidden networks are
-// one, written twice. The proxy's own addresses, which Squid forbids besides, are
-// reached by lo, and the firewall lets Squid use the egress NIC alone.
+// TestFirewallForbidsWhatSquidForbids: the firewall and squid.conf each contain
+// the same list of forbidden networks. Squid also forbids the proxy's own
+// addresses. They are reached through lo, and the firewall permits Squid only the
+// egress NIC.
 func TestFirewallForbidsWhatSquidForbids(t *testing.T) {
 	want := map[string]bool{}
 	for _, network := range policy.ForbiddenDestinations() {
@@ -301,7 +305,7 @@ func TestFirewallForbidsWhatSquidForbids(t *testing.T) {
 	}
 }
 
-// TestLogsAreRotated: both logs that squid.conf is told to write.
+// TestLogsAreRotated: both logs that squid.conf configures are rotated.
 func TestLogsAreRotated(t *testing.T) {
 	rotation := contentOf(t, render(t, validMachine()), "/etc/logrotate.d/squid")
 	for _, log := range []string{AuditLog, cacheLog} {

@@ -17,8 +17,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 const goldenSuffix = ".golden.yaml"
 
-// TestRenderGolden: a file testdata/NAME.yaml is a Machine, and what Render must
-// return for it is in testdata/NAME.golden.yaml.
+// TestRenderGolden: a file testdata/NAME.yaml is a Machine. Render must return the
+// content of testdata/NAME.golden.yaml for it.
 func TestRenderGolden(t *testing.T) {
 	machines := casesIn(t)
 	for name, machine := range machines {

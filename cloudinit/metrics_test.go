@@ -19,8 +19,8 @@ import (
 	"egress.scw/webhook/api/policy"
 )
 
-// hostile is a value with which a client may try to imitate another tenant's line, as
-// Squid writes it: percent-encoded.
+// hostile is a value with which a client may try to imitate another tenant's line,
+// percent-encoded as Squid writes it.
 const hostile = `x%22,%22tenant%22:%22client-b%22,%22verdict%22:%22denied%22,%22rule%22:%22domain%22,%22bytesSent%22:1000000%7D%0A`
 
 // TestMetricsFromAuditLog has mtail read lines of the audit log, and compares all of
@@ -78,7 +78,7 @@ func TestMetricsFromAuditLog(t *testing.T) {
 	}
 }
 
-// metrics returns mtail's metrics of these lines with the machine's programs, sorted.
+// metrics returns the sorted metrics of mtail for these lines, with the machine's programs.
 func metrics(t *testing.T, lines []string) []string {
 	t.Helper()
 	mtail := mtailBinary(t)
@@ -124,7 +124,7 @@ func mtailBinary(t *testing.T) string {
 	return mtail
 }
 
-// TestMetricsKnowEveryFieldOfTheAuditLog: the program lists all fields of a line.
+// TestMetricsKnowEveryFieldOfTheAuditLog: mtail's program lists all fields of a line.
 func TestMetricsKnowEveryFieldOfTheAuditLog(t *testing.T) {
 	program := contentOf(t, render(t, validMachine()), "/etc/mtail/egress-audit.mtail")
 	var got []string

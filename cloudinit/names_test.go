@@ -11,8 +11,8 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// TestMetricNames: the machine's files and the constants have the same names of
-// metrics.
+// TestMetricNames: the machine's files and the constants contain the same metric
+// names.
 func TestMetricNames(t *testing.T) {
 	want := []string{
 		names.MetricRequests, names.MetricDenials, names.MetricWouldBeDenials, names.MetricReceivedBytes, names.MetricSentBytes, names.MetricUnreadableLines,

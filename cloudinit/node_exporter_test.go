@@ -11,7 +11,7 @@ import (
 )
 
 // TestNodeExporter: the real node exporter, with the machine's arguments, serves the
-// file that egress-sync writes, and only series whose number the machine bounds.
+// file that egress-sync writes. It serves only metrics with a bounded number of series.
 func TestNodeExporter(t *testing.T) {
 	binary, err := exec.LookPath("prometheus-node-exporter")
 	if err != nil {

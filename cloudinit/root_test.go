@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// machineRoot is a folder with the files of a machine at their paths, in which its
-// scripts run unchanged: they read the folder from EGRESS_ROOT. Programs below
-// /bin, which only tests write, take the place of the system's.
+// machineRoot is a folder with the files of a machine at their paths. The machine's
+// scripts run in it unchanged: they read the folder from EGRESS_ROOT. Programs below
+// /bin, which only tests write, replace the system's.
 type machineRoot struct {
 	t   testing.TB
 	dir string
-	// patience replaces every time limit of the scripts, in seconds. Empty: they
-	// have their own.
+	// patience replaces every time limit of the scripts, in seconds. Empty: the
+	// scripts use their own limits.
 	patience string
 }
 
@@ -37,10 +37,10 @@ func newMachineRoot(t testing.TB, machine Machine) *machineRoot {
 	return root
 }
 
-// path is where a path of the machine is in this folder.
+// path returns the path in this folder for a path of the machine.
 func (r *machineRoot) path(name string) string { return filepath.Join(r.dir, name) }
 
-// write writes a file of the machine, as one that can be run.
+// write writes an executable file of the machine.
 func (r *machineRoot) write(name, content string) {
 	r.t.Helper()
 	if err := os.MkdirAll(filepath.Dir(r.path(name)), 0o755); err != nil {
@@ -60,14 +60,14 @@ func (r *machineRoot) read(name string) string {
 	return string(content)
 }
 
-// program has a program of this name record its calls in the file /calls, and
-// then run these lines of shell.
+// program installs a program of this name, which records its calls in the file
+// /calls and then runs these lines of shell.
 func (r *machineRoot) program(name string, lines ...string) {
 	r.t.Helper()
 	r.write("/bin/"+name, "#!/bin/bash\necho \"${0##*/} $*\" >> "+r.path("/calls")+"\n"+strings.Join(lines, "\n")+"\n")
 }
 
-// calls are the recorded calls, in order.
+// calls returns the recorded calls, in order.
 func (r *machineRoot) calls() []string {
 	r.t.Helper()
 	content, err := os.ReadFile(r.path("/calls"))
@@ -77,7 +77,7 @@ func (r *machineRoot) calls() []string {
 	return strings.FieldsFunc(string(content), func(c rune) bool { return c == '\n' })
 }
 
-// command is a call of one of the machine's scripts.
+// command returns a call of one of the machine's scripts.
 func (r *machineRoot) command(name string, args ...string) *exec.Cmd {
 	command := exec.CommandContext(r.t.Context(), "bash", append([]string{r.path(scriptFolder + "/" + name)}, args...)...)
 	command.Env = append(os.Environ(), "EGRESS_ROOT="+r.dir, "PATH="+r.path("/bin")+":"+os.Getenv("PATH"))

@@ -17,8 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestDiskKeepsRoom: for a fifth of the disk to be free, the oldest of the old
-// logs are removed, and no more; the files that Squid writes to are never removed.
+// TestDiskKeepsRoom: the oldest rotated logs are removed until a fifth of the disk
+// is free, and no more. The files that Squid writes to are never removed.
 func TestDiskKeepsRoom(t *testing.T) {
 	// By age, the oldest first, each of 40 KiB.
 	logs := []string{"audit.log", "audit.log-20260101-1.gz", "cache.log.2.gz", "audit.log-20260102-2.gz", "cache.log.1", "audit.log-20260103-3", "cache.log"}
@@ -60,8 +60,8 @@ func TestDiskKeepsRoom(t *testing.T) {
 // oldAuditLog is the audit log after its rotation.
 const oldAuditLog = AuditLog + "-20260101-1"
 
-// unitRuns has systemd report that a unit's main process is this one. All others
-// do not run.
+// unitRuns makes systemd report this process as the main process of a unit. All
+// other units are reported as not running.
 func (r *machineRoot) unitRuns(unit string, pid int) {
 	r.t.Helper()
 	r.write("/bin/systemctl", `#!/bin/bash
@@ -71,7 +71,7 @@ cat "`+r.path("/pids")+`/$4" 2> /dev/null || echo 0
 	r.write("/pids/"+unit+".service", strconv.Itoa(pid)+"\n")
 }
 
-// start runs a program, with all that it starts, until the test ends.
+// start runs a program until the test ends, and then ends its children too.
 func start(t *testing.T, name string, args ...string) *bufio.Reader {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), name, args...)
@@ -88,7 +88,7 @@ func start(t *testing.T, name string, args ...string) *bufio.Reader {
 	return bufio.NewReader(stdout)
 }
 
-// readLine returns what a program prints next, without white space.
+// readLine returns the next line that a program prints, without white space.
 func readLine(t *testing.T, from *bufio.Reader) string {
 	t.Helper()
 	line, err := from.ReadString('\n')
@@ -98,8 +98,8 @@ func readLine(t *testing.T, from *bufio.Reader) string {
 	return strings.TrimSpace(line)
 }
 
-// startReader starts a program that stands for a reader of the audit log, and
-// returns its process ID.
+// startReader starts a program that takes the place of a reader of the audit log,
+// and returns its process ID.
 func startReader(t *testing.T) int {
 	t.Helper()
 	pid, err := strconv.Atoi(readLine(t, start(t, "bash", "-c", "echo $$; while :; do sleep 0.05; done")))
@@ -109,7 +109,7 @@ func startReader(t *testing.T) int {
 	return pid
 }
 
-// stopped says whether all threads of a process are.
+// stopped reports whether all threads of a process are stopped.
 func stopped(t *testing.T, pid int) bool {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
@@ -126,7 +126,7 @@ func stopped(t *testing.T, pid int) bool {
 	})
 }
 
-// slowSquid has an old log open, which it closes only a second after the signal.
+// slowSquid keeps an old log open, and closes it only a second after the signal.
 const slowSquid = `
 exec 3>> "$1"
 trap 'sleep 1; exec 3>&-; touch "$2"' USR1
@@ -135,7 +135,8 @@ while :; do sleep 0.05; done
 `
 
 // TestRotationWaitsForSquid: the readers of the audit log are stopped until Squid
-// has closed the old file. Programs that only read it are not waited for.
+// has closed the old file. The rotation does not wait for programs that only read
+// that file.
 func TestRotationWaitsForSquid(t *testing.T) {
 	root := newMachineRoot(t, validMachine())
 	readers := map[string]int{"mtail": startReader(t), "egress-syslog": startReader(t)}
@@ -167,7 +168,7 @@ func TestRotationWaitsForSquid(t *testing.T) {
 }
 
 // TestRotationGoesOnWithoutSquid: if Squid does not close the old file in time,
-// that is reported, and the readers continue.
+// the rotation reports that, and the readers continue.
 func TestRotationGoesOnWithoutSquid(t *testing.T) {
 	root := newMachineRoot(t, validMachine())
 	root.patience = "1"
@@ -189,9 +190,9 @@ func TestRotationGoesOnWithoutSquid(t *testing.T) {
 }
 
 // TestRotationIsPutOff: if a reader does not stop in time, the step before the
-// rotation fails, so that logrotate leaves the file in place; and every reader
-// runs. The reader here is one that waits for a child after vfork, which no signal
-// but SIGKILL interrupts.
+// rotation fails, so that logrotate leaves the file in place. All readers run
+// again. The reader in this test waits for a child after vfork, which only SIGKILL
+// interrupts.
 func TestRotationIsPutOff(t *testing.T) {
 	clone := map[string]int{"amd64": 56, "arm64": 220}[runtime.GOARCH]
 	perl, err := exec.LookPath("perl")
@@ -217,8 +218,8 @@ func TestRotationIsPutOff(t *testing.T) {
 	}
 }
 
-// TestRotationStoppedHalfWay: a step that is ended by a signal leaves no reader
-// stopped.
+// TestRotationStoppedHalfWay: a step that is ended by a signal leaves all readers
+// running.
 func TestRotationStoppedHalfWay(t *testing.T) {
 	root := newMachineRoot(t, validMachine())
 	reader := startReader(t)
@@ -246,9 +247,8 @@ func TestRotationStoppedHalfWay(t *testing.T) {
 	}
 }
 
-// TestRotationByHand: the run of the timer, which comes every minute, has the
-// readers continue when it ends, unless another rotation is under way, which was
-// started by hand.
+// TestRotationByHand: the timer's run, once a minute, resumes the readers when it
+// ends. It does not resume them during another rotation, which was started by hand.
 func TestRotationByHand(t *testing.T) {
 	for name, test := range map[string]struct {
 		pgrep   string
@@ -275,8 +275,8 @@ func TestRotationByHand(t *testing.T) {
 	}
 }
 
-// TestRotationEndsWithReadersThatRun: whatever the rotation's outcome; and the
-// sizes of logs are inspected often enough for the disk.
+// TestRotationEndsWithReadersThatRun: the readers run after the rotation, with any
+// outcome. The sizes of logs are inspected often enough for the disk.
 func TestRotationEndsWithReadersThatRun(t *testing.T) {
 	config := render(t, validMachine())
 	for name, lines := range map[string][]string{

@@ -21,9 +21,9 @@ import (
 	"egress.scw/webhook/api/policy"
 )
 
-// rotationsVariable is a variable of the environment: how often
-// TestRotationsLoseNothing rotates the log. The test command does it some times;
-// 200 take some minutes.
+// rotationsVariable is an environment variable: the number of rotations in
+// TestRotationsLoseNothing. The default is a small number; 200 rotations take some
+// minutes.
 const rotationsVariable = "EGRESS_TEST_ROTATIONS"
 
 // TestRotationsLoseNothing: a real rsyslog and a real mtail read the audit log
@@ -49,8 +49,8 @@ func TestRotationsLoseNothing(t *testing.T) {
 		log.root.run("egress-rotation", "before")
 		log.rename(t, fmt.Sprintf("%s-20260101-%d", AuditLog, i+1))
 		log.root.run("egress-rotation", "after")
-		// On the machine, rotations are a minute apart or more: the readers have
-		// read the old file by then.
+		// On the machine, rotations are at least a minute apart: by then, the
+		// readers have read the old file.
 		written := int(writer.written.Load())
 		waitFor(t, fmt.Sprintf("%d lines after rotation %d", written, i+1), func() error {
 			received, counted := len(server.messages()), int(metrics.read(t)[requestsOfWriter])
@@ -79,8 +79,8 @@ func TestRotationsLoseNothing(t *testing.T) {
 	t.Logf("%d rotations, %d lines: every line received once and in order, and counted once", count, len(want))
 }
 
-// differences compares the lines that were received with those that were written,
-// by their numbers.
+// differences compares the received lines with the written lines, by their
+// numbers.
 func differences(want, got []string) error {
 	if slices.Equal(want, got) {
 		return nil
@@ -105,8 +105,8 @@ func differences(want, got []string) error {
 
 const requestsOfWriter = `egress_proxy_requests_total{tenant="client-a",verdict="allowed"}`
 
-// auditWriter writes numbered lines to the audit log until it is stopped. Upon
-// the signal that Squid gets it opens the new file, but not at once.
+// auditWriter writes numbered lines to the audit log until it is stopped. After
+// the signal that Squid gets, it opens the new file with a delay.
 type auditWriter struct {
 	written atomic.Int64
 	lines   chan []string
@@ -138,7 +138,7 @@ func startWriter(t *testing.T, log *auditFile) *auditWriter {
 				return
 			case <-time.After(time.Millisecond):
 			}
-			// These lines are in the old file, though there is a new one.
+			// These lines go to the old file, although the new file exists.
 			if late--; late == 0 {
 				log.file.Close()
 				log.open(t)
@@ -154,7 +154,7 @@ func (w *auditWriter) stop() []string {
 	return <-w.lines
 }
 
-// auditLine is a line of the audit log by which number bytes were received.
+// auditLine is a line of the audit log. Its number of received bytes is number.
 func auditLine(t *testing.T, number int) string {
 	t.Helper()
 	line, err := json.Marshal(squid.AuditRecord{
@@ -231,8 +231,8 @@ func (e *exporter) read(t *testing.T) map[string]float64 {
 	return result
 }
 
-// waitFor returns once a condition holds. The time is for a busy machine: without
-// an error, it is not used up.
+// waitFor returns once a condition holds. The time limit is for a busy machine: it
+// is reached only if there is an error.
 func waitFor(t *testing.T, what string, condition func() error) {
 	t.Helper()
 	var err error

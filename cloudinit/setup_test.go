@@ -10,8 +10,8 @@ import (
 
 // TestSetupNeedsNoPackageBeforeItIsInstalled runs egress-setup with programs that only
 // record their calls. Programs that need curl, which the image may lack, run after the
-// packages are installed. With SourceGateway, the egress path by which packages are
-// downloaded is created before.
+// packages are installed. With SourceGateway, the egress path for the download of
+// packages is created before the installation.
 func TestSetupNeedsNoPackageBeforeItIsInstalled(t *testing.T) {
 	for source, want := range map[SourceAddress][]string{
 		SourceFlexibleIP: {"egress-nics", "ifup ens5", "apt-get install", "systemctl start egress-net.service", "systemctl start egress-sync.service"},
@@ -42,7 +42,7 @@ func TestSetupNeedsNoPackageBeforeItIsInstalled(t *testing.T) {
 }
 
 // TestSetupFailsUntilEverythingRuns: if any part does not start, the machine does not
-// count as set up, and the setup fails, so that it is run again.
+// count as set up, and the setup fails, so that it is retried.
 func TestSetupFailsUntilEverythingRuns(t *testing.T) {
 	syslog := validMachine()
 	syslog.Syslog = &Syslog{Host: "logs.example", Port: 6514}
@@ -74,7 +74,7 @@ func TestSetupFailsUntilEverythingRuns(t *testing.T) {
 }
 
 // runSetup runs egress-setup with programs that only record their calls. Calls that
-// end with failing fail; empty: none does.
+// end with failing fail. Empty: all calls succeed.
 func runSetup(t *testing.T, machine Machine, failing string) (*machineRoot, error) {
 	t.Helper()
 	root := newMachineRoot(t, machine)
@@ -99,7 +99,8 @@ func runSetup(t *testing.T, machine Machine, failing string) (*machineRoot, erro
 	return root, err
 }
 
-// TestPrivateNICComesUpAtBoot: without udev, which would report it.
+// TestPrivateNICComesUpAtBoot: the private NIC comes up without udev, which would
+// report it.
 func TestPrivateNICComesUpAtBoot(t *testing.T) {
 	if script := contentOf(t, render(t, validMachine()), scriptFolder+"/egress-nics"); !strings.Contains(script, "\nauto $private\n") {
 		t.Error("the NIC is not brought up at boot")

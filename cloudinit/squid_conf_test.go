@@ -22,7 +22,7 @@ func TestSquidConfTravels(t *testing.T) {
 	if err != nil || !bytes.Equal(value, again) {
 		t.Errorf("encoding it again gives something else: %v", err)
 	}
-	// What a header of gzip may hold beside: flags and a time. Ours holds none.
+	// The optional parts of a gzip header are flags and a time. This header has neither.
 	if header, err := base64.StdEncoding.DecodeString(string(value)); err != nil || !bytes.Equal(header[3:8], make([]byte, 5)) {
 		t.Errorf("header % x: %v", header[:10], err)
 	}
@@ -38,7 +38,7 @@ func TestSquidConfTooLarge(t *testing.T) {
 	for i := range noise {
 		noise[i] = byte(random.Uint32())
 	}
-	// Without the header of gzip, this much would be the limit.
+	// Without the gzip header, this size would be the limit.
 	if _, err := EncodeSquidConf(noise[:maxSquidConfValue/4*3-100]); err != nil {
 		t.Errorf("below the limit: %v", err)
 	}
@@ -46,7 +46,7 @@ func TestSquidConfTooLarge(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "takes 1334") || !strings.Contains(err.Error(), "more than the 120000") || !strings.Contains(err.Error(), "shorten") {
 		t.Errorf("above it: %v", err)
 	}
-	// What could not be unpacked is not packed.
+	// A file too large to be decompressed is not compressed.
 	if _, err := EncodeSquidConf(make([]byte, maxSquidConf+1)); err == nil || !strings.Contains(err.Error(), "16777217 bytes") {
 		t.Errorf("too large to unpack: %v", err)
 	}
@@ -93,8 +93,8 @@ func packed(t *testing.T, text []byte) []byte {
 
 func encoded(data []byte) []byte { return []byte(base64.StdEncoding.EncodeToString(data)) }
 
-// FuzzDecodeSquidConf: whatever stands in user data, it is decoded or refused;
-// and what is decoded can travel again, unless it has become too large.
+// FuzzDecodeSquidConf: any user data is decoded or refused. A decoded file can be
+// encoded again, unless it has become too large.
 func FuzzDecodeSquidConf(f *testing.F) {
 	good, err := EncodeSquidConf([]byte("via off\n"))
 	if err != nil {
@@ -125,7 +125,7 @@ func FuzzDecodeSquidConf(f *testing.F) {
 	})
 }
 
-// FuzzSquidConfTravels: every file that fits comes out as it went in.
+// FuzzSquidConfTravels: every file that fits is unchanged after encoding and decoding.
 func FuzzSquidConfTravels(f *testing.F) {
 	f.Add([]byte("via off\n"))
 	f.Add([]byte{0, 255})

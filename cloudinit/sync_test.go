@@ -23,14 +23,14 @@ const (
 	previousConf = "/etc/squid/squid.conf.previous"
 )
 
-// syncing is a machine's folder in which egress-sync runs, with a Squid that only
-// records which file it has read.
+// syncing is a machine's folder in which egress-sync runs. Its Squid only records
+// the file that it has read.
 type syncing struct {
 	*machineRoot
 }
 
-// newSyncing returns a machine whose time limits are patience, in seconds; empty:
-// they are the product's.
+// newSyncing returns a machine with the time limits patience, in seconds. Empty: the
+// product's limits.
 func newSyncing(t *testing.T, patience string) syncing {
 	t.Helper()
 	machine := validMachine()
@@ -42,7 +42,7 @@ func newSyncing(t *testing.T, patience string) syncing {
 	s.program("squid", "cd "+s.dir, `[ "$1 $2" != "-k parse" ] || ! grep -q no_such_directive "$4" || exit 1
 [ "$1 $2" != "-k reconfigure" ] || grep -q unserved .`+liveConf+` || cp .`+liveConf+` serving`)
 	s.program("ip", `echo "$4 via 192.0.2.1 dev ens2 src 192.0.2.2 uid 0"`)
-	// The metadata service is two files; Squid's ports are real.
+	// The metadata service consists of two files; Squid's ports are real.
 	s.program("curl", `case "$*" in *http://`+metadataAddress+`/user_data/squid-conf) ;; *) exec /usr/bin/curl "$@" ;; esac
 [ ! -e `+s.path("silent")+` ] || { echo "no response" >&2; exit 7; }
 cat `+s.path("user-data"))
@@ -53,8 +53,8 @@ cat `+s.path("refused-connections")+" 2> /dev/null")
 	return s
 }
 
-// listen opens ports that respond with the revision in the file that Squid serves,
-// after a delay.
+// listen opens ports that respond, after a delay, with the revision in the file that
+// Squid serves.
 func (s syncing) listen(count int, delay time.Duration) []string {
 	s.t.Helper()
 	var ports []string
@@ -83,7 +83,7 @@ func (s syncing) listen(count int, delay time.Duration) []string {
 	return ports
 }
 
-// conf is a squid.conf with these ports.
+// conf returns a squid.conf with these ports.
 func conf(ports []string, revision, more string) string {
 	text := "http_port 127.0.0.1:3128 name=manager_port\n" + more + "\n"
 	for _, port := range ports {
@@ -101,7 +101,7 @@ func (s syncing) publish(conf string) {
 	s.write("user-data", string(value))
 }
 
-// sync runs egress-sync, and returns its output and the commands that it gives to
+// sync runs egress-sync, and returns its output and the commands that it sends to
 // Squid.
 func (s syncing) sync() (output string, squid []string) {
 	s.t.Helper()
@@ -115,7 +115,7 @@ func (s syncing) sync() (output string, squid []string) {
 	return output, squid
 }
 
-// age makes the refusal older.
+// age moves the time of the refusal into the past.
 func (s syncing) age(by time.Duration) {
 	s.t.Helper()
 	then := time.Now().Add(-by)
@@ -124,7 +124,7 @@ func (s syncing) age(by time.Duration) {
 	}
 }
 
-// exported are the metrics with this prefix in the file that the node exporter reads.
+// exported returns the metrics with this prefix in the file that the node exporter reads.
 func (s syncing) exported(prefix string) map[string]string {
 	s.t.Helper()
 	metrics := map[string]string{}
@@ -136,14 +136,14 @@ func (s syncing) exported(prefix string) map[string]string {
 	return metrics
 }
 
-// state is the state of the configuration in the metrics.
+// state returns the state of the configuration in the metrics.
 func (s syncing) state() string {
 	s.t.Helper()
 	return fmt.Sprintf("fetched=%s refused=%s", s.exported(names.MetricConfigFetched)[names.MetricConfigFetched],
 		s.exported(names.MetricConfigRefused)[names.MetricConfigRefused])
 }
 
-// TestSyncReplacesConfiguration: a new value is loaded once, and also stored as the
+// TestSyncReplacesConfiguration: a new value is loaded once. It is also stored as the
 // file to restore.
 func TestSyncReplacesConfiguration(t *testing.T) {
 	s := newSyncing(t, "")
@@ -166,8 +166,8 @@ func TestSyncReplacesConfiguration(t *testing.T) {
 	}
 }
 
-// TestSyncAsksAllPortsInTime: the maximum number of ports, on a machine that takes half
-// a second for each response.
+// TestSyncAsksAllPortsInTime: the maximum number of ports is queried in time on a
+// machine that takes half a second for each response.
 func TestSyncAsksAllPortsInTime(t *testing.T) {
 	s := newSyncing(t, "")
 	s.publish(conf(s.listen(names.TenantPortMax-names.TenantPortMin+1, time.Second/2), "a1", ""))
@@ -176,7 +176,8 @@ func TestSyncAsksAllPortsInTime(t *testing.T) {
 	}
 }
 
-// TestSyncRefusalRemains: while no value can be fetched, which is reported once.
+// TestSyncRefusalRemains: the refusal remains while no value can be fetched. The failed
+// fetch is reported once.
 func TestSyncRefusalRemains(t *testing.T) {
 	s := newSyncing(t, "")
 	s.publish(conf(nil, "", "no_such_directive"))
@@ -197,9 +198,9 @@ func TestSyncRefusalRemains(t *testing.T) {
 	}
 }
 
-// TestSyncTriesAgain: a value that cannot be parsed after 10 minutes, because the
-// attempt interrupts no tenant; a value that Squid does not serve after an hour;
-// another value at once.
+// TestSyncTriesAgain: a value that cannot be parsed is retried after 10 minutes, because
+// the attempt interrupts no tenant. A value that Squid does not serve is retried after an
+// hour. Another value is tried at once.
 func TestSyncTriesAgain(t *testing.T) {
 	s := newSyncing(t, "1")
 	ports := s.listen(1, 0)
@@ -241,7 +242,8 @@ func TestSyncTriesAgain(t *testing.T) {
 	}
 }
 
-// TestSyncRefusesPortsWithoutRevision: it could not check whether Squid serves them.
+// TestSyncRefusesPortsWithoutRevision: egress-sync cannot check whether Squid serves a
+// port without a revision.
 func TestSyncRefusesPortsWithoutRevision(t *testing.T) {
 	ports := []string{"3129", "3130"}
 	for name, text := range map[string]string{
@@ -259,7 +261,7 @@ func TestSyncRefusesPortsWithoutRevision(t *testing.T) {
 	}
 }
 
-// TestSyncFilesSurvivePowerLoss: a file is written to the disk before it replaces
+// TestSyncFilesSurvivePowerLoss: a file is synced to the disk before it replaces
 // another.
 func TestSyncFilesSurvivePowerLoss(t *testing.T) {
 	s := newSyncing(t, "")
@@ -284,8 +286,8 @@ func TestSyncFilesSurvivePowerLoss(t *testing.T) {
 }
 
 // TestMachineMetrics: the file that the node exporter reads contains the state of the
-// configuration and the machine, and refused connections of every tenant that is
-// served, also those without any.
+// configuration and of the machine. It contains the number of refused connections of
+// every served tenant, including zero.
 func TestMachineMetrics(t *testing.T) {
 	s := newSyncing(t, "")
 	ports := s.listen(2, 0)
@@ -324,8 +326,8 @@ func TestMachineMetrics(t *testing.T) {
 	}
 }
 
-// TestMetricsAreReplacedInOneStep: the node exporter, which reads all files *.prom of
-// the folder at any time, never finds an incomplete one.
+// TestMetricsAreReplacedInOneStep: the node exporter reads all files *.prom of the
+// folder at any time. It never finds an incomplete file.
 func TestMetricsAreReplacedInOneStep(t *testing.T) {
 	s := newSyncing(t, "")
 	s.publish(conf(nil, "", "no_such_directive"))

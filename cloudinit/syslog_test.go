@@ -30,11 +30,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// syslogHost is what the server of these tests is called.
+// syslogHost is the host name of the server in these tests.
 const syslogHost = "logs.example.com"
 
 // TestAuditLogIsShipped: a real rsyslog, with the machine's file, sends every
-// line once and in order, though the server comes late and the log is rotated.
+// line once and in order, although the server starts late and the log is rotated.
 func TestAuditLogIsShipped(t *testing.T) {
 	ca := newAuthority(t)
 	address := freeAddress(t)
@@ -46,12 +46,12 @@ func TestAuditLogIsShipped(t *testing.T) {
 			log.write(t, want[len(want)-1])
 		}
 	}
-	write(50) // before there is a server
+	write(50) // before the server starts
 
 	server := startSyslogServer(t, address, ca.issue(t, syslogHost))
 	write(50)
 	server.wait(t, want)
-	log.rotate(t, func() { write(50) }) // to the old file, after there is a new one
+	log.rotate(t, func() { write(50) }) // to the old file, after the new one is created
 	write(50)
 	server.wait(t, want)
 	for _, header := range server.headers() {
@@ -61,8 +61,9 @@ func TestAuditLogIsShipped(t *testing.T) {
 	}
 }
 
-// TestAuditLogIsShippedToNobodyElse: not to a server with a certificate for
-// another name, nor to one whose authority is another.
+// TestAuditLogIsShippedToNobodyElse: rsyslog does not send to a server with a
+// certificate for another name, nor to a server with a certificate from another
+// authority.
 func TestAuditLogIsShippedToNobodyElse(t *testing.T) {
 	ca := newAuthority(t)
 	for name, certificate := range map[string]tls.Certificate{
@@ -74,7 +75,7 @@ func TestAuditLogIsShippedToNobodyElse(t *testing.T) {
 			server := startSyslogServer(t, address, certificate)
 			startRsyslog(t, ca, address).write(t, "{}")
 			select {
-			case <-server.refused: // The client has looked at the certificate.
+			case <-server.refused: // The client has checked the certificate.
 			case <-time.After(30 * time.Second):
 				t.Fatal("nobody came")
 			}
@@ -85,8 +86,8 @@ func TestAuditLogIsShippedToNobodyElse(t *testing.T) {
 	}
 }
 
-// auditFile is the audit log, as Squid writes it, of a machine whose rsyslog
-// follows it.
+// auditFile is the audit log of a machine, in Squid's format. The machine's
+// rsyslog follows it.
 type auditFile struct {
 	root *machineRoot
 	file *os.File
@@ -107,8 +108,8 @@ func (l *auditFile) write(t *testing.T, line string) {
 	}
 }
 
-// rotate does what logrotate does on the machine, with the machine's script, and
-// what Squid does upon its signal.
+// rotate renames the log as logrotate does on the machine, with the machine's
+// script, and creates a new file as Squid does after its signal.
 func (l *auditFile) rotate(t *testing.T, meanwhile func()) {
 	t.Helper()
 	l.root.run("egress-rotation", "before")
@@ -128,7 +129,7 @@ func (l *auditFile) rename(t *testing.T, name string) {
 	l.root.write(AuditLog, "")
 }
 
-// startRsyslog has rsyslog send a log to a server until the test ends.
+// startRsyslog starts an rsyslog that sends a log to a server until the test ends.
 func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 	t.Helper()
 	rsyslogd, err := exec.LookPath("/usr/sbin/rsyslogd")
@@ -144,7 +145,7 @@ func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 		t.Fatal(err)
 	}
 	machine := validMachine()
-	const target = "192.0.2.1" // as loopback is not valid
+	const target = "192.0.2.1" // because a loopback address is not valid
 	machine.Syslog = &Syslog{Host: syslogHost, Address: netip.MustParseAddr(target), Port: int32(number), CA: string(ca.text)}
 	root := newMachineRoot(t, machine)
 	log := &auditFile{root: root}
@@ -175,10 +176,10 @@ func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 	return log
 }
 
-// syslogServer receives by RFC 5425.
+// syslogServer receives messages according to RFC 5425.
 type syslogServer struct {
-	// refused is closed once a client has ended a handshake, or a connection
-	// before it said anything.
+	// refused is closed once a client has ended a handshake, or has ended a
+	// connection before its first message.
 	refused chan struct{}
 
 	mu       sync.Mutex
@@ -217,7 +218,7 @@ func startSyslogServer(t *testing.T, address string, certificate tls.Certificate
 	return server
 }
 
-// receive returns how many messages have come by a connection.
+// receive returns the number of messages received from a connection.
 func (s *syslogServer) receive(connection net.Conn) int {
 	reader := bufio.NewReader(connection)
 	for count := 0; ; count++ {
@@ -239,7 +240,7 @@ func (s *syslogServer) receive(connection net.Conn) int {
 	}
 }
 
-// messages are the lines that have come, headers what stood before them.
+// messages returns the received lines, and headers the text before them.
 func (s *syslogServer) messages() []string {
 	return s.split(func(_, line string) string { return line })
 }
@@ -259,7 +260,7 @@ func (s *syslogServer) split(take func(header, line string) string) []string {
 	return result
 }
 
-// wait returns once as many lines have come, and compares them.
+// wait returns once the expected number of lines has arrived, and compares them.
 func (s *syslogServer) wait(t *testing.T, want []string) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); len(s.messages()) < len(want) && time.Now().Before(deadline); {
@@ -315,7 +316,7 @@ func (a *authority) issue(t *testing.T, name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// freeAddress is one of loopback where nobody listens.
+// freeAddress returns a loopback address without a listener.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

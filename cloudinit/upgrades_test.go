@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestMtailRunsAfterUpgrades: once dpkg has ended, if it is to run at all; and
-// whatever comes of it is no failure of dpkg's.
+// TestMtailRunsAfterUpgrades: after dpkg has ended, mtail is started if its unit is
+// enabled. A failure to start it is not a failure of dpkg.
 func TestMtailRunsAfterUpgrades(t *testing.T) {
 	config := render(t, validMachine())
 	found := regexp.MustCompile(`(?m)^DPkg::Post-Invoke \{ "(.*)"; \};$`).FindStringSubmatch(contentOf(t, config, "/etc/apt/apt.conf.d/60egress"))
@@ -48,8 +48,8 @@ func TestMtailRunsAfterUpgrades(t *testing.T) {
 	}
 }
 
-// TestTimeIsKept: the audit log's lines and what certificates are good for
-// depend on it.
+// TestTimeIsKept: the audit log's lines and the validity of certificates depend on
+// the time.
 func TestTimeIsKept(t *testing.T) {
 	values := contentOf(t, render(t, validMachine()), valuesFile)
 	if !regexp.MustCompile(`(?m)^PACKAGES='.*\bsystemd-timesyncd\b.*'$`).MatchString(values) {
@@ -57,7 +57,7 @@ func TestTimeIsKept(t *testing.T) {
 	}
 }
 
-// leftAlone prints those of its arguments that needrestart would not restart.
+// leftAlone prints those of its arguments that needrestart does not restart.
 const leftAlone = `
 our %nrconf = (restart => 'i', override_rc => {});
 my $file = shift;
@@ -69,7 +69,7 @@ for my $unit (@ARGV) {
 }
 `
 
-// TestLibrariesAreReplacedInWhatRuns has Perl read the configuration, as
+// TestLibrariesAreReplacedInWhatRuns parses the configuration with Perl, as
 // needrestart does.
 func TestLibrariesAreReplacedInWhatRuns(t *testing.T) {
 	perl, err := exec.LookPath("perl")
@@ -88,8 +88,8 @@ func TestLibrariesAreReplacedInWhatRuns(t *testing.T) {
 	}
 }
 
-// TestUpgradesAreMadeByNight: never later, because they end tunnels; and the
-// reboot, at a local time, is after them.
+// TestUpgradesAreMadeByNight: upgrades run at night and are not caught up later,
+// because they end tunnels. The reboot, at a local time, is after them.
 func TestUpgradesAreMadeByNight(t *testing.T) {
 	config := render(t, validMachine())
 	for timer, at := range map[string]string{"apt-daily": "02:00", "apt-daily-upgrade": "03:00"} {

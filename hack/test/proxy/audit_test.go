@@ -229,7 +229,7 @@ func byPath(events []internet.Event) map[string][]string {
 	return arrived
 }
 
-// auditLog is the machine's audit log, without connections that carried no
+// auditLog returns the machine's audit log, without connections that carried no
 // request.
 func auditLog(t *testing.T, vm *machine.VM) []squid.AuditRecord {
 	t.Helper()

@@ -19,8 +19,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// checkDescriptors: Squid may open as many files as the configured bound
-// requires, or as many as any process on this machine may, if these are fewer.
+// checkDescriptors: Squid may open the number of files that the configured bound
+// requires, or this machine's maximum for a process if that is lower.
 func checkDescriptors(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	limit, err := strconv.Atoi(in(t, vm, "awk", "/^Max open files/ { print $5 }", "/proc/1/limits"))
@@ -35,10 +35,10 @@ func checkDescriptors(t *testing.T, vm *machine.VM) {
 	}
 }
 
-// checkConnections: a tenant that has its maximum of connections gets a reset
-// for each further one. Other tenants are served, and a new squid.conf becomes
-// live, also on the port of the refused tenant. It returns the machine's
-// tenants at the end.
+// checkConnections: a tenant at its maximum number of connections gets a reset
+// for each further one. Other tenants are served. A new squid.conf becomes live,
+// also on the port of the refused tenant. It returns the machine's tenants at the
+// end.
 func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) []v1alpha1.Tenant {
 	const bound = 20
 	checkDescriptors(t, vm)

@@ -38,8 +38,8 @@ const (
 // patience bounds a boot, which takes a minute on an idle machine of two cores.
 const patience = 5 * time.Minute
 
-// TestProxy boots the machine that bootstrap makes, and takes it through the
-// events in a proxy's life. The steps build on each other.
+// TestProxy boots the machine that bootstrap creates, and tests the events in a
+// proxy's lifetime. The steps build on each other.
 func TestProxy(t *testing.T) {
 	w := newWorld(t, rootfs(t))
 	w.logs = receiveLogs(t)
@@ -91,7 +91,7 @@ func TestProxy(t *testing.T) {
 	step("private default route", func(t *testing.T) { w.checkPrivateDefaultRoute(t, vm) })
 }
 
-// TestProxyBehindGateway boots the machine whose requests leave by the Public
+// TestProxyBehindGateway boots the machine whose requests leave through the Public
 // Gateway.
 func TestProxyBehindGateway(t *testing.T) {
 	w := newWorld(t, rootfs(t))
@@ -136,7 +136,7 @@ func tenant(name string, port int32, egress v1alpha1.EgressIP) v1alpha1.Tenant {
 	return result
 }
 
-// everyKind are tenants in every mode, with and without addresses of their own.
+// everyKind returns tenants in every mode, with and without addresses of their own.
 func everyKind() []v1alpha1.Tenant {
 	domains := []string{echoName, ".listed.example", ".private.example", ".rebind.example"}
 	report, enforce := tenant("client-a", ownPort, v1alpha1.EgressIPDedicated), tenant("client-b", sharedPort, v1alpha1.EgressIPShared)
@@ -148,7 +148,7 @@ func everyKind() []v1alpha1.Tenant {
 	return []v1alpha1.Tenant{report, enforce, open, strict}
 }
 
-// addressOf is the source address of a tenant's requests, if the machine has
+// addressOf returns the source address of a tenant's requests, if the machine has
 // flexible addresses.
 func addressOf(tenant v1alpha1.Tenant) string {
 	switch {
@@ -161,7 +161,7 @@ func addressOf(tenant v1alpha1.Tenant) string {
 	}
 }
 
-// squidConf is squid.conf for these tenants, as bootstrap renders it.
+// squidConf returns squid.conf for these tenants, as bootstrap renders it.
 func squidConf(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) []byte {
 	t.Helper()
 	graph, err := stack.Desired(stack.Spec{Spec: config.Spec{
@@ -187,7 +187,7 @@ func squidConf(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.
 	return conf
 }
 
-// encoded is the value in the user data for a squid.conf.
+// encoded returns the value in the user data for a squid.conf.
 func encoded(t *testing.T, conf []byte) []byte {
 	t.Helper()
 	value, err := cloudinit.EncodeSquidConf(conf)
@@ -247,7 +247,7 @@ func (w *world) powerOn(t *testing.T, egress cloudinit.SourceAddress, tenants []
 	return vm
 }
 
-// journal is the end of the journal of the proxy's own units, for failures.
+// journal returns the end of the journal of the proxy's own units, for failures.
 func journal(config machine.Config) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -447,7 +447,7 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 		since := "@" + in(t, vm, "date", "+%s")
 		w.setSquidConf(bad.value)
 		eventually(t, 25*time.Second, name, func() error {
-			in(t, vm, "systemctl", "start", "egress-sync.service") // the timer would do it, too; an earlier step has shown that
+			in(t, vm, "systemctl", "start", "egress-sync.service") // the timer would start it, too; an earlier step has tested that
 			journal, err := vm.Exec(t.Context(), "journalctl", "--unit=egress-sync", "--priority=warning", "--since="+since, "--output=cat")
 			if err == nil && (!strings.Contains(journal, "refused") || !strings.Contains(journal, bad.why)) {
 				err = fmt.Errorf("the journal contains: %q", journal)
@@ -465,9 +465,9 @@ func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 }
 
 // checkPrivateDefaultRoute makes the private NIC's router the machine's default
-// route, as a gateway may do that advertises one. First all requests must still
-// leave by flexible addresses. Then, as the control, without the routing rules
-// that ensure this, they go to the gateway.
+// route, as a gateway that advertises a default route may do. First, all requests
+// must still leave from flexible addresses. The control: without the routing rules
+// that ensure this, the requests go to the gateway.
 func (w *world) checkPrivateDefaultRoute(t *testing.T, vm *machine.VM) {
 	if strays := counter(t, netnsGateway, "strays", "stray"); strays != "0" {
 		t.Errorf("%s packets of flexible addresses have come to the gateway", strays)
@@ -507,7 +507,7 @@ func counter(t *testing.T, netns, table, name string) string {
 	return ""
 }
 
-// listing is every file of /etc and /usr/local with its hash.
+// listing returns the path and the hash of every file of /etc and /usr/local.
 func listing(t *testing.T, vm *machine.VM) []string {
 	t.Helper()
 	files := in(t, vm, "sh", "-c", "find /etc /usr/local -type f -exec sha256sum {} + | sort -k 2; find /etc /usr/local -type l -printf '%p -> %l\n' | sort")

@@ -6,10 +6,10 @@ import (
 	"egress.scw/hack/local/machine"
 )
 
-// checkPublicNIC is for a machine whose requests leave by the Public Gateway:
+// checkPublicNIC is for a machine whose requests leave through the Public Gateway:
 // root reads the metadata service through the public NIC, and reaches no other
-// destination through it, even with a route. The control: without the firewall
-// it does.
+// destination through it, even with a route. The control: without the firewall,
+// root reaches another destination.
 func checkPublicNIC(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	public := in(t, vm, "sh", "-c", ". /etc/egress/nics.conf; echo $PUBLIC_NIC")

@@ -23,8 +23,8 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// Requests of a tenant, from several clients, during which the audit log is
-// rotated several times.
+// The number of clients that send requests of a tenant, and the number of rotations
+// of the audit log during these requests.
 const (
 	rotatedClients = 4
 	rotations      = 3
@@ -78,11 +78,11 @@ func (w *world) checkMetrics(t *testing.T, vm *machine.VM) {
 	})
 }
 
-// askWhileRotating returns the hosts of the requests. None is in the tenant's
-// list.
+// askWhileRotating returns the hosts of the requests. The tenant's list contains
+// none of them.
 func askWhileRotating(t *testing.T, vm *machine.VM) []string {
 	t.Helper()
-	// Not two at a time: the second would find its state locked.
+	// One rotation at a time: a second one would find the state file of the first locked.
 	in(t, vm, "systemctl", "stop", "logrotate.timer", "logrotate.service")
 	defer in(t, vm, "systemctl", "start", "logrotate.timer")
 	var done atomic.Bool
@@ -101,19 +101,19 @@ func askWhileRotating(t *testing.T, vm *machine.VM) []string {
 			}
 		})
 	}
-	// The clients end, whatever the result of the rotations.
+	// The clients end after successful and after failed rotations.
 	defer clients.Wait()
 	defer done.Store(true)
 	for range rotations {
 		in(t, vm, "logrotate", "--force", "/etc/logrotate.d/squid")
-		time.Sleep(2 * time.Second) // no two files of one second; the timer's are a minute apart
+		time.Sleep(2 * time.Second) // two files of the same second would conflict; the timer's are a minute apart
 	}
 	done.Store(true)
 	clients.Wait()
 	return slices.Concat(asked...)
 }
 
-// wholeAuditLog returns the lines of all its files.
+// wholeAuditLog returns the lines of all files of the audit log.
 func wholeAuditLog(t *testing.T, vm *machine.VM) []squid.AuditRecord {
 	t.Helper()
 	var records []squid.AuditRecord
@@ -146,7 +146,7 @@ func scrape(t *testing.T) map[string]float64 {
 	return result
 }
 
-// settled is scrape, once mtail has read all lines logged before.
+// settled returns the result of scrape, once mtail has read all lines logged before.
 func settled(t *testing.T) map[string]float64 {
 	t.Helper()
 	last := scrape(t)
@@ -194,8 +194,9 @@ func metricsAt(ctx context.Context, port int) (map[string]float64, error) {
 	return result, nil
 }
 
-// checkExporters: both answer to the Private Network. They answer neither to
-// requests through Squid, nor to Squid's user, in case Squid is tricked.
+// checkExporters: both exporters respond to the Private Network. They respond
+// neither to requests through Squid, nor to Squid's user, in case a request
+// tricks Squid.
 func checkExporters(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	squidMetrics, err := metricsAt(t.Context(), names.SquidMetricsPort)

@@ -9,8 +9,7 @@ import (
 )
 
 // checkPorts opens more tunnels, one after the other, than an address has
-// ports. The control is the kernel's own limit, with which the ports are soon
-// used up.
+// ports. The control is the kernel's own limit, which soon exhausts the ports.
 func checkPorts(t *testing.T, vm *machine.VM) {
 	const ports, tunnels = 300, 600
 	set := func(name, value string) (old string) {

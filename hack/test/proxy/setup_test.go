@@ -16,9 +16,9 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// TestInterruptedProxyWithSSH loses its power while it installs its packages,
-// becomes a proxy with the next boot, and then receives an SSH login and an
-// upgrade.
+// TestInterruptedProxyWithSSH interrupts the power of a machine while it installs
+// its packages. The machine becomes a proxy with the next boot, and then receives
+// an SSH login and an upgrade.
 func TestInterruptedProxyWithSSH(t *testing.T) {
 	signer := newSSHKey(t)
 	w := newWorld(t, rootfs(t), string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
@@ -58,9 +58,9 @@ func (w *world) interrupt(t *testing.T, vm *machine.VM) {
 	}
 }
 
-// checkMended leaves the machine as an interruption at a bad moment does: Squid
-// is unpacked, and a library that it needs is missing. The installation script
-// repairs it.
+// checkMended puts the machine into the state after an interruption at a bad
+// moment: Squid is unpacked, and a library that it needs is missing. The
+// installation script repairs it.
 func checkMended(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	in(t, vm, "sh", "-ec", "rm /var/lib/egress/ready; dpkg --force-depends --purge libltdl7; dpkg --unpack /var/cache/apt/archives/squid-openssl_*.deb")
@@ -83,8 +83,8 @@ func newSSHKey(t *testing.T) ssh.Signer {
 	return signer
 }
 
-// checkSSH: only the project's key opens the machine, and only at its public
-// address. The proxy does not forward to it.
+// checkSSH: only the project's key can log in to the machine, and only at its
+// public address. The proxy does not forward to the SSH port.
 func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
 	t.Helper()
 	host, _, _, _, err := ssh.ParseAuthorizedKey([]byte(in(t, vm, "cat", "/etc/ssh/ssh_host_ed25519_key.pub")))

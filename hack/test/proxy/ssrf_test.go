@@ -40,8 +40,8 @@ func (a attempt) String() string {
 	return fmt.Sprintf("port %d: %s (Host: %s)", a.port, a.line, a.host)
 }
 
-// send returns the answer's status and everything after it. It waits until the
-// connection has ended, and no longer.
+// send returns the answer's status and the data after it. It waits only until
+// the connection has ended.
 func (a attempt) send(ctx context.Context) (status int, body string, err error) {
 	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, a.port))
 	if err != nil {
@@ -87,7 +87,7 @@ func (a attempt) within(ctx context.Context, conn *connection) string {
 	return string(text)
 }
 
-// sendAll sends them a few at a time, and checks each answer.
+// sendAll sends the attempts a few at a time, and checks each answer.
 func sendAll(t *testing.T, attempts []attempt, look func(attempt, int, string)) {
 	t.Helper()
 	const atOnce = 12
@@ -119,8 +119,9 @@ func sendAll(t *testing.T, attempts []attempt, look func(attempt, int, string)) 
 const managerMark = "Squid Object Cache"
 
 // checkForbidden requests forbidden destinations for every tenant, in all known
-// ways. The targets' own counts decide, and the proxy must not have sent
-// requests to itself. Each target can be reached by others.
+// ways. The connections that the targets have counted decide the result. The
+// proxy must not have sent requests to itself. Each target is reachable for other
+// clients.
 func (w *world) checkForbidden(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	targets := w.targets(t, vm)
 	notReached(t, vm, targets)
@@ -216,8 +217,8 @@ func (w *world) forbiddenAttempts(tenant v1alpha1.Tenant) []attempt {
 	return append(attempts, ownAttempts(tenant)...)
 }
 
-// ownAttempts are requests to the proxy itself, and in other protocols than
-// its.
+// ownAttempts are requests to the proxy itself, and requests in protocols that it
+// does not serve.
 func ownAttempts(tenant v1alpha1.Tenant) []attempt {
 	var attempts []attempt
 	add := func(line, host string) {
@@ -297,9 +298,9 @@ func (w *world) trickAttempts(tenant v1alpha1.Tenant) []attempt {
 // rebindingTime is more than twice the time for which Squid caches a name.
 const rebindingTime = 11 * time.Second
 
-// checkRebinding requests names repeatedly whose address changes, and opens
+// checkRebinding repeatedly requests names with changing addresses. It also opens
 // tunnels in which data is sent only after the address has changed. The proxy
-// must have received both addresses. Otherwise the test shows nothing.
+// must have received both addresses. Otherwise the test proves no protection.
 func (w *world) checkRebinding(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	targets := w.targets(t, vm)
 	before := stopped(t, vm)
@@ -357,8 +358,8 @@ func (w *world) rebind(t *testing.T, tenants []v1alpha1.Tenant) {
 	}
 }
 
-// unguarded is squid.conf without the rules that keep Squid from forbidden
-// destinations, as if Squid, or these rules, had a hole. It also trusts the
+// unguarded returns squid.conf without the rules that keep Squid from forbidden
+// destinations, as if Squid or these rules had a vulnerability. It also trusts the
 // host name in an address's PTR record.
 func unguarded(conf []byte) []byte {
 	for _, line := range []string{
@@ -385,7 +386,7 @@ func (w *world) publish(t *testing.T, vm *machine.VM, conf []byte) {
 
 // checkFirewall removes Squid's protection against forbidden destinations. Then
 // only the firewall stops the requests, and counts them. The control: without
-// the firewall too, the same requests arrive.
+// the firewall as well, the same requests arrive.
 func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	targets := w.targets(t, vm)
 	conf := squidConf(t, w.egress, tenants)

@@ -19,7 +19,7 @@ import (
 )
 
 // Addresses behind the proxy's public NIC: only the proxy keeps tenants from
-// them.
+// these addresses.
 var (
 	privateAddresses = []string{"10.9.8.7", "100.64.9.7", "172.20.9.7", "192.168.77.7", "198.18.9.7"}
 	// The IPv6 forms contain 10.9.8.7: NAT64, 6to4, Teredo. The first
@@ -28,7 +28,7 @@ var (
 )
 
 // IPv6 networks between the machine and the internet, for this test only: a
-// user's machine has none.
+// user's machine has no IPv6 route.
 const (
 	machine6  = "2001:db8:1::2"
 	internet6 = "2001:db8:1::1"
@@ -139,13 +139,13 @@ func (w *world) targets(t *testing.T, vm *machine.VM) []target {
 	// Ports that these tenants do not have, one of which no tenant may
 	// have; and FTP.
 	add(namespace(netnsInternet), echoAddress, 21, 22, 25, 8443)
-	// Public, but in no list.
+	// A public address that no list contains.
 	add(namespace(netnsInternet), spoofedAddress, 80, 443)
 	return all
 }
 
-// connectIPv6 gives the machine an IPv6 route to the internet. Without one,
-// unreached targets would show nothing.
+// connectIPv6 gives the machine an IPv6 route to the internet. Without a route,
+// unreached targets would not prove that the proxy denies them.
 func (w *world) connectIPv6(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	execute(t, "", "ip", "-n", netnsInternet, "address", "replace", internet6+"/64", "dev", "edge0", "nodad")
@@ -160,9 +160,9 @@ func (w *world) connectIPv6(t *testing.T, vm *machine.VM) {
 	})
 }
 
-// notReached fails the test if a target was connected to in the meantime. It
-// counts its own control connections after all earlier ones, so that none is
-// still on its way. It resets the counts.
+// notReached fails the test if a target has received a connection since the last
+// reset. Its own control connections come after all earlier ones, so that every
+// earlier connection has arrived and is counted. It resets the counts.
 func notReached(t *testing.T, vm *machine.VM, targets []target) {
 	t.Helper()
 	for _, to := range targets {

@@ -19,8 +19,8 @@ import (
 // kept. A reboot that a package requires is delayed to its hour.
 func (w *world) checkUpgrade(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	t.Helper()
-	// The first brings a changed version of a file that we have replaced.
-	// The second is stopped by its own scripts when it is upgraded.
+	// The first package contains a changed version of a file that we have
+	// replaced. The second is stopped by its own scripts when it is upgraded.
 	versions := map[string]string{
 		"squid-openssl": w.publishNewer(t, "squid-openssl", "etc/logrotate.d/squid"),
 		"mtail":         w.publishNewer(t, "mtail", ""),

@@ -33,8 +33,8 @@ func (w *world) checkUpkeep(t *testing.T, vm *machine.VM) {
 	checkRestarts(t, vm)
 }
 
-// checkTime: an NTP client is installed, and its user can reach a server. It
-// does not run itself: this machine's clock is its host's.
+// checkTime: an NTP client is installed, and its user can reach a server. The
+// client does not run here: this machine uses the clock of its host.
 func (w *world) checkTime(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	if got := in(t, vm, "systemctl", "is-enabled", "systemd-timesyncd.service"); got != "enabled" {
@@ -92,7 +92,7 @@ func checkRotation(t *testing.T, vm *machine.VM) {
 }
 
 // checkRestarts replaces the C library, which nearly all programs have loaded:
-// Squid soon runs with the new one, and the NICs keep their DHCP clients.
+// soon Squid runs with the new one, and the NICs keep their DHCP clients.
 func checkRestarts(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	squid := func() string { return in(t, vm, "systemctl", "show", "--property=MainPID", "--value", "squid") }

@@ -134,8 +134,8 @@ func (w *world) setSquidConf(value []byte) {
 	w.server.UserData = data
 }
 
-// newWorld makes a world. With SSH keys its machine has SSH, and their owners
-// may log in.
+// newWorld creates a world. With SSH keys, its machine has SSH, and the owners of
+// the keys may log in.
 func newWorld(t *testing.T, rootfs machine.RootFS, sshKeys ...string) *world {
 	t.Helper()
 	unlock, err := machine.LockTests()
@@ -249,7 +249,7 @@ func (w *world) serveInternet(t *testing.T) {
 	}
 }
 
-// internetEvents are the internet's events so far.
+// internetEvents returns the internet's events so far.
 func (w *world) internetEvents(t *testing.T) []internet.Event {
 	t.Helper()
 	text, err := os.ReadFile(w.eventLog)
@@ -288,7 +288,7 @@ func (w *world) serve(t *testing.T, address string, server *http.Server) {
 	t.Cleanup(func() { _ = server.Close() })
 }
 
-// config is the machine's configuration, as far as all tests share it.
+// config returns the part of the machine's configuration that all tests share.
 func (w *world) config() machine.Config {
 	return machine.Config{
 		Environment: w.environment, Name: machine.TestName, RootFS: w.rootfs, PackagesURL: "http://" + packageName, Netns: network.TestPrefix + network.Proxy,
