@@ -35,8 +35,8 @@ func withAllow(name string, port int32, allow *v1alpha1.AllowSpec) v1alpha1.Tena
 	return tenant
 }
 
-// withHosts renders a file in which Squid knows hosts by themselves, rather than
-// from a name server.
+// withHosts renders a file in which Squid resolves hosts from a hosts file, not
+// by a name server.
 func withHosts(t testing.TB, proxy Config, tenants []v1alpha1.Tenant, address string, hosts []string) []byte {
 	t.Helper()
 	file, err := Render(proxy, tenants)
@@ -62,7 +62,7 @@ func replaceOnce(t testing.TB, file []byte, before, after string) []byte {
 	return []byte(strings.Replace(string(file), before, after, 1))
 }
 
-// connectTo opens a connection to a tenant's port, on which the test has 15
+// connectTo opens a connection to a tenant's port, with a deadline of 15
 // seconds.
 func connectTo(ctx context.Context, proxy Config, tenant v1alpha1.Tenant) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(proxy.ListenAddress, 0))}
@@ -73,7 +73,7 @@ func connectTo(ctx context.Context, proxy Config, tenant v1alpha1.Tenant) (net.C
 	return connection, connection.SetDeadline(time.Now().Add(15 * time.Second))
 }
 
-// openTunnel sends a CONNECT, and returns the status of the answer.
+// openTunnel sends a CONNECT and returns the status of the answer.
 func openTunnel(connection net.Conn, target string) (int, error) {
 	if _, err := fmt.Fprintf(connection, "CONNECT %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", target, target); err != nil {
 		return 0, err
@@ -86,12 +86,12 @@ func openTunnel(connection net.Conn, target string) (int, error) {
 	return response.StatusCode, nil
 }
 
-// TestTunnels asks for a TLS origin through tenants in every mode, with other
-// names inside the tunnel than outside.
+// TestTunnels requests a TLS origin through tenants in every mode. The SNI in
+// the tunnel may differ from the host of the CONNECT.
 func TestTunnels(t *testing.T) {
 	proxy := liveProxy(t)
 	origin := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "reached") }))
-	origin.Config.ErrorLog = log.New(io.Discard, "", 0) // the test provokes what would be logged
+	origin.Config.ErrorLog = log.New(io.Discard, "", 0) // the test provokes errors that the server would log
 	origin.StartTLS()
 	t.Cleanup(origin.Close)
 	_, port, _ := net.SplitHostPort(origin.Listener.Addr().String())
@@ -163,10 +163,10 @@ func TestTunnels(t *testing.T) {
 				case plain:
 				case silence, half:
 					if test.sni == half {
-						_, _ = connection.Write([]byte{22, 3, 1, 0, 5}) // 5 bytes of a handshake in TLS follow
+						_, _ = connection.Write([]byte{22, 3, 1, 0, 5}) // announces 5 bytes of a TLS handshake
 					}
 					if tenants[i].Allow.Mode != policy.ModeOpen {
-						time.Sleep(timeout + 1500*time.Millisecond) // Squid looks at its clock once a second
+						time.Sleep(timeout + 1500*time.Millisecond) // Squid checks its clock once a second
 					}
 				default:
 					inside = tls.Client(connection, &tls.Config{ServerName: test.sni, InsecureSkipVerify: true})
@@ -190,7 +190,8 @@ func TestTunnels(t *testing.T) {
 	}
 }
 
-// TestWhoIsNoClient: on a port where tunnels are looked into, too, and in plain.
+// TestWhoIsNoClient: an address outside the client networks is denied, also on a
+// port with inspected tunnels, by CONNECT and in plain HTTP.
 func TestWhoIsNoClient(t *testing.T) {
 	proxy := liveProxy(t)
 	startRendered(t, proxy, []v1alpha1.Tenant{withAllow("a", 3129, &v1alpha1.AllowSpec{Mode: policy.ModeReport})})
@@ -206,8 +207,8 @@ func TestWhoIsNoClient(t *testing.T) {
 	}
 }
 
-// hostPool makes hosts as they may stand in requests of tenants with lists of
-// these domains.
+// hostPool generates hosts that may occur in requests of tenants with these
+// domains in their lists.
 type hostPool struct {
 	random  *rand.Rand
 	domains []string
@@ -231,7 +232,7 @@ func newHostPool(seed uint64) *hostPool {
 
 func (p *hostPool) pick(list []string) string { return list[p.random.IntN(len(list))] }
 
-// tenant is one with a random list.
+// tenant returns a tenant with a random list.
 func (p *hostPool) tenant(port int32) v1alpha1.Tenant {
 	modes := []policy.Mode{policy.ModeEnforce, policy.ModeEnforce, policy.ModeReport, policy.ModeOpen}
 	allow := &v1alpha1.AllowSpec{Mode: modes[int(port)%len(modes)]}
@@ -286,8 +287,8 @@ func (p *hostPool) host(tenant v1alpha1.Tenant) string {
 	return host
 }
 
-// TestAllowedAgreesWithSquid holds Allowed, which is pure, against a running
-// Squid: 10,000 requests of 100 tenants, whose names Squid knows.
+// TestAllowedAgreesWithSquid compares Allowed, a pure function, with a running
+// Squid: 10,000 requests of 100 tenants, for names that Squid can resolve.
 func TestAllowedAgreesWithSquid(t *testing.T) {
 	const tenantCount, each, seed = 100, 100, 7
 	pool := newHostPool(seed)
@@ -369,9 +370,9 @@ func TestAllowedAgreesWithSquid(t *testing.T) {
 	}
 }
 
-// askFor makes a request and returns its status once Squid has closed the
-// connection, and so has written its record. In a tunnel it asks for the name
-// by which the tunnel was opened.
+// askFor sends a request. It returns the status once Squid has closed the
+// connection, and so has written the audit record. In a tunnel, the SNI is the
+// host of the CONNECT.
 func askFor(ctx context.Context, proxy Config, tenant v1alpha1.Tenant, method, host string, port uint16) (int, error) {
 	connection, err := connectTo(ctx, proxy, tenant)
 	if err != nil {
@@ -400,8 +401,9 @@ func askFor(ctx context.Context, proxy Config, tenant v1alpha1.Tenant, method, h
 	return response.StatusCode, nil
 }
 
-// TestSquidAcceptsAccepted: what validation accepts, Squid does, names at the
-// ends of what is valid included; 10,000 domains of 50 tenants, too, and soon.
+// TestSquidAcceptsAccepted: Squid accepts every value that passes validation,
+// including names at the limits of validity. It also accepts 10,000 domains of
+// 50 tenants, within a time limit.
 func TestSquidAcceptsAccepted(t *testing.T) {
 	binary := squidBinary(t)
 	label := strings.Repeat("a", 63)

@@ -7,72 +7,76 @@ import (
 )
 
 // AuditRecord is a line of the audit log. Squid writes it when a request has
-// been answered, or a tunnel has been closed. "-" stands for what did not come
-// about. What clients control (Method, Host, SNI) is percent-encoded, and cut
-// where it would be longer than any that is real.
+// been answered or a tunnel has been closed. "-" marks a field without a value.
+// The fields that clients control (Method, Host, SNI) are percent-encoded, and
+// truncated beyond the length of any real value.
 type AuditRecord struct {
-	// Time is when the line was written: UTC, RFC 3339 with milliseconds.
+	// Time is the time at which the line was written: UTC, RFC 3339 with
+	// milliseconds.
 	Time string `json:"time"`
-	// Tenant is the tenant's name; "-" for what Squid could not parse, and on
-	// the manager's port.
+	// Tenant is the tenant's name. It is "-" for a request that Squid could not
+	// parse, and on the manager's port.
 	Tenant string `json:"tenant"`
-	// Port is the port of the proxy that the request came in by: the tenant's.
+	// Port is the proxy port that received the request: the tenant's port.
 	Port string `json:"port"`
-	// Client is the address that asked: a node's, where pods are masqueraded.
+	// Client is the source address of the request: a node's address, if pods are
+	// masqueraded.
 	Client string `json:"client"`
-	// Method is the method of HTTP: CONNECT for tunnels, and NONE for one that
-	// Squid has looked into, has found no TLS in, and lets pass (mode Report).
+	// Method is the HTTP method: CONNECT for tunnels. It is NONE for a tunnel that
+	// Squid has inspected, found to carry no TLS, and allowed (mode Report).
 	Method string `json:"method"`
-	// Host is what the client asked for, a name or an address. The path is
-	// not recorded: it is the tenant's business, and holds secrets.
+	// Host is the requested host, a name or an address. The path is not recorded:
+	// it is private to the tenant, and may contain secrets.
 	Host string `json:"host"`
-	// HostPort is the port that the client asked for.
+	// HostPort is the requested port.
 	HostPort string `json:"hostPort"`
-	// Status is the status of the answer; 0 if there was none. By itself it
-	// does not tell a denial from an origin's own 403: Verdict does.
+	// Status is the status of the answer; 0 if there was no answer. The status
+	// alone does not distinguish a denial from an origin's own 403; Verdict does.
 	Status int `json:"status"`
-	// Verdict is what the rules made of the request; "-" if Squid could not
-	// parse it. It, and not the status, tells what was denied: a tunnel that was
-	// ended has status 200, and one that worked may have 500.
+	// Verdict is the decision of the rules on the request; "-" if Squid could not
+	// parse it. Denials are identified by Verdict, not by the status: a terminated
+	// tunnel has status 200, and a successful one may have 500.
 	Verdict policy.Verdict `json:"verdict"`
-	// Rule is what the verdict rests on; "-" if that is VerdictAllowed, or none.
+	// Rule is the rule that the verdict is based on. It is "-" for VerdictAllowed
+	// and if there is no verdict.
 	Rule policy.Rule `json:"rule"`
-	// SNI is the name that TLS asked for inside a tunnel, where Squid looks at
-	// it.
+	// SNI is the server name in the TLS handshake of a tunnel, if Squid inspects
+	// the tunnel.
 	SNI string `json:"sni"`
-	// Result is how Squid dealt with the request, as in TCP_DENIED/HIER_NONE,
+	// Result is Squid's handling of the request, as in TCP_DENIED/HIER_NONE,
 	// TCP_MISS/HIER_DIRECT or TCP_TUNNEL/HIER_DIRECT.
 	Result string `json:"result"`
-	// Error names the page of Squid's own that the client got, if any.
+	// Error names the Squid error page sent to the client, if any.
 	Error string `json:"error"`
 	// Server is the address that Squid connected to.
 	Server string `json:"server"`
 	// Egress is the address that Squid connected from.
 	Egress string `json:"egress"`
-	// BytesReceived counts what came from the client, headers included. Of a
-	// tunnel that Squid looks into, that is what came after the CONNECT; or the
-	// CONNECT alone, if the tunnel is denied or terminated.
+	// BytesReceived counts the bytes from the client, headers included. For an
+	// inspected tunnel, it counts the bytes after the CONNECT. If that tunnel is
+	// denied or terminated, it counts only the CONNECT.
 	BytesReceived int64 `json:"bytesReceived"`
-	// BytesSent counts what went to the client, headers included; of a tunnel
-	// that Squid looks into, without the answer to the CONNECT, even if that is
-	// a denial.
+	// BytesSent counts the bytes to the client, headers included. For an inspected
+	// tunnel, it excludes the answer to the CONNECT, even if that is a denial.
 	BytesSent int64 `json:"bytesSent"`
-	// DurationMillis is how long the request or tunnel took, in milliseconds; of
-	// a tunnel with TLS that Squid looks into, from the first message in it.
+	// DurationMillis is the duration of the request or tunnel, in milliseconds. For
+	// an inspected tunnel with TLS, it starts at the first message in the tunnel.
 	DurationMillis int64 `json:"durationMillis"`
 }
 
-// What clients control is bounded, in characters. Squid writes lines in a
-// buffer of 8,192 bytes: it cuts what is longer, and with it the end of the JSON
-// object and of the line. Of these it bounds the name in TLS by nothing, and the
-// others by itself to what they are here: 32 characters of a method and 255 of a
-// host, each of which may become three.
+// maxMethod and maxHost bound the fields that clients control, in characters.
+// Squid formats a line in a buffer of 8,192 bytes. It truncates a longer line,
+// which removes the end of the JSON object and the newline. Squid does not bound
+// the SNI. It bounds the method and the host itself, to the same lengths: 32
+// characters of a method and 255 of a host, and percent-encoding may triple
+// each.
 const (
 	maxMethod = "96"
 	maxHost   = "765"
 )
 
-// auditFormat is a line of the audit log in Squid's logformat.
+// auditFormat returns the format of an audit log line in Squid's logformat
+// syntax.
 func auditFormat() string {
 	return "{" + strings.Join([]string{
 		`"time":"%{%Y-%m-%dT%H:%M:%S}tg.%03tuZ"`,

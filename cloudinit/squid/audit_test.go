@@ -17,16 +17,16 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// logBuffer is what a line may have at most, its end included, for Squid to
-// write all of it.
+// logBuffer is the maximum length of a line, its newline included, that Squid
+// writes completely.
 const logBuffer = 8192
 
-// TestAuditLinesStayWhole: whatever a client sends, a request is one JSON object
-// on a line of its own, and so is the neighbour's that comes after it.
+// TestAuditLinesStayWhole: for any client input, a request is one JSON object on
+// its own line. The same holds for the neighbour's next request.
 func TestAuditLinesStayWhole(t *testing.T) {
 	proxy := liveProxy(t)
 	client, neighbour := withAllow("client-a", 3129, &v1alpha1.AllowSpec{Mode: policy.ModeReport}), newTenant("client-b", 3130)
-	longest := strings.Repeat(`"`, 255) // Squid reads no further
+	longest := strings.Repeat(`"`, 255) // the longest host that Squid reads
 	startFile(t, proxy, withHosts(t, proxy, []v1alpha1.Tenant{client, neighbour}, allowed, []string{"a.test", longest}))
 	requests := 0
 	say := func(host, sni string) {
@@ -51,8 +51,8 @@ func TestAuditLinesStayWhole(t *testing.T) {
 	say("a.test", strings.Repeat("a", short))
 	readAudit(t, proxy.AuditLog, requests)
 	fill := logBuffer + short - lineOf(t, proxy, client)
-	// A line whose end is the first thing that finds no room, and its like: the
-	// duration has one digit more or less.
+	// The lengths are around the first one at which the newline does not fit: the
+	// duration may have one digit more or less.
 	for more := -3; more <= 3; more++ {
 		say("a.test", strings.Repeat("a", fill+more))
 	}
@@ -76,7 +76,7 @@ func TestAuditLinesStayWhole(t *testing.T) {
 	}
 }
 
-// lineOf returns the length of the first line of a tenant in the audit log.
+// lineOf returns the length of a tenant's first line in the audit log.
 func lineOf(t *testing.T, proxy Config, tenant v1alpha1.Tenant) int {
 	t.Helper()
 	text, err := os.ReadFile(proxy.AuditLog)
@@ -92,16 +92,16 @@ func lineOf(t *testing.T, proxy Config, tenant v1alpha1.Tenant) int {
 	return 0
 }
 
-// What clients send and get in TestFigures, and how long the origin thinks.
+// Sizes of the requests and answers in TestFigures, and the origin's delay.
 const (
 	uploaded   = 300_000
 	downloaded = 700_000
 	thinking   = time.Second / 2
 )
 
-// TestFigures holds sizes and durations in the audit log against what went
-// through the client's connection. Of a tunnel with TLS that Squid looks into,
-// all that is recorded is what comes after CONNECT and answer.
+// TestFigures compares sizes and durations in the audit log with the traffic on
+// the client's connection. For an inspected tunnel with TLS, the record covers
+// only the traffic after the CONNECT and its answer.
 func TestFigures(t *testing.T) {
 	proxy := liveProxy(t)
 	plain, unlooked, encrypted := startThinker(t, false), startThinker(t, false), startThinker(t, true)
@@ -121,9 +121,9 @@ func TestFigures(t *testing.T) {
 	var want []figures
 	for _, test := range []struct {
 		tenant v1alpha1.Tenant
-		method string // in the audit log
+		method string // as in the audit log
 		port   int32
-		inside bool // no more than what is in the tunnel is counted
+		inside bool // only the traffic in the tunnel is counted
 	}{
 		{open, "POST", plain, false},
 		{open, "CONNECT", plain, false},
@@ -175,8 +175,8 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// TestFiguresOfWhatIsRefused: of tunnels that Squid looks into, and then refuses
-// or ends, no more is counted than the CONNECT.
+// TestFiguresOfWhatIsRefused: for an inspected tunnel that Squid denies or
+// terminates, only the CONNECT is counted.
 func TestFiguresOfWhatIsRefused(t *testing.T) {
 	proxy := liveProxy(t)
 	tenant := withAllow("client-a", 3129, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}})
@@ -206,8 +206,8 @@ func TestFiguresOfWhatIsRefused(t *testing.T) {
 	}
 }
 
-// startThinker returns the port of an origin that takes everything, thinks, and
-// answers at length.
+// startThinker returns the port of an origin that reads the whole request,
+// waits, and sends a large answer.
 func startThinker(t *testing.T, encrypted bool) int32 {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -224,7 +224,7 @@ func startThinker(t *testing.T, encrypted bool) int32 {
 	return int32(server.Listener.Addr().(*net.TCPAddr).Port)
 }
 
-// countingConn counts what goes through a connection.
+// countingConn counts the bytes on a connection.
 type countingConn struct {
 	net.Conn
 	read, written int64

@@ -19,20 +19,22 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// What these tests fetch, and the bound.
+// The bandwidth limit of these tests, and the size of the answer that they
+// fetch.
 const (
 	boundedKiB = 64
 	fetched    = 192 << 10
 )
 
-// leastDelay is how long that takes at least, with a bound in KiB a second: a
-// second's worth may come at once.
+// leastDelay is the minimum duration of that transfer, with a limit in KiB a
+// second. The data of one second may arrive at once.
 func leastDelay(bound int32) time.Duration {
 	return time.Duration(fetched/1024/bound-1) * time.Second
 }
 
-// TestBandwidth: whose bandwidth is bounded waits for what it fetches, by plain
-// HTTP as in a tunnel; who asks for the same meanwhile does not.
+// TestBandwidth: the transfers of a tenant with a bandwidth limit are delayed,
+// in plain HTTP as in a tunnel. A simultaneous transfer of the same data by a
+// tenant without a limit is not delayed.
 func TestBandwidth(t *testing.T) {
 	proxy, tenants := boundedTenants(t)
 	replaceable(t, proxy, tenants)
@@ -57,8 +59,8 @@ func TestBandwidth(t *testing.T) {
 	}
 }
 
-// TestBandwidthChanges: a new configuration with another bound, and one without,
-// break off nothing that is being delayed, and hold for tunnels from then on.
+// TestBandwidthChanges: a new configuration with another limit, or without one,
+// does not break off delayed transfers. It applies to tunnels opened afterwards.
 func TestBandwidthChanges(t *testing.T) {
 	const half = boundedKiB / 2
 	proxy, tenants := boundedTenants(t)
@@ -101,8 +103,9 @@ func boundedTenants(t *testing.T) (Config, []v1alpha1.Tenant) {
 	return liveProxy(t), tenants
 }
 
-// replaceable runs Squid, for an origin on loopback, and returns what gives it
-// another configuration, and returns once Squid has read that.
+// replaceable runs Squid with access to an origin on loopback. It returns a
+// function that replaces the configuration, and that returns once Squid has read
+// the new one.
 func replaceable(t *testing.T, proxy Config, tenants []v1alpha1.Tenant) func([]v1alpha1.Tenant) {
 	t.Helper()
 	name := filepath.Join(filepath.Dir(proxy.AuditLog), "rendered.conf")
@@ -131,7 +134,7 @@ func replaceable(t *testing.T, proxy Config, tenants []v1alpha1.Tenant) func([]v
 	}
 }
 
-// startLargeOrigin returns host and port of an origin of large answers.
+// startLargeOrigin returns the host and port of an origin with large answers.
 func startLargeOrigin(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -142,7 +145,7 @@ func startLargeOrigin(t *testing.T) string {
 	return server.Listener.Addr().String()
 }
 
-// fetch asks the origin, through the tenant's port, for all that it has.
+// fetch requests the origin's whole answer through the tenant's port.
 func fetch(proxy Config, tenant v1alpha1.Tenant, method, target string) error {
 	listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port))
 	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(proxy.ListenAddress, 0))}

@@ -12,13 +12,15 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// Squid's own pages, and ours, as the machine has them.
+// The folder of Squid's own pages on the machine, and our page in this
+// repository.
 const (
 	debianPages = "/usr/share/squid/errors/templates"
 	denialPage  = "../rootfs/etc/squid/errors/ERR_ACCESS_DENIED"
 )
 
-// writeErrorPages makes a folder as egress-setup does on the machine.
+// writeErrorPages creates a folder of error pages as egress-setup does on the
+// machine.
 func writeErrorPages(t testing.TB, folder string) string {
 	t.Helper()
 	pages := filepath.Join(folder, "errors")
@@ -48,9 +50,9 @@ func writeErrorPages(t testing.TB, folder string) string {
 	return pages
 }
 
-// TestDenialPage: whoever is denied reads, of a tunnel as of another request,
-// whose tenant it is and by which rule; and nothing that is asked for becomes
-// a part of the page that a browser would run.
+// TestDenialPage: the page of a denial names the tenant and the rule, for a
+// tunnel as for another request. No part of the request becomes a part of the
+// page that a browser would execute.
 func TestDenialPage(t *testing.T) {
 	proxy := liveProxy(t)
 	enforce := withAllow("client-a", 3129, &v1alpha1.AllowSpec{Domains: []string{"listed.example"}})

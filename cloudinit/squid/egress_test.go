@@ -19,18 +19,18 @@ import (
 // forged is a revision that an origin makes up.
 const forged = "0000forged000000"
 
-// origin is a web server on loopback, who keeps connections open and notes from
-// where each was made.
+// origin is a web server on loopback. It keeps connections open and records
+// their source addresses.
 type origin struct {
 	url string
 
 	mu          sync.Mutex
-	connections map[string]bool // address and port that one came from
+	connections map[string]bool // keys are source addresses with ports
 }
 
-// startOrigin runs an origin until the test ends. It answers with the address
-// that the request came from, and with headers that it has no business with:
-// before the answer, in it, and behind it.
+// startOrigin runs an origin until the test ends. It answers with the source
+// address of the request. It also sends headers that an origin must not set:
+// before the answer, in it, and in its trailer.
 func startOrigin(t *testing.T) *origin {
 	t.Helper()
 	o := &origin{connections: map[string]bool{}}
@@ -52,14 +52,14 @@ func startOrigin(t *testing.T) *origin {
 	return o
 }
 
-// opened returns how many connections were made to the origin.
+// opened returns the number of connections made to the origin.
 func (o *origin) opened() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.connections)
 }
 
-// threeTenants returns a proxy and tenants, the last of whom shares the proxy's
+// threeTenants returns a proxy and tenants. The last tenant shares the proxy's
 // address.
 func threeTenants(t *testing.T) (Config, []v1alpha1.Tenant) {
 	t.Helper()
@@ -73,9 +73,9 @@ func threeTenants(t *testing.T) (Config, []v1alpha1.Tenant) {
 	return proxy, tenants
 }
 
-// startWithOrigin runs Squid, and an origin that tenants reach. That lies on
-// loopback, on some port, for which the rules against both are taken out of the
-// file.
+// startWithOrigin runs Squid, and an origin reachable by the tenants. The origin
+// is on loopback, on an arbitrary port. The rules against both are removed from
+// the file.
 func startWithOrigin(t *testing.T, proxy Config, tenants []v1alpha1.Tenant) *origin {
 	t.Helper()
 	file, err := Render(proxy, tenants)
@@ -85,7 +85,7 @@ func startWithOrigin(t *testing.T, proxy Config, tenants []v1alpha1.Tenant) *ori
 	return startOriginAndFile(t, proxy, file)
 }
 
-// startOriginAndFile is startWithOrigin for what was rendered already.
+// startOriginAndFile is startWithOrigin for an already rendered file.
 func startOriginAndFile(t *testing.T, proxy Config, file []byte) *origin {
 	t.Helper()
 	rules := regexp.MustCompile(`(?m)^http_access (allow|deny) (.* )?(forbidden_address|forbidden_destination|unlisted_port) .*\n`)
@@ -105,9 +105,9 @@ func egressOf(proxy Config, tenant v1alpha1.Tenant) netip.Addr {
 	return proxy.EgressAddress
 }
 
-// TestTenantsLeaveByTheirOwnAddress: on connections to the origin that Squid
-// keeps and uses again, too. Its manual says that it may use one tenant's for
-// another, whose address is another; it does not.
+// TestTenantsLeaveByTheirOwnAddress also covers connections to the origin that
+// Squid keeps and reuses. According to its manual, Squid may reuse one tenant's
+// connection for another tenant with another address; it does not.
 func TestTenantsLeaveByTheirOwnAddress(t *testing.T) {
 	proxy, tenants := threeTenants(t)
 	o := startWithOrigin(t, proxy, tenants)
@@ -152,11 +152,12 @@ func TestTenantsLeaveByTheirOwnAddress(t *testing.T) {
 }
 
 // TestNoAddressNoWayOut: a tenant whose address the machine does not have does
-// not leave by another one.
+// not leave by another address.
 func TestNoAddressNoWayOut(t *testing.T) {
 	proxy := liveProxy(t)
 	tenants := []v1alpha1.Tenant{newTenant("client-a", 3129)}
-	// In a range for documentation: nobody's.
+	// The address is in a documentation range, so it is not assigned to any
+	// machine.
 	dedicate(&proxy, tenants, map[string]netip.Addr{"client-a": netip.MustParseAddr("198.51.100.77")})
 	o := startWithOrigin(t, proxy, tenants)
 	listener := netip.AddrPortFrom(proxy.ListenAddress, 3129)
@@ -168,8 +169,8 @@ func TestNoAddressNoWayOut(t *testing.T) {
 	}
 }
 
-// TestPortsTellTheirTenantsRevision: on denials, on answers of Squid's own
-// and on those of origins, who cannot speak for it.
+// TestPortsTellTheirTenantsRevision: the revision is on denials, on Squid's own
+// answers and on the answers of origins. Origins cannot forge it.
 func TestPortsTellTheirTenantsRevision(t *testing.T) {
 	proxy, tenants := threeTenants(t)
 	o := startWithOrigin(t, proxy, tenants)
@@ -185,7 +186,8 @@ func TestPortsTellTheirTenantsRevision(t *testing.T) {
 			"GET ftp://" + allowed + "/":    {http.StatusForbidden, true},
 			"GET http://" + allowed + "/":   {http.StatusServiceUnavailable, true},
 			"TRACE http://" + allowed + "/": {http.StatusServiceUnavailable, true},
-			// Limits: what no rule sees, and what is between client and tunnel.
+			// Limits: a request that does not reach the rules, and the answer to a
+			// CONNECT that the rules allow.
 			"GET /":                       {http.StatusBadRequest, false},
 			"CONNECT " + allowed + ":443": {http.StatusServiceUnavailable, false},
 		} {
@@ -212,11 +214,11 @@ func TestPortsTellTheirTenantsRevision(t *testing.T) {
 	}
 }
 
-// TestDenialsTellTheRevision: in every mode, to whoever asks for a forbidden
-// address in plain HTTP, as the webhook has to. By CONNECT only a tenant without
-// a list learns it: on a port where tunnels are looked into, Squid refuses one
-// either within TLS (http_access) or by itself, past its rules for headers
-// (miss_access).
+// TestDenialsTellTheRevision: in every mode, the denial of a plain HTTP request
+// for a forbidden address has the revision. The webhook has to send such a
+// request. The denial of a CONNECT has it only for a tenant without a list. On a
+// port with inspected tunnels, Squid denies a CONNECT either within TLS
+// (http_access) or itself, without its rules for headers (miss_access).
 func TestDenialsTellTheRevision(t *testing.T) {
 	proxy := liveProxy(t)
 	tenants := []v1alpha1.Tenant{

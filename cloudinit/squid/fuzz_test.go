@@ -14,8 +14,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// FuzzDomains checks the same for what a tenant lists: of whatever Validate lets
-// pass, nothing gets beyond the tenant's own lists.
+// FuzzDomains checks the same as FuzzRender for a tenant's lists: a value that
+// passes Validate does not have an effect outside the tenant's own lists.
 func FuzzDomains(f *testing.F) {
 	long := strings.Repeat("a", 63)
 	for _, text := range []string{
@@ -45,11 +45,11 @@ func FuzzDomains(f *testing.F) {
 	})
 }
 
-// FuzzRender checks that whatever passes validation yields the directives that
-// are expected and no other, word for word: no value adds, ends, continues or
-// comments out any.
+// FuzzRender checks that values that pass validation yield exactly the expected
+// directives, word for word: no value adds, ends, continues or comments out a
+// directive.
 func FuzzRender(f *testing.F) {
-	const goodName = "client-b" // with the good values below, this must be rendered
+	const goodName = "client-b" // with the good values below, rendering must succeed
 	long := strings.Repeat("a", 63)
 	for _, name := range []string{
 		"client-a", long, long + "a", "0", "-n", "a-", "A", "a_b", "a.b", "", " ", "a b", "all", "manager", "manager_port",
@@ -63,7 +63,7 @@ func FuzzRender(f *testing.F) {
 	f.Add(goodName, int32(3255), "fd00::8", "fd00::/8", "2001:db8::1", "2001:db8::2", "2001:db8::53", "/run/audit.log")
 	f.Fuzz(func(t *testing.T, name string, port int32, listen, network, egress, dedicated, nameServer, auditLog string) {
 		proxy := validProxy()
-		// What is no address stays one that isn't valid.
+		// A text that does not parse as an address yields an invalid address.
 		proxy.ListenAddress, _ = netip.ParseAddr(listen)
 		proxy.EgressAddress, _ = netip.ParseAddr(egress)
 		proxy.NameServers[0], _ = netip.ParseAddr(nameServer)
@@ -99,9 +99,9 @@ func FuzzRender(f *testing.F) {
 	})
 }
 
-// directives reads a file as Squid does: comments and empty lines are left
-// out, words stand between blanks. It fails on what would make Squid read
-// something else.
+// directives parses a file as Squid does: comments and empty lines are left out,
+// words are separated by blanks. It fails on text that Squid would parse
+// differently.
 func directives(t *testing.T, file []byte) []string {
 	t.Helper()
 	var result []string
@@ -140,13 +140,13 @@ func directives(t *testing.T, file []byte) []string {
 	return result
 }
 
-// revisionLine is the one, beside the log's format, that needs what means
-// something to Squid. No value is in it.
+// revisionLine is the only line, apart from the log format, that needs
+// characters with a special meaning to Squid. It does not contain a value.
 const revisionLine = `reply_header_add X-Egress-Revision "%note{revision}" tagged_already`
 
-// expectedDirectives are those of a file in which harmless values stand for these,
-// which are put in their places then: whatever they are, they make no directive
-// more, less or another.
+// expectedDirectives renders a file with harmless values in place of the given
+// ones, and then substitutes the given values in its directives. The values can
+// therefore not add, remove or change a directive.
 func expectedDirectives(t *testing.T, proxy Config, tenants []v1alpha1.Tenant) []string {
 	t.Helper()
 	var places []string // old, new, old, new
@@ -160,7 +160,7 @@ func expectedDirectives(t *testing.T, proxy Config, tenants []v1alpha1.Tenant) [
 	plain.NameServers = []netip.Addr{proxy.NameServers[0].WithZone("")}
 	plain.DedicatedAddresses = map[string]netip.Addr{}
 
-	// Tenants are sorted by name, and so are those who stand for them.
+	// Tenants are sorted by name, and so are their harmless substitutes.
 	sorted := slices.SortedFunc(slices.Values(tenants), func(a, b v1alpha1.Tenant) int { return strings.Compare(a.Name, b.Name) })
 	var others []v1alpha1.Tenant
 	for i, tenant := range sorted {

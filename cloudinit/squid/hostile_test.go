@@ -21,8 +21,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// hostileTexts are what somebody may write for a domain, or a tenant's name, to
-// get more into the file, or something else out of it. Some are valid.
+// hostileTexts are texts that an attacker may enter as a domain or as a tenant's
+// name, to inject text into the file or to remove text from it. Some are valid.
 func hostileTexts() []string {
 	label := strings.Repeat("a", 63)
 	texts := []string{
@@ -35,8 +35,8 @@ func hostileTexts() []string {
 	return append(texts, slices.Concat(forbiddenHosts(), strings.Fields("192.0.2.10 3221225994 0xC000020A 0300.0.2.012 192.522 192.0.2.10. 192.0.2.0/24 192.0.2.10-192.0.2.20 [2001:db8::1] 2001:db8::1 ::/0"))...)
 }
 
-// processed returns the directives that the real Squid says it reads in a file,
-// and fails the test if it complains of any.
+// processed returns the directives that the real Squid reports for a file. It
+// fails the test if Squid complains of any.
 func processed(t *testing.T, binary string, file []byte) []string {
 	t.Helper()
 	folder := t.TempDir()
@@ -60,8 +60,8 @@ func processed(t *testing.T, binary string, file []byte) []string {
 	return lines
 }
 
-// FuzzSquidReads holds what passes validation against what the real Squid reads
-// of it: exactly the directives that are expected, and no complaint.
+// FuzzSquidReads compares values that pass validation with the real Squid's
+// parse of them: exactly the expected directives, and no complaint.
 func FuzzSquidReads(f *testing.F) {
 	for i, text := range hostileTexts() {
 		mode := []string{"Enforce", "Report"}[i%2]
@@ -81,7 +81,7 @@ func FuzzSquidReads(f *testing.F) {
 		tenants := []v1alpha1.Tenant{tenant, neighbour}
 		file, err := Render(validProxy(), tenants)
 		if err != nil {
-			if name == "client-a" && one == "a.test" && other == "."+one && port == 443 { // the first seed; Squid's reading would go untested
+			if name == "client-a" && one == "a.test" && other == "."+one && port == 443 { // the first seed; if it is refused, Squid's parsing is not tested
 				t.Errorf("good values are refused: %v", err)
 			}
 			return
@@ -92,10 +92,10 @@ func FuzzSquidReads(f *testing.F) {
 	})
 }
 
-// TestHostileNeighbours has a Squid serve three tenants between as many others
-// as there are ports for, each of which lists, or is called, what could do the
-// most harm of all that is valid. The three get what Allowed says, which knows
-// nothing of the others.
+// TestHostileNeighbours runs a Squid with three tenants among hostile ones, as
+// many as there are ports for. Each hostile tenant lists a domain or has a name
+// with the greatest potential harm of all valid ones. The three tenants get the
+// decisions of Decide, a function without access to the other tenants.
 func TestHostileNeighbours(t *testing.T) {
 	proxy := liveProxy(t)
 	domains := []string{".victim.test", "single.victim2.test"}
@@ -109,7 +109,7 @@ func TestHostileNeighbours(t *testing.T) {
 	tenants := slices.Concat(neighbours, victims)
 	startFile(t, proxy, withHosts(t, proxy, tenants, allowed, hosts))
 
-	// Squid does not know these by itself.
+	// These are not in Squid's hosts file.
 	hosts = append(append(hosts, forbiddenHosts()...), "192.0.2.10", "3221225994", "[::ffff:192.0.2.10]")
 	var want, got []policy.Decision
 	var asked []string
@@ -139,13 +139,13 @@ func TestHostileNeighbours(t *testing.T) {
 	t.Logf("%d requests between %d neighbours", len(want), len(neighbours))
 }
 
-// hostileNeighbours returns tenants with hostile texts that are valid, up to a
-// port, and the hosts that they list.
+// hostileNeighbours returns tenants with hostile texts that are valid, on ports
+// up to the last one, and the hosts that they list.
 func hostileNeighbours(t *testing.T, last int32) (neighbours []v1alpha1.Tenant, hosts []string) {
 	t.Helper()
 	port := int32(names.TenantPortMin)
 	add := func(tenant v1alpha1.Tenant) bool {
-		// Names sort before and behind the victims'.
+		// Names sort before and after the victims' names.
 		if _, err := Render(validProxy(), []v1alpha1.Tenant{tenant}); err != nil || port > last || hasName(neighbours, tenant.Name) {
 			return false
 		}

@@ -12,9 +12,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// TestInternalPaths: Squid's own pages begin with a path that an origin may have
-// as well. Squid takes that for a name of its own, on any host, unless told
-// otherwise.
+// TestInternalPaths: the paths of Squid's own pages have a prefix that an origin
+// may use as well. By default, Squid takes such a URL for its own, on any host.
 func TestInternalPaths(t *testing.T) {
 	proxy := liveProxy(t)
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "reached ", r.URL.Path) }))

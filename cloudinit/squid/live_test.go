@@ -24,13 +24,14 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// allowed is a destination that every tenant may ask for. It lies in a range
-// for documentation, and Squid is told to leave by a loopback address here: it
-// gets nowhere, but the answer (503) shows that the rules let it pass.
+// allowed is a destination that every tenant may request. It is in a
+// documentation range, and Squid leaves by a loopback address in these tests.
+// The connection fails, but the status (503) shows that the rules allowed the
+// request.
 const allowed = "192.0.2.10"
 
-// TestForbiddenDestinations asks a running Squid for what nobody may reach, in
-// all the ways in which it can be written, on the ports of two tenants.
+// TestForbiddenDestinations requests forbidden destinations from a running
+// Squid, in all possible spellings, on the ports of two tenants.
 func TestForbiddenDestinations(t *testing.T) {
 	proxy := liveProxy(t)
 	tenants := []v1alpha1.Tenant{newTenant("client-a", 3129), newTenant(strings.Repeat("b", 63), 3130)}
@@ -58,10 +59,10 @@ func TestForbiddenDestinations(t *testing.T) {
 		{"GET", "http://egress-proxy/squid-internal-mgr/info", http.StatusForbidden, "", ""},
 		{"GET", fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", proxy.ManagerPort), http.StatusForbidden, "", ""},
 		{"GET", "/squid-internal-mgr/info", http.StatusForbidden, "", ""},
-		// Whatever the client sends, the line stays one JSON object.
+		// For any client input, the line stays one JSON object.
 		{"GET", `http://10.0.0.1/"},{"tenant":"client-z`, http.StatusForbidden, "10.0.0.1", "80"},
 		{"GET", `http://a"},{"tenant"\z:22/`, http.StatusForbidden, "a%22%7D,%7B%22tenant%22%5Cz", "22"},
-		// What is judged is what would be connected to.
+		// The rules judge the destination that Squid would connect to.
 		{"GET", "http://user@10.0.0.1/", http.StatusForbidden, "10.0.0.1", "80"},
 		{"GET", "http://" + allowed + ":80@127.0.0.1/", http.StatusForbidden, "127.0.0.1", "80"},
 		{"GET", "http://" + allowed + ":80@" + allowed + ":22/", http.StatusForbidden, allowed, "22"},
@@ -119,8 +120,8 @@ func TestForbiddenDestinations(t *testing.T) {
 	}
 }
 
-// forbiddenHosts are addresses that are private, of loopback, or of metadata
-// services, as an attacker may write them.
+// forbiddenHosts are private addresses, loopback addresses and addresses of
+// metadata services, in the spellings of an attacker.
 func forbiddenHosts() []string {
 	return strings.Fields(`
 		10.0.0.1 172.16.28.8 192.168.1.1 100.64.0.1 127.0.0.1 0.0.0.0 169.254.42.42 169.254.169.254 192.0.0.1 198.18.0.1 224.0.0.1 255.255.255.255
@@ -134,7 +135,8 @@ func forbiddenHosts() []string {
 		[fd00::1] [fd5f:519c:6d46::8] [fe80::1] [fec0::1] [ff02::1]`)
 }
 
-// TestWhatSquidCannotParse pins the limit that the audit log's port exists for.
+// TestWhatSquidCannotParse pins a limit: the record of a request that Squid
+// cannot parse has no tenant. The audit log has the port for this reason.
 func TestWhatSquidCannotParse(t *testing.T) {
 	proxy := liveProxy(t)
 	startRendered(t, proxy, []v1alpha1.Tenant{newTenant("client-a", 3129)})
@@ -151,8 +153,8 @@ func TestWhatSquidCannotParse(t *testing.T) {
 	}
 }
 
-// TestClientsAndManager asks from an address that is none of the clients', and
-// for the manager's statistics.
+// TestClientsAndManager sends requests from an address outside the client
+// networks, and requests for the manager's statistics.
 func TestClientsAndManager(t *testing.T) {
 	proxy := liveProxy(t)
 	startRendered(t, proxy, []v1alpha1.Tenant{newTenant("client-a", 3129)})
@@ -180,8 +182,8 @@ func TestClientsAndManager(t *testing.T) {
 	}
 }
 
-// Squid listens on every port of the tenants' range at once: it takes 128, the
-// manager's included, and ignores any further one without a word.
+// Squid listens on every port of the tenants' range at once. It accepts 128
+// ports, the manager's included, and ignores any further port without a message.
 func TestSquidServesTheWholeRange(t *testing.T) {
 	proxy := liveProxy(t)
 	tenants := everyPort()
@@ -199,15 +201,15 @@ func TestSquidServesTheWholeRange(t *testing.T) {
 	}
 }
 
-// liveProxy returns a proxy on a loopback address that nobody else uses, with
-// its files in a folder of the test. Whatever it tries to reach cannot be
-// reached from there.
+// liveProxy returns a proxy on a loopback address of its own, with its files in
+// a folder of the test. Destinations outside loopback are unreachable from that
+// address.
 func liveProxy(t testing.TB) Config {
 	t.Helper()
-	// Started as root, Squid becomes another user, who writes here: t.TempDir
-	// lies in a folder that this user may not enter. By this name, "make clean"
-	// finds it, if nobody is left to remove it.
-	folder, err := os.MkdirTemp("", "egress-test-squid-") //nolint:usetesting // said above
+	// Squid started as root changes to another user and writes here as that user.
+	// The user may not enter the parent folder of t.TempDir. "make clean" finds the
+	// folder by this name if the test was killed before its cleanup.
+	folder, err := os.MkdirTemp("", "egress-test-squid-") //nolint:usetesting // for the reason above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +220,7 @@ func liveProxy(t testing.TB) Config {
 	address := netip.AddrFrom4([4]byte{127, 77, byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
 	return Config{
 		ListenAddress:  address,
-		ManagerPort:    uint16(10_000 + rand.IntN(20_000)), // beneath those that the system gives to others meanwhile
+		ManagerPort:    uint16(10_000 + rand.IntN(20_000)), // below the system's ephemeral ports, which other processes may get meanwhile
 		ClientNetworks: []netip.Prefix{netip.PrefixFrom(address, 32)},
 		EgressAddress:  address,
 		NameServers:    []netip.Addr{address},
@@ -230,7 +232,7 @@ func liveProxy(t testing.TB) Config {
 	}
 }
 
-// startRendered runs Squid until the test ends, and returns once it listens on
+// startRendered runs Squid until the test ends. It returns once Squid listens on
 // all of its ports.
 func startRendered(t testing.TB, proxy Config, tenants []v1alpha1.Tenant) squidProcess {
 	t.Helper()
@@ -241,7 +243,7 @@ func startRendered(t testing.TB, proxy Config, tenants []v1alpha1.Tenant) squidP
 	return startFile(t, proxy, file)
 }
 
-// startFile is startRendered for what was rendered already.
+// startFile is startRendered for an already rendered file.
 func startFile(t testing.TB, proxy Config, file []byte) squidProcess {
 	t.Helper()
 	process := startSquid(t, filepath.Dir(proxy.CacheLog), file)
@@ -249,16 +251,17 @@ func startFile(t testing.TB, proxy Config, file []byte) squidProcess {
 	return process
 }
 
-// waitForPorts returns once Squid has said this many times that it has the
-// manager's port, and somebody answers there: that is nobody else, then. It opens
-// its ports in the order of the file, that one last.
+// waitForPorts returns once Squid has logged this many times that it listens on
+// the manager's port, and the port accepts connections. The listener is then
+// this Squid and not another process. Squid opens its ports in the order of the
+// file, and the manager's port is the last.
 func waitForPorts(t testing.TB, proxy Config, times int) {
 	t.Helper()
 	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort)
 	mine := regexp.MustCompile("Accepting HTTP Socket connections at .*local=" + regexp.QuoteMeta(manager.String()) + " ")
 	dialer := net.Dialer{Timeout: time.Second}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		messages, err := os.ReadFile(proxy.CacheLog) // exists once Squid has begun
+		messages, err := os.ReadFile(proxy.CacheLog) // exists once Squid has started
 		if len(mine.FindAll(messages, -1)) >= times {
 			var connection net.Conn
 			if connection, err = dialer.DialContext(t.Context(), "tcp", manager.String()); err == nil {
@@ -272,7 +275,7 @@ func waitForPorts(t testing.TB, proxy Config, times int) {
 	}
 }
 
-// ask sends a request line from an address to a port of Squid, and returns the
+// ask sends a request line from an address to a port of Squid. It returns the
 // status and the header of the answer.
 func ask(t *testing.T, from netip.Addr, to netip.AddrPort, line string) (int, http.Header) {
 	t.Helper()
@@ -288,8 +291,8 @@ func ask(t *testing.T, from netip.Addr, to netip.AddrPort, line string) (int, ht
 	return response.StatusCode, response.Header
 }
 
-// exchange sends a request line from an address to a port of Squid, and
-// returns everything that comes back.
+// exchange sends a request line from an address to a port of Squid. It returns
+// the complete answer.
 func exchange(t *testing.T, from netip.Addr, to netip.AddrPort, line string) []byte {
 	t.Helper()
 	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
@@ -312,9 +315,9 @@ func exchange(t *testing.T, from netip.Addr, to netip.AddrPort, line string) []b
 	return answer
 }
 
-// readAudit returns the lines of requests in the audit log, once there are as
-// many as expected. Those of connections that end without a whole request, which
-// have no answer, are left out.
+// readAudit returns the request lines of the audit log, once there are as many
+// as expected. It omits the lines of connections that end without a whole
+// request, because these have no answer.
 func readAudit(t testing.TB, file string, count int) []AuditRecord {
 	t.Helper()
 	var records []AuditRecord

@@ -22,8 +22,8 @@ import (
 	"time"
 )
 
-// squidBinary returns the path of the real Squid, without which the test
-// cannot say anything.
+// squidBinary returns the path of the real Squid. It skips the test if there is
+// no Squid, because the test is meaningless without one.
 func squidBinary(t testing.TB) string {
 	t.Helper()
 	for _, name := range []string{"squid", "/usr/sbin/squid"} {
@@ -35,8 +35,9 @@ func squidBinary(t testing.TB) string {
 	return ""
 }
 
-// parse fails the test unless the real Squid accepts the file without
-// complaint. The certificate that it names need not exist: it gets another.
+// parse fails the test unless the real Squid accepts the file without complaint.
+// The certificate that the file names need not exist: parse substitutes another
+// one.
 func parse(t testing.TB, binary, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -63,8 +64,8 @@ func parse(t testing.TB, binary, file string) {
 	}
 }
 
-// writeCertificate writes a certificate as Squid wants one of ports where it
-// looks at the names in tunnels.
+// writeCertificate writes a certificate in the form that Squid requires for
+// ports with inspected tunnels.
 func writeCertificate(t testing.TB, folder string) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -94,13 +95,14 @@ func writeCertificate(t testing.TB, folder string) string {
 }
 
 // complaints returns the lines of Squid's messages that are warnings or worse.
-// One is the price of what we want: "via off" leaves out a header that HTTP
-// asks proxies to add, and that would tell origins about ours.
+// It accepts one warning, which our configuration causes: "via off" omits a
+// header that HTTP requires of proxies, and that would reveal our proxies to
+// origins.
 func complaints(messages []byte) []string {
 	var result []string
 	bad := regexp.MustCompile(`(?i)\b(warning|error|fatal|bungled|obsolete|unrecognized)\b`)
 	for line := range strings.Lines(string(messages)) {
-		// Squid repeats what it parses, which may hold any word.
+		// Squid logs the text that it parses, and this text may contain any word.
 		if strings.Contains(line, "| Processing: ") || strings.Contains(line, "WARNING: HTTP requires the use of Via") {
 			continue
 		}
@@ -111,21 +113,22 @@ func complaints(messages []byte) []string {
 	return result
 }
 
-// serviceName is a new one, which keeps the shared memory of one Squid apart from
-// that of any other on the machine. By its beginning, "make clean" finds what
-// nobody is left to remove (hack/local/process).
+// serviceName returns a new name. It separates the shared memory of one Squid
+// from that of any other on the machine. "make clean" finds the leftovers of
+// killed tests by the prefix (hack/local/process).
 func serviceName() string { return fmt.Sprintf("egresstest%dx%d", os.Getpid(), mathrand.Uint32()) }
 
-// squidProcess is a Squid that runs.
+// squidProcess is a running Squid.
 type squidProcess struct {
 	pid int
-	// command is how to give it orders: Squid, its name and its file.
+	// command is the start of every command to this Squid: the binary, its service
+	// name and its file.
 	command []string
 }
 
-// startSquid runs Squid with this file, put into a folder of liveProxy, until the
-// test ends. "make clean" knows by the folder in its variables that it is a
-// test's (hack/local/process).
+// startSquid runs Squid with this file, in a folder of liveProxy, until the test
+// ends. "make clean" identifies the process as a test's by the folder in its
+// environment variables (hack/local/process).
 func startSquid(t testing.TB, folder string, file []byte) squidProcess {
 	t.Helper()
 	binary := squidBinary(t)
@@ -135,11 +138,11 @@ func startSquid(t testing.TB, folder string, file []byte) squidProcess {
 	}
 	service := serviceName()
 	var messages strings.Builder
-	// The context is done right before cleanups run.
+	// The context is cancelled right before cleanups run.
 	command := exec.CommandContext(t.Context(), binary, "-N", "-n", service, "-f", name)
 	command.Stdout, command.Stderr = &messages, &messages
 	command.Env = append(os.Environ(), "EGRESS_ENVIRONMENT="+folder)
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) } // at once, without waiting for tunnels
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) } // stops at once, without waiting for tunnels
 	command.WaitDelay = 20 * time.Second
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -151,7 +154,7 @@ func startSquid(t testing.TB, folder string, file []byte) squidProcess {
 		if t.Failed() {
 			t.Logf("messages of squid:\n%s", messages.String())
 		}
-		// Squid removes these itself unless it was killed.
+		// Squid removes these files itself unless it was killed.
 		left, _ := filepath.Glob("/dev/shm/" + service + "-*.shm")
 		for _, file := range left {
 			_ = os.Remove(file)
@@ -160,8 +163,8 @@ func startSquid(t testing.TB, folder string, file []byte) squidProcess {
 	return squidProcess{command.Process.Pid, []string{binary, "-n", service, "-f", name}}
 }
 
-// TestLeftoversAreFound: what a killed test leaves is marked as "make clean" looks
-// for it.
+// TestLeftoversAreFound: the leftovers of a killed test have the marks that
+// "make clean" searches for.
 func TestLeftoversAreFound(t *testing.T) {
 	proxy := liveProxy(t)
 	process := startRendered(t, proxy, nil)

@@ -25,7 +25,7 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// What our configuration may cost, times what another one does.
+// Limits of our configuration's cost, as a multiple of another configuration's.
 const (
 	maxCPUOfBare    = 1.5 // for each request, with 50 tenants
 	maxCPUOfDomains = 1.1 // for each request, with 10,000 domains instead of 50
@@ -49,8 +49,8 @@ func BenchmarkAgainstBare(b *testing.B) {
 	b.Run("GET", func(b *testing.B) { compareCPU(b, site.get, ours, bare, maxCPUOfBare) })
 }
 
-// BenchmarkDomains makes the same requests where the tenants list 200 domains
-// each and where one domain covers all of them.
+// BenchmarkDomains compares the same requests with tenants that list 200 domains
+// each and with tenants that list one domain for all hosts.
 func BenchmarkDomains(b *testing.B) {
 	site := startSite(b)
 	many, few := startOurs(b, site, everyDomain), startOurs(b, site, oneDomain)
@@ -58,8 +58,8 @@ func BenchmarkDomains(b *testing.B) {
 	b.Run("GET", func(b *testing.B) { compareCPU(b, site.get, many, few, maxCPUOfDomains) })
 }
 
-// BenchmarkIdleTunnels compares the memory of Squids that have nothing but
-// tunnels open in which nothing happens.
+// BenchmarkIdleTunnels compares the memory of Squids that have only idle tunnels
+// open.
 func BenchmarkIdleTunnels(b *testing.B) {
 	site := startSite(b)
 	ours, bare := startOurs(b, site, oneDomain), startBare(b, site)
@@ -83,11 +83,11 @@ func BenchmarkIdleTunnels(b *testing.B) {
 			b.Errorf("%.2f times the memory of the bare configuration, want at most %.1f", ratio, maxMemoryOfBare)
 		}
 	}
-	b.ReportMetric(0, "ns/op") // of opening tunnels
+	b.ReportMetric(0, "ns/op") // ns/op would measure the opening of tunnels
 }
 
-// BenchmarkReconfigure tells for how long Squid answers no new connection while
-// it reads its configuration anew, with 10,000 domains.
+// BenchmarkReconfigure measures how long Squid does not answer new connections
+// while it rereads its configuration, with 10,000 domains.
 func BenchmarkReconfigure(b *testing.B) {
 	const rounds = 5
 	site := startSite(b)
@@ -103,16 +103,16 @@ func BenchmarkReconfigure(b *testing.B) {
 		b.ReportMetric(slices.Max(gaps), "ms-longest")
 		b.ReportMetric(float64(refused)/rounds, "refused")
 	}
-	b.ReportMetric(0, "ns/op") // of waiting, mostly
+	b.ReportMetric(0, "ns/op") // ns/op would mostly measure waiting
 }
 
-// compareCPU fails the benchmark if a request costs one Squid more than this
-// ratio of what it costs the other. They take turns, so that whatever else the
-// machine does slows both.
+// compareCPU fails the benchmark if the CPU time of a request to one Squid
+// exceeds this multiple of the CPU time of a request to the other. The two
+// alternate, so that other load on the machine slows both.
 func compareCPU(b *testing.B, ask func(context.Context, benchSquid, int) (int, error), ours, other benchSquid, limit float64) {
 	const rounds = 21
 	for _, squid := range []benchSquid{ours, other} {
-		squid.cpuPerRequest(b, ask) // connections and caches, beforehand
+		squid.cpuPerRequest(b, ask) // opens connections and fills caches beforehand
 	}
 	for b.Loop() {
 		var oursTook, otherTook, ratios []float64
@@ -128,7 +128,7 @@ func compareCPU(b *testing.B, ask func(context.Context, benchSquid, int) (int, e
 			b.Errorf("%.2f times the CPU time of %s, want at most %.1f", ratio, other.name, limit)
 		}
 	}
-	b.ReportMetric(0, "ns/op") // of both together, which says nothing
+	b.ReportMetric(0, "ns/op") // the ns/op of both together is meaningless
 }
 
 func median(values []float64) float64 {
@@ -136,18 +136,18 @@ func median(values []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// site is where the requests of the benchmarks go: two origins on loopback, one
-// with TLS, that all names lead to.
+// site is the destination of the benchmarks' requests: two origins on loopback,
+// one with TLS. All names resolve to their address.
 type site struct {
 	port, tlsPort int
-	hosts         string // a file
+	hosts         string // the content of a hosts file
 }
 
 func startSite(b *testing.B) site {
 	b.Helper()
 	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "reached") })
 	plain, encrypted := httptest.NewServer(answer), httptest.NewUnstartedServer(answer)
-	encrypted.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that end as tunnels do
+	encrypted.Config.ErrorLog = log.New(io.Discard, "", 0) // discards the errors of tunnels that end without a TLS shutdown
 	encrypted.StartTLS()
 	b.Cleanup(plain.Close)
 	b.Cleanup(encrypted.Close)
@@ -164,7 +164,7 @@ func startSite(b *testing.B) site {
 	}
 }
 
-// benchHost is one of the hosts that a tenant asks for.
+// benchHost returns one of the hosts that a tenant requests.
 func benchHost(tenant, i int) string { return fmt.Sprintf("h%d.customer-%d.example", i, tenant) }
 
 // oneDomain and everyDomain are lists of domains that cover a tenant's hosts.
@@ -178,17 +178,17 @@ func everyDomain(tenant int) []string {
 	return list
 }
 
-// benchSquid is a Squid with one port or with one for each tenant.
+// benchSquid is a Squid with one port, or with one port for each tenant.
 type benchSquid struct {
 	name string
 	squidProcess
 	proxy   Config
-	tenants []v1alpha1.Tenant // one, if there is only one port
+	tenants []v1alpha1.Tenant // one tenant, if there is only one port
 }
 
-// startOurs runs Squid with our configuration. The origins lie on loopback and
-// on some ports: both are taken off the lists of what is forbidden, while the
-// rules stay.
+// startOurs runs Squid with our configuration. The origins are on loopback, on
+// arbitrary ports. Both are removed from the lists of forbidden values, while
+// the rules stay.
 func startOurs(b *testing.B, site site, domains func(tenant int) []string) benchSquid {
 	b.Helper()
 	proxy := liveProxy(b)
@@ -214,7 +214,7 @@ func startOurs(b *testing.B, site site, domains func(tenant int) []string) bench
 	return benchSquid{name, startFile(b, proxy, file), proxy, tenants}
 }
 
-// startBare runs Squid with as little configuration as it works with.
+// startBare runs Squid with a minimal working configuration.
 func startBare(b *testing.B, site site) benchSquid {
 	b.Helper()
 	proxy := liveProxy(b)
@@ -247,8 +247,8 @@ func (s benchSquid) connect(ctx context.Context, tenant int) (net.Conn, error) {
 	return connectTo(ctx, s.proxy, s.tenants[tenant%len(s.tenants)])
 }
 
-// tunnel opens tunnels for a tenant, one after the other, with TLS and a request
-// in each, and returns how many.
+// tunnel opens tunnels for a tenant, one after the other, with TLS and one
+// request in each. It returns their number.
 func (s site) tunnel(ctx context.Context, squid benchSquid, tenant int) (int, error) {
 	const count = 8
 	for i := range count {
@@ -275,7 +275,7 @@ func exchangeInside(tunnel net.Conn) error {
 	return err
 }
 
-// openTLS opens a tunnel with TLS in it.
+// openTLS opens a tunnel and TLS in it.
 func (s site) openTLS(ctx context.Context, squid benchSquid, tenant, host int) (net.Conn, error) {
 	connection, err := squid.connect(ctx, tenant)
 	if err != nil {
@@ -297,7 +297,7 @@ func (s site) openTLS(ctx context.Context, squid benchSquid, tenant, host int) (
 	return secured, nil
 }
 
-// get makes requests of a tenant on one connection, and returns how many.
+// get sends requests of a tenant on one connection and returns their number.
 func (s site) get(ctx context.Context, squid benchSquid, tenant int) (int, error) {
 	const count = 40
 	connection, err := squid.connect(ctx, tenant)
@@ -324,8 +324,8 @@ func (s site) get(ctx context.Context, squid benchSquid, tenant int) (int, error
 	return count, nil
 }
 
-// cpuPerRequest has clients make requests for every tenant, and returns the CPU
-// time that Squid used for each: in microseconds, helpers included.
+// cpuPerRequest has clients send requests for every tenant. It returns Squid's
+// CPU time for each request in microseconds, helpers included.
 func (s benchSquid) cpuPerRequest(b *testing.B, ask func(context.Context, benchSquid, int) (int, error)) float64 {
 	b.Helper()
 	before := s.cpu(b)
@@ -353,8 +353,8 @@ func (s benchSquid) cpuPerRequest(b *testing.B, ask func(context.Context, benchS
 	return float64(s.cpu(b)-before) / float64(time.Microsecond) / float64(sum)
 }
 
-// requireAudited makes sure that what is measured is what is claimed: names in
-// tunnels looked at, verdicts written.
+// requireAudited checks that the benchmark measures the claimed work: Squid
+// inspects the SNI in tunnels and writes verdicts.
 func requireAudited(b *testing.B, site site, squid benchSquid) {
 	b.Helper()
 	count, err := site.tunnel(b.Context(), squid, 0)
@@ -385,16 +385,16 @@ func (s site) open(b *testing.B, squid benchSquid, count int) []net.Conn {
 	return tunnels
 }
 
-// reconfigure has Squid read its file anew while clients make one connection
-// after the other. It returns the time from the first that was not answered to
-// the last, and how many were not.
+// reconfigure has Squid reread its file while clients open one connection after
+// the other. It returns the time from the first unanswered connection to the
+// last, and the number of unanswered connections.
 func (s benchSquid) reconfigure(b *testing.B) (time.Duration, int) {
 	b.Helper()
 	const reopened = "Accepting "
 	before := s.messages(b, reopened)
 	done, stop := context.WithCancel(b.Context())
 	defer stop()
-	var unanswered [benchClients][]time.Time // when each began and ended
+	var unanswered [benchClients][]time.Time // start and end of each
 	var answered [benchClients]int
 	var clients sync.WaitGroup
 	for client := range benchClients {
@@ -404,7 +404,7 @@ func (s benchSquid) reconfigure(b *testing.B) (time.Duration, int) {
 				switch {
 				case s.answers(done, client):
 					answered[client]++
-				case done.Err() == nil: // and not just told to stop
+				case done.Err() == nil: // and not just cancelled by stop
 					unanswered[client] = append(unanswered[client], began, time.Now())
 				}
 			}
@@ -414,7 +414,7 @@ func (s benchSquid) reconfigure(b *testing.B) (time.Duration, int) {
 	if output, err := command.CombinedOutput(); err != nil {
 		b.Errorf("squid -k reconfigure: %v\n%s", err, output)
 	}
-	// Every port is opened again, those of the tenants and the manager's.
+	// Every port is reopened: the tenants' ports and the manager's.
 	for deadline := time.Now().Add(time.Minute); s.messages(b, reopened) < before+len(s.tenants)+1; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			b.Error("squid does not open its ports again")
@@ -433,7 +433,7 @@ func (s benchSquid) reconfigure(b *testing.B) (time.Duration, int) {
 	return slices.MaxFunc(all, time.Time.Compare).Sub(slices.MinFunc(all, time.Time.Compare)), len(all) / 2
 }
 
-// answers says whether Squid answers on a new connection, in whatever way.
+// answers reports whether Squid answers on a new connection, with any answer.
 func (s benchSquid) answers(ctx context.Context, tenant int) bool {
 	connection, err := s.connect(ctx, tenant)
 	if err != nil {
@@ -445,7 +445,7 @@ func (s benchSquid) answers(ctx context.Context, tenant int) bool {
 	return strings.HasPrefix(string(answer), "HTTP/1.1 403 ")
 }
 
-// messages counts Squid's own messages with these words.
+// messages counts Squid's own messages that contain these words.
 func (s benchSquid) messages(b *testing.B, words string) int {
 	b.Helper()
 	text, err := os.ReadFile(s.proxy.CacheLog)
@@ -455,7 +455,7 @@ func (s benchSquid) messages(b *testing.B, words string) int {
 	return strings.Count(string(text), words)
 }
 
-// processes are the folders in /proc of Squid and its helpers.
+// processes returns the folders of Squid and its helpers in /proc.
 func (s squidProcess) processes(b *testing.B) []string {
 	b.Helper()
 	self := fmt.Sprintf("/proc/%d", s.pid)
@@ -464,14 +464,14 @@ func (s squidProcess) processes(b *testing.B) []string {
 		b.Fatal(err)
 	}
 	return slices.DeleteFunc(folders, func(folder string) bool {
-		status, _ := os.ReadFile(folder + "/status") // not of a process that has just ended
+		status, _ := os.ReadFile(folder + "/status") // fails for a process that has just ended
 		return folder != self && !strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", s.pid))
 	})
 }
 
-// cpu is the CPU time that Squid and its helpers have used, in the user's mode
-// and in the system's. Unlike /proc/PID/stat, which tells both in units of 10 ms,
-// schedstat tells their sum in nanoseconds.
+// cpu is the CPU time of Squid and its helpers, in user mode and in system mode.
+// schedstat has the sum of both in nanoseconds, whereas /proc/PID/stat has each
+// in units of 10 ms.
 func (s squidProcess) cpu(b *testing.B) time.Duration {
 	b.Helper()
 	var sum time.Duration
@@ -495,7 +495,7 @@ func (s squidProcess) cpu(b *testing.B) time.Duration {
 	return sum
 }
 
-// memory is what Squid and its helpers have in memory (RSS), in MiB.
+// memory is the resident set size (RSS) of Squid and its helpers, in MiB.
 func (s squidProcess) memory(b *testing.B) float64 {
 	b.Helper()
 	sum := 0.0

@@ -13,7 +13,7 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// validProxy is one that Render accepts.
+// validProxy is a configuration that Render accepts.
 func validProxy() Config {
 	return Config{
 		ListenAddress:  netip.MustParseAddr("172.16.28.8"),
@@ -23,7 +23,7 @@ func validProxy() Config {
 		NameServers:    []netip.Addr{netip.MustParseAddr("192.0.2.53")},
 		Certificate:    "/etc/squid/egress.pem",
 		AuditLog:       "/var/log/squid/audit.log",
-		ErrorPages:     debianPages, // Squid wants it to be there when it parses
+		ErrorPages:     debianPages, // must exist when Squid parses the file
 		CacheLog:       "/var/log/squid/cache.log",
 		PIDFile:        "/run/squid.pid",
 	}
@@ -33,7 +33,7 @@ func newTenant(name string, port int32) v1alpha1.Tenant {
 	return v1alpha1.Tenant{Name: name, EgressTenantSpec: v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{Port: port}}}
 }
 
-// dedicate gives tenants addresses of their own.
+// dedicate assigns dedicated addresses to tenants.
 func dedicate(proxy *Config, tenants []v1alpha1.Tenant, addresses map[string]netip.Addr) {
 	proxy.DedicatedAddresses = addresses
 	for i := range tenants {
@@ -68,7 +68,7 @@ func TestRenderRefuses(t *testing.T) {
 	cases := map[string]struct {
 		change  func(*Config)
 		tenants []v1alpha1.Tenant
-		// want are pieces of the error, in their order.
+		// want are substrings of the error, in order.
 		want []string
 	}{
 		"everything missing, all told at once": {
@@ -177,7 +177,7 @@ func TestRenderLeavesItsArgumentsAlone(t *testing.T) {
 	}
 }
 
-// everyPort returns as many tenants as there are ports for them.
+// everyPort returns one tenant for each port of the tenants' range.
 func everyPort() []v1alpha1.Tenant {
 	var result []v1alpha1.Tenant
 	for port := int32(names.TenantPortMin); port <= names.TenantPortMax; port++ {

@@ -19,7 +19,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// TestTimeouts pins what Squid's two timeouts bound, and what neither does.
+// TestTimeouts pins the effect of Squid's two timeouts, and the traffic that
+// neither limits.
 func TestTimeouts(t *testing.T) {
 	for name, test := range map[string]struct {
 		before, after             string
@@ -35,7 +36,7 @@ func TestTimeouts(t *testing.T) {
 			ports := []int32{80, site.port, site.tlsPort}
 			tenants := []v1alpha1.Tenant{
 				withAllow("open", 3129, &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: ports}),
-				withAllow("enforce", 3130, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}, Ports: ports}), // its tunnels are looked into
+				withAllow("enforce", 3130, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}, Ports: ports}), // its tunnels are inspected
 			}
 			file := withHosts(t, proxy, tenants, "127.0.0.1", []string{"listed.test"})
 			file = replaceOnce(t, file, "acl forbidden_destination dst 127.0.0.0/8\n", "acl forbidden_destination dst 127.0.0.0/32\n")
@@ -65,13 +66,13 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// Far longer than the timeouts of the test, in many pieces.
+// The answer has many pieces and takes far longer than the timeouts of the test.
 const (
 	pieces = 12
 	pause  = time.Second / 2
 )
 
-// drippingSite answers "/" at once, and anything else piece by piece.
+// drippingSite answers "/" at once, and any other path piece by piece.
 type drippingSite struct{ port, tlsPort int32 }
 
 func startDrippingSite(t *testing.T) drippingSite {
@@ -87,7 +88,7 @@ func startDrippingSite(t *testing.T) drippingSite {
 		}
 	})
 	plain, encrypted := httptest.NewServer(handler), httptest.NewUnstartedServer(handler)
-	encrypted.Config.ErrorLog = log.New(io.Discard, "", 0) // connections that end as tunnels do
+	encrypted.Config.ErrorLog = log.New(io.Discard, "", 0) // discards the errors of tunnels that end without a TLS shutdown
 	encrypted.StartTLS()
 	t.Cleanup(plain.Close)
 	t.Cleanup(encrypted.Close)
@@ -95,7 +96,7 @@ func startDrippingSite(t *testing.T) drippingSite {
 	return drippingSite{portOf(plain), portOf(encrypted)}
 }
 
-// tunnel opens one, and TLS in it.
+// tunnel opens a tunnel and TLS in it.
 func (s drippingSite) tunnel(t *testing.T, proxy Config, tenant v1alpha1.Tenant) (*tls.Conn, error) {
 	connection, err := connectTo(t.Context(), proxy, tenant)
 	if err != nil {
@@ -110,7 +111,7 @@ func (s drippingSite) tunnel(t *testing.T, proxy Config, tenant v1alpha1.Tenant)
 	return inside, inside.HandshakeContext(t.Context())
 }
 
-// talk makes requests in a tunnel, one after the other.
+// talk sends requests in a tunnel, one after the other.
 func (s drippingSite) talk(t *testing.T, proxy Config, tenant v1alpha1.Tenant) error {
 	inside, err := s.tunnel(t, proxy, tenant)
 	if err != nil {
@@ -131,7 +132,7 @@ func (s drippingSite) talk(t *testing.T, proxy Config, tenant v1alpha1.Tenant) e
 	return nil
 }
 
-// keepSilent says whether a tunnel ends in which nothing is said.
+// keepSilent reports whether a silent tunnel ends.
 func (s drippingSite) keepSilent(t *testing.T, proxy Config, tenant v1alpha1.Tenant) bool {
 	inside, err := s.tunnel(t, proxy, tenant)
 	if err == nil {
@@ -145,7 +146,7 @@ func (s drippingSite) keepSilent(t *testing.T, proxy Config, tenant v1alpha1.Ten
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// get says whether an answer arrives whole that comes piece by piece.
+// get reports whether an answer sent piece by piece arrives whole.
 func (s drippingSite) get(t *testing.T, proxy Config, tenant v1alpha1.Tenant) bool {
 	connection, err := connectTo(t.Context(), proxy, tenant)
 	if err != nil {
