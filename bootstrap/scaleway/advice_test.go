@@ -262,7 +262,7 @@ func TestBrokenKubeconfig(t *testing.T) {
 		cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, fmt.Sprintf(
 			`{"name": "kubeconfig", "content_type": "application/octet-stream", "content": %q}`, base64.StdEncoding.EncodeToString([]byte(content)))))
 		_, err := cloud.Kubeconfig(t.Context(), &stack.Cluster{ResourceMeta: stack.ResourceMeta{ID: "one"}})
-		if err == nil || err.Error() != "Scaleway returned an invalid kubeconfig for the cluster" {
+		if err == nil || err.Error() != "invalid kubeconfig from Scaleway for the cluster" {
 			t.Errorf("%q: %v", content, err)
 		}
 	}

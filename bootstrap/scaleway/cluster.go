@@ -275,7 +275,7 @@ func (c *Cloud) Kubeconfig(ctx context.Context, cluster *stack.Cluster) ([]byte,
 		// The SDK parses the kubeconfig, and the parser's errors quote its input,
 		// which may be a secret.
 		if sdk, ok := err.(*sdkerrors.Error); ok && sdk.Str != "error getting cluster kubeconfig" { //nolint:errorlint // the outermost says which step failed
-			return nil, errors.New("Scaleway returned an invalid kubeconfig for the cluster")
+			return nil, errors.New("invalid kubeconfig from Scaleway for the cluster")
 		}
 		return nil, c.explain(ctx, err, cluster)
 	}

@@ -151,7 +151,8 @@ func TestWordsAndLossesOfSteps(t *testing.T) {
 		{Step{Action: Update, Kind: KindUserData}, "changing", "changed", ""},
 		{Step{Action: Update, Kind: KindServer}, "changing", "changed", ""},
 		{
-			Step{Action: Replace, Kind: KindServer}, "recreating", "recreated",
+			Step{Action: Replace, Kind: KindServer},
+			"recreating", "recreated",
 			"its disk, and on it the audit log; tenants have no egress path until the new machine runs",
 		},
 		{Step{Action: Delete, Kind: KindServer}, "deleting", "deleted", "its disk, and on it the audit log"},
@@ -159,7 +160,8 @@ func TestWordsAndLossesOfSteps(t *testing.T) {
 		{Step{Action: Delete, Kind: KindRegistry}, "deleting", "deleted", "its images"},
 		{Step{Action: Delete, Kind: KindVPC}, "deleting", "deleted", ""},
 		{
-			Step{Action: Delete, Kind: KindFlexibleIP, resource: address}, "deleting", "deleted",
+			Step{Action: Delete, Kind: KindFlexibleIP, resource: address},
+			"deleting", "deleted",
 			"the address invalid IP goes back to Scaleway, and cannot be recovered",
 		},
 	} {

@@ -29,7 +29,7 @@ func productionHandler(tb testing.TB) http.Handler {
 	tb.Helper()
 	tenant := tenantFixture("client-a", 3129)
 	tenant.Spec.NoProxy = []string{"intranet.example.com", "172.16.28.0/24"}
-	known := newStore(namespaceFixture("orders", "client-a"), tenant, policyFixture("orders", tenant))
+	known := newStore(namespaceFixture("orders", "client-a"), tenant, policyFixture(tenant))
 	handler, err := NewHandler(Options{
 		Cluster: injectCluster(tb), Cache: known, Live: newStore(),
 		Policies: &fakePolicies{}, Settings: exampleSettings(),

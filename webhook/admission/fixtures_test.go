@@ -189,10 +189,11 @@ func namespaceFixture(name, tenant string) *corev1.Namespace {
 	return namespace
 }
 
-// policyFixture is the NetworkPolicy that the tenant requires, as the API server
+// policyFixture is the NetworkPolicy that the tenant requires in the namespace
+// orders, as the API server
 // returns it.
-func policyFixture(namespace string, tenant *v1alpha1.EgressTenant) *networkingv1.NetworkPolicy {
-	policy := netpol.Build(tenant, namespace, exampleSettings())
+func policyFixture(tenant *v1alpha1.EgressTenant) *networkingv1.NetworkPolicy {
+	policy := netpol.Build(tenant, "orders", exampleSettings())
 	policy.UID, policy.ResourceVersion = "0b1c2d3e-4f50-4617-8293-a4b5c6d7e8f9", "1"
 	return policy
 }

@@ -69,7 +69,7 @@ func fuzzHandler(f *testing.F) *Handler {
 	if err != nil {
 		f.Fatal(err)
 	}
-	known.policies["orders"] = policyFixture("orders", tenantFixture("client-a", 3129))
+	known.policies["orders"] = policyFixture(tenantFixture("client-a", 3129))
 	return handler
 }
 

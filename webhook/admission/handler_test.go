@@ -302,7 +302,7 @@ func TestCacheLags(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(t)
-			a.cache.policies["orders"] = policyFixture("orders", a.live.tenants["client-a"])
+			a.cache.policies["orders"] = policyFixture(a.live.tenants["client-a"])
 			test.lag(a.cache)
 			if response := a.answer(t, reviewOf(t, simplePod)); len(response.Patch) == 0 {
 				t.Errorf("not injected: %+v", response)
@@ -335,7 +335,7 @@ func TestStaleCacheRestoresNoPolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAdmissionTest(t)
-			a.cache.policies["orders"] = policyFixture("orders", change(a.live))
+			a.cache.policies["orders"] = policyFixture(change(a.live))
 			response := a.answer(t, reviewOf(t, simplePod))
 			if !bytes.Contains(response.Patch, []byte(":3140")) {
 				t.Errorf("the pod does not get the live port: %s", response.Patch)

@@ -1,15 +1,15 @@
 package names
 
 const (
-	// AnnotationNoProxy, on a pod, adds comma-separated entries to NO_PROXY,
+	// AnnotationNoProxy on a pod adds comma-separated entries to NO_PROXY,
 	// each in the form that noproxy.Parse accepts.
 	AnnotationNoProxy = "egress.scw/no-proxy"
 
-	// AnnotationSkipContainers, on a pod, lists the containers (comma-separated
+	// AnnotationSkipContainers on a pod lists the containers (comma-separated
 	// names) that are not injected.
 	AnnotationSkipContainers = "egress.scw/skip-containers"
 
-	// AnnotationStatus, on an injected pod, is an InjectionStatus in JSON.
+	// AnnotationStatus on an injected pod is an InjectionStatus in JSON.
 	AnnotationStatus = "egress.scw/status"
 )
 

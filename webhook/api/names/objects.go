@@ -12,10 +12,10 @@ const (
 	PolicyName = "egress-scw"
 
 	// SettingsConfigMap is the name of the ConfigMap with the webhook's settings,
-	// in the namespace of the webhook. SettingsKey is the key of the settings
-	// file in it.
+	// in the namespace of the webhook.
 	SettingsConfigMap = "egress-webhook-settings"
-	SettingsKey       = "settings.yaml"
+	// SettingsKey is the key of the settings file in the ConfigMap.
+	SettingsKey = "settings.yaml"
 
 	// FieldOwner is the field manager of the webhook's server-side applies.
 	FieldOwner = "egress-webhook"

@@ -4,14 +4,15 @@ package policy
 type Verdict string
 
 const (
-	// VerdictAllowed: the request passed.
+	// VerdictAllowed means that the request passed.
 	VerdictAllowed Verdict = "allowed"
-	// VerdictDenied: the request was refused.
+	// VerdictDenied means that the request was refused.
 	VerdictDenied Verdict = "denied"
-	// VerdictWouldDeny: the request passed only because the tenant's mode is
-	// Report.
+	// VerdictWouldDeny means that the request passed only because the tenant's
+	// mode is Report.
 	VerdictWouldDeny Verdict = "would-deny"
-	// VerdictTerminated: an allowed tunnel was closed because of its contents.
+	// VerdictTerminated means that an allowed tunnel was closed because of its
+	// contents.
 	VerdictTerminated Verdict = "terminated"
 )
 
@@ -19,27 +20,27 @@ const (
 type Rule string
 
 const (
-	// RuleForbiddenDestination: the host is an address that is forbidden to every
-	// tenant, or a name that resolves to one.
+	// RuleForbiddenDestination means that the host is an address that is
+	// forbidden to every tenant, or a name that resolves to one.
 	RuleForbiddenDestination Rule = "forbidden-destination"
-	// RuleForbiddenPort: the port is forbidden to every tenant.
+	// RuleForbiddenPort means that the port is forbidden to every tenant.
 	RuleForbiddenPort Rule = "forbidden-port"
-	// RulePort: the tenant does not list the port, or the request is a tunnel to
-	// the port of plain HTTP.
+	// RulePort means that the tenant does not list the port, or the request is a
+	// tunnel to the port of plain HTTP.
 	RulePort Rule = "port"
-	// RuleDomain: the tenant does not list the host. A request by IP address is
-	// never listed.
+	// RuleDomain means that the tenant does not list the host. A request by IP
+	// address is never listed.
 	RuleDomain Rule = "domain"
-	// RuleSNI: the tunnel carries TLS for a host that the tenant does not list, or
-	// another protocol than TLS. Only the proxy sees that, so List.Decide never
-	// returns this rule.
+	// RuleSNI means that the tunnel carries TLS for a host that the tenant does
+	// not list, or another protocol than TLS. Only the proxy sees that, so
+	// List.Decide never returns this rule.
 	RuleSNI Rule = "sni"
-	// RuleProtocol: the request is neither a tunnel nor plain HTTP, or is one that
-	// only caches answer (PURGE).
+	// RuleProtocol means that the request is neither a tunnel nor plain HTTP, or
+	// is one that only caches answer (PURGE).
 	RuleProtocol Rule = "protocol"
-	// RuleClient: the client's address is not in the cluster.
+	// RuleClient means that the client's address is not in the cluster.
 	RuleClient Rule = "client"
-	// RuleManager: the request is for the proxy's own pages.
+	// RuleManager means that the request is for the proxy's own pages.
 	RuleManager Rule = "manager"
 )
 
