@@ -10,4 +10,10 @@ export CGO_ENABLED=1
 go test -race -count=1 ./bootstrap/stack ./bootstrap/scwfake
 # Whole runs, without the tests that inject a fault into each request: those
 # take long enough without the race detector.
-go test -race -count=1 -run 'TestLifecycle|TestForeignResourcesStay|TestTwoSetups|TestNetworkInUse' ./bootstrap/scaleway
+tests='^(TestLifecycle|TestUnownedResourcesStay|TestTwoStacks|TestNetworkInUse)$'
+# A renamed test would drop out of the pattern without a failure.
+if [ "$(go test -race -list "$tests" ./bootstrap/scaleway | grep -c '^Test')" -ne 4 ]; then
+	echo "race: a test of the pattern does not exist: $tests" >&2
+	exit 1
+fi
+go test -race -count=1 -run "$tests" ./bootstrap/scaleway
