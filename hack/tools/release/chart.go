@@ -127,7 +127,8 @@ func newArtefact(metadata *chart.Metadata, content []byte, at time.Time) (v1.Ima
 	return partial.CompressedToImage(a)
 }
 
-func (a *artefact) MediaType() (types.MediaType, error)                    { return types.OCIManifestSchema1, nil }
+func (a *artefact) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+
 func (a *artefact) RawManifest() ([]byte, error)                           { return a.manifest, nil }
 func (a *artefact) RawConfigFile() ([]byte, error)                         { return a.config, nil }
 func (a *artefact) LayerByDigest(v1.Hash) (partial.CompressedLayer, error) { return a.layer, nil }

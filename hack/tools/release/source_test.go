@@ -12,7 +12,7 @@ import (
 func TestParseVersion(t *testing.T) {
 	for text, want := range map[string]string{
 		"0.1.0": "0.1.0", "v0.1.0": "0.1.0", "1.2.3-rc.1": "1.2.3-rc.1",
-		"": "", "1": "", "0.1": "", "latest": "", "01.2.3": "", "1.2.3+build": "", "0.1.0 ": "",
+		"": "", "1": "", "0.1": "", "latest": "", "01.2.3": "", "1.2.3+build": "", "0.1.0" + " ": "",
 	} {
 		got, err := parseVersion(text)
 		if got != want || (err == nil) != (want != "") {
