@@ -60,7 +60,7 @@ func TestPlanIsEmptyAfterApply(t *testing.T) {
 func TestAddAndRemoveTenant(t *testing.T) {
 	requireEnvironment(t)
 	const name, port = "client-c", "3131"
-	config := withTenant(t, "  - name: "+name+"\n    proxy: {port: "+port+", egressIP: Dedicated}\n")
+	config := withTenant(t, "    - name: "+name+"\n      proxy: {port: "+port+", egressIP: Dedicated}\n")
 	checkPlan(t, config, "create flexible-ip", "create attachment", "update user-data")
 	if answers(t, port) {
 		t.Errorf("%s has a port before it is there", name)

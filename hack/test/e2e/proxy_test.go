@@ -32,7 +32,7 @@ func TestDomainIsAdded(t *testing.T) {
 	requireEnvironment(t)
 	const name, port = "client-c", "3131"
 	config := func(domains ...string) string {
-		return withTenant(t, "  - name: "+name+"\n    proxy: {port: "+port+"}\n    allow: {mode: Enforce, domains: ["+strings.Join(domains, ", ")+"]}\n")
+		return withTenant(t, "    - name: "+name+"\n      proxy: {port: "+port+"}\n      allow: {mode: Enforce, domains: ["+strings.Join(domains, ", ")+"]}\n")
 	}
 	t.Cleanup(func() { apply(t, shared.ConfigFile()) })
 	apply(t, config(environment.IPEchoName))
