@@ -37,21 +37,21 @@ func decode(text string) (object, error) {
 func TestRead(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]object{
-		`null`:                                 {},
-		`{}`:                                   {},
-		` { "name" : "a" , "flag" : true } `:   {Name: "a", Flag: true},
-		`{"Name":"a","NAME":"b"}`:              {},
-		`{"n\u0061me":"\u00fc\n"}`:             {Name: "ü\n"},
-		`{"name":null,"flag":null}`:            {},
-		`{"name":"` + "\xff" + `"}`:            {Name: "\ufffd"},
-		`{"labels":null,"list":null}`:          {},
-		`{"labels":{},"list":[]}`:              {Labels: map[string]string{}, List: []object{}},
-		`{"labels":{"a":"1","b":null}}`:        {Labels: map[string]string{"a": "1", "b": ""}},
-		`{"child":null}`:                       {},
-		`{"child":{}}`:                         {Child: &object{}},
-		`{"child":{"name":"a"},"name":"b"}`:    {Name: "b", Child: &object{Name: "a"}},
-		`{"list":[null,{"name":"a"},{}]}`:      {List: []object{{}, {Name: "a"}, {}}},
-		`{"other":{"a":1,"a":[1,{}]},"x":1e9}`: {}, // duplicates in fields that are not read
+		`null`: {},
+		`{}`:   {},
+		"\n" + `{ "name" : "a" , "flag" : true }`: {Name: "a", Flag: true},
+		`{"Name":"a","NAME":"b"}`:                 {},
+		`{"n\u0061me":"\u00fc\n"}`:                {Name: "ü\n"},
+		`{"name":null,"flag":null}`:               {},
+		`{"name":"` + "\xff" + `"}`:               {Name: "\ufffd"},
+		`{"labels":null,"list":null}`:             {},
+		`{"labels":{},"list":[]}`:                 {Labels: map[string]string{}, List: []object{}},
+		`{"labels":{"a":"1","b":null}}`:           {Labels: map[string]string{"a": "1", "b": ""}},
+		`{"child":null}`:                          {},
+		`{"child":{}}`:                            {Child: &object{}},
+		`{"child":{"name":"a"},"name":"b"}`:       {Name: "b", Child: &object{Name: "a"}},
+		`{"list":[null,{"name":"a"},{}]}`:         {List: []object{{}, {Name: "a"}, {}}},
+		`{"other":{"a":1,"a":[1,{}]},"x":1e9}`:    {}, // duplicates in fields that are not read
 	} {
 		got, err := decode(text)
 		if err != nil {
