@@ -2,73 +2,121 @@ package cloudinit
 
 import (
 	"bytes"
-	"flag"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+// wholeCase is the Machine whose user data are a golden file. The golden files of
+// the others contain only their differences from it.
+const wholeCase = "flexible-ip"
 
-const goldenSuffix = ".golden.yaml"
-
-// TestRenderGolden: a file testdata/NAME.yaml is a Machine. Render must return the
-// content of testdata/NAME.golden.yaml for it.
+// TestRenderGolden: a file testdata/NAME.yaml is a Machine. The user data that Render
+// returns are compared with the golden file, those of the other machines by their
+// differences from the user data of wholeCase.
 func TestRenderGolden(t *testing.T) {
 	machines := casesIn(t)
+	goldens := []string{}
 	for name, machine := range machines {
+		file := name + ".golden.diff"
+		if name == wholeCase {
+			file = name + ".golden.yaml"
+		}
+		goldens = append(goldens, filepath.Join("testdata", file))
 		t.Run(name, func(t *testing.T) {
-			got, err := Render(machine)
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden := filepath.Join("testdata", name+goldenSuffix)
-			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v (go test -update writes it)", err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("differs from %s (go test -update writes it anew), -want +got:\n%s", golden, diff)
-			}
-			again, err := Render(machine)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !bytes.Equal(again, got) {
+			got := rendered(t, machine)
+			if !bytes.Equal(rendered(t, machine), got) {
 				t.Error("rendering it again gives something else")
 			}
+			if name != wholeCase {
+				got = difference(t, machines[wholeCase], machine)
+			}
+			golden.AssertBytes(t, got, file)
 		})
 	}
 
-	goldens, err := filepath.Glob("testdata/*" + goldenSuffix)
+	files, err := filepath.Glob("testdata/*.golden.*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, golden := range goldens {
-		if _, ok := machines[strings.TrimSuffix(filepath.Base(golden), goldenSuffix)]; !ok {
-			t.Errorf("%s is stale: there is no case of this name", golden)
+	for _, file := range files {
+		if !slices.Contains(goldens, file) {
+			t.Errorf("%s is stale: there is no case of this name", file)
 		}
 	}
 }
 
-// casesIn returns the VMs in testdata by the names of their files.
+func rendered(t *testing.T, machine Machine) []byte {
+	t.Helper()
+	userData, err := Render(machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return userData
+}
+
+// difference returns the differences of two machines' user data as "diff" prints
+// them, file by file: "cloud-config" is the rest of the user data with the list of
+// files and their permissions, all others are files on the machine.
+func difference(t *testing.T, from, to Machine) []byte {
+	t.Helper()
+	folder := t.TempDir()
+	writeTree(t, filepath.Join(folder, "from"), from)
+	writeTree(t, filepath.Join(folder, "to"), to)
+	command := exec.CommandContext(t.Context(), "diff", "--recursive", "--new-file", "--unified=0", "from", "to")
+	command.Dir = folder
+	output, err := command.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
+		t.Fatalf("diff ends with %v, although the user data must differ", err)
+	}
+	// The two lines below the line of the command contain the time. Line numbers would
+	// change with every line above.
+	header := regexp.MustCompile(`(?m)^diff .* to/(.*)\n--- .*\n\+\+\+ .*\n`)
+	output = header.ReplaceAll(output, []byte("\n$1\n"))
+	return regexp.MustCompile(`(?m)^@@ .* @@$`).ReplaceAll(output, []byte("@@"))
+}
+
+// writeTree writes a machine's user data as files into a folder.
+func writeTree(t *testing.T, folder string, machine Machine) {
+	t.Helper()
+	config := render(t, machine)
+	contents := map[string]string{}
+	for i := range config.Files {
+		file := &config.Files[i]
+		contents[file.Path], file.Content = file.Content, ""
+	}
+	rest, err := yaml.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents["cloud-config"] = string(rest)
+	for name, content := range contents {
+		file := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// casesIn returns the machines in testdata by the names of their files.
 func casesIn(t *testing.T) map[string]Machine {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = slices.DeleteFunc(files, func(file string) bool { return strings.HasSuffix(file, goldenSuffix) })
+	files = slices.DeleteFunc(files, func(file string) bool { return strings.HasSuffix(file, ".golden.yaml") })
 	if len(files) == 0 {
 		t.Fatal("no cases in testdata")
 	}

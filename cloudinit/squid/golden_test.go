@@ -2,23 +2,20 @@ package squid
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"gotest.tools/v3/golden"
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// renderCase is a file testdata/NAME.yaml: the arguments of Render. What it
-// must return is in testdata/NAME.golden.conf.
+// renderCase is a file testdata/NAME.yaml: the arguments of Render. Its result is
+// compared with testdata/NAME.golden.conf.
 type renderCase struct {
 	Proxy   Config
 	Tenants []v1alpha1.Tenant
@@ -33,19 +30,7 @@ func TestRenderGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := goldenOf(file)
-			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v (go test -update writes it)", err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("differs from %s (go test -update writes it anew), -want +got:\n%s", golden, diff)
-			}
+			golden.AssertBytes(t, got, filepath.Base(goldenOf(file)))
 			slices.Reverse(given.Tenants)
 			again, err := Render(given.Proxy, given.Tenants)
 			if err != nil {
@@ -61,9 +46,9 @@ func TestRenderGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, golden := range goldens {
-		if !slices.ContainsFunc(cases, func(file string) bool { return goldenOf(file) == golden }) {
-			t.Errorf("%s is stale: there is no case of this name", golden)
+	for _, stale := range goldens {
+		if !slices.ContainsFunc(cases, func(file string) bool { return goldenOf(file) == stale }) {
+			t.Errorf("%s is stale: there is no case of this name", stale)
 		}
 	}
 }
