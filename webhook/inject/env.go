@@ -19,6 +19,34 @@ func newVariable(name, value string) variable {
 	return variable{name, `{"name":` + quote(name) + `,"value":` + quote(value) + `}`}
 }
 
+// The proxy variables, each in both spellings.
+const (
+	envHTTPProxy, envHTTPProxyLower   = "HTTP_PROXY", "http_proxy"
+	envHTTPSProxy, envHTTPSProxyLower = "HTTPS_PROXY", "https_proxy"
+	envNoProxy, envNoProxyLower       = "NO_PROXY", "no_proxy"
+)
+
+// proxyVariable returns the name if it is the name of a proxy variable, and
+// otherwise an empty string. It does not allocate.
+func proxyVariable(name []byte) string {
+	switch string(name) {
+	case envHTTPProxy:
+		return envHTTPProxy
+	case envHTTPProxyLower:
+		return envHTTPProxyLower
+	case envHTTPSProxy:
+		return envHTTPSProxy
+	case envHTTPSProxyLower:
+		return envHTTPSProxyLower
+	case envNoProxy:
+		return envNoProxy
+	case envNoProxyLower:
+		return envNoProxyLower
+	default:
+		return ""
+	}
+}
+
 // pair is one injected setting in its two spellings. Every client reads at least
 // one of them, and clients differ in which one they prefer (curl and wget read
 // http_proxy in lower case only, Go prefers upper case).

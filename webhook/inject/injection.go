@@ -28,7 +28,7 @@ type Injection struct {
 
 func (i *Injection) setNoProxy(entries []string, joined string) {
 	i.NoProxy = entries
-	i.noProxy = newPair("NO_PROXY", "no_proxy", joined)
+	i.noProxy = newPair(envNoProxy, envNoProxyLower, joined)
 }
 
 // encodedStatus is the JSON of the values that contain the status.

@@ -90,20 +90,62 @@ func (c *Container) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 }
 
 // EnvVar is an environment variable of a container. If several have one name,
-// the last is effective.
+// the last is effective. Only the names and values of proxy variables are kept:
+// injection does not read others, and large pods have many of them.
 type EnvVar struct {
+	// Name is empty if the variable is not one of the six proxy variables.
 	Name  string
 	Value string
 	// ValueFrom is not nil if the value comes from another object.
 	ValueFrom *struct{}
+
+	// ignored is set once the name has been read, if the variable is not one of the
+	// six.
+	ignored bool
 }
 
 // UnmarshalJSONFrom reads the fields of an environment variable.
 func (v *EnvVar) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	return jsonobject.Read(d,
-		jsonobject.Field{Name: "name", Into: &v.Name},
-		jsonobject.Field{Name: "value", Into: &v.Value},
+	err := jsonobject.Read(d,
+		jsonobject.Field{Name: "name", Into: (*envName)(v)},
+		jsonobject.Field{Name: "value", Into: (*envValue)(v)},
 		jsonobject.Field{Name: "valueFrom", Into: &v.ValueFrom})
+	if v.Name == "" { // with fields in another order, the value was read before the name
+		v.Value = ""
+	}
+	return err
+}
+
+// envName reads the name of an environment variable. A name that is not kept is not
+// allocated.
+type envName EnvVar
+
+// UnmarshalJSONFrom reads a string.
+func (v *envName) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '"' {
+		return json.UnmarshalDecode(d, &v.Name) // null, or an error
+	}
+	name, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	var buffer [64]byte
+	text, _ := jsontext.AppendUnquote(buffer[:0], []byte(name)) // the error only reports a replacement
+	v.Name = proxyVariable(text)
+	v.ignored = v.Name == ""
+	return nil
+}
+
+// envValue reads the value of an environment variable, and skips it if the variable
+// is known to be ignored.
+type envValue EnvVar
+
+// UnmarshalJSONFrom reads a string.
+func (v *envValue) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if v.ignored && d.PeekKind() == '"' {
+		return d.SkipValue()
+	}
+	return json.UnmarshalDecode(d, &v.Value)
 }
 
 // DecodeOptions are the options for decoding a Pod.

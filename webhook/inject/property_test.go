@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
@@ -146,8 +147,8 @@ func TestReinvocationInjectsTheAddedContainer(t *testing.T) {
 		}
 		alone := encode(t, map[string]any{"spec": map[string]any{"containers": []any{added}}})
 		wanted, _ := operationsFor(t, mustDecode(t, alone), injection)
-		want := mustDecode(t, apply(t, alone, wanted)).Spec.Containers[0]
-		got := mustDecode(t, apply(t, between, operations)).Spec.Containers[at]
+		want := wholePod(t, apply(t, alone, wanted)).Spec.Containers[0]
+		got := wholePod(t, apply(t, between, operations)).Spec.Containers[at]
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("added container, compared with a pod of its own (-want +got):\n%s", diff)
 		}
@@ -159,8 +160,7 @@ func TestReinvocationInjectsTheAddedContainer(t *testing.T) {
 func TestOnlyDeclaredChanges(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
-		pod := mustDecode(t, raw)
-		operations, _ := operationsFor(t, pod, injection)
+		operations, _ := operationsFor(t, mustDecode(t, raw), injection)
 		for _, operation := range operations {
 			if operation.Operation != "add" {
 				t.Errorf("operation %q at %s", operation.Operation, operation.Path)
@@ -173,7 +173,7 @@ func TestOnlyDeclaredChanges(t *testing.T) {
 		if diff := cmp.Diff(withoutInjected(t, raw), withoutInjected(t, patched)); diff != "" {
 			t.Errorf("changed beyond what is declared (-before +after):\n%s", diff)
 		}
-		after := mustDecode(t, patched)
+		pod, after := wholePod(t, raw), wholePod(t, patched)
 		for i := range pod.Spec.Containers {
 			compareOrder(t, pod.Spec.Containers[i].Env, after.Spec.Containers[i].Env)
 		}
@@ -185,12 +185,12 @@ func TestOnlyDeclaredChanges(t *testing.T) {
 
 // compareOrder demands that the new environment consists of added variables, the
 // old environment, and added variables.
-func compareOrder(t *testing.T, before, after []EnvVar) {
+func compareOrder(t *testing.T, before, after []corev1.EnvVar) {
 	t.Helper()
 	isProxy := func(name string) bool {
 		return slices.Contains([]string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}, strings.ToUpper(name))
 	}
-	same := func(a, b EnvVar) bool {
+	same := func(a, b corev1.EnvVar) bool {
 		mayDiffer := strings.EqualFold(a.Name, "NO_PROXY")
 		return a.Name == b.Name && (a.ValueFrom == nil) == (b.ValueFrom == nil) && (a.Value == b.Value || mayDiffer)
 	}
@@ -243,16 +243,15 @@ func withoutInjected(t *testing.T, raw []byte) map[string]any {
 func TestEffectiveValues(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
-		before := mustDecode(t, raw)
-		operations, warnings := operationsFor(t, before, injection)
-		after := mustDecode(t, apply(t, raw, operations))
+		operations, warnings := operationsFor(t, mustDecode(t, raw), injection)
+		before, after := wholePod(t, raw), wholePod(t, apply(t, raw, operations))
 		for i := range before.Spec.Containers {
 			checkEffective(t, injection, before.Spec.Containers[i], after.Spec.Containers[i].Env, warnings)
 		}
 	})
 }
 
-func checkEffective(t *testing.T, injection *Injection, before Container, after []EnvVar, warnings []string) {
+func checkEffective(t *testing.T, injection *Injection, before corev1.Container, after []corev1.EnvVar, warnings []string) {
 	t.Helper()
 	values := kubeletValues(after)
 	for _, names := range [][2]string{{"HTTP_PROXY", "http_proxy"}, {"HTTPS_PROXY", "https_proxy"}, {"NO_PROXY", "no_proxy"}} {
@@ -283,7 +282,7 @@ func checkEffective(t *testing.T, injection *Injection, before Container, after 
 		case lower == nil:
 			checkMissing(t, values, *upper, names[1], injection)
 		}
-		for _, own := range []*EnvVar{upper, lower} {
+		for _, own := range []*corev1.EnvVar{upper, lower} {
 			if own != nil && !isFrom(upper) && !isFrom(lower) {
 				checkOwn(t, values[own.Name], *own, lastOf(after, own.Name), injection)
 			}
@@ -293,7 +292,7 @@ func checkEffective(t *testing.T, injection *Injection, before Container, after 
 
 // checkMissing demands that the missing spelling has the value of the other one,
 // or the injected value if the other one refers to it.
-func checkMissing(t *testing.T, values map[string]string, own EnvVar, missing string, injection *Injection) {
+func checkMissing(t *testing.T, values map[string]string, own corev1.EnvVar, missing string, injection *Injection) {
 	t.Helper()
 	want := values[own.Name]
 	if strings.Contains(own.Value, "$("+missing+")") {
@@ -309,7 +308,7 @@ func checkMissing(t *testing.T, values map[string]string, own EnvVar, missing st
 
 // checkOwn demands that a container keeps its own value. Only entries of
 // NO_PROXY may be added at its end.
-func checkOwn(t *testing.T, effective string, before EnvVar, after *EnvVar, injection *Injection) {
+func checkOwn(t *testing.T, effective string, before corev1.EnvVar, after *corev1.EnvVar, injection *Injection) {
 	t.Helper()
 	if !strings.EqualFold(before.Name, "NO_PROXY") {
 		if after.Value != before.Value {
@@ -330,9 +329,9 @@ func checkOwn(t *testing.T, effective string, before EnvVar, after *EnvVar, inje
 	}
 }
 
-func isFrom(variable *EnvVar) bool { return variable != nil && variable.ValueFrom != nil }
+func isFrom(variable *corev1.EnvVar) bool { return variable != nil && variable.ValueFrom != nil }
 
-func lastOf(env []EnvVar, name string) *EnvVar {
+func lastOf(env []corev1.EnvVar, name string) *corev1.EnvVar {
 	for _, variable := range slices.Backward(env) {
 		if variable.Name == name {
 			return &variable
@@ -344,7 +343,7 @@ func lastOf(env []EnvVar, name string) *EnvVar {
 // kubeletValues returns the values that a container sees: a reference is replaced
 // if its variable was defined before and stays otherwise, "$$" escapes, and the
 // last variable of a name wins.
-func kubeletValues(env []EnvVar) map[string]string {
+func kubeletValues(env []corev1.EnvVar) map[string]string {
 	values := make(map[string]string)
 	for _, variable := range env {
 		if variable.ValueFrom != nil {
@@ -393,6 +392,16 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 			t.Errorf("%s did not survive in\n%s", kept, patched)
 		}
 	}
+}
+
+// wholePod decodes a pod with all variables, of which Pod has only some.
+func wholePod(t *testing.T, raw []byte) *corev1.Pod {
+	t.Helper()
+	pod := &corev1.Pod{}
+	if err := json.Unmarshal(raw, pod); err != nil {
+		t.Fatal(err)
+	}
+	return pod
 }
 
 // tree decodes JSON. Numbers keep their spelling.

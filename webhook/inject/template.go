@@ -42,8 +42,8 @@ func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace stri
 	}
 	proxyURL, noProxy := cluster.ProxyURL(tenant), strings.Join(t.noProxy.Entries(), ",")
 	t.injection.ProxyURL = proxyURL
-	t.injection.httpProxy = newPair("HTTP_PROXY", "http_proxy", proxyURL)
-	t.injection.httpsProxy = newPair("HTTPS_PROXY", "https_proxy", proxyURL)
+	t.injection.httpProxy = newPair(envHTTPProxy, envHTTPProxyLower, proxyURL)
+	t.injection.httpsProxy = newPair(envHTTPSProxy, envHTTPSProxyLower, proxyURL)
 	t.injection.setNoProxy(t.noProxy.Entries(), noProxy)
 	t.injection.setStatus(names.InjectionStatus{Tenant: tenant.Name, Hash: hash(proxyURL, noProxy), Version: cluster.version})
 	return t, nil
