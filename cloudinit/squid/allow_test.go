@@ -65,12 +65,12 @@ func replaceOnce(t testing.TB, file []byte, before, after string) []byte {
 // connectTo opens a connection to a tenant's port, with a deadline of 15
 // seconds.
 func connectTo(ctx context.Context, proxy Config, tenant v1alpha1.Tenant) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(proxy.ListenAddress, 0))}
+	dialer := net.Dialer{Timeout: 30 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(proxy.ListenAddress, 0))}
 	connection, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port)).String())
 	if err != nil {
 		return nil, err
 	}
-	return connection, connection.SetDeadline(time.Now().Add(15 * time.Second))
+	return connection, connection.SetDeadline(time.Now().Add(time.Minute))
 }
 
 // openTunnel sends a CONNECT and returns the status of the answer.

@@ -148,7 +148,7 @@ func startLargeOrigin(t *testing.T) string {
 // fetch requests the origin's whole answer through the tenant's port.
 func fetch(proxy Config, tenant v1alpha1.Tenant, method, target string) error {
 	listener := netip.AddrPortFrom(proxy.ListenAddress, uint16(tenant.Proxy.Port))
-	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(proxy.ListenAddress, 0))}
+	dialer := net.Dialer{Timeout: 30 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(proxy.ListenAddress, 0))}
 	connection, err := dialer.Dial("tcp", listener.String())
 	if err != nil {
 		return err

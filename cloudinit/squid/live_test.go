@@ -259,8 +259,8 @@ func waitForPorts(t testing.TB, proxy Config, times int) {
 	t.Helper()
 	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort)
 	mine := regexp.MustCompile("Accepting HTTP Socket connections at .*local=" + regexp.QuoteMeta(manager.String()) + " ")
-	dialer := net.Dialer{Timeout: time.Second}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	dialer := net.Dialer{Timeout: 30 * time.Second}
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		messages, err := os.ReadFile(proxy.CacheLog) // exists once Squid has started
 		if len(mine.FindAll(messages, -1)) >= times {
 			var connection net.Conn
@@ -295,14 +295,14 @@ func ask(t *testing.T, from netip.Addr, to netip.AddrPort, line string) (int, ht
 // the complete answer.
 func exchange(t *testing.T, from netip.Addr, to netip.AddrPort, line string) []byte {
 	t.Helper()
-	dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	dialer := net.Dialer{Timeout: 30 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
 	connection, err := dialer.DialContext(t.Context(), "tcp", to.String())
 	if err != nil {
 		t.Errorf("%s: %v", line, err)
 		return nil
 	}
 	defer connection.Close()
-	if err := connection.SetDeadline(time.Now().Add(15 * time.Second)); err != nil {
+	if err := connection.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Error(err)
 	}
 	if _, err := fmt.Fprintf(connection, "%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", line, to); err != nil {
@@ -321,7 +321,7 @@ func exchange(t *testing.T, from netip.Addr, to netip.AddrPort, line string) []b
 func readAudit(t testing.TB, file string, count int) []AuditRecord {
 	t.Helper()
 	var records []AuditRecord
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		text, err := os.ReadFile(file) // exists once Squid's helper has started
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)

@@ -204,7 +204,7 @@ func (w *world) checkAudit(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tena
 func byHost(t *testing.T, vm *machine.VM, mark, count int) map[string][]auditedLine {
 	t.Helper()
 	var records []squid.AuditRecord
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if records = auditLog(t, vm)[mark:]; len(records) >= count {
 			break
 		}

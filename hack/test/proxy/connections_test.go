@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
@@ -77,7 +76,7 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 		}
 	}
 	w.setSquidConf(encoded(t, squidConf(t, cloudinit.SourceFlexibleIP, tenants)))
-	eventually(t, 30*time.Second, "an update", func() error {
+	eventually(t, "an update", func() error {
 		got, err := get(t.Context(), strictPort, "http://10.0.0.1/")
 		if want := revisionOf(tenants, strictPort); err == nil && got.revision != want {
 			err = fmt.Errorf("revision %s, want %s", got.revision, want)
@@ -85,7 +84,7 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 		return err
 	})
 	refused(t.Context())
-	eventually(t, 30*time.Second, "refused connections in metrics", func() error {
+	eventually(t, "refused connections in metrics", func() error {
 		if scrape(t)[names.MetricRefusedConnections+`{tenant="client-b"}`] < 2 {
 			return errors.New("they are not counted")
 		}

@@ -42,7 +42,7 @@ func (w *world) checkMetrics(t *testing.T, vm *machine.VM) {
 		want[host] = 1
 	}
 	var received, sent float64
-	eventually(t, 10*time.Second, "the audit log", func() error {
+	eventually(t, "the audit log", func() error {
 		clear(got)
 		received, sent = 0, 0
 		for _, record := range wholeAuditLog(t, vm) {
@@ -65,7 +65,7 @@ func (w *world) checkMetrics(t *testing.T, vm *machine.VM) {
 		names.MetricReceivedBytes + `{tenant="client-b"}`:             received,
 		names.MetricSentBytes + `{tenant="client-b"}`:                 sent,
 	}
-	eventually(t, 10*time.Second, "metrics", func() error {
+	eventually(t, "metrics", func() error {
 		after := scrape(t)
 		difference := map[string]float64{}
 		for name := range grown {
@@ -133,7 +133,7 @@ func scrape(t *testing.T) map[string]float64 {
 	t.Helper()
 	result := map[string]float64{}
 	for _, port := range []int{names.TenantMetricsPort, names.MachineMetricsPort} {
-		eventually(t, 30*time.Second, "a response of the metrics' port", func() error {
+		eventually(t, "a response of the metrics' port", func() error {
 			metrics, err := metricsAt(t.Context(), port) // mtail does not respond while the audit log is rotated
 			maps.Copy(result, metrics)
 			return err
@@ -150,7 +150,7 @@ func scrape(t *testing.T) map[string]float64 {
 func settled(t *testing.T) map[string]float64 {
 	t.Helper()
 	last := scrape(t)
-	eventually(t, 20*time.Second, "metrics that stay as they are", func() error {
+	eventually(t, "metrics that stay as they are", func() error {
 		time.Sleep(time.Second) // four times mtail's polling interval
 		now := scrape(t)
 		diff := cmp.Diff(last, now, cmpopts.IgnoreMapEntries(func(name string, _ float64) bool { return strings.HasPrefix(name, "egress_proxy_config_") }))
@@ -219,7 +219,7 @@ func checkExporters(t *testing.T, vm *machine.VM) {
 // sent to the machine is refused.
 func checkRefusalShows(t *testing.T, want float64) {
 	t.Helper()
-	eventually(t, 30*time.Second, names.MetricConfigRefused, func() error {
+	eventually(t, names.MetricConfigRefused, func() error {
 		got := scrape(t)
 		switch {
 		case got[names.MetricConfigFetched] != 1 || got[names.MetricConfigLive] == 0:

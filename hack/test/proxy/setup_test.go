@@ -38,7 +38,7 @@ func TestInterruptedProxyWithSSH(t *testing.T) {
 // unpacked, and boots it again until it is a proxy.
 func (w *world) interrupt(t *testing.T, vm *machine.VM) {
 	t.Helper()
-	eventually(t, patience, "dpkg", func() error {
+	eventually(t, "dpkg", func() error {
 		_, err := vm.Exec(t.Context(), "pgrep", "--exact", "dpkg")
 		return err
 	})
@@ -49,7 +49,7 @@ func (w *world) interrupt(t *testing.T, vm *machine.VM) {
 		t.Fatal(err)
 	}
 	w.wait(t, vm)
-	eventually(t, patience, "the set-up", func() error {
+	eventually(t, "the set-up", func() error {
 		_, err := vm.Exec(t.Context(), "test", "-e", "/var/lib/egress/ready")
 		return err
 	})
@@ -97,7 +97,7 @@ func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
 			return nil, err
 		}
 		client, channels, requests, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{
-			User: "root", Auth: methods, HostKeyCallback: ssh.FixedHostKey(host), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}, Timeout: 10 * time.Second,
+			User: "root", Auth: methods, HostKeyCallback: ssh.FixedHostKey(host), HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}, Timeout: time.Minute,
 		})
 		if err != nil {
 			conn.Close()
@@ -120,7 +120,7 @@ func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
 		t.Errorf("output of the command run by root: %q, %v", out, err)
 	}
 	// The purpose of port forwarding: Squid's statistics.
-	statistics := http.Client{Transport: &http.Transport{DialContext: client.DialContext, DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	statistics := http.Client{Transport: &http.Transport{DialContext: client.DialContext, DisableKeepAlives: true}, Timeout: time.Minute}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.ProxyManagerPort), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -160,7 +160,7 @@ func (w *world) checkSeesItself(t *testing.T, vm *machine.VM) {
 		t.Errorf("the manager's own answer has no %q: %q", managerMark, page)
 	}
 	in(t, vm, "curl", "--silent", "--output", "/dev/null", "--proxy", fmt.Sprintf("http://%s:%d", proxyAddress, openPort), "http://10.0.0.1/")
-	eventually(t, 10*time.Second, "the lines of the requests made on the machine itself", func() error {
+	eventually(t, "the lines of the requests made on the machine itself", func() error {
 		var ports []string
 		for _, record := range auditLog(t, vm)[mark:] {
 			if record.Client != nodeAddress {
@@ -375,7 +375,7 @@ func (w *world) publish(t *testing.T, vm *machine.VM, conf []byte) {
 	t.Helper()
 	w.setSquidConf(encoded(t, conf))
 	// Repeated, in case the timer has started the unit a moment before.
-	eventually(t, 30*time.Second, "squid.conf", func() error {
+	eventually(t, "squid.conf", func() error {
 		in(t, vm, "systemctl", "start", "egress-sync.service")
 		if in(t, vm, "cat", "/etc/squid/squid.conf") != strings.TrimSpace(string(conf)) {
 			return errors.New("it is not the one that was published")

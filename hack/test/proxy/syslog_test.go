@@ -145,7 +145,7 @@ func (r *logReceiver) hosts() (map[string]int, error) {
 // of the audit log contain, the rotated ones included.
 func (w *world) checkShipped(t *testing.T, vm *machine.VM) {
 	t.Helper()
-	eventually(t, 30*time.Second, "lines at the syslog server", func() error {
+	eventually(t, "lines at the syslog server", func() error {
 		want := map[string]int{}
 		for _, record := range wholeAuditLog(t, vm) {
 			want[record.Host]++
@@ -176,7 +176,7 @@ func (w *world) checkLogServerAway(t *testing.T, vm *machine.VM) {
 	}
 	w.logs.close()
 	log(0)
-	eventually(t, 30*time.Second, "the end of the machine's connection", func() error {
+	eventually(t, "the end of the machine's connection", func() error {
 		if left := in(t, vm, "ss", "--no-header", "--tcp", "--numeric", "dport", "=", fmt.Sprint(logServerPort)); left != "" {
 			return errors.New(left)
 		}
@@ -187,7 +187,7 @@ func (w *world) checkLogServerAway(t *testing.T, vm *machine.VM) {
 	}
 	w.logs.listen(t)
 	start := time.Now()
-	eventually(t, 3*time.Minute, "lines of when the server was away", func() error { // rsyslog retries at least every minute
+	eventually(t, "lines of when the server was away", func() error { // rsyslog retries at least every minute
 		got, err := w.logs.hosts()
 		if err != nil {
 			return err

@@ -49,13 +49,13 @@ func (t target) String() string { return netip.AddrPortFrom(t.address, t.port).S
 func (t target) reach(ctx context.Context, vm *machine.VM) error {
 	var conn net.Conn
 	if err := vm.Within(func() (err error) {
-		conn, err = (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, "tcp", t.String())
+		conn, err = (&net.Dialer{Timeout: 30 * time.Second}).DialContext(ctx, "tcp", t.String())
 		return err
 	}); err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\n\r\n"); err != nil {

@@ -109,7 +109,7 @@ func checkRestarts(t *testing.T, vm *machine.VM) {
 		t.Errorf("DHCP clients were %q and are %q", oldClients, now)
 	}
 	checkServices(t, vm)
-	eventually(t, 30*time.Second, "Squid", func() error {
+	eventually(t, "Squid", func() error {
 		got, err := get(t.Context(), ownPort, "http://"+echoName+"/ip")
 		if err == nil && got.status != 200 {
 			err = errors.New(fmt.Sprint(got))

@@ -319,14 +319,14 @@ type connection struct {
 func dial(ctx context.Context, from, address string) (*connection, error) {
 	var conn net.Conn
 	err := machine.Within(from, func() (err error) {
-		dialer := net.Dialer{Timeout: 3 * time.Second}
+		dialer := net.Dialer{Timeout: 10 * time.Second}
 		conn, err = dialer.DialContext(ctx, "tcp", address)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &connection{conn, bufio.NewReader(conn)}, conn.SetDeadline(time.Now().Add(15 * time.Second))
+	return &connection{conn, bufio.NewReader(conn)}, conn.SetDeadline(time.Now().Add(time.Minute))
 }
 
 // answer is the answer to a request.
