@@ -294,8 +294,8 @@ func TestCacheLags(t *testing.T) {
 		"not at all":                         {func(*store) {}, 0},
 		"no namespace yet":                   {func(cache *store) { delete(cache.namespaces, "orders") }, 1},
 		"namespace without label yet":        {func(cache *store) { cache.namespaces["orders"] = namespaceFixture("orders", "") }, 1},
-		"namespace with the label as it was": {func(cache *store) { cache.namespaces["orders"] = namespaceFixture("orders", "client-x") }, 2},
-		"no tenant yet":                      {func(cache *store) { delete(cache.tenants, "client-a") }, 1},
+		"namespace with the label as it was": {func(cache *store) { cache.namespaces["orders"] = namespaceFixture("orders", "client-x") }, 1},
+		"no tenant yet":                      {func(cache *store) { delete(cache.tenants, "client-a") }, 2},
 		"nothing yet":                        {func(cache *store) { clear(cache.namespaces); clear(cache.tenants) }, 2},
 		"not started":                        {func(cache *store) { cache.fail = errors.New("the cache is not started") }, 2},
 	} {
@@ -396,7 +396,7 @@ func TestUnavailable(t *testing.T) {
 		}, `reading namespace "orders": namespaces "orders" not found`},
 		"tenant": {func(a *admissionTest) {
 			clear(a.cache.tenants)
-			a.live.fail = down
+			a.live.failTenant = down
 		}, `reading EgressTenant "client-a": the API server is down`},
 		"list of tenants": {func(a *admissionTest) {
 			a.cache.fail = down
@@ -454,7 +454,7 @@ func TestBadReviews(t *testing.T) {
 		"no UID":                  {"POST", "application/json", strings.Replace(valid, testUID, "", 1), 400, "has no request.uid"},
 		"two UIDs":                {"POST", "application/json", strings.Replace(valid, `{"uid":`, `{"uid":"x","uid":`, 1), 400, `duplicate object member name "uid" within "/request"`},
 		"two lists of containers": {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[],"containers":[]}}`)), 400, `duplicate object member name "containers" within "/request/object/spec"`},
-		"two annotations":         {"POST", "application/json", string(reviewOf(t, `{"metadata":{"annotations":{"a":"","\u0061":""}}}`)), 400, `duplicate object member name "a" within "/request/object/metadata/annotations"`},
+		"two annotations":         {"POST", "application/json", string(reviewOf(t, `{"metadata":{"annotations":{"egress.scw/status":"","\u0065gress.scw/status":""}}}`)), 400, `duplicate object member name "egress.scw/status" within "/request/object/metadata/annotations"`},
 		"two names in escapes":    {"POST", "application/json", string(reviewOf(t, `{"spec":{"containers":[{"name":"a","\u006eame":"b"}]}}`)), 400, `duplicate object member name "name" within "/request/object/spec/containers/0"`},
 		"unread field cut off":    {"POST", "application/json", strings.Replace(valid, `"options":{`, `"options":{"a":[}`, 1), 400, "invalid character '}'"},
 		"list as metadata":        {"POST", "application/json", string(reviewOf(t, `{"metadata":[]}`)), 400, "unmarshal JSON array"},

@@ -98,10 +98,10 @@ func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existi
 		}
 	}
 	decision := decideByLabel(pod, tenant)
-	if count := pod.Spec.containers(); decision.Action == Inject && count > maxContainers {
+	if decision.Action == Inject && pod.Spec.containers() > maxContainers {
 		return Decision{
 			Action: Deny, Reason: names.ReasonTooManyContainers,
-			Message: fmt.Sprintf("the pod has %d containers, of %d at most", count, maxContainers),
+			Message: fmt.Sprintf("the pod has more than %d containers", maxContainers),
 		}
 	}
 	return decision

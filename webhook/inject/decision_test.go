@@ -69,10 +69,10 @@ func TestTooManyContainers(t *testing.T) {
 		t.Errorf("%d containers: %+v", maxContainers, got)
 	}
 	pod.Spec.Containers = append(pod.Spec.Containers, Container{})
-	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Reason != names.ReasonTooManyContainers || !strings.Contains(got.Message, "1001 containers") {
+	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Reason != names.ReasonTooManyContainers || !strings.Contains(got.Message, "more than 1000 containers") {
 		t.Errorf("%d containers: %+v", maxContainers+1, got)
 	}
-	pod.Metadata = &Metadata{Labels: map[string]string{names.LabelInject: "false"}}
+	pod.Metadata = &Metadata{Labels: labels{names.LabelInject: "false"}}
 	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Action != Skip {
 		t.Errorf("%d containers, opted out: %+v", maxContainers+1, got)
 	}

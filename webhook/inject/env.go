@@ -2,7 +2,6 @@ package inject
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"egress.scw/webhook/api/noproxy"
@@ -93,25 +92,25 @@ func (p *envPlan) set(container *Container, injection *Injection) {
 
 // pair plans one pair. The entries to merge are nil for a plain value.
 func (p *envPlan) pair(container *Container, ours *pair, merge []string) {
-	upper, lower := effective(container.Env, ours.upper.name), effective(container.Env, ours.lower.name)
-	for _, own := range []int{upper, lower} {
-		if own >= 0 && container.Env[own].ValueFrom != nil {
+	upper, lower := container.Env.find(ours.upper.name), container.Env.find(ours.lower.name)
+	for _, own := range []*EnvVar{upper, lower} {
+		if own != nil && own.ValueFrom != nil {
 			p.warnings = append(p.warnings, fmt.Sprintf("container %s: %s comes from valueFrom, so %s and %s are left as they are",
-				container.Name, container.Env[own].Name, ours.upper.name, ours.lower.name))
+				container.Name, own.Name, ours.upper.name, ours.lower.name))
 			return
 		}
 	}
 	switch {
-	case upper < 0 && lower < 0:
+	case upper == nil && lower == nil:
 		p.front = append(p.front, ours.upper.encoded, ours.lower.encoded)
-	case upper < 0:
-		p.missing(&ours.upper, &container.Env[lower])
-	case lower < 0:
-		p.missing(&ours.lower, &container.Env[upper])
+	case upper == nil:
+		p.missing(&ours.upper, lower)
+	case lower == nil:
+		p.missing(&ours.lower, upper)
 	}
 	if merge != nil {
-		p.extend(container, upper, ours.lower.name, merge)
-		p.extend(container, lower, ours.upper.name, merge)
+		p.extend(upper, ours.lower.name, merge)
+		p.extend(lower, ours.upper.name, merge)
 	}
 }
 
@@ -124,28 +123,15 @@ func (p *envPlan) missing(ours *variable, own *EnvVar) {
 	p.back = append(p.back, newVariable(ours.name, reference(own.Name)).encoded)
 }
 
-// extend adds the injected entries to the container's own variable at the index,
-// if there is one (index -1 for none). A variable that refers to the other
-// spelling gets them from there.
-func (p *envPlan) extend(container *Container, index int, other string, entries []string) {
-	if index < 0 || refersTo(container.Env[index].Value, other) {
+// extend adds the injected entries to the container's own variable, if there is
+// one. A variable that refers to the other spelling gets them from there.
+func (p *envPlan) extend(own *EnvVar, other string, entries []string) {
+	if own == nil || refersTo(own.Value, other) {
 		return
 	}
-	own := container.Env[index].Value
-	if merged := noproxy.Merge(own, entries); merged != own {
-		p.extended = append(p.extended, extension{index, merged})
+	if merged := noproxy.Merge(own.Value, entries); merged != own.Value {
+		p.extended = append(p.extended, extension{own.Index, merged})
 	}
-}
-
-// effective returns the index of the variable that the container's processes
-// see, which is the last one of that name. It returns -1 if there is none.
-func effective(env []EnvVar, name string) int {
-	for i, variable := range slices.Backward(env) {
-		if variable.Name == name {
-			return i
-		}
-	}
-	return -1
 }
 
 // reference returns the text that the kubelet replaces by the variable's value.

@@ -45,6 +45,22 @@ func NewEphemeralPatch(pod, old *Pod, injection *Injection, buffer []byte) Patch
 	return p.finish()
 }
 
+// PatchBytes returns a bound on the size of the patch for a pod.
+func (i *Injection) PatchBytes(pod *Pod) int {
+	const path, operations = 64, 8 // of one container
+	variables := 2 * (len(i.httpProxy.upper.encoded) + len(i.httpsProxy.upper.encoded) + len(i.noProxy.upper.encoded))
+	size := 2 * len(i.Status)
+	for _, list := range []Containers{pod.Spec.InitContainers, pod.Spec.Containers, pod.Spec.EphemeralContainers} {
+		size += len(list) * (variables + operations*path)
+		for _, container := range list {
+			for _, own := range container.Env {
+				size += 6 * len(own.Value) // an escaped byte may have six
+			}
+		}
+	}
+	return size
+}
+
 // patcher writes the operations in their JSON encoding, and mostly from parts
 // that were encoded once for all pods of the namespace.
 type patcher struct {

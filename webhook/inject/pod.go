@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/internal/jsonobject"
 )
 
@@ -28,10 +29,11 @@ func (p *Pod) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 type Metadata struct {
 	Name         string
 	GenerateName string
-	Labels       map[string]string
-	// Annotations are nil if there is no such object, because adding to it
+	// Labels and Annotations have the known keys only: a pod may have many
+	// others. Annotations are nil if there is no such object, because adding to it
 	// differs then.
-	Annotations map[string]string
+	Labels      labels
+	Annotations annotations
 }
 
 // UnmarshalJSONFrom reads the fields of a pod's metadata.
@@ -43,11 +45,42 @@ func (m *Metadata) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		jsonobject.Field{Name: "annotations", Into: &m.Annotations})
 }
 
+type labels map[string]string
+
+// UnmarshalJSONFrom reads the label that injection knows.
+func (l *labels) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.ReadKnown(d, (*map[string]string)(l), func(key []byte) string {
+		if string(key) == names.LabelInject {
+			return names.LabelInject
+		}
+		return ""
+	})
+}
+
+type annotations map[string]string
+
+// UnmarshalJSONFrom reads the annotations that injection knows.
+func (a *annotations) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.ReadKnown(d, (*map[string]string)(a), func(key []byte) string {
+		switch string(key) {
+		case names.AnnotationNoProxy:
+			return names.AnnotationNoProxy
+		case names.AnnotationSkipContainers:
+			return names.AnnotationSkipContainers
+		case names.AnnotationStatus:
+			return names.AnnotationStatus
+		case annotationMirror:
+			return annotationMirror
+		}
+		return ""
+	})
+}
+
 // Spec is the part of a pod's spec that injection reads.
 type Spec struct {
-	InitContainers      []Container
-	Containers          []Container
-	EphemeralContainers []Container
+	InitContainers      Containers
+	Containers          Containers
+	EphemeralContainers Containers
 }
 
 // UnmarshalJSONFrom reads the fields of a pod's spec.
@@ -56,6 +89,22 @@ func (s *Spec) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		jsonobject.Field{Name: "initContainers", Into: &s.InitContainers},
 		jsonobject.Field{Name: "containers", Into: &s.Containers},
 		jsonobject.Field{Name: "ephemeralContainers", Into: &s.EphemeralContainers})
+}
+
+// Containers is a list of containers. Of more than a pod may have, it contains
+// only one more.
+type Containers []Container
+
+// UnmarshalJSONFrom reads a list of containers.
+func (c *Containers) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	*c = nil
+	return jsonobject.Elements(d, func() error {
+		if len(*c) > maxContainers {
+			return d.SkipValue()
+		}
+		*c = append(*c, Container{})
+		return (*c)[len(*c)-1].UnmarshalJSONFrom(d)
+	})
 }
 
 // containers returns the number of containers of every kind.
@@ -69,7 +118,7 @@ func (s *Spec) without(names []string) []string {
 		return nil
 	}
 	known := make(map[string]bool)
-	for _, list := range [][]Container{s.InitContainers, s.Containers, s.EphemeralContainers} {
+	for _, list := range []Containers{s.InitContainers, s.Containers, s.EphemeralContainers} {
 		for _, container := range list {
 			known[container.Name] = true
 		}
@@ -81,71 +130,12 @@ func (s *Spec) without(names []string) []string {
 type Container struct {
 	Name string
 	// Env is nil if there is no such list, because adding to it differs then.
-	Env []EnvVar
+	Env Env
 }
 
 // UnmarshalJSONFrom reads the fields of a container.
 func (c *Container) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return jsonobject.Read(d, jsonobject.Field{Name: "name", Into: &c.Name}, jsonobject.Field{Name: "env", Into: &c.Env})
-}
-
-// EnvVar is an environment variable of a container. If several have one name,
-// the last is effective. Only the names and values of proxy variables are kept:
-// injection does not read others, and large pods have many of them.
-type EnvVar struct {
-	// Name is empty if the variable is not one of the six proxy variables.
-	Name  string
-	Value string
-	// ValueFrom is not nil if the value comes from another object.
-	ValueFrom *struct{}
-
-	// ignored is set once the name has been read, if the variable is not one of the
-	// six.
-	ignored bool
-}
-
-// UnmarshalJSONFrom reads the fields of an environment variable.
-func (v *EnvVar) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	err := jsonobject.Read(d,
-		jsonobject.Field{Name: "name", Into: (*envName)(v)},
-		jsonobject.Field{Name: "value", Into: (*envValue)(v)},
-		jsonobject.Field{Name: "valueFrom", Into: &v.ValueFrom})
-	if v.Name == "" { // with fields in another order, the value was read before the name
-		v.Value = ""
-	}
-	return err
-}
-
-// envName reads the name of an environment variable. A name that is not kept is not
-// allocated.
-type envName EnvVar
-
-// UnmarshalJSONFrom reads a string.
-func (v *envName) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	if d.PeekKind() != '"' {
-		return json.UnmarshalDecode(d, &v.Name) // null, or an error
-	}
-	name, err := d.ReadValue()
-	if err != nil {
-		return err
-	}
-	var buffer [64]byte
-	text, _ := jsontext.AppendUnquote(buffer[:0], []byte(name)) // the error only reports a replacement
-	v.Name = proxyVariable(text)
-	v.ignored = v.Name == ""
-	return nil
-}
-
-// envValue reads the value of an environment variable, and skips it if the variable
-// is known to be ignored.
-type envValue EnvVar
-
-// UnmarshalJSONFrom reads a string.
-func (v *envValue) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	if v.ignored && d.PeekKind() == '"' {
-		return d.SkipValue()
-	}
-	return json.UnmarshalDecode(d, &v.Value)
 }
 
 // DecodeOptions are the options for decoding a Pod.

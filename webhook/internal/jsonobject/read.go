@@ -41,8 +41,8 @@ func Read(d *jsontext.Decoder, fields ...Field) error {
 	})
 }
 
-// readValue reads strings and maps of strings itself, because they are the most
-// frequent, and nested objects through their UnmarshalJSONFrom.
+// readValue reads strings itself, because they are the most frequent, and nested
+// values through their UnmarshalJSONFrom.
 func readValue(d *jsontext.Decoder, into any) error {
 	switch into := into.(type) {
 	case *string:
@@ -51,28 +51,62 @@ func readValue(d *jsontext.Decoder, into any) error {
 			*into = token.String()
 			return err
 		}
-	case *map[string]string:
-		return readMap(d, into)
 	case json.UnmarshalerFrom:
 		return into.UnmarshalJSONFrom(d)
 	}
 	return json.UnmarshalDecode(d, into)
 }
 
-// readMap leaves the map nil for null.
-func readMap(d *jsontext.Decoder, into *map[string]string) error {
+// ReadKnown reads a map of strings, an object or null, of which it keeps the known
+// keys. The function known returns the key for its text, and an empty string for
+// any other. The map is nil for null.
+func ReadKnown(d *jsontext.Decoder, into *map[string]string, known func(key []byte) string) error {
+	*into = nil
 	if d.PeekKind() == '{' {
 		*into = make(map[string]string)
 	}
 	return members(d, func(name []byte) error {
-		if _, ok := (*into)[string(name)]; ok {
+		key := known(name)
+		if key == "" {
+			return skipString(d)
+		}
+		if _, ok := (*into)[key]; ok {
 			return duplicate(d)
 		}
-		key, value := string(name), ""
+		value := ""
 		err := readValue(d, &value)
 		(*into)[key] = value
 		return err
 	})
+}
+
+// skipString skips a string or null. Other values are errors.
+func skipString(d *jsontext.Decoder) error {
+	if d.PeekKind() == '"' {
+		return d.SkipValue()
+	}
+	return json.UnmarshalDecode(d, new(string))
+}
+
+// Elements calls read for each element of the next value, a list or null.
+func Elements(d *jsontext.Decoder, read func() error) error {
+	switch d.PeekKind() {
+	case '[':
+	case 'n':
+		return d.SkipValue()
+	default:
+		return json.UnmarshalDecode(d, &[]struct{}{}) // reports the kind, or the syntax error
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	for d.PeekKind() != ']' {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	_, err := d.ReadToken()
+	return err
 }
 
 // members calls read after the name of each member of an object. The name is

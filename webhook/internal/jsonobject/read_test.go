@@ -14,9 +14,35 @@ import (
 type object struct {
 	Name   string
 	Flag   bool
-	Labels map[string]string
+	Labels labels
 	Child  *object
-	List   []object
+	List   list
+}
+
+// labels keeps the keys a and b.
+type labels map[string]string
+
+func (l *labels) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return jsonobject.ReadKnown(d, (*map[string]string)(l), func(key []byte) string {
+		if string(key) == "a" || string(key) == "b" {
+			return string(key)
+		}
+		return ""
+	})
+}
+
+type list []object
+
+func (l *list) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() == '[' {
+		*l = list{}
+	}
+	return jsonobject.Elements(d, func() error {
+		var o object
+		err := o.UnmarshalJSONFrom(d)
+		*l = append(*l, o)
+		return err
+	})
 }
 
 func (o *object) UnmarshalJSONFrom(d *jsontext.Decoder) error {
@@ -39,19 +65,20 @@ func TestRead(t *testing.T) {
 	for text, want := range map[string]object{
 		`null`: {},
 		`{}`:   {},
-		"\n" + `{ "name" : "a" , "flag" : true }`: {Name: "a", Flag: true},
-		`{"Name":"a","NAME":"b"}`:                 {},
-		`{"n\u0061me":"\u00fc\n"}`:                {Name: "ü\n"},
-		`{"name":null,"flag":null}`:               {},
-		`{"name":"` + "\xff" + `"}`:               {Name: "\ufffd"},
-		`{"labels":null,"list":null}`:             {},
-		`{"labels":{},"list":[]}`:                 {Labels: map[string]string{}, List: []object{}},
-		`{"labels":{"a":"1","b":null}}`:           {Labels: map[string]string{"a": "1", "b": ""}},
-		`{"child":null}`:                          {},
-		`{"child":{}}`:                            {Child: &object{}},
-		`{"child":{"name":"a"},"name":"b"}`:       {Name: "b", Child: &object{Name: "a"}},
-		`{"list":[null,{"name":"a"},{}]}`:         {List: []object{{}, {Name: "a"}, {}}},
-		`{"other":{"a":1,"a":[1,{}]},"x":1e9}`:    {}, // duplicates in fields that are not read
+		"\n" + `{ "name" : "a" , "flag" : true }`:            {Name: "a", Flag: true},
+		`{"Name":"a","NAME":"b"}`:                            {},
+		`{"n\u0061me":"\u00fc\n"}`:                           {Name: "ü\n"},
+		`{"name":null,"flag":null}`:                          {},
+		`{"name":"` + "\xff" + `"}`:                          {Name: "\ufffd"},
+		`{"labels":null,"list":null}`:                        {},
+		`{"labels":{},"list":[]}`:                            {Labels: labels{}, List: list{}},
+		`{"labels":{"a":"1","b":null}}`:                      {Labels: labels{"a": "1", "b": ""}},
+		`{"labels":{"c":"1","c":"2","\u0061":"3","d":null}}`: {Labels: labels{"a": "3"}},
+		`{"child":null}`:                                     {},
+		`{"child":{}}`:                                       {Child: &object{}},
+		`{"child":{"name":"a"},"name":"b"}`:                  {Name: "b", Child: &object{Name: "a"}},
+		`{"list":[null,{"name":"a"},{}]}`:                    {List: list{{}, {Name: "a"}, {}}},
+		`{"other":{"a":1,"a":[1,{}]},"x":1e9}`:               {}, // duplicates in fields that are not read
 	} {
 		got, err := decode(text)
 		if err != nil {
@@ -79,6 +106,9 @@ func TestReadRefuses(t *testing.T) {
 		`{"list":{}}`:                    `within "/list"`,
 		`{"name":"a","name":"b"}`:        `duplicate object member name "name"`,
 		`{"name":null,"n\u0061me":null}`: `duplicate object member name "name"`,
+		`{"labels":{"c":7}}`:             `JSON number into Go string within "/labels/c"`,
+		`{"list":[{}`:                    "EOF",
+		`{"list":[{},]}`:                 "invalid character ','",
 		`{"labels":{"a":"","a":""}}`:     `duplicate object member name "a" within "/labels"`,
 		`{"list":[{},{"flag":true,"flag":true}]}`: `duplicate object member name "flag" within "/list/1"`,
 	} {
