@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +25,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"egress.scw/charts"
 	"egress.scw/webhook/admission"
@@ -71,6 +69,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	logger := setUpLogging(s.LogLevel)
+	limitMemory(s.MemoryLimit)
 
 	// Load the certificate first: without it, the server cannot answer.
 	dir := s.Admission.CertDir
@@ -78,7 +77,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("loading the serving certificate (tls.crt and tls.key in admission.certDir %s): %w", dir, err)
 	}
-	manager, err := newManager(s, certificates)
+	manager, err := newManager(s, certificates, logger)
 	if err != nil {
 		return err
 	}
@@ -117,7 +116,7 @@ func load(file string) (*settings.Settings, *inject.Cluster, error) {
 	return s, injection, nil
 }
 
-func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher) (ctrl.Manager, error) {
+func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, logger *slog.Logger) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -130,11 +129,12 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher) (ct
 	}
 	config.UserAgent = names.FieldOwner + "/" + buildVersion()
 	manager, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:                  scheme,
-		Cache:                   controller.CacheOptions(),
-		WebhookServer:           newWebhookServer(s.Admission.BindAddress, certificates),
-		Metrics:                 metricsserver.Options{BindAddress: served(s.Metrics)},
-		HealthProbeBindAddress:  served(s.Probes),
+		Scheme:        scheme,
+		Cache:         controller.CacheOptions(),
+		WebhookServer: newWebhookServer(s.Admission.BindAddress, certificates, logger),
+		// Metrics and probes are served by servers of bounded memory too.
+		Metrics:                 metricsserver.Options{BindAddress: notServed},
+		HealthProbeBindAddress:  notServed,
 		LeaderElection:          s.LeaderElection.Enabled,
 		LeaderElectionID:        names.FieldOwner,
 		LeaderElectionNamespace: s.LeaderElection.Namespace,
@@ -149,31 +149,6 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher) (ct
 	return manager, nil
 }
 
-// served returns the address for controller-runtime, in which "0" means that
-// nothing is served.
-func served(address *settings.BindAddress) string {
-	if address == nil {
-		return "0"
-	}
-	return address.String()
-}
-
-func newWebhookServer(bind settings.BindAddress, certificates *certwatcher.CertWatcher) webhook.Server {
-	return webhook.NewServer(webhook.Options{
-		Host: bind.HostString(),
-		Port: int(bind.Port),
-		TLSOpts: []func(*tls.Config){func(config *tls.Config) {
-			config.GetCertificate = certificates.GetCertificate
-			// The API server is the only client, and supports TLS 1.3.
-			config.MinVersion = tls.VersionTLS13
-			// The API server uses HTTP/1.1 for webhooks, whatever they offer,
-			// so that it can spread requests over the replicas. HTTP/2 would
-			// only add attack surface towards other pods.
-			config.NextProtos = []string{"http/1.1"}
-		}},
-	})
-}
-
 // addHandlers adds admission and probes, which run on every replica, and the
 // controllers, which run on the leader.
 func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
@@ -184,6 +159,7 @@ func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.C
 		Cache:    manager.GetClient(),
 		Live:     manager.GetAPIReader(),
 		Policies: policies,
+		Budget:   admission.NewBudget(s.MemoryLimit),
 		Logger:   logger,
 		Metrics:  metrics.Registry,
 	})
@@ -212,10 +188,11 @@ func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.C
 		tenants.SetupWithManager(manager),
 		manager.Add(definition),
 		manager.Add(certificates),
-		manager.AddHealthzCheck("ping", healthz.Ping),
-		manager.AddReadyzCheck("caches", controller.CachesSynced(manager.GetCache())),
-		manager.AddReadyzCheck("webhook", manager.GetWebhookServer().StartedChecker()),
-		manager.AddReadyzCheck("draining", drain.check),
+		addServers(manager, s, logger, map[string]healthz.Checker{
+			"caches":   controller.CachesSynced(manager.GetCache()),
+			"webhook":  manager.GetWebhookServer().StartedChecker(),
+			"draining": drain.check,
+		}),
 	)
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
@@ -124,7 +125,7 @@ func TestWebhookServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := freePort(t)
-	server := newWebhookServer(settings.BindAddress{Host: netip.MustParseAddr("127.0.0.1"), Port: port}, certificates)
+	server := newWebhookServer(settings.BindAddress{Host: netip.MustParseAddr("127.0.0.1"), Port: port}, certificates, slog.New(slog.DiscardHandler))
 	if server.StartedChecker()(nil) == nil {
 		t.Error("the server is ready before it was started")
 	}

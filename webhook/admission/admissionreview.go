@@ -46,6 +46,8 @@ type reviewRequest struct {
 	Object      *inject.Pod
 	OldObject   *inject.Pod
 	DryRun      bool
+	// client is the address of the client. It is not part of the review.
+	client string
 }
 
 // UnmarshalJSONFrom reads the fields of a request.

@@ -32,7 +32,7 @@ func productionHandler(tb testing.TB) http.Handler {
 	known := newStore(namespaceFixture("orders", "client-a"), tenant, policyFixture(tenant))
 	handler, err := NewHandler(Options{
 		Cluster: injectCluster(tb), Cache: known, Live: newStore(),
-		Policies: &fakePolicies{}, Settings: exampleSettings(),
+		Policies: &fakePolicies{}, Settings: exampleSettings(), Budget: NewBudget(0),
 		Logger:  slog.New(slog.DiscardHandler),
 		Metrics: prometheus.NewRegistry(),
 	})

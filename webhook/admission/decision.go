@@ -19,11 +19,20 @@ type decision struct {
 	// tenant is the name of the pod's EgressTenant, for the log.
 	tenant string
 	patch  inject.Patch
+	// free releases the share of the budget for the patch. It is nil without one.
+	free func()
+}
+
+// release releases what the decision holds, once it has been sent.
+func (d *decision) release() {
+	if d.free != nil {
+		d.free()
+	}
 }
 
 // decide returns the decision about one request. The patch is written into the
 // buffer. The error names an object that could not be read or written, so that
-// no decision is possible.
+// no decision is possible, or is errBusy.
 //
 // Policy before pod: a pod is admitted into a tenant's namespace, injected or
 // not, only when the namespace's NetworkPolicy exists.
@@ -31,7 +40,7 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 	if problem := problemWith(request); problem != "" {
 		return &decision{Decision: inject.Decision{Action: inject.Deny, Reason: names.ReasonBadRequest, Message: problem}}, nil
 	}
-	t, err := h.tenancyOf(ctx, request.Namespace)
+	t, err := h.tenancyOf(ctx, request)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +74,23 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 	if err != nil {
 		return nil, err
 	}
+	if size := injection.PatchBytes(request.Object); size > usualPatchBytes {
+		if d.free, err = h.budget.patch(ctx, patchShare*int64(size)); err != nil {
+			return nil, err
+		}
+	}
 	d.inject(request, injection, buffer)
 	return d, nil
 }
+
+const (
+	// usualPatchBytes bounds a patch that is computed without a share of the
+	// budget: some 20 containers.
+	usualPatchBytes = 16 << 10
+	// patchShare is the memory for a patch and its answer, as a multiple of the
+	// patch: the patch while its buffer grows, and in base64.
+	patchShare = 4
+)
 
 func (h *Handler) injection(tenant *v1alpha1.EgressTenant, namespace string, pod *inject.Pod) (*inject.Injection, error) {
 	template, err := h.templates.of(tenant, namespace)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -42,6 +43,7 @@ type store struct {
 	tenants    map[string]*v1alpha1.EgressTenant
 	policies   map[string]*networkingv1.NetworkPolicy
 	fail       error // of every read of namespaces and tenants
+	failTenant error // of every read of tenants
 	failPolicy error // of every read of policies
 	reads      atomic.Int64
 }
@@ -68,8 +70,11 @@ func newStore(objects ...client.Object) *store {
 func (s *store) Get(_ context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 	s.reads.Add(1)
 	failure := s.fail
-	if _, isPolicy := object.(*networkingv1.NetworkPolicy); isPolicy {
+	switch object.(type) {
+	case *networkingv1.NetworkPolicy:
 		failure = s.failPolicy
+	case *v1alpha1.EgressTenant:
+		failure = errors.Join(failure, s.failTenant)
 	}
 	if failure != nil {
 		return failure
@@ -151,6 +156,7 @@ func newAdmissionTest(t testing.TB) *admissionTest {
 	}
 	handler, err := NewHandler(Options{
 		Cluster: injectCluster(t), Settings: exampleSettings(), Cache: a.cache, Live: a.live, Policies: a.policies,
+		Budget:  NewBudget(0),
 		Logger:  slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: a.registry,
 	})

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,8 +39,10 @@ type Options struct {
 	// Live reads namespaces and tenants from the API server.
 	Live     client.Reader
 	Policies PolicyApplier
-	Logger   *slog.Logger
-	Metrics  prometheus.Registerer
+	// Budget bounds the memory of requests. Handlers of one process share it.
+	Budget  *Budget
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
 }
 
 // Handler answers the AdmissionReviews of created pods, and of ephemeral
@@ -55,6 +58,8 @@ type Handler struct {
 	cache     client.Reader
 	live      client.Reader
 	policies  PolicyApplier
+	budget    *Budget
+	lookups   turns
 	logger    *slog.Logger
 	metrics   *metrics
 	pool      sync.Pool // of *buffers
@@ -73,6 +78,8 @@ func NewHandler(options Options) (*Handler, error) {
 		cache:     options.Cache,
 		live:      options.Live,
 		policies:  options.Policies,
+		budget:    options.Budget,
+		lookups:   newTurns(lookupsOfClient),
 		logger:    options.Logger,
 		metrics:   metrics,
 	}, nil
@@ -91,25 +98,58 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, buffers *buffers) {
 	ctx := r.Context()
-	request, bad := readReview(w, r, &buffers.body)
+	request, release, bad := h.readReview(w, r, &buffers.body)
+	defer release()
 	if bad != nil {
-		h.metrics.count(outcome{decisionError, names.ReasonBadRequest})
-		h.logger.WarnContext(ctx, "admission request refused", "code", bad.code, "message", bad.message, "remote", r.RemoteAddr)
-		h.logUnsent(ctx, writeFailure(w, bad.code, bad.reason, bad.message))
+		h.refuse(ctx, w, r, bad)
 		return
 	}
 	d, err := h.decide(ctx, request, buffers.patch)
+	if errors.Is(err, errBusy) {
+		h.refuse(ctx, w, r, busy(err))
+		return
+	}
 	if err != nil {
 		h.metrics.count(outcome{decisionError, names.ReasonUnavailable})
 		h.logger.ErrorContext(ctx, "pod not admitted without a decision", "uid", request.UID, "namespace", request.Namespace, "error", err)
 		h.logUnsent(ctx, writeFailure(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, err.Error()))
 		return
 	}
+	defer d.release()
 	buffers.keep(d.patch.JSON)
 	buffers.answer = appendReview(buffers.answer[:0], request.UID, d)
 	h.metrics.count(outcomeOf(&d.Decision))
 	h.log(ctx, request, d)
 	h.logUnsent(ctx, write(w, http.StatusOK, buffers.answer))
+}
+
+// readReview reads the AdmissionReview of an HTTP request. The buffer can be used
+// again afterwards. The share of the budget is to be released when the request has
+// been answered.
+func (h *Handler) readReview(w http.ResponseWriter, r *http.Request, buffer *bytes.Buffer) (request *reviewRequest, release func(), bad *badReview) {
+	if bad := checkHeader(r); bad != nil {
+		return nil, released, bad
+	}
+	release, bad = h.budget.read(w, r, buffer)
+	if bad != nil {
+		return nil, release, bad
+	}
+	if request, bad = decodeReview(buffer.Bytes()); bad != nil {
+		return nil, release, bad
+	}
+	request.client = r.RemoteAddr
+	return request, release, nil
+}
+
+// refuse answers a request without an AdmissionReview to answer.
+func (h *Handler) refuse(ctx context.Context, w http.ResponseWriter, r *http.Request, bad *badReview) {
+	reason := names.ReasonBadRequest
+	if bad.busy {
+		reason = names.ReasonBusy
+	}
+	h.metrics.count(outcome{decisionError, reason})
+	h.logger.WarnContext(ctx, "admission request refused", "code", bad.code, "message", bad.message, "remote", r.RemoteAddr)
+	h.logUnsent(ctx, writeBad(w, bad))
 }
 
 // recoverPanic answers a request that panicked. Otherwise net/http would close

@@ -2,7 +2,6 @@ package admission
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -12,15 +11,6 @@ import (
 )
 
 const (
-	// maxReviewBytes bounds an AdmissionReview as controller-runtime does
-	// (pkg/webhook/admission/http.go): the API server accepts objects of at most
-	// 3 MiB, a review contains two of them, and the rest is far below 1 MiB.
-	maxReviewBytes = 7 << 20
-
-	// firstReadBytes is allocated for a review before any of it has arrived, if
-	// the request announces as much. Nearly every pod fits.
-	firstReadBytes = 64 << 10
-
 	// maxPooledBytes bounds the buffers that are kept for later requests, so
 	// that one large request does not occupy its memory for ever.
 	maxPooledBytes = 256 << 10
@@ -65,40 +55,38 @@ type badReview struct {
 	code    int32
 	reason  metav1.StatusReason
 	message string
+	// busy reports that the request was not read for want of memory, and may be
+	// sent again.
+	busy bool
 }
 
 func badRequest(format string, arguments ...any) *badReview {
-	return &badReview{http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Sprintf(format, arguments...)}
+	return &badReview{code: http.StatusBadRequest, reason: metav1.StatusReasonBadRequest, message: fmt.Sprintf(format, arguments...)}
 }
 
-// readReview reads the AdmissionReview of an HTTP request. The buffer can be
-// used again afterwards.
-func readReview(w http.ResponseWriter, r *http.Request, buffer *bytes.Buffer) (*reviewRequest, *badReview) {
+// busy is the answer to a request for which the budget has no share in time.
+func busy(err error) *badReview {
+	return &badReview{
+		code: http.StatusTooManyRequests, reason: metav1.StatusReasonTooManyRequests, busy: true,
+		message: fmt.Sprintf("the webhook answers other requests that need more memory or time than usual, and %v: send this one again", err),
+	}
+}
+
+// checkHeader returns nil for a request that can have an AdmissionReview.
+func checkHeader(r *http.Request) *badReview {
 	if r.Method != http.MethodPost {
-		return nil, &badReview{
-			http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed,
-			fmt.Sprintf("method is %s: send an %s by POST", r.Method, reviewKind),
+		return &badReview{
+			code: http.StatusMethodNotAllowed, reason: metav1.StatusReasonMethodNotAllowed,
+			message: fmt.Sprintf("method is %s: send an %s by POST", r.Method, reviewKind),
 		}
 	}
 	if contentType := r.Header.Get("Content-Type"); !isJSON(contentType) {
-		return nil, &badReview{
-			http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
-			fmt.Sprintf("Content-Type is %q: send an %s as %s", contentType, reviewKind, mediaTypeJSON),
+		return &badReview{
+			code: http.StatusUnsupportedMediaType, reason: metav1.StatusReasonUnsupportedMediaType,
+			message: fmt.Sprintf("Content-Type is %q: send an %s as %s", contentType, reviewKind, mediaTypeJSON),
 		}
 	}
-	// ReadFrom needs room for detecting the end of the stream as well.
-	buffer.Grow(int(min(max(r.ContentLength, 0), firstReadBytes)) + bytes.MinRead)
-	_, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, maxReviewBytes))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return nil, &badReview{
-			http.StatusRequestEntityTooLarge, metav1.StatusReasonRequestEntityTooLarge,
-			fmt.Sprintf("the %s is larger than %d bytes", reviewKind, maxReviewBytes),
-		}
-	}
-	if err != nil {
-		return nil, badRequest("reading the %s: %v", reviewKind, err)
-	}
-	return decodeReview(buffer.Bytes())
+	return nil
 }
 
 // isJSON accepts parameters of the media type, which the API server does not
@@ -109,6 +97,17 @@ func isJSON(contentType string) bool {
 	}
 	media, _, err := mime.ParseMediaType(contentType)
 	return err == nil && media == mediaTypeJSON
+}
+
+// writeBad answers a request without an AdmissionReview.
+func writeBad(w http.ResponseWriter, bad *badReview) error {
+	if bad.busy {
+		// The API server tries again after that many seconds, within its own
+		// timeout, and on a new connection, which may lead to another replica.
+		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Connection", "close")
+	}
+	return writeFailure(w, bad.code, bad.reason, bad.message)
 }
 
 // writeFailure answers a request that has no other answer, as the Kubernetes API

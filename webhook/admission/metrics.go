@@ -51,6 +51,7 @@ func outcomes() []outcome {
 		{decisionDeny, names.ReasonNoProxyTooLong},
 		{decisionDeny, names.ReasonBadRequest},
 		{decisionError, names.ReasonBadRequest},
+		{decisionError, names.ReasonBusy},
 		{decisionError, names.ReasonUnavailable},
 		{decisionError, names.ReasonInternalError},
 	}

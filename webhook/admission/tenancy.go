@@ -34,31 +34,61 @@ type tenancy struct {
 // advance independently. An old label or port beside a newer policy would
 // restore the policy's former state, and with it a port that may belong to
 // another tenant by now.
-func (h *Handler) tenancyOf(ctx context.Context, name string) (tenancy, error) {
-	t, err := h.cachedTenancy(ctx, name)
-	if err != nil || t.tenant == nil || t.policyInSync {
-		return t, err
+func (h *Handler) tenancyOf(ctx context.Context, request *reviewRequest) (tenancy, error) {
+	t, found := h.cachedTenancy(ctx, request.Namespace)
+	if found && t.policyInSync {
+		return t, nil
 	}
-	return h.liveTenancy(ctx, name)
+	// Clients are not authenticated: requests for namespaces that do not exist must
+	// not keep those of the API server waiting.
+	finish, err := h.lookups.take(ctx, hostOf(request.client))
+	if err != nil {
+		return tenancy{}, err
+	}
+	defer finish()
+	if !found {
+		if t, err = h.lookUp(ctx, request.Namespace); err != nil || t.tenant == nil || t.policyInSync {
+			return t, err
+		}
+	}
+	return h.liveTenancy(ctx, request.Namespace)
 }
+
+// lookupsOfClient is the number of requests of one client address for which the
+// API server is read at the same time.
+const lookupsOfClient = 8
 
 // cachedTenancy reads the cache. If the cache does not have the namespace, or
 // not as one of an existing tenant, it may merely lag: a namespace, its label
 // and its first pod are often applied together. Then the live objects decide.
-func (h *Handler) cachedTenancy(ctx context.Context, name string) (tenancy, error) {
+func (h *Handler) cachedTenancy(ctx context.Context, name string) (t tenancy, found bool) {
 	var cached corev1.Namespace
-	if err := h.cache.Get(ctx, client.ObjectKey{Name: name}, &cached, shared...); err == nil {
-		namespace := h.namespace(&cached)
-		if tenant, err := h.tenantOf(ctx, namespace); tenant != nil || err != nil {
-			return h.withPolicy(ctx, namespace, tenant, err)
-		}
+	if h.cache.Get(ctx, client.ObjectKey{Name: name}, &cached, shared...) != nil {
+		return tenancy{}, false
 	}
+	namespace := h.namespace(&cached)
+	tenant := h.cachedTenant(ctx, namespace)
+	if tenant == nil {
+		return tenancy{}, false
+	}
+	t, err := h.withPolicy(ctx, namespace, tenant)
+	return t, err == nil
+}
+
+// lookUp reads the namespace from the API server, and its tenant from the cache if
+// that has it.
+func (h *Handler) lookUp(ctx context.Context, name string) (tenancy, error) {
 	namespace, err := h.liveNamespace(ctx, name)
 	if err != nil {
 		return tenancy{}, err
 	}
-	tenant, err := h.tenantOf(ctx, namespace)
-	return h.withPolicy(ctx, namespace, tenant, err)
+	tenant := h.cachedTenant(ctx, namespace)
+	if tenant == nil {
+		if tenant, err = h.liveTenant(ctx, namespace); err != nil {
+			return tenancy{}, err
+		}
+	}
+	return h.withPolicy(ctx, namespace, tenant)
 }
 
 // liveTenancy reads namespace and tenant from the API server.
@@ -67,20 +97,21 @@ func (h *Handler) liveTenancy(ctx context.Context, name string) (tenancy, error)
 	if err != nil {
 		return tenancy{}, err
 	}
-	tenantName, _ := namespace.Tenant()
-	if tenantName == "" {
-		return tenancy{namespace: namespace}, nil
+	tenant, err := h.liveTenant(ctx, namespace)
+	if err != nil {
+		return tenancy{}, err
 	}
-	tenant, err := h.liveTenant(ctx, tenantName)
-	return h.withPolicy(ctx, namespace, tenant, err)
+	return h.withPolicy(ctx, namespace, tenant)
 }
 
-// withPolicy completes a tenancy, unless there is an error already.
-func (h *Handler) withPolicy(ctx context.Context, namespace inject.Namespace, tenant *v1alpha1.EgressTenant, err error) (tenancy, error) {
+// withPolicy completes a tenancy.
+func (h *Handler) withPolicy(ctx context.Context, namespace inject.Namespace, tenant *v1alpha1.EgressTenant) (tenancy, error) {
 	t := tenancy{namespace: namespace, tenant: tenant}
-	if err == nil && tenant != nil {
-		t.policyInSync, err = h.policyInSync(ctx, namespace.Name, tenant)
+	if tenant == nil {
+		return t, nil
 	}
+	var err error
+	t.policyInSync, err = h.policyInSync(ctx, namespace.Name, tenant)
 	return t, err
 }
 
@@ -96,22 +127,26 @@ func (h *Handler) namespace(object *corev1.Namespace) inject.Namespace {
 	return inject.Namespace{Name: object.Name, Labels: object.Labels, Protected: h.settings.ProtectedNamespaces.Has(object.Name)}
 }
 
-// tenantOf reads the tenant in a namespace's label from the cache, then from the
-// API server. It returns nil if there is no such tenant.
-func (h *Handler) tenantOf(ctx context.Context, namespace inject.Namespace) (*v1alpha1.EgressTenant, error) {
+// cachedTenant returns nil if the cache does not have the tenant in the namespace's
+// label.
+func (h *Handler) cachedTenant(ctx context.Context, namespace inject.Namespace) *v1alpha1.EgressTenant {
 	name, _ := namespace.Tenant()
 	if name == "" {
-		return nil, nil // a label may be empty, the name of an object may not
+		return nil // a label may be empty, the name of an object may not
 	}
 	var cached v1alpha1.EgressTenant
-	if err := h.cache.Get(ctx, client.ObjectKey{Name: name}, &cached, shared...); err == nil {
-		return &cached, nil
+	if h.cache.Get(ctx, client.ObjectKey{Name: name}, &cached, shared...) != nil {
+		return nil
 	}
-	return h.liveTenant(ctx, name)
+	return &cached
 }
 
-// liveTenant returns nil if there is no such tenant.
-func (h *Handler) liveTenant(ctx context.Context, name string) (*v1alpha1.EgressTenant, error) {
+// liveTenant returns nil if there is no tenant of the name in the namespace's label.
+func (h *Handler) liveTenant(ctx context.Context, namespace inject.Namespace) (*v1alpha1.EgressTenant, error) {
+	name, _ := namespace.Tenant()
+	if name == "" {
+		return nil, nil
+	}
 	var live v1alpha1.EgressTenant
 	switch err := h.live.Get(ctx, client.ObjectKey{Name: name}, &live); {
 	case apierrors.IsNotFound(err):

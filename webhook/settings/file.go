@@ -41,6 +41,13 @@ type File struct {
 	// LeaderElection decides which replica runs the controllers.
 	LeaderElection FileLeaderElection `json:"leaderElection"`
 
+	// MemoryLimit is the memory limit of the process, as a Kubernetes quantity
+	// such as 256Mi, of at least 64Mi. The memory for large requests is a share of
+	// it, and garbage is collected before it is reached. Empty, which is the
+	// default, means that there is no limit: large requests have the memory that
+	// they have with 256Mi.
+	MemoryLimit string `json:"memoryLimit"`
+
 	// LogLevel is the lowest level that is logged: debug, info or error.
 	// Default: info.
 	LogLevel string `json:"logLevel"`

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -30,6 +31,7 @@ func (f *File) parse() (*Settings, field.ErrorList) {
 		Metrics:             p.server(f.Metrics, field.NewPath("metrics")),
 		Probes:              p.server(f.Probes, field.NewPath("probes")),
 		LeaderElection:      p.leaderElection(f.LeaderElection, field.NewPath("leaderElection")),
+		MemoryLimit:         p.memoryLimit(f.MemoryLimit, field.NewPath("memoryLimit")),
 		LogLevel:            p.logLevel(f.LogLevel, field.NewPath("logLevel")),
 	}
 	return s, p.errs
@@ -215,6 +217,21 @@ func (p *parser) leaderElection(f FileLeaderElection, path *field.Path) LeaderEl
 		p.namespace(f.Namespace, path.Child("namespace"))
 	}
 	return LeaderElection(f)
+}
+
+// minMemoryLimit leaves room for the largest request, beside the some 40 MiB that
+// the process takes without requests.
+const minMemoryLimit = 64 << 20
+
+func (p *parser) memoryLimit(text string, path *field.Path) int64 {
+	if text == "" {
+		return 0
+	}
+	limit, err := resource.ParseQuantity(text)
+	if err != nil || limit.Value() < minMemoryLimit {
+		p.add(field.Invalid(path, text, "must be a quantity of memory of at least 64Mi, such as 256Mi"))
+	}
+	return limit.Value()
 }
 
 // logLevel parses a level. The debug level of slog is four levels of logr below

@@ -33,7 +33,10 @@ type Settings struct {
 	// Metrics and Probes are nil when they are not served.
 	Metrics, Probes *BindAddress
 	LeaderElection  LeaderElection
-	LogLevel        slog.Level
+	// MemoryLimit is the memory limit of the process in bytes. 0 means that there
+	// is none.
+	MemoryLimit int64
+	LogLevel    slog.Level
 }
 
 // Proxy are the addresses of the proxy.

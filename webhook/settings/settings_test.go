@@ -70,6 +70,7 @@ admission: {bindAddress: "[::1]:9444", certDir: ./tls}
 metrics: {bindAddress: ""}
 probes: {bindAddress: "127.0.0.1:0"}
 leaderElection: {enabled: false, namespace: egress-system}
+memoryLimit: 0.5Gi
 logLevel: debug
 `))
 	if err != nil {
@@ -92,6 +93,7 @@ logLevel: debug
 		Admission:           Admission{BindAddress: BindAddress{Host: netip.IPv6Loopback(), Port: 9444}, CertDir: "./tls"},
 		Probes:              &BindAddress{Host: netip.MustParseAddr("127.0.0.1")},
 		LeaderElection:      LeaderElection{Namespace: "egress-system"},
+		MemoryLimit:         512 << 20,
 		LogLevel:            slog.LevelDebug,
 	}, got)
 }
@@ -203,6 +205,8 @@ func TestParseRefuses(t *testing.T) {
 		"metrics by service name": {minimal + "metrics: {bindAddress: ':http'}", []string{"metrics.bindAddress: Invalid value"}},
 		"probes without port":     {minimal + "probes: {bindAddress: '127.0.0.1'}", []string{"probes.bindAddress: Invalid value"}},
 		"namespace of the Lease":  {minimal + "leaderElection: {namespace: a/b}", []string{"leaderElection.namespace: Invalid value"}},
+		"memory limit":            {minimal + "memoryLimit: 256MB", []string{`memoryLimit: Invalid value: "256MB": must be a quantity of memory of at least 64Mi`}},
+		"small memory limit":      {minimal + "memoryLimit: 63Mi", []string{`memoryLimit: Invalid value: "63Mi"`}},
 		"log level":               {minimal + "logLevel: loud", []string{`logLevel: Unsupported value: "loud": supported values: "debug", "info", "error"`}},
 		"unknown fields":          {minimal + "logLevels: info\ndns: {nodeLocal: 169.254.20.10}", []string{"dns.nodeLocal: Forbidden: the settings file has no such field", "logLevels: Forbidden"}},
 		"case of a field":         {minimal + "loglevel: debug", []string{"loglevel: Forbidden"}},

@@ -72,6 +72,7 @@ from the ConfigMap.
   "metrics" (dict "bindAddress" ":8080")
   "probes" (dict "bindAddress" ":8081")
   "leaderElection" (dict "enabled" true "namespace" .Release.Namespace)
+  "memoryLimit" (dig "limits" "memory" "" (.Values.resources | default dict) | toString)
   "logLevel" .Values.logLevel
   | toYaml }}
 {{- end }}

@@ -38,6 +38,7 @@ proxy:
 cluster: {domain: blue.example.internal, cidrs: [10.32.0.0/20, "fd00:10::/64"]}
 dns: {namespace: dns, nodeLocalAddress: 169.254.20.10, podLabels: {b: "2", a: "yes"}}
 certManager: {namespace: pki}
+resources: {limits: {memory: 300Mi}}
 logLevel: debug`))
 	want := &settings.Settings{
 		Proxy: settings.Proxy{
@@ -57,6 +58,7 @@ logLevel: debug`))
 		Metrics:             &settings.BindAddress{Port: 8080},
 		Probes:              &settings.BindAddress{Port: 8081},
 		LeaderElection:      settings.LeaderElection{Enabled: true, Namespace: releaseNamespace},
+		MemoryLimit:         300 << 20,
 		LogLevel:            slog.LevelDebug,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {

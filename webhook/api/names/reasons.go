@@ -49,6 +49,10 @@ const (
 	// ReasonBadRequest: the handler cannot answer such a request. Remedy: find the
 	// client that sends it: API servers do not.
 	ReasonBadRequest Reason = "BadRequest"
+	// ReasonBusy: the request needs more memory than usual, or objects that are not
+	// cached, and others that do took too long. Remedy: find the client that sends them: the webhook's log has
+	// its address. API servers try again by themselves.
+	ReasonBusy Reason = "Busy"
 	// ReasonUnavailable: an object that the decision depends on could not be read
 	// or written. Remedy: restore the API server or the right that the message
 	// names. Controllers create their pods again.
@@ -105,7 +109,7 @@ func PodReasons() []Reason {
 // AdmissionReasons returns every reason of an admission request: those of
 // PodReasons, and those of requests that end without a decision.
 func AdmissionReasons() []Reason {
-	return append(PodReasons(), ReasonBadRequest, ReasonUnavailable, ReasonInternalError)
+	return append(PodReasons(), ReasonBadRequest, ReasonBusy, ReasonUnavailable, ReasonInternalError)
 }
 
 // NamespaceReasons returns every reason of a decision about a namespace.
