@@ -78,6 +78,19 @@ func (r *reviewRequest) ephemeral() bool {
 	return r.SubResource == "ephemeralcontainers" && r.Operation == string(admissionv1.Update)
 }
 
+// updates reports whether a pod is updated, other than by a subresource.
+func (r *reviewRequest) updates() bool {
+	return r.SubResource == "" && r.Operation == string(admissionv1.Update)
+}
+
+// judged returns the pod whose labels and annotations decide.
+func (r *reviewRequest) judged() *inject.Pod {
+	if r.ephemeral() {
+		return r.Object.Stored(r.OldObject)
+	}
+	return r.Object
+}
+
 // target returns the operation and the resource, as in "CREATE of pods".
 func (r *reviewRequest) target() string {
 	resource := metav1.GroupResource{Group: r.Resource.Group, Resource: r.Resource.Resource}

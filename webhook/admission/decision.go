@@ -44,13 +44,17 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 	if err != nil {
 		return nil, err
 	}
+	if request.updates() {
+		return h.decideUpdate(request, t, buffer)
+	}
 	var existing []string
 	if _, labelled := t.namespace.Tenant(); labelled && t.tenant == nil {
 		if existing, err = h.tenantNames(ctx); err != nil {
 			return nil, err
 		}
 	}
-	d := &decision{Decision: inject.Decide(request.Object, t.namespace, t.tenant, existing)}
+	pod := request.judged()
+	d := &decision{Decision: inject.Decide(pod, t.namespace, t.tenant, existing)}
 	if t.tenant == nil || d.Action == inject.Deny {
 		return d, nil
 	}
@@ -64,7 +68,7 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 	if d.Action == inject.Skip {
 		return d, nil
 	}
-	injection, err := h.injection(t.tenant, t.namespace.Name, request.Object)
+	injection, err := h.injection(t.tenant, t.namespace.Name, pod)
 	if refusal, ok := errors.AsType[*inject.Refusal](err); ok {
 		warnings := d.Warnings
 		d.Decision = refusal.Decision()
@@ -74,12 +78,12 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 	if err != nil {
 		return nil, err
 	}
-	if size := injection.PatchBytes(request.Object); size > usualPatchBytes {
+	if size := injection.PatchBytes(pod); size > usualPatchBytes {
 		if d.free, err = h.budget.patch(ctx, patchShare*int64(size)); err != nil {
 			return nil, err
 		}
 	}
-	d.inject(request, injection, buffer)
+	d.inject(request, pod, injection, buffer)
 	return d, nil
 }
 
@@ -102,27 +106,48 @@ func (h *Handler) injection(tenant *v1alpha1.EgressTenant, namespace string, pod
 
 // inject adds the patch of the pod, or of the ephemeral containers that are
 // added to it.
-func (d *decision) inject(request *reviewRequest, injection *inject.Injection, buffer []byte) {
+func (d *decision) inject(request *reviewRequest, pod *inject.Pod, injection *inject.Injection, buffer []byte) {
 	if request.ephemeral() {
-		d.patch = inject.NewEphemeralPatch(request.Object, request.OldObject, injection, buffer)
+		d.patch = inject.NewEphemeralPatch(pod, request.OldObject, injection, buffer)
 	} else {
-		d.patch = inject.NewPatch(request.Object, injection, buffer)
+		d.patch = inject.NewPatch(pod, injection, buffer)
 	}
 	d.Warnings = slices.Concat(d.Warnings, injection.Warnings, d.patch.Warnings)
 }
 
-// problemWith returns a sentence about a request that neither creates a pod nor
-// adds ephemeral containers to one, and "" about any other.
+// decideUpdate returns the decision about a request that updates a pod. It refuses
+// nothing, and needs no policy: the pod is there already.
+func (h *Handler) decideUpdate(request *reviewRequest, t tenancy, buffer []byte) (*decision, error) {
+	d := &decision{Decision: inject.Decision{
+		Action: inject.Skip, Reason: names.ReasonPodUpdated, Message: "the pod is updated, and its environment stays as it is",
+	}}
+	if t.tenant == nil || t.namespace.Protected {
+		return d, nil
+	}
+	d.tenant = t.tenant.Name
+	injection, err := h.injection(t.tenant, t.namespace.Name, request.OldObject)
+	if _, refused := errors.AsType[*inject.Refusal](err); refused {
+		return d, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.patch = inject.NewUpdatePatch(request.Object, request.OldObject, injection, buffer)
+	return d, nil
+}
+
+// problemWith returns a sentence about a request that neither creates nor updates a
+// pod, nor adds ephemeral containers to one, and "" about any other.
 func problemWith(request *reviewRequest) string {
 	pods := groupVersionResource{Version: "v1", Resource: "pods"}
 	created := request.SubResource == "" && request.Operation == string(admissionv1.Create)
 	switch {
-	case request.Resource != pods, !created && !request.ephemeral():
-		return fmt.Sprintf("the webhook configuration sends %s here, where CREATE of pods and UPDATE of pods/ephemeralcontainers belong",
+	case request.Resource != pods, !created && !request.updates() && !request.ephemeral():
+		return fmt.Sprintf("the webhook configuration sends %s here, where CREATE and UPDATE of pods and UPDATE of pods/ephemeralcontainers belong",
 			request.target())
 	case request.Object == nil:
 		return "request.object is missing"
-	case request.ephemeral() && request.OldObject == nil:
+	case !created && request.OldObject == nil:
 		return "request.oldObject is missing"
 	}
 	return ""

@@ -77,9 +77,38 @@ func TestPodHandler(t *testing.T) {
 			}),
 			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "request.oldObject is missing",
 		},
-		"operation that is not handled": {
+		"ephemeral container with forged metadata": {
+			body: reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"false"},"annotations":{"egress.scw/skip-containers":"new"}},
+				"spec":{"containers":[{"name":"web"}],"ephemeralContainers":[{"name":"new"}]}}`,
+				func(r *admissionv1.AdmissionRequest) {
+					r.Operation, r.SubResource = admissionv1.Update, "ephemeralcontainers"
+					r.OldObject.Raw = []byte(simplePod)
+				}),
+			reason: names.ReasonInjected, paths: []string{"/spec/ephemeralContainers/0/env"}, ensured: ensuredOrders,
+		},
+		"pod applied again": {
+			body:   reviewOf(t, ownNoProxy("own.example"), updating(ownNoProxy("own.example,svc,.svc"))),
+			reason: names.ReasonPodUpdated, paths: []string{"/spec/containers/0/env/0/value"},
+		},
+		"pod updated": {
+			body:   reviewOf(t, ownNoProxy("changed.example"), updating(ownNoProxy("own.example,svc,.svc"))),
+			reason: names.ReasonPodUpdated,
+		},
+		"pod updated, without a tenant": {
+			body:   reviewOf(t, ownNoProxy("own.example"), updating(ownNoProxy("own.example,svc,.svc")), inNamespace("plain")),
+			reason: names.ReasonPodUpdated,
+		},
+		"pod updated, with an invalid annotation": {
+			body:   reviewOf(t, simplePod, updating(`{"metadata":{"annotations":{"egress.scw/no-proxy":"a b"}},"spec":{}}`)),
+			reason: names.ReasonPodUpdated,
+		},
+		"pod updated without an old pod": {
 			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Update }),
-			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "sends UPDATE of pods here",
+			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "request.oldObject is missing",
+		},
+		"operation that is not handled": {
+			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { r.Operation = admissionv1.Delete }),
+			reason: names.ReasonBadRequest, code: http.StatusBadRequest, message: "sends DELETE of pods here",
 		},
 		"resource that is not handled": {
 			body:   reviewOf(t, simplePod, func(r *admissionv1.AdmissionRequest) { r.Resource.Group, r.Resource.Resource = "apps", "deployments" }),
@@ -114,6 +143,16 @@ func TestPodHandler(t *testing.T) {
 	}
 }
 
+func ownNoProxy(value string) string {
+	return `{"spec":{"containers":[{"name":"web","env":[{"name":"NO_PROXY","value":"` + value + `"}]}]}}`
+}
+
+func updating(old string) func(*admissionv1.AdmissionRequest) {
+	return func(r *admissionv1.AdmissionRequest) {
+		r.Operation, r.OldObject.Raw = admissionv1.Update, []byte(old)
+	}
+}
+
 func patchPaths(t *testing.T, response *admissionv1.AdmissionResponse) []string {
 	t.Helper()
 	if response.Patch == nil {
@@ -135,6 +174,8 @@ func responseOutcome(response *admissionv1.AdmissionResponse, reason names.Reaso
 	switch {
 	case !response.Allowed:
 		return outcome{decisionDeny, reason}
+	case reason == names.ReasonPodUpdated:
+		return outcome{decisionSkip, reason}
 	case response.Patch != nil:
 		return outcome{decisionInject, reason}
 	default:

@@ -43,6 +43,7 @@ func outcomes() []outcome {
 		{decisionSkip, names.ReasonNotATenant},
 		{decisionSkip, names.ReasonOptedOut},
 		{decisionSkip, names.ReasonMirrorPod},
+		{decisionSkip, names.ReasonPodUpdated},
 		{decisionDeny, names.ReasonProtectedNamespace},
 		{decisionDeny, names.ReasonUnknownTenant},
 		{decisionDeny, names.ReasonTooManyContainers},

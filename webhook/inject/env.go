@@ -83,21 +83,44 @@ func newEnvPlan() envPlan { return envPlan{front: make([]string, 0, 6)} }
 //   - A spelling that refers to the missing one ("http_proxy: $(HTTP_PROXY)")
 //     asks for the injected value.
 //   - A pair with a value from elsewhere (valueFrom) is left as it is.
-func (p *envPlan) set(container *Container, injection *Injection) {
+//   - A value of a former injection, which may be nil, is not the container's own:
+//     it is replaced.
+func (p *envPlan) set(container *Container, injection *Injection, former *former) {
 	*p = envPlan{front: p.front[:0]}
-	p.pair(container, &injection.httpProxy, nil)
-	p.pair(container, &injection.httpsProxy, nil)
-	p.pair(container, &injection.noProxy, injection.NoProxy)
+	if container.EnvFrom {
+		p.warnings = append(p.warnings, fmt.Sprintf(
+			"container %s has envFrom: proxy variables in there have no effect, because those in env take precedence", container.Name))
+	}
+	p.proxy(container, &injection.httpProxy, injection, former)
+	p.proxy(container, &injection.httpsProxy, injection, former)
+	if upper, lower, ok := p.pair(container, &injection.noProxy); ok {
+		p.extend(upper, injection.noProxy.lower.name, injection.NoProxy, former)
+		p.extend(lower, injection.noProxy.upper.name, injection.NoProxy, former)
+	}
 }
 
-// pair plans one pair. The entries to merge are nil for a plain value.
-func (p *envPlan) pair(container *Container, ours *pair, merge []string) {
-	upper, lower := container.Env.find(ours.upper.name), container.Env.find(ours.lower.name)
+// proxy plans a pair with the address of the proxy.
+func (p *envPlan) proxy(container *Container, ours *pair, injection *Injection, former *former) {
+	upper, lower, ok := p.pair(container, ours)
+	if !ok || former == nil {
+		return
+	}
+	for _, own := range []*EnvVar{upper, lower} {
+		if own != nil && own.Value == former.proxyURL && own.Value != injection.ProxyURL {
+			p.extended = append(p.extended, extension{own.Index, injection.ProxyURL})
+		}
+	}
+}
+
+// pair plans the missing spellings of a pair, and returns the container's own
+// variables, nil for a missing one. It is not ok if a value comes from elsewhere.
+func (p *envPlan) pair(container *Container, ours *pair) (upper, lower *EnvVar, ok bool) {
+	upper, lower = container.Env.find(ours.upper.name), container.Env.find(ours.lower.name)
 	for _, own := range []*EnvVar{upper, lower} {
 		if own != nil && own.ValueFrom != nil {
 			p.warnings = append(p.warnings, fmt.Sprintf("container %s: %s comes from valueFrom, so %s and %s are left as they are",
 				container.Name, own.Name, ours.upper.name, ours.lower.name))
-			return
+			return nil, nil, false
 		}
 	}
 	switch {
@@ -108,10 +131,7 @@ func (p *envPlan) pair(container *Container, ours *pair, merge []string) {
 	case lower == nil:
 		p.missing(&ours.lower, upper)
 	}
-	if merge != nil {
-		p.extend(upper, ours.lower.name, merge)
-		p.extend(lower, ours.upper.name, merge)
-	}
+	return upper, lower, true
 }
 
 // missing adds the spelling that the container lacks.
@@ -125,11 +145,11 @@ func (p *envPlan) missing(ours *variable, own *EnvVar) {
 
 // extend adds the injected entries to the container's own variable, if there is
 // one. A variable that refers to the other spelling gets them from there.
-func (p *envPlan) extend(own *EnvVar, other string, entries []string) {
+func (p *envPlan) extend(own *EnvVar, other string, entries []string, former *former) {
 	if own == nil || refersTo(own.Value, other) {
 		return
 	}
-	if merged := noproxy.Merge(own.Value, entries); merged != own.Value {
+	if merged := noproxy.Merge(former.ownPart(own.Value), entries); merged != own.Value {
 		p.extended = append(p.extended, extension{own.Index, merged})
 	}
 }

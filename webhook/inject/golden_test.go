@@ -31,8 +31,10 @@ type goldenCase struct {
 	Namespace goldenNamespace   `json:"namespace"`
 	Tenants   []v1alpha1.Tenant `json:"tenants,omitempty"`
 	Pod       json.RawMessage   `json:"pod"`
-	// OldPod makes the case a request of pods/ephemeralcontainers.
+	// OldPod makes the case a request of pods/ephemeralcontainers, or with Update
+	// one that updates the pod.
 	OldPod json.RawMessage `json:"oldPod,omitempty"`
+	Update bool            `json:"update,omitempty"`
 }
 
 type goldenNamespace struct {
@@ -95,7 +97,7 @@ func runGolden(t *testing.T, file string) goldenResult {
 		Decision: goldenDecision{decision.Action, decision.Reason, decision.Message},
 		Warnings: warnings, Operations: operations,
 	}
-	if decision.Action == Inject {
+	if decision.Action == Inject || c.Update {
 		result.Pod = apply(t, c.Pod, operations)
 	}
 	return result
@@ -115,6 +117,12 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 			tenant.Name = name
 		}
 	}
+	if c.Update {
+		return runUpdate(t, c, cluster, tenant, pod)
+	}
+	if c.OldPod != nil {
+		pod = pod.Stored(mustDecode(t, c.OldPod))
+	}
 	decision := Decide(pod, namespace, tenant, existing)
 	if decision.Action != Inject {
 		return decision, nil, decision.Warnings
@@ -128,6 +136,17 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 		patch = NewEphemeralPatch(pod, mustDecode(t, c.OldPod), injection, nil)
 	}
 	return decision, operationsOf(t, patch), slices.Concat(decision.Warnings, injection.Warnings, patch.Warnings)
+}
+
+func runUpdate(t *testing.T, c *goldenCase, cluster *Cluster, tenant *v1alpha1.EgressTenant, pod *Pod) (Decision, []jsonpatch.Operation, []string) {
+	t.Helper()
+	old := mustDecode(t, c.OldPod)
+	injection, err := compute(cluster, tenant, c.Namespace.Name, old.Annotations())
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := NewUpdatePatch(pod, old, injection, nil)
+	return Decision{Action: Skip, Reason: names.ReasonPodUpdated}, operationsOf(t, patch), patch.Warnings
 }
 
 func compute(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string, annotations map[string]string) (*Injection, error) {

@@ -23,6 +23,7 @@ type Injection struct {
 	Warnings []string
 
 	httpProxy, httpsProxy, noProxy pair
+	hash                           string // that of the status
 	encodedStatus                  encodedStatus
 }
 
@@ -43,7 +44,7 @@ func (i *Injection) setStatus(status names.InjectionStatus) {
 	if err != nil {
 		panic("encoding three strings cannot fail: " + err.Error())
 	}
-	i.Status = string(text)
+	i.Status, i.hash = string(text), status.Hash
 	value := quote(i.Status)
 	annotations := `{"` + names.AnnotationStatus + `":` + value + `}`
 	i.encodedStatus = encodedStatus{value: value, annotations: annotations, metadata: `{"annotations":` + annotations + `}`}

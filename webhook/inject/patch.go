@@ -11,7 +11,8 @@ import (
 )
 
 // Patch is a JSON patch (RFC 6902). Its operations add variables and the status
-// annotation, and extend the value of a container's own NO_PROXY.
+// annotation, extend the value of a container's own NO_PROXY, and replace values of
+// a former injection.
 type Patch struct {
 	// JSON is the encoded list of operations. It is empty if there are none,
 	// which is so for a pod that has already been injected.
@@ -26,6 +27,7 @@ type Patch struct {
 // into the buffer, which may be nil, as far as that has room.
 func NewPatch(pod *Pod, injection *Injection, buffer []byte) Patch {
 	p := newPatcher(pod, injection, buffer)
+	p.former = formerOf(pod, injection)
 	p.containers("/spec/initContainers/", pod.Spec.InitContainers)
 	p.containers("/spec/containers/", pod.Spec.Containers)
 	p.containers("/spec/ephemeralContainers/", pod.Spec.EphemeralContainers)
@@ -65,6 +67,7 @@ func (i *Injection) PatchBytes(pod *Pod) int {
 // that were encoded once for all pods of the namespace.
 type patcher struct {
 	injection *Injection
+	former    *former
 	skip      map[string]bool // names of containers
 	plan      envPlan         // of the current container
 	patch     Patch
@@ -90,12 +93,12 @@ func (p *patcher) containers(list string, containers []Container) {
 		if container.Name == "" || p.skip[container.Name] {
 			continue
 		}
-		p.plan.set(container, p.injection)
+		p.plan.set(container, p.injection, p.former)
 		p.warn(p.plan.warnings...)
 		if container.Env == nil {
-			p.newEnv(list, strconv.Itoa(i))
+			p.newEnv(list, itoa(i))
 		} else {
-			p.extendEnv(list, strconv.Itoa(i))
+			p.extendEnv(list, itoa(i))
 		}
 	}
 }
@@ -125,10 +128,10 @@ func (p *patcher) extendEnv(list, container string) {
 	for _, e := range p.plan.extended {
 		// "add" replaces a value. The field may be missing: an empty value is
 		// not encoded.
-		p.add(quote(e.value), list, container, "/env/", strconv.Itoa(e.index), "/value")
+		p.add(quote(e.value), list, container, "/env/", itoa(e.index), "/value")
 	}
 	for i, variable := range p.plan.front {
-		p.add(variable, list, container, "/env/", strconv.Itoa(i))
+		p.add(variable, list, container, "/env/", itoa(i))
 	}
 	for _, variable := range p.plan.back {
 		p.add(variable, list, container, "/env/-")
@@ -184,6 +187,8 @@ func (p *patcher) finish() Patch {
 	}
 	return p.patch
 }
+
+func itoa(index int) string { return strconv.Itoa(index) }
 
 // escape writes the name of a field as a part of a JSON pointer (RFC 6901,
 // section 3).

@@ -131,11 +131,29 @@ type Container struct {
 	Name string
 	// Env is nil if there is no such list, because adding to it differs then.
 	Env Env
+	// EnvFrom reports that variables come from other objects, under names that are
+	// not known here.
+	EnvFrom notEmpty
+}
+
+// notEmpty reads whether a list has elements.
+type notEmpty bool
+
+// UnmarshalJSONFrom skips the elements of a list.
+func (n *notEmpty) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	*n = false
+	return jsonobject.Elements(d, func() error {
+		*n = true
+		return d.SkipValue()
+	})
 }
 
 // UnmarshalJSONFrom reads the fields of a container.
 func (c *Container) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	return jsonobject.Read(d, jsonobject.Field{Name: "name", Into: &c.Name}, jsonobject.Field{Name: "env", Into: &c.Env})
+	return jsonobject.Read(d,
+		jsonobject.Field{Name: "name", Into: &c.Name},
+		jsonobject.Field{Name: "env", Into: &c.Env},
+		jsonobject.Field{Name: "envFrom", Into: &c.EnvFrom})
 }
 
 // DecodeOptions are the options for decoding a Pod.
@@ -143,6 +161,16 @@ var DecodeOptions = json.JoinOptions(
 	jsontext.AllowDuplicateNames(true), // jsonobject checks them in the fields that are read
 	jsontext.AllowInvalidUTF8(true),    // it is replaced, as the API server does
 )
+
+// Stored returns the pod that the API server stores after a request that adds
+// ephemeral containers to the old pod: it takes nothing else from the request.
+// Labels and annotations of the request are the client's, and are dropped
+// afterwards.
+func (p *Pod) Stored(old *Pod) *Pod {
+	spec := old.Spec
+	spec.EphemeralContainers = p.Spec.EphemeralContainers
+	return &Pod{Metadata: old.Metadata, Spec: spec}
+}
 
 // DisplayName returns the name of the pod for logs. A pod that is created by a
 // controller has no name yet when it is admitted, only a prefix.

@@ -17,14 +17,44 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// The single webhook of the configuration.
-func onlyWebhook(t *testing.T, r rendered) admissionregistrationv1.MutatingWebhook {
+// podWebhooks returns the webhook of created pods, and that of updated ones.
+func podWebhooks(t *testing.T, r rendered) (created, updated admissionregistrationv1.MutatingWebhook) {
 	t.Helper()
 	configuration := only[*admissionregistrationv1.MutatingWebhookConfiguration](t, r)
-	if len(configuration.Webhooks) != 1 {
-		t.Fatalf("%d webhooks, not one", len(configuration.Webhooks))
+	for _, webhook := range configuration.Webhooks {
+		switch webhook.Name {
+		case "pods.egress.scw":
+			created = webhook
+		case "pod-updates.egress.scw":
+			updated = webhook
+		}
 	}
-	return configuration.Webhooks[0]
+	if created.Name == "" || updated.Name == "" {
+		t.Fatalf("a webhook of pods is missing in %+v", configuration.Webhooks)
+	}
+	return created, updated
+}
+
+func onlyWebhook(t *testing.T, r rendered) admissionregistrationv1.MutatingWebhook {
+	t.Helper()
+	created, _ := podWebhooks(t, r)
+	return created
+}
+
+// Updates reach the webhook from the same namespaces as creations, and do not
+// depend on it.
+func TestPodUpdates(t *testing.T) {
+	created, updated := podWebhooks(t, mustInstall(t, minimalValues))
+	want := created
+	want.Name, want.MatchConditions = updated.Name, updated.MatchConditions
+	want.Rules = []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update}, Rule: created.Rules[0].Rule,
+	}}
+	want.FailurePolicy = new(admissionregistrationv1.Ignore)
+	want.SideEffects = new(admissionregistrationv1.SideEffectClassNone)
+	if diff := cmp.Diff(want, updated); diff != "" || len(updated.MatchConditions) != 1 {
+		t.Errorf("-want +rendered\n%s", diff)
+	}
 }
 
 func TestWebhookSelectsTenantsOnly(t *testing.T) {

@@ -298,13 +298,17 @@ func (l loopback) Run(manifests *bytes.Buffer) (*bytes.Buffer, error) {
 
 func (l loopback) change(object *unstructured.Unstructured) error {
 	switch object.GetKind() {
-	case "MutatingWebhookConfiguration":
+	case "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration":
 		webhooks, _, err := unstructured.NestedSlice(object.Object, "webhooks")
 		if err != nil {
 			return err
 		}
 		for _, webhook := range webhooks {
-			url := fmt.Sprintf("https://127.0.0.1:%d/mutate-pods", l.port)
+			path, _, err := unstructured.NestedString(webhook.(map[string]any), "clientConfig", "service", "path")
+			if err != nil {
+				return err
+			}
+			url := fmt.Sprintf("https://127.0.0.1:%d%s", l.port, path)
 			webhook.(map[string]any)["clientConfig"] = map[string]any{"url": url}
 		}
 		return unstructured.SetNestedSlice(object.Object, webhooks, "webhooks")

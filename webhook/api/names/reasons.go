@@ -22,6 +22,9 @@ const (
 	// ReasonMirrorPod: the pod mirrors a static pod, which a kubelet runs from a
 	// file.
 	ReasonMirrorPod Reason = "MirrorPod"
+	// ReasonPodUpdated: a pod that exists is updated. Its own NO_PROXY gets back the
+	// value that it has, if its manifest was applied again.
+	ReasonPodUpdated Reason = "PodUpdated"
 	// ReasonProtectedNamespace: the namespace has a tenant label, but is protected
 	// and cannot belong to a tenant. Also of namespaces and tenants. Remedy: remove
 	// the label from the namespace.
@@ -101,7 +104,7 @@ const (
 // PodReasons returns every reason of a decision about a pod.
 func PodReasons() []Reason {
 	return []Reason{
-		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonMirrorPod,
+		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonMirrorPod, ReasonPodUpdated,
 		ReasonProtectedNamespace, ReasonUnknownTenant, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
 	}
 }
