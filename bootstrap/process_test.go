@@ -161,7 +161,7 @@ func referenceRun(t *testing.T) (inventory []string, requests int) {
 // At each request of an apply and of a destroy, the process is killed or
 // interrupted, before or after the request takes effect. The next run continues,
 // and finds all resources of the killed run.
-func TestEveryPositionOfASignal(t *testing.T) {
+func TestNextRunContinuesAfterASignal(t *testing.T) {
 	t.Parallel()
 	want, requests := referenceRun(t)
 	for _, c := range []struct {

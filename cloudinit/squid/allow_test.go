@@ -287,9 +287,9 @@ func (p *hostPool) host(tenant v1alpha1.Tenant) string {
 	return host
 }
 
-// TestAllowedAgreesWithSquid compares Allowed, a pure function, with a running
+// TestDecideAgreesWithSquid compares List.Decide, a pure function, with a running
 // Squid: 10,000 requests of 100 tenants, for names that Squid can resolve.
-func TestAllowedAgreesWithSquid(t *testing.T) {
+func TestDecideAgreesWithSquid(t *testing.T) {
 	const tenantCount, each, seed = 100, 100, 7
 	pool := newHostPool(seed)
 	proxy := liveProxy(t)
