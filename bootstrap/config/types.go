@@ -3,8 +3,6 @@ package config
 import (
 	"net/netip"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -16,7 +14,13 @@ const KindEgress = "Egress"
 // Scaleway for the tenants of one Private Network, and the tenants themselves.
 // It is stored in Git, not in a cluster.
 type Egress struct {
-	metav1.TypeMeta `json:",inline"`
+	// Load reports a missing apiVersion or kind together with the value to write.
+	// The tags have omitempty, so that the decoder does not report it as well.
+
+	// APIVersion is egress.scw/v1alpha1. Required.
+	APIVersion string `json:"apiVersion,omitempty"`
+	// Kind is Egress. Required.
+	Kind string `json:"kind,omitempty"`
 
 	// Metadata names the stack.
 	Metadata Metadata `json:"metadata"`
