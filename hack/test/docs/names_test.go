@@ -219,42 +219,61 @@ func proxyMetrics(t *testing.T) []string {
 	return names
 }
 
-// Reasons of conditions, events and admissions in the documentation exist. All
-// visible ones are explained, and so are the types of conditions.
+// Reasons and conditions in tables of the documentation exist. The reference
+// explains all of them, and operations.md each reason that has a remedy.
 func TestReasons(t *testing.T) {
-	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
-	shown := map[string]bool{}
+	reasons := map[string]bool{}
 	for _, reason := range names.Reasons() {
-		shown[string(reason)] = true
+		reasons[string(reason)] = true
 	}
-	declared := maps.Clone(shown)
-	declared[names.ConditionReady], declared[names.ConditionPolicyApplied] = true, true
-	reasons := operations.column(t, "Reason")
-	for _, unseen := range []string{string(names.ReasonPolicyInSync), string(names.ReasonTerminating)} { // these need no action
-		if !shown[unseen] {
-			t.Errorf("the webhook no longer has the reason %s", unseen)
+	conditions := map[string]bool{names.ConditionReady: true, names.ConditionPolicyApplied: true}
+	for _, p := range documentation(t) {
+		for _, reason := range p.column(t, "Reason") {
+			if !reasons[reason] {
+				t.Errorf("%s: the webhook knows no reason %s", p.path, reason)
+			}
 		}
-		delete(shown, unseen)
-	}
-	for _, reason := range reasons {
-		if !declared[reason] {
-			t.Errorf("%s: the webhook knows no reason %s", operations.path, reason)
-		}
-	}
-	for reason := range shown {
-		if !slices.Contains(reasons, reason) {
-			t.Errorf("%s does not explain the reason %s", operations.path, reason)
+		for _, condition := range p.column(t, "Condition") {
+			if !conditions[condition] {
+				t.Errorf("%s: there is no condition %s", p.path, condition)
+			}
 		}
 	}
-	conditions := operations.column(t, "Condition")
-	for _, condition := range []string{names.ConditionReady, names.ConditionPolicyApplied} {
-		if !slices.Contains(conditions, condition) {
-			t.Errorf("%s does not explain the condition %s", operations.path, condition)
+
+	reference := page{"docs/reference/reasons.md", read(t, "docs/reference/reasons.md")}
+	requireNames(t, reference, "Reason", slices.Collect(maps.Keys(reasons)))
+	requireNames(t, reference, "Condition", slices.Collect(maps.Keys(conditions)))
+
+	remedied := withRemedy(reference)
+	if len(remedied) == 0 || len(remedied) == len(reasons) {
+		t.Errorf("%s has a remedy for %d of %d reasons: the test reads the wrong column", reference.path, len(remedied), len(reasons))
+	}
+	requireNames(t, page{"docs/operations.md", read(t, "docs/operations.md")}, "Reason", remedied)
+}
+
+// requireNames requires all names below a title in the page's tables.
+func requireNames(t *testing.T, p page, title string, want []string) {
+	t.Helper()
+	explained := p.column(t, title)
+	for _, name := range want {
+		if !slices.Contains(explained, name) {
+			t.Errorf("%s has no %s in a column %s", p.path, name, title)
 		}
 	}
-	for _, condition := range conditions {
-		if !declared[condition] {
-			t.Errorf("%s: there is no condition %s", operations.path, condition)
+}
+
+// withRemedy returns the names in the first column of tables of three columns,
+// Meaning and Remedy being the others, whose remedy is not empty.
+func withRemedy(p page) []string {
+	var found []string
+	for line := range strings.Lines(p.text) {
+		row, isRow := cells(line)
+		if !isRow || len(row) != 3 || row[2] == "" {
+			continue
+		}
+		if match := span.FindStringSubmatch(row[0]); match != nil { // neither the titles nor the line below them
+			found = append(found, match[1])
 		}
 	}
+	return found
 }

@@ -2,19 +2,23 @@ package names
 
 // Metrics of the webhook, in the cluster.
 const (
-	// MetricPodAdmissions is the number of admission requests, by decision and reason.
+	// MetricPodAdmissions is the number of admission requests, by decision (inject,
+	// skip, deny, or error for an HTTP status) and reason.
 	MetricPodAdmissions = "egress_webhook_pod_admissions_total"
 	// MetricPodAdmissionDuration is a histogram of the time to answer one.
 	MetricPodAdmissionDuration = "egress_webhook_pod_admission_duration_seconds"
 
-	// MetricBuildInfo is 1; its labels describe the build.
+	// MetricBuildInfo is 1; its labels version and go_version describe the build.
 	MetricBuildInfo = "egress_webhook_build_info"
-	// MetricPolicyChanges is the number of changes of NetworkPolicies by the webhook.
+	// MetricPolicyChanges is the number of NetworkPolicies that the webhook wrote or
+	// removed, by change: created, repaired (it differed) or removed. A policy that
+	// another client deleted is created again.
 	MetricPolicyChanges = "egress_webhook_policy_changes_total"
-	// MetricTenants is the number of EgressTenants, by readiness.
+	// MetricTenants is the number of EgressTenants, by the reason of their condition
+	// Ready. Only the leader exports it.
 	MetricTenants = "egress_webhook_tenants"
 	// MetricUnknownTenantNamespaces is the number of namespaces with the label of a
-	// tenant that does not exist.
+	// tenant that does not exist. Only the leader exports it.
 	MetricUnknownTenantNamespaces = "egress_webhook_unknown_tenant_namespaces"
 )
 
