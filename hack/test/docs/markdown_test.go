@@ -40,7 +40,7 @@ type block struct {
 // documentation returns every page for readers.
 func documentation(t *testing.T) []page {
 	t.Helper()
-	files := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "charts/egress-webhook/README.md", "hack/README.md"}
+	files := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "bootstrap/scwfake/README.md", "charts/egress-webhook/README.md", "hack/README.md"}
 	err := fs.WalkDir(repository(t), "docs", func(file string, _ fs.DirEntry, err error) error {
 		if err == nil && path.Ext(file) == ".md" {
 			files = append(files, file)

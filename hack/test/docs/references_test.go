@@ -110,7 +110,7 @@ func TestEveryPageIsLinked(t *testing.T) {
 // Every test named in the documentation exists.
 func TestTests(t *testing.T) {
 	functions := map[string]bool{}
-	for _, folder := range []string{"webhook", "cloudinit", "demo", "hack"} {
+	for _, folder := range []string{"webhook", "bootstrap", "cloudinit", "demo", "hack"} {
 		err := fs.WalkDir(repository(t), folder, func(file string, _ fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(file, "_test.go") {
 				for _, match := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(read(t, file), -1) {
