@@ -127,6 +127,11 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, log
 	if err != nil {
 		return nil, fmt.Errorf("finding the API server (run in a pod, or set KUBECONFIG): %w", err)
 	}
+	// No limit in the client: it would make admission wait behind the controllers,
+	// while the API server's priority and fairness distinguishes its clients, and
+	// returns 429 when it is busy. The number of concurrent reconciles bounds the
+	// requests in flight.
+	config.QPS = -1
 	config.UserAgent = names.FieldOwner + "/" + buildVersion()
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:        scheme,

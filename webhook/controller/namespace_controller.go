@@ -3,12 +3,14 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -48,16 +50,36 @@ func (r *NamespaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(policyToNamespace)).
 		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantToNamespaces),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
-		// A new address of the proxy requires a write in every namespace. With
-		// one reconcile at a time, the last namespaces would be cut off for a
-		// while.
-		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentNamespaces, RateLimiter: retryLimiter()}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("setting up the namespace controller: %w", err)
 	}
 	return nil
 }
+
+// concurrentNamespaces is the number of namespaces that are reconciled at the
+// same time. A new port of a tenant, or a new address of the proxy, requires a
+// write in every namespace; until then a namespace is cut off, or keeps a port
+// that belongs to another tenant. A reconcile sends one request at a time and
+// mostly waits for the answer, so that this is also the number of requests in
+// flight. API servers handle 600 at once by default, and divide them between
+// their clients.
+const concurrentNamespaces = 32
+
+// retryLimiter delays the repetitions of a failed reconcile, each namespace by
+// itself. The default limiter of controllers also bounds the repetitions of all
+// objects together, to 10 a second: after an interruption of the API server, the
+// last of 1,000 namespaces would wait for 90 s.
+func retryLimiter() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryLast)
+}
+
+// Bounds of the delay of a repetition.
+const (
+	retryFirst = 5 * time.Millisecond
+	retryLast  = 15 * time.Second
+)
 
 // Reconcile decides about one namespace and carries the decision out.
 //

@@ -56,8 +56,8 @@ func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		// on the old port are reconciled as well as those on the new port.
 		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantToTenantsOnPort),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
-		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(namespaceToTenant)).
-		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(r.policyToTenant)).
+		Watches(&corev1.Namespace{}, enqueueLater(namespaceToTenant)).
+		Watches(&networkingv1.NetworkPolicy{}, enqueueLater(r.policyToTenant)).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("setting up the tenant controller: %w", err)
