@@ -45,8 +45,11 @@ type resourceRow struct {
 // responses on the port of the tenant.
 type tenantRow struct {
 	Name string `json:"name"`
-	// Wanted is the revision of the tenant in egress.yaml. It is empty if
+	// Path is the egress path of the tenant in egress.yaml. It is empty if
 	// egress.yaml does not contain the tenant.
+	Path v1alpha1.Path `json:"path,omitempty"`
+	// Wanted is the revision of the tenant in egress.yaml. It is empty if
+	// egress.yaml does not contain the tenant, or if its path is Gateway.
 	Wanted string `json:"wanted,omitempty"`
 	// Proxy is the revision in the user data of the proxy. It is empty if the
 	// user data does not contain the tenant.
@@ -126,7 +129,11 @@ func tenantRows(spec stack.Spec, observed *stack.Observed, known addresses) []te
 	}
 	rows := []tenantRow{}
 	for _, tenant := range spec.Tenants {
-		rows = append(rows, tenantRow{Name: tenant.Name, Wanted: tenant.Revision(), Proxy: proxy[tenant.Name], Address: known.of(tenant)})
+		row := tenantRow{Name: tenant.Name, Path: cmp.Or(tenant.Path, v1alpha1.PathProxy), Proxy: proxy[tenant.Name], Address: known.of(tenant)}
+		if tenant.IsProxied() {
+			row.Wanted = tenant.Revision()
+		}
+		rows = append(rows, row)
 	}
 	for _, name := range slices.Sorted(maps.Keys(proxy)) {
 		if !slices.ContainsFunc(spec.Tenants, func(t v1alpha1.Tenant) bool { return t.Name == name }) {
@@ -176,8 +183,12 @@ func tenantCells(tenants []tenantRow) [][]string {
 	for _, row := range tenants {
 		note := ""
 		switch {
-		case row.Wanted == "":
+		case row.Path == "":
 			note = "no longer in egress.yaml"
+		case row.Path == v1alpha1.PathGateway && row.Proxy == "":
+			note = "does not use the proxy"
+		case row.Path == v1alpha1.PathGateway:
+			note = "no longer on the proxy"
 		case row.Proxy == "":
 			note = "not on the proxy yet"
 		case row.Proxy != row.Wanted:

@@ -50,6 +50,7 @@ type proxyValues struct {
 type egressValues struct {
 	Shared    []string          `json:"shared"`
 	Dedicated map[string]string `json:"dedicated,omitempty"`
+	Gateway   []string          `json:"gateway,omitempty"`
 }
 
 // values renders the values of the chart. The result is deterministic. An address
@@ -66,6 +67,9 @@ func values(graph *stack.Graph, spec stack.Spec) ([]byte, error) {
 			EgressAddresses: egressValues{Shared: []string{found.Shared}, Dedicated: found.Dedicated},
 		},
 		Tenants: spec.Tenants,
+	}
+	if found.Gateway != "" {
+		v.Proxy.EgressAddresses.Gateway = []string{found.Gateway}
 	}
 	if v.Tenants == nil {
 		v.Tenants = []v1alpha1.Tenant{}
@@ -172,7 +176,10 @@ func (a addresses) missing(spec stack.Spec) []string {
 
 // of returns the egress address of a tenant; it is empty if it is not known.
 func (a addresses) of(tenant v1alpha1.Tenant) string {
-	if tenant.HasDedicatedIP() {
+	switch {
+	case !tenant.IsProxied():
+		return a.Gateway
+	case tenant.HasDedicatedIP():
 		return a.Dedicated[tenant.Name]
 	}
 	return a.Shared

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -118,7 +119,7 @@ func load(file string) (*settings.Settings, *inject.Cluster, error) {
 
 func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, logger *slog.Logger) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("registering types: %w", err)
 		}
@@ -182,11 +183,11 @@ func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.C
 	}
 	namespaces := &controller.NamespaceReconciler{
 		Cache: manager.GetClient(), Live: manager.GetAPIReader(),
-		Policies: policies, Protected: s.ProtectedNamespaces, Events: manager.GetEventRecorder(names.FieldOwner),
+		Policies: policies, Protected: s.ProtectedNamespaces, Events: manager.GetEventRecorder(names.FieldOwner), Writer: manager.GetClient(),
 	}
 	tenants := &controller.TenantReconciler{
 		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
-		ProxyURL: injection.ProxyURL, Egress: s.Proxy.Egress, Events: manager.GetEventRecorder(names.FieldOwner),
+		ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, Egress: s.Proxy.Egress, Events: manager.GetEventRecorder(names.FieldOwner),
 	}
 	return errors.Join(
 		namespaces.SetupWithManager(manager),

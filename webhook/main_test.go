@@ -68,8 +68,8 @@ func TestRunRefuses(t *testing.T) {
 func TestRunRefusesAllAtOnce(t *testing.T) {
 	for _, host := range []string{"", "https://10.32.0.1"} {
 		t.Setenv("KUBERNETES_SERVICE_HOST", host)
-		err := run(t.Context(), []string{"--settings", writeSettings(t, "logLevel: loud\ndns: {namespace: a_b}")})
-		for _, want := range []string{"\n  logLevel: ", "\n  dns.namespace: ", "\nenvironment variable KUBERNETES_SERVICE_HOST"} {
+		err := run(t.Context(), []string{"--settings", writeSettings(t, "logLevel: loud\ndns: {pods: [{namespace: a_b, podLabels: {a: b}}]}")})
+		for _, want := range []string{"\n  logLevel: ", "\n  dns.pods[0].namespace: ", "\nenvironment variable KUBERNETES_SERVICE_HOST"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error is %v, want %q in it", err, want)
 			}

@@ -39,6 +39,7 @@ func (s *Spec) validate(at *field.Path) field.ErrorList {
 		errs = append(errs, validateLabel(s.Registry.Name, at.Child("registry", "name"))...)
 	}
 	errs = append(errs, v1alpha1.ValidateTenants(s.Tenants, at.Child("tenants"))...)
+	errs = append(errs, s.requireGateway(at.Child("tenants"))...)
 	if s.Proxy.SourceAddress == cloudinit.SourceGateway {
 		errs = append(errs, refuseDedicated(s.Tenants, at.Child("tenants"))...)
 	}
@@ -117,6 +118,23 @@ func validateType(name string, at *field.Path) field.ErrorList {
 		return field.ErrorList{field.Invalid(at, name, "must be in upper case with dashes: write "+upper)}
 	}
 	return field.ErrorList{field.Invalid(at, name, "must be a commercial type such as PRO2-XXS")}
+}
+
+// requireGateway refuses tenants of path Gateway where their traffic does not leave
+// by a gateway. An existing network may have one that bootstrap does not manage.
+func (s *Spec) requireGateway(at *field.Path) field.ErrorList {
+	off := s.Gateway.off()
+	if off == "" || !s.Network.CIDR.IsValid() {
+		return nil
+	}
+	var errs field.ErrorList
+	for i, tenant := range s.Tenants {
+		if tenant.Path == v1alpha1.PathGateway {
+			errs = append(errs, field.Invalid(at.Index(i).Child("path"), tenant.Path,
+				"must be Proxy while spec.gateway."+off+" is false: the tenant's traffic would not leave the network"))
+		}
+	}
+	return errs
 }
 
 // refuseDedicated refuses dedicated addresses of tenants where the proxy has no

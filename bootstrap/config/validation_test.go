@@ -15,6 +15,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
+var gatewayTenant = v1alpha1.Tenant{Name: "client-g", EgressTenantSpec: v1alpha1.EgressTenantSpec{Path: v1alpha1.PathGateway}}
+
 func prefixes(texts ...string) []netip.Prefix {
 	parsed := make([]netip.Prefix, 0, len(texts))
 	for _, text := range texts {
@@ -150,7 +152,14 @@ func TestEgressValidate(t *testing.T) {
 			[]string{`spec.region: Invalid value: "fr-par-1": must be a region such as fr-par`},
 		},
 
-		"no network":       {func(e *Egress) { e.Spec.Network = Network{} }, []string{"spec.network: Required value: id of a Private Network, or cidr of one to create"}},
+		"no network":   {func(e *Egress) { e.Spec.Network = Network{} }, []string{"spec.network: Required value: id of a Private Network, or cidr of one to create"}},
+		"path Gateway": {func(e *Egress) { e.Spec.Tenants = append(e.Spec.Tenants, gatewayTenant) }, nil},
+		"path Gateway, the network's own gateway": {func(e *Egress) {
+			e.Spec.Tenants, e.Spec.Network, e.Spec.Gateway.Enabled = append(e.Spec.Tenants, gatewayTenant), Network{ID: uuid}, new(false)
+		}, nil},
+		"path Gateway without gateway": {func(e *Egress) {
+			e.Spec.Tenants, e.Spec.Gateway.DefaultRoute, e.Spec.Cluster = append(e.Spec.Tenants, gatewayTenant), new(false), nil
+		}, []string{`spec.tenants[3].path: Invalid value: "Gateway": must be Proxy while spec.gateway.defaultRoute is false: the tenant's traffic would not leave the network`}},
 		"existing network": {func(e *Egress) { e.Spec.Network = Network{ID: uuid} }, nil},
 		"both networks":    {func(e *Egress) { e.Spec.Network.ID = uuid }, []string{"spec.network.cidr: Forbidden: an existing network (spec.network.id) has its CIDR: remove one of the two"}},
 		"network with a region": {

@@ -165,11 +165,13 @@ func (p *ProxyMachine) SquidConf() ([]byte, error) {
 
 func tenantOfRole(role string) string { return role[len(RoleTenant("")):] }
 
-// revisions returns the wanted revisions of the tenants, by name.
+// revisions returns the wanted revisions of the proxy's tenants, by name.
 func (p *ProxyMachine) revisions() map[string]string {
 	revisions := make(map[string]string, len(p.tenants))
 	for _, tenant := range p.tenants {
-		revisions[tenant.Name] = tenant.Revision()
+		if tenant.IsProxied() {
+			revisions[tenant.Name] = tenant.Revision()
+		}
 	}
 	return revisions
 }

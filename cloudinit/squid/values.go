@@ -56,7 +56,9 @@ func newValues(config Config, tenants []v1alpha1.Tenant) values {
 		Pools:          1,
 	}
 	for _, t := range tenants {
-		result.Tenants = append(result.Tenants, tenantValues(config, t))
+		if t.IsProxied() {
+			result.Tenants = append(result.Tenants, tenantValues(config, t))
+		}
 	}
 	slices.SortFunc(result.Tenants, func(a, b tenant) int { return strings.Compare(a.Name, b.Name) })
 	for some := range slices.Chunk(result.Tenants, groupSize) {

@@ -59,6 +59,11 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 		return d, nil
 	}
 	d.tenant = t.tenant.Name
+	placed := !request.ephemeral() && d.Reason != names.ReasonMirrorPod // the pod is about to be scheduled
+	if refusal := inject.NodePoolConflict(request.Object, t.tenant); refusal != nil && placed {
+		d.Decision = refusal.Decision()
+		return d, nil
+	}
 	if !t.policyInSync {
 		if err := h.policies.Ensure(ctx, t.namespace.Name, t.tenant, request.DryRun); err != nil {
 			return nil, fmt.Errorf("namespace %s has no NetworkPolicy yet, without which no pod of EgressTenant %s is admitted: %w",
@@ -66,6 +71,9 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 		}
 	}
 	if d.Action == inject.Skip {
+		if placed {
+			d.patch = inject.NewNodePoolPatch(request.Object, t.tenant, buffer)
+		}
 		return d, nil
 	}
 	injection, err := h.injection(t.tenant, t.namespace.Name, pod)

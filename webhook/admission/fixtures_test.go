@@ -129,6 +129,10 @@ type fakePolicies struct {
 	fail  error
 }
 
+func (*fakePolicies) Build(_ context.Context, tenant *v1alpha1.EgressTenant, namespace string) (*networkingv1.NetworkPolicy, error) {
+	return netpol.Build(tenant, namespace, exampleSettings()), nil
+}
+
 func (p *fakePolicies) Ensure(_ context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error {
 	p.calls = append(p.calls, ensured{namespace, tenant.Name, dryRun})
 	return p.fail
@@ -174,7 +178,7 @@ func exampleSettings() *settings.Settings {
 		Cluster: settings.Cluster{Domain: "cluster.local", CIDRs: []netip.Prefix{
 			netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("100.64.0.0/15"), netip.MustParsePrefix("172.16.0.0/22"),
 		}},
-		DNS:                 settings.DNS{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}},
+		DNS:                 settings.DNS{Pods: []settings.DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}}},
 		ProtectedNamespaces: sets.New("kube-system", "pki"),
 	}
 }

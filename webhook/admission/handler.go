@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,6 +27,8 @@ type PolicyApplier interface {
 	// Ensure returns nil once the NetworkPolicy for the namespace and tenant
 	// exists in the API. On a dry run nothing is written.
 	Ensure(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error
+	// Build returns the NetworkPolicy that the tenant requires in the namespace.
+	Build(ctx context.Context, tenant *v1alpha1.EgressTenant, namespace string) (*networkingv1.NetworkPolicy, error)
 }
 
 // Options are the dependencies of a Handler. All are required.

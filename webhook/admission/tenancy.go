@@ -185,7 +185,11 @@ func (h *Handler) policyInSync(ctx context.Context, namespace string, tenant *v1
 	if known, ok := h.inSync.get(namespace); ok && known == compared {
 		return true, nil
 	}
-	inSync := netpol.InSync(&cached, netpol.Build(tenant, namespace, h.settings))
+	wanted, err := h.policies.Build(ctx, tenant, namespace)
+	if err != nil {
+		return false, err
+	}
+	inSync := netpol.InSync(&cached, wanted)
 	if inSync && cached.ResourceVersion != "" {
 		h.inSync.put(namespace, compared)
 	}

@@ -8,10 +8,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -25,11 +27,15 @@ import (
 const syncWait = 500 * time.Millisecond
 
 // CacheOptions restrict a manager's cache to the objects that the webhook
-// reads. It holds only the webhook's own NetworkPolicies, and no managed
-// fields.
+// reads. It holds only the webhook's own NetworkPolicies, the endpoints of the API
+// server, and no managed fields.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
+			&discoveryv1.EndpointSlice{}: {
+				Namespaces: map[string]cache.Config{metav1.NamespaceDefault: {}},
+				Label:      labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: apiServerService}),
+			},
 			&networkingv1.NetworkPolicy{}: {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, names.PolicyName)},
 		},
 		DefaultTransform: cache.TransformStripManagedFields(),
@@ -49,6 +55,7 @@ func StartInformers(ctx context.Context, informers cache.Informers) error {
 	}{
 		{"Namespace", &corev1.Namespace{}},
 		{"NetworkPolicy", &networkingv1.NetworkPolicy{}},
+		{"EndpointSlice", &discoveryv1.EndpointSlice{}},
 		{names.KindEgressTenant, &v1alpha1.EgressTenant{}},
 	} {
 		_, err := informers.GetInformer(ctx, watched.object)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,7 +29,7 @@ func TestStartInformers(t *testing.T) {
 		kinds = append(kinds, kind.Kind)
 	}
 	slices.Sort(kinds)
-	if got := strings.Join(kinds, " "); got != "EgressTenant Namespace NetworkPolicy" {
+	if got := strings.Join(kinds, " "); got != "EgressTenant EndpointSlice Namespace NetworkPolicy" {
 		t.Errorf("the watched kinds are %s", got)
 	}
 }
@@ -72,10 +73,17 @@ func TestCacheOptions(t *testing.T) {
 		t.Error("a read may start an informer in the middle of an admission request")
 	}
 	for object, restriction := range options.ByObject {
-		if _, isPolicy := object.(*networkingv1.NetworkPolicy); !isPolicy {
+		switch object.(type) {
+		case *networkingv1.NetworkPolicy:
+			if got := restriction.Field.String(); got != "metadata.name="+names.PolicyName {
+				t.Errorf("policies are restricted to %s", got)
+			}
+		case *discoveryv1.EndpointSlice:
+			if _, only := restriction.Namespaces["default"]; !only || len(restriction.Namespaces) != 1 || restriction.Label.String() != "kubernetes.io/service-name=kubernetes" {
+				t.Errorf("endpoints are restricted to %v in %v", restriction.Label, restriction.Namespaces)
+			}
+		default:
 			t.Errorf("a restriction on %T", object)
-		} else if got := restriction.Field.String(); got != "metadata.name="+names.PolicyName {
-			t.Errorf("policies are restricted to %s", got)
 		}
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "web", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}}}

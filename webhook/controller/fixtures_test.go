@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +34,7 @@ import (
 func settingsFixture() *settings.Settings {
 	return &settings.Settings{
 		Proxy: settings.Proxy{Addresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")}},
-		DNS:   settings.DNS{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}},
+		DNS:   settings.DNS{Pods: []settings.DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}}},
 	}
 }
 
@@ -88,6 +89,17 @@ func withoutEgressType(policy *networkingv1.NetworkPolicy) {
 	policy.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
 }
 
+func withoutRules(policy *networkingv1.NetworkPolicy) { policy.Spec.Egress = nil }
+
+func withFinalizer(policy *networkingv1.NetworkPolicy) {
+	policy.Finalizers = []string{"example.test/keep"}
+}
+
+func beingDeleted(policy *networkingv1.NetworkPolicy) {
+	withFinalizer(policy)
+	policy.DeletionTimestamp = new(metav1.Now())
+}
+
 func withForeignMetadata(policy *networkingv1.NetworkPolicy) {
 	policy.Labels["team"] = "platform"
 	policy.Annotations = map[string]string{"note": "seen"}
@@ -107,7 +119,7 @@ type api struct {
 func newAPI(t *testing.T, objects ...client.Object) *api {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}

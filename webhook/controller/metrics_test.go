@@ -12,6 +12,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/netpol"
 )
 
 func tenantWithReason(name string, reason names.Reason) *v1alpha1.EgressTenant {
@@ -99,16 +100,20 @@ func TestPolicyChangesAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := policies.apply(t.Context(), nil, netpol.Build(tenant, "web", settingsFixture()), changeRepaired); err != nil {
+		t.Fatal(err)
+	}
 	server.failApply = errors.New("the disk is full")
 	if err := policies.Ensure(t.Context(), "other", tenant, false); err == nil {
 		t.Error("a failed write is not reported")
 	}
 	if err := testutil.CollectAndCompare(policies.Changes(), strings.NewReader(`
-# HELP egress_webhook_policy_changes_total NetworkPolicies that this replica created, repaired because they differed, or removed.
+# HELP egress_webhook_policy_changes_total NetworkPolicies that this replica created, updated because the tenant, the label or the settings changed, repaired because another client deleted or edited them, or removed.
 # TYPE egress_webhook_policy_changes_total counter
 egress_webhook_policy_changes_total{change="created"} 1
 egress_webhook_policy_changes_total{change="removed"} 1
 egress_webhook_policy_changes_total{change="repaired"} 1
+egress_webhook_policy_changes_total{change="updated"} 1
 `)); err != nil {
 		t.Error(err)
 	}

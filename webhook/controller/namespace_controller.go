@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -22,11 +23,13 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/netpol"
 )
 
 // NamespaceReconciler keeps the NetworkPolicy of every namespace in sync with
 // the namespace's label: it creates the policy when the label appears, removes
-// it with the label, and restores a policy that was edited or deleted.
+// it with the label, and restores a policy that was edited or deleted. The policy
+// of a namespace whose label names no EgressTenant closes every egress path.
 // Protected namespaces never have a policy.
 type NamespaceReconciler struct {
 	// Cache reads from the manager's cache.
@@ -39,6 +42,10 @@ type NamespaceReconciler struct {
 	Protected sets.Set[string]
 	// Events records the actions as events on the namespaces.
 	Events events.EventRecorder
+	// Writer writes the events about repairs.
+	Writer client.Writer
+
+	repairs repairs
 }
 
 // SetupWithManager registers the controller, which runs on the leader only.
@@ -50,6 +57,7 @@ func (r *NamespaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(policyToNamespace)).
 		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantToNamespaces),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
+		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.apiServerToNamespaces)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentNamespaces, RateLimiter: retryLimiter()}).
 		Complete(r)
 	if err != nil {
@@ -87,38 +95,55 @@ const (
 // always the case. Before an action, the facts are read again from the API
 // server: the caches of namespaces, tenants and policies advance independently.
 // An old namespace beside a new policy would otherwise remove the policy of
-// pods that another replica has just admitted.
+// pods that another replica has just admitted. A settled policy, which is the
+// usual case of a changed label or tenant, needs no second reading: the write has
+// the condition that the policy is still the same.
 func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	facts, err := r.observe(ctx, r.Cache, request.Name)
-	if err != nil || decide(facts).action == actionNone {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	if err == nil && decide(facts).action != actionNone && !r.repairs.isSettled(facts.namespace, facts.observed) {
+		facts, err = r.observe(ctx, r.Live, request.Name)
 	}
-	facts, err = r.observe(ctx, r.Live, request.Name)
+	if apierrors.IsNotFound(err) {
+		r.repairs.forget(request.Name)
+		return ctrl.Result{}, nil
+	}
 	if err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, r.act(ctx, facts, decide(facts))
+	if err := r.act(ctx, facts, decide(facts)); err != nil {
+		return ctrl.Result{}, err
+	}
+	wait, err := r.reportRepairs(ctx, facts.namespace)
+	return ctrl.Result{RequeueAfter: wait}, err
 }
 
 // observe reads the inputs of a decision about the namespace. The error is
 // NotFound only if the namespace itself does not exist.
 func (r *NamespaceReconciler) observe(ctx context.Context, reader client.Reader, name string) (namespaceFacts, error) {
-	facts := namespaceFacts{namespace: &corev1.Namespace{}, protected: r.Protected.Has(name)}
+	facts := namespaceFacts{namespace: &corev1.Namespace{}, protected: r.Protected.Has(name), cached: reader == r.Cache}
 	if err := reader.Get(ctx, client.ObjectKey{Name: name}, facts.namespace); err != nil {
 		return facts, fmt.Errorf("reading namespace %s: %w", name, err)
 	}
+	facts.lastInSync = r.repairs.lastInSync(facts.namespace)
 	var err error
 	if facts.observed, err = getPolicy(ctx, reader, name); err != nil {
 		return facts, err
 	}
-	tenantName := facts.namespace.Labels[names.LabelTenant]
-	if tenantName == "" {
+	tenantName, labelled := facts.namespace.Labels[names.LabelTenant]
+	if !labelled {
 		return facts, nil
+	}
+	facts.wanted = netpol.BuildClosed(tenantName, name)
+	if tenantName == "" {
+		return facts, nil // a label may be empty, the name of an object may not
 	}
 	tenant := &v1alpha1.EgressTenant{}
 	switch err := reader.Get(ctx, client.ObjectKey{Name: tenantName}, tenant); {
 	case err == nil:
-		facts.tenant, facts.wanted = tenant, r.Policies.build(tenant, name)
+		facts.tenant = tenant
+		if facts.wanted, err = r.Policies.Build(ctx, tenant, name); err != nil {
+			return facts, err
+		}
 	case !apierrors.IsNotFound(err):
 		return facts, fmt.Errorf("reading EgressTenant %s: %w", tenantName, err)
 	}
@@ -132,13 +157,17 @@ func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, d d
 	var err error
 	switch d.action {
 	case actionNone:
+		if d.reason == names.ReasonPolicyInSync {
+			r.repairs.inSync(facts.namespace, facts.wanted, facts.version())
+		}
 		return nil
-	case actionApply:
-		err = r.Policies.apply(ctx, facts.observed, facts.wanted)
+	case actionApply, actionClose, actionRepair:
+		err = r.apply(ctx, facts, d)
 	case actionRemove:
-		err = r.Policies.remove(ctx, facts.observed)
-	case actionKeep, actionRefuse:
-		eventType = corev1.EventTypeWarning
+		if err = r.Policies.remove(ctx, facts.observed); err == nil {
+			r.repairs.inSync(facts.namespace, nil, "")
+		}
+	case actionRefuse:
 	}
 	if apierrors.IsConflict(err) {
 		return err // the policy changed meanwhile: decide again
@@ -147,9 +176,36 @@ func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, d d
 		r.Events.Eventf(facts.namespace, nil, corev1.EventTypeWarning, string(names.ReasonPolicyFailed), string(d.action), "%v", err)
 		return err
 	}
-	r.Events.Eventf(facts.namespace, nil, eventType, string(d.reason), string(d.action), "%s", d.message)
+	if d.action == actionClose || d.action == actionRefuse {
+		eventType = corev1.EventTypeWarning
+	}
+	if d.action != actionRepair { // reportRepairs writes the events of repairs
+		r.Events.Eventf(facts.namespace, nil, eventType, string(d.reason), string(d.action), "%s", d.message)
+	}
 	ctrl.LoggerFrom(ctx).Info("namespace reconciled", "tenant", facts.namespace.Labels[names.LabelTenant],
 		"action", d.action, "reason", d.reason, "message", d.message)
+	return nil
+}
+
+// apply writes the wanted policy, and remembers it.
+func (r *NamespaceReconciler) apply(ctx context.Context, facts namespaceFacts, d decision) error {
+	change := changeCreated
+	switch {
+	case d.action == actionRepair:
+		change = changeRepaired
+	case facts.observed != nil:
+		change = changeUpdated
+	}
+	if facts.observed != nil {
+		facts.wanted.ResourceVersion = facts.observed.ResourceVersion // a condition of the write
+	}
+	if err := r.Policies.apply(ctx, facts.observed, facts.wanted, change); err != nil {
+		return err
+	}
+	r.repairs.inSync(facts.namespace, facts.wanted, "")
+	if d.action == actionRepair {
+		r.repairs.add(facts.namespace, d.cause, time.Now())
+	}
 	return nil
 }
 
@@ -178,6 +234,23 @@ func (r *NamespaceReconciler) tenantToNamespaces(ctx context.Context, tenant cli
 	requests := make([]reconcile.Request, 0, len(namespaces))
 	for i := range namespaces {
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: namespaces[i].Name}})
+	}
+	return requests
+}
+
+// apiServerToNamespaces maps the addresses of the API server to the namespaces of
+// the tenants that may reach it.
+func (r *NamespaceReconciler) apiServerToNamespaces(ctx context.Context, _ client.Object) []reconcile.Request {
+	var tenants v1alpha1.EgressTenantList
+	if err := r.Cache.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "the namespaces of tenants with access to the API server are not reconciled")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range tenants.Items {
+		if tenants.Items[i].Spec.HasAPIServerAccess() {
+			requests = append(requests, r.tenantToNamespaces(ctx, &tenants.Items[i])...)
+		}
 	}
 	return requests
 }

@@ -1,19 +1,24 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/netpol"
 )
 
@@ -26,7 +31,7 @@ func requestFor(name string) ctrl.Request {
 func reconcileNamespace(t *testing.T, cache client.Reader, server *api, name string) ([]string, error) {
 	t.Helper()
 	seen := &recorder{}
-	r := &NamespaceReconciler{Cache: cache, Live: server, Policies: NewPolicyApplier(server, settingsFixture()), Protected: protectedFixture(), Events: seen}
+	r := &NamespaceReconciler{Cache: cache, Live: server, Policies: NewPolicyApplier(server, settingsFixture()), Protected: protectedFixture(), Events: seen, Writer: server}
 	result, err := r.Reconcile(t.Context(), requestFor(name))
 	if result != (ctrl.Result{}) {
 		t.Errorf("the result is %+v: every relevant change triggers an event of its own", result)
@@ -53,15 +58,25 @@ func TestReconcileNamespace(t *testing.T) {
 		"edited": {
 			[]client.Object{tenant, namespaceFixture("web", "client-a"), edited},
 			right,
-			[]string{"web Normal/PolicyApplied ApplyPolicy: NetworkPolicy egress-scw differed from"},
+			[]string{"web Normal/PolicyApplied ApplyPolicy: NetworkPolicy egress-scw updated for"},
 		},
 		"in sync":        {[]client.Object{tenant, namespaceFixture("web", "client-a"), right}, right, nil},
 		"unlabelled":     {[]client.Object{tenant, namespaceFixture("web", ""), right}, nil, []string{"web Normal/PolicyRemoved RemovePolicy: "}},
 		"foreign policy": {[]client.Object{tenant, namespaceFixture("web", ""), foreign}, foreign, nil},
 		"unknown tenant": {
-			[]client.Object{namespaceFixture("web", "client-a"), edited},
-			edited,
-			[]string{"web Warning/UnknownTenant KeepPolicy: there is no EgressTenant for the label egress.scw/tenant=client-a"},
+			[]client.Object{namespaceFixture("web", "client-a")},
+			netpol.BuildClosed("client-a", "web"),
+			[]string{"web Warning/UnknownTenant CloseNamespace: there is no EgressTenant for the label egress.scw/tenant=client-a"},
+		},
+		"empty label": {
+			[]client.Object{tenant, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "web", Labels: map[string]string{names.LabelTenant: ""}}}},
+			netpol.BuildClosed("", "web"),
+			[]string{"web Warning/UnknownTenant CloseNamespace: "},
+		},
+		"tenant appears": {
+			[]client.Object{tenant, namespaceFixture("web", "client-a"), netpol.BuildClosed("client-a", "web")},
+			right,
+			[]string{"web Normal/PolicyApplied ApplyPolicy: "},
 		},
 		"namespace gone": {[]client.Object{tenant}, nil, nil},
 	} {
@@ -238,6 +253,58 @@ func copies(objects []client.Object) []client.Object {
 	return result
 }
 
+// TestSettledPolicyIsNotReadAgain: after a change of the tenant, the caches decide
+// about a policy that they had in sync, unless another client wrote it meanwhile.
+func TestSettledPolicyIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	server := newAPI(t, tenantFixture("client-a", 3129), namespaceFixture("web", "client-a"), policyFixture("web", tenantFixture("client-a", 3129)))
+	live := &countingReader{Reader: server}
+	r := &NamespaceReconciler{Cache: server, Live: live, Policies: NewPolicyApplier(server, settingsFixture()), Events: &recorder{}, Writer: server}
+	reconcile := func() {
+		if _, err := r.Reconcile(t.Context(), requestFor("web")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setPort := func(port int32) {
+		tenant := &v1alpha1.EgressTenant{}
+		if err := server.Get(t.Context(), client.ObjectKey{Name: "client-a"}, tenant); err != nil {
+			t.Fatal(err)
+		}
+		tenant.Spec.Proxy.Port = port
+		if err := server.Update(t.Context(), tenant); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reconcile()
+	setPort(3200)
+	reconcile()
+	checkPolicy(t, server.policyIn(t, "web"), policyFixture("web", tenantFixture("client-a", 3200)))
+	if live.reads > 0 {
+		t.Errorf("a settled policy costs %d live reads", live.reads)
+	}
+	if !strings.Contains(string(server.lastApplied), `"resourceVersion":"`) {
+		t.Errorf("the write has no condition: it would replace a newer policy: %s", server.lastApplied)
+	}
+	// The caches may not have the result of this write yet.
+	setPort(3201)
+	reconcile()
+	checkPolicy(t, server.policyIn(t, "web"), policyFixture("web", tenantFixture("client-a", 3201)))
+	if live.reads != 3 {
+		t.Errorf("%d live reads, want those of namespace, policy and tenant", live.reads)
+	}
+}
+
+// countingReader counts the objects that are read.
+type countingReader struct {
+	client.Reader
+	reads int
+}
+
+func (r *countingReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	r.reads++
+	return r.Reader.Get(ctx, key, object, options...)
+}
+
 func TestReconcileNamespaceFails(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("the disk is full")
@@ -312,11 +379,11 @@ func TestNamespaceMappings(t *testing.T) {
 
 func checkRequests(t *testing.T, got []reconcile.Request, want ...string) {
 	t.Helper()
-	var names []string
+	var requested []string
 	for _, request := range got {
-		names = append(names, request.Name)
+		requested = append(requested, request.Name)
 	}
-	if diff := cmp.Diff(want, names); diff != "" {
+	if diff := cmp.Diff(want, requested); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }

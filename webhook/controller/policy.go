@@ -30,6 +30,7 @@ type PolicyApplier struct {
 // Values of the label of the counter of changes.
 const (
 	changeCreated  = "created"
+	changeUpdated  = "updated"
 	changeRepaired = "repaired"
 	changeRemoved  = "removed"
 )
@@ -39,9 +40,9 @@ const (
 func NewPolicyApplier(c client.Client, s *settings.Settings) *PolicyApplier {
 	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: names.MetricPolicyChanges,
-		Help: "NetworkPolicies that this replica created, repaired because they differed, or removed.",
+		Help: "NetworkPolicies that this replica created, updated because the tenant, the label or the settings changed, repaired because another client deleted or edited them, or removed.",
 	}, []string{"change"})
-	for _, change := range []string{changeCreated, changeRepaired, changeRemoved} {
+	for _, change := range []string{changeCreated, changeUpdated, changeRepaired, changeRemoved} {
 		changes.WithLabelValues(change)
 	}
 	return &PolicyApplier{client: c, settings: s, changes: changes}
@@ -57,7 +58,10 @@ func (p *PolicyApplier) Changes() prometheus.Collector { return p.changes }
 // The error contains the name of the policy that could not be written, and the
 // reason.
 func (p *PolicyApplier) Ensure(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant, dryRun bool) error {
-	wanted := p.build(tenant, namespace)
+	wanted, err := p.Build(ctx, tenant, namespace)
+	if err != nil {
+		return err
+	}
 	observed, err := getPolicy(ctx, p.client, namespace)
 	switch {
 	case err != nil:
@@ -65,26 +69,36 @@ func (p *PolicyApplier) Ensure(ctx context.Context, namespace string, tenant *v1
 	case netpol.InSync(observed, wanted), dryRun:
 		return nil
 	}
-	return p.apply(ctx, observed, wanted)
+	change := changeCreated
+	if observed != nil {
+		change = changeUpdated
+	}
+	return p.apply(ctx, observed, wanted, change)
 }
 
-func (p *PolicyApplier) build(tenant *v1alpha1.EgressTenant, namespace string) *networkingv1.NetworkPolicy {
-	return netpol.Build(tenant, namespace, p.settings)
+// Build returns the NetworkPolicy that the tenant requires in a namespace. Only
+// tenants with clusterAccess to the API server depend on its addresses, which are
+// read from the cache.
+func (p *PolicyApplier) Build(ctx context.Context, tenant *v1alpha1.EgressTenant, namespace string) (*networkingv1.NetworkPolicy, error) {
+	if !tenant.Spec.HasAPIServerAccess() {
+		return netpol.Build(tenant, namespace, p.settings), nil
+	}
+	addresses, err := apiServerAddresses(ctx, p.client)
+	if err != nil {
+		return nil, err
+	}
+	return netpol.Build(tenant, namespace, p.settings, addresses...), nil
 }
 
 // apply creates the wanted policy, or changes the observed one into it. It
-// takes over fields that other field managers own.
-func (p *PolicyApplier) apply(ctx context.Context, observed, wanted *networkingv1.NetworkPolicy) error {
+// takes over fields that other field managers own. The change is counted.
+func (p *PolicyApplier) apply(ctx context.Context, observed, wanted *networkingv1.NetworkPolicy, change string) error {
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(wanted)
 	if err != nil {
 		return fmt.Errorf("encoding NetworkPolicy %s/%s: %w", wanted.Namespace, wanted.Name, err)
 	}
-	if observed != nil && len(observed.Spec.Ingress) > 0 {
-		// Server-side apply leaves fields alone that the applied object omits,
-		// so ingress rules of other clients are removed explicitly. Only if
-		// there are any: the API server never stores an empty list, so that
-		// applying one would be a change every time.
-		if err := unstructured.SetNestedSlice(object, []any{}, "spec", "ingress"); err != nil {
+	for _, rules := range foreignRules(observed, wanted) {
+		if err := unstructured.SetNestedSlice(object, []any{}, "spec", rules); err != nil {
 			return fmt.Errorf("encoding NetworkPolicy %s/%s: %w", wanted.Namespace, wanted.Name, err)
 		}
 	}
@@ -93,12 +107,24 @@ func (p *PolicyApplier) apply(ctx context.Context, observed, wanted *networkingv
 		return fmt.Errorf("applying NetworkPolicy %s/%s of tenant %s: %w",
 			wanted.Namespace, wanted.Name, wanted.Labels[names.LabelTenant], err)
 	}
-	change := changeCreated
-	if observed != nil {
-		change = changeRepaired
-	}
 	p.changes.WithLabelValues(change).Inc()
 	return nil
+}
+
+// foreignRules returns the lists of rules that the observed policy has and the
+// wanted one has not. Server-side apply leaves fields alone that the applied
+// object omits, so that rules of other clients must be removed explicitly. Only if
+// there are any: the API server never stores an empty list, so that applying one
+// would be a change every time.
+func foreignRules(observed, wanted *networkingv1.NetworkPolicy) []string {
+	var lists []string
+	if observed != nil && len(observed.Spec.Ingress) > 0 && len(wanted.Spec.Ingress) == 0 {
+		lists = append(lists, "ingress")
+	}
+	if observed != nil && len(observed.Spec.Egress) > 0 && len(wanted.Spec.Egress) == 0 {
+		lists = append(lists, "egress")
+	}
+	return lists
 }
 
 // remove deletes the policy if it has not changed since it was observed: a

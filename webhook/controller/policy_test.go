@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,26 +86,36 @@ func TestEnsureOwnsWhatItWrites(t *testing.T) {
 	}
 }
 
-// TestEnsureRemovesIngress checks the request: the fake client, unlike the API
+// TestApplyRemovesForeignRules checks the request: the fake client, unlike the API
 // server, drops empty lists.
-func TestEnsureRemovesIngress(t *testing.T) {
+func TestApplyRemovesForeignRules(t *testing.T) {
 	t.Parallel()
 	tenant := tenantFixture("client-a", 3129)
 	for name, test := range map[string]struct {
-		change func(*networkingv1.NetworkPolicy)
-		want   bool
+		observed, wanted *networkingv1.NetworkPolicy
+		empty            []string
 	}{
-		"with ingress":    {withIngressRule, true},
-		"without ingress": {openToEverything, false},
+		"with ingress":           {policyFixture("web", tenant, withIngressRule), netpol.Build(tenant, "web", settingsFixture()), []string{"ingress"}},
+		"without ingress":        {policyFixture("web", tenant, openToEverything), netpol.Build(tenant, "web", settingsFixture()), nil},
+		"closed":                 {policyFixture("web", tenant), netpol.BuildClosed("lost", "web"), []string{"egress"}},
+		"closed, with ingress":   {policyFixture("web", tenant, withIngressRule), netpol.BuildClosed("lost", "web"), []string{"ingress", "egress"}},
+		"closed once more":       {policyFixture("web", tenant, withoutRules), netpol.BuildClosed("lost", "web"), nil},
+		"closed from the outset": {nil, netpol.BuildClosed("lost", "web"), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := newAPI(t, policyFixture("web", tenant, test.change))
-			if err := NewPolicyApplier(server, settingsFixture()).Ensure(t.Context(), "web", tenant, false); err != nil {
+			var objects []client.Object
+			if test.observed != nil {
+				objects = append(objects, test.observed)
+			}
+			server := newAPI(t, objects...)
+			if err := NewPolicyApplier(server, settingsFixture()).apply(t.Context(), test.observed, test.wanted, changeUpdated); err != nil {
 				t.Fatal(err)
 			}
-			if got := strings.Contains(string(server.lastApplied), `"ingress":[]`); got != test.want {
-				t.Errorf("an empty list of ingress rules is applied: %t, want %t: %s", got, test.want, server.lastApplied)
+			for _, list := range []string{"ingress", "egress"} {
+				if got := strings.Contains(string(server.lastApplied), `"`+list+`":[]`); got != slices.Contains(test.empty, list) {
+					t.Errorf("an empty list of %s rules is applied: %t: %s", list, got, server.lastApplied)
+				}
 			}
 		})
 	}

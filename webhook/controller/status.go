@@ -30,8 +30,11 @@ type tenantFacts struct {
 	// outOfSync are the namespaces whose NetworkPolicy is missing or differs,
 	// except those that are being deleted.
 	outOfSync []string
-	// proxyURL is the value of HTTP_PROXY in the tenant's pods.
+	// proxyURL is the value of HTTP_PROXY in the tenant's pods, with path Proxy.
 	proxyURL string
+	// noProxy is the part of NO_PROXY that the tenant's pods have in common, with
+	// path Proxy.
+	noProxy string
 	// egressAddresses are the published source addresses of the tenant's
 	// requests.
 	egressAddresses []netip.Addr
@@ -49,8 +52,10 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 	}
 	invalid := tenant.Validate()
 	if len(invalid) == 0 {
-		status.ProxyURL = facts.proxyURL
-		for _, address := range facts.egressAddresses {
+		if tenant.Spec.IsProxied() {
+			status.ProxyURL, status.NoProxy = facts.proxyURL, facts.noProxy
+		}
+		for _, address := range facts.egressAddresses[:min(len(facts.egressAddresses), v1alpha1.MaxStatusEgressIPs)] {
 			status.EgressIPs = append(status.EgressIPs, address.String())
 		}
 		status.EgressAddresses = strings.Join(status.EgressIPs, ",")
@@ -98,6 +103,12 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 	default:
 		condition.Status, condition.Reason = metav1.ConditionTrue, string(names.ReasonReady)
 		condition.Message = "The proxy at " + facts.proxyURL + " is the only egress path of the tenant's pods"
+		if !facts.tenant.Spec.IsProxied() {
+			condition.Message = "The tenant's pods reach the public internet directly, by the Public Gateway, and nothing else outside the tenant"
+		}
+		if len(facts.tenant.Spec.ClusterAccess) > 0 {
+			condition.Message += " beside spec.clusterAccess"
+		}
 	}
 	return condition
 }

@@ -30,6 +30,20 @@ func TestTenantStatus(t *testing.T) {
 			func(*tenantFacts) {},
 			expectation{"True Ready", "True PolicyApplied", "The proxy at http://172.16.28.8:3129 is the only egress path", "http://172.16.28.8:3129"},
 		},
+		"path Gateway": {
+			func(f *tenantFacts) { f.tenant.Spec.Path, f.tenant.Spec.Proxy = v1alpha1.PathGateway, nil },
+			expectation{"True Ready", "True PolicyApplied", "reach the public internet directly, by the Public Gateway, and nothing else", ""},
+		},
+		"with clusterAccess": {
+			func(f *tenantFacts) { f.tenant.Spec.ClusterAccess = []v1alpha1.ClusterAccess{{APIServer: true}} },
+			expectation{"True Ready", "True PolicyApplied", "is the only egress path of the tenant's pods beside spec.clusterAccess", "http://172.16.28.8:3129"},
+		},
+		"a public range in clusterAccess": {
+			func(f *tenantFacts) {
+				f.tenant.Spec.ClusterAccess = []v1alpha1.ClusterAccess{{CIDR: "0.0.0.0/0", Ports: []int32{443}}}
+			},
+			expectation{"False InvalidSpec", "True PolicyApplied", "spec.clusterAccess[0].cidr: Invalid value", ""},
+		},
 		"no namespace yet": {
 			func(f *tenantFacts) { f.namespaces = nil },
 			expectation{"True Ready", "True PolicyApplied", "http://172.16.28.8:3129", "http://172.16.28.8:3129"},
@@ -119,6 +133,24 @@ func TestTenantStatusHasEgressIPs(t *testing.T) {
 	facts.tenant.Spec.Proxy.Port = 80
 	if got := tenantStatus(facts, metav1.Now()).EgressIPs; len(got) > 0 {
 		t.Errorf("an invalid tenant has the egress addresses %q", got)
+	}
+	facts.tenant.Spec.Proxy.Port = 3129
+	facts.egressAddresses = make([]netip.Addr, 17)
+	if got := tenantStatus(facts, metav1.Now()).EgressIPs; len(got) != v1alpha1.MaxStatusEgressIPs {
+		t.Errorf("%d egress addresses, want %d", len(got), v1alpha1.MaxStatusEgressIPs)
+	}
+}
+
+// TestStatusHasNoProxy: the status contains NO_PROXY of tenants that use the proxy.
+func TestStatusHasNoProxy(t *testing.T) {
+	t.Parallel()
+	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), noProxy: "localhost,.svc"}
+	if got := tenantStatus(facts, metav1.Now()).NoProxy; got != "localhost,.svc" {
+		t.Errorf("noProxy is %q", got)
+	}
+	facts.tenant.Spec.Path, facts.tenant.Spec.Proxy = v1alpha1.PathGateway, nil
+	if got := tenantStatus(facts, metav1.Now()).NoProxy; got != "" {
+		t.Errorf("noProxy is %q with path Gateway", got)
 	}
 }
 

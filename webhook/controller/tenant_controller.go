@@ -40,6 +40,8 @@ type TenantReconciler struct {
 	Protected sets.Set[string]
 	// ProxyURL returns the value of HTTP_PROXY in a tenant's pods.
 	ProxyURL func(*v1alpha1.EgressTenant) string
+	// NoProxy returns the part of NO_PROXY that a tenant's pods have in common.
+	NoProxy func(*v1alpha1.EgressTenant) string
 	// Egress are the source addresses of the proxy's requests.
 	Egress settings.EgressAddresses
 	// Events records errors that people must correct, on the tenants.
@@ -80,7 +82,7 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 
 // observe reads the inputs of the tenant's status.
 func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressTenant) (tenantFacts, error) {
-	facts := tenantFacts{tenant: tenant, proxyURL: r.ProxyURL(tenant), egressAddresses: r.Egress.Of(tenant)}
+	facts := tenantFacts{tenant: tenant, proxyURL: r.ProxyURL(tenant), noProxy: r.NoProxy(tenant), egressAddresses: r.Egress.Of(tenant)}
 	tenants, err := r.listOnPort(ctx, tenant.Spec.ProxyPort())
 	if err != nil {
 		return facts, err
@@ -88,6 +90,10 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 	facts.portHolders = slices.DeleteFunc(tenants, func(name string) bool { return name == tenant.Name })
 
 	namespaces, err := listNamespaces(ctx, r.Client, tenant.Name)
+	if err != nil {
+		return facts, err
+	}
+	wanted, err := r.Policies.Build(ctx, tenant, "") // InSync does not compare the namespace
 	if err != nil {
 		return facts, err
 	}
@@ -105,7 +111,7 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 		if err != nil {
 			return facts, err
 		}
-		if !netpol.InSync(observed, r.Policies.build(tenant, namespace.Name)) {
+		if !netpol.InSync(observed, wanted) {
 			facts.outOfSync = append(facts.outOfSync, namespace.Name)
 		}
 	}

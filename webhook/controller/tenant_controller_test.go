@@ -26,7 +26,8 @@ func reconcileTenant(t *testing.T, server *api, egress settings.EgressAddresses)
 		ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
 			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.ProxyPort())
 		},
-		Egress: egress,
+		NoProxy: func(*v1alpha1.EgressTenant) string { return "localhost,.svc" },
+		Egress:  egress,
 		Events: seen,
 	}
 	if _, err := r.Reconcile(t.Context(), requestFor("client-a")); err != nil {

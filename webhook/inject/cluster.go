@@ -41,7 +41,7 @@ func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (
 	head.AddName("internal")
 	tail := noproxy.List{}
 	for _, cidr := range s.Cluster.CIDRs {
-		tail.Add(cidr.String())
+		tail.AddEntry(noproxy.FromPrefix(cidr))
 	}
 
 	cluster := &Cluster{proxy: s.Proxy.Addresses[0], version: version, head: head.Entries(), tail: tail.Entries()}
@@ -59,6 +59,23 @@ func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (
 // accepts no other scheme).
 func (c *Cluster) ProxyURL(tenant *v1alpha1.EgressTenant) string {
 	return "http://" + net.JoinHostPort(c.proxy.String(), strconv.Itoa(int(tenant.Spec.ProxyPort())))
+}
+
+// NoProxy returns the NO_PROXY entries that all pods of the tenant get, in every
+// namespace, separated by commas. The tenant must be valid.
+func (c *Cluster) NoProxy(tenant *v1alpha1.EgressTenant) string {
+	list := noproxy.NewList(len(c.head) + len(c.tail))
+	list.Add(c.head...)
+	list.Add(c.tail...)
+	for _, entry := range accessEntries(tenant) {
+		list.AddEntry(entry)
+	}
+	for _, text := range tenant.Spec.NoProxy {
+		if entry, err := noproxy.Parse(text); err == nil {
+			list.AddEntry(entry)
+		}
+	}
+	return strings.Join(list.Entries(), ",")
 }
 
 // forNamespace returns the NO_PROXY entries that all pods of a namespace get,

@@ -97,6 +97,12 @@ func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existi
 			Message: "the pod mirrors a static pod, which its kubelet does not run from here",
 		}
 	}
+	if !tenant.Spec.IsProxied() {
+		return Decision{
+			Action: Skip, Reason: names.ReasonGatewayPath,
+			Message: fmt.Sprintf("EgressTenant %s has path %s: its pods reach the internet without the proxy", tenant.Name, tenant.Spec.Path),
+		}
+	}
 	decision := decideByLabel(pod, tenant)
 	if decision.Action == Inject && pod.Spec.containers() > maxContainers {
 		return Decision{

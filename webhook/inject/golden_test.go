@@ -97,7 +97,7 @@ func runGolden(t *testing.T, file string) goldenResult {
 		Decision: goldenDecision{decision.Action, decision.Reason, decision.Message},
 		Warnings: warnings, Operations: operations,
 	}
-	if decision.Action == Inject || c.Update {
+	if len(operations) > 0 || decision.Action == Inject || c.Update {
 		result.Pod = apply(t, c.Pod, operations)
 	}
 	return result
@@ -124,6 +124,15 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 		pod = pod.Stored(mustDecode(t, c.OldPod))
 	}
 	decision := Decide(pod, namespace, tenant, existing)
+	placed := tenant != nil && c.OldPod == nil && decision.Reason != names.ReasonMirrorPod
+	if placed && decision.Action != Deny {
+		if refusal := NodePoolConflict(pod, tenant); refusal != nil {
+			return refusal.Decision(), nil, nil
+		}
+	}
+	if decision.Action == Skip && placed {
+		return decision, operationsOf(t, NewNodePoolPatch(pod, tenant, nil)), decision.Warnings
+	}
 	if decision.Action != Inject {
 		return decision, nil, decision.Warnings
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // Injection is the change of a pod. It is shared and must not be changed.
@@ -22,6 +23,7 @@ type Injection struct {
 	// Warnings are addressed to the author of the pod.
 	Warnings []string
 
+	nodePool                       *v1alpha1.NodePool
 	httpProxy, httpsProxy, noProxy pair
 	hash                           string // that of the status
 	encodedStatus                  encodedStatus

@@ -31,6 +31,7 @@ func NewPatch(pod *Pod, injection *Injection, buffer []byte) Patch {
 	p.containers("/spec/initContainers/", pod.Spec.InitContainers)
 	p.containers("/spec/containers/", pod.Spec.Containers)
 	p.containers("/spec/ephemeralContainers/", pod.Spec.EphemeralContainers)
+	p.nodePool(pod, injection.nodePool)
 	p.status(pod.Metadata)
 	return p.finish()
 }

@@ -81,6 +81,9 @@ type Spec struct {
 	InitContainers      Containers
 	Containers          Containers
 	EphemeralContainers Containers
+	// NodeSelector and Tolerations are not decoded: every pod has tolerations, and
+	// few tenants a nodePool.
+	NodeSelector, Tolerations rawValue
 }
 
 // UnmarshalJSONFrom reads the fields of a pod's spec.
@@ -88,7 +91,9 @@ func (s *Spec) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return jsonobject.Read(d,
 		jsonobject.Field{Name: "initContainers", Into: &s.InitContainers},
 		jsonobject.Field{Name: "containers", Into: &s.Containers},
-		jsonobject.Field{Name: "ephemeralContainers", Into: &s.EphemeralContainers})
+		jsonobject.Field{Name: "ephemeralContainers", Into: &s.EphemeralContainers},
+		jsonobject.Field{Name: "nodeSelector", Into: &s.NodeSelector},
+		jsonobject.Field{Name: "tolerations", Into: &s.Tolerations})
 }
 
 // Containers is a list of containers. Of more than a pod may have, it contains

@@ -32,6 +32,9 @@ func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace stri
 		t.injection.Warnings = []string{fmt.Sprintf(
 			"the namespace is called like the public domain .%[1]s, so NO_PROXY leaves it out: reach its Services as NAME.%[1]s.svc, not NAME.%[1]s", namespace)}
 	}
+	for _, entry := range accessEntries(tenant) {
+		t.noProxy.AddEntry(entry)
+	}
 	for _, text := range tenant.Spec.NoProxy {
 		entry, err := noproxy.Parse(text)
 		if err != nil {
@@ -41,7 +44,7 @@ func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace stri
 		t.noProxy.AddEntry(entry)
 	}
 	proxyURL, noProxy := cluster.ProxyURL(tenant), strings.Join(t.noProxy.Entries(), ",")
-	t.injection.ProxyURL = proxyURL
+	t.injection.ProxyURL, t.injection.nodePool = proxyURL, tenant.Spec.NodePool.DeepCopy()
 	t.injection.httpProxy = newPair(envHTTPProxy, envHTTPProxyLower, proxyURL)
 	t.injection.httpsProxy = newPair(envHTTPSProxy, envHTTPSProxyLower, proxyURL)
 	t.injection.setNoProxy(t.noProxy.Entries(), noProxy)

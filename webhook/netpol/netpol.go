@@ -19,47 +19,97 @@ import (
 const dnsPort = 53
 
 // Build returns the NetworkPolicy of a namespace that belongs to a tenant. It
-// closes every egress path of the namespace's pods except three: the cluster's
-// DNS, the proxy on the tenant's own port, and the pods of the same tenant. A
-// tenant without spec.proxy has no path to the proxy.
+// closes every egress path of the namespace's pods except: the cluster's DNS; the
+// tenant's path, which is its own port of the proxy, or with path Gateway the
+// public internet; the pods of the same tenant; and the tenant's clusterAccess.
+// With ingress Tenant it also closes every source of connections except the pods
+// of the same tenant and of ingressFrom.
+//
+// apiServer are the addresses and ports at which the API server listens, for
+// tenants with clusterAccess to it: a policy is enforced after the address of its
+// Service has been translated.
 //
 // Equal arguments give equal policies. The result shares no memory with the
 // arguments or with another result.
-func Build(tenant *v1alpha1.EgressTenant, namespace string, s *settings.Settings) *networkingv1.NetworkPolicy {
-	rules := []networkingv1.NetworkPolicyEgressRule{dnsRule(s.DNS)}
-	if port := tenant.Spec.ProxyPort(); port != 0 {
-		rules = append(rules, proxyRule(s.Proxy.Addresses, port))
+func Build(tenant *v1alpha1.EgressTenant, namespace string, s *settings.Settings, apiServer ...netip.AddrPort) *networkingv1.NetworkPolicy {
+	rules := []networkingv1.NetworkPolicyEgressRule{}
+	for _, pods := range s.DNS.Pods {
+		rules = append(rules, dnsRule(pods))
 	}
+	if s.DNS.NodeLocal.IsValid() {
+		rules = append(rules, nodeLocalRule(s.DNS.NodeLocal))
+	}
+	rules = append(rules, pathRules(tenant, s)...)
+	rules = append(rules, sameTenantRule(tenant.Name))
+	for i := range tenant.Spec.ClusterAccess {
+		rules = append(rules, accessRules(&tenant.Spec.ClusterAccess[i], s, apiServer)...)
+	}
+	policy := policyOf(tenant.Name, namespace, rules)
+	if tenant.Spec.Ingress == v1alpha1.IngressTenant {
+		policy.Spec.PolicyTypes = append(policy.Spec.PolicyTypes, networkingv1.PolicyTypeIngress)
+		policy.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{From: ingressPeers(tenant)}}
+	}
+	return policy
+}
+
+// pathRules returns the rule of the tenant's path. A tenant that is not valid may
+// have none.
+func pathRules(tenant *v1alpha1.EgressTenant, s *settings.Settings) []networkingv1.NetworkPolicyEgressRule {
+	switch {
+	case tenant.Spec.Path == v1alpha1.PathGateway:
+		return []networkingv1.NetworkPolicyEgressRule{internetRule(s)}
+	case tenant.Spec.IsProxied() && tenant.Spec.ProxyPort() != 0:
+		return []networkingv1.NetworkPolicyEgressRule{proxyRule(s.Proxy.Addresses, tenant.Spec.ProxyPort())}
+	}
+	return nil
+}
+
+// BuildClosed returns the NetworkPolicy of a namespace whose label names no
+// EgressTenant. It closes every egress path of the namespace's pods, DNS included.
+// The name may be empty, as the value of a label may.
+func BuildClosed(tenant, namespace string) *networkingv1.NetworkPolicy {
+	return policyOf(tenant, namespace, nil)
+}
+
+func policyOf(tenant, namespace string, egress []networkingv1.NetworkPolicyEgressRule) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
 		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace,
 			Name:      names.PolicyName,
-			Labels:    map[string]string{names.LabelTenant: tenant.Name},
+			Labels:    map[string]string{names.LabelTenant: tenant},
 		},
 		Spec: networkingv1.NetworkPolicySpec{
 			// The empty selector selects all pods, including those without injection.
 			PodSelector: metav1.LabelSelector{},
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
-			Egress:      append(rules, sameTenantRule(tenant.Name)),
+			Egress:      egress,
 		},
 	}
 }
 
 // dnsRule selects the DNS pods, not the address of their Service: a policy is
 // enforced after the Service's address has been translated.
-func dnsRule(dns settings.DNS) networkingv1.NetworkPolicyEgressRule {
-	to := []networkingv1.NetworkPolicyPeer{{
-		NamespaceSelector: selector(corev1.LabelMetadataName, dns.Namespace),
-		PodSelector:       &metav1.LabelSelector{MatchLabels: maps.Clone(dns.PodLabels)},
-	}}
-	if dns.NodeLocal.IsValid() {
-		to = append(to, peerOf(dns.NodeLocal))
-	}
+func dnsRule(dns settings.DNSPods) networkingv1.NetworkPolicyEgressRule {
 	return networkingv1.NetworkPolicyEgressRule{
-		To:    to,
-		Ports: []networkingv1.NetworkPolicyPort{port(corev1.ProtocolUDP, dnsPort), port(corev1.ProtocolTCP, dnsPort)},
+		To: []networkingv1.NetworkPolicyPeer{{
+			NamespaceSelector: selector(corev1.LabelMetadataName, dns.Namespace),
+			PodSelector:       &metav1.LabelSelector{MatchLabels: maps.Clone(dns.PodLabels)},
+		}},
+		Ports: dnsPorts(dns.Ports...),
 	}
+}
+
+func nodeLocalRule(address netip.Addr) networkingv1.NetworkPolicyEgressRule {
+	return networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{peerOf(address)}, Ports: dnsPorts(dnsPort)}
+}
+
+func dnsPorts(numbers ...uint16) []networkingv1.NetworkPolicyPort {
+	var ports []networkingv1.NetworkPolicyPort
+	for _, number := range numbers {
+		ports = append(ports, port(corev1.ProtocolUDP, int32(number)), port(corev1.ProtocolTCP, int32(number)))
+	}
+	return ports
 }
 
 func proxyRule(addresses []netip.Addr, tenantPort int32) networkingv1.NetworkPolicyEgressRule {
@@ -76,9 +126,11 @@ func proxyRule(addresses []netip.Addr, tenantPort int32) networkingv1.NetworkPol
 // sameTenantRule opens all ports: traffic between pods of one tenant stays
 // inside the cluster and is not restricted.
 func sameTenantRule(tenant string) networkingv1.NetworkPolicyEgressRule {
-	return networkingv1.NetworkPolicyEgressRule{
-		To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: selector(names.LabelTenant, tenant)}},
-	}
+	return networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{tenantPeer(tenant)}}
+}
+
+func tenantPeer(tenant string) networkingv1.NetworkPolicyPeer {
+	return networkingv1.NetworkPolicyPeer{NamespaceSelector: selector(names.LabelTenant, tenant)}
 }
 
 func selector(label, value string) *metav1.LabelSelector {
@@ -87,9 +139,10 @@ func selector(label, value string) *metav1.LabelSelector {
 
 // peerOf returns a peer that is exactly one address: a /32, or a /128 for IPv6.
 func peerOf(address netip.Addr) networkingv1.NetworkPolicyPeer {
-	only := netip.PrefixFrom(address, address.BitLen())
-	return networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: only.String()}}
+	return networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: only(address).String()}}
 }
+
+func only(address netip.Addr) netip.Prefix { return netip.PrefixFrom(address, address.BitLen()) }
 
 // port always sets the protocol: the API server would set TCP by default, and
 // the stored policy would then differ from the built one and look edited.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/policy"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/settings"
 )
@@ -25,6 +27,7 @@ import (
 // goldenCase is a file testdata/NAME.yaml. NAME.golden.yaml is the policy.
 type goldenCase struct {
 	Namespace string                `json:"namespace"`
+	APIServer []netip.AddrPort      `json:"apiServer"`
 	Tenant    v1alpha1.EgressTenant `json:"tenant"`
 	Settings  json.RawMessage       `json:"settings"`
 }
@@ -53,8 +56,8 @@ func TestBuildGolden(t *testing.T) {
 			if errs := input.Tenant.Validate(); len(errs) > 0 {
 				t.Fatalf("the case's tenant: %v", errs.ToAggregate())
 			}
-			policy := Build(&input.Tenant, input.Namespace, s)
-			checkProperties(t, policy, s)
+			policy := Build(&input.Tenant, input.Namespace, s, input.APIServer...)
+			checkProperties(t, policy, &input.Tenant, s, input.APIServer...)
 			got, err := yaml.Marshal(policy)
 			if err != nil {
 				t.Fatal(err)
@@ -85,7 +88,7 @@ func TestBuildProperties(t *testing.T) {
 	for range 1000 {
 		s, tenant := randomSettings(random), randomTenant(random)
 		policy := Build(tenant, "ns", s)
-		checkProperties(t, policy, s)
+		checkProperties(t, policy, tenant, s)
 		if diff := cmp.Diff(policy, Build(tenant.DeepCopy(), "ns", s)); diff != "" {
 			t.Fatalf("two policies from the same input differ:\n%s", diff)
 		}
@@ -94,12 +97,18 @@ func TestBuildProperties(t *testing.T) {
 
 func randomSettings(random *rand.Rand) *settings.Settings {
 	s := &settings.Settings{}
-	s.DNS = settings.DNS{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns", "a": "b", "c": "d"}}
+	s.DNS.Pods = []settings.DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns", "a": "b", "c": "d"}, Ports: []uint16{53, 5353}}}
 	for range 1 + random.IntN(4) {
 		s.Proxy.Addresses = append(s.Proxy.Addresses, randomAddress(random))
 	}
 	if random.IntN(2) == 0 {
+		s.Proxy.Addresses = append(s.Proxy.Addresses, netip.MustParseAddr("172.16.28.8"), netip.MustParseAddr("fd00:1::1"))
+	}
+	if random.IntN(2) == 0 {
 		s.DNS.NodeLocal = randomAddress(random)
+	}
+	if random.IntN(2) == 0 {
+		s.Cluster.CIDRs = []netip.Prefix{netip.MustParsePrefix("8.8.0.0/16"), netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("2600::/64")}
 	}
 	return s
 }
@@ -107,7 +116,7 @@ func randomSettings(random *rand.Rand) *settings.Settings {
 func exampleSettings() *settings.Settings {
 	return &settings.Settings{
 		Proxy: settings.Proxy{Addresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")}},
-		DNS:   settings.DNS{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}},
+		DNS:   settings.DNS{Pods: []settings.DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}}},
 	}
 }
 
@@ -123,35 +132,73 @@ func randomAddress(random *rand.Rand) netip.Addr {
 }
 
 func randomTenant(random *rand.Rand) *v1alpha1.EgressTenant {
-	return &v1alpha1.EgressTenant{
-		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("client-%d", random.IntN(100))},
-		Spec: v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{
-			Port: names.TenantPortMin + random.Int32N(names.TenantPortMax-names.TenantPortMin+1),
-		}},
+	tenant := &v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("client-%d", random.IntN(100))}}
+	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: names.TenantPortMin + random.Int32N(names.TenantPortMax-names.TenantPortMin+1)}
+	if random.IntN(2) == 0 {
+		tenant.Spec.Path, tenant.Spec.Proxy = v1alpha1.PathGateway, nil
 	}
+	if random.IntN(2) == 0 {
+		tenant.Spec.Ingress, tenant.Spec.IngressFrom = v1alpha1.IngressTenant, []string{"ingress-nginx"}[:random.IntN(2)]
+	}
+	for _, access := range []v1alpha1.ClusterAccess{
+		{Namespace: "observability", Ports: []int32{4317}},
+		{CIDR: "172.16.28.0/22", Ports: []int32{3130, 5432}},
+		{CIDR: "172.16.28.8/32", Ports: []int32{3255}},
+		{CIDR: "fd00:1::/64", Ports: []int32{443}},
+		{APIServer: true},
+	} {
+		if random.IntN(2) == 0 {
+			tenant.Spec.ClusterAccess = append(tenant.Spec.ClusterAccess, access)
+		}
+	}
+	return tenant
 }
 
 // checkProperties checks the properties that every policy must have: one wrong
 // peer in one rule opens a namespace.
-func checkProperties(t *testing.T, policy *networkingv1.NetworkPolicy, s *settings.Settings) {
+func checkProperties(t *testing.T, policy *networkingv1.NetworkPolicy, tenant *v1alpha1.EgressTenant, s *settings.Settings, apiServer ...netip.AddrPort) {
 	t.Helper()
 	if len(policy.Spec.PodSelector.MatchLabels)+len(policy.Spec.PodSelector.MatchExpressions) > 0 {
 		t.Errorf("the policy misses pods: it selects %+v", policy.Spec.PodSelector)
 	}
-	if diff := cmp.Diff([]networkingv1.PolicyType{networkingv1.PolicyTypeEgress}, policy.Spec.PolicyTypes); diff != "" {
+	types := []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+	if tenant.Spec.Ingress == v1alpha1.IngressTenant {
+		types = append(types, networkingv1.PolicyTypeIngress)
+	}
+	if diff := cmp.Diff(types, policy.Spec.PolicyTypes); diff != "" {
 		t.Errorf("policyTypes (-want +got):\n%s", diff)
 	}
 	for i, rule := range policy.Spec.Egress {
 		if len(rule.To) == 0 {
-			t.Errorf("rule %d has no destination, which means every destination", i)
+			t.Errorf("egress[%d] has no destination, which means every destination", i)
 		}
 		for j, peer := range rule.To {
-			checkPeer(t, fmt.Sprintf("egress[%d].to[%d]", i, j), peer, rule.Ports, s)
+			checkPeer(t, fmt.Sprintf("egress[%d].to[%d]", i, j), peer)
+		}
+		for _, port := range rule.Ports {
+			if port.Port == nil || port.Protocol == nil || port.EndPort != nil {
+				t.Errorf("egress[%d] is open on more than one port: %+v", i, port)
+			}
+		}
+	}
+	for i, rule := range policy.Spec.Ingress {
+		if len(rule.From) == 0 {
+			t.Errorf("ingress[%d] has no source, which means every source", i)
+		}
+		for j, peer := range rule.From {
+			checkPeer(t, fmt.Sprintf("ingress[%d].from[%d]", i, j), peer)
+		}
+	}
+	for _, target := range targets(s) {
+		if got, want := permits(policy, target), mayReach(tenant, s, target, apiServer); got != want {
+			t.Errorf("%s is open: %t, want %t", target, got, want)
 		}
 	}
 }
 
-func checkPeer(t *testing.T, at string, peer networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort, s *settings.Settings) {
+// checkPeer checks the conditions of the API server, and that no peer is every
+// namespace.
+func checkPeer(t *testing.T, at string, peer networkingv1.NetworkPolicyPeer) {
 	t.Helper()
 	if peer.IPBlock == nil {
 		if peer.NamespaceSelector == nil || len(peer.NamespaceSelector.MatchLabels) == 0 {
@@ -159,18 +206,106 @@ func checkPeer(t *testing.T, at string, peer networkingv1.NetworkPolicyPeer, por
 		}
 		return
 	}
-	prefix, err := netip.ParsePrefix(peer.IPBlock.CIDR)
-	if err != nil || !prefix.IsSingleIP() || len(peer.IPBlock.Except) > 0 {
-		t.Errorf("%s is %+v, not a single address (%v)", at, peer.IPBlock, err)
+	block, err := netip.ParsePrefix(peer.IPBlock.CIDR)
+	if err != nil || block != block.Masked() {
+		t.Errorf("%s: %s is not a range (%v)", at, peer.IPBlock.CIDR, err)
 	}
-	if len(ports) == 0 {
-		t.Errorf("%s is open on all ports of %s", at, prefix)
+	for _, text := range peer.IPBlock.Except {
+		except, err := netip.ParsePrefix(text)
+		if err != nil || !block.Contains(except.Addr()) || except.Bits() <= block.Bits() {
+			t.Errorf("%s: the exception %s is not a strict part of %s (%v)", at, text, block, err)
+		}
 	}
-	for _, port := range ports {
-		if port.Port == nil || port.Protocol == nil || port.EndPort != nil {
-			t.Errorf("%s is open on more than one port: %+v", at, port)
-		} else if port.Port.IntVal == 53 && prefix.Addr() != s.DNS.NodeLocal {
-			t.Errorf("%s opens DNS to %s, which is not the node-local DNS", at, prefix)
+}
+
+// targets are addresses and ports at the borders of everything that a policy may
+// open or must close.
+func targets(s *settings.Settings) []netip.AddrPort {
+	addresses := append([]netip.Addr{s.DNS.NodeLocal, netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("2600::1")}, s.Proxy.Addresses...)
+	for _, prefix := range append(policy.ForbiddenDestinations(), s.Cluster.CIDRs...) {
+		addresses = append(addresses, prefix.Addr())
+	}
+	for _, text := range []string{"172.16.28.20", "172.16.29.1", "10.9.8.7", "fd00::1", "fd00:1::1", "169.254.169.254"} {
+		addresses = append(addresses, netip.MustParseAddr(text))
+	}
+	var all []netip.AddrPort
+	for _, address := range addresses {
+		for _, port := range []uint16{22, 53, 80, 443, 3129, 3130, 3255, 5432, 6443} {
+			if address.IsValid() {
+				all = append(all, netip.AddrPortFrom(address, port))
+			}
+		}
+	}
+	return all
+}
+
+// permits reports whether a policy opens a TCP port of an address.
+func permits(policy *networkingv1.NetworkPolicy, target netip.AddrPort) bool {
+	return slices.ContainsFunc(policy.Spec.Egress, func(rule networkingv1.NetworkPolicyEgressRule) bool {
+		return (len(rule.Ports) == 0 || slices.ContainsFunc(rule.Ports, func(p networkingv1.NetworkPolicyPort) bool {
+			return *p.Protocol == corev1.ProtocolTCP && p.Port.IntVal == int32(target.Port())
+		})) && slices.ContainsFunc(rule.To, func(peer networkingv1.NetworkPolicyPeer) bool {
+			return peer.IPBlock != nil && netip.MustParsePrefix(peer.IPBlock.CIDR).Contains(target.Addr()) &&
+				!slices.ContainsFunc(peer.IPBlock.Except, func(text string) bool { return netip.MustParsePrefix(text).Contains(target.Addr()) })
+		})
+	})
+}
+
+// mayReach is the specification: by address, a tenant reaches the node-local DNS,
+// its own port of the proxy, the public internet with path Gateway, and what
+// clusterAccess lists, but never another port of the proxy.
+func mayReach(tenant *v1alpha1.EgressTenant, s *settings.Settings, target netip.AddrPort, apiServer []netip.AddrPort) bool {
+	address, port := target.Addr(), int32(target.Port())
+	if address == s.DNS.NodeLocal && port == 53 || tenant.Spec.HasAPIServerAccess() && slices.Contains(apiServer, target) {
+		return true
+	}
+	if slices.Contains(s.Proxy.Addresses, address) {
+		return tenant.Spec.IsProxied() && port == tenant.Spec.ProxyPort()
+	}
+	for _, access := range tenant.Spec.ClusterAccess {
+		if prefix := access.Prefix(); prefix.IsValid() && prefix.Contains(address) && slices.Contains(access.Ports, port) {
+			return true
+		}
+	}
+	inCluster := slices.ContainsFunc(s.Cluster.CIDRs, func(prefix netip.Prefix) bool { return prefix.Contains(address) })
+	return tenant.Spec.Path == v1alpha1.PathGateway && !inCluster && !policy.IsForbidden(only(address))
+}
+
+// TestBuildClosed: a namespace of an unknown tenant has no egress path at all.
+func TestBuildClosed(t *testing.T) {
+	t.Parallel()
+	for _, tenant := range []string{"lost", ""} {
+		policy := BuildClosed(tenant, "ns")
+		checkProperties(t, policy, &v1alpha1.EgressTenant{}, exampleSettings())
+		if len(policy.Spec.Egress) > 0 {
+			t.Errorf("%q: the policy opens %+v", tenant, policy.Spec.Egress)
+		}
+		if got, labelled := policy.Labels[names.LabelTenant]; !labelled || got != tenant {
+			t.Errorf("%q: the labels are %v", tenant, policy.Labels)
+		}
+	}
+}
+
+// TestInvalidAccessOpensNothing: the API server's schema cannot tell private
+// ranges from public ones.
+func TestInvalidAccessOpensNothing(t *testing.T) {
+	t.Parallel()
+	tenant := &v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: "client-a"}}
+	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: 3129}
+	want := len(Build(tenant, "ns", exampleSettings()).Spec.Egress)
+	for _, access := range []v1alpha1.ClusterAccess{
+		{CIDR: "0.0.0.0/0", Ports: []int32{443}},
+		{CIDR: "8.8.8.0/24", Ports: []int32{443}},
+		{CIDR: "169.254.169.254/32", Ports: []int32{80}},
+		{CIDR: "10.0.0.1/8", Ports: []int32{443}},
+		{CIDR: "10.0.0.0/8"},
+		{Namespace: "web", PodLabels: map[string]string{"a": "b c"}, Ports: []int32{80}},
+		{Namespace: "web", CIDR: "10.0.0.0/8", Ports: []int32{80}},
+		{},
+	} {
+		tenant.Spec.ClusterAccess = []v1alpha1.ClusterAccess{access}
+		if got := Build(tenant, "ns", exampleSettings()).Spec.Egress; len(got) != want {
+			t.Errorf("%+v opens %+v", access, got[len(got)-1])
 		}
 	}
 }

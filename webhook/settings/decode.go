@@ -42,11 +42,11 @@ func decode(data []byte) (*File, field.ErrorList, error) {
 		if !ok {
 			return nil, nil, fmt.Errorf("reading the settings: %w", err)
 		}
-		value, ok := remove(tree, strings.Split(mismatch.Field, "."))
+		path, value, ok := remove(tree, strings.Split(mismatch.Field, "."))
 		if !ok {
 			return nil, nil, fmt.Errorf("reading the settings: %w", err)
 		}
-		errs = append(errs, field.TypeInvalid(field.NewPath(mismatch.Field), value,
+		errs = append(errs, field.TypeInvalid(field.NewPath(path), value,
 			fmt.Sprintf("found %s where %s belongs", valueName(mismatch.Value), typeName(mismatch.Type))))
 	}
 }
@@ -86,19 +86,23 @@ func checkSingleDocument(data []byte) error {
 	return errors.New("more than one YAML document: write all settings into one")
 }
 
-// remove takes a field out of a tree and returns its value.
-func remove(tree map[string]any, path []string) (any, bool) {
-	last := len(path) - 1
-	for _, name := range path[:last] {
-		child, ok := tree[name].(map[string]any)
-		if !ok {
-			return nil, false
+// remove takes a field out of a tree and returns its path and value. The decoder
+// does not report the index of an item of a list: the whole list is taken out.
+func remove(tree map[string]any, names []string) (path string, value any, ok bool) {
+	for i, name := range names {
+		child, isObject := tree[name].(map[string]any)
+		if isObject && i < len(names)-1 {
+			tree = child
+			continue
 		}
-		tree = child
+		value, ok = tree[name]
+		if _, isList := value.([]any); !isList && i < len(names)-1 {
+			return "", nil, false
+		}
+		delete(tree, name)
+		return strings.Join(names[:i+1], "."), value, ok
 	}
-	value, ok := tree[path[last]]
-	delete(tree, path[last])
-	return value, ok
+	return "", nil, false
 }
 
 func unknownFields(strict []error) field.ErrorList {

@@ -12,7 +12,7 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// EgressAddresses are the source addresses of the proxy's requests, as
+// EgressAddresses are the source addresses of the tenants' requests, as
 // bootstrap published them. The zero value has none.
 type EgressAddresses struct {
 	// Shared are the addresses of all tenants without an address of their own,
@@ -21,11 +21,17 @@ type EgressAddresses struct {
 	// Dedicated are the addresses of single tenants, by the tenant's name. An
 	// address occurs once in Shared and Dedicated together.
 	Dedicated map[string]netip.Addr
+	// Gateway are the addresses of the Public Gateway, distinct, in the order of
+	// the file. With sourceAddress Gateway the proxy's requests leave by them too.
+	Gateway []netip.Addr
 }
 
 // Of returns the source addresses of the tenant's requests. It is empty if none
 // was published for the tenant.
 func (a EgressAddresses) Of(tenant *v1alpha1.EgressTenant) []netip.Addr {
+	if !tenant.Spec.IsProxied() {
+		return a.Gateway
+	}
 	if !tenant.Spec.HasDedicatedIP() {
 		return a.Shared
 	}
@@ -59,6 +65,16 @@ func (p *parser) egressAddresses(f FileEgressAddresses, path *field.Path) Egress
 		}
 		if address, ok := unique(f.Dedicated[tenant], at); ok {
 			result.Dedicated[tenant] = address
+		}
+	}
+	for i, text := range f.Gateway {
+		at := path.Child("gateway").Index(i)
+		address, ok := p.address(text, at, nil)
+		switch {
+		case ok && slices.Contains(result.Gateway, address):
+			p.add(field.Duplicate(at, text))
+		case ok:
+			result.Gateway = append(result.Gateway, address)
 		}
 	}
 	return result

@@ -58,7 +58,7 @@ type FileProxy struct {
 	// Addresses are the IP addresses of the proxy, at least one. Pods get the
 	// first, NetworkPolicies admit all of them. Required.
 	Addresses []string `json:"addresses"`
-	// EgressAddresses are the source addresses of the proxy's requests.
+	// EgressAddresses are the source addresses of the tenants' requests.
 	EgressAddresses FileEgressAddresses `json:"egressAddresses"`
 }
 
@@ -70,6 +70,9 @@ type FileEgressAddresses struct {
 	// Dedicated are the IP addresses of tenants with egressIP Dedicated, by the
 	// tenant's name.
 	Dedicated map[string]string `json:"dedicated"`
+	// Gateway are the IP addresses of the Public Gateway, by which tenants with
+	// path Gateway leave.
+	Gateway []string `json:"gateway"`
 }
 
 // FileCluster is the field cluster of the settings file.
@@ -83,15 +86,23 @@ type FileCluster struct {
 
 // FileDNS is the field dns of the settings file.
 type FileDNS struct {
-	// Namespace is the namespace of the cluster's DNS pods. Default:
-	// kube-system.
-	Namespace string `json:"namespace"`
-	// PodLabels are the labels of the cluster's DNS pods. Default:
-	// k8s-app: kube-dns.
-	PodLabels map[string]string `json:"podLabels"`
+	// Pods are the cluster's DNS pods. Tenants' pods reach no other DNS server.
+	// Default: the pods of kube-system with the label k8s-app: kube-dns.
+	Pods []FileDNSPods `json:"pods"`
 	// NodeLocalAddress is the IP address of the DNS cache on every node. Empty,
 	// which is the default, means that there is no such cache.
 	NodeLocalAddress string `json:"nodeLocalAddress"`
+}
+
+// FileDNSPods is an item of the field dns.pods of the settings file.
+type FileDNSPods struct {
+	// Namespace is the namespace of the pods. Required.
+	Namespace string `json:"namespace"`
+	// PodLabels are labels of the pods, at least one. Required.
+	PodLabels map[string]string `json:"podLabels"`
+	// Ports are the ports on which the pods listen, which may differ from those of
+	// their Service. Default: 53.
+	Ports []int32 `json:"ports"`
 }
 
 // FileAdmission is the field admission of the settings file.
@@ -137,7 +148,6 @@ func Default() *File {
 func defaults() *File {
 	return &File{
 		Cluster:        FileCluster{Domain: "cluster.local"},
-		DNS:            FileDNS{Namespace: kubeSystem},
 		Admission:      FileAdmission{BindAddress: ":9443", CertDir: "/etc/egress-webhook/tls"},
 		Metrics:        FileServer{BindAddress: ":8080"},
 		Probes:         FileServer{BindAddress: ":8081"},
@@ -153,7 +163,12 @@ func (f *File) complete() {
 	if f.ProtectedNamespaces == nil {
 		f.ProtectedNamespaces = []string{kubeSystem}
 	}
-	if f.DNS.PodLabels == nil {
-		f.DNS.PodLabels = map[string]string{"k8s-app": "kube-dns"}
+	if f.DNS.Pods == nil {
+		f.DNS.Pods = []FileDNSPods{{Namespace: kubeSystem, PodLabels: map[string]string{"k8s-app": "kube-dns"}}}
+	}
+	for i := range f.DNS.Pods {
+		if f.DNS.Pods[i].Ports == nil {
+			f.DNS.Pods[i].Ports = []int32{53}
+		}
 	}
 }

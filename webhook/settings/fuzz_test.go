@@ -11,7 +11,7 @@ import (
 // that NetworkPolicies and NO_PROXY rely on, and errors have a path.
 func FuzzParse(f *testing.F) {
 	for _, data := range []string{
-		"", header, minimal, minimal + "dns: {podLabels: {}}", minimal + "cluster: {cidrs: ['::ffff:0:0/96']}",
+		"", header, minimal, minimal + "dns: {pods: [{podLabels: {}}]}", minimal + "cluster: {cidrs: ['::ffff:0:0/96']}",
 		minimal + "metrics: {bindAddress: '[::1%eth0]:0'}", minimal + "---\n" + minimal, "proxy: {addresses: {a: [b]}}",
 		minimal + "proxy: {addresses: []}", "apiVersion: &a [*a]", minimal + "leaderElection: {enabled: 1e999}",
 	} {
@@ -40,7 +40,7 @@ func FuzzParse(f *testing.F) {
 
 func checkSettings(t *testing.T, s *Settings) {
 	t.Helper()
-	if len(s.Proxy.Addresses) == 0 || len(s.DNS.PodLabels) == 0 || s.DNS.Namespace == "" || s.Cluster.Domain == "" || s.Admission.CertDir == "" {
+	if len(s.Proxy.Addresses) == 0 || len(s.DNS.Pods) == 0 || len(s.DNS.Pods[0].PodLabels) == 0 || s.DNS.Pods[0].Namespace == "" || len(s.DNS.Pods[0].Ports) == 0 || s.Cluster.Domain == "" || s.Admission.CertDir == "" {
 		t.Errorf("a required value is missing: %+v", s)
 	}
 	for _, address := range s.Proxy.Addresses {

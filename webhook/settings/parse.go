@@ -131,17 +131,42 @@ func (p *parser) cidrs(texts []string, path *field.Path) []netip.Prefix {
 }
 
 func (p *parser) dns(f FileDNS, path *field.Path) DNS {
-	dns := DNS{Namespace: f.Namespace, PodLabels: f.PodLabels}
-	p.namespace(f.Namespace, path.Child("namespace"))
-	if len(f.PodLabels) == 0 {
-		p.add(field.Required(path.Child("podLabels"), "without labels, NetworkPolicies would open port 53 of every pod in the DNS namespace"))
+	dns := DNS{}
+	if len(f.Pods) == 0 {
+		p.add(field.Required(path.Child("pods"), "list the cluster's DNS pods: without them, tenants' pods could resolve no name"))
 	}
-	p.labels(f.PodLabels, path.Child("podLabels"))
+	for i, pods := range f.Pods {
+		dns.Pods = append(dns.Pods, p.dnsPods(pods, path.Child("pods").Index(i)))
+	}
 	if f.NodeLocalAddress != "" {
 		// Node-local caches mostly have a link-local address, 169.254.20.10.
 		dns.NodeLocal, _ = p.address(f.NodeLocalAddress, path.Child("nodeLocalAddress"), netip.Addr.IsLinkLocalUnicast)
 	}
 	return dns
+}
+
+func (p *parser) dnsPods(f FileDNSPods, path *field.Path) DNSPods {
+	pods := DNSPods{Namespace: f.Namespace, PodLabels: f.PodLabels}
+	p.namespace(f.Namespace, path.Child("namespace"))
+	if len(f.PodLabels) == 0 {
+		p.add(field.Required(path.Child("podLabels"), "without labels, NetworkPolicies would open the ports of every pod in the DNS namespace"))
+	}
+	p.labels(f.PodLabels, path.Child("podLabels"))
+	if len(f.Ports) == 0 {
+		p.add(field.Required(path.Child("ports"), "list the ports of the DNS pods, or leave the field out for 53"))
+	}
+	for i, number := range f.Ports {
+		at := path.Child("ports").Index(i)
+		switch {
+		case number < 1 || number > 65535:
+			p.add(field.Invalid(at, number, "must be between 1 and 65535"))
+		case slices.Contains(f.Ports[:i], number):
+			p.add(field.Duplicate(at, number))
+		default:
+			pods.Ports = append(pods.Ports, uint16(number))
+		}
+	}
+	return pods
 }
 
 func (p *parser) labels(labels map[string]string, path *field.Path) {

@@ -62,14 +62,23 @@ type Cluster struct {
 
 // DNS is how pods reach the cluster's DNS.
 type DNS struct {
+	// Pods are the DNS pods: at least one entry.
+	Pods []DNSPods
+	// NodeLocal is the address of the DNS cache on every node, which listens on
+	// port 53. The zero value means that there is no such cache.
+	NodeLocal netip.Addr
+}
+
+// DNSPods selects DNS pods of one namespace.
+type DNSPods struct {
 	// Namespace is the namespace of the DNS pods.
 	Namespace string
 	// PodLabels select the DNS pods. They are never empty: an empty selector
 	// would select every pod of the namespace.
 	PodLabels map[string]string
-	// NodeLocal is the address of the DNS cache on every node. The zero value
-	// means that there is no such cache.
-	NodeLocal netip.Addr
+	// Ports are the ports on which the pods listen, which may differ from those of
+	// their Service: at least one, distinct.
+	Ports []uint16
 }
 
 // Admission is how the webhook serves admission requests.

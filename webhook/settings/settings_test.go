@@ -40,7 +40,7 @@ func defaultSettings() *Settings {
 	return &Settings{
 		Proxy:               Proxy{Addresses: addresses("172.16.28.8"), Egress: EgressAddresses{Dedicated: map[string]netip.Addr{}}},
 		Cluster:             Cluster{Domain: "cluster.local"},
-		DNS:                 DNS{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}},
+		DNS:                 DNS{Pods: []DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}}},
 		ProtectedNamespaces: sets.New("kube-system"),
 		Admission:           Admission{BindAddress: BindAddress{Port: 9443}, CertDir: "/etc/egress-webhook/tls"},
 		Metrics:             &BindAddress{Port: 8080},
@@ -58,12 +58,14 @@ proxy:
   egressAddresses:
     shared: [203.0.113.50, "2001:DB8:0::50"]
     dedicated: {client-b: 203.0.113.51, client-a: "::ffff:203.0.113.52"}
+    gateway: [203.0.113.1, "2001:db8::1"]
 cluster:
   domain: Blue.Example.Internal.
   cidrs: [10.32.0.7/20, "::ffff:10.48.0.0/112", "2001:DB8::/32"]
 dns:
-  namespace: dns
-  podLabels: {app: dns, example.com/tier: ""}
+  pods:
+    - {namespace: dns, podLabels: {app: dns, example.com/tier: ""}, ports: [5353, 53]}
+    - {namespace: kube-system, podLabels: {k8s-app: kube-dns}}
   nodeLocalAddress: 169.254.20.10
 protectedNamespaces: [pki, kube-system, pki]
 admission: {bindAddress: "[::1]:9444", certDir: ./tls}
@@ -82,13 +84,20 @@ logLevel: debug
 			Egress: EgressAddresses{
 				Shared:    addresses("203.0.113.50", "2001:db8::50"),
 				Dedicated: map[string]netip.Addr{"client-a": netip.MustParseAddr("203.0.113.52"), "client-b": netip.MustParseAddr("203.0.113.51")},
+				Gateway:   addresses("203.0.113.1", "2001:db8::1"),
 			},
 		},
 		Cluster: Cluster{
 			Domain: "blue.example.internal",
 			CIDRs:  []netip.Prefix{netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("10.48.0.0/16"), netip.MustParsePrefix("2001:db8::/32")},
 		},
-		DNS:                 DNS{Namespace: "dns", PodLabels: map[string]string{"app": "dns", "example.com/tier": ""}, NodeLocal: netip.MustParseAddr("169.254.20.10")},
+		DNS: DNS{
+			Pods: []DNSPods{
+				{Namespace: "dns", PodLabels: map[string]string{"app": "dns", "example.com/tier": ""}, Ports: []uint16{5353, 53}},
+				{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}},
+			},
+			NodeLocal: netip.MustParseAddr("169.254.20.10"),
+		},
 		ProtectedNamespaces: sets.New("kube-system", "pki"),
 		Admission:           Admission{BindAddress: BindAddress{Host: netip.IPv6Loopback(), Port: 9444}, CertDir: "./tls"},
 		Probes:              &BindAddress{Host: netip.MustParseAddr("127.0.0.1")},
@@ -108,9 +117,9 @@ func TestParseDefaults(t *testing.T) {
 			"metrics": {}, "probes": {}, "leaderElection": {}}`,
 		"null objects": minimal + "cluster: null\ndns: null\nadmission: null\nmetrics: null\nprobes: null\nleaderElection: null\n",
 		"null fields": header + `
-proxy: {addresses: [172.16.28.8], egressAddresses: {shared: null, dedicated: null}}
+proxy: {addresses: [172.16.28.8], egressAddresses: {shared: null, dedicated: null, gateway: null}}
 cluster: {domain: null, cidrs: null}
-dns: {namespace: null, podLabels: null, nodeLocalAddress: null}
+dns: {pods: null, nodeLocalAddress: null}
 protectedNamespaces: null
 admission: {bindAddress: null, certDir: null}
 metrics: {bindAddress: null}
@@ -188,10 +197,14 @@ func TestParseRefuses(t *testing.T) {
 		"public domain":           {minimal + "cluster: {domain: co.uk}", []string{`cluster.domain: Invalid value: "co.uk": is a public suffix`}},
 		"domain is a CIDR":        {minimal + "cluster: {domain: 10.0.0.0/8}", []string{"cluster.domain: Invalid value"}},
 		"CIDRs":                   {minimal + "cluster: {cidrs: [10.32.0.0/20, 10.32.0.1, 0.0.0.0/0, '::ffff:0:0/96', '::/0', internal]}", []string{"cluster.cidrs[1]", "cluster.cidrs[2]", "cluster.cidrs[3]", "cluster.cidrs[4]", "cluster.cidrs[5]"}},
-		"no DNS namespace":        {minimal + "dns: {namespace: ''}", []string{`dns.namespace: Invalid value: ""`}},
-		"DNS namespace":           {minimal + "dns: {namespace: Kube_System}", []string{`dns.namespace: Invalid value: "Kube_System"`}},
-		"no labels":               {minimal + "dns: {podLabels: {}}", []string{"dns.podLabels: Required value"}},
-		"labels":                  {minimal + "dns: {podLabels: {k8s-app: kube dns, a=b: c}}", []string{"dns.podLabels[a=b]: Invalid value", "dns.podLabels[k8s-app]: Invalid value"}},
+		"no DNS pods":             {minimal + "dns: {pods: []}", []string{"dns.pods: Required value"}},
+		"no DNS namespace":        {minimal + "dns: {pods: [{podLabels: {a: b}}]}", []string{`dns.pods[0].namespace: Invalid value: ""`}},
+		"DNS namespace":           {minimal + "dns: {pods: [{namespace: Kube_System, podLabels: {a: b}}]}", []string{`dns.pods[0].namespace: Invalid value: "Kube_System"`}},
+		"no labels":               {minimal + "dns: {pods: [{namespace: dns, podLabels: {}}]}", []string{"dns.pods[0].podLabels: Required value"}},
+		"labels":                  {minimal + "dns: {pods: [{namespace: dns, podLabels: {k8s-app: kube dns, a=b: c}}]}", []string{"dns.pods[0].podLabels[a=b]: Invalid value", "dns.pods[0].podLabels[k8s-app]: Invalid value"}},
+		"no DNS ports":            {minimal + "dns: {pods: [{namespace: dns, podLabels: {a: b}, ports: []}]}", []string{"dns.pods[0].ports: Required value"}},
+		"DNS ports":               {minimal + "dns: {pods: [{namespace: dns, podLabels: {a: b}, ports: [0, 53, 65536, 53]}]}", []string{"dns.pods[0].ports[0]: Invalid value: 0", "dns.pods[0].ports[2]: Invalid value: 65536", "dns.pods[0].ports[3]: Duplicate value: 53"}},
+		"gateway by name":         {header + "proxy: {addresses: [172.16.28.8], egressAddresses: {gateway: [gw, 203.0.113.1, 203.0.113.1]}}", []string{"proxy.egressAddresses.gateway[0]: Invalid value", "proxy.egressAddresses.gateway[2]: Duplicate value"}},
 		"node-local by name":      {minimal + "dns: {nodeLocalAddress: local}", []string{"dns.nodeLocalAddress: Invalid value"}},
 		"node-local multicast":    {minimal + "dns: {nodeLocalAddress: 224.0.0.1}", []string{`dns.nodeLocalAddress: Invalid value: "224.0.0.1"`}},
 		"node-local with zone":    {minimal + "dns: {nodeLocalAddress: 'fe80::1%eth0'}", []string{"dns.nodeLocalAddress: Invalid value"}},
@@ -242,7 +255,7 @@ func TestParseRefusesTypes(t *testing.T) {
 	_, err := Parse([]byte(header + `
 proxy: {addresses: 172.16.28.8, egressAddresses: {shared: [1.5, x], dedicated: [203.0.113.50]}}
 cluster: {domain: 5, cidrs: {}}
-dns: {podLabels: {enabled: yes}, port: 53}
+dns: {pods: [{namespace: dns, podLabels: {enabled: yes}}], port: 53}
 admission: [":9443"]
 leaderElection: {enabled: "no"}
 logLevel: loud
@@ -251,7 +264,7 @@ logLevel: loud
 		`admission: Invalid value: [":9443"]: found a list where an object belongs`,
 		`cluster.cidrs: Invalid value: {}: found an object where a list belongs`,
 		`cluster.domain: Invalid value: 5: found a number where a string belongs`,
-		`dns.podLabels: Invalid value: {"enabled":true}: found a boolean where a string belongs`,
+		`dns.pods: Invalid value: [{"namespace":"dns","podLabels":{"enabled":true}}]: found a boolean where a string belongs`,
 		`leaderElection.enabled: Invalid value: "no": found a string where a boolean belongs`,
 		`proxy.addresses: Invalid value: "172.16.28.8": found a string where a list belongs`,
 		`proxy.egressAddresses.dedicated: Invalid value: ["203.0.113.50"]: found a list where an object belongs`,
@@ -269,8 +282,8 @@ func TestParseRefusesOtherFiles(t *testing.T) {
 		"a list":           {"[]", "not a YAML object"},
 		"a string":         {"settings", "not a YAML object"},
 		"no YAML":          {"proxy: {", "not valid YAML"},
-		"duplicate fields": {minimal + "dns: {namespace: a, namespace: b}\nproxy: {}\n", `line 4: key "namespace" already set`},
-		"duplicate at top": {minimal + "dns: {namespace: a, namespace: b}\nproxy: {}\n", `line 5: key "proxy" already set`},
+		"duplicate fields": {minimal + "dns: {pods: [], pods: []}\nproxy: {}\n", `line 4: key "pods" already set`},
+		"duplicate at top": {minimal + "dns: {pods: [], pods: []}\nproxy: {}\n", `line 5: key "proxy" already set`},
 		"dedented rest":    {"  " + strings.ReplaceAll(minimal, "\n", "\n  ") + "\nlogLevel: debug\n", "not valid YAML"},
 		"two documents":    {minimal + "---\n" + minimal, "more than one YAML document"},
 	} {

@@ -29,12 +29,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end }}
 
-{{- /*
-The default is not in values.yaml, because Helm merges maps: the DNS pods would
-need the default label in addition to the labels in the values.
-*/}}
-{{- define "egress-webhook.dnsPodLabels" -}}
-{{ .Values.dns.podLabels | default (dict "k8s-app" "kube-dns") | toYaml }}
+{{- /* The cluster's DNS pods. An empty list stands for the default. */}}
+{{- define "egress-webhook.dnsPods" -}}
+{{ .Values.dns.pods | default (list (dict "namespace" "kube-system" "podLabels" (dict "k8s-app" "kube-dns"))) | toYaml }}
 {{- end }}
 
 {{- /*
@@ -44,7 +41,11 @@ would have to answer before its own pods, the issuer of its certificate or the
 DNS can start.
 */}}
 {{- define "egress-webhook.protectedNamespaces" -}}
-{{ list "kube-system" .Release.Namespace .Values.certManager.namespace .Values.dns.namespace | uniq | toYaml }}
+{{- $namespaces := list "kube-system" .Release.Namespace .Values.certManager.namespace }}
+{{- range include "egress-webhook.dnsPods" . | fromYamlArray }}
+{{- $namespaces = append $namespaces .namespace }}
+{{- end -}}
+{{ $namespaces | uniq | toYaml }}
 {{- end }}
 
 {{- /* The CIDR of exactly one IP address. */}}
@@ -64,8 +65,7 @@ from the ConfigMap.
   "proxy" .Values.proxy
   "cluster" .Values.cluster
   "dns" (dict
-    "namespace" .Values.dns.namespace
-    "podLabels" (include "egress-webhook.dnsPodLabels" . | fromYaml)
+    "pods" (include "egress-webhook.dnsPods" . | fromYamlArray)
     "nodeLocalAddress" .Values.dns.nodeLocalAddress)
   "protectedNamespaces" (include "egress-webhook.protectedNamespaces" . | fromYamlArray)
   "admission" (dict "bindAddress" ":9443" "certDir" "/etc/egress-webhook/tls")

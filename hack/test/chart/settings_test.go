@@ -34,9 +34,9 @@ func TestSettings(t *testing.T) {
 	got := settingsOf(t, mustInstall(t, `
 proxy:
   addresses: [172.16.28.8, "2001:db8::8"]
-  egressAddresses: {shared: [203.0.113.50], dedicated: {client-a: 203.0.113.51, "42": "2001:db8::51"}}
+  egressAddresses: {shared: [203.0.113.50], dedicated: {client-a: 203.0.113.51, "42": "2001:db8::51"}, gateway: [203.0.113.1]}
 cluster: {domain: blue.example.internal, cidrs: [10.32.0.0/20, "fd00:10::/64"]}
-dns: {namespace: dns, nodeLocalAddress: 169.254.20.10, podLabels: {b: "2", a: "yes"}}
+dns: {nodeLocalAddress: 169.254.20.10, pods: [{namespace: dns, podLabels: {b: "2", a: "yes"}}, {namespace: dns-2, podLabels: {a: b}, ports: [5353]}]}
 certManager: {namespace: pki}
 resources: {limits: {memory: 300Mi}}
 logLevel: debug`))
@@ -46,14 +46,21 @@ logLevel: debug`))
 			Egress: settings.EgressAddresses{
 				Shared:    []netip.Addr{netip.MustParseAddr("203.0.113.50")},
 				Dedicated: map[string]netip.Addr{"client-a": netip.MustParseAddr("203.0.113.51"), "42": netip.MustParseAddr("2001:db8::51")},
+				Gateway:   []netip.Addr{netip.MustParseAddr("203.0.113.1")},
 			},
 		},
 		Cluster: settings.Cluster{
 			Domain: "blue.example.internal",
 			CIDRs:  []netip.Prefix{netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("fd00:10::/64")},
 		},
-		DNS:                 settings.DNS{Namespace: "dns", PodLabels: map[string]string{"a": "yes", "b": "2"}, NodeLocal: netip.MustParseAddr("169.254.20.10")},
-		ProtectedNamespaces: sets.New("kube-system", releaseNamespace, "pki", "dns"),
+		DNS: settings.DNS{
+			Pods: []settings.DNSPods{
+				{Namespace: "dns", PodLabels: map[string]string{"a": "yes", "b": "2"}, Ports: []uint16{53}},
+				{Namespace: "dns-2", PodLabels: map[string]string{"a": "b"}, Ports: []uint16{5353}},
+			},
+			NodeLocal: netip.MustParseAddr("169.254.20.10"),
+		},
+		ProtectedNamespaces: sets.New("kube-system", releaseNamespace, "pki", "dns", "dns-2"),
 		Admission:           settings.Admission{BindAddress: settings.BindAddress{Port: 9443}, CertDir: "/etc/egress-webhook/tls"},
 		Metrics:             &settings.BindAddress{Port: 8080},
 		Probes:              &settings.BindAddress{Port: 8081},
@@ -71,11 +78,11 @@ logLevel: debug`))
 func TestSettingsByDefault(t *testing.T) {
 	for _, values := range []string{
 		minimalValues,
-		minimalValues + "\ndns: {podLabels: null, nodeLocalAddress: null}\ncluster: {cidrs: null}",
-		minimalValues + "\ndns: {podLabels: {}, nodeLocalAddress: ''}\ncluster: {cidrs: []}",
+		minimalValues + "\ndns: {pods: null, nodeLocalAddress: null}\ncluster: {cidrs: null}",
+		minimalValues + "\ndns: {pods: [], nodeLocalAddress: ''}\ncluster: {cidrs: []}",
 	} {
 		got := settingsOf(t, mustInstall(t, values))
-		if got.DNS.PodLabels["k8s-app"] != "kube-dns" || len(got.DNS.PodLabels) != 1 || got.DNS.NodeLocal.IsValid() {
+		if len(got.DNS.Pods) != 1 || got.DNS.Pods[0].PodLabels["k8s-app"] != "kube-dns" || len(got.DNS.Pods[0].PodLabels) != 1 || got.DNS.NodeLocal.IsValid() {
 			t.Errorf("DNS is %+v with the values:\n%s", got.DNS, values)
 		}
 		if got.Cluster.Domain != "cluster.local" || len(got.Cluster.CIDRs) > 0 {

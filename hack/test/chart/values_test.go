@@ -81,8 +81,10 @@ func TestWrongValues(t *testing.T) {
 		"cluster CIDR, IPv6":       {minimalValues + "\ncluster: {cidrs: ['fd00::/129']}", []string{"'/cluster/cidrs/0'"}},
 		"cluster domain":           {minimalValues + "\ncluster: {domain: .cluster.local}", []string{"'/cluster/domain'"}},
 		"no cluster domain":        {minimalValues + "\ncluster: {domain: null}", []string{"'/cluster'", "missing property 'domain'"}},
-		"bad DNS pod label":        {minimalValues + "\ndns: {podLabels: {k8s-app: 'a,b'}}", []string{"'/dns/podLabels/k8s-app'", "does not match pattern"}},
-		"bad DNS pod label key":    {minimalValues + "\ndns: {podLabels: {'a=b': c}}", []string{"'/dns/podLabels'", "'a=b' not allowed"}},
+		"bad DNS pod label":        {minimalValues + "\ndns: {pods: [{namespace: dns, podLabels: {k8s-app: 'a,b'}}]}", []string{"'/dns/pods/0/podLabels/k8s-app'", "does not match pattern"}},
+		"bad DNS pod label key":    {minimalValues + "\ndns: {pods: [{namespace: dns, podLabels: {'a=b': c}}]}", []string{"'/dns/pods/0/podLabels'", "'a=b' not allowed"}},
+		"DNS pods without labels":  {minimalValues + "\ndns: {pods: [{namespace: dns, podLabels: {}}]}", []string{"'/dns/pods/0/podLabels'", "minProperties"}},
+		"DNS pods without ports":   {minimalValues + "\ndns: {pods: [{namespace: dns, podLabels: {a: b}, ports: []}]}", []string{"'/dns/pods/0/ports'", "minItems"}},
 		"node-local DNS by name":   {minimalValues + "\ndns: {nodeLocalAddress: dns.local}", []string{"'/dns/nodeLocalAddress'"}},
 		"no cert-manager":          {minimalValues + "\ncertManager: {namespace: ''}", []string{"'/certManager/namespace'"}},
 		"repository with tag":      {minimalValues + "\nimage: {repository: 'registry.example.com/webhook:v1'}", []string{"'/image/repository'"}},
@@ -203,7 +205,7 @@ func normalForm(schema map[string]any) map[string]any {
 	if kept["x-kubernetes-list-type"] == "set" {
 		kept["uniqueItems"] = true
 	}
-	for _, key := range []string{"description", "format", "additionalProperties", "x-kubernetes-list-type", "x-kubernetes-validations", "not", "if", "then", "else"} {
+	for _, key := range []string{"description", "format", "additionalProperties", "x-kubernetes-list-type", "x-kubernetes-validations", "not", "if", "then", "else", "oneOf", "dependencies"} {
 		delete(kept, key)
 	}
 	return kept

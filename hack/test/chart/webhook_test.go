@@ -58,7 +58,7 @@ func TestPodUpdates(t *testing.T) {
 }
 
 func TestWebhookSelectsTenantsOnly(t *testing.T) {
-	r := mustInstall(t, minimalValues+"\ncertManager: {namespace: pki}\ndns: {namespace: dns}")
+	r := mustInstall(t, minimalValues+"\ncertManager: {namespace: pki}\ndns: {pods: [{namespace: dns, podLabels: {a: b}}]}")
 	selector, err := metav1.LabelSelectorAsSelector(onlyWebhook(t, r).NamespaceSelector)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestWebhookSelectsTenantsOnly(t *testing.T) {
 // The controllers ignore exactly the namespaces for which the API server does
 // not call the webhook.
 func TestProtectedNamespacesAreNotSelected(t *testing.T) {
-	r := mustInstall(t, minimalValues+"\ncertManager: {namespace: pki}\ndns: {namespace: dns}")
+	r := mustInstall(t, minimalValues+"\ncertManager: {namespace: pki}\ndns: {pods: [{namespace: dns, podLabels: {a: b}}]}")
 	var unselected []string
 	for _, expression := range onlyWebhook(t, r).NamespaceSelector.MatchExpressions {
 		if expression.Key == corev1.LabelMetadataName && expression.Operator == metav1.LabelSelectorOpNotIn {

@@ -138,7 +138,7 @@ func flagsOf(t *testing.T, folder string) map[string]bool {
 // explained exists.
 func TestSettings(t *testing.T) {
 	file := settings.Default()
-	file.DNS.PodLabels = nil // the names of labels are not fields
+	file.DNS.Pods[0].PodLabels = nil // the names of labels are not fields
 	encoded, err := json.Marshal(file)
 	if err != nil {
 		t.Fatal(err)

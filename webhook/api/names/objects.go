@@ -11,6 +11,11 @@ const (
 	// PolicyName is the name of the NetworkPolicy in every tenant namespace.
 	PolicyName = "egress-scw"
 
+	// RepairEvent is the name of the event about repairs of a NetworkPolicy, in its
+	// namespace. The same event on the namespace is NAMESPACE.RepairEvent in the
+	// namespace "default".
+	RepairEvent = "egress-scw.repaired"
+
 	// SettingsConfigMap is the name of the ConfigMap with the webhook's settings,
 	// in the namespace of the webhook.
 	SettingsConfigMap = "egress-webhook-settings"

@@ -33,6 +33,13 @@ const (
 	// label. Also of namespaces. Remedy: create the EgressTenant, or correct the
 	// label.
 	ReasonUnknownTenant Reason = "UnknownTenant"
+	// ReasonGatewayPath: the tenant has path Gateway, on which pods need no proxy
+	// variables.
+	ReasonGatewayPath Reason = "GatewayPath"
+	// ReasonNodePoolConflict: the pod asks for other nodes than those of the
+	// tenant's nodePool. Remedy: remove the field that the message names from the
+	// pod template.
+	ReasonNodePoolConflict Reason = "NodePoolConflict"
 	// ReasonTooManyContainers: the pod has more containers than can be stored.
 	// Remedy: split the pod.
 	ReasonTooManyContainers Reason = "TooManyContainers"
@@ -71,9 +78,13 @@ const (
 	ReasonPolicyInSync Reason = "PolicyInSync"
 	// ReasonTerminating: the namespace is being deleted. No event has it.
 	ReasonTerminating Reason = "Terminating"
-	// ReasonPolicyApplied: the NetworkPolicy was created or repaired. Also of
+	// ReasonPolicyApplied: the NetworkPolicy was created or updated. Also of
 	// tenants: it is in sync in all of their namespaces.
 	ReasonPolicyApplied Reason = "PolicyApplied"
+	// ReasonPolicyRepaired: another client deleted or edited the NetworkPolicy, and
+	// the webhook restored it. The event is also on the NetworkPolicy. Remedy: find
+	// the client in the audit log of the API server, and take its rights away.
+	ReasonPolicyRepaired Reason = "PolicyRepaired"
 	// ReasonPolicyRemoved: the NetworkPolicy was deleted.
 	ReasonPolicyRemoved Reason = "PolicyRemoved"
 	// ReasonPolicyFailed: the NetworkPolicy could not be written. Remedy: remove
@@ -104,8 +115,8 @@ const (
 // PodReasons returns every reason of a decision about a pod.
 func PodReasons() []Reason {
 	return []Reason{
-		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonMirrorPod, ReasonPodUpdated,
-		ReasonProtectedNamespace, ReasonUnknownTenant, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
+		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonMirrorPod, ReasonPodUpdated, ReasonGatewayPath,
+		ReasonProtectedNamespace, ReasonUnknownTenant, ReasonNodePoolConflict, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
 	}
 }
 
@@ -119,7 +130,7 @@ func AdmissionReasons() []Reason {
 func NamespaceReasons() []Reason {
 	return []Reason{
 		ReasonNotATenant, ReasonPolicyInSync, ReasonTerminating, ReasonProtectedNamespace,
-		ReasonUnknownTenant, ReasonPolicyApplied, ReasonPolicyRemoved, ReasonPolicyFailed,
+		ReasonUnknownTenant, ReasonPolicyApplied, ReasonPolicyRepaired, ReasonPolicyRemoved, ReasonPolicyFailed,
 	}
 }
 

@@ -36,6 +36,22 @@ func (e Entry) String() string { return e.text }
 // IsName reports whether the entry is a domain name rather than an address or a CIDR.
 func (e Entry) IsName() bool { return e.kind == kindName }
 
+// IsIPv6Range reports whether the entry is a range of IPv6 addresses. Clients that
+// parse every entry as a URL fail on such an entry (Python's httpx does not start),
+// while none needs it: hence it is left out of NO_PROXY.
+func (e Entry) IsIPv6Range() bool {
+	return e.kind == kindPrefix && strings.Contains(e.text, ":")
+}
+
+// FromPrefix returns the entry of a range: its address if it has only one.
+func FromPrefix(prefix netip.Prefix) Entry {
+	prefix = unmap(prefix).Masked()
+	if prefix.IsSingleIP() {
+		return Entry{prefix.Addr().Unmap().String(), kindAddress}
+	}
+	return Entry{prefix.String(), kindPrefix}
+}
+
 // Parse parses one entry of at most 253 characters: an IP address ("192.0.2.1",
 // "::1", "[::1]"), a CIDR ("10.0.0.0/8"), or a domain name ("example.com", or
 // ".example.com", which means the same). The error states the fault of the entry

@@ -47,11 +47,13 @@ func (l *List) AddName(name string) {
 	l.Add(name, "."+name)
 }
 
-// AddEntry adds an entry, names in both forms.
+// AddEntry adds an entry, names in both forms. Ranges of IPv6 addresses are left
+// out (IsIPv6Range).
 func (l *List) AddEntry(entry Entry) {
-	if entry.IsName() {
+	switch {
+	case entry.IsName():
 		l.AddName(entry.String())
-		return
+	case !entry.IsIPv6Range():
+		l.Add(entry.String())
 	}
-	l.Add(entry.String())
 }

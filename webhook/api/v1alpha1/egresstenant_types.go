@@ -7,11 +7,29 @@ import (
 // Path is the egress path of a tenant: the route on which its traffic leaves the
 // cluster.
 //
-// +kubebuilder:validation:Enum=Proxy
+// +kubebuilder:validation:Enum=Proxy;Gateway
 type Path string
 
-// PathProxy leads through Squid: filtered, audited, from the proxy's address.
-const PathProxy Path = "Proxy"
+const (
+	// PathProxy leads through Squid: filtered, audited, from the proxy's address.
+	PathProxy Path = "Proxy"
+	// PathGateway leads directly to the public internet, from the address of the
+	// Public Gateway: neither filtered by domain nor audited.
+	PathGateway Path = "Gateway"
+)
+
+// Ingress selects the sources of connections to a tenant's pods.
+//
+// +kubebuilder:validation:Enum=Open;Tenant
+type Ingress string
+
+const (
+	// IngressOpen leaves connections to the tenant's pods unrestricted.
+	IngressOpen Ingress = "Open"
+	// IngressTenant admits connections from the tenant's own pods, and from the
+	// namespaces of ingressFrom.
+	IngressTenant Ingress = "Tenant"
+)
 
 // EgressTenant is one customer of the cluster: its egress path, and the port of
 // the proxy that identifies it. Namespaces join it with the label
@@ -26,6 +44,7 @@ const PathProxy Path = "Proxy"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Proxy",type=string,JSONPath=`.status.proxyURL`,priority=1
 // +kubebuilder:printcolumn:name="Egress",type=string,JSONPath=`.status.egressAddresses`,priority=1
+// +kubebuilder:printcolumn:name="Guarded",type=string,JSONPath=`.status.conditions[?(@.type=="Guarded")].status`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 63",message="metadata.name must be a DNS label (lower case letters, digits and dashes, at most 63 characters), because namespaces carry it as a label value"
 type EgressTenant struct {
@@ -52,6 +71,10 @@ type EgressTenant struct {
 //
 // +kubebuilder:object:generate=true
 // +kubebuilder:validation:XValidation:rule="self.path != 'Proxy' || has(self.proxy)",message="proxy is required with path Proxy: set proxy.port"
+// +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.proxy)",message="proxy must not be set with path Gateway, which does not use the proxy"
+// +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.allow)",message="allow must not be set with path Gateway: only the proxy filters by domain"
+// +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.noProxy)",message="noProxy must not be set with path Gateway, which does not use the proxy"
+// +kubebuilder:validation:XValidation:rule="!has(self.ingressFrom) || self.ingress == 'Tenant'",message="ingressFrom has no effect unless ingress is Tenant"
 type EgressTenantSpec struct {
 	// path is the route on which the tenant's traffic leaves the cluster.
 	//
@@ -85,7 +108,43 @@ type EgressTenantSpec struct {
 	// +listType=set
 	// +optional
 	NoProxy []string `json:"noProxy,omitempty"`
+
+	// clusterAccess lists further destinations that the tenant's pods reach
+	// without the proxy: in the cluster, or in private networks. They are opened
+	// in the NetworkPolicy and added to NO_PROXY. At most 32.
+	//
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=atomic
+	// +optional
+	ClusterAccess []ClusterAccess `json:"clusterAccess,omitempty"`
+
+	// ingress selects the sources of connections to the tenant's pods: Open does
+	// not restrict them; Tenant admits the tenant's own pods, and the namespaces of
+	// ingressFrom. Nodes always reach their own pods.
+	//
+	// +kubebuilder:default=Open
+	// +optional
+	Ingress Ingress `json:"ingress,omitempty"`
+
+	// ingressFrom are the names of namespaces whose pods may connect to the
+	// tenant's pods, with ingress Tenant: those of the ingress controller, for
+	// example. At most 16.
+	//
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^([a-z0-9][-a-z0-9]*)?[a-z0-9]$`
+	// +listType=set
+	// +optional
+	IngressFrom []string `json:"ingressFrom,omitempty"`
+
+	// nodePool confines the tenant's pods to nodes.
+	//
+	// +optional
+	NodePool *NodePool `json:"nodePool,omitempty"`
 }
+
+// IsProxied reports whether the tenant's traffic leaves through the proxy.
+func (s *EgressTenantSpec) IsProxied() bool { return s.Path == "" || s.Path == PathProxy }
 
 // ProxyPort returns the tenant's port on the proxy, 0 without spec.proxy.
 func (s *EgressTenantSpec) ProxyPort() int32 {
@@ -119,21 +178,32 @@ type EgressTenantStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready and PolicyApplied.
+	// conditions are Ready, PolicyApplied, ProxyReachable and Guarded.
 	//
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// proxyURL is the value of HTTP_PROXY in the tenant's pods.
+	// proxyURL is the value of HTTP_PROXY in the tenant's pods. Empty with path
+	// Gateway.
 	//
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
 
-	// egressIPs are the addresses that the tenant's requests leave the proxy by,
-	// as bootstrap published them. Empty if it published none for the tenant.
+	// noProxy is the part of NO_PROXY that all of the tenant's pods have in
+	// common. The namespace's own entries and those of the pod's annotation are
+	// not in it. Empty with path Gateway.
 	//
+	// +kubebuilder:validation:MaxLength=4096
+	// +optional
+	NoProxy string `json:"noProxy,omitempty"`
+
+	// egressIPs are the addresses that the tenant's requests leave by, as
+	// bootstrap published them: the proxy's, or with path Gateway the Public
+	// Gateway's. Empty if it published none for the tenant; at most 16.
+	//
+	// +kubebuilder:validation:MaxItems=16
 	// +listType=set
 	// +optional
 	EgressIPs []string `json:"egressIPs,omitempty"`
@@ -160,9 +230,17 @@ type EgressTenantStatus struct {
 	NamespaceCount int32 `json:"namespaceCount,omitempty"`
 }
 
-// MaxStatusNamespaces bounds the namespaces that a status lists: a tenant of
-// thousands of namespaces would otherwise make every list of tenants large.
-const MaxStatusNamespaces = 100
+// Bounds of a status: a tenant of thousands of namespaces would otherwise make
+// every list of tenants large.
+const (
+	// MaxStatusNamespaces bounds the namespaces that a status lists.
+	MaxStatusNamespaces = 100
+	// MaxStatusEgressIPs bounds the addresses that a status lists.
+	MaxStatusEgressIPs = 16
+)
+
+// maxIngressFrom bounds a tenant's ingressFrom.
+const maxIngressFrom = 16
 
 // EgressTenantList is a list of tenants.
 //

@@ -17,7 +17,9 @@ import (
 // rather than a list of fields that it uses: a new field counts unless it is
 // excluded here.
 func (t Tenant) Revision() string {
-	t.NoProxy = nil // destinations that are reached without the proxy
+	// Destinations without the proxy, and the tenant's pods.
+	t.NoProxy, t.ClusterAccess = nil, nil
+	t.Ingress, t.IngressFrom, t.NodePool = "", nil, nil
 	t.Path = cmp.Or(t.Path, PathProxy)
 	t.Allow = allowSpecOf(t.AllowList())
 	if t.Proxy != nil {

@@ -19,20 +19,22 @@ import (
 
 // jsonSchema is the schema of a value in the CustomResourceDefinition.
 type jsonSchema struct {
-	Properties  map[string]*jsonSchema `json:"properties"`
-	Required    []string               `json:"required"`
-	Items       *jsonSchema            `json:"items"`
-	Enum        []string               `json:"enum"`
-	Default     any                    `json:"default"`
-	Minimum     *int64                 `json:"minimum"`
-	Maximum     *int64                 `json:"maximum"`
-	MinItems    *int64                 `json:"minItems"`
-	MaxItems    *int64                 `json:"maxItems"`
-	MinLength   *int64                 `json:"minLength"`
-	MaxLength   *int64                 `json:"maxLength"`
-	Pattern     string                 `json:"pattern"`
-	ListType    string                 `json:"x-kubernetes-list-type"`
-	Validations []struct {
+	Properties    map[string]*jsonSchema `json:"properties"`
+	Required      []string               `json:"required"`
+	Items         *jsonSchema            `json:"items"`
+	Enum          []string               `json:"enum"`
+	Default       any                    `json:"default"`
+	Minimum       *int64                 `json:"minimum"`
+	Maximum       *int64                 `json:"maximum"`
+	MinItems      *int64                 `json:"minItems"`
+	MaxItems      *int64                 `json:"maxItems"`
+	MinProperties *int64                 `json:"minProperties"`
+	MaxProperties *int64                 `json:"maxProperties"`
+	MinLength     *int64                 `json:"minLength"`
+	MaxLength     *int64                 `json:"maxLength"`
+	Pattern       string                 `json:"pattern"`
+	ListType      string                 `json:"x-kubernetes-list-type"`
+	Validations   []struct {
 		Rule string `json:"rule"`
 	} `json:"x-kubernetes-validations"`
 }
@@ -81,7 +83,47 @@ func TestSchemaHasTheBounds(t *testing.T) {
 	want := &jsonSchema{
 		Validations: got.Validations,
 		Properties: map[string]*jsonSchema{
-			"path": {Enum: []string{string(PathProxy)}, Default: string(PathProxy)},
+			"path":    {Enum: []string{string(PathProxy), string(PathGateway)}, Default: string(PathProxy)},
+			"ingress": {Enum: []string{string(IngressOpen), string(IngressTenant)}, Default: string(IngressOpen)},
+			"ingressFrom": {
+				MaxItems: new(int64(maxIngressFrom)), ListType: "set",
+				Items: &jsonSchema{MaxLength: new(int64(validation.DNS1123LabelMaxLength)), Pattern: nameDNSLabel},
+			},
+			"clusterAccess": {
+				MaxItems: new(int64(maxClusterAccess)), ListType: "atomic",
+				Items: &jsonSchema{
+					Properties: map[string]*jsonSchema{
+						"namespace": {MaxLength: new(int64(validation.DNS1123LabelMaxLength)), Pattern: nameDNSLabel},
+						"podLabels": {MinProperties: new(int64(1)), MaxProperties: new(int64(maxPodLabels))},
+						"cidr":      {MaxLength: new(int64(len("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"))), Pattern: `^[0-9a-fA-F.:]+/[0-9]{1,3}$`},
+						"apiServer": {},
+						"ports": {
+							MinItems: new(int64(1)), MaxItems: new(int64(maxAccessPorts)), ListType: "set",
+							Items: &jsonSchema{Minimum: new(int64(1)), Maximum: new(int64(65535))},
+						},
+					},
+					Validations: got.Properties["clusterAccess"].Items.Validations,
+				},
+			},
+			"nodePool": {
+				MinProperties: new(int64(1)),
+				Properties: map[string]*jsonSchema{
+					"nodeSelector": {MinProperties: new(int64(1)), MaxProperties: new(int64(maxNodeLabels))},
+					"tolerations": {
+						MinItems: new(int64(1)), MaxItems: new(int64(maxTolerations)), ListType: "atomic",
+						Items: &jsonSchema{
+							Required: []string{"key"},
+							Properties: map[string]*jsonSchema{
+								"key":      {MinLength: new(int64(1)), MaxLength: new(int64(317))}, // a DNS subdomain of 253, a slash, 63
+								"operator": {Enum: []string{string(TolerationEqual), string(TolerationExists)}},
+								"value":    {MaxLength: new(int64(validation.LabelValueMaxLength))},
+								"effect":   {Enum: []string{"NoSchedule", "PreferNoSchedule", "NoExecute"}},
+							},
+							Validations: got.Properties["nodePool"].Properties["tolerations"].Items.Validations,
+						},
+					},
+				},
+			},
 			"proxy": {
 				Required: []string{"port"},
 				Properties: map[string]*jsonSchema{
@@ -123,15 +165,8 @@ func TestSchemaHasTheBounds(t *testing.T) {
 	}
 }
 
-// TestSchemaHasTheProxyRule: the path decides whether there must be a proxy, in
-// the definition as in Validate.
-func TestSchemaHasTheProxyRule(t *testing.T) {
-	t.Parallel()
-	rules := specSchema(t).Validations
-	if want := "self.path != 'Proxy' || has(self.proxy)"; len(rules) != 1 || rules[0].Rule != want {
-		t.Errorf("the rules of spec are %v, want %s", rules, want)
-	}
-}
+// nameDNSLabel is the pattern of the names of namespaces.
+const nameDNSLabel = "^([a-z0-9][-a-z0-9]*)?[a-z0-9]$"
 
 // TestSchemaBoundsTheStatus: the controllers write no more namespaces than the
 // definition admits.

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -52,8 +53,8 @@ func ValidateTenants(tenants []Tenant, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// validateName requires a DNS label: the name is the value of a namespace's label,
-// and the name of Squid's ACLs.
+// validateName requires a DNS label, which the names of namespaces are. The name
+// of a tenant is the value of a namespace's label, and the name of Squid's ACLs.
 func validateName(name string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, problem := range validation.IsDNS1123Label(name) {
@@ -63,21 +64,51 @@ func validateName(name string, path *field.Path) field.ErrorList {
 }
 
 func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	if s.Path != "" && s.Path != PathProxy {
-		errs = append(errs, field.NotSupported(path.Child("path"), s.Path, []Path{PathProxy}))
-	}
-	if s.Proxy == nil && (s.Path == "" || s.Path == PathProxy) {
-		errs = append(errs, field.Required(path.Child("proxy"), "path Proxy needs a port of the proxy: set proxy.port"))
-	}
+	errs := s.validatePath(path)
 	errs = append(errs, s.Proxy.validate(path.Child("proxy"))...)
 	errs = append(errs, s.Allow.validate(path.Child("allow"))...)
-	if len(s.NoProxy) > maxNoProxy {
-		errs = append(errs, field.TooMany(path.Child("noProxy"), len(s.NoProxy), maxNoProxy))
+	errs = append(errs, validateNoProxy(s.NoProxy, path.Child("noProxy"))...)
+	errs = append(errs, validateClusterAccess(s.ClusterAccess, path.Child("clusterAccess"))...)
+	errs = append(errs, s.validateIngress(path)...)
+	return append(errs, s.NodePool.validate(path.Child("nodePool"))...)
+}
+
+// validatePath checks the path, and that only the fields of this path are set.
+func (s *EgressTenantSpec) validatePath(path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	switch s.Path {
+	case "", PathProxy:
+		if s.Proxy == nil {
+			errs = append(errs, field.Required(path.Child("proxy"), "path Proxy needs a port of the proxy: set proxy.port"))
+		}
+	case PathGateway:
+		for _, unused := range []struct {
+			name string
+			set  bool
+			why  string
+		}{
+			{"proxy", s.Proxy != nil, "must not be set with path Gateway, which does not use the proxy, and has no address of the tenant's own"},
+			{"allow", s.Allow != nil, "must not be set with path Gateway: only the proxy filters by domain"},
+			{"noProxy", len(s.NoProxy) > 0, "must not be set with path Gateway, which does not use the proxy"},
+		} {
+			if unused.set {
+				errs = append(errs, field.Forbidden(path.Child(unused.name), unused.why))
+			}
+		}
+	default:
+		errs = append(errs, field.NotSupported(path.Child("path"), s.Path, []Path{PathProxy, PathGateway}))
 	}
-	seen := make(map[noproxy.Entry]bool, len(s.NoProxy))
-	for i, text := range s.NoProxy {
-		at := path.Child("noProxy").Index(i)
+	return errs
+}
+
+func validateNoProxy(list []string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(list) > maxNoProxy {
+		errs = append(errs, field.TooMany(path, len(list), maxNoProxy))
+	}
+	seen := make(map[noproxy.Entry]bool, len(list))
+	for i, text := range list {
+		at := path.Index(i)
 		entry, err := noproxy.Parse(text)
 		switch {
 		case err != nil:
@@ -86,6 +117,29 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 			errs = append(errs, field.Duplicate(at, text))
 		default:
 			seen[entry] = true
+		}
+	}
+	return errs
+}
+
+func (s *EgressTenantSpec) validateIngress(path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	switch s.Ingress {
+	case "", IngressOpen, IngressTenant:
+	default:
+		errs = append(errs, field.NotSupported(path.Child("ingress"), s.Ingress, []Ingress{IngressOpen, IngressTenant}))
+	}
+	from := path.Child("ingressFrom")
+	if len(s.IngressFrom) > 0 && s.Ingress != IngressTenant {
+		errs = append(errs, field.Forbidden(from, "has no effect unless ingress is Tenant"))
+	}
+	if len(s.IngressFrom) > maxIngressFrom {
+		errs = append(errs, field.TooMany(from, len(s.IngressFrom), maxIngressFrom))
+	}
+	for i, namespace := range s.IngressFrom {
+		errs = append(errs, validateName(namespace, from.Index(i))...)
+		if slices.Contains(s.IngressFrom[:i], namespace) {
+			errs = append(errs, field.Duplicate(from.Index(i), namespace))
 		}
 	}
 	return errs
