@@ -76,3 +76,45 @@ from the ConfigMap.
   "logLevel" .Values.logLevel
   | toYaml }}
 {{- end }}
+
+{{- /*
+The namespaces of tenants, for a guard. A namespace's own labels cannot be
+guarded with it: for a Namespace, the API server compares the new labels, and
+an update that removes the label would not match.
+*/}}
+{{- define "egress-webhook.tenantNamespaces" -}}
+matchExpressions:
+  - key: egress.scw/tenant
+    operator: Exists
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values:
+      {{- include "egress-webhook.protectedNamespaces" . | nindent 6 }}
+{{- end }}
+
+{{- /*
+The requests that no guard refuses. namespaceObject must not be used here: it is
+always null in matchConditions, and with failurePolicy Fail the error would
+refuse every matched request in the cluster.
+*/}}
+{{- define "egress-webhook.guardConditions" -}}
+- name: not-by-the-platform
+  expression: "!authorizer.group('egress.scw').resource('egresstenants').check('enforce').allowed()"
+# Without it, a namespace that is deleted would stay in Terminating. The second
+# name is that of a control plane without --use-service-account-credentials.
+- name: not-by-the-namespace-controller
+  expression: "!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:kube-controller-manager'])"
+{{- end }}
+
+{{- /* The binding of a guard, which has the guard's name. */}}
+{{- define "egress-webhook.guardBinding" -}}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "egress-webhook.labels" .chart | nindent 4 }}
+spec:
+  policyName: {{ .name }}
+  validationActions: [Deny]
+{{- end }}

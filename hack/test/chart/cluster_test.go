@@ -39,7 +39,7 @@ func TestNamesMatchTheAPI(t *testing.T) {
 	crd := definition(t)
 	group := v1alpha1.GroupVersion.Group
 	plural := crd.Spec.Names.Plural
-	role := only[*rbacv1.ClusterRole](t, r)
+	role := webhookRole(t, r)
 	for _, want := range []rbacv1.PolicyRule{
 		{APIGroups: []string{group}, Resources: []string{plural}},
 		{APIGroups: []string{group}, Resources: []string{plural + "/status"}},
@@ -55,10 +55,22 @@ func TestNamesMatchTheAPI(t *testing.T) {
 	}
 }
 
+// webhookRole is the ClusterRole of the webhook itself.
+func webhookRole(t *testing.T, r rendered) *rbacv1.ClusterRole {
+	t.Helper()
+	for _, role := range all[*rbacv1.ClusterRole](r) {
+		if role.Name == names.FieldOwner {
+			return role
+		}
+	}
+	t.Fatalf("no ClusterRole is called %s", names.FieldOwner)
+	return nil
+}
+
 // A stolen token of the webhook must not permit more than the webhook needs.
 func TestLeastPrivilege(t *testing.T) {
 	r := mustInstall(t, minimalValues)
-	rules := only[*rbacv1.ClusterRole](t, r).Rules
+	rules := slices.Clone(webhookRole(t, r).Rules)
 	roles := all[*rbacv1.Role](r)
 	for _, role := range roles {
 		rules = append(rules, role.Rules...)
@@ -78,6 +90,9 @@ func TestLeastPrivilege(t *testing.T) {
 				continue
 			}
 			for _, resource := range rule.Resources {
+				if verb == names.VerbEnforce && resource == "egresstenants" {
+					continue // the exemption from the guards, which writes nothing
+				}
 				if !slices.Contains(written, resource) {
 					t.Errorf("may %s %s", verb, resource)
 				}
@@ -99,7 +114,7 @@ func TestLeastPrivilege(t *testing.T) {
 		}
 	}
 	binding := only[*rbacv1.ClusterRoleBinding](t, r)
-	if diff := cmp.Diff(want, binding.Subjects); diff != "" || binding.RoleRef.Name != only[*rbacv1.ClusterRole](t, r).Name {
+	if diff := cmp.Diff(want, binding.Subjects); diff != "" || binding.RoleRef.Name != webhookRole(t, r).Name {
 		t.Errorf("ClusterRoleBinding to %s: -want +rendered\n%s", binding.RoleRef.Name, diff)
 	}
 }

@@ -7,7 +7,19 @@ const (
 	KindEgressTenant = "EgressTenant"
 )
 
+// Verbs on EgressTenants that a ClusterRole can grant beside those of Kubernetes.
 const (
+	// VerbEnforce exempts from the guards: it permits changes to the objects that
+	// enforce the tenants' egress paths.
+	VerbEnforce = "enforce"
+	// VerbUse permits giving a namespace to the EgressTenant.
+	VerbUse = "use"
+)
+
+const (
+	// ViewerRole is the ClusterRole that permits reading EgressTenants.
+	ViewerRole = "egress-tenant-viewer"
+
 	// PolicyName is the name of the NetworkPolicy in every tenant namespace.
 	PolicyName = "egress-scw"
 
