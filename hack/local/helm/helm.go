@@ -27,8 +27,10 @@ import (
 type Release struct {
 	// Kubeconfig is the file with the cluster and the user to install as.
 	Kubeconfig string
-	// Name and Namespace are the release's; the namespace is created.
+	// Name and Namespace are the release's. The namespace is created, unless
+	// NamespaceExists: a user may be without the right to create one.
 	Name, Namespace string
+	NamespaceExists bool
 	// Chart is the chart's folder or archive.
 	Chart string
 	// Values are the user's values, as in a values.yaml.
@@ -62,7 +64,7 @@ func (r Release) Install(ctx context.Context) error {
 	install := action.NewInstall(configuration)
 	install.ReleaseName = r.Name
 	install.Namespace = r.Namespace
-	install.CreateNamespace = true
+	install.CreateNamespace = !r.NamespaceExists
 	install.Timeout = timeout
 	install.WaitStrategy = kube.HookOnlyStrategy
 	if r.Wait {
@@ -71,6 +73,30 @@ func (r Release) Install(ctx context.Context) error {
 	install.PostRenderer = r.PostRenderer
 	if _, err := install.RunWithContext(ctx, chart, r.Values); err != nil {
 		return fmt.Errorf("helm install %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// Upgrade upgrades the release to the chart and the values.
+func (r Release) Upgrade(ctx context.Context) error {
+	configuration, err := r.configuration()
+	if err != nil {
+		return err
+	}
+	chart, err := loader.Load(r.Chart)
+	if err != nil {
+		return err
+	}
+	upgrade := action.NewUpgrade(configuration)
+	upgrade.Namespace = r.Namespace
+	upgrade.Timeout = timeout
+	upgrade.WaitStrategy = kube.HookOnlyStrategy
+	if r.Wait {
+		upgrade.WaitStrategy = kube.StatusWatcherStrategy
+	}
+	upgrade.PostRenderer = r.PostRenderer
+	if _, err := upgrade.RunWithContext(ctx, r.Name, chart, r.Values); err != nil {
+		return fmt.Errorf("helm upgrade %s: %w", r.Name, err)
 	}
 	return nil
 }
@@ -89,15 +115,15 @@ func (r Release) Ensure(ctx context.Context) error {
 	case existing.(*helmrelease.Release).Info.Status == common.StatusDeployed:
 		return nil
 	default:
-		if err := r.uninstall(); err != nil {
+		if err := r.Uninstall(); err != nil {
 			return err
 		}
 	}
 	return r.Install(ctx)
 }
 
-// uninstall removes the release.
-func (r Release) uninstall() error {
+// Uninstall removes the release.
+func (r Release) Uninstall() error {
 	configuration, err := r.configuration()
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -43,6 +44,8 @@ const (
 	releaseNamespace = "egress-system"
 	proxyAddress     = "172.16.28.8"
 	egressAddress    = "203.0.113.50"
+	// nodeCIDR is the Private Network, with nodes and proxy.
+	nodeCIDR = "172.16.28.0/22"
 )
 
 // webhookProcess is the webhook as the chart's Deployment runs it, but as a
@@ -51,13 +54,14 @@ const (
 type webhookProcess struct {
 	command process.Command
 	cluster *cluster.Cluster
+	release helm.Release
 	port    int
 	probe   string
 }
 
 func newClient(c *cluster.Cluster) (client.Client, error) {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, certmanagerv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, apiextensionsv1.AddToScheme, certmanagerv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(s); err != nil {
 			return nil, err
 		}
@@ -84,15 +88,15 @@ func installWebhook(ctx context.Context, c *cluster.Cluster, api client.Client, 
 				"addresses":       []any{proxyAddress},
 				"egressAddresses": map[string]any{"shared": []any{egressAddress}},
 			},
-			"cluster": map[string]any{"cidrs": []any{cluster.ServiceCIDR, cluster.PodCIDR}},
+			"cluster": map[string]any{"cidrs": []any{cluster.ServiceCIDR, cluster.PodCIDR, nodeCIDR}},
 			"tenants": []any{tenantValue("client-a", 3129), tenantValue("client-b", 3130)},
 		},
-		PostRenderer: loopback{port},
+		PostRenderer: loopback{port: port},
 	}
 	if err := installation.Install(ctx); err != nil {
 		return nil, err
 	}
-	w := &webhookProcess{cluster: c, port: port}
+	w := &webhookProcess{cluster: c, release: installation, port: port}
 	if err := w.prepare(ctx, api, binary); err != nil {
 		return nil, err
 	}
@@ -267,7 +271,12 @@ func waitCABundle(ctx context.Context, api client.Client) error {
 
 // loopback is a Helm post-renderer: it makes the API server call the webhook by
 // a URL, and adds the URL's address to the certificate.
-type loopback struct{ port int }
+type loopback struct {
+	port int
+	// keep, when set, changes an object further, and returns whether the
+	// manifests contain it at all.
+	keep func(*unstructured.Unstructured) bool
+}
 
 func (l loopback) Run(manifests *bytes.Buffer) (*bytes.Buffer, error) {
 	var out bytes.Buffer
@@ -281,7 +290,7 @@ func (l loopback) Run(manifests *bytes.Buffer) (*bytes.Buffer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(object.Object) == 0 {
+		if len(object.Object) == 0 || l.keep != nil && !l.keep(&object) {
 			continue
 		}
 		if err := l.change(&object); err != nil {
