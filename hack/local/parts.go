@@ -29,7 +29,7 @@ func nodeInitCommand() *cobra.Command {
 }
 
 func netpolCommand() *cobra.Command {
-	var kubeconfig, nodeName, podCIDR string
+	var kubeconfig, nodeName, podCIDR, socket string
 	command := &cobra.Command{
 		Use:    "netpol",
 		Hidden: true,
@@ -47,13 +47,17 @@ func netpolCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			enforcer := netpol.Enforcer{Client: client, Node: nodeName, PodCIDR: prefix, Log: slog.New(slog.NewJSONHandler(os.Stderr, nil))}
+			enforcer := netpol.Enforcer{
+				Client: client, Node: nodeName, PodCIDR: prefix, Socket: socket,
+				Log: slog.New(slog.NewJSONHandler(os.Stderr, nil)),
+			}
 			return enforcer.Run(cmd.Context())
 		},
 	}
 	command.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file")
 	command.Flags().StringVar(&nodeName, "node", "", "name of the node")
 	command.Flags().StringVar(&podCIDR, "pod-cidr", "", "range of the node's pods")
+	command.Flags().StringVar(&socket, "socket", "", "Unix socket on which the CNI plugin reports pods")
 	return command
 }
 

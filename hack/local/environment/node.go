@@ -28,7 +28,7 @@ func (e *Environment) startNode(ctx context.Context) error {
 		return err
 	}
 	if err := node.Start(ctx, node.Config{
-		Cluster: e.Cluster, Netns: e.Plan.Netns(network.Node), Address: e.Plan.NodeAddress, Self: e.binaries.local,
+		Cluster: e.Cluster, Netns: e.Plan.Netns(network.Node), Address: e.Plan.NodeAddress, Self: e.binaries.local, Plugin: e.binaries.netpolPlugin,
 		Images: append([]images.Image{
 			images.Program(node.PauseImage, e.binaries.probe, authority, "pause"),
 			images.Program(ProbeImage, e.binaries.probe, authority),

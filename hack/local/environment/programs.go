@@ -18,7 +18,7 @@ import (
 type binaries struct {
 	builder *programs.Builder
 
-	kubernetes, coreDNS, certManager, local, bootstrap, webhook, demo, probe string
+	kubernetes, coreDNS, certManager, local, netpolPlugin, bootstrap, webhook, demo, probe string
 }
 
 // Build builds all programs of the environment. Run as root it also makes the
@@ -46,6 +46,7 @@ func (p *binaries) build(ctx context.Context, log *progress.Log) error {
 			{programs.CoreDNS(), &p.coreDNS},
 			{programs.CertManager(), &p.certManager},
 			{programs.Local(), &p.local},
+			{programs.NetpolPlugin(), &p.netpolPlugin},
 			{programs.Probe(), &p.probe},
 			{programs.Bootstrap(), &p.bootstrap},
 			{programs.Webhook(), &p.webhook},
@@ -73,7 +74,7 @@ func (e *Environment) fingerprint() (string, error) {
 		h.Write(sums)
 	}
 	p := &e.binaries
-	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.probe, p.bootstrap, p.webhook, p.demo} {
+	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.netpolPlugin, p.probe, p.bootstrap, p.webhook, p.demo} {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return "", err

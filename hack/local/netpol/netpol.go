@@ -3,27 +3,30 @@
 // sigs.k8s.io/kube-network-policies behind a netfilter queue. The queue is an
 // xtables rule because not every kernel has it as an nftables expression.
 //
+// It knows a pod before the pod's first packet: the node's CNI plugin (package
+// plugin) reports each pod's addresses and waits for the answer before a
+// container starts. A pod sends with its own addresses only: the kernel drops a
+// packet that arrives on another interface than the one to which its source is
+// routed (rp_filter), and each pod has an interface of its own.
+//
 // Limits: IPv4; policies are evaluated for new connections, and established
-// ones continue; ICMP to and from pods is dropped, with or without a policy; a
-// pod whose address the API does not show yet cannot open connections. While no
-// enforcer runs, no packet passes: the kernel drops packets that no program
-// takes off the queue.
+// ones continue; ICMP to and from pods is dropped, with or without a policy.
+// While no enforcer runs, no packet passes, because the kernel drops packets
+// that no program takes off the queue, and no pod starts. An enforcer that was
+// restarted knows the pods that ran before from the API.
 package netpol
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os/exec"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/florianl/go-nfqueue/v2"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"sigs.k8s.io/kube-network-policies/pkg/api"
 	"sigs.k8s.io/kube-network-policies/pkg/network"
 	"sigs.k8s.io/kube-network-policies/pkg/networkpolicy"
@@ -40,11 +43,15 @@ type Enforcer struct {
 	// Node is the node's name; PodCIDR is the range of its pods.
 	Node    string
 	PodCIDR netip.Prefix
+	// Socket is the path of the Unix socket on which the CNI plugin reports
+	// pods.
+	Socket string
 	// Log gets a line for each refused connection.
 	Log *slog.Logger
 
-	engine *networkpolicy.PolicyEngine
-	pods   api.PodInfoProvider
+	engine   *networkpolicy.PolicyEngine
+	pods     api.PodInfoProvider
+	attached attachments
 }
 
 // Run enforces until the context ends. The rules remain, and drop all packets.
@@ -52,7 +59,8 @@ func (e *Enforcer) Run(ctx context.Context) error {
 	if err := e.rules(ctx); err != nil {
 		return err
 	}
-	if err := e.watch(ctx); err != nil {
+	pods, err := e.watch(ctx)
+	if err != nil {
 		return err
 	}
 	queue, err := nfqueue.Open(&nfqueue.Config{
@@ -84,29 +92,28 @@ func (e *Enforcer) Run(ctx context.Context) error {
 		return fmt.Errorf("netfilter queue %d: %w", queueNumber, err)
 	}
 	e.Log.Info("enforcing NetworkPolicies", "node", e.Node, "pods", e.PodCIDR)
-	<-ctx.Done()
-	return nil
+	return e.attached.serve(ctx, e.Socket, pods)
 }
 
-// watch fills the engine's caches.
-func (e *Enforcer) watch(ctx context.Context) error {
+// watch fills the engine's caches, and returns the one of pods.
+func (e *Enforcer) watch(ctx context.Context) (corelisters.PodLister, error) {
 	factory := informers.NewSharedInformerFactory(e.Client, 0)
 	namespaces, policies, pods := factory.Core().V1().Namespaces(), factory.Networking().V1().NetworkPolicies(), factory.Core().V1().Pods()
 	resolver, err := podinfo.NewInformerResolver(pods.Informer())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	provider := podinfo.NewInformerProvider(pods, namespaces, nil, []podinfo.IPResolver{resolver})
+	provider := podinfo.NewInformerProvider(pods, namespaces, nil, []podinfo.IPResolver{&e.attached, resolver})
 	e.pods = provider
 	e.engine = networkpolicy.NewPolicyEngine(provider,
 		[]api.PolicyEvaluator{networkpolicy.NewStandardNetworkPolicy(e.Node, namespaces, pods, policies)})
 	factory.Start(ctx.Done())
 	for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
 		if !synced {
-			return fmt.Errorf("filling the cache of %s: %w", kind, context.Cause(ctx))
+			return nil, fmt.Errorf("filling the cache of %s: %w", kind, context.Cause(ctx))
 		}
 	}
-	return nil
+	return pods.Lister(), nil
 }
 
 func (e *Enforcer) admits(ctx context.Context, payload []byte) bool {
@@ -117,7 +124,7 @@ func (e *Enforcer) admits(ctx context.Context, payload []byte) bool {
 	if source, ok := netip.AddrFromSlice(packet.SrcIP.To4()); ok && e.PodCIDR.Contains(source) {
 		if _, known := e.pods.GetPodInfoByIP(source.String()); !known {
 			// The engine would accept the packet: it cannot know
-			// the policies of a pod that it does not know yet.
+			// the policies of a pod that it does not know.
 			e.Log.Info("refused: source unknown", "packet", packet.MarshalLog())
 			return false
 		}
@@ -128,27 +135,4 @@ func (e *Enforcer) admits(ctx context.Context, payload []byte) bool {
 		return false
 	}
 	return true
-}
-
-// rules send packets that open a connection from or to a pod to the queue.
-func (e *Enforcer) rules(ctx context.Context) error {
-	const chain = "EGRESS-NETPOL"
-	commands := [][]string{{"-N", chain}}
-	for _, direction := range []string{"-s", "-d"} {
-		commands = append(commands, []string{
-			"-A", chain, direction, e.PodCIDR.String(),
-			"-m", "conntrack", "--ctstate", "NEW", "-j", "NFQUEUE", "--queue-num", strconv.Itoa(queueNumber),
-		})
-	}
-	for _, hook := range []string{"FORWARD", "INPUT"} {
-		commands = append(commands, []string{"-A", hook, "-j", chain})
-	}
-	var errs []error
-	for _, args := range commands {
-		argv := append([]string{"iptables-nft", "-w", "-t", "mangle"}, args...)
-		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out))
-		}
-	}
-	return errors.Join(errs...)
 }

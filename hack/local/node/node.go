@@ -47,8 +47,10 @@ type Config struct {
 	Images []images.Image
 	// Self is a program that runs Init when called with the arguments
 	// "node-init DIR", and enforces policies when called with "netpol
-	// --kubeconfig=FILE --node=NAME --pod-cidr=CIDR".
+	// --kubeconfig=FILE --node=NAME --pod-cidr=CIDR --socket=PATH".
 	Self string
+	// Plugin is the CNI plugin that reports pods to the enforcer's socket.
+	Plugin string
 }
 
 // pods is the cgroup of all pods of the node.
@@ -91,11 +93,7 @@ func Start(ctx context.Context, c Config) error {
 	if _, err := environment.Start(proxy); err != nil {
 		return err
 	}
-	_, err := environment.Start(process.Command{
-		Name: processPolicy, Path: c.Self, Netns: c.Netns,
-		Args: []string{"netpol", "--kubeconfig=" + c.Cluster.Kubeconfig("admin"), "--node=" + cluster.NodeName, "--pod-cidr=" + cluster.PodCIDR},
-	})
-	return err
+	return c.startEnforcer()
 }
 
 const kubeProxyBinding = `
@@ -154,12 +152,16 @@ func (c Config) writeFiles() error {
 			return err
 		}
 	}
+	if err := c.installPlugins(); err != nil {
+		return err
+	}
 	values := map[string]string{
 		"Dir": c.dir(), "Socket": filepath.Join(c.dir(), socket), "Name": cluster.NodeName, "Address": c.Address.String(),
 		"PauseImage": PauseImage, "PodCIDR": PodCIDR, "Cgroup": pods.Name,
 		"Domain": cluster.Domain, "DNS": cluster.DNSIP,
 		"CA": c.Cluster.PKI("ca.crt"), "Certificate": c.Cluster.PKI("kubelet-server.crt"), "Key": c.Cluster.PKI("kubelet-server.key"),
 		"ProxyKubeconfig": c.Cluster.Kubeconfig("kube-proxy"),
+		"PluginFolder":    c.pluginFolder(), "Plugin": pluginName, "PolicySocket": c.policySocket(),
 	}
 	parsed, err := template.New("").Option("missingkey=error").ParseFS(templates, "templates/*")
 	if err != nil {

@@ -76,6 +76,13 @@ func Probe() Program { return Program{Name: "probe", Module: "hack", Package: ".
 // Local is the local environment's own program.
 func Local() Program { return Program{Name: "local", Module: "hack", Package: "./local"} }
 
+// NetpolPlugin is the CNI plugin that reports pods to the enforcer of
+// NetworkPolicies. It is a program of its own because it runs for each pod, and
+// Local takes longer to start.
+func NetpolPlugin() Program {
+	return Program{Name: "egress-netpol", Module: "hack", Package: "./local/netpol/plugin"}
+}
+
 // Builder builds programs of one checkout into a cache folder.
 type Builder struct {
 	root, cache string

@@ -112,21 +112,14 @@ func try(t *testing.T, ways []way) []error {
 // end of each path, from all sources except the proxy.
 func arrived(t *testing.T, ways []way) []uint64 {
 	t.Helper()
-	counters, err := shared.Arrived(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	counts := make([]uint64, len(ways))
 	for i, way := range ways {
-		for _, counter := range counters {
-			protocol := "tcp"
-			if way.command[0] == "resolve" {
-				protocol = "udp"
-			}
-			if counter.Destination == way.arrives.Addr() && counter.Port == way.arrives.Port() &&
-				counter.Protocol == protocol && !shared.Plan.ProxyPublic.Contains(counter.Source) {
-				counts[i] += counter.Packets
-			}
+		protocol := "tcp"
+		if way.command[0] == "resolve" {
+			protocol = "udp"
+		}
+		if way.arrives.IsValid() {
+			counts[i] = arrivedAt(t, protocol, way.arrives)
 		}
 	}
 	return counts

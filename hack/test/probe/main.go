@@ -17,13 +17,16 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const usage = `usage: probe COMMAND
 
   get [--direct] URL              fetch; --direct: without the proxy. Prints the status and the body.
-  dial NETWORK ADDRESS            connect (tcp) and close
+  dial NETWORK ADDRESS            connect (tcp) and close. Prints how often the SYN was repeated.
   resolve SERVER NAME             ask a DNS server over UDP
+  forge SOURCE DESTINATION        send an empty UDP packet with a made-up source (ADDRESS:PORT each)
   serve ADDRESS                   answer every HTTP request with "hello from HOSTNAME"
   environment                     print the environment of process 1, a variable a line
   pause                           wait for a signal, reaping orphans
@@ -63,6 +66,8 @@ func run(ctx context.Context, args []string) error {
 		return dial(ctx, args[1], args[2])
 	case command == "resolve" && len(args) == 3:
 		return resolve(ctx, args[1], args[2])
+	case command == "forge" && len(args) == 3:
+		return forge(args[1], args[2])
 	case command == "serve" && len(args) == 2:
 		return serve(ctx, args[1])
 	case command == "environment":
@@ -104,7 +109,32 @@ func dial(ctx context.Context, network, address string) error {
 	if err != nil {
 		return err
 	}
-	return connection.Close()
+	defer connection.Close()
+	if tcp, ok := connection.(*net.TCPConn); ok {
+		return reportRepetitions(tcp)
+	}
+	return nil
+}
+
+// reportRepetitions prints the number of packets that the kernel has repeated on
+// a new connection: its SYN.
+func reportRepetitions(connection *net.TCPConn) error {
+	raw, err := connection.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var info *unix.TCPInfo
+	var infoErr error
+	if err := raw.Control(func(socket uintptr) {
+		info, infoErr = unix.GetsockoptTCPInfo(int(socket), unix.IPPROTO_TCP, unix.TCP_INFO)
+	}); err != nil {
+		return err
+	}
+	if infoErr != nil {
+		return fmt.Errorf("reading the connection's state: %w", infoErr)
+	}
+	fmt.Fprintln(os.Stdout, "repeated:", info.Total_retrans)
+	return nil
 }
 
 func resolve(ctx context.Context, server, name string) error {

@@ -1,0 +1,55 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"egress.scw/hack/local/cluster"
+	"egress.scw/hack/local/process"
+)
+
+// debianPlugins is the folder of Debian's CNI plugins.
+const debianPlugins = "/usr/lib/cni"
+
+// pluginName is the name of Config.Plugin in the network's configuration.
+const pluginName = "egress-netpol"
+
+// pluginFolder contains the CNI plugins of the node.
+func (c Config) pluginFolder() string { return filepath.Join(c.dir(), "cni-bin") }
+
+// policySocket is the enforcer's socket.
+func (c Config) policySocket() string { return filepath.Join(c.dir(), "netpol.sock") }
+
+// installPlugins puts the plugins of the node's network into one folder, because
+// containerd searches one.
+func (c Config) installPlugins() error {
+	if err := os.MkdirAll(c.pluginFolder(), 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"loopback", "ptp", "host-local"} {
+		if err := os.Symlink(filepath.Join(debianPlugins, name), filepath.Join(c.pluginFolder(), name)); err != nil {
+			return err
+		}
+	}
+	// A copy: the original is replaced when the checkout changes, and a node
+	// keeps the plugin that belongs to its enforcer.
+	plugin, err := os.ReadFile(c.Plugin)
+	if err != nil {
+		return fmt.Errorf("CNI plugin: %w", err)
+	}
+	return os.WriteFile(filepath.Join(c.pluginFolder(), pluginName), plugin, 0o755)
+}
+
+// startEnforcer starts the enforcer of NetworkPolicies. No pod starts before it
+// runs.
+func (c Config) startEnforcer() error {
+	_, err := c.Cluster.Environment.Start(process.Command{
+		Name: processPolicy, Path: c.Self, Netns: c.Netns,
+		Args: []string{
+			"netpol", "--kubeconfig=" + c.Cluster.Kubeconfig("admin"), "--node=" + cluster.NodeName,
+			"--pod-cidr=" + cluster.PodCIDR, "--socket=" + c.policySocket(),
+		},
+	})
+	return err
+}
