@@ -1,11 +1,12 @@
 package environment
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"egress.scw/hack/local/internet"
@@ -28,6 +29,7 @@ func zone(p network.Plan) internet.Zone {
 const (
 	internetDir   = Dir + "/internet"
 	controlSocket = internetDir + "/control.sock"
+	eventsFile    = internetDir + "/events.log"
 )
 
 // CAFile is the certificate of the authority that issues the internet's
@@ -38,6 +40,27 @@ func (e *Environment) CAFile() string { return internet.CertificatesIn(internetD
 // or not a service answered.
 func (e *Environment) Arrived(ctx context.Context) ([]internet.Counter, error) {
 	return internet.NewClient(controlSocket).Counters(ctx)
+}
+
+// InternetEvents returns the connections, requests and queries that the
+// internet's services have received so far.
+func (e *Environment) InternetEvents() ([]internet.Event, error) {
+	content, err := os.ReadFile(eventsFile)
+	if err != nil {
+		return nil, err
+	}
+	var events []internet.Event
+	for line := range bytes.Lines(content) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // it is being written
+		}
+		var event internet.Event
+		if err := json.Unmarshal(line, &event); err != nil {
+			return nil, fmt.Errorf("%s: %w", eventsFile, err)
+		}
+		events = append(events, event)
+	}
+	return events, nil
 }
 
 func (e *Environment) startInternet(ctx context.Context) error {
@@ -78,7 +101,7 @@ func ServeInternet(ctx context.Context) error {
 		}
 		return listen
 	}
-	events, err := os.OpenFile(filepath.Join(internetDir, "events.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	events, err := os.OpenFile(eventsFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}

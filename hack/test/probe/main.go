@@ -24,7 +24,10 @@ import (
 const usage = `usage: probe COMMAND
 
   get [--direct] URL              fetch; --direct: without the proxy. Prints the status and the body.
+  get --proxy PROXY URL           fetch through this proxy
   dial NETWORK ADDRESS            connect (tcp) and close. Prints how often the SYN was repeated.
+  dials ADDRESS DURATION          connect (tcp) 100 times a second, and print how often it worked. Ignores SIGTERM.
+  hold URL DURATION               fetch 10 times a second on one connection
   resolve SERVER NAME             ask a DNS server over UDP
   forge SOURCE DESTINATION        send an empty UDP packet with a made-up source (ADDRESS:PORT each)
   serve ADDRESS                   answer every HTTP request with "hello from HOSTNAME"
@@ -62,8 +65,14 @@ func run(ctx context.Context, args []string) error {
 		return get(ctx, args[1], http.ProxyFromEnvironment)
 	case command == "get" && len(args) == 3 && args[1] == "--direct":
 		return get(ctx, args[2], nil)
+	case command == "get" && len(args) == 4 && args[1] == "--proxy":
+		return getBy(ctx, args[2], args[3])
 	case command == "dial" && len(args) == 3:
 		return dial(ctx, args[1], args[2])
+	case command == "dials" && len(args) == 3:
+		return dials(args[1], args[2])
+	case command == "hold" && len(args) == 3:
+		return hold(ctx, args[1], args[2])
 	case command == "resolve" && len(args) == 3:
 		return resolve(ctx, args[1], args[2])
 	case command == "forge" && len(args) == 3:
