@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -82,11 +83,15 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := controller.StartInformers(ctx, manager.GetCache()); err != nil {
+	plugins, err := controller.PluginPolicies(manager.GetRESTMapper())
+	if err != nil {
+		return err
+	}
+	if err := controller.StartInformers(ctx, manager.GetCache(), plugins); err != nil {
 		return err
 	}
 	drain := newDrainer(drainPeriod)
-	if err := addHandlers(manager, s, injection, certificates, drain, logger); err != nil {
+	if err := addHandlers(manager, s, injection, plugins, certificates, drain, logger); err != nil {
 		return err
 	}
 	logger.Info("starting", "version", buildVersion(), "settings", options.settingsFile, "proxies", s.Proxy.Addresses)
@@ -119,7 +124,7 @@ func load(file string) (*settings.Settings, *inject.Cluster, error) {
 
 func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, logger *slog.Logger) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{admissionregistrationv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("registering types: %w", err)
 		}
@@ -157,7 +162,7 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, log
 
 // addHandlers adds admission and probes, which run on every replica, and the
 // controllers, which run on the leader.
-func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
+func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, plugins []controller.PolicyKind, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
 	policies := controller.NewPolicyApplier(manager.GetClient(), s)
 	pods, err := admission.NewHandler(admission.Options{
 		Settings: s,
@@ -187,7 +192,7 @@ func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.C
 	}
 	tenants := &controller.TenantReconciler{
 		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
-		ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, Egress: s.Proxy.Egress, Events: manager.GetEventRecorder(names.FieldOwner),
+		ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: manager.GetEventRecorder(names.FieldOwner),
 	}
 	return errors.Join(
 		namespaces.SetupWithManager(manager),

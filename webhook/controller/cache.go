@@ -7,12 +7,12 @@ import (
 	"net/http"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,8 +27,9 @@ import (
 const syncWait = 500 * time.Millisecond
 
 // CacheOptions restrict a manager's cache to the objects that the webhook
-// reads. It holds only the webhook's own NetworkPolicies, the endpoints of the API
-// server, and no managed fields.
+// reads. Of the NetworkPolicies of other clients it holds only whether they have
+// egress rules. It holds the endpoints of the API server, the bindings of the
+// guards, and no managed fields.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
@@ -36,9 +37,11 @@ func CacheOptions() cache.Options {
 				Namespaces: map[string]cache.Config{metav1.NamespaceDefault: {}},
 				Label:      labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: apiServerService}),
 			},
-			&networkingv1.NetworkPolicy{}: {Field: fields.OneTermEqualSelector(metav1.ObjectNameField, names.PolicyName)},
+			&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}: {
+				Label: labels.SelectorFromSet(labels.Set{names.ChartLabel: names.ChartName}),
+			},
 		},
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform: keepWhatIsRead,
 		// Reading a kind that StartInformers does not list is a defect: an
 		// admission request would wait for the first list of that kind.
 		ReaderFailOnMissingInformer: true,
@@ -47,17 +50,23 @@ func CacheOptions() cache.Options {
 
 // StartInformers registers the kinds that admission and the controllers read.
 // The cache holds their objects on every replica, from the start of the manager
-// on. Call it before the manager starts.
-func StartInformers(ctx context.Context, informers cache.Informers) error {
-	for _, watched := range []struct {
+// on. The plugins are further kinds. Call it before the manager starts.
+func StartInformers(ctx context.Context, informers cache.Informers, plugins []PolicyKind) error {
+	type kind struct {
 		kind   string
 		object client.Object
-	}{
+	}
+	kinds := []kind{
 		{"Namespace", &corev1.Namespace{}},
 		{"NetworkPolicy", &networkingv1.NetworkPolicy{}},
 		{"EndpointSlice", &discoveryv1.EndpointSlice{}},
+		{"ValidatingAdmissionPolicyBinding", &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}},
 		{names.KindEgressTenant, &v1alpha1.EgressTenant{}},
-	} {
+	}
+	for _, plugin := range plugins {
+		kinds = append(kinds, kind{plugin.Kind, plugin.object()})
+	}
+	for _, watched := range kinds {
 		_, err := informers.GetInformer(ctx, watched.object)
 		switch {
 		case meta.IsNoMatchError(err):

@@ -7,21 +7,19 @@ import (
 	"strings"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
-
-	"egress.scw/webhook/api/names"
 )
 
 func TestStartInformers(t *testing.T) {
 	t.Parallel()
 	informers := &informertest.FakeInformers{Scheme: newAPI(t).Scheme()}
-	if err := StartInformers(t.Context(), informers); err != nil {
+	if err := StartInformers(t.Context(), informers, pluginPolicies[:1]); err != nil {
 		t.Fatal(err)
 	}
 	var kinds []string
@@ -29,7 +27,7 @@ func TestStartInformers(t *testing.T) {
 		kinds = append(kinds, kind.Kind)
 	}
 	slices.Sort(kinds)
-	if got := strings.Join(kinds, " "); got != "EgressTenant EndpointSlice Namespace NetworkPolicy" {
+	if got := strings.Join(kinds, " "); got != "CiliumNetworkPolicy EgressTenant EndpointSlice Namespace NetworkPolicy ValidatingAdmissionPolicyBinding" {
 		t.Errorf("the watched kinds are %s", got)
 	}
 }
@@ -46,7 +44,7 @@ func TestStartInformersFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			informers := &informertest.FakeInformers{Scheme: newAPI(t).Scheme(), Error: test.err}
-			err := StartInformers(t.Context(), informers)
+			err := StartInformers(t.Context(), informers, nil)
 			if !errors.Is(err, test.err) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error is %v, want %q", err, test.want)
 			}
@@ -74,9 +72,9 @@ func TestCacheOptions(t *testing.T) {
 	}
 	for object, restriction := range options.ByObject {
 		switch object.(type) {
-		case *networkingv1.NetworkPolicy:
-			if got := restriction.Field.String(); got != "metadata.name="+names.PolicyName {
-				t.Errorf("policies are restricted to %s", got)
+		case *admissionregistrationv1.ValidatingAdmissionPolicyBinding:
+			if got := restriction.Label.String(); got != "app.kubernetes.io/name=egress-webhook" {
+				t.Errorf("bindings are restricted to %s", got)
 			}
 		case *discoveryv1.EndpointSlice:
 			if _, only := restriction.Namespaces["default"]; !only || len(restriction.Namespaces) != 1 || restriction.Label.String() != "kubernetes.io/service-name=kubernetes" {

@@ -42,6 +42,7 @@ func TestStateCollector(t *testing.T) {
 	if err := testutil.CollectAndCompare(collector, strings.NewReader(`
 # HELP egress_webhook_tenants EgressTenants, by the reason of their condition Ready. Only the leader exports it.
 # TYPE egress_webhook_tenants gauge
+egress_webhook_tenants{reason="ForeignEgressRules"} 0
 egress_webhook_tenants{reason="InvalidSpec"} 0
 egress_webhook_tenants{reason="Pending"} 2
 egress_webhook_tenants{reason="PolicyNotApplied"} 0

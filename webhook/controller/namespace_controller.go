@@ -54,7 +54,8 @@ func (r *NamespaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("namespace").
 		WithLogConstructor(logConstructor(mgr, "namespace")).
 		For(&corev1.Namespace{}).
-		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(policyToNamespace)).
+		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(policyToNamespace),
+			builder.WithPredicates(predicate.NewPredicateFuncs(func(policy client.Object) bool { return policy.GetName() == names.PolicyName }))).
 		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantToNamespaces),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.apiServerToNamespaces)).

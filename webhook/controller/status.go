@@ -30,6 +30,11 @@ type tenantFacts struct {
 	// outOfSync are the namespaces whose NetworkPolicy is missing or differs,
 	// except those that are being deleted.
 	outOfSync []string
+	// foreign are policies of other clients with egress rules, in the tenant's
+	// namespaces.
+	foreign []string
+	// missingGuards are guards of the chart without a binding.
+	missingGuards []string
 	// proxyURL is the value of HTTP_PROXY in the tenant's pods, with path Proxy.
 	proxyURL string
 	// noProxy is the part of NO_PROXY that the tenant's pods have in common, with
@@ -61,7 +66,7 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 		status.EgressAddresses = strings.Join(status.EgressIPs, ",")
 	}
 	applied := policyAppliedCondition(facts)
-	for _, condition := range []metav1.Condition{applied, readyCondition(facts, invalid, applied)} {
+	for _, condition := range []metav1.Condition{applied, guardedCondition(facts.missingGuards), readyCondition(facts, invalid, applied)} {
 		condition.ObservedGeneration = tenant.Generation
 		condition.LastTransitionTime = now
 		meta.SetStatusCondition(&status.Conditions, condition)
@@ -98,6 +103,10 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 		condition.Reason = string(names.ReasonProtectedNamespace)
 		condition.Message = fmt.Sprintf("The cluster or the webhook depends on pods in %[3]s, which therefore cannot belong to a tenant: remove the label %[1]s=%[2]s there (kubectl label namespace NAME %[1]s-)",
 			names.LabelTenant, facts.tenant.Name, enumerate(facts.protected))
+	case len(facts.foreign) > 0:
+		condition.Reason = string(names.ReasonForeignEgressRules)
+		condition.Message = fmt.Sprintf("Policies of other clients open egress paths beside NetworkPolicy %s: remove the egress rules from %s",
+			names.PolicyName, enumerate(facts.foreign))
 	case applied.Status != metav1.ConditionTrue:
 		condition.Reason, condition.Message = applied.Reason, applied.Message
 	default:
@@ -108,6 +117,9 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 		}
 		if len(facts.tenant.Spec.ClusterAccess) > 0 {
 			condition.Message += " beside spec.clusterAccess"
+		}
+		if facts.tenant.DeletionTimestamp != nil {
+			condition.Message = "Deleted, but kept until no namespace has its label: " + enumerate(append(facts.namespaces, facts.protected...))
 		}
 	}
 	return condition

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -29,8 +30,8 @@ import (
 // same reason.
 const actionPublish = "PublishStatus"
 
-// TenantReconciler writes the status of every EgressTenant, and no other
-// object: NamespaceReconciler does the work that the status reports.
+// TenantReconciler writes the status and the finalizer of every EgressTenant, and
+// no other object: NamespaceReconciler does the work that the status reports.
 type TenantReconciler struct {
 	// Client reads from the manager's cache and writes the status.
 	Client client.Client
@@ -44,13 +45,16 @@ type TenantReconciler struct {
 	NoProxy func(*v1alpha1.EgressTenant) string
 	// Egress are the source addresses of the proxy's requests.
 	Egress settings.EgressAddresses
+	// PluginPolicies are the kinds of policies, beside NetworkPolicy, that may open
+	// egress paths.
+	PluginPolicies []PolicyKind
 	// Events records errors that people must correct, on the tenants.
 	Events events.EventRecorder
 }
 
 // SetupWithManager registers the controller, which runs on the leader only.
 func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	err := ctrl.NewControllerManagedBy(mgr).
+	controlled := ctrl.NewControllerManagedBy(mgr).
 		Named("tenant").
 		WithLogConstructor(logConstructor(mgr, "tenant")).
 		For(&v1alpha1.EgressTenant{}).
@@ -60,7 +64,11 @@ func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
 		Watches(&corev1.Namespace{}, enqueueLater(namespaceToTenant)).
 		Watches(&networkingv1.NetworkPolicy{}, enqueueLater(r.policyToTenant)).
-		Complete(r)
+		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, enqueueLater(r.allTenants))
+	for _, kind := range r.PluginPolicies {
+		controlled.Watches(kind.object(), enqueueLater(r.policyToTenant))
+	}
+	err := controlled.Complete(r)
 	if err != nil {
 		return fmt.Errorf("setting up the tenant controller: %w", err)
 	}
@@ -76,6 +84,10 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	facts, err := r.observe(ctx, tenant)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	tenant, err = r.keepInUse(ctx, tenant, len(facts.namespaces)+len(facts.protected))
+	if err != nil || tenant.DeletionTimestamp != nil && len(tenant.Finalizers) == 0 {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	return ctrl.Result{}, r.publish(ctx, tenant, tenantStatus(facts, metav1.Now()))
 }
@@ -114,7 +126,16 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 		if !netpol.InSync(observed, wanted) {
 			facts.outOfSync = append(facts.outOfSync, namespace.Name)
 		}
+		foreign, err := foreignEgress(ctx, r.Client, r.PluginPolicies, namespace.Name)
+		if err != nil {
+			return facts, err
+		}
+		facts.foreign = append(facts.foreign, foreign...)
 	}
+	if facts.missingGuards, err = missingGuards(ctx, r.Client); err != nil {
+		return facts, err
+	}
+	slices.Sort(facts.foreign)
 	slices.Sort(facts.namespaces)
 	slices.Sort(facts.protected)
 	slices.Sort(facts.outOfSync)
@@ -144,7 +165,7 @@ func (r *TenantReconciler) publish(ctx context.Context, tenant *v1alpha1.EgressT
 	// Events are for errors that people must correct in the tenant. The webhook
 	// itself creates a missing policy, mostly within milliseconds; if it cannot,
 	// the namespace has an event with the cause.
-	if reason := names.Reason(after.Reason); reason == names.ReasonInvalidSpec || reason == names.ReasonPortConflict {
+	if reason := names.Reason(after.Reason); reason == names.ReasonInvalidSpec || reason == names.ReasonPortConflict || reason == names.ReasonForeignEgressRules {
 		r.Events.Eventf(tenant, nil, corev1.EventTypeWarning, after.Reason, actionPublish, "%s", after.Message)
 	}
 	return nil

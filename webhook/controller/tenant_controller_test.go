@@ -20,15 +20,16 @@ func reconcileTenant(t *testing.T, server *api, egress settings.EgressAddresses)
 	t.Helper()
 	seen := &recorder{}
 	r := &TenantReconciler{
-		Client:    server,
-		Policies:  NewPolicyApplier(server, settingsFixture()),
-		Protected: protectedFixture(),
+		Client:         server,
+		Policies:       NewPolicyApplier(server, settingsFixture()),
+		PluginPolicies: pluginPolicies[:1],
+		Protected:      protectedFixture(),
 		ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
 			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.ProxyPort())
 		},
 		NoProxy: func(*v1alpha1.EgressTenant) string { return "localhost,.svc" },
 		Egress:  egress,
-		Events: seen,
+		Events:  seen,
 	}
 	if _, err := r.Reconcile(t.Context(), requestFor("client-a")); err != nil {
 		t.Fatal(err)

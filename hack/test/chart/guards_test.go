@@ -263,3 +263,19 @@ func TestViewerIsNotAggregated(t *testing.T) {
 	}
 	t.Errorf("the chart has no ClusterRole %s", names.ViewerRole)
 }
+
+// The status of a tenant reports the guards that are on by default, by the names
+// and the label that the webhook knows.
+func TestGuardsAreTheNamesOfTheStatus(t *testing.T) {
+	var got []string
+	for _, binding := range all[*admissionregistrationv1.ValidatingAdmissionPolicyBinding](mustInstall(t, minimalValues)) {
+		got = append(got, binding.Spec.PolicyName)
+		if binding.Labels[names.ChartLabel] != names.ChartName {
+			t.Errorf("binding %s has the labels %v, and the webhook watches those with %s=%s", binding.Name, binding.Labels, names.ChartLabel, names.ChartName)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, names.Guards()) {
+		t.Errorf("the chart has the guards %q by default, and the webhook reports %q", got, names.Guards())
+	}
+}

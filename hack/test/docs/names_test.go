@@ -20,7 +20,7 @@ import (
 func TestLabelsAndAnnotations(t *testing.T) {
 	var known []string
 	for _, file := range goFiles(t, "webhook/api/names") {
-		for name := range constants(file, "Label", "Annotation") {
+		for name := range constants(file, "Label", "Annotation", "Finalizer") {
 			if strings.HasPrefix(name, "egress.scw/") {
 				known = append(known, name)
 			}
@@ -32,6 +32,7 @@ func TestLabelsAndAnnotations(t *testing.T) {
 	named := regexp.MustCompile(`egress\.scw/[\w-]+`)
 	for _, p := range documentation(t) {
 		for _, name := range named.FindAllString(strings.ReplaceAll(p.text, `\.`, "."), -1) {
+			name = strings.TrimSuffix(name, "-") // kubectl label NAME-, which removes it
 			_, folder, _ := strings.Cut(name, "/")
 			if name == v1alpha1.GroupVersion.String() || slices.Contains(known, name) {
 				continue
@@ -226,7 +227,7 @@ func TestReasons(t *testing.T) {
 	for _, reason := range names.Reasons() {
 		reasons[string(reason)] = true
 	}
-	conditions := map[string]bool{names.ConditionReady: true, names.ConditionPolicyApplied: true}
+	conditions := map[string]bool{names.ConditionReady: true, names.ConditionPolicyApplied: true, names.ConditionGuarded: true}
 	for _, p := range documentation(t) {
 		for _, reason := range p.column(t, "Reason") {
 			if !reasons[reason] {

@@ -9,4 +9,7 @@ const (
 	// ConditionPolicyApplied is true if the NetworkPolicy is in sync in every
 	// namespace of the tenant.
 	ConditionPolicyApplied = "PolicyApplied"
+	// ConditionGuarded is true if every guard of the chart that is on by default has
+	// a binding, so that admins of namespaces cannot open them.
+	ConditionGuarded = "Guarded"
 )

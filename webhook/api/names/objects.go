@@ -28,6 +28,9 @@ const (
 	// namespace "default".
 	RepairEvent = "egress-scw.repaired"
 
+	// FinalizerInUse on an EgressTenant keeps it while namespaces carry its label.
+	FinalizerInUse = "egress.scw/in-use"
+
 	// SettingsConfigMap is the name of the ConfigMap with the webhook's settings,
 	// in the namespace of the webhook.
 	SettingsConfigMap = "egress-webhook-settings"

@@ -106,6 +106,15 @@ const (
 	// namespace of the tenant. Remedy: look for events of the namespaces that the
 	// message names.
 	ReasonPolicyNotApplied Reason = "PolicyNotApplied"
+	// ReasonForeignEgressRules: policies of other clients open egress paths in
+	// namespaces of the tenant. Remedy: remove the egress rules from the policies
+	// that the message names.
+	ReasonForeignEgressRules Reason = "ForeignEgressRules"
+	// ReasonGuardsPresent: every guard has a binding.
+	ReasonGuardsPresent Reason = "GuardsPresent"
+	// ReasonGuardsMissing: a guard has no binding. Remedy: turn the guards on that
+	// the message names, in the chart's value guards.
+	ReasonGuardsMissing Reason = "GuardsMissing"
 	// ReasonPending: the condition has not been written for the current spec yet.
 	// Only metrics have it. Remedy: check that one replica of the webhook leads, if
 	// the reason stays.
@@ -137,14 +146,15 @@ func NamespaceReasons() []Reason {
 // ReadyReasons returns every reason of the condition Ready, and ReasonPending.
 func ReadyReasons() []Reason {
 	return []Reason{
-		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonPolicyNotApplied, ReasonPending,
+		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied, ReasonPending,
 	}
 }
 
 // TenantReasons returns every reason of an EgressTenant's conditions.
 func TenantReasons() []Reason {
 	return []Reason{
-		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonPolicyNotApplied, ReasonPolicyApplied,
+		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied, ReasonPolicyApplied,
+		ReasonGuardsPresent, ReasonGuardsMissing,
 	}
 }
 
