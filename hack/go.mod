@@ -1,6 +1,6 @@
 module egress.scw/hack
 
-go 1.26.0
+go 1.26.6
 
 replace egress.scw => ../
 
@@ -37,6 +37,7 @@ require (
 	k8s.io/pod-security-admission v0.37.2
 	sigs.k8s.io/controller-runtime v0.25.2
 	sigs.k8s.io/kube-network-policies v1.1.1
+	sigs.k8s.io/network-policy-api v0.3.0
 	sigs.k8s.io/yaml v1.6.0
 )
 

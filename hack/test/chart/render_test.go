@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
+	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/charts"
@@ -50,7 +52,9 @@ func install(t *testing.T, values string) (rendered, error) {
 	return installOn(t, "v1.37.2", values)
 }
 
-func installOn(t *testing.T, kubernetes, values string) (rendered, error) {
+// installOn renders it for another version, and for a cluster with further
+// API versions.
+func installOn(t *testing.T, kubernetes, values string, apis ...string) (rendered, error) {
 	t.Helper()
 	version, err := common.ParseKubeVersion(kubernetes)
 	if err != nil {
@@ -59,6 +63,7 @@ func installOn(t *testing.T, kubernetes, values string) (rendered, error) {
 	client := action.NewInstall(action.NewConfiguration())
 	client.DryRunStrategy = action.DryRunClient
 	client.KubeVersion = version
+	client.APIVersions = apis
 	client.ReleaseName = "egress-webhook"
 	client.Namespace = releaseNamespace
 	releaser, err := client.RunWithContext(t.Context(), load(t), parse(t, values))
@@ -144,6 +149,7 @@ func scheme(t *testing.T) *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, certmanager.AddToScheme, v1alpha1.AddToScheme,
+		v1alpha2.Install, v1beta1.Install,
 	} {
 		if err := add(s); err != nil {
 			t.Fatal(err)

@@ -36,6 +36,7 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// row describes a guard. Further validations have a row of their own.
 func row(policy admissionregistrationv1.ValidatingAdmissionPolicy) string {
 	name := strings.TrimSuffix(policy.Name, "."+names.Group)
 	value := regexp.MustCompile(`-[a-z]`).ReplaceAllStringFunc(name, func(s string) string { return strings.ToUpper(s[1:]) })
@@ -58,7 +59,7 @@ func row(policy admissionregistrationv1.ValidatingAdmissionPolicy) string {
 		}
 	}
 	return fmt.Sprintf("| `%s` | `%s` | %s | %s | %s | %s |", policy.Name, strings.ReplaceAll(value, "Ips", "IPs"),
-		policy.Annotations["kubernetes.io/description"], namespaces, strings.Join(permitted, ", "), strings.Join(answers, "<br>"))
+		policy.Annotations["kubernetes.io/description"], namespaces, strings.Join(permitted, ", "), strings.Join(answers, " |\n| | | | | | "))
 }
 
 // guards renders the chart with every guard, in the order of their names.
