@@ -9,8 +9,9 @@ import (
 
 // options are the command line.
 type options struct {
-	settingsFile string
-	showVersion  bool
+	settingsFile    string
+	applyDefinition bool
+	showVersion     bool
 }
 
 func newFlagSet(o *options) *pflag.FlagSet {
@@ -19,6 +20,8 @@ func newFlagSet(o *options) *pflag.FlagSet {
 	flags.Usage = func() {} // run prints the help to standard output
 	flags.StringVar(&o.settingsFile, "settings", "/etc/egress-webhook/settings/settings.yaml",
 		"settings `file`, of kind WebhookSettings; read once, at the start")
+	flags.BoolVar(&o.applyDefinition, "apply-definition", false,
+		"apply the definition of EgressTenant, wait until the API server serves it, and exit")
 	flags.BoolVar(&o.showVersion, "version", false, "print the version and exit")
 	return flags
 }

@@ -65,6 +65,8 @@ func run(ctx context.Context, args []string) error {
 	case options.showVersion:
 		_, err = fmt.Fprintln(os.Stdout, buildVersion())
 		return err
+	case options.applyDefinition:
+		return applyDefinition(ctx)
 	}
 	s, injection, err := load(options.settingsFile)
 	if err != nil {

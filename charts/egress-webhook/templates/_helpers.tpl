@@ -48,6 +48,13 @@ DNS can start.
 {{ $namespaces | uniq | toYaml }}
 {{- end }}
 
+{{- /* Annotations of the objects that apply the definition before an upgrade. The context is the weight. */}}
+{{- define "egress-webhook.definitionHook" -}}
+helm.sh/hook: pre-upgrade
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
 {{- /* The CIDR of exactly one IP address. */}}
 {{- define "egress-webhook.hostCIDR" -}}
 {{ . }}/{{ contains ":" . | ternary 128 32 }}
