@@ -120,7 +120,7 @@ func directives(t *testing.T, file []byte) []string {
 		if strings.Join(words, " ") != line {
 			t.Errorf("blanks too many: %q", line)
 		}
-		if line == revisionLine {
+		if slices.Contains(fixedLines(), line) {
 			result = append(result, line)
 			continue
 		}
@@ -140,9 +140,15 @@ func directives(t *testing.T, file []byte) []string {
 	return result
 }
 
-// revisionLine is the only line, apart from the log format, that needs
-// characters with a special meaning to Squid. It does not contain a value.
-const revisionLine = `reply_header_add X-Egress-Revision "%note{revision}" tagged_already`
+// fixedLines are the only lines, apart from the log format, that need characters
+// with a special meaning to Squid. They contain no value.
+func fixedLines() []string {
+	return []string{
+		`reply_header_add X-Egress-Revision "%note{revision}" tagged_already`,
+		`reply_header_add X-Egress-Tenant "%note{tenant}" tagged_already probe`,
+		`acl probe_url url_regex ^http://0[.]0[.]0[.]0/egress-probe$`,
+	}
+}
 
 // expectedDirectives renders a file with harmless values in place of the given
 // ones, and then substitutes the given values in its directives. The values can

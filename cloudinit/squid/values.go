@@ -29,6 +29,11 @@ type values struct {
 	Pools int
 	// HeaderRevision is the response header that contains the tenant's revision.
 	HeaderRevision string
+	// HeaderTenant is the response header that contains the tenant's name, in
+	// answers to probes.
+	HeaderTenant string
+	// ProbePattern is a regular expression that matches the URL of probes only.
+	ProbePattern string
 	// ServesPrefix begins the comment lines that Revisions reads.
 	ServesPrefix string
 	group
@@ -52,6 +57,8 @@ func newValues(config Config, tenants []v1alpha1.Tenant) values {
 		},
 		AuditFormat:    auditFormat(),
 		HeaderRevision: names.HeaderRevision,
+		HeaderTenant:   names.HeaderTenant,
+		ProbePattern:   "^" + strings.ReplaceAll(names.ProbeURL, ".", "[.]") + "$",
 		ServesPrefix:   servesPrefix,
 		Pools:          1,
 	}
