@@ -16,7 +16,7 @@ import (
 func TestMetricNames(t *testing.T) {
 	want := []string{
 		names.MetricRequests, names.MetricDenials, names.MetricWouldBeDenials, names.MetricReceivedBytes, names.MetricSentBytes, names.MetricUnreadableLines,
-		names.MetricRefusedConnections, names.MetricConfigFetched, names.MetricConfigRefused, names.MetricConfigLive, names.MetricConfigLastRun,
+		names.MetricRefusedConnections, names.MetricPortClosed, names.MetricConfigFetched, names.MetricConfigRefused, names.MetricConfigLive, names.MetricConfigLastRun,
 		names.MetricDiskFree, names.MetricDiskSize,
 	}
 	slices.Sort(want)

@@ -15,9 +15,12 @@ const (
 const (
 	scriptFolder  = "/usr/local/sbin"
 	commonScript  = "/usr/local/lib/egress/common.sh"
+	portScript    = "/usr/local/lib/egress/ports.sh"
 	valuesFile    = "/etc/egress/egress.conf"
 	readyFile     = "/var/lib/egress/ready"
-	metricsFolder = "/var/lib/egress/metrics" // read by prometheus-node-exporter
+	openPorts     = "/var/lib/egress/open-ports.nft" // read by nftables.service
+	holders       = "/var/lib/egress/holders"        // the tenant that each port last served
+	metricsFolder = "/var/lib/egress/metrics"        // read by prometheus-node-exporter
 	syslogConf    = "/etc/egress/rsyslog.conf"
 	syslogUnit    = "/etc/systemd/system/egress-syslog.service"
 	syslogCA      = "/etc/egress/syslog-ca.pem"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 	"text/template"
@@ -13,21 +14,24 @@ import (
 
 // templateValues are the values of the templates in rootfs.
 type templateValues struct {
-	PrivateAddress      netip.Addr
-	PrivateNetwork      netip.Prefix
-	NameServers         []netip.Addr
-	SSH                 bool
-	EgressNIC           string // a variable of nftables
-	PublicForMetadata   bool   // requests leave by the private NIC: the public one is for the metadata service only
-	PortMin, PortMax    int
-	TenantConnections   int
-	ManagerPort         int
-	TenantMetricsPort   int
-	MachineMetricsPort  int
-	SquidMetricsPort    int
-	AuditLog            string
-	MetricsFolder       string
-	Metadata, Metadata6 string
+	PrivateAddress    netip.Addr
+	PrivateNetwork    netip.Prefix
+	NameServers       []netip.Addr
+	SSH               bool
+	EgressNIC         string // a variable of nftables
+	PublicForMetadata bool   // requests leave by the private NIC: the public one is for the metadata service only
+	PortMin, PortMax  int
+	// ReleaseMin to ReleaseMax are the tenants' ports plus ReleaseOffset.
+	ReleaseOffset, ReleaseMin, ReleaseMax int
+	OpenPorts                             string
+	TenantConnections                     int
+	ManagerPort                           int
+	TenantMetricsPort                     int
+	MachineMetricsPort                    int
+	SquidMetricsPort                      int
+	AuditLog                              string
+	MetricsFolder                         string
+	Metadata, Metadata6                   string
 	// Syslog is zero on a machine without a syslog server, which has no file with
 	// these values.
 	Syslog                 Syslog
@@ -50,6 +54,8 @@ func (m Machine) templateValues() templateValues {
 	return templateValues{
 		PrivateAddress: m.PrivateAddress, PrivateNetwork: m.PrivateNetwork, NameServers: m.NameServers,
 		SSH: m.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: names.TenantPortMin, PortMax: names.TenantPortMax,
+		ReleaseOffset: names.ReleaseOffset, ReleaseMin: names.TenantPortMin + names.ReleaseOffset, ReleaseMax: names.TenantPortMax + names.ReleaseOffset,
+		OpenPorts:         path.Dir(openPorts) + "/*.nft",
 		TenantConnections: TenantConnections, ManagerPort: names.ProxyManagerPort, TenantMetricsPort: names.TenantMetricsPort,
 		MachineMetricsPort: names.MachineMetricsPort, SquidMetricsPort: names.SquidMetricsPort, AuditLog: AuditLog, MetricsFolder: metricsFolder,
 		Metadata: metadataAddress, Metadata6: metadataAddress6,
@@ -90,6 +96,10 @@ func (m Machine) shellValues() string {
 		{"AUDIT_LOG", AuditLog},
 		{"METRICS", metricsFolder},
 		{"REVISION_HEADER", names.HeaderRevision},
+		{"PROBE_URL", names.ProbeURL},
+		{"RELEASE_OFFSET", strconv.Itoa(names.ReleaseOffset)},
+		{"OPEN_PORTS", openPorts},
+		{"HOLDERS", holders},
 	} {
 		fmt.Fprintf(&text, "%s='%s'\n", value.name, value.value)
 	}

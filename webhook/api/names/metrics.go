@@ -20,6 +20,9 @@ const (
 	// MetricUnknownTenantNamespaces is the number of namespaces with the label of a
 	// tenant that does not exist. Only the leader exports it.
 	MetricUnknownTenantNamespaces = "egress_webhook_unknown_tenant_namespaces"
+	// MetricProxyReachable is 1 if a proxy serves the tenant's Revision on the
+	// tenant's port, otherwise 0; by tenant and by the proxy's address.
+	MetricProxyReachable = "egress_webhook_proxy_reachable"
 )
 
 // Metrics of the proxy's tenants, on TenantMetricsPort.
@@ -47,6 +50,9 @@ const (
 	// MetricRefusedConnections is the number of connections that were reset because their
 	// tenant had the maximum number, by tenant.
 	MetricRefusedConnections = "egress_proxy_refused_connections_total"
+	// MetricPortClosed is 1 while a tenant's port is closed because it was the port
+	// of another tenant, otherwise 0; by tenant.
+	MetricPortClosed = "egress_proxy_port_closed"
 
 	// MetricConfigFetched is 1 if the last attempt to fetch the configuration
 	// succeeded, otherwise 0.

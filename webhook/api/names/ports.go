@@ -24,3 +24,12 @@ const (
 	// SquidMetricsPort serves Squid's own metrics.
 	SquidMetricsPort = 9301
 )
+
+// ReleaseOffset is added to a tenant's port P for the port on which the cluster
+// releases P: a connection attempt to P + ReleaseOffset states that no NetworkPolicy
+// admits pods to P. The firewall of the proxy machine records the attempt for some
+// seconds and refuses it. Only then does the proxy serve another tenant on P.
+//
+// NetworkPolicies admit a tenant's pods to no such port, so that a tenant cannot
+// release a port. 9129 to 9255 are not used otherwise.
+const ReleaseOffset = 6000

@@ -1,0 +1,103 @@
+# shellcheck shell=bash
+# Functions of egress-sync: the ports that are open to clients.
+#
+# The port of a connection identifies its tenant. So a port that has served one tenant
+# serves another only after three events: the firewall has closed it, its connections
+# have ended, and the cluster has released it afterwards. A release states that no
+# NetworkPolicy admits pods to the port. Until then the port is closed to all clients,
+# although Squid already listens on it for the new tenant.
+
+holders=$root$HOLDERS # lines "port tenant": the tenant that the port has served last
+open=$root$OPEN_PORTS # read by nftables.service
+open_next=${open%.nft}.next
+
+# served FILE: prints lines "port revision tenant": the revisions with which Squid must
+# respond once it serves this file.
+served() { sed -n 's/^# serves //p' "$1"; }
+
+# put FROM TO: replaces a file in one step, also if the machine loses power.
+put() {
+  sync "$1"
+  mv "$1" "$2"
+}
+
+# compare FILE: prints lines "port tenant holder" for the ports of a squid.conf. The
+# holder is the tenant itself for a port that has served no tenant before.
+compare() { awk 'FILENAME == ARGV[1] { holder[$1] = $2; next } { print $1, $3, ($1 in holder) ? holder[$1] : $3 }' "$holders" <(served "$1"); }
+
+# own FILE: prints the ports of a squid.conf that no other tenant holds, sorted.
+own() { compare "$1" | awk '$2 == $3 { print $1 }' | sort; }
+
+# foreign FILE: prints lines "port tenant holder" for those that another tenant holds.
+foreign() { compare "$1" | awk '$2 != $3'; }
+
+# opened: prints the ports that are open, sorted.
+opened() { sed -n 's/.*{ \(.*\) }/\1/p' "$open" | tr ',' '\n' | sort; }
+
+# hold: reads lines "port tenant", and records them.
+hold() {
+  awk 'FILENAME == ARGV[1] { order[++n] = $1; holder[$1] = $2; next }
+    { if (!($1 in holder)) order[++n] = $1; holder[$1] = $2 }
+    END { for (i = 1; i <= n; i++) print order[i], holder[order[i]] }' "$holders" - > "$holders.next"
+  if cmp --quiet "$holders.next" "$holders"; then rm "$holders.next"; else put "$holders.next" "$holders"; fi
+}
+
+# released PORT: whether the cluster has released the port since a port was last opened
+# or closed, in the last 30 s.
+released() { nft list set inet egress released_ports | grep -Eq "\b$(($1 + RELEASE_OFFSET)) (timeout|expires)"; }
+
+# connected PORT: whether Squid still has a connection from a client on the port.
+connected() { [ -n "$(ss --no-header --tcp --numeric state established state close-wait state syn-recv "sport = :$1")" ]; }
+
+# disconnect PORT: ends the connections at once where the kernel can. Elsewhere the
+# firewall's resets end them, at the latest when the next packet passes.
+disconnect() { ss --kill --no-header --tcp --numeric state connected "sport = :$1" > /dev/null 2>&1 || true; }
+
+# admit: reads ports, and opens exactly these to clients. The releases of before do not
+# count afterwards.
+admit() {
+  local ports port
+  ports=$(sort | paste -sd ,)
+  [ "$ports" != "$(opened | paste -sd ,)" ] || return 0
+  if [ -n "$ports" ]; then echo "add element inet egress open_ports { $ports }"; fi > "$open_next"
+  nft -f - << RULES
+flush set inet egress open_ports
+flush set inet egress released_ports
+include "$open_next"
+RULES
+  for port in $(comm -23 <(opened) <(tr ',' '\n' <<< "$ports")); do disconnect "$port"; done
+  put "$open_next" "$open"
+}
+
+# close_others FILE: closes the ports that this squid.conf, which Squid does not serve
+# yet, serves to another tenant or not at all.
+close_others() {
+  local port tenant holder
+  while read -r port tenant holder; do
+    say "port $port is closed: it was the port of $holder, and becomes that of $tenant once the cluster has released it"
+  done < <(foreign "$1")
+  comm -12 <(opened) <(own "$1") | admit
+}
+
+# open_own FILE: opens the ports of a squid.conf that Squid serves. Ports that another
+# tenant holds stay closed until they can pass.
+open_own() {
+  local port tenant holder
+  while read -r port tenant holder; do
+    if ! connected "$port" && released "$port"; then
+      say "port $port passes from $holder to $tenant"
+      hold <<< "$port $tenant"
+    fi
+  done < <(foreign "$1")
+  compare "$1" | awk '$2 == $3 { print $1, $2 }' | hold
+  own "$1" | admit
+}
+
+# port_metrics FILE: prints for every tenant whether its port is still closed.
+port_metrics() {
+  metric egress_proxy_port_closed gauge 'Whether the port is closed, because it was the port of another tenant and is not released yet.'
+  compare "$1" | awk '{ print "egress_proxy_port_closed{tenant=\"" $2 "\"} " ($2 == $3 ? 0 : 1) }'
+}
+
+install -d -m 0755 "${holders%/*}"
+touch "$holders" "$open"
