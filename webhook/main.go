@@ -93,7 +93,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	drain := newDrainer(drainPeriod)
-	if err := addHandlers(manager, s, injection, plugins, certificates, drain, logger); err != nil {
+	if err := addHandlers(ctx, manager, s, injection, plugins, certificates, drain, logger); err != nil {
 		return err
 	}
 	logger.Info("starting", "version", buildVersion(), "settings", options.settingsFile, "proxies", s.Proxy.Addresses)
@@ -164,7 +164,7 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, log
 
 // addHandlers adds admission and probes, which run on every replica, and the
 // controllers, which run on the leader.
-func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, plugins []controller.PolicyKind, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
+func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, plugins []controller.PolicyKind, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
 	policies := controller.NewPolicyApplier(manager.GetClient(), s)
 	pods, err := admission.NewHandler(admission.Options{
 		Settings: s,
@@ -196,6 +196,12 @@ func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.C
 		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
 		ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: manager.GetEventRecorder(names.FieldOwner),
 	}
+	if s.Proxy.VerifyPorts {
+		tenants.Proxy = controller.NewProxyProber(manager.GetClient(), s.Proxy.Addresses)
+		if err := addProber(ctx, manager, tenants.Proxy); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
 		namespaces.SetupWithManager(manager),
 		tenants.SetupWithManager(manager),
@@ -207,6 +213,14 @@ func addHandlers(manager ctrl.Manager, s *settings.Settings, injection *inject.C
 			"draining": drain.check,
 		}),
 	)
+}
+
+// addProber adds the prober of the proxies, which runs on the leader, and its metrics.
+func addProber(ctx context.Context, manager ctrl.Manager, prober *controller.ProxyProber) error {
+	if err := metrics.Registry.Register(prober); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return prober.SetupWithManager(ctx, manager)
 }
 
 // registerMetrics registers the metrics of the controllers, and those of the

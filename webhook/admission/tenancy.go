@@ -181,7 +181,7 @@ func (h *Handler) policyInSync(ctx context.Context, namespace string, tenant *v1
 		}
 		return false, fmt.Errorf("reading NetworkPolicy %s: %w", key, err)
 	}
-	compared := comparison{stateOf(tenant), cached.UID, cached.ResourceVersion}
+	compared := comparison{stateOf(tenant), tenant.AdmittedPort(), cached.UID, cached.ResourceVersion}
 	if known, ok := h.inSync.get(namespace); ok && known == compared {
 		return true, nil
 	}
@@ -200,6 +200,7 @@ func (h *Handler) policyInSync(ctx context.Context, namespace string, tenant *v1
 // compared. The API server changes a resourceVersion with every write.
 type comparison struct {
 	tenant          tenantState
+	admittedPort    int32
 	policy          types.UID
 	resourceVersion string
 }

@@ -48,6 +48,8 @@ egress_webhook_tenants{reason="Pending"} 2
 egress_webhook_tenants{reason="PolicyNotApplied"} 0
 egress_webhook_tenants{reason="PortConflict"} 1
 egress_webhook_tenants{reason="ProtectedNamespace"} 0
+egress_webhook_tenants{reason="ProxyOutOfSync"} 0
+egress_webhook_tenants{reason="ProxyUnreachable"} 0
 egress_webhook_tenants{reason="Ready"} 2
 # HELP egress_webhook_unknown_tenant_namespaces Namespaces whose label names an EgressTenant that does not exist. Only the leader exports it.
 # TYPE egress_webhook_unknown_tenant_namespaces gauge

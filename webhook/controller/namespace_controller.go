@@ -57,7 +57,7 @@ func (r *NamespaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(policyToNamespace),
 			builder.WithPredicates(predicate.NewPredicateFuncs(func(policy client.Object) bool { return policy.GetName() == names.PolicyName }))).
 		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantToNamespaces),
-			builder.WithPredicates(predicate.Funcs{UpdateFunc: specMayDiffer})).
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: policyMayDiffer})).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.apiServerToNamespaces)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentNamespaces, RateLimiter: retryLimiter()}).
 		Complete(r)
@@ -216,6 +216,14 @@ func (r *NamespaceReconciler) apply(ctx context.Context, facts namespaceFacts, d
 func specMayDiffer(update event.UpdateEvent) bool {
 	return update.ObjectOld.GetGeneration() != update.ObjectNew.GetGeneration() ||
 		update.ObjectOld.GetUID() != update.ObjectNew.GetUID()
+}
+
+// policyMayDiffer excludes updates of a tenant that do not affect the NetworkPolicies
+// of its namespaces. The status does, if pods are admitted to another port.
+func policyMayDiffer(update event.UpdateEvent) bool {
+	before, isTenant := update.ObjectOld.(*v1alpha1.EgressTenant)
+	after, alsoTenant := update.ObjectNew.(*v1alpha1.EgressTenant)
+	return specMayDiffer(update) || isTenant && alsoTenant && before.AdmittedPort() != after.AdmittedPort()
 }
 
 // policyToNamespace maps a NetworkPolicy to its namespace.

@@ -40,6 +40,8 @@ type tenantFacts struct {
 	// noProxy is the part of NO_PROXY that the tenant's pods have in common, with
 	// path Proxy.
 	noProxy string
+	// proxy is what the proxies answer about the tenant, nil if they are not asked.
+	proxy *proxyFacts
 	// egressAddresses are the published source addresses of the tenant's
 	// requests.
 	egressAddresses []netip.Addr
@@ -56,9 +58,14 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 		NamespaceCount:     int32(len(facts.namespaces)), //nolint:gosec // a cluster has fewer namespaces
 	}
 	invalid := tenant.Validate()
+	// An admitted port stays admitted with a spec that is not valid: only new pods
+	// are refused.
+	if facts.proxy != nil && facts.proxy.admitted || facts.proxy == nil && len(invalid) == 0 && tenant.Spec.IsProxied() {
+		status.ProxyURL = facts.proxyURL
+	}
 	if len(invalid) == 0 {
 		if tenant.Spec.IsProxied() {
-			status.ProxyURL, status.NoProxy = facts.proxyURL, facts.noProxy
+			status.NoProxy = facts.noProxy
 		}
 		for _, address := range facts.egressAddresses[:min(len(facts.egressAddresses), v1alpha1.MaxStatusEgressIPs)] {
 			status.EgressIPs = append(status.EgressIPs, address.String())
@@ -66,7 +73,13 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 		status.EgressAddresses = strings.Join(status.EgressIPs, ",")
 	}
 	applied := policyAppliedCondition(facts)
-	for _, condition := range []metav1.Condition{applied, guardedCondition(facts.missingGuards), readyCondition(facts, invalid, applied)} {
+	conditions := []metav1.Condition{applied, guardedCondition(facts.missingGuards), readyCondition(facts, invalid, applied)}
+	if facts.proxy != nil {
+		conditions = append(conditions, facts.proxy.condition())
+	} else {
+		meta.RemoveStatusCondition(&status.Conditions, names.ConditionProxyReachable)
+	}
+	for _, condition := range conditions {
 		condition.ObservedGeneration = tenant.Generation
 		condition.LastTransitionTime = now
 		meta.SetStatusCondition(&status.Conditions, condition)
@@ -109,6 +122,8 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 			names.PolicyName, enumerate(facts.foreign))
 	case applied.Status != metav1.ConditionTrue:
 		condition.Reason, condition.Message = applied.Reason, applied.Message
+	case facts.proxy != nil && facts.proxy.reason != names.ReasonProxyReachable:
+		condition.Reason, condition.Message = string(facts.proxy.reason), facts.proxy.message
 	default:
 		condition.Status, condition.Reason = metav1.ConditionTrue, string(names.ReasonReady)
 		condition.Message = "The proxy at " + facts.proxyURL + " is the only egress path of the tenant's pods"

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
@@ -48,6 +49,8 @@ type TenantReconciler struct {
 	// PluginPolicies are the kinds of policies, beside NetworkPolicy, that may open
 	// egress paths.
 	PluginPolicies []PolicyKind
+	// Proxy asks the proxies. It is nil if ports are not verified.
+	Proxy *ProxyProber
 	// Events records errors that people must correct, on the tenants.
 	Events events.EventRecorder
 }
@@ -65,6 +68,9 @@ func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Namespace{}, enqueueLater(namespaceToTenant)).
 		Watches(&networkingv1.NetworkPolicy{}, enqueueLater(r.policyToTenant)).
 		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, enqueueLater(r.allTenants))
+	if r.Proxy != nil {
+		controlled.WatchesRawSource(source.Channel(r.Proxy.changes, &handler.EnqueueRequestForObject{}))
+	}
 	for _, kind := range r.PluginPolicies {
 		controlled.Watches(kind.object(), enqueueLater(r.policyToTenant))
 	}
@@ -88,6 +94,13 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	tenant, err = r.keepInUse(ctx, tenant, len(facts.namespaces)+len(facts.protected))
 	if err != nil || tenant.DeletionTimestamp != nil && len(tenant.Finalizers) == 0 {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.Proxy != nil && isTenantPort(tenant.Spec.ProxyPort()) {
+		proxy, known := r.Proxy.factsOf(tenant, len(facts.portHolders) > 0)
+		if !known {
+			return ctrl.Result{}, nil // the answers trigger the next reconcile
+		}
+		facts.proxy = &proxy
 	}
 	return ctrl.Result{}, r.publish(ctx, tenant, tenantStatus(facts, metav1.Now()))
 }

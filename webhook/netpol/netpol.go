@@ -53,13 +53,16 @@ func Build(tenant *v1alpha1.EgressTenant, namespace string, s *settings.Settings
 }
 
 // pathRules returns the rule of the tenant's path. A tenant that is not valid may
-// have none.
+// have none. If ports are verified, a tenant has none until the proxy serves it on
+// its port.
 func pathRules(tenant *v1alpha1.EgressTenant, s *settings.Settings) []networkingv1.NetworkPolicyEgressRule {
 	switch {
 	case tenant.Spec.Path == v1alpha1.PathGateway:
 		return []networkingv1.NetworkPolicyEgressRule{internetRule(s)}
-	case tenant.Spec.IsProxied() && tenant.Spec.ProxyPort() != 0:
-		return []networkingv1.NetworkPolicyEgressRule{proxyRule(s.Proxy.Addresses, tenant.Spec.ProxyPort())}
+	case tenant.Spec.IsProxied():
+		if port := proxyPort(tenant, s.Proxy); port != 0 {
+			return []networkingv1.NetworkPolicyEgressRule{proxyRule(s.Proxy.Addresses, port)}
+		}
 	}
 	return nil
 }
@@ -86,6 +89,13 @@ func policyOf(tenant, namespace string, egress []networkingv1.NetworkPolicyEgres
 			Egress:      egress,
 		},
 	}
+}
+
+func proxyPort(tenant *v1alpha1.EgressTenant, proxy settings.Proxy) int32 {
+	if proxy.VerifyPorts {
+		return tenant.AdmittedPort()
+	}
+	return tenant.Spec.ProxyPort()
 }
 
 // dnsRule selects the DNS pods, not the address of their Service: a policy is

@@ -60,6 +60,12 @@ type FileProxy struct {
 	Addresses []string `json:"addresses"`
 	// EgressAddresses are the source addresses of the tenants' requests.
 	EgressAddresses FileEgressAddresses `json:"egressAddresses"`
+	// VerifyPorts is whether the leader asks the proxies which tenant they serve on
+	// each port, reports it in the tenants' condition ProxyReachable, and admits
+	// pods to a port only after the proxies have answered that it is their
+	// tenant's. false is for proxies that bootstrap does not configure. Default:
+	// true.
+	VerifyPorts bool `json:"verifyPorts"`
 }
 
 // FileEgressAddresses is the field proxy.egressAddresses of the settings file.
@@ -147,6 +153,7 @@ func Default() *File {
 // defaults returns the defaults that the decoder replaces.
 func defaults() *File {
 	return &File{
+		Proxy:          FileProxy{VerifyPorts: true},
 		Cluster:        FileCluster{Domain: "cluster.local"},
 		Admission:      FileAdmission{BindAddress: ":9443", CertDir: "/etc/egress-webhook/tls"},
 		Metrics:        FileServer{BindAddress: ":8080"},

@@ -66,7 +66,9 @@ func (p *parser) proxy(f FileProxy, path *field.Path) Proxy {
 			addresses = append(addresses, address)
 		}
 	}
-	return Proxy{Addresses: addresses, Egress: p.egressAddresses(f.EgressAddresses, path.Child("egressAddresses"))}
+	return Proxy{
+		Addresses: addresses, Egress: p.egressAddresses(f.EgressAddresses, path.Child("egressAddresses")), VerifyPorts: f.VerifyPorts,
+	}
 }
 
 // address parses the address of one machine: a global unicast address, or one

@@ -47,6 +47,9 @@ type Proxy struct {
 	Addresses []netip.Addr
 	// Egress are the source addresses of the proxy's requests.
 	Egress EgressAddresses
+	// VerifyPorts is whether pods are admitted to a tenant's port only after the
+	// proxy has answered that it serves the tenant there.
+	VerifyPorts bool
 }
 
 // Cluster are the facts that NO_PROXY depends on.

@@ -38,7 +38,7 @@ func compare(t *testing.T, want, got *Settings) {
 
 func defaultSettings() *Settings {
 	return &Settings{
-		Proxy:               Proxy{Addresses: addresses("172.16.28.8"), Egress: EgressAddresses{Dedicated: map[string]netip.Addr{}}},
+		Proxy:               Proxy{Addresses: addresses("172.16.28.8"), Egress: EgressAddresses{Dedicated: map[string]netip.Addr{}}, VerifyPorts: true},
 		Cluster:             Cluster{Domain: "cluster.local"},
 		DNS:                 DNS{Pods: []DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}}},
 		ProtectedNamespaces: sets.New("kube-system"),
@@ -59,6 +59,7 @@ proxy:
     shared: [203.0.113.50, "2001:DB8:0::50"]
     dedicated: {client-b: 203.0.113.51, client-a: "::ffff:203.0.113.52"}
     gateway: [203.0.113.1, "2001:db8::1"]
+  verifyPorts: false
 cluster:
   domain: Blue.Example.Internal.
   cidrs: [10.32.0.7/20, "::ffff:10.48.0.0/112", "2001:DB8::/32"]

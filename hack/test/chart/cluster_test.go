@@ -131,8 +131,10 @@ dns: {nodeLocalAddress: 169.254.20.10}`)
 			t.Errorf("ingress is not open to a managed API server, which may come from anywhere: %v", rule.From)
 		}
 	}
-	proxyPorts := networkingv1.NetworkPolicyPort{
-		Protocol: new(corev1.ProtocolTCP), Port: new(intstr.FromInt32(names.TenantPortMin)), EndPort: new(int32(names.TenantPortMax)),
+	proxyPorts := func(offset int32) networkingv1.NetworkPolicyPort {
+		return networkingv1.NetworkPolicyPort{
+			Protocol: new(corev1.ProtocolTCP), Port: new(intstr.FromInt32(names.TenantPortMin + offset)), EndPort: new(names.TenantPortMax + offset),
+		}
 	}
 	want := []networkingv1.NetworkPolicyEgressRule{
 		{
@@ -154,7 +156,7 @@ dns: {nodeLocalAddress: 169.254.20.10}`)
 				{IPBlock: &networkingv1.IPBlock{CIDR: "172.16.28.8/32"}},
 				{IPBlock: &networkingv1.IPBlock{CIDR: "2001:db8::8/128"}},
 			},
-			Ports: []networkingv1.NetworkPolicyPort{proxyPorts},
+			Ports: []networkingv1.NetworkPolicyPort{proxyPorts(0), proxyPorts(names.ReleaseOffset)},
 		},
 	}
 	if diff := cmp.Diff(want, networkPolicy.Spec.Egress); diff != "" {

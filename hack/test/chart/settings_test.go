@@ -48,6 +48,7 @@ logLevel: debug`))
 				Dedicated: map[string]netip.Addr{"client-a": netip.MustParseAddr("203.0.113.51"), "42": netip.MustParseAddr("2001:db8::51")},
 				Gateway:   []netip.Addr{netip.MustParseAddr("203.0.113.1")},
 			},
+			VerifyPorts: true,
 		},
 		Cluster: settings.Cluster{
 			Domain: "blue.example.internal",
@@ -88,6 +89,9 @@ func TestSettingsByDefault(t *testing.T) {
 		if got.Cluster.Domain != "cluster.local" || len(got.Cluster.CIDRs) > 0 {
 			t.Errorf("the cluster is %+v with the values:\n%s", got.Cluster, values)
 		}
+	}
+	if got := settingsOf(t, mustInstall(t, "proxy: {addresses: [172.16.28.8], verifyPorts: false}")); got.Proxy.VerifyPorts {
+		t.Error("ports are verified although the value is false")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -106,6 +107,8 @@ func requirePolicy(t *testing.T, got *networkingv1.NetworkPolicy, tenants map[st
 	if err != nil {
 		t.Fatal(err)
 	}
+	tenant = tenant.DeepCopy()
+	tenant.Status.ProxyURL = fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.ProxyPort()) // as the proxy serves it
 	if diff := cmp.Diff(netpol.Build(tenant, got.Namespace, s), got); diff != "" {
 		t.Errorf("NetworkPolicy %s differs from the webhook's: -webhook +documentation\n%s", got.Name, diff)
 	}

@@ -227,7 +227,9 @@ func TestReasons(t *testing.T) {
 	for _, reason := range names.Reasons() {
 		reasons[string(reason)] = true
 	}
-	conditions := map[string]bool{names.ConditionReady: true, names.ConditionPolicyApplied: true, names.ConditionGuarded: true}
+	conditions := map[string]bool{
+		names.ConditionReady: true, names.ConditionPolicyApplied: true, names.ConditionGuarded: true, names.ConditionProxyReachable: true,
+	}
 	for _, p := range documentation(t) {
 		for _, reason := range p.column(t, "Reason") {
 			if !reasons[reason] {

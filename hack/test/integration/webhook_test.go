@@ -86,6 +86,7 @@ func installWebhook(ctx context.Context, c *cluster.Cluster, api client.Client, 
 		Values: map[string]any{
 			"proxy": map[string]any{
 				"addresses":       []any{proxyAddress},
+				"verifyPorts":     false, // there is no proxy
 				"egressAddresses": map[string]any{"shared": []any{egressAddress}},
 			},
 			"cluster": map[string]any{"cidrs": []any{cluster.ServiceCIDR, cluster.PodCIDR, nodeCIDR}},

@@ -3,8 +3,8 @@ package names
 // Condition types of an EgressTenant.
 const (
 	// ConditionReady is true if the spec is valid, no other tenant has the same
-	// port, the NetworkPolicy is in sync in all of the tenant's namespaces, and
-	// none of these is protected.
+	// port, the NetworkPolicy is in sync in all of the tenant's namespaces, none of
+	// these is protected, and the proxy serves the tenant.
 	ConditionReady = "Ready"
 	// ConditionPolicyApplied is true if the NetworkPolicy is in sync in every
 	// namespace of the tenant.
@@ -12,4 +12,7 @@ const (
 	// ConditionGuarded is true if every guard of the chart that is on by default has
 	// a binding, so that admins of namespaces cannot open them.
 	ConditionGuarded = "Guarded"
+	// ConditionProxyReachable is true if every proxy serves the tenant's Revision
+	// on the tenant's port. The leader asks every 10 s.
+	ConditionProxyReachable = "ProxyReachable"
 )

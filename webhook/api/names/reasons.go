@@ -115,6 +115,16 @@ const (
 	// ReasonGuardsMissing: a guard has no binding. Remedy: turn the guards on that
 	// the message names, in the chart's value guards.
 	ReasonGuardsMissing Reason = "GuardsMissing"
+	// ReasonProxyReachable: every proxy serves the tenant's Revision on its port.
+	ReasonProxyReachable Reason = "ProxyReachable"
+	// ReasonProxyUnreachable: a proxy does not answer on the tenant's port. Remedy:
+	// look at the proxy machine, unless the message names pods that are still
+	// admitted to the port.
+	ReasonProxyUnreachable Reason = "ProxyUnreachable"
+	// ReasonProxyOutOfSync: a proxy serves another tenant on the port, or another
+	// Revision of the tenant. Remedy: run bootstrap apply, or write the
+	// EgressTenant again if it is older than egress.yaml.
+	ReasonProxyOutOfSync Reason = "ProxyOutOfSync"
 	// ReasonPending: the condition has not been written for the current spec yet.
 	// Only metrics have it. Remedy: check that one replica of the webhook leads, if
 	// the reason stays.
@@ -146,7 +156,8 @@ func NamespaceReasons() []Reason {
 // ReadyReasons returns every reason of the condition Ready, and ReasonPending.
 func ReadyReasons() []Reason {
 	return []Reason{
-		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied, ReasonPending,
+		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied,
+		ReasonProxyUnreachable, ReasonProxyOutOfSync, ReasonPending,
 	}
 }
 
@@ -155,6 +166,7 @@ func TenantReasons() []Reason {
 	return []Reason{
 		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied, ReasonPolicyApplied,
 		ReasonGuardsPresent, ReasonGuardsMissing,
+		ReasonProxyReachable, ReasonProxyUnreachable, ReasonProxyOutOfSync,
 	}
 }
 

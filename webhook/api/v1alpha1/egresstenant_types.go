@@ -1,6 +1,9 @@
 package v1alpha1
 
 import (
+	"strconv"
+	"strings"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -154,6 +157,27 @@ func (s *EgressTenantSpec) ProxyPort() int32 {
 	return s.Proxy.Port
 }
 
+// AdmittedPort returns the port of the proxy to which NetworkPolicies admit the
+// tenant's pods: the tenant's port, once its status names it. It is 0 for a new
+// tenant, and for one whose port has changed, until the proxy serves the tenant on
+// the port.
+func (t *EgressTenant) AdmittedPort() int32 {
+	port := t.Spec.ProxyPort()
+	if port != t.Status.ProxyPort() {
+		return 0
+	}
+	return port
+}
+
+// ProxyPort returns the port in proxyURL, 0 if it is empty.
+func (s *EgressTenantStatus) ProxyPort() int32 {
+	port, err := strconv.ParseUint(s.ProxyURL[strings.LastIndexByte(s.ProxyURL, ':')+1:], 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int32(port)
+}
+
 // HasDedicatedIP reports whether the tenant's requests leave the proxy by an
 // address of its own.
 func (s *EgressTenantSpec) HasDedicatedIP() bool {
@@ -186,7 +210,8 @@ type EgressTenantStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// proxyURL is the value of HTTP_PROXY in the tenant's pods. Empty with path
-	// Gateway.
+	// Gateway, and until the proxy serves the tenant on its port: NetworkPolicies
+	// admit the tenant's pods to the port from then on.
 	//
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`

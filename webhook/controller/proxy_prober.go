@@ -1,0 +1,260 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/client-go/tools/cache"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+const (
+	// probeInterval is the time from the start of one round to that of the next. A
+	// proxy that stops is noticed within this time and two attempts of askTimeout.
+	probeInterval = 10 * time.Second
+	// probePause is the minimum time between two rounds, when new tenants ask for
+	// one early.
+	probePause = 500 * time.Millisecond
+)
+
+// ProxyProber asks the proxies which tenant they serve on each tenant's port, and
+// releases ports that no pod is admitted to. It runs on the leader. TenantReconciler
+// writes what it finds into the tenants' status.
+type ProxyProber struct {
+	cache     client.Reader
+	addresses []netip.Addr
+	ask       func(context.Context, netip.AddrPort) portAnswer
+	give      func(context.Context, netip.AddrPort) // releases a port
+
+	wake    chan struct{}
+	changes chan event.GenericEvent
+
+	mu      sync.Mutex
+	ledger  *portLedger
+	answers map[netip.AddrPort]portAnswer
+	uses    portUses
+	// reported is what was last reported about a tenant, to report changes only.
+	reported map[string]proxyFacts
+}
+
+// NewProxyProber returns a prober of the proxies at the addresses, which reads
+// EgressTenants and NetworkPolicies from the cache.
+func NewProxyProber(reader client.Reader, addresses []netip.Addr) *ProxyProber {
+	return &ProxyProber{
+		cache: reader, addresses: addresses, ask: askPort, give: releasePort,
+		wake: make(chan struct{}, 1), changes: make(chan event.GenericEvent),
+		ledger: newPortLedger(), answers: map[netip.AddrPort]portAnswer{}, reported: map[string]proxyFacts{},
+	}
+}
+
+// SetupWithManager registers the prober. A NetworkPolicy that exists between two
+// rounds only is a user of its port, too.
+func (p *ProxyProber) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	informer, err := mgr.GetCache().GetInformer(ctx, &networkingv1.NetworkPolicy{})
+	if err == nil {
+		_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    p.usePolicy,
+			UpdateFunc: func(before, after any) { p.usePolicy(before); p.usePolicy(after) },
+			DeleteFunc: p.usePolicy,
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("watching NetworkPolicies for the proxy's ports: %w", err)
+	}
+	return mgr.Add(p)
+}
+
+func (p *ProxyProber) usePolicy(object any) {
+	if gone, isGone := object.(cache.DeletedFinalStateUnknown); isGone {
+		object = gone.Obj
+	}
+	if policy, isPolicy := object.(*networkingv1.NetworkPolicy); isPolicy {
+		for _, port := range portsOf(policy, p.addresses) {
+			p.ledger.use(port, time.Now())
+		}
+	}
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (*ProxyProber) NeedLeaderElection() bool { return true }
+
+// Start runs rounds until the context ends.
+func (p *ProxyProber) Start(ctx context.Context) error {
+	p.ledger.begin(time.Now())
+	for {
+		next := time.After(probeInterval)
+		pause := time.After(probePause)
+		if err := p.round(ctx); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "the proxies are not probed in this round")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-pause:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-next:
+		case <-p.wake:
+		}
+	}
+}
+
+// round asks about all ports, releases those that may be released, and reports
+// changes.
+func (p *ProxyProber) round(ctx context.Context) error {
+	tenants, err := p.observe(ctx)
+	if err != nil {
+		return err
+	}
+	p.askAll(ctx, tenants)
+	// Policies may have changed while the proxies answered.
+	if tenants, err = p.observe(ctx); err != nil {
+		return err
+	}
+	for i := range tenants {
+		p.release(ctx, &tenants[i], tenants)
+	}
+	p.report(ctx, tenants)
+	return nil
+}
+
+// observe reads the tenants that use the proxy, and records the users of ports.
+func (p *ProxyProber) observe(ctx context.Context) ([]v1alpha1.EgressTenant, error) {
+	var tenants v1alpha1.EgressTenantList
+	if err := p.cache.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing EgressTenants: %w", err)
+	}
+	var policies networkingv1.NetworkPolicyList
+	if err := p.cache.List(ctx, &policies, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing NetworkPolicies: %w", err)
+	}
+	uses, now := usesOf(tenants.Items, policies.Items, p.addresses), time.Now()
+	for port := range uses {
+		p.ledger.use(port, now)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.uses = uses
+	return slices.DeleteFunc(tenants.Items, func(t v1alpha1.EgressTenant) bool { return !isTenantPort(t.Spec.ProxyPort()) }), nil
+}
+
+// askAll asks all proxies on all ports at once: at most 127 connections to each.
+func (p *ProxyProber) askAll(ctx context.Context, tenants []v1alpha1.EgressTenant) {
+	answers := map[netip.AddrPort]portAnswer{}
+	var lock sync.Mutex
+	var asking sync.WaitGroup
+	seen := map[int32]bool{}
+	for i := range tenants {
+		port := tenants[i].Spec.ProxyPort()
+		if seen[port] {
+			continue
+		}
+		seen[port] = true
+		for _, address := range p.addresses {
+			proxy := netip.AddrPortFrom(address, uint16(port)) //nolint:gosec // isTenantPort
+			asking.Go(func() {
+				answer := p.ask(ctx, proxy)
+				lock.Lock()
+				defer lock.Unlock()
+				answers[proxy] = answer
+			})
+		}
+	}
+	asking.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answers = answers
+}
+
+// release releases the port of a tenant whose pods are not admitted to it, where a
+// proxy does not answer on the port. It does not if several tenants have the port.
+func (p *ProxyProber) release(ctx context.Context, tenant *v1alpha1.EgressTenant, tenants []v1alpha1.EgressTenant) {
+	port := tenant.Spec.ProxyPort()
+	if tenant.AdmittedPort() != 0 || sharesPort(tenant, tenants) {
+		return
+	}
+	for _, answer := range p.answersOn(port) {
+		if answer.err != "" && p.ledger.release(port, time.Now()) {
+			p.give(ctx, netip.AddrPortFrom(answer.address, uint16(port))) //nolint:gosec // isTenantPort
+		}
+	}
+}
+
+func sharesPort(tenant *v1alpha1.EgressTenant, tenants []v1alpha1.EgressTenant) bool {
+	return slices.ContainsFunc(tenants, func(other v1alpha1.EgressTenant) bool {
+		return other.Name != tenant.Name && other.Spec.ProxyPort() == tenant.Spec.ProxyPort()
+	})
+}
+
+// report makes TenantReconciler reconcile the tenants about which something new is
+// known, and those whose pods are not admitted yet.
+func (p *ProxyProber) report(ctx context.Context, tenants []v1alpha1.EgressTenant) {
+	reported := map[string]proxyFacts{}
+	for i := range tenants {
+		tenant := &tenants[i]
+		facts := judge(tenant, p.answersOn(tenant.Spec.ProxyPort()), p.blockedBy(tenant.Spec.ProxyPort()))
+		reported[tenant.Name] = facts
+		if known, ok := p.reported[tenant.Name]; ok && known == facts && tenant.AdmittedPort() != 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case p.changes <- event.GenericEvent{Object: tenant.DeepCopy()}:
+		}
+	}
+	p.reported = reported
+}
+
+// answersOn returns the last answers of all proxies on a port. There are none until
+// the port has been asked about.
+func (p *ProxyProber) answersOn(port int32) []proxyAnswer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var answers []proxyAnswer
+	for _, address := range p.addresses {
+		if answer, ok := p.answers[netip.AddrPortFrom(address, uint16(port))]; ok { //nolint:gosec // isTenantPort
+			answers = append(answers, proxyAnswer{address, answer})
+		}
+	}
+	return answers
+}
+
+func (p *ProxyProber) blockedBy(port int32) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.uses.blockedBy(port)
+}
+
+// factsOf returns what the proxies answer about a tenant. Without an answer yet, ok is
+// false, and the tenant is reconciled again when there is one. contested is whether
+// another tenant has the same port: no pods are admitted to it then, unless they are
+// already.
+func (p *ProxyProber) factsOf(tenant *v1alpha1.EgressTenant, contested bool) (facts proxyFacts, ok bool) {
+	port := tenant.Spec.ProxyPort()
+	answers := p.answersOn(port)
+	if len(answers) < len(p.addresses) {
+		select {
+		case p.wake <- struct{}{}:
+		default: // a round is due already
+		}
+		return proxyFacts{}, false
+	}
+	facts = judge(tenant, answers, p.blockedBy(port))
+	facts.admitted = tenant.AdmittedPort() != 0
+	if asked, served := serves(tenant, answers); served && !facts.admitted && !contested {
+		facts.admitted = p.ledger.admit(port, asked, time.Now())
+	}
+	return facts, true
+}
