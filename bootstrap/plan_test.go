@@ -38,6 +38,7 @@ func planCases() []planCase {
 		{name: "tenants-come-and-go", after: []string{
 			"    - {name: client-b, proxy: {port: 3130, egressIP: Dedicated}}", "    - {name: client-c, proxy: {port: 3132, egressIP: Dedicated}}",
 		}},
+		{name: "swap", after: []string{"port: 3129", "port: 9999", "port: 3130", "port: 3129", "port: 9999", "port: 3130"}},
 		{name: "replace", after: []string{"proxy:\n", "proxy:\n    type: PLAY2-MICRO\n", "PRO2-XS", "PRO2-S"}},
 		{name: "existing", before: []string{"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666"}, after: []string{
 			"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666", "port: 3129", "port: 3131",

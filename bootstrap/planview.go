@@ -62,6 +62,12 @@ func planTable(spec stack.Spec, plan *stack.Plan, file string, colours paint) st
 	for _, row := range rows {
 		text.WriteString(row.text(keys, names, colours))
 	}
+	if passing := handovers(plan); len(passing) > 0 {
+		text.WriteString("\n" + colours.in(yellow, "Closed until NetworkPolicies no longer admit the former tenant's pods:") + "\n")
+		for _, port := range passing {
+			text.WriteString("  " + port + "\n")
+		}
+	}
 	if lost := losses(plan); len(lost) > 0 {
 		text.WriteString("\n" + colours.in(red, "Lost by this plan:") + "\n")
 		for _, loss := range lost {
@@ -225,6 +231,19 @@ func fixedReasons(changes []stack.Change) []string {
 		}
 	}
 	return reasons
+}
+
+// handovers describe the ports of a plan that pass from one tenant to another.
+func handovers(plan *stack.Plan) []string {
+	var passing []string
+	for _, step := range plan.Steps {
+		for _, change := range step.Changes {
+			if step.Kind == stack.KindUserData && strings.HasPrefix(change.Field, "port ") {
+				passing = append(passing, fmt.Sprintf("%s of the proxy, from %s to %s", change.Field, change.From, change.To))
+			}
+		}
+	}
+	return passing
 }
 
 // losses describe what is lost for good by the deletions and replacements of a

@@ -69,6 +69,16 @@ func Revisions(value []byte) map[string]string {
 	return squid.Revisions(conf)
 }
 
+// Ports returns the tenants in a value of UserDataSquidConf, by their ports. A value
+// that is not a squid.conf has none.
+func Ports(value []byte) map[string]string {
+	conf, err := DecodeSquidConf(value)
+	if err != nil {
+		return nil
+	}
+	return squid.Ports(conf)
+}
+
 // EncodeSquidConf returns the value of UserDataSquidConf for a squid.conf:
 // compressed, in base64. The same file gives the same value. It is an error if the
 // file is empty or larger than 16 MiB, or if the value would be larger than

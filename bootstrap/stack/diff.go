@@ -26,6 +26,9 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 			return nil, err
 		}
 	}
+	if err := d.checkPorts(observed); err != nil {
+		return nil, err
+	}
 	d.deleteUnwanted()
 	d.order()
 	d.plan.sort()

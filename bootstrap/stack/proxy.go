@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
@@ -111,7 +112,7 @@ func (p *ProxyMachine) parts() []Resource {
 		},
 		&UserData{
 			ResourceMeta: meta, Server: p.Server, DataKey: cloudinit.UserDataSquidConf,
-			Render: p.renderSquidConf, Sources: p.Addresses, After: attachments, Revisions: p.revisions(),
+			Render: p.renderSquidConf, Sources: p.Addresses, After: attachments, Revisions: p.revisions(), Ports: p.ports(),
 		})
 }
 
@@ -174,4 +175,13 @@ func (p *ProxyMachine) revisions() map[string]string {
 		}
 	}
 	return revisions
+}
+
+// ports returns the names of the tenants, by their ports.
+func (p *ProxyMachine) ports() map[string]string {
+	ports := make(map[string]string, len(p.tenants))
+	for _, tenant := range p.tenants {
+		ports[strconv.Itoa(int(tenant.ProxyPort()))] = tenant.Name
+	}
+	return ports
 }

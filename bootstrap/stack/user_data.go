@@ -2,6 +2,8 @@ package stack
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +37,8 @@ type UserData struct {
 	// Revisions are the revisions of the tenants in the value, by the tenant's
 	// name.
 	Revisions map[string]string
+	// Ports are the tenants in the wanted value, by their ports.
+	Ports map[string]string
 }
 
 // UserDataKeys returns the keys under which the servers of a stack have user
@@ -84,7 +88,7 @@ func (u *UserData) known() bool {
 // changes describes the differences from an observed value: by tenants, if it is
 // a squid.conf, and by the number of lines.
 func (u *UserData) changes(observed *UserData) ([]Change, error) {
-	changes := revisionChanges(u.Revisions, observed.Revisions)
+	changes := append(revisionChanges(u.Revisions, observed.Revisions), portChanges(u.Ports, cloudinit.Ports(observed.Value))...)
 	if !u.known() {
 		return append(changes, Change{Field: "text", To: Unknown}), nil
 	}
@@ -113,6 +117,42 @@ func revisionChanges(wanted, observed map[string]string) []Change {
 	}
 	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Field, b.Field) })
 	return changes
+}
+
+// portChanges describes the ports that pass from one tenant to another.
+func portChanges(wanted, observed map[string]string) []Change {
+	var changes []Change
+	for port, tenant := range wanted {
+		if before := observed[port]; before != "" && before != tenant {
+			changes = append(changes, Change{Field: "port " + port, From: before, To: tenant})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int { return strings.Compare(a.Field, b.Field) })
+	return changes
+}
+
+// checkPorts returns an error for each port that passes to another tenant in the plan
+// that replaces its machine. A new machine has no record of the tenants of before, and
+// would serve the new one before the cluster has followed.
+func (d *differ) checkPorts(before *Observed) error {
+	var errs []error
+	for _, r := range before.Resources {
+		observed, isData := r.(*UserData)
+		if !isData || observed.DataKey != cloudinit.UserDataSquidConf {
+			continue
+		}
+		for _, step := range d.plan.Steps {
+			wanted, isData := step.resource.(*UserData)
+			if !isData || wanted.Key() != observed.Key() || wanted.Server.exists() {
+				continue
+			}
+			for _, change := range portChanges(wanted.Ports, cloudinit.Ports(observed.Value)) {
+				errs = append(errs, fmt.Errorf("spec.tenants: %s passes from %s to %s in a plan that replaces %s, which would not know that: apply the change of the port first, and the replacement when the port is served again",
+					change.Field, change.From, change.To, wanted.Server.Name))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // decoded returns the readable form of user data: squid.conf is compressed.

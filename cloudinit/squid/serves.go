@@ -12,11 +12,31 @@ const servesPrefix = "# serves "
 // rendering. A file that Render did not return has none.
 func Revisions(conf []byte) map[string]string {
 	revisions := map[string]string{}
+	for _, line := range served(conf) {
+		revisions[line.tenant] = line.revision
+	}
+	return revisions
+}
+
+// Ports returns the tenant that a rendered squid.conf serves on each port, by the
+// port. A file that Render did not return has none.
+func Ports(conf []byte) map[string]string {
+	ports := map[string]string{}
+	for _, line := range served(conf) {
+		ports[line.port] = line.tenant
+	}
+	return ports
+}
+
+type servesLine struct{ port, revision, tenant string }
+
+func served(conf []byte) []servesLine {
+	var lines []servesLine
 	for line := range strings.Lines(string(conf)) {
 		words, found := strings.CutPrefix(strings.TrimSuffix(line, "\n"), servesPrefix)
 		if fields := strings.Split(words, " "); found && len(fields) == 3 && fields[0] != "" && fields[1] != "" && fields[2] != "" {
-			revisions[fields[2]] = fields[1]
+			lines = append(lines, servesLine{fields[0], fields[1], fields[2]})
 		}
 	}
-	return revisions
+	return lines
 }

@@ -34,6 +34,14 @@ func TestRevisions(t *testing.T) {
 	}
 }
 
+func TestPorts(t *testing.T) {
+	t.Parallel()
+	conf := "# serves 3129 01 client-a\nhttp_port 3129\n# serves 3130 02 client-b\n# serves 3131 03\n"
+	if diff := cmp.Diff(map[string]string{"3129": "client-a", "3130": "client-b"}, Ports([]byte(conf))); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // TestRevisionsOfGoldens: the revisions of all tenants are found in a rendered
 // file.
 func TestRevisionsOfGoldens(t *testing.T) {

@@ -91,6 +91,7 @@ func TestProxy(t *testing.T) {
 		}
 	})
 	step("private default route", func(t *testing.T) { w.checkPrivateDefaultRoute(t, vm) })
+	step("handover", func(t *testing.T) { w.checkHandover(t, vm, tenants) })
 }
 
 // TestProxyBehindGateway boots the machine whose requests leave through the Public

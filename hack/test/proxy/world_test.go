@@ -220,6 +220,7 @@ func (w *world) serveInternet(t *testing.T) {
 	zone := internet.Zone{echoName: {address(echoAddress)}, packageName: {address(packageServer)}}
 	maps.Copy(zone, auditZone())
 	maps.Copy(zone, privateZone())
+	maps.Copy(zone, handoverZone())
 	config := internet.Config{
 		Zone: zone, Rebinding: rebindingZone(), Pointers: map[netip.Addr]string{address(spoofedAddress): echoName},
 		NameServers:  []netip.AddrPort{netip.AddrPortFrom(address(nameServer), 53)},
