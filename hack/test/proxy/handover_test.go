@@ -79,7 +79,7 @@ func (w *world) checkHandover(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 		t.Helper()
 		for _, p := range []*pod{b, d} {
 			p.answered.Store(0)
-			eventually(t, 90*time.Second, p.tenant+", "+when, func() error {
+			eventually(t, p.tenant+", "+when, func() error {
 				if n := p.answered.Load(); n < 20 {
 					return fmt.Errorf("%d answers", n)
 				}
@@ -106,7 +106,7 @@ func (w *world) checkHandover(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 		tenants[i].Proxy = &proxy
 	}
 	w.setSquidConf(encoded(t, squidConf(t, cloudinit.SourceFlexibleIP, tenants)))
-	eventually(t, 30*time.Second, "both ports to be closed", func() error {
+	eventually(t, "both ports to be closed", func() error {
 		metrics := scrape(t)
 		for _, p := range []*pod{b, d} {
 			if metrics[names.MetricPortClosed+`{tenant="`+p.tenant+`"}`] != 1 {

@@ -7,6 +7,7 @@
 # NetworkPolicy admits pods to the port. Until then the port is closed to all clients,
 # although Squid already listens on it for the new tenant.
 
+# shellcheck disable=SC2153,SC2154 # common.sh sets these variables
 holders=$root$HOLDERS # lines "port tenant": the tenant that the port has served last
 open=$root$OPEN_PORTS # read by nftables.service
 open_next=${open%.nft}.next
@@ -44,7 +45,7 @@ hold() {
 
 # released PORT: whether the cluster has released the port since a port was last opened
 # or closed, in the last 30 s.
-released() { nft list set inet egress released_ports | grep -Eq "\b$(($1 + RELEASE_OFFSET)) (timeout|expires)"; }
+released() { [[ "$(nft list set inet egress released_ports)" =~ [^0-9]$(($1 + RELEASE_OFFSET))\ (timeout|expires) ]]; }
 
 # connected PORT: whether Squid still has a connection from a client on the port.
 connected() { [ -n "$(ss --no-header --tcp --numeric state established state close-wait state syn-recv "sport = :$1")" ]; }
