@@ -56,6 +56,8 @@ func TestBuildGolden(t *testing.T) {
 			if errs := input.Tenant.Validate(); len(errs) > 0 {
 				t.Fatalf("the case's tenant: %v", errs.ToAggregate())
 			}
+			// Every proxy serves the tenant on its port.
+			input.Tenant.Status.ProxyURL = fmt.Sprintf("http://%s:%d", s.Proxy.Addresses[0], input.Tenant.Spec.ProxyPort())
 			policy := Build(&input.Tenant, input.Namespace, s, input.APIServer...)
 			checkProperties(t, policy, &input.Tenant, s, input.APIServer...)
 			got, err := yaml.Marshal(policy)
