@@ -166,20 +166,35 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, log
 // controllers, which run on the leader.
 func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, plugins []controller.PolicyKind, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
 	policies := controller.NewPolicyApplier(manager.GetClient(), s)
+	budget := admission.NewBudget(s.MemoryLimit)
 	pods, err := admission.NewHandler(admission.Options{
 		Settings: s,
 		Cluster:  injection,
 		Cache:    manager.GetClient(),
 		Live:     manager.GetAPIReader(),
 		Policies: policies,
-		Budget:   admission.NewBudget(s.MemoryLimit),
+		Budget:   budget,
 		Logger:   logger,
 		Metrics:  metrics.Registry,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the admission handler: %w", err)
 	}
-	manager.GetWebhookServer().Register(names.PodHandlerPath, drain.handler(pods))
+	server := manager.GetWebhookServer()
+	server.Register(names.PodHandlerPath, drain.handler(pods))
+	namespaceAdmission, err := admission.NewNamespaceHandler(admission.NamespaceOptions{
+		Settings: s.Namespaces,
+		Cache:    manager.GetClient(),
+		Live:     manager.GetAPIReader(),
+		Budget:   budget,
+		Logger:   logger,
+		Metrics:  metrics.Registry,
+	})
+	if err != nil {
+		return fmt.Errorf("setting up the admission of namespaces: %w", err)
+	}
+	server.Register(names.NamespaceMutationPath, drain.handler(namespaceAdmission.Mutate()))
+	server.Register(names.NamespaceValidationPath, drain.handler(namespaceAdmission.Validate()))
 
 	definition, err := controller.NewCRDApplier(manager.GetClient(), charts.EgressTenantCRD)
 	if err != nil {

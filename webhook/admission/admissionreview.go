@@ -21,16 +21,16 @@ const (
 	reviewVersion = "admission.k8s.io/v1"
 )
 
-// review is the part of a pod's AdmissionReview that the handler reads. It is
-// decoded at once: decoding the whole pod into Kubernetes types, or the review
-// first and the pod from it, costs a multiple of everything else.
-type review struct {
+// review is the part of an AdmissionReview that a handler reads, with a request of
+// type R. It is decoded at once: decoding the whole pod into Kubernetes types, or
+// the review first and the pod from it, costs a multiple of everything else.
+type review[R any] struct {
 	apiVersion, kind string
-	request          *reviewRequest
+	request          *R
 }
 
 // UnmarshalJSONFrom reads the fields of a review.
-func (r *review) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+func (r *review[R]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return jsonobject.Read(d,
 		jsonobject.Field{Name: "apiVersion", Into: &r.apiVersion},
 		jsonobject.Field{Name: "kind", Into: &r.kind},
@@ -100,24 +100,32 @@ func (r *reviewRequest) target() string {
 	return r.Operation + " of " + resource.String()
 }
 
-// decodeReview decodes the AdmissionReview of a pod. Names of the fields that are
-// read are case sensitive and must not be repeated, so that all readers of the
-// review read the same.
-func decodeReview(body []byte) (*reviewRequest, *badReview) {
+// identified is a pointer to a request of type R.
+type identified[R any] interface {
+	*R
+	uid() string
+}
+
+func (r *reviewRequest) uid() string { return r.UID }
+
+// decodeReview decodes an AdmissionReview. Names of the fields that are read are
+// case sensitive and must not be repeated, so that all readers of the review read
+// the same.
+func decodeReview[R any, P identified[R]](body []byte) (*R, *badReview) {
 	if len(body) == 0 {
 		return nil, badRequest("the body is empty: send an %s", reviewKind)
 	}
-	var in review
+	var in review[R]
 	err := json.Unmarshal(body, &in, inject.DecodeOptions)
 	switch {
 	case err != nil:
-		return nil, badRequest("the body is not an %s of a pod: %v", reviewKind, err)
+		return nil, badRequest("the body is not an %s: %v", reviewKind, err)
 	case in.kind != reviewKind || in.apiVersion != reviewVersion:
 		return nil, badRequest("the body is of kind %q, apiVersion %q: send an %s of apiVersion %s",
 			in.kind, in.apiVersion, reviewKind, reviewVersion)
 	case in.request == nil:
 		return nil, badRequest("the %s has no request", reviewKind)
-	case in.request.UID == "":
+	case P(in.request).uid() == "":
 		return nil, badRequest("the %s has no request.uid", reviewKind)
 	}
 	return in.request, nil

@@ -75,7 +75,7 @@ func TestReviewAgreesWithItsType(t *testing.T) {
 	for _, pod := range pods {
 		for _, namespace := range []string{"orders", "plain"} {
 			body := reviewOf(t, pod, inNamespace(namespace))
-			request, bad := decodeReview(body)
+			request, bad := decodeReview[reviewRequest](body)
 			if bad != nil {
 				continue // answered by an HTTP status
 			}

@@ -47,14 +47,8 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 	if request.updates() {
 		return h.decideUpdate(request, t, buffer)
 	}
-	var existing []string
-	if _, labelled := t.namespace.Tenant(); labelled && t.tenant == nil {
-		if existing, err = h.tenantNames(ctx); err != nil {
-			return nil, err
-		}
-	}
 	pod := request.judged()
-	d := &decision{Decision: inject.Decide(pod, t.namespace, t.tenant, existing)}
+	d := &decision{Decision: inject.Decide(pod, t.namespace, t.tenant)}
 	if t.tenant == nil || d.Action == inject.Deny {
 		return d, nil
 	}

@@ -241,9 +241,14 @@ func TestUnknownTenant(t *testing.T) {
 			if response.Allowed {
 				t.Fatal("allowed")
 			}
-			for _, want := range []string{"namespace orders ", "egress.scw/tenant=" + label + ",", "client-a, client-b"} {
+			for _, want := range []string{"namespace orders ", "egress.scw/tenant=" + label + ","} {
 				if !strings.Contains(response.Result.Message, want) {
 					t.Errorf("%q is not in: %s", want, response.Result.Message)
+				}
+			}
+			for _, other := range []string{"client-a", "client-b"} {
+				if strings.Contains(response.Result.Message, other) {
+					t.Errorf("the name of another tenant is in: %s", response.Result.Message)
 				}
 			}
 			if got := response.Result.Details.Causes[0].Type; string(got) != string(names.ReasonUnknownTenant) {
@@ -439,10 +444,6 @@ func TestUnavailable(t *testing.T) {
 			clear(a.cache.tenants)
 			a.live.failTenant = down
 		}, `reading EgressTenant "client-a": the API server is down`},
-		"list of tenants": {func(a *admissionTest) {
-			a.cache.fail = down
-			clear(a.live.tenants)
-		}, "listing EgressTenants: the API server is down"},
 		"facts before a policy is written": {func(a *admissionTest) { a.live.fail = down }, `reading namespace "orders": the API server is down`},
 		"cache of policies":                {func(a *admissionTest) { a.cache.failPolicy = down }, "the API server is down"},
 		"policy":                           {func(a *admissionTest) { a.policies.fail = down }, "namespace orders has no NetworkPolicy yet, without which no pod of EgressTenant client-a is admitted: the API server is down"},
@@ -485,7 +486,7 @@ func TestBadReviews(t *testing.T) {
 		"no content type":         {"POST", "", valid, 415, `Content-Type is ""`},
 		"content type":            {"POST", "application/yaml", valid, 415, `Content-Type is "application/yaml"`},
 		"empty":                   {"POST", "application/json", "", 400, "the body is empty"},
-		"no JSON":                 {"POST", "application/json", "kind: AdmissionReview", 400, "the body is not an AdmissionReview of a pod: jsontext: invalid character"},
+		"no JSON":                 {"POST", "application/json", "kind: AdmissionReview", 400, "the body is not an AdmissionReview: jsontext: invalid character"},
 		"cut off":                 {"POST", "application/json", valid[:len(valid)-1], 400, "unexpected EOF"},
 		"null":                    {"POST", "application/json", "null", 400, `kind ""`},
 		"list":                    {"POST", "application/json", "[]", 400, "unmarshal JSON array"},

@@ -25,8 +25,8 @@ type buffers struct {
 	answer []byte
 }
 
-func (h *Handler) getBuffers() *buffers {
-	if pooled, ok := h.pool.Get().(*buffers); ok {
+func (s *server) getBuffers() *buffers {
+	if pooled, ok := s.pool.Get().(*buffers); ok {
 		return pooled
 	}
 	return &buffers{}
@@ -34,12 +34,12 @@ func (h *Handler) getBuffers() *buffers {
 
 // putBuffers gives the buffers to later requests. Nothing may refer to their
 // contents any more.
-func (h *Handler) putBuffers(b *buffers) {
+func (s *server) putBuffers(b *buffers) {
 	if b.body.Cap() > maxPooledBytes || cap(b.patch) > maxPooledBytes || cap(b.answer) > maxPooledBytes {
 		return
 	}
 	b.body.Reset()
-	h.pool.Put(b)
+	s.pool.Put(b)
 }
 
 // keep keeps the memory of a patch, which may be larger than its buffer was.

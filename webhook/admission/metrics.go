@@ -65,28 +65,31 @@ type metrics struct {
 	duration   prometheus.Histogram
 }
 
-// newMetrics registers a counter for every outcome, which exists from the start
-// with the value 0, and a histogram of durations.
-func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
-	counter := prometheus.NewCounterVec(prometheus.CounterOpts{
+func newPodMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	return newMetrics(registerer, outcomes(), prometheus.CounterOpts{
 		Name: names.MetricPodAdmissions,
 		Help: "Admission requests of pods, by decision (inject, skip, deny, error) and its reason.",
-	}, []string{"decision", "reason"})
-	duration := prometheus.NewHistogram(prometheus.HistogramOpts{
+	}, prometheus.HistogramOpts{
 		Name: names.MetricPodAdmissionDuration,
 		Help: "Time to answer an admission request of a pod, after its headers were read.",
-		// From less than a usual answer (a tenth of a millisecond), over one
-		// with a request to the API server, to the timeout of the webhook
-		// configuration (5 s).
-		Buckets: []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5},
 	})
+}
+
+// newMetrics registers a counter for every outcome, which exists from the start
+// with the value 0, and a histogram of durations.
+func newMetrics(registerer prometheus.Registerer, outcomes []outcome, count prometheus.CounterOpts, took prometheus.HistogramOpts) (*metrics, error) {
+	// From less than a usual answer (a tenth of a millisecond), over one with a
+	// request to the API server, to the timeout of the webhook configuration (5 s).
+	took.Buckets = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5}
+	counter := prometheus.NewCounterVec(count, []string{"decision", "reason"})
+	duration := prometheus.NewHistogram(took)
 	for _, collector := range []prometheus.Collector{counter, duration} {
 		if err := registerer.Register(collector); err != nil {
-			return nil, fmt.Errorf("registering the metrics of pod admission: %w", err)
+			return nil, fmt.Errorf("registering the metrics of admission: %w", err)
 		}
 	}
 	m := &metrics{admissions: make(map[outcome]prometheus.Counter), duration: duration}
-	for _, o := range outcomes() {
+	for _, o := range outcomes {
 		m.admissions[o] = counter.WithLabelValues(o.decision, string(o.reason))
 	}
 	return m, nil

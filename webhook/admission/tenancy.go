@@ -157,19 +157,6 @@ func (h *Handler) liveTenant(ctx context.Context, namespace inject.Namespace) (*
 	return &live, nil
 }
 
-// tenantNames returns the names of all tenants in the cache.
-func (h *Handler) tenantNames(ctx context.Context) ([]string, error) {
-	var list v1alpha1.EgressTenantList
-	if err := h.cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing EgressTenants: %w", err)
-	}
-	found := make([]string, 0, len(list.Items))
-	for i := range list.Items {
-		found = append(found, list.Items[i].Name)
-	}
-	return found, nil
-}
-
 // policyInSync reports whether the cache has the namespace's NetworkPolicy as
 // the tenant requires it.
 func (h *Handler) policyInSync(ctx context.Context, namespace string, tenant *v1alpha1.EgressTenant) (bool, error) {

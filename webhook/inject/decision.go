@@ -2,7 +2,6 @@ package inject
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"egress.scw/webhook/api/names"
@@ -67,9 +66,9 @@ func (n Namespace) Tenant() (name string, labelled bool) {
 const annotationMirror = "kubernetes.io/config.mirror"
 
 // Decide returns the decision about a pod. The tenant is the EgressTenant in the
-// namespace's label, or nil if it does not exist. Then the message lists the
-// names of the existing tenants.
-func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existing []string) Decision {
+// namespace's label, or nil if it does not exist. The message does not contain the
+// names of other tenants, because the author of the pod may be one of them.
+func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant) Decision {
 	name, labelled := namespace.Tenant()
 	if !labelled {
 		return Decision{
@@ -87,8 +86,8 @@ func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant, existi
 	if tenant == nil {
 		return Decision{
 			Action: Deny, Reason: names.ReasonUnknownTenant,
-			Message: fmt.Sprintf("namespace %s has the label %s=%s, but there is no such EgressTenant (%s): correct the label or create the tenant",
-				namespace.Name, names.LabelTenant, name, listTenants(existing)),
+			Message: fmt.Sprintf("namespace %s has the label %s=%s, but there is no such EgressTenant: correct the label or create the tenant",
+				namespace.Name, names.LabelTenant, name),
 		}
 	}
 	if _, mirror := pod.Annotations()[annotationMirror]; mirror {
@@ -138,16 +137,6 @@ func decideByLabel(pod *Pod, tenant *v1alpha1.EgressTenant) Decision {
 		}
 		return injected
 	}
-}
-
-// maxTenantsListed keeps messages readable in a cluster with a thousand tenants.
-const maxTenantsListed = 20
-
-func listTenants(names []string) string {
-	if len(names) == 0 {
-		return "there is none yet"
-	}
-	return "there are: " + listSome(slices.Sorted(slices.Values(names)), maxTenantsListed)
 }
 
 // listSome lists at most that many of the names, and the number of the others.

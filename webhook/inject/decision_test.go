@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,37 +42,20 @@ func TestEveryReasonHasAGolden(t *testing.T) {
 	}
 }
 
-func TestUnknownTenantListsSome(t *testing.T) {
-	var existing []string
-	for i := range 1000 {
-		existing = append(existing, fmt.Sprintf("client-%03d", 999-i))
-	}
-	namespace := Namespace{Name: "orders", Labels: map[string]string{names.LabelTenant: "client-x"}}
-	message := Decide(&Pod{}, namespace, nil, existing).Message
-	for _, want := range []string{"client-000, client-001", "client-019 and 980 more"} {
-		if !strings.Contains(message, want) {
-			t.Errorf("%q is not in: %s", want, message)
-		}
-	}
-	if existing[0] != "client-999" {
-		t.Error("the caller's list was sorted")
-	}
-}
-
 func TestTooManyContainers(t *testing.T) {
 	namespace := Namespace{Name: "orders", Labels: map[string]string{names.LabelTenant: "client-a"}}
 	pod := &Pod{Spec: Spec{
 		InitContainers: make([]Container, 1), EphemeralContainers: make([]Container, 1), Containers: make([]Container, maxContainers-2),
 	}}
-	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Action != Inject {
+	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}); got.Action != Inject {
 		t.Errorf("%d containers: %+v", maxContainers, got)
 	}
 	pod.Spec.Containers = append(pod.Spec.Containers, Container{})
-	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Reason != names.ReasonTooManyContainers || !strings.Contains(got.Message, "more than 1000 containers") {
+	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}); got.Reason != names.ReasonTooManyContainers || !strings.Contains(got.Message, "more than 1000 containers") {
 		t.Errorf("%d containers: %+v", maxContainers+1, got)
 	}
 	pod.Metadata = &Metadata{Labels: labels{names.LabelInject: "false"}}
-	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}, nil); got.Action != Skip {
+	if got := Decide(pod, namespace, &v1alpha1.EgressTenant{}); got.Action != Skip {
 		t.Errorf("%d containers, opted out: %+v", maxContainers+1, got)
 	}
 }

@@ -109,9 +109,7 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 	cluster := caseCluster(t, c)
 	namespace := Namespace(c.Namespace)
 	var tenant *v1alpha1.EgressTenant
-	var existing []string
 	for _, candidate := range c.Tenants {
-		existing = append(existing, candidate.Name)
 		if name, _ := namespace.Tenant(); name == candidate.Name {
 			tenant = &v1alpha1.EgressTenant{Spec: candidate.EgressTenantSpec}
 			tenant.Name = name
@@ -123,7 +121,7 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 	if c.OldPod != nil {
 		pod = pod.Stored(mustDecode(t, c.OldPod))
 	}
-	decision := Decide(pod, namespace, tenant, existing)
+	decision := Decide(pod, namespace, tenant)
 	placed := tenant != nil && c.OldPod == nil && decision.Reason != names.ReasonMirrorPod
 	if placed && decision.Action != Deny {
 		if refusal := NodePoolConflict(pod, tenant); refusal != nil {

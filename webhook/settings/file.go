@@ -32,6 +32,9 @@ type File struct {
 	// pods in them. Default: kube-system alone.
 	ProtectedNamespaces []string `json:"protectedNamespaces"`
 
+	// Namespaces are the rules for namespaces that get the tenant label.
+	Namespaces FileNamespaces `json:"namespaces"`
+
 	// Admission is the server of admission requests.
 	Admission FileAdmission `json:"admission"`
 	// Metrics is the server of /metrics.
@@ -111,6 +114,14 @@ type FileDNSPods struct {
 	Ports []int32 `json:"ports"`
 }
 
+// FileNamespaces is the field namespaces of the settings file.
+type FileNamespaces struct {
+	// PodSecurity is the Pod Security Standard that a namespace gets with the tenant
+	// label, unless it has the same or a stricter one: baseline, restricted, or off
+	// for none. Default: baseline.
+	PodSecurity string `json:"podSecurity"`
+}
+
 // FileAdmission is the field admission of the settings file.
 type FileAdmission struct {
 	// BindAddress is the address on which admission requests are served:
@@ -155,6 +166,7 @@ func defaults() *File {
 	return &File{
 		Proxy:          FileProxy{VerifyPorts: true},
 		Cluster:        FileCluster{Domain: "cluster.local"},
+		Namespaces:     FileNamespaces{PodSecurity: "baseline"},
 		Admission:      FileAdmission{BindAddress: ":9443", CertDir: "/etc/egress-webhook/tls"},
 		Metrics:        FileServer{BindAddress: ":8080"},
 		Probes:         FileServer{BindAddress: ":8081"},

@@ -27,6 +27,7 @@ func (f *File) parse() (*Settings, field.ErrorList) {
 		Cluster:             p.cluster(f.Cluster, field.NewPath("cluster")),
 		DNS:                 p.dns(f.DNS, field.NewPath("dns")),
 		ProtectedNamespaces: p.namespaces(f.ProtectedNamespaces, field.NewPath("protectedNamespaces")),
+		Namespaces:          p.namespaceRules(f.Namespaces, field.NewPath("namespaces")),
 		Admission:           p.admission(f.Admission, field.NewPath("admission")),
 		Metrics:             p.server(f.Metrics, field.NewPath("metrics")),
 		Probes:              p.server(f.Probes, field.NewPath("probes")),
@@ -244,6 +245,14 @@ func (p *parser) leaderElection(f FileLeaderElection, path *field.Path) LeaderEl
 		p.namespace(f.Namespace, path.Child("namespace"))
 	}
 	return LeaderElection(f)
+}
+
+func (p *parser) namespaceRules(f FileNamespaces, path *field.Path) Namespaces {
+	level := PodSecurity(f.PodSecurity)
+	if known := []PodSecurity{PodSecurityBaseline, PodSecurityRestricted, PodSecurityOff}; !slices.Contains(known, level) {
+		p.add(field.NotSupported(path.Child("podSecurity"), level, known))
+	}
+	return Namespaces{PodSecurity: level}
 }
 
 // minMemoryLimit leaves room for the largest request, beside the some 40 MiB that

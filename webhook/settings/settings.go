@@ -29,6 +29,8 @@ type Settings struct {
 	// webhook depends on the pods in them.
 	ProtectedNamespaces sets.Set[string]
 
+	Namespaces Namespaces
+
 	Admission Admission
 	// Metrics and Probes are nil when they are not served.
 	Metrics, Probes *BindAddress
@@ -83,6 +85,22 @@ type DNSPods struct {
 	// their Service: at least one, distinct.
 	Ports []uint16
 }
+
+// Namespaces are the rules for namespaces that get the tenant label.
+type Namespaces struct {
+	PodSecurity PodSecurity
+}
+
+// PodSecurity is a Pod Security Standard of Kubernetes.
+type PodSecurity string
+
+// The standards that namespaces of tenants can get.
+const (
+	PodSecurityBaseline   PodSecurity = "baseline"
+	PodSecurityRestricted PodSecurity = "restricted"
+	// PodSecurityOff leaves namespaces as they are.
+	PodSecurityOff PodSecurity = "off"
+)
 
 // Admission is how the webhook serves admission requests.
 type Admission struct {

@@ -42,6 +42,7 @@ func defaultSettings() *Settings {
 		Cluster:             Cluster{Domain: "cluster.local"},
 		DNS:                 DNS{Pods: []DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}}},
 		ProtectedNamespaces: sets.New("kube-system"),
+		Namespaces:          Namespaces{PodSecurity: PodSecurityBaseline},
 		Admission:           Admission{BindAddress: BindAddress{Port: 9443}, CertDir: "/etc/egress-webhook/tls"},
 		Metrics:             &BindAddress{Port: 8080},
 		Probes:              &BindAddress{Port: 8081},
@@ -69,6 +70,7 @@ dns:
     - {namespace: kube-system, podLabels: {k8s-app: kube-dns}}
   nodeLocalAddress: 169.254.20.10
 protectedNamespaces: [pki, kube-system, pki]
+namespaces: {podSecurity: restricted}
 admission: {bindAddress: "[::1]:9444", certDir: ./tls}
 metrics: {bindAddress: ""}
 probes: {bindAddress: "127.0.0.1:0"}
@@ -100,6 +102,7 @@ logLevel: debug
 			NodeLocal: netip.MustParseAddr("169.254.20.10"),
 		},
 		ProtectedNamespaces: sets.New("kube-system", "pki"),
+		Namespaces:          Namespaces{PodSecurity: PodSecurityRestricted},
 		Admission:           Admission{BindAddress: BindAddress{Host: netip.IPv6Loopback(), Port: 9444}, CertDir: "./tls"},
 		Probes:              &BindAddress{Host: netip.MustParseAddr("127.0.0.1")},
 		LeaderElection:      LeaderElection{Namespace: "egress-system"},
@@ -114,14 +117,15 @@ func TestParseDefaults(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]string{
 		"missing": minimal,
-		"empty objects": header + `{"proxy": {"addresses": ["172.16.28.8"], "egressAddresses": {}}, "cluster": {}, "dns": {}, "admission": {},
+		"empty objects": header + `{"proxy": {"addresses": ["172.16.28.8"], "egressAddresses": {}}, "cluster": {}, "dns": {}, "namespaces": {}, "admission": {},
 			"metrics": {}, "probes": {}, "leaderElection": {}}`,
-		"null objects": minimal + "cluster: null\ndns: null\nadmission: null\nmetrics: null\nprobes: null\nleaderElection: null\n",
+		"null objects": minimal + "cluster: null\ndns: null\nnamespaces: null\nadmission: null\nmetrics: null\nprobes: null\nleaderElection: null\n",
 		"null fields": header + `
 proxy: {addresses: [172.16.28.8], egressAddresses: {shared: null, dedicated: null, gateway: null}}
 cluster: {domain: null, cidrs: null}
 dns: {pods: null, nodeLocalAddress: null}
 protectedNamespaces: null
+namespaces: {podSecurity: null}
 admission: {bindAddress: null, certDir: null}
 metrics: {bindAddress: null}
 probes: {bindAddress: null}
@@ -219,6 +223,7 @@ func TestParseRefuses(t *testing.T) {
 		"metrics by service name": {minimal + "metrics: {bindAddress: ':http'}", []string{"metrics.bindAddress: Invalid value"}},
 		"probes without port":     {minimal + "probes: {bindAddress: '127.0.0.1'}", []string{"probes.bindAddress: Invalid value"}},
 		"namespace of the Lease":  {minimal + "leaderElection: {namespace: a/b}", []string{"leaderElection.namespace: Invalid value"}},
+		"Pod Security Standard":   {minimal + "namespaces: {podSecurity: privileged}", []string{`namespaces.podSecurity: Unsupported value: "privileged": supported values: "baseline", "restricted", "off"`}},
 		"memory limit":            {minimal + "memoryLimit: 256MB", []string{`memoryLimit: Invalid value: "256MB": must be a quantity of memory of at least 64Mi`}},
 		"small memory limit":      {minimal + "memoryLimit: 63Mi", []string{`memoryLimit: Invalid value: "63Mi"`}},
 		"log level":               {minimal + "logLevel: loud", []string{`logLevel: Unsupported value: "loud": supported values: "debug", "info", "error"`}},

@@ -38,10 +38,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 Namespaces that cannot belong to a tenant, whatever their label is: a policy
 would cut off pods that the cluster or the webhook depends on, and the webhook
 would have to answer before its own pods, the issuer of its certificate or the
-DNS can start.
+DNS can start. Kubernetes creates default, kube-public and kube-node-lease, and
+every cluster has them in common for all its users.
 */}}
 {{- define "egress-webhook.protectedNamespaces" -}}
-{{- $namespaces := list "kube-system" .Release.Namespace .Values.certManager.namespace }}
+{{- $namespaces := list "kube-system" "default" "kube-public" "kube-node-lease" .Release.Namespace .Values.certManager.namespace }}
 {{- range include "egress-webhook.dnsPods" . | fromYamlArray }}
 {{- $namespaces = append $namespaces .namespace }}
 {{- end -}}
@@ -53,6 +54,11 @@ DNS can start.
 helm.sh/hook: pre-upgrade
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{- /* YAML reads an unquoted off as false. */}}
+{{- define "egress-webhook.podSecurity" -}}
+{{ .Values.namespaces.podSecurity | default "off" }}
 {{- end }}
 
 {{- /* The CIDR of exactly one IP address. */}}
@@ -75,6 +81,7 @@ from the ConfigMap.
     "pods" (include "egress-webhook.dnsPods" . | fromYamlArray)
     "nodeLocalAddress" .Values.dns.nodeLocalAddress)
   "protectedNamespaces" (include "egress-webhook.protectedNamespaces" . | fromYamlArray)
+  "namespaces" (dict "podSecurity" (include "egress-webhook.podSecurity" .))
   "admission" (dict "bindAddress" ":9443" "certDir" "/etc/egress-webhook/tls")
   "metrics" (dict "bindAddress" ":8080")
   "probes" (dict "bindAddress" ":8081")
@@ -124,4 +131,27 @@ metadata:
 spec:
   policyName: {{ .name }}
   validationActions: [Deny]
+{{- end }}
+
+{{- /*
+The namespaces that get the tenant label, or another one, for a webhook of
+namespaces. Others never depend on it. A namespace's own labels are compared, of
+which the API server takes the new ones, and for objectSelector the old ones too.
+*/}}
+{{- define "egress-webhook.joiningNamespaces" -}}
+objectSelector:
+  matchExpressions:
+    - key: egress.scw/tenant
+      operator: Exists
+namespaceSelector:
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values:
+        {{- include "egress-webhook.protectedNamespaces" . | nindent 8 }}
+matchConditions:
+  - name: gets-tenant
+    expression: >-
+      object.metadata.?labels[?'egress.scw/tenant'].hasValue() &&
+      (oldObject == null || object.metadata.?labels[?'egress.scw/tenant'] != oldObject.metadata.?labels[?'egress.scw/tenant'])
 {{- end }}

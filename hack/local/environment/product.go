@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/local/helm"
@@ -92,5 +93,19 @@ func (e *Environment) ApplyNamespace(ctx context.Context, name, tenant string) e
 	if tenant != "" {
 		labels = "{egress.scw/tenant: " + tenant + "}"
 	}
-	return e.Apply(ctx, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: %s}\n", name, labels))
+	manifest := fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: %s}\n", name, labels)
+	var err error
+	// The label needs the webhook's answer, and cert-manager may not have written
+	// the authority into the webhook's configuration yet.
+	for range 60 {
+		if err = e.Apply(ctx, manifest); err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return err
 }

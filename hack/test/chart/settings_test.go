@@ -38,6 +38,7 @@ proxy:
 cluster: {domain: blue.example.internal, cidrs: [10.32.0.0/20, "fd00:10::/64"]}
 dns: {nodeLocalAddress: 169.254.20.10, pods: [{namespace: dns, podLabels: {b: "2", a: "yes"}}, {namespace: dns-2, podLabels: {a: b}, ports: [5353]}]}
 certManager: {namespace: pki}
+namespaces: {podSecurity: off}
 resources: {limits: {memory: 300Mi}}
 logLevel: debug`))
 	want := &settings.Settings{
@@ -61,7 +62,8 @@ logLevel: debug`))
 			},
 			NodeLocal: netip.MustParseAddr("169.254.20.10"),
 		},
-		ProtectedNamespaces: sets.New("kube-system", releaseNamespace, "pki", "dns", "dns-2"),
+		ProtectedNamespaces: sets.New("kube-system", "default", "kube-public", "kube-node-lease", releaseNamespace, "pki", "dns", "dns-2"),
+		Namespaces:          settings.Namespaces{PodSecurity: settings.PodSecurityOff},
 		Admission:           settings.Admission{BindAddress: settings.BindAddress{Port: 9443}, CertDir: "/etc/egress-webhook/tls"},
 		Metrics:             &settings.BindAddress{Port: 8080},
 		Probes:              &settings.BindAddress{Port: 8081},

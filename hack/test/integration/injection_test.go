@@ -100,9 +100,6 @@ func TestRefusals(t *testing.T) {
 		annotations map[string]string
 		want        []string
 	}{
-		"tenant that does not exist": {
-			tenant: "client-x", want: []string{"egress.scw/tenant=client-x", "client-a, client-b"},
-		},
 		"line feed in an entry of NO_PROXY": {
 			tenant: "client-a", annotations: map[string]string{names.AnnotationNoProxy: "good.example,bad\nentry"},
 			want: []string{"metadata.annotations[egress.scw/no-proxy][1]", "white space"},

@@ -27,10 +27,10 @@ func TestUnknownTenantClosesTheNamespace(t *testing.T) {
 			}
 			late := "late-" + namespace
 			for _, value := range []string{late, ""} {
-				setLabel(t, namespace, fmt.Sprintf("%q", value))
+				setTenantUnchecked(t, namespace, value)
 				waitForEgress(t, namespace, "")
 			}
-			setLabel(t, namespace, fmt.Sprintf("%q", late))
+			setTenantUnchecked(t, namespace, late)
 			object := tenant(late, 3210)
 			if err := shared.client.Create(t.Context(), &object); err != nil {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -260,12 +261,21 @@ func writeServiceAccountKubeconfig(ctx context.Context, c *cluster.Cluster, acco
 
 func waitCABundle(ctx context.Context, api client.Client) error {
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
-		var configuration admissionregistrationv1.MutatingWebhookConfiguration
-		err := api.Get(ctx, client.ObjectKey{Name: releaseName}, &configuration)
-		return err == nil && len(configuration.Webhooks[0].ClientConfig.CABundle) > 0, err
+		var mutating admissionregistrationv1.MutatingWebhookConfiguration
+		var validating admissionregistrationv1.ValidatingWebhookConfiguration
+		for _, configuration := range []client.Object{&mutating, &validating} {
+			if err := api.Get(ctx, client.ObjectKey{Name: releaseName}, configuration); err != nil {
+				return false, err
+			}
+		}
+		bundles := [][]byte{validating.Webhooks[0].ClientConfig.CABundle}
+		for _, webhook := range mutating.Webhooks {
+			bundles = append(bundles, webhook.ClientConfig.CABundle)
+		}
+		return !slices.ContainsFunc(bundles, func(bundle []byte) bool { return len(bundle) == 0 }), nil
 	})
 	if err != nil {
-		return fmt.Errorf("no CA in the MutatingWebhookConfiguration: %w", err)
+		return fmt.Errorf("no CA in a webhook configuration: %w", err)
 	}
 	return nil
 }

@@ -7,6 +7,11 @@ const (
 	MetricPodAdmissions = "egress_webhook_pod_admissions_total"
 	// MetricPodAdmissionDuration is a histogram of the time to answer one.
 	MetricPodAdmissionDuration = "egress_webhook_pod_admission_duration_seconds"
+	// MetricNamespaceAdmissions is the number of admission requests of namespaces that
+	// get the tenant label, by decision and reason.
+	MetricNamespaceAdmissions = "egress_webhook_namespace_admissions_total"
+	// MetricNamespaceAdmissionDuration is a histogram of the time to answer one.
+	MetricNamespaceAdmissionDuration = "egress_webhook_namespace_admission_duration_seconds"
 
 	// MetricBuildInfo is 1; its labels version and go_version describe the build.
 	MetricBuildInfo = "egress_webhook_build_info"

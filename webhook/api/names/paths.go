@@ -3,3 +3,9 @@ package names
 // PodHandlerPath is the path of the webhook's server that API servers send
 // admission reviews of pods to.
 const PodHandlerPath = "/mutate-pods"
+
+// Paths of the webhook's server for admission reviews of namespaces.
+const (
+	NamespaceMutationPath   = "/mutate-namespaces"
+	NamespaceValidationPath = "/validate-namespaces"
+)

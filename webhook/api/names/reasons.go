@@ -54,6 +54,15 @@ const (
 	ReasonNoProxyTooLong Reason = "NoProxyTooLong"
 )
 
+// Reasons of decisions about a namespace that gets the tenant label. Also
+// UnknownTenant.
+const (
+	// ReasonTenantJoined: the namespace belongs to the tenant.
+	ReasonTenantJoined Reason = "TenantJoined"
+	// ReasonTenantUnchanged: the label stays as it is.
+	ReasonTenantUnchanged Reason = "TenantUnchanged"
+)
+
 // Reasons of admission requests that end without a decision about the pod.
 const (
 	// ReasonBadRequest: the handler cannot answer such a request. Remedy: find the
@@ -145,6 +154,15 @@ func AdmissionReasons() []Reason {
 	return append(PodReasons(), ReasonBadRequest, ReasonBusy, ReasonUnavailable, ReasonInternalError)
 }
 
+// NamespaceAdmissionReasons returns every reason of an admission request of a
+// namespace.
+func NamespaceAdmissionReasons() []Reason {
+	return []Reason{
+		ReasonTenantJoined, ReasonTenantUnchanged, ReasonUnknownTenant,
+		ReasonBadRequest, ReasonBusy, ReasonUnavailable, ReasonInternalError,
+	}
+}
+
 // NamespaceReasons returns every reason of a decision about a namespace.
 func NamespaceReasons() []Reason {
 	return []Reason{
@@ -172,7 +190,7 @@ func TenantReasons() []Reason {
 
 // Reasons returns every reason, sorted, each once.
 func Reasons() []Reason {
-	all := slices.Concat(AdmissionReasons(), NamespaceReasons(), TenantReasons(), ReadyReasons())
+	all := slices.Concat(AdmissionReasons(), NamespaceAdmissionReasons(), NamespaceReasons(), TenantReasons(), ReadyReasons())
 	slices.Sort(all)
 	return slices.Compact(all)
 }
