@@ -81,7 +81,7 @@ func TestAttackers(t *testing.T) {
 		}
 	}
 	running.Wait()
-	fmt.Printf("opened %d closed %d\n", attack.opened.Load(), attack.closedIdle.Load())
+	fmt.Fprintf(os.Stdout, "opened %d closed %d\n", attack.opened.Load(), attack.closedIdle.Load())
 }
 
 func hostileBodies() map[string][]byte {

@@ -11,7 +11,7 @@ import (
 // TestRenderLeavesOutOtherPaths: tenants of path Gateway have no port, and no part
 // in squid.conf.
 func TestRenderLeavesOutOtherPaths(t *testing.T) {
-	given := readCase(t, casesIn(t, "testdata")[0])
+	given := readCase(t, casesIn(t)[0])
 	want, err := Render(given.Proxy, given.Tenants)
 	if err != nil {
 		t.Fatal(err)

@@ -46,7 +46,7 @@ func TestPorts(t *testing.T) {
 // file.
 func TestRevisionsOfGoldens(t *testing.T) {
 	t.Parallel()
-	for _, file := range casesIn(t, "testdata") {
+	for _, file := range casesIn(t) {
 		want := map[string]string{}
 		for _, tenant := range readCase(t, file).Tenants {
 			want[tenant.Name] = tenant.Revision()

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -16,21 +17,19 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-func foreignPolicy(namespace, name string, egress ...networkingv1.NetworkPolicyEgressRule) *networkingv1.NetworkPolicy {
+func foreignPolicy(namespace string, egress ...networkingv1.NetworkPolicyEgressRule) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"c": "d"}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "mine", Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"c": "d"}},
 		Spec:       networkingv1.NetworkPolicySpec{Egress: egress, Ingress: []networkingv1.NetworkPolicyIngressRule{{}}},
 	}
 }
 
-func ciliumPolicy(namespace, name string, content map[string]any) *unstructured.Unstructured {
+func ciliumPolicy(name string, content map[string]any) *unstructured.Unstructured {
 	object := pluginPolicies[0].object()
-	object.SetNamespace(namespace)
+	object.SetNamespace("web")
 	object.SetName(name)
 	object.SetLabels(map[string]string{"a": "b"})
-	for field, value := range content {
-		object.Object[field] = value
-	}
+	maps.Copy(object.Object, content)
 	return object
 }
 
@@ -44,13 +43,13 @@ func TestForeignEgressRules(t *testing.T) {
 		object  any
 		message string // "" for a ready tenant
 	}{
-		"NetworkPolicy":                      {foreignPolicy("web", "mine", networkingv1.NetworkPolicyEgressRule{}), "web/NetworkPolicy mine"},
-		"NetworkPolicy for ingress":          {foreignPolicy("web", "mine"), ""},
-		"NetworkPolicy in another namespace": {foreignPolicy("other", "mine", networkingv1.NetworkPolicyEgressRule{}), ""},
-		"Cilium":                             {ciliumPolicy("web", "mine", map[string]any{"spec": open}), "web/CiliumNetworkPolicy mine"},
-		"Cilium, several specs":              {ciliumPolicy("web", "mine", map[string]any{"specs": []any{map[string]any{}, open}}), "web/CiliumNetworkPolicy mine"},
-		"Cilium for ingress":                 {ciliumPolicy("web", "mine", map[string]any{"spec": map[string]any{"ingress": []any{map[string]any{}}}}), ""},
-		"Cilium denies":                      {ciliumPolicy("web", "mine", map[string]any{"spec": map[string]any{"egressDeny": []any{map[string]any{}}, "egress": []any{}}}), ""},
+		"NetworkPolicy":                      {foreignPolicy("web", networkingv1.NetworkPolicyEgressRule{}), "web/NetworkPolicy mine"},
+		"NetworkPolicy for ingress":          {foreignPolicy("web"), ""},
+		"NetworkPolicy in another namespace": {foreignPolicy("other", networkingv1.NetworkPolicyEgressRule{}), ""},
+		"Cilium":                             {ciliumPolicy("mine", map[string]any{"spec": open}), "web/CiliumNetworkPolicy mine"},
+		"Cilium, several specs":              {ciliumPolicy("mine", map[string]any{"specs": []any{map[string]any{}, open}}), "web/CiliumNetworkPolicy mine"},
+		"Cilium for ingress":                 {ciliumPolicy("mine", map[string]any{"spec": map[string]any{"ingress": []any{map[string]any{}}}}), ""},
+		"Cilium denies":                      {ciliumPolicy("mine", map[string]any{"spec": map[string]any{"egressDeny": []any{map[string]any{}}, "egress": []any{}}}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,12 +78,12 @@ func TestForeignPoliciesAreReduced(t *testing.T) {
 	ours := policyFixture("web", tenantFixture("client-a", 3129))
 	for _, test := range []struct{ object, want any }{
 		{ours.DeepCopy(), ours},
-		{foreignPolicy("web", "mine", networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{{}}}), &networkingv1.NetworkPolicy{
+		{foreignPolicy("web", networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{{}}}), &networkingv1.NetworkPolicy{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "mine"},
 			Spec:       networkingv1.NetworkPolicySpec{Egress: []networkingv1.NetworkPolicyEgressRule{{}}},
 		}},
-		{foreignPolicy("web", "mine"), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "mine"}}},
-		{ciliumPolicy("web", "mine", map[string]any{"spec": map[string]any{"endpointSelector": map[string]any{}}, "status": map[string]any{}}), &unstructured.Unstructured{Object: map[string]any{
+		{foreignPolicy("web"), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "mine"}}},
+		{ciliumPolicy("mine", map[string]any{"spec": map[string]any{"endpointSelector": map[string]any{}}, "status": map[string]any{}}), &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": map[string]any{"namespace": "web", "name": "mine"},
 		}}},
 		{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "web", ManagedFields: []metav1.ManagedFieldsEntry{{}}}}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "web"}}},

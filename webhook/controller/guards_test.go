@@ -41,7 +41,7 @@ func TestGuarded(t *testing.T) {
 	}
 	check("True GuardsPresent", "")
 	for _, guard := range []string{"own-policy.egress.scw", "volumes.egress.scw"} {
-		if err := server.Client.Delete(t.Context(), bindingFixture(guard)); err != nil {
+		if err := server.Delete(t.Context(), bindingFixture(guard)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -30,7 +30,7 @@ func TestTenantInUseIsKept(t *testing.T) {
 			if err != nil || !slices.Contains(tenant.Finalizers, names.FinalizerInUse) {
 				t.Fatalf("finalizers are %q (%v)", tenant.Finalizers, err)
 			}
-			if err := server.Client.Delete(t.Context(), tenant); err != nil {
+			if err := server.Delete(t.Context(), tenant); err != nil {
 				t.Fatal(err)
 			}
 			_, status := reconcileTenant(t, server, settings.EgressAddresses{})

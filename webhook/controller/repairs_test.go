@@ -102,7 +102,7 @@ func TestRepairsInATerminatingNamespace(t *testing.T) {
 
 func deletePolicy(t *testing.T, server *api) {
 	t.Helper()
-	if err := server.Client.Delete(t.Context(), server.policyIn(t, "web")); err != nil {
+	if err := server.Delete(t.Context(), server.policyIn(t, "web")); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -25,13 +25,13 @@ func (a *CRDApplier) ApplyAndWait(ctx context.Context, openAPI func(context.Cont
 	err := wait.PollUntilContextCancel(ctx, servedInterval, true, func(ctx context.Context) (bool, error) {
 		if !applied {
 			if last = a.apply(ctx); last != nil {
-				return false, nil
+				return false, nil //nolint:nilerr // repeated; the last error is returned in the end
 			}
 			applied = true
 		}
 		var document []byte
 		if document, last = openAPI(ctx); last != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // as above
 		}
 		var served bool
 		served, last = a.isServed(document)

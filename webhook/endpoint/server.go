@@ -97,8 +97,7 @@ func (s *Server) Start(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
-		//nolint:contextcheck // the requests end after the context
+	stop := context.AfterFunc(ctx, func() { //nolint:contextcheck // the requests end after the context
 		ending, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
 		stopped <- server.Shutdown(ending)
@@ -122,7 +121,7 @@ func (s *Server) StartedChecker() healthz.Checker {
 		if !s.listening.Load() {
 			return errors.New("the server is not listening")
 		}
-		ctx := context.Background()
+		ctx := context.Background() //nolint:contextcheck // replaced by the request's, if there is one
 		if r != nil {
 			ctx = r.Context()
 		}

@@ -74,7 +74,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	waiting := []net.Conn{dial(t, address, ""), dial(t, address, "POST / HTTP/1.1\r\n"), dial(t, address, half), dial(t, address, half)}
 	// Two of the waiting ones are above the bound: the oldest are closed for them.
 	for i, connection := range waiting[:2] {
-		_ = connection.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = connection.SetReadDeadline(time.Now().Add(time.Minute))
 		if _, err := connection.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 			t.Errorf("waiting connection %d is not closed: %v", i, err)
 		}
@@ -86,6 +86,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			t.Fatalf("request %d: %v", i, err)
 		}
 		body, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
 		if string(body) != "4 bytes, error <nil>" {
 			t.Errorf("request %d: %q", i, body)
 		}
@@ -112,6 +113,7 @@ func TestStopAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_ = response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		t.Errorf("status %d", response.StatusCode)
 	}

@@ -150,7 +150,7 @@ func (s *Spec) tolerations() ([]v1alpha1.Toleration, bool) {
 	var tolerations []v1alpha1.Toleration
 	for _, item := range list {
 		if item.TolerationSeconds == nil {
-			item.Toleration.Operator = cmp.Or(item.Toleration.Operator, v1alpha1.TolerationEqual)
+			item.Operator = cmp.Or(item.Operator, v1alpha1.TolerationEqual)
 			tolerations = append(tolerations, item.Toleration)
 		}
 	}
