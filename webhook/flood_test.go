@@ -109,7 +109,7 @@ func serveFlooded(t *testing.T) string {
 // its cache, and its policy in sync.
 func floodedHandler(t *testing.T) http.Handler {
 	t.Helper()
-	s, err := settings.Parse([]byte("apiVersion: egress.scw/v1alpha1\nkind: WebhookSettings\nproxy: {addresses: [172.16.28.8]}\n"))
+	s, err := settings.Parse([]byte("apiVersion: egress.scw/v1alpha1\nkind: WebhookSettings\nproxy: {addresses: [172.16.28.8], verifyPorts: false}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func floodedHandler(t *testing.T) http.Handler {
 	tenant.Spec = v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: &v1alpha1.TenantProxy{Port: 3129}}
 	handler, err := admission.NewHandler(admission.Options{
 		Settings: s, Cluster: cluster, Cache: oneTenant{tenant, s}, Live: oneTenant{tenant, s},
-		Budget: admission.NewBudget(floodLimit),
+		Policies: builtPolicies{s}, Budget: admission.NewBudget(floodLimit),
 		Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -160,6 +160,18 @@ func (o oneTenant) Get(_ context.Context, key client.ObjectKey, object client.Ob
 }
 
 func (oneTenant) List(context.Context, client.ObjectList, ...client.ListOption) error { return nil }
+
+// builtPolicies builds policies as the applier does. They are in sync, so that it has
+// none to write.
+type builtPolicies struct{ settings *settings.Settings }
+
+func (b builtPolicies) Build(_ context.Context, tenant *v1alpha1.EgressTenant, namespace string) (*networkingv1.NetworkPolicy, error) {
+	return netpol.Build(tenant, namespace, b.settings), nil
+}
+
+func (builtPolicies) Ensure(_ context.Context, namespace string, _ *v1alpha1.EgressTenant, _ bool) error {
+	return fmt.Errorf("the policy of namespace %s is in sync and must not be written", namespace)
+}
 
 // podReview is the review of a pod with an annotation of that many bytes.
 func podReview(fill int) []byte {
