@@ -106,8 +106,8 @@ func requireDefined(t *testing.T, version string, content map[string]any) {
 		}
 		rules, _ := cel.NewValidator(structural, true, celconfig.PerCallLimit).
 			Validate(t.Context(), nil, structural, content, nil, celconfig.RuntimeCELCostBudget)
-		if all := append(errs, rules...); len(all) > 0 {
-			t.Error(all.ToAggregate())
+		if errs = append(errs, rules...); len(errs) > 0 {
+			t.Error(errs.ToAggregate())
 		}
 		return
 	}

@@ -146,8 +146,10 @@ func admittedImages() []attempt {
 		{name: "the registry", request: create(allowedPod)},
 		{name: "a digest", request: create("{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {schedulerName: none, containers: [{name: c, image: " +
 			"'rg.fr-par.scw.cloud/platform/folder/a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}]}}")},
-		{name: "an ephemeral container", rights: right("", "pods/ephemeralcontainers", "patch"), prepare: prepared(create(allowedPod)),
-			request: ephemeral("rg.fr-par.scw.cloud/platform/debug")},
+		{
+			name: "an ephemeral container", rights: right("", "pods/ephemeralcontainers", "patch"), prepare: prepared(create(allowedPod)),
+			request: ephemeral("rg.fr-par.scw.cloud/platform/debug"),
+		},
 		{name: "another label", prepare: prepared(create(pod("", ""))), request: merge(podHead, labels("team: orders"))},
 	}
 }

@@ -51,10 +51,14 @@ func networkPolicyAttempts() []attempt {
 		{name: "with policy types", request: create(policy("name: p", "{podSelector: {}, policyTypes: [Ingress, Egress], egress: [{}]}"))},
 		{name: "one port of the proxy", request: create(policy("name: p",
 			"{podSelector: {}, egress: [{to: [{ipBlock: {cidr: 172.16.28.8/32}}], ports: [{port: 3130, protocol: TCP}]}]}"))},
-		{name: "a rule added to a policy", prepare: ingress,
-			request: merge(policy("name: mine", "{}"), "{spec: {policyTypes: [Ingress, Egress], egress: [{}]}}")},
-		{name: "a rule of an older policy changed", prepare: prepared(create(policy("name: mine", "{podSelector: {}, egress: [{ports: [{port: 5432}]}]}"))),
-			request: merge(policy("name: mine", "{}"), "{spec: {egress: [{}]}}")},
+		{
+			name: "a rule added to a policy", prepare: ingress,
+			request: merge(policy("name: mine", "{}"), "{spec: {policyTypes: [Ingress, Egress], egress: [{}]}}"),
+		},
+		{
+			name: "a rule of an older policy changed", prepare: prepared(create(policy("name: mine", "{podSelector: {}, egress: [{ports: [{port: 5432}]}]}"))),
+			request: merge(policy("name: mine", "{}"), "{spec: {egress: [{}]}}"),
+		},
 	}
 }
 
@@ -69,17 +73,27 @@ func cniPolicyAttempts() []attempt {
 	cilium := right("cilium.io", "ciliumnetworkpolicies", "create", "patch")
 	return []attempt{
 		{name: "Cilium", rights: cilium, request: create(ciliumPolicy + "spec: {endpointSelector: {}, egress: [{toEntities: [all]}]}}")},
-		{name: "Cilium, a list of specs", rights: cilium,
-			request: create(ciliumPolicy + "specs: [{endpointSelector: {}, ingress: [{}]}, {endpointSelector: {}, egress: [{toEntities: [all]}]}]}")},
-		{name: "Cilium, a rule added to a policy", rights: cilium,
+		{
+			name: "Cilium, a list of specs", rights: cilium,
+			request: create(ciliumPolicy + "specs: [{endpointSelector: {}, ingress: [{}]}, {endpointSelector: {}, egress: [{toEntities: [all]}]}]}"),
+		},
+		{
+			name: "Cilium, a rule added to a policy", rights: cilium,
 			prepare: prepared(create(ciliumPolicy + "spec: {endpointSelector: {}, ingress: [{}]}}")),
-			request: merge(ciliumPolicy+"spec: {}}", "{spec: {egress: [{toEntities: [world]}]}}")},
-		{name: "Cilium, an address redirected", validation: 1, rights: right("cilium.io", "ciliumlocalredirectpolicies", "create"),
-			request: create(ciliumRedirect + "spec: {redirectFrontend: {addressMatcher: {ip: 172.16.28.8, toPorts: [{port: '3130', protocol: TCP}]}}}}")},
-		{name: "Calico", rights: right("crd.projectcalico.org", "networkpolicies", "create"),
-			request: create(calicoPolicy + "spec: {order: 1, types: [Egress], egress: [{action: Allow}]}}")},
-		{name: "Calico, version 3", rights: right("projectcalico.org", "networkpolicies", "create"),
-			request: create(calicoV3Policy + "spec: {order: 1, types: [Egress], egress: [{action: Allow}]}}")},
+			request: merge(ciliumPolicy+"spec: {}}", "{spec: {egress: [{toEntities: [world]}]}}"),
+		},
+		{
+			name: "Cilium, an address redirected", validation: 1, rights: right("cilium.io", "ciliumlocalredirectpolicies", "create"),
+			request: create(ciliumRedirect + "spec: {redirectFrontend: {addressMatcher: {ip: 172.16.28.8, toPorts: [{port: '3130', protocol: TCP}]}}}}"),
+		},
+		{
+			name: "Calico", rights: right("crd.projectcalico.org", "networkpolicies", "create"),
+			request: create(calicoPolicy + "spec: {order: 1, types: [Egress], egress: [{action: Allow}]}}"),
+		},
+		{
+			name: "Calico, version 3", rights: right("projectcalico.org", "networkpolicies", "create"),
+			request: create(calicoV3Policy + "spec: {order: 1, types: [Egress], egress: [{action: Allow}]}}"),
+		},
 	}
 }
 

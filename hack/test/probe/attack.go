@@ -37,6 +37,7 @@ func dials(address, lasting string) error {
 	if err != nil {
 		return err
 	}
+	dialer := net.Dialer{Timeout: dialTimeout}
 	var opened atomic.Int64
 	var wait sync.WaitGroup
 	ticker := time.NewTicker(dialInterval)
@@ -45,7 +46,7 @@ func dials(address, lasting string) error {
 	for end := time.Now().Add(duration); time.Now().Before(end); total++ {
 		<-ticker.C
 		wait.Go(func() {
-			connection, err := net.DialTimeout("tcp", address, dialTimeout)
+			connection, err := dialer.DialContext(context.Background(), "tcp", address)
 			if err == nil {
 				opened.Add(1)
 				_ = connection.Close()

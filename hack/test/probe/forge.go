@@ -39,7 +39,7 @@ func datagram(from, to netip.AddrPort) []byte {
 	const ipHeader, udpHeader = 20, 8
 	packet := make([]byte, ipHeader+udpHeader)
 	packet[0] = 4<<4 | ipHeader/4 // version, length of the header in words
-	binary.BigEndian.PutUint16(packet[2:], uint16(len(packet)))
+	binary.BigEndian.PutUint16(packet[2:], ipHeader+udpHeader)
 	packet[8] = 64 // time to live
 	packet[9] = unix.IPPROTO_UDP
 	copy(packet[12:], from.Addr().AsSlice())
