@@ -24,10 +24,10 @@ func foreignPolicy(namespace string, egress ...networkingv1.NetworkPolicyEgressR
 	}
 }
 
-func ciliumPolicy(name string, content map[string]any) *unstructured.Unstructured {
+func ciliumPolicy(content map[string]any) *unstructured.Unstructured {
 	object := pluginPolicies[0].object()
 	object.SetNamespace("web")
-	object.SetName(name)
+	object.SetName("mine")
 	object.SetLabels(map[string]string{"a": "b"})
 	maps.Copy(object.Object, content)
 	return object
@@ -46,10 +46,10 @@ func TestForeignEgressRules(t *testing.T) {
 		"NetworkPolicy":                      {foreignPolicy("web", networkingv1.NetworkPolicyEgressRule{}), "web/NetworkPolicy mine"},
 		"NetworkPolicy for ingress":          {foreignPolicy("web"), ""},
 		"NetworkPolicy in another namespace": {foreignPolicy("other", networkingv1.NetworkPolicyEgressRule{}), ""},
-		"Cilium":                             {ciliumPolicy("mine", map[string]any{"spec": open}), "web/CiliumNetworkPolicy mine"},
-		"Cilium, several specs":              {ciliumPolicy("mine", map[string]any{"specs": []any{map[string]any{}, open}}), "web/CiliumNetworkPolicy mine"},
-		"Cilium for ingress":                 {ciliumPolicy("mine", map[string]any{"spec": map[string]any{"ingress": []any{map[string]any{}}}}), ""},
-		"Cilium denies":                      {ciliumPolicy("mine", map[string]any{"spec": map[string]any{"egressDeny": []any{map[string]any{}}, "egress": []any{}}}), ""},
+		"Cilium":                             {ciliumPolicy(map[string]any{"spec": open}), "web/CiliumNetworkPolicy mine"},
+		"Cilium, several specs":              {ciliumPolicy(map[string]any{"specs": []any{map[string]any{}, open}}), "web/CiliumNetworkPolicy mine"},
+		"Cilium for ingress":                 {ciliumPolicy(map[string]any{"spec": map[string]any{"ingress": []any{map[string]any{}}}}), ""},
+		"Cilium denies":                      {ciliumPolicy(map[string]any{"spec": map[string]any{"egressDeny": []any{map[string]any{}}, "egress": []any{}}}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,7 +83,7 @@ func TestForeignPoliciesAreReduced(t *testing.T) {
 			Spec:       networkingv1.NetworkPolicySpec{Egress: []networkingv1.NetworkPolicyEgressRule{{}}},
 		}},
 		{foreignPolicy("web"), &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "mine"}}},
-		{ciliumPolicy("mine", map[string]any{"spec": map[string]any{"endpointSelector": map[string]any{}}, "status": map[string]any{}}), &unstructured.Unstructured{Object: map[string]any{
+		{ciliumPolicy(map[string]any{"spec": map[string]any{"endpointSelector": map[string]any{}}, "status": map[string]any{}}), &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": map[string]any{"namespace": "web", "name": "mine"},
 		}}},
 		{&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "web", ManagedFields: []metav1.ManagedFieldsEntry{{}}}}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "web"}}},

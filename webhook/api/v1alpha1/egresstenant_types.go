@@ -119,7 +119,7 @@ type EgressTenantSpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
 	// +optional
-	ClusterAccess []ClusterAccess `json:"clusterAccess,omitempty"`
+	ClusterAccess []ClusterAccess `json:"clusterAccess,omitempty"` //nolint:kubeapilinter // a union: the schema requires one of its fields
 
 	// ingress selects the sources of connections to the tenant's pods: Open does
 	// not restrict them; Tenant admits the tenant's own pods, and the namespaces of
