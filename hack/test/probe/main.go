@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string) error {
 	case command == "dial" && len(args) == 3:
 		return dial(ctx, args[1], args[2])
 	case command == "dials" && len(args) == 3:
-		return dials(args[1], args[2])
+		return dials(args[1], args[2]) //nolint:contextcheck // it does not end at a signal
 	case command == "hold" && len(args) == 3:
 		return hold(ctx, args[1], args[2])
 	case command == "resolve" && len(args) == 3:
