@@ -13,6 +13,7 @@ import (
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/release"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -126,6 +127,15 @@ func requireValues(t *testing.T, p page, b block) {
 		t.Errorf("%s:%d: %v", p.path, b.line, err)
 		return
 	}
+	if _, err := renderChart(t, values); err != nil {
+		t.Errorf("%s:%d: the chart refuses these values: %v", p.path, b.line, err)
+	}
+}
+
+// renderChart renders the chart without a cluster. The error is the chart's refusal of
+// the values.
+func renderChart(t *testing.T, values map[string]any) (release.Releaser, error) {
+	t.Helper()
 	version, err := common.ParseKubeVersion("v1.37.2")
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +148,5 @@ func requireValues(t *testing.T, p page, b block) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.RunWithContext(t.Context(), chart, values); err != nil {
-		t.Errorf("%s:%d: the chart refuses these values: %v", p.path, b.line, err)
-	}
+	return client.RunWithContext(t.Context(), chart, values)
 }

@@ -10,9 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"helm.sh/helm/v4/pkg/action"
-	"helm.sh/helm/v4/pkg/chart/common"
-	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	helmrelease "helm.sh/helm/v4/pkg/release/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
@@ -65,19 +62,7 @@ func row(policy admissionregistrationv1.ValidatingAdmissionPolicy) string {
 // guards renders the chart with every guard, in the order of their names.
 func guards(t *testing.T) []admissionregistrationv1.ValidatingAdmissionPolicy {
 	t.Helper()
-	version, err := common.ParseKubeVersion("v1.37.2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := action.NewInstall(action.NewConfiguration())
-	client.DryRunStrategy = action.DryRunClient
-	client.KubeVersion = version
-	client.ReleaseName, client.Namespace = "egress-webhook", "egress-system"
-	chart, err := loader.Load("../../../charts/egress-webhook")
-	if err != nil {
-		t.Fatal(err)
-	}
-	releaser, err := client.RunWithContext(t.Context(), chart, map[string]any{
+	releaser, err := renderChart(t, map[string]any{
 		"proxy":  map[string]any{"addresses": []any{"172.16.28.8"}},
 		"guards": map[string]any{"imageRegistries": []any{"rg.fr-par.scw.cloud/platform"}},
 	})
