@@ -217,7 +217,7 @@ func (h *honest) check(t *testing.T, what string) {
 	t.Helper()
 	t.Logf("%s: %d asked, %d failed, the longest took %s", what, h.asked, len(h.failed), h.longest)
 	if len(h.failed) > 0 || h.asked < 20 {
-		t.Errorf("%s: %d asked, %d failed: %.300q", what, h.asked, len(h.failed), h.failed)
+		t.Errorf("%s: %d asked, %d failed, the first: %.300q", what, h.asked, len(h.failed), h.failed[:min(3, len(h.failed))])
 	}
 }
 
