@@ -43,8 +43,9 @@ func TestEveryFaultAtEachRequest(t *testing.T) {
 				applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: kind}, want)
 			}
 			t.Logf("%d faults at %d positions", applied, requests)
-			// Faults of quota and stock only concern creations.
-			if least := len(want) / 4; applied < least {
+			// Faults of quota and stock happen at the next creation, so that every position
+			// up to the last creation has one.
+			if least := len(want); applied < least {
 				t.Errorf("%d faults happened, which is fewer than %d", applied, least)
 			}
 		})
@@ -57,7 +58,7 @@ func TestEveryFaultAtEachRequest(t *testing.T) {
 			for position := 1 + part; position <= requests; position += parts {
 				applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: scwfake.FaultTimeout}, want)
 			}
-			if least := len(want) / 4; applied < least {
+			if least := len(want) / parts; applied < least {
 				t.Errorf("%d faults happened, which is fewer than %d", applied, least)
 			}
 		})

@@ -33,10 +33,10 @@ const (
 	// does not see an error.
 	FaultReset FaultKind = "reset"
 	// FaultQuota answers 403 quotas_exceeded, or on instance/v1 the older form,
-	// which the SDK returns as the same error. It only applies to requests that
+	// which the SDK returns as the same error. It only concerns requests that
 	// create a resource.
 	FaultQuota FaultKind = "quota"
-	// FaultOutOfStock answers out_of_stock, to the same requests.
+	// FaultOutOfStock answers out_of_stock. It concerns the same requests.
 	FaultOutOfStock FaultKind = "out-of-stock"
 	// FaultPermissionsDenied answers 403 permissions_denied.
 	FaultPermissionsDenied FaultKind = "permissions-denied"
@@ -53,8 +53,7 @@ type Fault struct {
 	Method string `json:"method,omitempty"`
 	Path   string `json:"path,omitempty"`
 	// Count is the number of such requests that it concerns, from Call on. 0 is
-	// the same as 1. A request that does not create a resource also counts for
-	// FaultQuota and FaultOutOfStock, but is carried out.
+	// the same as 1.
 	Count int       `json:"count,omitempty"`
 	Kind  FaultKind `json:"kind"`
 }
@@ -90,6 +89,18 @@ func (f Fault) validate() error {
 	}
 }
 
+// concerns reports whether the fault is one of such a request, whatever its number.
+func (f Fault) concerns(r *http.Request, rt *route) bool {
+	switch {
+	case !strings.HasPrefix(r.URL.Path, f.Path), f.Method != "" && f.Method != r.Method:
+		return false
+	case f.Kind == FaultQuota, f.Kind == FaultOutOfStock:
+		return rt != nil && rt.creates != ""
+	default:
+		return true
+	}
+}
+
 // faults are the planned faults.
 type faults struct {
 	mu      sync.Mutex
@@ -121,14 +132,10 @@ func (f *faults) take(n int, r *http.Request, rt *route) FaultKind {
 	defer f.mu.Unlock()
 	for i := range f.plan {
 		fault := &f.plan[i]
-		if fault.Count == 0 || n < fault.Call || !strings.HasPrefix(r.URL.Path, fault.Path) ||
-			(fault.Method != "" && fault.Method != r.Method) {
+		if fault.Count == 0 || n < fault.Call || !fault.concerns(r, rt) {
 			continue
 		}
 		fault.Count--
-		if (fault.Kind == FaultQuota || fault.Kind == FaultOutOfStock) && (rt == nil || rt.creates == "") {
-			return noFault
-		}
 		f.applied++
 		return fault.Kind
 	}

@@ -69,15 +69,15 @@ func TestFaultPositions(t *testing.T) {
 		want    string
 		applied int
 	}{
-		"the first":               {[]scwfake.Fault{{Kind: unavailable}}, "x.....", 1},
-		"the third":               {[]scwfake.Fault{{Call: 3, Kind: unavailable}}, "..x...", 1},
-		"two from the third on":   {[]scwfake.Fault{{Call: 3, Count: 2, Kind: unavailable}}, "..xx..", 2},
-		"the second POST":         {[]scwfake.Fault{{Call: 2, Method: "POST", Kind: unavailable}}, "...x..", 1},
-		"path":                    {[]scwfake.Fault{{Path: "/vpc-gw/", Count: 9, Kind: unavailable}}, "..x..x", 2},
-		"several":                 {[]scwfake.Fault{{Call: 1, Kind: unavailable}, {Call: 5, Kind: unavailable}}, "x...x.", 2},
-		"beyond":                  {[]scwfake.Fault{{Call: 7, Kind: unavailable}}, "......", 0},
-		"quota of what makes":     {[]scwfake.Fault{{Call: 1, Kind: scwfake.FaultQuota}}, "x.....", 1},
-		"quota of what only asks": {[]scwfake.Fault{{Call: 2, Kind: scwfake.FaultQuota}}, "......", 0},
+		"the first":             {[]scwfake.Fault{{Kind: unavailable}}, "x.....", 1},
+		"the third":             {[]scwfake.Fault{{Call: 3, Kind: unavailable}}, "..x...", 1},
+		"two from the third on": {[]scwfake.Fault{{Call: 3, Count: 2, Kind: unavailable}}, "..xx..", 2},
+		"the second POST":       {[]scwfake.Fault{{Call: 2, Method: "POST", Kind: unavailable}}, "...x..", 1},
+		"path":                  {[]scwfake.Fault{{Path: "/vpc-gw/", Count: 9, Kind: unavailable}}, "..x..x", 2},
+		"several":               {[]scwfake.Fault{{Call: 1, Kind: unavailable}, {Call: 5, Kind: unavailable}}, "x...x.", 2},
+		"beyond":                {[]scwfake.Fault{{Call: 7, Kind: unavailable}}, "......", 0},
+		"quota":                 {[]scwfake.Fault{{Call: 1, Kind: scwfake.FaultQuota}}, "x.....", 1},
+		"the next creation":     {[]scwfake.Fault{{Call: 2, Kind: scwfake.FaultQuota}}, "...x..", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
