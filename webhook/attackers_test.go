@@ -19,6 +19,8 @@ import (
 const (
 	largestBody     = 7 << 20
 	idleConnections = 300
+	// usualDepth is nearly the nesting that is decoded.
+	usualDepth = 1990
 
 	// attackedAddress is the variable with the address to attack, in the process of
 	// the attackers.
@@ -58,6 +60,7 @@ func TestAttackers(t *testing.T) {
 	header := func(length int) string {
 		return fmt.Sprintf("POST /mutate-pods HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", length)
 	}
+	nestedUsual := nestedReview(usualDepth)
 	for _, attempt := range []struct {
 		count  int
 		secure bool
@@ -67,6 +70,7 @@ func TestAttackers(t *testing.T) {
 		{count: 80, secure: true, head: header(largestBody), body: bodies["one string"]},
 		{count: 20, secure: true, head: header(largestBody - 64), body: bodies["many containers"]},
 		{count: 20, secure: true, head: header(largestBody), body: bodies["nested"]},
+		{count: 100, secure: true, head: header(len(nestedUsual)), body: nestedUsual},
 		{count: idleConnections},
 		{count: 300, secure: true, head: "POST /mutate-pods HTTP/1.1\r\nHost: x\r\n"},
 		{count: 100, secure: true, head: header(largestBody), body: bodies["one string"][:1<<20]},
@@ -92,6 +96,13 @@ func hostileBodies() map[string][]byte {
 		"many containers": []byte(many)[:largestBody-64],
 		"nested":          bytes.Repeat([]byte("["), largestBody),
 	}
+}
+
+// nestedReview is a review with a field of that many levels, as long as that of a
+// usual pod.
+func nestedReview(levels int) []byte {
+	return []byte(`{"kind":"AdmissionReview","request":{"object":{"spec":{"x":` +
+		strings.Repeat("[", levels) + strings.Repeat("]", levels) + `}}}}`)
 }
 
 // attacker connects from an address of its own.

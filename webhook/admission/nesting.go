@@ -4,8 +4,10 @@ import "bytes"
 
 // maxDepth bounds the nesting of objects and lists in a review. Those of API
 // servers have some 20 levels. The decoder recurses into values that are skipped,
-// and would do so 10,000 times.
-const maxDepth = 1000
+// and would do so 10,000 times, with 512 bytes of stack for each level (measured).
+// It is also the number of objects and lists up to which the nesting is not
+// followed (see opening): the pods of up to some ten containers.
+const maxDepth = 2000
 
 // opening returns the number of objects and lists in a JSON text, or more if
 // strings contain brackets. It is many times faster than following the text.
