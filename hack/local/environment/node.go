@@ -50,7 +50,7 @@ func (e *Environment) startNode(ctx context.Context) error {
 // productImages are the images of webhook and demo.
 func (e *Environment) productImages(authority []byte) []images.Image {
 	if e.released != nil {
-		return e.released.images()
+		return e.released.images(authority)
 	}
 	return []images.Image{
 		images.Product("webhook", imageTag, e.binaries.webhook, authority),

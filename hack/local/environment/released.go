@@ -41,11 +41,11 @@ func openReleased(dir string) (*released, error) {
 }
 
 // images are the images of the release. The demo's manifests name a tag of their
-// own.
-func (r *released) images() []images.Image {
+// own, and the demo trusts the authority of the environment's internet.
+func (r *released) images(authority []byte) []images.Image {
 	return []images.Image{
 		{Reference: images.Webhook + ":" + r.version, Layout: filepath.Join(r.dir, "images", "webhook")},
-		{Reference: images.Repository("demo") + ":" + imageTag, Layout: filepath.Join(r.dir, "images", "demo")},
+		{Reference: images.Repository("demo") + ":" + imageTag, Layout: filepath.Join(r.dir, "images", "demo"), CACertificates: authority},
 	}
 }
 

@@ -3,11 +3,8 @@
 package images
 
 import (
-	"archive/tar"
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path"
@@ -19,7 +16,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -35,7 +31,8 @@ type Image struct {
 	// architecture.
 	Platform v1.Platform
 	// Layout, if set, is the folder of an OCI layout with one index, which
-	// contains the image for the platform. Then the fields below are not used.
+	// contains the image for the platform. Of the fields below, only
+	// CACertificates is used then: if set, it replaces the image's authorities.
 	Layout string
 
 	// Binaries are files of this machine, by their path in the image.
@@ -54,7 +51,11 @@ type Image struct {
 // build returns the image. The same files and fields make the same image.
 func (i Image) build() (v1.Image, error) {
 	if i.Layout != "" {
-		return i.fromLayout()
+		image, err := i.fromLayout()
+		if err != nil || len(i.CACertificates) == 0 {
+			return image, err
+		}
+		return i.replaceAuthorities(image)
 	}
 	layer, err := i.layer()
 	if err != nil {
@@ -75,7 +76,7 @@ func (i Image) build() (v1.Image, error) {
 	config.Config = v1.Config{
 		Entrypoint: i.Entrypoint,
 		User:       nonroot,
-		Env:        []string{"PATH=/bin", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"},
+		Env:        []string{"PATH=/bin", "SSL_CERT_FILE=/" + certificatesFile},
 		WorkingDir: "/",
 		Labels:     i.Labels,
 	}
@@ -89,51 +90,41 @@ func (i Image) platform() v1.Platform {
 	return i.Platform
 }
 
+// certificatesFile is the path of the authorities in each image.
+const certificatesFile = "etc/ssl/certs/ca-certificates.crt"
+
 // layer contains the files in a fixed order and without dates, so that the same
 // files make the same layer.
 func (i Image) layer() (v1.Layer, error) {
 	if len(i.CACertificates) == 0 {
 		return nil, errors.New("no certificate authorities: programs in the image could not verify a server")
 	}
-	var buffer bytes.Buffer
-	w := tar.NewWriter(&buffer)
-	for _, dir := range []string{"bin/", "etc/", "etc/ssl/", "etc/ssl/certs/", "tmp/"} {
-		mode := int64(0o755)
-		if dir == "tmp/" {
-			mode = 0o1777
-		}
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: mode}); err != nil {
-			return nil, err
-		}
+	content := newFiles()
+	for _, name := range []string{"bin/", "etc/", "etc/ssl/", "etc/ssl/certs/"} {
+		content.folder(name, 0o755)
 	}
-	add := func(name string, mode int64, content []byte) error {
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content))}); err != nil {
-			return err
-		}
-		_, err := w.Write(content)
-		return err
-	}
-	if err := add("etc/passwd", 0o644, []byte("root:x:0:0:root:/:/none\nnonroot:x:65532:65532:nonroot:/tmp:/none\n")); err != nil {
-		return nil, err
-	}
-	if err := add("etc/ssl/certs/ca-certificates.crt", 0o644, i.CACertificates); err != nil {
-		return nil, err
-	}
+	content.folder("tmp/", 0o1777)
+	content.file("etc/passwd", 0o644, []byte("root:x:0:0:root:/:/none\nnonroot:x:65532:65532:nonroot:/tmp:/none\n"))
+	content.file(certificatesFile, 0o644, i.CACertificates)
 	for _, target := range slices.Sorted(maps.Keys(i.Binaries)) {
-		content, err := os.ReadFile(i.Binaries[target])
+		binary, err := os.ReadFile(i.Binaries[target])
 		if err != nil {
 			return nil, err
 		}
-		if err := add(strings.TrimPrefix(path.Clean(target), "/"), 0o755, content); err != nil {
-			return nil, err
-		}
+		content.file(strings.TrimPrefix(path.Clean(target), "/"), 0o755, binary)
 	}
-	if err := w.Close(); err != nil {
+	return content.layer()
+}
+
+// replaceAuthorities adds a layer with the certificate authorities to an image.
+func (i Image) replaceAuthorities(image v1.Image) (v1.Image, error) {
+	content := newFiles()
+	content.file(certificatesFile, 0o644, i.CACertificates)
+	layer, err := content.layer()
+	if err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(buffer.Bytes())), nil
-	}, tarball.WithCompressionLevel(1), tarball.WithMediaType(types.OCILayer))
+	return mutate.AppendLayers(image, layer)
 }
 
 // Index is one image for several platforms.
