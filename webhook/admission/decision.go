@@ -121,12 +121,16 @@ func (d *decision) inject(request *reviewRequest, pod *inject.Pod, injection *in
 // nothing, and needs no policy: the pod is there already.
 func (h *Handler) decideUpdate(request *reviewRequest, t tenancy, buffer []byte) (*decision, error) {
 	d := &decision{Decision: inject.Decision{
-		Action: inject.Skip, Reason: names.ReasonPodUpdated, Message: "the pod is updated, and its environment stays as it is",
+		Action: inject.Skip, Reason: names.ReasonPodUpdated, Message: "the pod is updated, and keeps the variables and the node pool that it has",
 	}}
 	if t.tenant == nil || t.namespace.Protected {
 		return d, nil
 	}
 	d.tenant = t.tenant.Name
+	d.patch = inject.NewNodePoolUpdatePatch(request.Object, request.OldObject, t.tenant, buffer)
+	if !t.tenant.Spec.IsProxied() {
+		return d, nil
+	}
 	injection, err := h.injection(t.tenant, t.namespace.Name, request.OldObject)
 	if _, refused := errors.AsType[*inject.Refusal](err); refused {
 		return d, nil

@@ -59,8 +59,7 @@ func (p *patcher) nodePool(pod *Pod, pool *v1alpha1.NodePool) {
 	existing, isList := pod.Spec.tolerations()
 	var missing []v1alpha1.Toleration
 	for _, toleration := range pool.Tolerations {
-		toleration.Operator = cmp.Or(toleration.Operator, v1alpha1.TolerationEqual)
-		if !slices.Contains(existing, toleration) {
+		if toleration = withOperator(toleration); !slices.Contains(existing, toleration) {
 			missing = append(missing, toleration)
 		}
 	}
@@ -150,11 +149,16 @@ func (s *Spec) tolerations() ([]v1alpha1.Toleration, bool) {
 	var tolerations []v1alpha1.Toleration
 	for _, item := range list {
 		if item.TolerationSeconds == nil {
-			item.Operator = cmp.Or(item.Operator, v1alpha1.TolerationEqual)
-			tolerations = append(tolerations, item.Toleration)
+			tolerations = append(tolerations, withOperator(item.Toleration))
 		}
 	}
 	return tolerations, true
+}
+
+// withOperator sets the operator that Kubernetes presumes.
+func withOperator(toleration v1alpha1.Toleration) v1alpha1.Toleration {
+	toleration.Operator = cmp.Or(toleration.Operator, v1alpha1.TolerationEqual)
+	return toleration
 }
 
 // encodeJSON encodes strings, and maps, lists and structures of them, which cannot

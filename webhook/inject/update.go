@@ -1,13 +1,18 @@
 package inject
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
 
 // NewUpdatePatch returns the patch for a pod that is updated. Where the manifest of
-// a pod sets NO_PROXY, and is applied again, the pod would lose the entries that
-// were added at its creation. Kubernetes refuses that, because the environment of a
-// pod never changes. The patch gives such a variable the value of the old pod.
+// a pod sets NO_PROXY, tolerations or a nodeSelector, and is applied again, the pod
+// would lose the parts that were added at its creation. Kubernetes refuses that,
+// because they never change. The patch restores them from the old pod.
 //
-// A value that differs from the old one by more than such entries is left, so that
+// A value that differs from the old one by more than such parts is left, so that
 // the author of the pod gets the refusal.
 func NewUpdatePatch(pod, old *Pod, injection *Injection, buffer []byte) Patch {
 	p := &patcher{injection: injection, patch: Patch{JSON: buffer[:0]}}
@@ -23,7 +28,40 @@ func NewUpdatePatch(pod, old *Pod, injection *Injection, buffer []byte) Patch {
 	}
 	p.restore("/spec/initContainers/", pod.Spec.InitContainers, old.Spec.InitContainers, known)
 	p.restore("/spec/containers/", pod.Spec.Containers, old.Spec.Containers, known)
+	p.restoreNodePool(pod, old, injection.nodePool)
 	return p.finish()
+}
+
+// NewNodePoolUpdatePatch is NewUpdatePatch for a pod that has nothing of the tenant
+// but its nodePool.
+func NewNodePoolUpdatePatch(pod, old *Pod, tenant *v1alpha1.EgressTenant, buffer []byte) Patch {
+	p := &patcher{injection: &Injection{}, patch: Patch{JSON: buffer[:0]}}
+	p.restoreNodePool(pod, old, tenant.Spec.NodePool)
+	return p.finish()
+}
+
+// restoreNodePool adds the labels and tolerations of the pool that the old pod has:
+// lists of tolerations are replaced as a whole, and node selectors are by
+// server-side apply.
+func (p *patcher) restoreNodePool(pod, old *Pod, pool *v1alpha1.NodePool) {
+	if pool == nil {
+		return
+	}
+	had := v1alpha1.NodePool{NodeSelector: map[string]string{}}
+	if selector, err := old.Spec.nodeSelector(); err == nil {
+		for label, value := range pool.NodeSelector {
+			if own, set := selector[label]; set && own == value {
+				had.NodeSelector[label] = value
+			}
+		}
+	}
+	tolerations, _ := old.Spec.tolerations()
+	for _, toleration := range pool.Tolerations {
+		if slices.Contains(tolerations, withOperator(toleration)) {
+			had.Tolerations = append(had.Tolerations, toleration)
+		}
+	}
+	p.nodePool(pod, &had)
 }
 
 func (p *patcher) restore(list string, containers, old Containers, known map[string]bool) {

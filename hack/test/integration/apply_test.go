@@ -5,12 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // ownNoProxy is a manifest of a bare pod that sets NO_PROXY, as it stands in Git.
@@ -69,6 +71,56 @@ func TestBarePodIsAppliedAgain(t *testing.T) {
 		})
 	}
 }
+
+// A manifest with tolerations and a nodeSelector of its own is applied again: the pod
+// keeps those of its tenant's nodePool too.
+func TestConfinedPodIsAppliedAgain(t *testing.T) {
+	pool := &v1alpha1.NodePool{
+		NodeSelector: map[string]string{"pool": "confined"},
+		Tolerations:  []v1alpha1.Toleration{{Key: "tenant", Value: "confined", Effect: "NoSchedule"}},
+	}
+	proxied, gateway := tenant("confined", 3200), v1alpha1.EgressTenant{ObjectMeta: metav1.ObjectMeta{Name: "confined-gateway"}}
+	gateway.Spec.Path = v1alpha1.PathGateway
+	for _, tenant := range []*v1alpha1.EgressTenant{&proxied, &gateway} {
+		tenant.Spec.NodePool = pool
+		if err := shared.client.Create(t.Context(), tenant); err != nil {
+			t.Fatal(err)
+		}
+		for name, flags := range map[string][]string{"client-side": {}, "server-side": {"--server-side"}} {
+			t.Run(tenant.Name+", "+name, func(t *testing.T) {
+				namespace := newNamespace(t, tenant.Name)
+				apply := func(version string) {
+					t.Helper()
+					manifest := strings.NewReader(fmt.Sprintf(ownPlacement, namespace, version))
+					if _, err := shared.cluster.Kubectl(t.Context(), manifest, append([]string{"apply", "-f", "-"}, flags...)...); err != nil {
+						t.Fatalf("version %s: %v", version, err)
+					}
+				}
+				apply("one")
+				first := bare(t, namespace)
+				if len(first.Spec.Tolerations) != 4 || first.Spec.NodeSelector["pool"] != "confined" {
+					t.Fatalf("tolerations %v, nodeSelector %v; want its own, the tenant's and two of Kubernetes", first.Spec.Tolerations, first.Spec.NodeSelector)
+				}
+				apply("two")
+				second := bare(t, namespace)
+				if diff := cmp.Diff(first.Spec, second.Spec); diff != "" || second.Labels["version"] != "two" || second.UID != first.UID {
+					t.Errorf("labels %v, UID %s, before %s; spec (-before +after):\n%s", second.Labels, second.UID, first.UID, diff)
+				}
+			})
+		}
+	}
+}
+
+// ownPlacement is a manifest of a bare pod, with a namespace and a version.
+const ownPlacement = `
+apiVersion: v1
+kind: Pod
+metadata: {namespace: %s, name: bare, labels: {version: %s}}
+spec:
+  nodeSelector: {disk: fast}
+  tolerations: [{key: own, operator: Exists}]
+  containers: [{name: c, image: none}]
+`
 
 func bare(t *testing.T, namespace string) *corev1.Pod {
 	t.Helper()
