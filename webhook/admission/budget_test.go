@@ -112,6 +112,7 @@ func TestBusy(t *testing.T) {
 					t.Error("no Retry-After")
 				}
 				a.checkCounted(t, outcome{decisionError, names.ReasonBusy})
+				checkLogged(t, a.log, names.ReasonBusy)
 				// A usual pod needs no share.
 				if recorder := post(a.handler, reviewOf(t, simplePod)); recorder.Code != http.StatusOK {
 					t.Errorf("a usual pod: status %d: %s", recorder.Code, recorder.Body)

@@ -145,6 +145,7 @@ type admissionTest struct {
 	policies    *fakePolicies
 	log         *bytes.Buffer
 	registry    *prometheus.Registry
+	options     Options
 	handler     *Handler
 }
 
@@ -158,17 +159,31 @@ func newAdmissionTest(t testing.TB) *admissionTest {
 		cache: newStore(objects...), live: newStore(objects...),
 		policies: &fakePolicies{}, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
 	}
-	handler, err := NewHandler(Options{
+	a.options = Options{
 		Cluster: injectCluster(t), Settings: exampleSettings(), Cache: a.cache, Live: a.live, Policies: a.policies,
 		Budget:  NewBudget(0),
 		Logger:  slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: a.registry,
-	})
+	}
+	handler, err := NewHandler(a.options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.handler = handler
 	return a
+}
+
+// checkLogged requires that the last line of the log has the reason.
+func checkLogged(t *testing.T, log *bytes.Buffer, reason names.Reason) {
+	t.Helper()
+	lines := bytes.Split(bytes.TrimSpace(log.Bytes()), []byte("\n"))
+	var record struct{ Reason names.Reason }
+	if err := json.Unmarshal(lines[len(lines)-1], &record); err != nil {
+		t.Fatalf("%v in %q", err, lines)
+	}
+	if record.Reason != reason {
+		t.Errorf("the reason in the log is %q, want %q: %s", record.Reason, reason, lines[len(lines)-1])
+	}
 }
 
 // exampleSettings are the settings of a Kapsule cluster.

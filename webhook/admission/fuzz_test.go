@@ -63,7 +63,7 @@ func fuzzHandler(f *testing.F) *Handler {
 	f.Helper()
 	known := newStore(namespaceFixture("orders", "client-a"), namespaceFixture("plain", ""), namespaceFixture("lost", "client-x"), tenantFixture("client-a", 3129))
 	handler, err := NewHandler(Options{
-		Cluster: injectCluster(f), Cache: known, Live: known, Policies: &fakePolicies{}, Settings: exampleSettings(),
+		Cluster: injectCluster(f), Cache: known, Live: known, Policies: &fakePolicies{}, Settings: exampleSettings(), Budget: NewBudget(0),
 		Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {

@@ -57,9 +57,15 @@ type Handler struct {
 	lookups   turns
 }
 
-// NewHandler returns a Handler. The error reports metrics that are already
-// registered.
+// NewHandler returns a Handler. The error reports dependencies that are missing, and
+// metrics that are already registered.
 func NewHandler(options Options) (*Handler, error) {
+	if err := requireAll(map[string]bool{
+		"Settings": options.Settings != nil, "Cluster": options.Cluster != nil, "Cache": options.Cache != nil, "Live": options.Live != nil,
+		"Policies": options.Policies != nil, "Budget": options.Budget != nil, "Logger": options.Logger != nil, "Metrics": options.Metrics != nil,
+	}); err != nil {
+		return nil, err
+	}
 	metrics, err := newPodMetrics(options.Metrics)
 	if err != nil {
 		return nil, err

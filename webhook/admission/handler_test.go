@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -455,6 +457,7 @@ func TestUnavailable(t *testing.T) {
 			recorder := post(a.handler, reviewOf(t, simplePod))
 			checkFailure(t, recorder, http.StatusServiceUnavailable, test.message)
 			a.checkCounted(t, outcome{decisionError, names.ReasonUnavailable})
+			checkLogged(t, a.log, names.ReasonUnavailable)
 		})
 	}
 }
@@ -512,6 +515,7 @@ func TestBadReviews(t *testing.T) {
 			a.handler.ServeHTTP(recorder, request)
 			checkFailure(t, recorder, test.code, test.message)
 			a.checkCounted(t, outcome{decisionError, names.ReasonBadRequest})
+			checkLogged(t, a.log, names.ReasonBadRequest)
 		})
 	}
 }
@@ -548,6 +552,7 @@ func TestPanic(t *testing.T) {
 		t.Errorf("cause or stack is missing in the log: %s", a.log)
 	}
 	a.checkCounted(t, outcome{decisionError, names.ReasonInternalError})
+	checkLogged(t, a.log, names.ReasonInternalError)
 }
 
 // abortingWriter aborts the request as handlers of net/http do.
@@ -622,8 +627,28 @@ func TestCacheIsUnchanged(t *testing.T) {
 func TestMetricsRegisterOnce(t *testing.T) {
 	t.Parallel()
 	a := newAdmissionTest(t)
-	if _, err := NewHandler(Options{Metrics: a.registry}); err == nil {
+	if _, err := NewHandler(a.options); err == nil {
 		t.Error("two handlers on one registry")
+	}
+}
+
+// TestDependenciesAreRequired: a handler without one of its dependencies would panic
+// at the first request that needs it.
+func TestDependenciesAreRequired(t *testing.T) {
+	t.Parallel()
+	complete := newAdmissionTest(t).options
+	for i := range reflect.TypeFor[Options]().NumField() {
+		options := complete
+		options.Metrics = prometheus.NewRegistry()
+		reflect.ValueOf(&options).Elem().Field(i).SetZero()
+		name := reflect.TypeFor[Options]().Field(i).Name
+		if _, err := NewHandler(options); err == nil || err.Error() != "options that are required are not set: "+name {
+			t.Errorf("without %s: error %v", name, err)
+		}
+	}
+	if _, err := NewNamespaceHandler(NamespaceOptions{}); err == nil ||
+		err.Error() != "options that are required are not set: Budget, Cache, Live, Logger, Metrics" {
+		t.Errorf("without all dependencies: error %v", err)
 	}
 }
 

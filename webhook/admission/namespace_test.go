@@ -135,6 +135,7 @@ func TestNamespaceUnavailable(t *testing.T) {
 	recorder := post(n.handler.Validate(), namespaceReview(t, "", `{"egress.scw/tenant":"client-b"}`))
 	checkFailure(t, recorder, http.StatusServiceUnavailable, `reading EgressTenant "client-b": `)
 	n.checkCounted(t, outcome{decisionError, names.ReasonUnavailable})
+	checkLogged(t, n.log, names.ReasonUnavailable)
 }
 
 func TestPodSecurity(t *testing.T) {

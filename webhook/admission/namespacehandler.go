@@ -17,7 +17,8 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-// NamespaceOptions are the dependencies of a NamespaceHandler. All are required.
+// NamespaceOptions are the settings and dependencies of a NamespaceHandler. All
+// dependencies are required.
 type NamespaceOptions struct {
 	Settings settings.Namespaces
 	// Cache reads tenants from informers. It may lag.
@@ -39,9 +40,15 @@ type NamespaceHandler struct {
 	lookups  turns
 }
 
-// NewNamespaceHandler returns a NamespaceHandler. The error reports metrics that
-// are already registered.
+// NewNamespaceHandler returns a NamespaceHandler. The error reports dependencies
+// that are missing, and metrics that are already registered.
 func NewNamespaceHandler(options NamespaceOptions) (*NamespaceHandler, error) {
+	if err := requireAll(map[string]bool{
+		"Cache": options.Cache != nil, "Live": options.Live != nil,
+		"Budget": options.Budget != nil, "Logger": options.Logger != nil, "Metrics": options.Metrics != nil,
+	}); err != nil {
+		return nil, err
+	}
 	metrics, err := newMetrics(options.Metrics, namespaceOutcomes(), prometheus.CounterOpts{
 		Name: names.MetricNamespaceAdmissions,
 		Help: "Admission requests of namespaces that get the tenant label, by decision (inject, skip, deny, error) and its reason.",

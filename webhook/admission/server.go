@@ -57,7 +57,7 @@ func (s *server) respond(w http.ResponseWriter, r *http.Request, buffers *buffer
 		return
 	case err != nil:
 		s.metrics.count(outcome{decisionError, names.ReasonUnavailable})
-		s.logger.ErrorContext(ctx, "no decision about an admission request", "error", err)
+		s.logger.ErrorContext(ctx, "no decision about an admission request", "reason", names.ReasonUnavailable, "error", err)
 		s.logUnsent(ctx, writeFailure(w, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, err.Error()))
 		return
 	}
@@ -84,7 +84,7 @@ func (s *server) refuse(ctx context.Context, w http.ResponseWriter, r *http.Requ
 		reason = names.ReasonBusy
 	}
 	s.metrics.count(outcome{decisionError, reason})
-	s.logger.WarnContext(ctx, "admission request refused", "code", bad.code, "message", bad.message, "remote", r.RemoteAddr)
+	s.logger.WarnContext(ctx, "admission request refused", "reason", reason, "code", bad.code, "message", bad.message, "remote", r.RemoteAddr)
 	s.logUnsent(ctx, writeBad(w, bad))
 }
 
@@ -99,7 +99,7 @@ func (s *server) recoverPanic(ctx context.Context, w http.ResponseWriter) {
 		panic(cause) // the way of net/http to abort a request
 	}
 	s.metrics.count(outcome{decisionError, names.ReasonInternalError})
-	s.logger.ErrorContext(ctx, "panic while answering an admission request", "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	s.logger.ErrorContext(ctx, "panic while answering an admission request", "reason", names.ReasonInternalError, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	s.logUnsent(ctx, writeFailure(w, http.StatusInternalServerError, metav1.StatusReasonInternalError,
 		"the webhook failed on this request; its log has the details"))
 }
