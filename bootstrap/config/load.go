@@ -23,6 +23,7 @@ func Load(file string, data []byte) (*Egress, error) {
 	decoder := strictyaml.Decoder{
 		EmptyHint: "begin with apiVersion: " + apiVersion() + " and kind: " + KindEgress,
 		Scalars:   []strictyaml.Scalar{strictyaml.ScalarOf(parseAddress), strictyaml.ScalarOf(parseCIDR)},
+		Moved:     movedFields(),
 	}
 	egress := &Egress{}
 	document := decoder.Decode(data, egress)
@@ -74,8 +75,21 @@ var formerFields = []string{
 	"project", "region", "zone", "network", "gateway", "proxy", "cluster", "registry", "tenants", "outputs",
 }
 
+// movedFields are the fields of the former form, in a file that has spec already.
+func movedFields() map[string]string {
+	moved := map[string]string{
+		"name":              "move it below metadata",
+		"spec.name":         "move it below metadata",
+		"spec.proxy.egress": "it is now called sourceAddress",
+	}
+	for _, name := range formerFields {
+		moved[name] = "move it below spec"
+	}
+	return moved
+}
+
 // formerForm returns the problem of a file in the former form, which had all
-// fields at the top level, and states where to move them.
+// fields at the top level and no spec, and states where to move them.
 func formerForm(document *strictyaml.Document) *strictyaml.Problem {
 	var moves, below []string
 	line := 0

@@ -136,7 +136,11 @@ func TestLoadErrors(t *testing.T) {
 		"former name only":          {"apiVersion: egress.scw/v1alpha1\nkind: Egress\nname: test\n", []string{"3: has the former form: move name below metadata"}},
 		"former form of other kind": {strings.Replace(former, "kind: Egress", "kind: Other", 1), []string{`2: kind: must be Egress, is "Other": is it the right file?`}},
 		"former form with mistakes": {former + "tipe: a\nzone: b\n", []string{"3: has the former form: move name below metadata, and zone, network, proxy below spec"}},
-		"field beside spec":         {minimal + "zone: fr-par-1\n", []string{"10: zone: unknown field"}},
+		"former field beside spec":  {minimal + "zone: fr-par-1\n", []string{"10: zone: unknown field: move it below spec"}},
+		"former name beside spec":   {minimal + "name: test\n", []string{"10: name: unknown field: move it below metadata"}},
+		"former name in spec":       {minimal + "  name: test\n", []string{"10: spec.name: unknown field: move it below metadata"}},
+		"former name of a field":    {minimal + "    egress: Gateway\n", []string{"10: spec.proxy.egress: unknown field: it is now called sourceAddress"}},
+		"other field beside spec":   {minimal + "colour: blue\n", []string{"10: colour: unknown field"}},
 
 		"unknown field":          {minimal + "    tipe: PLAY2-NANO\n", []string{`10: spec.proxy.tipe: unknown field; did you mean "type"?`}},
 		"unknown for a required": {strings.Replace(minimal, "zone:", "zoen:", 1), []string{`6: spec.zoen: unknown field; did you mean "zone"?`}},

@@ -16,6 +16,7 @@ import (
 type decoding struct {
 	document *Document
 	parsers  map[reflect.Type]func(string) (reflect.Value, error)
+	moved    map[string]string
 }
 
 func scalarParsers(scalars []Scalar) map[reflect.Type]func(string) (reflect.Value, error) {
@@ -159,7 +160,9 @@ func (d decoding) pairs(node *yaml.Node, at *field.Path, do func(name string, li
 
 func (d decoding) unknown(name string, line int, fields map[string]jsonField, at *field.Path) {
 	detail := "unknown field"
-	if like := nearest(name, slices.Sorted(maps.Keys(fields))); like != "" {
+	if remedy := d.moved[at.Child(name).String()]; remedy != "" {
+		detail += ": " + remedy
+	} else if like := nearest(name, slices.Sorted(maps.Keys(fields))); like != "" {
 		detail += fmt.Sprintf("; did you mean %q?", like)
 		d.document.wrong[at.Child(like).String()] = true
 	}

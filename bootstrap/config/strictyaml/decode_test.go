@@ -60,6 +60,7 @@ machine:
 `
 
 var decoder = Decoder{
+	Moved:     map[string]string{"machine.kind": "it is now called type"},
 	EmptyHint: "begin with name",
 	Scalars: []Scalar{ScalarOf(func(text string) (netip.Prefix, error) {
 		prefix, err := netip.ParsePrefix(text)
@@ -162,6 +163,7 @@ func TestProblems(t *testing.T) {
 		"unknown field":               {minimal + "  tipe: SMALL\n", []string{`4: machine.tipe: unknown field; did you mean "type"?`}},
 		"unknown field, far off":      {minimal + "colour: blue\n", []string{"4: colour: unknown field"}},
 		"unknown field, short":        {minimal + "items: [{name: a, port: {number: 1}, xy: 1}]\n", []string{"4: items[0].xy: unknown field"}},
+		"former field":                {minimal + "  kind: SMALL\n", []string{`4: machine.kind: unknown field: it is now called type`}},
 		"field in other case":         {minimal + "  SERVERLIST: []\n", []string{`4: machine.SERVERLIST: unknown field; did you mean "serverList"?`}},
 		"inlined type is not a field": {minimal + "Inlined: {}\n", []string{"4: Inlined: unknown field"}},
 		"unprintable field":           {minimal + "\"a\\nb\\e\": 1\n", []string{`4: a\nb\x1b: unknown field`}},

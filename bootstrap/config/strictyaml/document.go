@@ -33,6 +33,9 @@ type Decoder struct {
 	// Scalars read types that are written as a string. Types that implement
 	// encoding.TextUnmarshaler need none; a Scalar takes precedence over that.
 	Scalars []Scalar
+	// Moved completes the messages about unknown fields that former versions of a
+	// file had, by their paths: what to do with them.
+	Moved map[string]string
 }
 
 // Scalar reads the values of one type from a string.
@@ -94,7 +97,7 @@ func (d Decoder) Decode(data []byte, target any) *Document {
 		for i := 0; i < len(root.Content); i += 2 {
 			document.fields = append(document.fields, root.Content[i].Value)
 		}
-		decoding{document, scalarParsers(d.Scalars)}.value(root, reflect.ValueOf(target).Elem(), nil)
+		decoding{document, scalarParsers(d.Scalars), d.Moved}.value(root, reflect.ValueOf(target).Elem(), nil)
 	}
 	return document
 }
