@@ -37,22 +37,24 @@ type block struct {
 	text     string
 }
 
-// documentation returns every page for readers.
+// documentation returns every page of the checkout. Folders that builds and tools
+// create contain none of them.
 func documentation(t *testing.T) []page {
 	t.Helper()
-	files := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "bootstrap/scwfake/README.md", "charts/egress-webhook/README.md", "hack/README.md"}
-	err := fs.WalkDir(repository(t), "docs", func(file string, _ fs.DirEntry, err error) error {
-		if err == nil && path.Ext(file) == ".md" {
-			files = append(files, file)
+	var pages []page
+	err := fs.WalkDir(repository(t), ".", func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (file == "dist" || file == "bin" || strings.HasPrefix(file, ".") && file != "."):
+			return fs.SkipDir
+		case path.Ext(file) == ".md":
+			pages = append(pages, page{file, read(t, file)})
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	pages := make([]page, len(files))
-	for i, file := range files {
-		pages[i] = page{file, read(t, file)}
 	}
 	return pages
 }

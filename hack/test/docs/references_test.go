@@ -133,10 +133,11 @@ func TestTests(t *testing.T) {
 }
 
 // made are paths that commands create: binaries, and the files of a release.
-var made = regexp.MustCompile(`^(bin/.*|dist/.*|.*(VERSION|\d+\.\d+\.\d+).*)$`)
+var made = regexp.MustCompile(`^(bin/.*|dist/.*|.*(NAME|VERSION|\d+\.\d+\.\d+).*)$`)
 
-// Every path in the documentation exists. A path begins with a folder of the
-// repository, or ends in the name of a source file.
+// Every path in the documentation exists, from the repository or from the page's
+// folder. A path begins with a folder of the repository, or ends in the name of a
+// source file.
 func TestPaths(t *testing.T) {
 	folders, err := fs.ReadDir(repository(t), ".")
 	if err != nil {
@@ -157,7 +158,7 @@ func TestPaths(t *testing.T) {
 					continue
 				}
 				found++
-				if !made.MatchString(file) && !exists(t, path.Clean(file)) {
+				if !made.MatchString(file) && !exists(t, path.Clean(file)) && !exists(t, path.Join(path.Dir(p.path), file)) {
 					t.Errorf("%s: there is no %s", p.path, file)
 				}
 			}
