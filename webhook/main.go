@@ -195,6 +195,11 @@ func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings
 	}
 	server.Register(names.NamespaceMutationPath, drain.handler(namespaceAdmission.Mutate()))
 	server.Register(names.NamespaceValidationPath, drain.handler(namespaceAdmission.Validate()))
+	policyAdmission, err := admission.NewPolicyHandler(budget, logger, metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("setting up the admission of NetworkPolicies: %w", err)
+	}
+	server.Register(names.PolicyValidationPath, drain.handler(policyAdmission))
 
 	definition, err := controller.NewCRDApplier(manager.GetClient(), charts.EgressTenantCRD)
 	if err != nil {

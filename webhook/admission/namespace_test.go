@@ -192,11 +192,17 @@ func TestPodSecurity(t *testing.T) {
 // TestNamespaceOutcomes: every reason of an admission of a namespace has an outcome.
 func TestNamespaceOutcomes(t *testing.T) {
 	t.Parallel()
+	checkOutcomes(t, namespaceOutcomes(), names.NamespaceAdmissionReasons())
+}
+
+// checkOutcomes demands that the outcomes have these reasons, and no other.
+func checkOutcomes(t *testing.T, outcomes []outcome, reasons []names.Reason) {
+	t.Helper()
 	seen := make(map[names.Reason]bool)
-	for _, o := range namespaceOutcomes() {
+	for _, o := range outcomes {
 		seen[o.reason] = true
 	}
-	for _, reason := range names.NamespaceAdmissionReasons() {
+	for _, reason := range reasons {
 		if !seen[reason] {
 			t.Errorf("no outcome has %s", reason)
 		}
@@ -223,14 +229,20 @@ func (n *namespaceTest) answer(t *testing.T, handler http.Handler, body []byte) 
 // checkCounted demands one request, counted with this outcome.
 func (n *namespaceTest) checkCounted(t *testing.T, want outcome) {
 	t.Helper()
-	families, err := n.registry.Gather()
+	checkCounted(t, n.registry, names.MetricNamespaceAdmissions, want)
+}
+
+// checkCounted demands one request, counted in the metric with this outcome.
+func checkCounted(t *testing.T, registry *prometheus.Registry, name string, want outcome) {
+	t.Helper()
+	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
 	counted := make(map[outcome]float64)
 	for _, family := range families {
 		for _, metric := range family.Metric {
-			if value := metric.GetCounter().GetValue(); family.GetName() == names.MetricNamespaceAdmissions && value > 0 {
+			if value := metric.GetCounter().GetValue(); family.GetName() == name && value > 0 {
 				counted[outcome{metric.Label[0].GetValue(), names.Reason(metric.Label[1].GetValue())}] = value
 			}
 		}

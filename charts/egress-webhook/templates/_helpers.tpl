@@ -114,8 +114,14 @@ refuse every matched request in the cluster.
 {{- define "egress-webhook.guardConditions" -}}
 - name: not-by-the-platform
   expression: "!authorizer.group('egress.scw').resource('egresstenants').check('enforce').allowed()"
-# Without it, a namespace that is deleted would stay in Terminating. The second
-# name is that of a control plane without --use-service-account-credentials.
+{{ include "egress-webhook.notByTheNamespaceController" . }}
+{{- end }}
+
+{{- /*
+Without this condition, a namespace that is deleted would stay in Terminating. The
+second name is that of a control plane without --use-service-account-credentials.
+*/}}
+{{- define "egress-webhook.notByTheNamespaceController" -}}
 - name: not-by-the-namespace-controller
   expression: "!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:kube-controller-manager'])"
 {{- end }}

@@ -19,8 +19,8 @@ import (
 func namespaceWebhooks(t *testing.T, r rendered) (*admissionregistrationv1.ValidatingWebhook, *admissionregistrationv1.MutatingWebhook) {
 	t.Helper()
 	validating := only[*admissionregistrationv1.ValidatingWebhookConfiguration](t, r)
-	if len(validating.Webhooks) != 1 || validating.Annotations[certmanager.WantInjectAnnotation] == "" {
-		t.Fatalf("%d webhooks, annotations %v", len(validating.Webhooks), validating.Annotations)
+	if validating.Annotations[certmanager.WantInjectAnnotation] == "" {
+		t.Errorf("annotations %v", validating.Annotations)
 	}
 	var mutating *admissionregistrationv1.MutatingWebhook
 	for i, webhook := range only[*admissionregistrationv1.MutatingWebhookConfiguration](t, r).Webhooks {
@@ -28,7 +28,17 @@ func namespaceWebhooks(t *testing.T, r rendered) (*admissionregistrationv1.Valid
 			mutating = &only[*admissionregistrationv1.MutatingWebhookConfiguration](t, r).Webhooks[i]
 		}
 	}
-	return &validating.Webhooks[0], mutating
+	return validatingWebhook(t, r, "namespaces.egress.scw"), mutating
+}
+
+func validatingWebhook(t *testing.T, r rendered, name string) *admissionregistrationv1.ValidatingWebhook {
+	t.Helper()
+	webhooks := only[*admissionregistrationv1.ValidatingWebhookConfiguration](t, r).Webhooks
+	i := slices.IndexFunc(webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool { return w.Name == name })
+	if i < 0 {
+		t.Fatalf("%s is not among the %d validating webhooks", name, len(webhooks))
+	}
+	return &webhooks[i]
 }
 
 // Only namespaces with the tenant label depend on the webhook, and none that the

@@ -59,8 +59,14 @@ func runGuards(t *testing.T, attempts map[string][]attempt) {
 				attackers[a.name] = attacker
 			}
 			unbind(t, policy.Name)
-			if guard == "namespace-labels" { // the webhook refuses labels that name no tenant
-				t.Cleanup(removeNamespaceWebhook(t))
+			switch guard {
+			case "own-policy":
+				for _, a := range attempts[guard] {
+					t.Run(a.name+", the webhook alone", func(t *testing.T) { attackers[a.name].requireLocked(t, a.request) })
+				}
+				t.Cleanup(removeValidation(t))
+			case "namespace-labels": // the webhook refuses labels that name no tenant
+				t.Cleanup(removeValidation(t))
 			}
 			for _, a := range attempts[guard] {
 				t.Run(a.name+", without the guard", func(t *testing.T) { attackers[a.name].requireSuccess(t, a.request) })
@@ -91,6 +97,20 @@ func (s *attacker) requireRefused(t *testing.T, a attempt, policy *admissionregi
 		return refused(err), fmt.Sprintf("answer %v, want %s", err, want)
 	})
 	if err := a.request(t.Context(), s.client, s.namespace); !refused(err) {
+		t.Errorf("answer %v, want %s", err, want)
+	}
+}
+
+// requireLocked requires that the webhook refuses a change of its NetworkPolicy by
+// itself, without a guard.
+func (s *attacker) requireLocked(t *testing.T, request request) {
+	t.Helper()
+	want := `admission webhook "policies.egress.scw" denied the request: NetworkPolicy egress-scw of namespace ` + s.namespace
+	eventually(t, "the webhook to refuse", func(ctx context.Context) (bool, string) {
+		err := request(ctx, s.dryRun, s.namespace)
+		return err != nil && strings.Contains(err.Error(), want), fmt.Sprintf("answer %v, want %s", err, want)
+	})
+	if err := request(t.Context(), s.client, s.namespace); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("answer %v, want %s", err, want)
 	}
 }

@@ -25,9 +25,9 @@ func namespaceNamed(name string) *corev1.Namespace {
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 }
 
-// removeNamespaceWebhook removes the validating webhook of namespaces, and returns a
-// function that configures it again.
-func removeNamespaceWebhook(t *testing.T) (restore func()) {
+// removeValidation removes the validating webhooks, and returns a
+// function that configures them again.
+func removeValidation(t *testing.T) (restore func()) {
 	t.Helper()
 	var configuration admissionregistrationv1.ValidatingWebhookConfiguration
 	if err := shared.client.Get(t.Context(), client.ObjectKey{Name: releaseName}, &configuration); err != nil {
@@ -57,7 +57,7 @@ func removeNamespaceWebhook(t *testing.T) (restore func()) {
 // configured, as in a restored backup.
 func setTenantUnchecked(t *testing.T, namespace, tenant string) {
 	t.Helper()
-	defer removeNamespaceWebhook(t)()
+	defer removeValidation(t)()
 	eventually(t, "the label "+tenant, func(ctx context.Context) (bool, string) {
 		err := shared.client.Patch(ctx, namespaceNamed(namespace), tenantLabel(tenant))
 		return err == nil, fmt.Sprint(err)

@@ -268,7 +268,10 @@ func waitCABundle(ctx context.Context, api client.Client) error {
 				return false, err
 			}
 		}
-		bundles := [][]byte{validating.Webhooks[0].ClientConfig.CABundle}
+		var bundles [][]byte
+		for _, webhook := range validating.Webhooks {
+			bundles = append(bundles, webhook.ClientConfig.CABundle)
+		}
 		for _, webhook := range mutating.Webhooks {
 			bundles = append(bundles, webhook.ClientConfig.CABundle)
 		}

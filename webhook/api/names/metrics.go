@@ -12,6 +12,12 @@ const (
 	MetricNamespaceAdmissions = "egress_webhook_namespace_admissions_total"
 	// MetricNamespaceAdmissionDuration is a histogram of the time to answer one.
 	MetricNamespaceAdmissionDuration = "egress_webhook_namespace_admission_duration_seconds"
+	// MetricPolicyAdmissions is the number of requests to change the NetworkPolicy
+	// of a tenant's namespace that were sent to the webhook, by decision and reason.
+	// All of them are refused.
+	MetricPolicyAdmissions = "egress_webhook_policy_admissions_total"
+	// MetricPolicyAdmissionDuration is a histogram of the time to answer one.
+	MetricPolicyAdmissionDuration = "egress_webhook_policy_admission_duration_seconds"
 
 	// MetricBuildInfo is 1; its labels version and go_version describe the build.
 	MetricBuildInfo = "egress_webhook_build_info"

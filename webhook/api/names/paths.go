@@ -9,3 +9,7 @@ const (
 	NamespaceMutationPath   = "/mutate-namespaces"
 	NamespaceValidationPath = "/validate-namespaces"
 )
+
+// PolicyValidationPath is the path of the webhook's server for admission reviews of
+// changes to NetworkPolicies called PolicyName.
+const PolicyValidationPath = "/validate-policies"

@@ -63,6 +63,11 @@ const (
 	ReasonTenantUnchanged Reason = "TenantUnchanged"
 )
 
+// ReasonPolicyLocked: another client tried to change or delete the NetworkPolicy of a
+// tenant's namespace. No event has it. Remedy: find the user in the webhook's log,
+// and take the rights away.
+const ReasonPolicyLocked Reason = "PolicyLocked"
+
 // Reasons of admission requests that end without a decision about the pod.
 const (
 	// ReasonBadRequest: the handler cannot answer such a request. Remedy: find the
@@ -163,6 +168,12 @@ func NamespaceAdmissionReasons() []Reason {
 	}
 }
 
+// PolicyAdmissionReasons returns every reason of an admission request that changes a
+// NetworkPolicy.
+func PolicyAdmissionReasons() []Reason {
+	return []Reason{ReasonPolicyLocked, ReasonBadRequest, ReasonBusy, ReasonUnavailable, ReasonInternalError}
+}
+
 // NamespaceReasons returns every reason of a decision about a namespace.
 func NamespaceReasons() []Reason {
 	return []Reason{
@@ -190,7 +201,7 @@ func TenantReasons() []Reason {
 
 // Reasons returns every reason, sorted, each once.
 func Reasons() []Reason {
-	all := slices.Concat(AdmissionReasons(), NamespaceAdmissionReasons(), NamespaceReasons(), TenantReasons(), ReadyReasons())
+	all := slices.Concat(AdmissionReasons(), NamespaceAdmissionReasons(), PolicyAdmissionReasons(), NamespaceReasons(), TenantReasons(), ReadyReasons())
 	slices.Sort(all)
 	return slices.Compact(all)
 }
