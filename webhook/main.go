@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -144,6 +145,7 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, log
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:        scheme,
 		Cache:         controller.CacheOptions(),
+		Client:        controller.ClientOptions(),
 		WebhookServer: newWebhookServer(s.Admission.BindAddress, certificates, logger),
 		// Metrics and probes are served by servers of bounded memory too.
 		Metrics:                 metricsserver.Options{BindAddress: notServed},
@@ -219,6 +221,15 @@ func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings
 	if s.Proxy.VerifyPorts {
 		tenants.Proxy = controller.NewProxyProber(manager.GetClient(), s.Proxy.Addresses)
 		if err := addProber(ctx, manager, tenants.Proxy); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(plugins, controller.CiliumPolicies) {
+		cilium := &controller.CiliumReconciler{
+			Cache: manager.GetCache(), Writer: manager.GetClient(), Policies: policies,
+			Protected: s.ProtectedNamespaces, Events: manager.GetEventRecorder(names.FieldOwner),
+		}
+		if err := cilium.SetupWithManager(manager); err != nil {
 			return err
 		}
 	}

@@ -52,5 +52,5 @@ func TestPolicyWithAPIServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	checkRequests(t, (&NamespaceReconciler{Cache: server}).apiServerToNamespaces(t.Context(), nil), "web")
+	checkRequests(t, namespaceRequests{server}.ofAPIServer(t.Context(), nil), "web")
 }

@@ -48,6 +48,13 @@ func CacheOptions() cache.Options {
 	}
 }
 
+// ClientOptions let a manager's client read policies of network plug-ins from the
+// cache. It would otherwise send a request for each read of an object without a Go
+// type.
+func ClientOptions() client.Options {
+	return client.Options{Cache: &client.CacheOptions{Unstructured: true}}
+}
+
 // StartInformers registers the kinds that admission and the controllers read.
 // The cache holds their objects on every replica, from the start of the manager
 // on. The plugins are further kinds. Call it before the manager starts.

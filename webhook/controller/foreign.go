@@ -22,7 +22,7 @@ type PolicyKind schema.GroupVersionKind
 // objects, of which only one group is watched: the first that exists, as reading
 // the second may need rights on Calico's tiers.
 var pluginPolicies = []PolicyKind{
-	{Group: "cilium.io", Version: "v2", Kind: "CiliumNetworkPolicy"},
+	CiliumPolicies,
 	{Group: "crd.projectcalico.org", Version: "v1", Kind: "NetworkPolicy"},
 	{Group: "projectcalico.org", Version: "v3", Kind: "NetworkPolicy"},
 }
@@ -71,6 +71,9 @@ func foreignEgress(ctx context.Context, reader client.Reader, kinds []PolicyKind
 			return nil, fmt.Errorf("listing objects of kind %s of %s in namespace %s: %w", kind.Kind, kind.Group, namespace, err)
 		}
 		for i := range list.Items {
+			if kind == CiliumPolicies && list.Items[i].GetName() == names.PolicyName {
+				continue // the webhook's own
+			}
 			if hasEgress(list.Items[i].Object) {
 				found = append(found, fmt.Sprintf("%s/%s %s", namespace, kind.Kind, list.Items[i].GetName()))
 			}
@@ -97,8 +100,8 @@ func hasEgress(object map[string]any) bool {
 }
 
 // keepWhatIsRead reduces an object before it is cached: managed fields are
-// removed, and of the policies of other clients only names are kept, and whether
-// there are egress rules. They are then not the objects of the API server.
+// removed, and of policies with another name than the webhook's only names are
+// kept, and whether there are egress rules. They are then not the objects of the API server.
 func keepWhatIsRead(object any) (any, error) {
 	object, err := cache.TransformStripManagedFields()(object)
 	if err != nil {
@@ -115,6 +118,9 @@ func keepWhatIsRead(object any) (any, error) {
 			policy.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{}}
 		}
 	case *unstructured.Unstructured:
+		if policy.GetKind() == CiliumPolicies.Kind && policy.GetName() == names.PolicyName {
+			break
+		}
 		open := hasEgress(policy.Object)
 		metadata, _, _ := unstructured.NestedMap(policy.Object, "metadata")
 		delete(metadata, "annotations")

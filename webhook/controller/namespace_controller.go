@@ -50,15 +50,16 @@ type NamespaceReconciler struct {
 
 // SetupWithManager registers the controller, which runs on the leader only.
 func (r *NamespaceReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	requests := namespaceRequests{r.Cache}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("namespace").
-		WithLogConstructor(logConstructor(mgr, "namespace")).
+		WithLogConstructor(logConstructor(mgr, "namespace", "namespace")).
 		For(&corev1.Namespace{}).
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(policyToNamespace),
 			builder.WithPredicates(predicate.NewPredicateFuncs(func(policy client.Object) bool { return policy.GetName() == names.PolicyName }))).
-		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(r.tenantToNamespaces),
+		Watches(&v1alpha1.EgressTenant{}, handler.EnqueueRequestsFromMapFunc(requests.ofTenant),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: policyMayDiffer})).
-		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.apiServerToNamespaces)).
+		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(requests.ofAPIServer)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentNamespaces, RateLimiter: retryLimiter()}).
 		Complete(r)
 	if err != nil {
@@ -224,53 +225,4 @@ func policyMayDiffer(update event.UpdateEvent) bool {
 	before, isTenant := update.ObjectOld.(*v1alpha1.EgressTenant)
 	after, alsoTenant := update.ObjectNew.(*v1alpha1.EgressTenant)
 	return specMayDiffer(update) || isTenant && alsoTenant && before.AdmittedPort() != after.AdmittedPort()
-}
-
-// policyToNamespace maps a NetworkPolicy to its namespace.
-func policyToNamespace(_ context.Context, policy client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: policy.GetNamespace()}}}
-}
-
-// tenantToNamespaces maps a tenant to the namespaces with its label.
-func (r *NamespaceReconciler) tenantToNamespaces(ctx context.Context, tenant client.Object) []reconcile.Request {
-	namespaces, err := listNamespaces(ctx, r.Cache, tenant.GetName())
-	if err != nil {
-		// The cache answers from memory: this is a defect of the program, not a
-		// busy API server.
-		ctrl.LoggerFrom(ctx).Error(err, "the namespaces of a changed tenant are not reconciled", "tenant", tenant.GetName())
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(namespaces))
-	for i := range namespaces {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: namespaces[i].Name}})
-	}
-	return requests
-}
-
-// apiServerToNamespaces maps the addresses of the API server to the namespaces of
-// the tenants that may reach it.
-func (r *NamespaceReconciler) apiServerToNamespaces(ctx context.Context, _ client.Object) []reconcile.Request {
-	var tenants v1alpha1.EgressTenantList
-	if err := r.Cache.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "the namespaces of tenants with access to the API server are not reconciled")
-		return nil
-	}
-	var requests []reconcile.Request
-	for i := range tenants.Items {
-		if tenants.Items[i].Spec.HasAPIServerAccess() {
-			requests = append(requests, r.tenantToNamespaces(ctx, &tenants.Items[i])...)
-		}
-	}
-	return requests
-}
-
-// listNamespaces returns the namespaces with the tenant's label. They are the
-// cache's own objects and must not be changed.
-func listNamespaces(ctx context.Context, reader client.Reader, tenant string) ([]corev1.Namespace, error) {
-	var list corev1.NamespaceList
-	err := reader.List(ctx, &list, client.MatchingLabels{names.LabelTenant: tenant}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return nil, fmt.Errorf("listing the namespaces of tenant %s: %w", tenant, err)
-	}
-	return list.Items, nil
 }

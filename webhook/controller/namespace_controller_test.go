@@ -370,11 +370,11 @@ func TestNamespaceMappings(t *testing.T) {
 	tenant := tenantFixture("client-a", 3129)
 	server := newAPI(t, tenant, namespaceFixture("api", "client-a"), namespaceFixture("web", "client-a"),
 		namespaceFixture("other", "client-b"), namespaceFixture("default", ""))
-	r := &NamespaceReconciler{Cache: server}
+	requests := namespaceRequests{server}
 
 	checkRequests(t, policyToNamespace(t.Context(), policyFixture("web", tenant)), "web")
-	checkRequests(t, r.tenantToNamespaces(t.Context(), tenant), "api", "web")
-	checkRequests(t, r.tenantToNamespaces(t.Context(), tenantFixture("client-c", 3130)))
+	checkRequests(t, requests.ofTenant(t.Context(), tenant), "api", "web")
+	checkRequests(t, requests.ofTenant(t.Context(), tenantFixture("client-c", 3130)))
 }
 
 func checkRequests(t *testing.T, got []reconcile.Request, want ...string) {

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -80,14 +81,29 @@ func (p *PolicyApplier) Ensure(ctx context.Context, namespace string, tenant *v1
 // tenants with clusterAccess to the API server depend on its addresses, which are
 // read from the cache.
 func (p *PolicyApplier) Build(ctx context.Context, tenant *v1alpha1.EgressTenant, namespace string) (*networkingv1.NetworkPolicy, error) {
-	if !tenant.Spec.HasAPIServerAccess() {
-		return netpol.Build(tenant, namespace, p.settings), nil
-	}
-	addresses, err := apiServerAddresses(ctx, p.client)
+	addresses, err := p.apiServer(ctx, tenant)
 	if err != nil {
 		return nil, err
 	}
 	return netpol.Build(tenant, namespace, p.settings, addresses...), nil
+}
+
+// BuildCilium returns the CiliumNetworkPolicy that the tenant requires in a
+// namespace, nil for none. It reads the same as Build.
+func (p *PolicyApplier) BuildCilium(ctx context.Context, tenant *v1alpha1.EgressTenant, namespace string) (*unstructured.Unstructured, error) {
+	addresses, err := p.apiServer(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return netpol.BuildCilium(tenant, namespace, p.settings, addresses...), nil
+}
+
+// apiServer returns the addresses of the API server for tenants that may reach it.
+func (p *PolicyApplier) apiServer(ctx context.Context, tenant *v1alpha1.EgressTenant) ([]netip.AddrPort, error) {
+	if !tenant.Spec.HasAPIServerAccess() {
+		return nil, nil
+	}
+	return apiServerAddresses(ctx, p.client)
 }
 
 // apply creates the wanted policy, or changes the observed one into it. It

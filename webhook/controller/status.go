@@ -30,6 +30,8 @@ type tenantFacts struct {
 	// outOfSync are the namespaces whose NetworkPolicy is missing or differs,
 	// except those that are being deleted.
 	outOfSync []string
+	// outOfSyncCilium are those whose CiliumNetworkPolicy is.
+	outOfSyncCilium []string
 	// foreign are policies of other clients with egress rules, in the tenant's
 	// namespaces.
 	foreign []string
@@ -93,6 +95,9 @@ func policyAppliedCondition(facts tenantFacts) metav1.Condition {
 	case len(facts.outOfSync) > 0:
 		condition.Status, condition.Reason = metav1.ConditionFalse, string(names.ReasonPolicyNotApplied)
 		condition.Message = fmt.Sprintf("NetworkPolicy %s is missing or out of sync in %s", names.PolicyName, enumerate(facts.outOfSync))
+	case len(facts.outOfSyncCilium) > 0:
+		condition.Status, condition.Reason = metav1.ConditionFalse, string(names.ReasonPolicyNotApplied)
+		condition.Message = fmt.Sprintf("CiliumNetworkPolicy %s is missing or out of sync in %s: the API server or the node-local DNS cache is closed there", names.PolicyName, enumerate(facts.outOfSyncCilium))
 	case len(facts.namespaces) == 0 && len(facts.protected) > 0:
 		condition.Message = fmt.Sprintf("Only protected namespaces have the label %s=%s", names.LabelTenant, facts.tenant.Name)
 	case len(facts.namespaces) == 0:

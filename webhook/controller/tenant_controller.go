@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -59,7 +60,7 @@ type TenantReconciler struct {
 func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	controlled := ctrl.NewControllerManagedBy(mgr).
 		Named("tenant").
-		WithLogConstructor(logConstructor(mgr, "tenant")).
+		WithLogConstructor(logConstructor(mgr, "tenant", "tenant")).
 		For(&v1alpha1.EgressTenant{}).
 		// An update maps both its old and its new object, so that the tenants
 		// on the old port are reconciled as well as those on the new port.
@@ -122,6 +123,10 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 	if err != nil {
 		return facts, err
 	}
+	wantedCilium, err := r.wantedCilium(ctx, tenant)
+	if err != nil {
+		return facts, err
+	}
 	for i := range namespaces {
 		namespace := &namespaces[i]
 		if r.Protected.Has(namespace.Name) {
@@ -139,6 +144,15 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 		if !netpol.InSync(observed, wanted) {
 			facts.outOfSync = append(facts.outOfSync, namespace.Name)
 		}
+		if wantedCilium != nil {
+			observed, err := getCiliumPolicy(ctx, r.Client, namespace.Name)
+			if err != nil {
+				return facts, err
+			}
+			if !netpol.CiliumInSync(observed, wantedCilium) {
+				facts.outOfSyncCilium = append(facts.outOfSyncCilium, namespace.Name)
+			}
+		}
 		foreign, err := foreignEgress(ctx, r.Client, r.PluginPolicies, namespace.Name)
 		if err != nil {
 			return facts, err
@@ -152,7 +166,17 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 	slices.Sort(facts.namespaces)
 	slices.Sort(facts.protected)
 	slices.Sort(facts.outOfSync)
+	slices.Sort(facts.outOfSyncCilium)
 	return facts, nil
+}
+
+// wantedCilium returns the CiliumNetworkPolicy that the tenant requires in its
+// namespaces, nil if it requires none, or if there is no such kind.
+func (r *TenantReconciler) wantedCilium(ctx context.Context, tenant *v1alpha1.EgressTenant) (*unstructured.Unstructured, error) {
+	if !slices.Contains(r.PluginPolicies, CiliumPolicies) {
+		return nil, nil
+	}
+	return r.Policies.BuildCilium(ctx, tenant, "") // CiliumInSync does not compare the namespace
 }
 
 // publish is the only function that writes a tenant's status.

@@ -75,7 +75,7 @@ func TestLeastPrivilege(t *testing.T) {
 	for _, role := range roles {
 		rules = append(rules, role.Rules...)
 	}
-	written := []string{"egresstenants", "egresstenants/status", "networkpolicies", "customresourcedefinitions", "leases", "events"}
+	written := []string{"egresstenants", "egresstenants/status", "networkpolicies", "ciliumnetworkpolicies", "customresourcedefinitions", "leases", "events"}
 	for _, rule := range rules {
 		for _, list := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs} {
 			if slices.Contains(list, "*") {

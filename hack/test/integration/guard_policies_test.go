@@ -3,11 +3,13 @@ package integration
 import (
 	"context"
 	"testing"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -129,7 +131,7 @@ func installCNIDefinitions(t *testing.T) {
 }
 
 // define creates a definition, waits until the API server serves its kind, and
-// removes it when the test ends.
+// removes it when the test ends. The next test may define the same kind.
 func define(t *testing.T, definition *apiextensionsv1.CustomResourceDefinition) {
 	t.Helper()
 	if err := shared.client.Create(t.Context(), definition); err != nil {
@@ -138,6 +140,13 @@ func define(t *testing.T, definition *apiextensionsv1.CustomResourceDefinition) 
 	t.Cleanup(func() {
 		if err := shared.client.Delete(context.Background(), definition); err != nil {
 			t.Error(err)
+		}
+		err := wait.PollUntilContextTimeout(context.Background(), 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+			err := shared.client.Get(ctx, client.ObjectKeyFromObject(definition), definition.DeepCopy())
+			return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+		})
+		if err != nil {
+			t.Errorf("definition %s does not go: %v", definition.Name, err)
 		}
 	})
 	eventually(t, "the API to serve "+definition.Name, func(ctx context.Context) (bool, string) {

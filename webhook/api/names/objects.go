@@ -20,7 +20,8 @@ const (
 	// ViewerRole is the ClusterRole that permits reading EgressTenants.
 	ViewerRole = "egress-tenant-viewer"
 
-	// PolicyName is the name of the NetworkPolicy in every tenant namespace.
+	// PolicyName is the name of the NetworkPolicy in every tenant namespace, and of the
+	// CiliumNetworkPolicy beside it, where Cilium needs one.
 	PolicyName = "egress-scw"
 
 	// RepairEvent is the name of the event about repairs of a NetworkPolicy, in its

@@ -101,8 +101,9 @@ const (
 	ReasonPolicyRepaired Reason = "PolicyRepaired"
 	// ReasonPolicyRemoved: the NetworkPolicy was deleted.
 	ReasonPolicyRemoved Reason = "PolicyRemoved"
-	// ReasonPolicyFailed: the NetworkPolicy could not be written. Remedy: remove
-	// the cause that the message names. The webhook tries again.
+	// ReasonPolicyFailed: the NetworkPolicy, or the CiliumNetworkPolicy beside it,
+	// could not be written. Remedy: remove the cause that the message names. The
+	// webhook tries again.
 	ReasonPolicyFailed Reason = "PolicyFailed"
 )
 
@@ -116,9 +117,9 @@ const (
 	// ReasonPortConflict: another tenant has the same port. Remedy: give one of the
 	// two tenants another port.
 	ReasonPortConflict Reason = "PortConflict"
-	// ReasonPolicyNotApplied: the NetworkPolicy is missing or not in sync in a
-	// namespace of the tenant. Remedy: look for events of the namespaces that the
-	// message names.
+	// ReasonPolicyNotApplied: the NetworkPolicy, or the CiliumNetworkPolicy beside it,
+	// is missing or not in sync in a namespace of the tenant. Remedy: look for events
+	// of the namespaces that the message names.
 	ReasonPolicyNotApplied Reason = "PolicyNotApplied"
 	// ReasonForeignEgressRules: policies of other clients open egress paths in
 	// namespaces of the tenant. Remedy: remove the egress rules from the policies

@@ -1,0 +1,67 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// namespaceRequests maps changed objects to the namespaces whose policies depend
+// on them.
+type namespaceRequests struct{ cache client.Reader }
+
+// policyToNamespace maps a policy to its namespace.
+func policyToNamespace(_ context.Context, policy client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: policy.GetNamespace()}}}
+}
+
+// ofTenant maps a tenant to the namespaces with its label.
+func (r namespaceRequests) ofTenant(ctx context.Context, tenant client.Object) []reconcile.Request {
+	namespaces, err := listNamespaces(ctx, r.cache, tenant.GetName())
+	if err != nil {
+		// The cache answers from memory: this is a defect of the program, not a
+		// busy API server.
+		ctrl.LoggerFrom(ctx).Error(err, "the namespaces of a changed tenant are not reconciled", "tenant", tenant.GetName())
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(namespaces))
+	for i := range namespaces {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: namespaces[i].Name}})
+	}
+	return requests
+}
+
+// ofAPIServer maps the addresses of the API server to the namespaces of
+// the tenants that may reach it.
+func (r namespaceRequests) ofAPIServer(ctx context.Context, _ client.Object) []reconcile.Request {
+	var tenants v1alpha1.EgressTenantList
+	if err := r.cache.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "the namespaces of tenants with access to the API server are not reconciled")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range tenants.Items {
+		if tenants.Items[i].Spec.HasAPIServerAccess() {
+			requests = append(requests, r.ofTenant(ctx, &tenants.Items[i])...)
+		}
+	}
+	return requests
+}
+
+// listNamespaces returns the namespaces with the tenant's label. They are the
+// cache's own objects and must not be changed.
+func listNamespaces(ctx context.Context, reader client.Reader, tenant string) ([]corev1.Namespace, error) {
+	var list corev1.NamespaceList
+	err := reader.List(ctx, &list, client.MatchingLabels{names.LabelTenant: tenant}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("listing the namespaces of tenant %s: %w", tenant, err)
+	}
+	return list.Items, nil
+}
