@@ -5,20 +5,18 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// accessEntries returns the NO_PROXY entries of the tenant's clusterAccess. The
-// API server is in NO_PROXY anyway, and so are the names of Services with the
-// cluster's domain. For the short names of a namespace's Services, the entry is the
-// name of the namespace, unless it is a public suffix.
-func accessEntries(tenant *v1alpha1.EgressTenant) []noproxy.Entry {
-	var entries []noproxy.Entry
+// addAccess adds the NO_PROXY entries of the tenant's clusterAccess. The API server
+// is in NO_PROXY anyway, and so are the names of Services with the cluster's
+// domain. For the short names of a namespace's Services, the entry covers the names
+// below the namespace's, unless that is a public suffix.
+func addAccess(list *noproxy.List, tenant *v1alpha1.EgressTenant) {
 	for i := range tenant.Spec.ClusterAccess {
 		access := &tenant.Spec.ClusterAccess[i]
 		if prefix := access.Prefix(); prefix.IsValid() {
-			entries = append(entries, noproxy.FromPrefix(prefix))
+			list.AddEntry(noproxy.FromPrefix(prefix))
 		}
-		if entry, err := noproxy.Parse(access.Namespace); err == nil && !entry.CoversPublicHosts() {
-			entries = append(entries, entry)
+		if access.Namespace != "" && !noproxy.IsPublicSuffix(access.Namespace) {
+			list.AddBelow(access.Namespace)
 		}
 	}
-	return entries
 }

@@ -32,10 +32,14 @@ type Cluster struct {
 // for the entries of a namespace.
 func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (*Cluster, error) {
 	head := noproxy.List{}
-	head.Add("localhost", "127.0.0.1", "::1", apiServer.String())
+	// Programs dial their own listener by the address that they listen on, such as
+	// 0.0.0.0:9090 (grpc-gateway does).
+	head.Add("localhost", "127.0.0.1", "::1", "0.0.0.0", "::", apiServer.String())
 	head.Add("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 	head.AddName("svc")
 	head.AddName(s.Cluster.Domain)
+	// Most clients compare "backend.orders.svc.cluster.local." with its final dot.
+	head.Add("." + s.Cluster.Domain + ".")
 	// .internal is ICANN's domain for private use (2024-07-29), and the domain of
 	// Scaleway's private networks.
 	head.AddName("internal")
@@ -67,9 +71,7 @@ func (c *Cluster) NoProxy(tenant *v1alpha1.EgressTenant) string {
 	list := noproxy.NewList(len(c.head) + len(c.tail))
 	list.Add(c.head...)
 	list.Add(c.tail...)
-	for _, entry := range accessEntries(tenant) {
-		list.AddEntry(entry)
-	}
+	addAccess(&list, tenant)
 	for _, text := range tenant.Spec.NoProxy {
 		if entry, err := noproxy.Parse(text); err == nil {
 			list.AddEntry(entry)
@@ -81,10 +83,10 @@ func (c *Cluster) NoProxy(tenant *v1alpha1.EgressTenant) string {
 // forNamespace returns the NO_PROXY entries that all pods of a namespace get,
 // for any tenant.
 func (c *Cluster) forNamespace(namespace string) noproxy.List {
-	list := noproxy.NewList(len(c.head) + 2 + len(c.tail))
+	list := noproxy.NewList(len(c.head) + 1 + len(c.tail))
 	list.Add(c.head...)
 	if !noproxy.IsPublicSuffix(namespace) {
-		list.AddName(namespace)
+		list.AddBelow(namespace)
 	}
 	list.Add(c.tail...)
 	return list

@@ -32,9 +32,7 @@ func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace stri
 		t.injection.Warnings = []string{fmt.Sprintf(
 			"the namespace is called like the public domain .%[1]s, so NO_PROXY leaves it out: reach its Services as NAME.%[1]s.svc, not NAME.%[1]s", namespace)}
 	}
-	for _, entry := range accessEntries(tenant) {
-		t.noProxy.AddEntry(entry)
-	}
+	addAccess(&t.noProxy, tenant)
 	for _, text := range tenant.Spec.NoProxy {
 		entry, err := noproxy.Parse(text)
 		if err != nil {

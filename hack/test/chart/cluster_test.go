@@ -203,6 +203,9 @@ tenants:
 		if got.Annotations["helm.sh/resource-policy"] != "keep" {
 			t.Errorf("%s is removed with the release, and with it the egress path of its namespaces", got.Name)
 		}
+		if got.Annotations["argocd.argoproj.io/sync-options"] != "Prune=false,Delete=false" {
+			t.Errorf("Argo CD prunes %s", got.Name)
+		}
 	}
 }
 

@@ -47,6 +47,11 @@ func (l *List) AddName(name string) {
 	l.Add(name, "."+name)
 }
 
+// AddBelow adds the names below a domain, without the domain itself. A dozen
+// clients (requests, gRPC, apt) compare "x" without regard to labels: for them, an
+// entry "rg" covers example.org. They do not confuse ".x".
+func (l *List) AddBelow(name string) { l.Add("." + name) }
+
 // AddEntry adds an entry, names in both forms. Ranges of IPv6 addresses are left
 // out (IsIPv6Range).
 func (l *List) AddEntry(entry Entry) {

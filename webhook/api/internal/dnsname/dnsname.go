@@ -17,7 +17,9 @@ const MaxLength = 253
 func Normalize(text string) (string, error) {
 	// As browsers look names up: in particular, names such as
 	// "r3---sn-apo3qvuox.example" are in use, although IDNA forbids such hyphens.
-	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(false), idna.VerifyDNSLength(true))
+	// isSubdomain checks the characters, because names in DNS may have underscores
+	// (those of buckets and of verification records do), but names of hosts not.
+	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckHyphens(false), idna.VerifyDNSLength(true), idna.StrictDomainName(false))
 	name, err := profile.ToASCII(text)
 	if err != nil {
 		return "", fmt.Errorf("is not a domain name: %w", err)
@@ -27,7 +29,7 @@ func Normalize(text string) (string, error) {
 		return "", fmt.Errorf("is not a domain name: it has more than %d characters", MaxLength)
 	}
 	if !isSubdomain(name) {
-		return "", errors.New("is not a domain name: its labels may contain letters, digits and hyphens, and must begin and end with a letter or a digit")
+		return "", errors.New("is not a domain name: its labels may contain letters, digits, underscores and hyphens, and must not begin or end with a hyphen")
 	}
 	if IsNumber(name[strings.LastIndexByte(name, '.')+1:]) {
 		// inet_aton, and with it many clients, reads "10.1", "2130706433" and
@@ -39,14 +41,15 @@ func Normalize(text string) (string, error) {
 }
 
 // isSubdomain reports whether the name has the form of a subdomain of RFC 1123
-// in lower case, as Kubernetes defines it, its length aside.
+// in lower case, as Kubernetes defines it, its length aside. Underscores count as
+// letters.
 func isSubdomain(name string) bool {
 	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
 		for i := range len(label) {
-			if c := label[i]; c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			if c := label[i]; c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
 				return false
 			}
 		}
