@@ -28,12 +28,18 @@ type kindOfPod struct {
 // connecting is the name of the container that connects.
 const connecting = "connecting"
 
+const idlePod = "\n  containers: [{name: idle, image: " + environment.ProbeImage + ", imagePullPolicy: Never, args: [pause]}]"
+
+func debugArguments() []string {
+	return []string{"--image=" + environment.ProbeImage, "--image-pull-policy=Never", "--profile=baseline", "--container=" + connecting}
+}
+
 func kindsOfPods() []kindOfPod {
 	const (
 		one  = "\n  containers: [{name: " + connecting + ", %s}]"
-		idle = "\n  containers: [{name: idle, image: " + environment.ProbeImage + ", imagePullPolicy: Never, args: [pause]}]"
+		idle = idlePod
 	)
-	debug := []string{"--image=" + environment.ProbeImage, "--image-pull-policy=Never", "--profile=baseline", "--container=" + connecting}
+	debug := debugArguments()
 	return []kindOfPod{
 		{name: "container", spec: one},
 		{name: "init", spec: "\n  initContainers: [{name: " + connecting + ", %s}]" + idle},
@@ -51,14 +57,19 @@ func kindsOfPods() []kindOfPod {
 // a tenant are not.
 func TestAttackByKindsOfContainers(t *testing.T) {
 	requireEnvironment(t)
+	t.Parallel()
 	const plain = "e2e-attack-kinds-plain"
 	a := newAttacker(t, "e2e-attack-kinds", "client-a")
 	newNamespace(t, plain, "")
-	a.grant(t, "debug", `{apiGroups: [""], resources: [pods/ephemeralcontainers], verbs: [get, patch]}`)
 	asAttacker := func(stdin string, args ...string) error {
 		_, err := a.kubectl(t.Context(), stdin, args...)
 		return err
 	}
+	debugger := kindOfPod{name: "no-right", spec: idlePod, debug: debugArguments()}
+	if err := makePod(asAttacker, debugger, at(4099)); err == nil || !strings.Contains(err.Error(), byRBAC("").message) {
+		t.Errorf("%v; want a refusal of ephemeral containers by RBAC", err)
+	}
+	a.grant(t, "debug", `{apiGroups: [""], resources: [pods/ephemeralcontainers], verbs: [get, patch]}`)
 	asAdministrator := func(stdin string, args ...string) error {
 		_, err := shared.Kubectl(t.Context(), strings.NewReader(stdin), append([]string{"--namespace=" + plain}, args...)...)
 		return err

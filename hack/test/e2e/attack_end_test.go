@@ -14,6 +14,7 @@ import (
 // its namespace is deleted. Without a tenant it connects until then.
 func TestAttackWhileTheNamespaceEnds(t *testing.T) {
 	requireEnvironment(t)
+	t.Parallel()
 	const stubborn = `
 apiVersion: v1
 kind: Pod

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"k8s.io/client-go/tools/clientcmd"
@@ -14,7 +15,18 @@ import (
 
 // attacker is a ServiceAccount that has the built-in ClusterRole admin in one
 // namespace of a tenant, and no other right.
-type attacker struct{ namespace, kubeconfig string }
+type attacker struct {
+	namespace, kubeconfig string
+	// port of the internet is this attacker's own, so that its packets are not
+	// counted as those of another one.
+	port uint16
+}
+
+// lastPort is the port of the internet that the last attacker got.
+var lastPort atomic.Uint32
+
+// firstAttackerPort and those above it are for attackers. No other test uses them.
+const firstAttackerPort = 5000
 
 // attackerName is the name of the attacker's ServiceAccount, and of its bindings.
 const attackerName = "attacker"
@@ -50,7 +62,7 @@ subjects: [{kind: ServiceAccount, name: %[1]s, namespace: %[2]s}]
 	config.AuthInfos[attackerName] = &clientcmdapi.AuthInfo{Token: token}
 	config.Contexts[attackerName] = &clientcmdapi.Context{Cluster: attackerName, AuthInfo: attackerName, Namespace: namespace}
 	config.CurrentContext = attackerName
-	a := attacker{namespace, filepath.Join(t.TempDir(), "kubeconfig")}
+	a := attacker{namespace, filepath.Join(t.TempDir(), "kubeconfig"), uint16(firstAttackerPort + lastPort.Add(1))}
 	if err := clientcmd.WriteToFile(*config, a.kubeconfig); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +105,7 @@ func (a attacker) apply(ctx context.Context, manifests string) error {
 // grant gives the attacker a right in the whole cluster until the test ends.
 func (a attacker) grant(t *testing.T, name, rule string) {
 	t.Helper()
-	name = "e2e-attacker-" + name
+	name = a.namespace + "-" + name
 	t.Cleanup(func() {
 		for _, kind := range []string{"clusterrolebinding", "clusterrole"} {
 			if _, err := kubectl(context.WithoutCancel(t.Context()), "delete", kind, name, "--ignore-not-found"); err != nil {

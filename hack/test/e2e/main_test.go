@@ -22,8 +22,15 @@ import (
 // shared is the environment of all tests. It is nil without root.
 var shared *environment.Environment
 
+// testsAtOnce is the number of parallel tests that run at the same time. They mostly
+// wait for pods and for packets that do not arrive.
+const testsAtOnce = "6"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := flag.Set("test.parallel", testsAtOnce); err != nil {
+		panic(err) // the flag of package testing
+	}
 	os.Exit(run(m))
 }
 

@@ -31,6 +31,8 @@ const usage = `usage: probe COMMAND
   resolve SERVER NAME             ask a DNS server over UDP
   forge SOURCE DESTINATION        send an empty UDP packet with a made-up source (ADDRESS:PORT each)
   serve ADDRESS                   answer every HTTP request with "hello from HOSTNAME"
+  within NAMESPACE COMMAND...     run a command in the network namespace of this path
+  list FOLDER                     print the names in a folder
   environment                     print the environment of process 1, a variable a line
   pause                           wait for a signal, reaping orphans
 
@@ -79,6 +81,10 @@ func run(ctx context.Context, args []string) error {
 		return forge(args[1], args[2])
 	case command == "serve" && len(args) == 2:
 		return serve(ctx, args[1])
+	case command == "within" && len(args) > 2:
+		return within(args[1], args[2:])
+	case command == "list" && len(args) == 2:
+		return list(args[1])
 	case command == "environment":
 		return environment()
 	case command == "pause":
