@@ -27,6 +27,7 @@ const usage = `usage: probe COMMAND
   get --proxy PROXY URL           fetch through this proxy
   dial NETWORK ADDRESS            connect (tcp) and close. Prints how often the SYN was repeated.
   dials ADDRESS DURATION          connect (tcp) 100 times a second, and print how often it worked. Ignores SIGTERM.
+  flood ADDRESS DURATION          send large, nested and unfinished requests (TLS). Prints the number of connections.
   hold URL DURATION               fetch 10 times a second on one connection
   resolve SERVER NAME             ask a DNS server over UDP
   forge SOURCE DESTINATION        send an empty UDP packet with a made-up source (ADDRESS:PORT each)
@@ -73,6 +74,8 @@ func run(ctx context.Context, args []string) error {
 		return dial(ctx, args[1], args[2])
 	case command == "dials" && len(args) == 3:
 		return dials(args[1], args[2]) //nolint:contextcheck // it does not end at a signal
+	case command == "flood" && len(args) == 3:
+		return flood(ctx, args[1], args[2])
 	case command == "hold" && len(args) == 3:
 		return hold(ctx, args[1], args[2])
 	case command == "resolve" && len(args) == 3:
