@@ -63,10 +63,13 @@ const (
 	ReasonTenantUnchanged Reason = "TenantUnchanged"
 )
 
-// ReasonPolicyLocked: another client tried to change or delete the NetworkPolicy of a
-// tenant's namespace. No event has it. Remedy: find the user in the webhook's log,
-// and take the rights away.
-const ReasonPolicyLocked Reason = "PolicyLocked"
+// Reasons of decisions about a change of the NetworkPolicy of a tenant's namespace.
+const (
+	// ReasonPolicyLocked: another client tried to change or delete the NetworkPolicy.
+	// No event has it. Remedy: find the user in the webhook's log, and take the
+	// rights away.
+	ReasonPolicyLocked Reason = "PolicyLocked"
+)
 
 // Reasons of admission requests that end without a decision about the pod.
 const (
