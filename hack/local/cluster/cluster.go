@@ -51,6 +51,9 @@ type Config struct {
 	// Hosts are names and addresses, beside Address, that the certificates
 	// of API server and kubelet are valid for.
 	Hosts []string
+	// AuditedUser is the user whose requests the API server records (Audit).
+	// Empty: there is no audit log.
+	AuditedUser string
 }
 
 // Cluster is a running control plane.
@@ -89,6 +92,9 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 		return nil, err
 	}
 	if err := c.writeKeys(); err != nil {
+		return nil, err
+	}
+	if err := c.writeAuditPolicy(); err != nil {
 		return nil, err
 	}
 	for _, command := range []process.Command{c.etcd(), c.apiServer()} {

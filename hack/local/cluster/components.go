@@ -24,26 +24,30 @@ func (c *Cluster) apiServer() process.Command {
 	if c.Netns != "" {
 		bind, reconciler = "0.0.0.0", "lease"
 	}
-	return c.Command("kube-apiserver",
-		"--bind-address="+bind, "--secure-port="+strconv.Itoa(c.ports.apiServer),
-		"--advertise-address="+c.Address.String(), "--endpoint-reconciler-type="+reconciler,
-		"--etcd-servers=https://127.0.0.1:"+strconv.Itoa(c.ports.etcd), "--etcd-cafile="+c.PKI("ca.crt"),
-		"--etcd-certfile="+c.PKI("etcd-client.crt"), "--etcd-keyfile="+c.PKI("etcd-client.key"),
-		"--tls-cert-file="+c.PKI("apiserver.crt"), "--tls-private-key-file="+c.PKI("apiserver.key"),
-		"--client-ca-file="+c.PKI("ca.crt"),
-		"--service-account-issuer=https://kubernetes.default.svc."+Domain,
-		"--service-account-key-file="+c.PKI("sa.crt"), "--service-account-signing-key-file="+c.PKI("sa.key"),
-		"--service-cluster-ip-range="+ServiceCIDR,
+	args := []string{
+		"--bind-address=" + bind, "--secure-port=" + strconv.Itoa(c.ports.apiServer),
+		"--advertise-address=" + c.Address.String(), "--endpoint-reconciler-type=" + reconciler,
+		"--etcd-servers=https://127.0.0.1:" + strconv.Itoa(c.ports.etcd), "--etcd-cafile=" + c.PKI("ca.crt"),
+		"--etcd-certfile=" + c.PKI("etcd-client.crt"), "--etcd-keyfile=" + c.PKI("etcd-client.key"),
+		"--tls-cert-file=" + c.PKI("apiserver.crt"), "--tls-private-key-file=" + c.PKI("apiserver.key"),
+		"--client-ca-file=" + c.PKI("ca.crt"),
+		"--service-account-issuer=https://kubernetes.default.svc." + Domain,
+		"--service-account-key-file=" + c.PKI("sa.crt"), "--service-account-signing-key-file=" + c.PKI("sa.key"),
+		"--service-cluster-ip-range=" + ServiceCIDR,
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
-		"--kubelet-client-certificate="+c.PKI("apiserver-kubelet-client.crt"),
-		"--kubelet-client-key="+c.PKI("apiserver-kubelet-client.key"),
-		"--kubelet-certificate-authority="+c.PKI("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
-		"--requestheader-client-ca-file="+c.PKI("front-proxy-ca.crt"), "--requestheader-allowed-names=front-proxy-client",
+		"--kubelet-client-certificate=" + c.PKI("apiserver-kubelet-client.crt"),
+		"--kubelet-client-key=" + c.PKI("apiserver-kubelet-client.key"),
+		"--kubelet-certificate-authority=" + c.PKI("ca.crt"), "--kubelet-preferred-address-types=InternalIP",
+		"--requestheader-client-ca-file=" + c.PKI("front-proxy-ca.crt"), "--requestheader-allowed-names=front-proxy-client",
 		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
-		"--proxy-client-cert-file="+c.PKI("front-proxy-client.crt"), "--proxy-client-key-file="+c.PKI("front-proxy-client.key"),
+		"--proxy-client-cert-file=" + c.PKI("front-proxy-client.crt"), "--proxy-client-key-file=" + c.PKI("front-proxy-client.key"),
 		"--profiling=false",
-	)
+	}
+	if c.AuditedUser != "" {
+		args = append(args, "--audit-policy-file="+c.auditPolicy(), "--audit-log-path="+c.auditLog())
+	}
+	return c.Command("kube-apiserver", args...)
 }
 
 func (c *Cluster) controllerManager() process.Command {
