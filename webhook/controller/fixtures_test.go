@@ -112,7 +112,7 @@ func withForeignMetadata(policy *networkingv1.NetworkPolicy) {
 // that a test sets.
 type api struct {
 	client.Client
-	applied, deleted, statusWrites int
+	applied, deleted, statusWrites int    // applied counts the updates of policies too
 	lastApplied                    []byte // JSON
 	failApply, failDelete          error
 	failGet, failList              error  // failGet is for policies only
@@ -157,7 +157,27 @@ func newAPI(t *testing.T, objects ...client.Object) *api {
 				if server.failApply != nil {
 					return server.failApply
 				}
-				return c.Apply(ctx, config, options...)
+				object := config.(interface {
+					GetNamespace() string
+					GetName() string
+					SetGeneration(generation int64)
+				})
+				before := c.Get(ctx, client.ObjectKey{Namespace: object.GetNamespace(), Name: object.GetName()}, &networkingv1.NetworkPolicy{})
+				err := c.Apply(ctx, config, options...)
+				if err == nil && before == nil {
+					object.SetGeneration(2) // the fake client does not count
+				}
+				return err
+			},
+			Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
+				if isOurs(options) {
+					server.applied++
+					server.lastApplied, _ = json.Marshal(object)
+					if server.failApply != nil {
+						return server.failApply
+					}
+				}
+				return c.Update(ctx, object, options...)
 			},
 			Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
 				server.deleted++
@@ -175,6 +195,13 @@ func newAPI(t *testing.T, objects ...client.Object) *api {
 			},
 		}).Build()
 	return server
+}
+
+// isOurs reports whether an update is one of the webhook, and not of a test.
+func isOurs(options []client.UpdateOption) bool {
+	o := &client.UpdateOptions{}
+	o.ApplyOptions(options)
+	return o.FieldManager == names.FieldOwner
 }
 
 // policyConverter works around a defect of the fake client: it adds a status to

@@ -103,7 +103,7 @@ func TestPolicyChangesAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := policies.apply(t.Context(), nil, netpol.Build(tenant, "web", settingsFixture()), changeRepaired); err != nil {
+	if _, err := policies.apply(t.Context(), nil, netpol.Build(tenant, "web", settingsFixture()), changeRepaired); err != nil {
 		t.Fatal(err)
 	}
 	server.failApply = errors.New("the disk is full")

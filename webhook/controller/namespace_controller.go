@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -94,16 +93,25 @@ const (
 // Reconcile decides about one namespace and carries the decision out.
 //
 // The cache suffices to find that there is no action to take, which is nearly
-// always the case. Before an action, the facts are read again from the API
-// server: the caches of namespaces, tenants and policies advance independently.
-// An old namespace beside a new policy would otherwise remove the policy of
-// pods that another replica has just admitted. A settled policy, which is the
-// usual case of a changed label or tenant, needs no second reading: the write has
-// the condition that the policy is still the same.
+// always the case. The caches of namespaces, tenants and policies advance
+// independently: an old namespace beside a new policy would remove the policy of
+// pods that another replica has just admitted. Before an action that could do so,
+// the facts are read again from the API server. The usual actions need no second
+// reading: a settled policy is changed under the condition that it is still the
+// same, and the creation of a policy shows whether there was another one.
 func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	facts, err := r.observe(ctx, r.Cache, request.Name)
-	if err == nil && decide(facts).action != actionNone && !r.repairs.isSettled(facts.namespace, facts.observed) {
+	if err == nil && r.mayBeOutdated(facts, decide(facts)) {
 		facts, err = r.observe(ctx, r.Live, request.Name)
+	}
+	var replaced bool
+	if err == nil {
+		replaced, err = r.act(ctx, facts, decide(facts))
+	}
+	if err == nil && replaced {
+		if facts, err = r.observe(ctx, r.Live, request.Name); err == nil {
+			_, err = r.act(ctx, facts, decide(facts))
+		}
 	}
 	if apierrors.IsNotFound(err) {
 		r.repairs.forget(request.Name)
@@ -112,11 +120,22 @@ func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Reques
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if err := r.act(ctx, facts, decide(facts)); err != nil {
-		return ctrl.Result{}, err
-	}
 	wait, err := r.reportRepairs(ctx, facts.namespace)
 	return ctrl.Result{RequeueAfter: wait}, err
+}
+
+// mayBeOutdated reports whether the facts of the caches do not suffice for the
+// action.
+func (r *NamespaceReconciler) mayBeOutdated(facts namespaceFacts, d decision) bool {
+	switch {
+	case d.action == actionNone:
+		return false
+	case facts.observed != nil:
+		return !r.repairs.isSettled(facts.namespace, facts.observed)
+	case d.action == actionApply, d.action == actionRepair:
+		return r.repairs.isPending(facts.namespace)
+	}
+	return true
 }
 
 // observe reads the inputs of a decision about the namespace. The error is
@@ -153,30 +172,33 @@ func (r *NamespaceReconciler) observe(ctx context.Context, reader client.Reader,
 }
 
 // act carries a decision out, and reports it as an event on the namespace and
-// in the log.
-func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, d decision) error {
+// in the log. It returns whether the namespace had another policy than the facts
+// show, which was replaced.
+func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, d decision) (replaced bool, err error) {
 	eventType := corev1.EventTypeNormal
-	var err error
 	switch d.action {
 	case actionNone:
 		if d.reason == names.ReasonPolicyInSync {
-			r.repairs.inSync(facts.namespace, facts.wanted, facts.version())
+			r.repairs.inSync(facts.namespace, facts.wanted, facts.version(), facts.cached)
 		}
-		return nil
+		return false, nil
 	case actionApply, actionClose, actionRepair:
-		err = r.apply(ctx, facts, d)
+		replaced, err = r.write(ctx, facts, d)
 	case actionRemove:
 		if err = r.Policies.remove(ctx, facts.observed); err == nil {
-			r.repairs.inSync(facts.namespace, nil, "")
+			r.repairs.inSync(facts.namespace, nil, "", false)
 		}
 	case actionRefuse:
 	}
-	if apierrors.IsConflict(err) {
-		return err // the policy changed meanwhile: decide again
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case apierrors.IsConflict(err):
+		return false, err // the policy changed meanwhile: decide again
+	case apierrors.IsNotFound(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return false, nil // the end of the namespace triggers its own reconcile
+	default:
 		r.Events.Eventf(facts.namespace, nil, corev1.EventTypeWarning, string(names.ReasonPolicyFailed), string(d.action), "%v", err)
-		return err
+		return false, err
 	}
 	if d.action == actionClose || d.action == actionRefuse {
 		eventType = corev1.EventTypeWarning
@@ -186,11 +208,12 @@ func (r *NamespaceReconciler) act(ctx context.Context, facts namespaceFacts, d d
 	}
 	ctrl.LoggerFrom(ctx).Info("namespace reconciled", "tenant", facts.namespace.Labels[names.LabelTenant],
 		"action", d.action, "reason", d.reason, "message", d.message)
-	return nil
+	return replaced, nil
 }
 
-// apply writes the wanted policy, and remembers it.
-func (r *NamespaceReconciler) apply(ctx context.Context, facts namespaceFacts, d decision) error {
+// write writes the wanted policy, and remembers it. It returns whether it replaced
+// another policy than the observed one.
+func (r *NamespaceReconciler) write(ctx context.Context, facts namespaceFacts, d decision) (replaced bool, err error) {
 	change := changeCreated
 	switch {
 	case d.action == actionRepair:
@@ -198,31 +221,21 @@ func (r *NamespaceReconciler) apply(ctx context.Context, facts namespaceFacts, d
 	case facts.observed != nil:
 		change = changeUpdated
 	}
-	if facts.observed != nil {
-		facts.wanted.ResourceVersion = facts.observed.ResourceVersion // a condition of the write
+	var version string
+	if facts.observed == nil {
+		version, replaced, err = r.Policies.create(ctx, facts.wanted, change)
+	} else {
+		version, err = r.Policies.replace(ctx, facts.observed, facts.wanted, change)
 	}
-	if err := r.Policies.apply(ctx, facts.observed, facts.wanted, change); err != nil {
-		return err
+	if err != nil {
+		return false, err
 	}
-	r.repairs.inSync(facts.namespace, facts.wanted, "")
+	if !facts.cached || replaced {
+		version = "" // the caches may have older facts than those of this policy
+	}
+	r.repairs.inSync(facts.namespace, facts.wanted, version, false)
 	if d.action == actionRepair {
 		r.repairs.add(facts.namespace, d.cause, time.Now())
 	}
-	return nil
-}
-
-// specMayDiffer excludes updates of a tenant's status, which do not affect its
-// namespaces. A tenant that was deleted and recreated during a gap in the watch
-// also arrives as one update, from generation 1 to generation 1.
-func specMayDiffer(update event.UpdateEvent) bool {
-	return update.ObjectOld.GetGeneration() != update.ObjectNew.GetGeneration() ||
-		update.ObjectOld.GetUID() != update.ObjectNew.GetUID()
-}
-
-// policyMayDiffer excludes updates of a tenant that do not affect the NetworkPolicies
-// of its namespaces. The status does, if pods are admitted to another port.
-func policyMayDiffer(update event.UpdateEvent) bool {
-	before, isTenant := update.ObjectOld.(*v1alpha1.EgressTenant)
-	after, alsoTenant := update.ObjectNew.(*v1alpha1.EgressTenant)
-	return specMayDiffer(update) || isTenant && alsoTenant && before.AdmittedPort() != after.AdmittedPort()
+	return replaced, nil
 }

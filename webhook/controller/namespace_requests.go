@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"egress.scw/webhook/api/names"
@@ -64,4 +65,20 @@ func listNamespaces(ctx context.Context, reader client.Reader, tenant string) ([
 		return nil, fmt.Errorf("listing the namespaces of tenant %s: %w", tenant, err)
 	}
 	return list.Items, nil
+}
+
+// specMayDiffer excludes updates of a tenant's status, which do not affect its
+// namespaces. A tenant that was deleted and recreated during a gap in the watch
+// also arrives as one update, from generation 1 to generation 1.
+func specMayDiffer(update event.UpdateEvent) bool {
+	return update.ObjectOld.GetGeneration() != update.ObjectNew.GetGeneration() ||
+		update.ObjectOld.GetUID() != update.ObjectNew.GetUID()
+}
+
+// policyMayDiffer excludes updates of a tenant that do not affect the NetworkPolicies
+// of its namespaces. The status does, if pods are admitted to another port.
+func policyMayDiffer(update event.UpdateEvent) bool {
+	before, isTenant := update.ObjectOld.(*v1alpha1.EgressTenant)
+	after, alsoTenant := update.ObjectNew.(*v1alpha1.EgressTenant)
+	return specMayDiffer(update) || isTenant && alsoTenant && before.AdmittedPort() != after.AdmittedPort()
 }

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,8 +22,9 @@ import (
 
 // PolicyApplier creates, repairs and deletes the NetworkPolicies of tenants,
 // and counts these changes. Every replica uses it, for admission, and the
-// leader also for its controllers. Server-side apply makes concurrent writes
-// safe.
+// leader also for its controllers. Concurrent writes are safe: admission applies
+// server-side, and the leader replaces a policy only in the version that it has
+// read.
 type PolicyApplier struct {
 	client   client.Client
 	settings *settings.Settings
@@ -74,7 +77,8 @@ func (p *PolicyApplier) Ensure(ctx context.Context, namespace string, tenant *v1
 	if observed != nil {
 		change = changeUpdated
 	}
-	return p.apply(ctx, observed, wanted, change)
+	_, err = p.apply(ctx, observed, wanted, change)
+	return err
 }
 
 // Build returns the NetworkPolicy that the tenant requires in a namespace. Only
@@ -107,24 +111,68 @@ func (p *PolicyApplier) apiServer(ctx context.Context, tenant *v1alpha1.EgressTe
 }
 
 // apply creates the wanted policy, or changes the observed one into it. It
-// takes over fields that other field managers own. The change is counted.
-func (p *PolicyApplier) apply(ctx context.Context, observed, wanted *networkingv1.NetworkPolicy, change string) error {
+// takes over fields that other field managers own, in whatever version of the
+// policy the API server has. The change is counted. The result is the policy as it
+// was stored.
+func (p *PolicyApplier) apply(ctx context.Context, observed, wanted *networkingv1.NetworkPolicy, change string) (*unstructured.Unstructured, error) {
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(wanted)
 	if err != nil {
-		return fmt.Errorf("encoding NetworkPolicy %s/%s: %w", wanted.Namespace, wanted.Name, err)
+		return nil, fmt.Errorf("encoding NetworkPolicy %s/%s: %w", wanted.Namespace, wanted.Name, err)
 	}
 	for _, rules := range foreignRules(observed, wanted) {
 		if err := unstructured.SetNestedSlice(object, []any{}, "spec", rules); err != nil {
-			return fmt.Errorf("encoding NetworkPolicy %s/%s: %w", wanted.Namespace, wanted.Name, err)
+			return nil, fmt.Errorf("encoding NetworkPolicy %s/%s: %w", wanted.Namespace, wanted.Name, err)
 		}
 	}
-	config := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: object})
-	if err := p.client.Apply(ctx, config, client.FieldOwner(names.FieldOwner), client.ForceOwnership); err != nil {
-		return fmt.Errorf("applying NetworkPolicy %s/%s of tenant %s: %w",
-			wanted.Namespace, wanted.Name, wanted.Labels[names.LabelTenant], err)
+	stored := &unstructured.Unstructured{Object: object}
+	if err := p.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(stored), client.FieldOwner(names.FieldOwner), client.ForceOwnership); err != nil {
+		return nil, writeError("applying", wanted, err)
 	}
 	p.changes.WithLabelValues(change).Inc()
-	return nil
+	return stored, nil
+}
+
+// create applies the wanted policy in a namespace that has none in the caches. The
+// result is its resourceVersion, and whether the API server had another policy
+// there, of which the caches do not know yet.
+//
+// A POST would refuse to replace that policy, but the rights to POST cannot be
+// restricted to a name.
+func (p *PolicyApplier) create(ctx context.Context, wanted *networkingv1.NetworkPolicy, change string) (version string, replaced bool, err error) {
+	stored, err := p.apply(ctx, nil, wanted, change)
+	if err != nil {
+		return "", false, err
+	}
+	// The API server counts the specs of a policy, from 1 on.
+	return stored.GetResourceVersion(), stored.GetGeneration() > 1, nil
+}
+
+// replace changes the observed policy into the wanted one, unless it was written
+// since then. Labels and annotations of other clients stay. The change is counted.
+// The result is the new resourceVersion.
+//
+// For the API server it is less than half of the work of server-side apply, which
+// matters when the policies of all namespaces change at once.
+func (p *PolicyApplier) replace(ctx context.Context, observed, wanted *networkingv1.NetworkPolicy, change string) (version string, err error) {
+	changed := observed.DeepCopy()
+	if changed.Labels == nil {
+		changed.Labels = map[string]string{}
+	}
+	maps.Copy(changed.Labels, wanted.Labels)
+	changed.Spec = wanted.Spec
+	err = p.client.Update(ctx, changed, client.FieldOwner(names.FieldOwner))
+	if apierrors.IsNotFound(err) {
+		err = apierrors.NewConflict(networkingv1.Resource("networkpolicies"), names.PolicyName, errors.New("it was deleted meanwhile"))
+	}
+	if err != nil {
+		return "", writeError("replacing", wanted, err)
+	}
+	p.changes.WithLabelValues(change).Inc()
+	return changed.ResourceVersion, nil
+}
+
+func writeError(doing string, policy *networkingv1.NetworkPolicy, err error) error {
+	return fmt.Errorf("%s NetworkPolicy %s/%s of tenant %s: %w", doing, policy.Namespace, policy.Name, policy.Labels[names.LabelTenant], err)
 }
 
 // foreignRules returns the lists of rules that the observed policy has and the

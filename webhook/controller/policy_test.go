@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -109,13 +111,55 @@ func TestApplyRemovesForeignRules(t *testing.T) {
 				objects = append(objects, test.observed)
 			}
 			server := newAPI(t, objects...)
-			if err := NewPolicyApplier(server, settingsFixture()).apply(t.Context(), test.observed, test.wanted, changeUpdated); err != nil {
+			if _, err := NewPolicyApplier(server, settingsFixture()).apply(t.Context(), test.observed, test.wanted, changeUpdated); err != nil {
 				t.Fatal(err)
 			}
 			for _, list := range []string{"ingress", "egress"} {
 				if got := strings.Contains(string(server.lastApplied), `"`+list+`":[]`); got != slices.Contains(test.empty, list) {
 					t.Errorf("an empty list of %s rules is applied: %t: %s", list, got, server.lastApplied)
 				}
+			}
+		})
+	}
+}
+
+// TestReplace: of the observed policy, labels and annotations of other clients stay,
+// and no rule does.
+func TestReplace(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	for name, wanted := range map[string]*networkingv1.NetworkPolicy{
+		"another port": netpol.Build(tenantFixture("client-a", 3200), "web", settingsFixture()),
+		"closed":       netpol.BuildClosed("lost", "web"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newAPI(t, policyFixture("web", tenant, openToEverything, withIngressRule, forSomePods, withForeignMetadata))
+			policies, observed := NewPolicyApplier(server, settingsFixture()), server.policyIn(t, "web")
+			version, err := policies.replace(t.Context(), observed, wanted, changeUpdated)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := server.policyIn(t, "web")
+			if diff := cmp.Diff(wanted.Spec, got.Spec, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
+			}
+			labels := map[string]string{"team": "platform", names.LabelTenant: wanted.Labels[names.LabelTenant]}
+			if diff := cmp.Diff(labels, got.Labels); diff != "" || got.Annotations["note"] != "seen" {
+				t.Errorf("annotations are %v, labels (-want +got):\n%s", got.Annotations, diff)
+			}
+			if version != got.ResourceVersion {
+				t.Errorf("the version is %q, want %q", version, got.ResourceVersion)
+			}
+			// Of an older version, and of a policy that was deleted, it replaces nothing.
+			if _, err := policies.replace(t.Context(), observed, wanted, changeUpdated); !apierrors.IsConflict(err) {
+				t.Errorf("a newer policy was replaced: %v", err)
+			}
+			if err := server.Delete(t.Context(), got); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := policies.replace(t.Context(), got, wanted, changeUpdated); !apierrors.IsConflict(err) {
+				t.Errorf("error %v, want a conflict, so that the namespace is reconciled again", err)
 			}
 		})
 	}

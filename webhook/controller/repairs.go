@@ -32,9 +32,12 @@ type repairRecord struct {
 	// uid distinguishes a namespace from an earlier one of the same name.
 	uid        types.UID
 	lastInSync fingerprint
-	// version is the resourceVersion of the policy that was last found in sync in
-	// the caches. It is empty after a write, until the caches have the result.
+	// version is the resourceVersion of the policy that was last in sync with the
+	// namespace and the tenant in the caches. It is empty if those may be older than
+	// the policy.
 	version string
+	// pending is true after a write, until the caches have its result.
+	pending bool
 	report  repairReport
 	// written is the count of the last report, at writtenAt.
 	written   int
@@ -72,23 +75,33 @@ func (r *repairs) of(namespace *corev1.Namespace) *repairRecord {
 }
 
 // inSync remembers that the policy of the namespace is in sync. The version is its
-// resourceVersion, if the caches have it. A nil policy stands for none, in a
-// namespace that should have none.
-func (r *repairs) inSync(namespace *corev1.Namespace, policy *networkingv1.NetworkPolicy, version string) {
+// resourceVersion, if it is in sync with the namespace and the tenant in the
+// caches. Found is true if the caches have the policy itself, too. A nil policy
+// stands for none, in a namespace that should have none.
+func (r *repairs) inSync(namespace *corev1.Namespace, policy *networkingv1.NetworkPolicy, version string, found bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	record := r.of(namespace)
-	record.lastInSync, record.version = fingerprintOf(policy), version
+	record.lastInSync, record.version, record.pending = fingerprintOf(policy), version, !found && policy != nil
 }
 
-// isSettled reports whether the policy is the one that was last found in sync in
-// the caches. It has not been written since then, and caches never go back: the
+// isSettled reports whether the policy is the one that was last in sync with the
+// caches. It has not been written since then, and caches never go back: the
 // namespace and the tenant in them are not older than the policy.
 func (r *repairs) isSettled(namespace *corev1.Namespace, policy *networkingv1.NetworkPolicy) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	record := r.find(namespace)
 	return record != nil && policy != nil && record.version != "" && record.version == policy.ResourceVersion
+}
+
+// isPending reports whether a policy was written that the caches may not have yet.
+// If they have none, it need not be missing.
+func (r *repairs) isPending(namespace *corev1.Namespace) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	record := r.find(namespace)
+	return record != nil && record.pending
 }
 
 // lastInSync returns the policy that was last in sync, the zero value for none.

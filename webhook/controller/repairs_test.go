@@ -75,7 +75,7 @@ func TestNamespaceOfTheSameName(t *testing.T) {
 	first, second := namespaceFixture("web", "client-a"), namespaceFixture("web", "client-a")
 	first.UID, second.UID = "first", "second"
 	var r repairs
-	r.inSync(first, policyFixture("web", tenantFixture("client-a", 3129)), "")
+	r.inSync(first, policyFixture("web", tenantFixture("client-a", 3129)), "", true)
 	if r.lastInSync(second) != (fingerprint{}) || r.lastInSync(first) == (fingerprint{}) {
 		t.Error("the policy of the former namespace is taken for that of the new one")
 	}

@@ -59,7 +59,7 @@ func editorOf(policy *networkingv1.NetworkPolicy) string {
 		return ""
 	}
 	foreign := slices.DeleteFunc(slices.Clone(policy.ManagedFields), func(entry metav1.ManagedFieldsEntry) bool {
-		if entry.FieldsV1 == nil || entry.Manager == names.FieldOwner && entry.Operation == metav1.ManagedFieldsOperationApply {
+		if entry.FieldsV1 == nil || entry.Manager == names.FieldOwner {
 			return true
 		}
 		fields := entry.FieldsV1.GetRawString()

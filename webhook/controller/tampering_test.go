@@ -47,7 +47,8 @@ func TestTampering(t *testing.T) {
 		"edited twice":                     {policyFixture("web", tenant, openToEverything, writtenBy(ours, editor, later)), wanted, "edited by the field manager argocd"},
 		"edited, after a new leader":       {policyFixture("web", tenant, openToEverything, writtenBy(ours, editor)), nil, "edited by the field manager kubectl-edit"},
 		"edited in our name":               {policyFixture("web", tenant, openToEverything, writtenBy(ours)), wanted, "edited"},
-		"updated in our name":              {policyFixture("web", tenant, openToEverything, writtenBy(manager(names.FieldOwner, metav1.ManagedFieldsOperationUpdate, spec))), nil, "edited by the field manager egress-webhook"},
+		"edited, after our own update":     {policyFixture("web", tenant, openToEverything, writtenBy(editor, manager(names.FieldOwner, metav1.ManagedFieldsOperationUpdate, spec))), wanted, "edited by the field manager kubectl-edit"},
+		"new port, after our own update":   {policyFixture("web", tenantFixture("client-a", 3200), writtenBy(manager(names.FieldOwner, metav1.ManagedFieldsOperationUpdate, spec))), nil, ""},
 		"label edited":                     {policyFixture("web", tenant, withoutTenantLabel, writtenBy(ours, manager("kubectl", metav1.ManagedFieldsOperationUpdate, `{"f:metadata":{"f:labels":{"f:egress.scw/tenant":{}}}}`))), nil, "edited by the field manager kubectl"},
 		"other label edited, new port":     {policyFixture("web", tenantFixture("client-a", 3200), writtenBy(ours, manager("kubectl", metav1.ManagedFieldsOperationUpdate, `{"f:metadata":{"f:labels":{"f:team":{}}}}`))), nil, ""},
 	} {
