@@ -210,13 +210,17 @@ func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings
 	if err := registerMetrics(manager, s, policies); err != nil {
 		return err
 	}
+	recorder, err := controller.NewEventRecorder(ctx, manager)
+	if err != nil {
+		return err
+	}
 	namespaces := &controller.NamespaceReconciler{
 		Cache: manager.GetClient(), Live: manager.GetAPIReader(),
-		Policies: policies, Protected: s.ProtectedNamespaces, Events: manager.GetEventRecorder(names.FieldOwner), Writer: manager.GetClient(),
+		Policies: policies, Protected: s.ProtectedNamespaces, Events: recorder, Writer: manager.GetClient(),
 	}
 	tenants := &controller.TenantReconciler{
 		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
-		ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: manager.GetEventRecorder(names.FieldOwner),
+		ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: recorder,
 	}
 	if s.Proxy.VerifyPorts {
 		tenants.Proxy = controller.NewProxyProber(manager.GetClient(), s.Proxy.Addresses)
