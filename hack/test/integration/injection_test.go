@@ -270,15 +270,15 @@ func environment(pod *corev1.Pod, container string) map[string]string {
 
 // eventually waits for a state. state returns nil once the state is reached,
 // and otherwise describes the current one.
-func eventually(t *testing.T, what string, state func(context.Context) (done bool, description string)) {
-	t.Helper()
+func eventually(tb testing.TB, what string, state func(context.Context) (done bool, description string)) {
+	tb.Helper()
 	var last string
-	err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(tb.Context(), 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
 		var done bool
 		done, last = state(ctx)
 		return done, nil
 	})
 	if err != nil {
-		t.Fatalf("waiting for %s: %v; last seen: %s", what, err, last)
+		tb.Fatalf("waiting for %s: %v; last seen: %s", what, err, last)
 	}
 }

@@ -86,6 +86,7 @@ func setUp(ctx context.Context, environment process.Environment) (*fixture, erro
 	if err := log.Step("control plane", func() error {
 		f.cluster, err = cluster.Start(ctx, cluster.Config{
 			Environment: environment, Binary: kubernetesBinary, Address: netip.MustParseAddr("127.0.0.1"),
+			AuditedUser: webhookUser,
 		})
 		return err
 	}); err != nil {
