@@ -156,7 +156,7 @@ func TestPolicyThatTheCachesLack(t *testing.T) {
 	l.reconcile(t)
 	l.reconcile(t)
 	l.want(t, "with a policy that is not in the caches", 3)
-	if events := repairEvents(t, server, "web"); len(events) > 0 || server.applied != 1 {
+	if events := repairEvents(t, server); len(events) > 0 || server.applied != 1 {
 		t.Errorf("%d writes, events %+v: the policy is in sync", server.applied, events)
 	}
 	setTenantPort(t, server, 3200)
@@ -203,7 +203,7 @@ func TestPolicyOfAnotherReplica(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkPolicy(t, server.policyIn(t, "web"), policyFixture("web", tenantFixture("client-b", 3130)))
-	if events := repairEvents(t, server, "web"); len(events) > 0 {
+	if events := repairEvents(t, server); len(events) > 0 {
 		t.Errorf("false alarms: %+v", events)
 	}
 }

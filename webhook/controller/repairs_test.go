@@ -35,7 +35,7 @@ func TestRepairsAreReported(t *testing.T) {
 			return result.RequeueAfter
 		}
 		reconcile()
-		if got := repairEvents(t, server, "web"); len(got) > 0 {
+		if got := repairEvents(t, server); len(got) > 0 {
 			t.Fatalf("the first policy is reported as a repair: %+v", got)
 		}
 		damage := []func(){
@@ -116,11 +116,12 @@ func editPolicy(t *testing.T, server *api, change func(*networkingv1.NetworkPoli
 	}
 }
 
-func repairEvents(t *testing.T, server *api, namespace string) []corev1.Event {
+// repairEvents are the events about repairs in the namespace "web".
+func repairEvents(t *testing.T, server *api) []corev1.Event {
 	t.Helper()
 	var events []corev1.Event
 	for _, key := range []client.ObjectKey{
-		{Namespace: "default", Name: namespace + ".egress-scw.repaired"}, {Namespace: namespace, Name: "egress-scw.repaired"},
+		{Namespace: "default", Name: "web.egress-scw.repaired"}, {Namespace: "web", Name: "egress-scw.repaired"},
 	} {
 		var event corev1.Event
 		if err := server.Get(context.Background(), key, &event); err == nil {
@@ -132,7 +133,7 @@ func repairEvents(t *testing.T, server *api, namespace string) []corev1.Event {
 
 func checkReports(t *testing.T, server *api, message string, count int32) {
 	t.Helper()
-	events := repairEvents(t, server, "web")
+	events := repairEvents(t, server)
 	if len(events) != 2 {
 		t.Fatalf("%d events, want one on the namespace and one on the policy", len(events))
 	}
