@@ -231,7 +231,7 @@ func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings
 	if slices.Contains(plugins, controller.CiliumPolicies) {
 		cilium := &controller.CiliumReconciler{
 			Cache: manager.GetCache(), Writer: manager.GetClient(), Policies: policies,
-			Protected: s.ProtectedNamespaces, Events: manager.GetEventRecorder(names.FieldOwner),
+			Protected: s.ProtectedNamespaces, Events: recorder,
 		}
 		if err := cilium.SetupWithManager(manager); err != nil {
 			return err
