@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 )
 
 // address is a flexible IP of an Instance.
@@ -16,6 +17,13 @@ type address struct {
 	kind   string
 	server string
 }
+
+// The states of flexible IPs.
+const (
+	addressDetached = "detached"
+	addressPending  = "pending"
+	addressAttached = "attached"
+)
 
 // The types of flexible IPs.
 const (
@@ -49,9 +57,9 @@ func (a *API) viewAddress(ip *address) object {
 	view["reverse"] = nil
 	view["type"] = ip.kind
 	view["ipam_id"] = ip.id
-	view["state"], view["server"] = "detached", nil
+	view["state"], view["server"] = addressDetached, nil
 	if s, err := a.servers.find(ip.place, ip.server); err == nil {
-		view["state"], view["server"] = "attached", object{"id": s.id, "name": s.name}
+		view["state"], view["server"] = ip.status, object{"id": s.id, "name": s.name}
 	}
 	return view
 }
@@ -105,6 +113,7 @@ func (a *API) getAddress(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	observe(a, ip)
 	return a.wrapAddress(ip), nil
 }
 
@@ -171,9 +180,22 @@ func (a *API) attachAddress(ip *address, id string) error {
 	if ip.kind == routedIPv4 && a.countIPv4(s) >= maxAddresses {
 		return invalidRequest("server", fmt.Sprintf("a server has at most %d IPv4 addresses", maxAddresses))
 	}
-	ip.server = s.id
+	a.give(ip, s)
 	a.changed(s)
 	return nil
+}
+
+// give attaches an address. As recorded, a stopped server has it at once, and a running
+// one after some seconds, during which the address is "pending".
+func (a *API) give(ip *address, s *server) {
+	ip.server = s.id
+	if s.status == serverStopped {
+		a.set(&ip.base, addressAttached)
+		a.schedule(ip)
+		return
+	}
+	a.set(&ip.base, addressPending)
+	a.schedule(ip, hold(), step{after: a.duration(AddressAttached), do: func() { a.set(&ip.base, addressAttached) }})
 }
 
 func (a *API) countIPv4(s *server) int {
@@ -223,14 +245,18 @@ func (a *API) setAddresses(s *server, ids []string) error {
 	}
 	before := a.addressesOf(s)
 	for _, ip := range before {
-		ip.server = ""
+		if !slices.Contains(ids, ip.id) {
+			ip.server = ""
+		}
 	}
 	for _, id := range ids {
 		ip, err := a.addresses.find(s.place, id)
 		if err != nil {
 			return err
 		}
-		ip.server = s.id
+		if ip.server != s.id {
+			a.give(ip, s)
+		}
 	}
 	if len(before) > 0 || len(ids) > 0 {
 		a.changed(s)
@@ -249,7 +275,7 @@ func (a *API) viewServerAddresses(s *server) (all []object, first any) {
 		}
 		all = append(all, object{
 			"id": ip.id, "address": ip.addr, "gateway": gateway, "netmask": netmask, "family": family, "dynamic": false,
-			"provisioning_mode": "dhcp", "tags": ip.tags, "ipam_id": ip.id, "state": "attached",
+			"provisioning_mode": "dhcp", "tags": ip.tags, "ipam_id": ip.id, "state": ip.status,
 		})
 	}
 	if len(all) > 0 {

@@ -80,8 +80,10 @@ type API struct {
 	flexiblePool addressPool
 	gatewayPool  addressPool
 	macs         uint32
-	requests     int
-	calls        []Call
+	// short are the types that are sold out (SetShortage).
+	short    []string
+	requests int
+	calls    []Call
 	// events are the pending calls to Options.Machines.
 	events     []func()
 	delivering bool
@@ -265,7 +267,7 @@ func success(status int, header http.Header, result any) response {
 		return response{status, header, nil}
 	case raw:
 		header.Set("Content-Type", result.contentType)
-		return response{status, header, result.body}
+		return response{cmp.Or(result.status, status), header, result.body}
 	default:
 		body, err := json.Marshal(result)
 		if err != nil {

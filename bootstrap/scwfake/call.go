@@ -23,6 +23,8 @@ type call struct {
 
 // raw is a reply that is not JSON.
 type raw struct {
+	// status is 0 for the route's.
+	status      int
 	contentType string
 	body        []byte
 }
@@ -41,17 +43,6 @@ func (c *call) place() string {
 func (c *call) shortPath() string {
 	_, short, _ := strings.Cut(c.path, c.place())
 	return short
-}
-
-// checkPlace refuses zones and regions that do not exist. Reconstructed.
-func (c *call) checkPlace() error {
-	if zone, ok := c.values["zone"]; ok && !scw.Zone(zone).Exists() {
-		return invalidArgument("zone", "constraint", "unknown zone "+zone)
-	}
-	if region, ok := c.values["region"]; ok && !scw.Region(region).Exists() {
-		return invalidArgument("region", "constraint", "unknown region "+region)
-	}
-	return nil
 }
 
 // decode reads the body into a request. Unknown fields are ignored, as the

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
-	"slices"
 )
 
 // The statuses of clusters.
@@ -15,6 +14,7 @@ const (
 	clusterCreating     = "creating"
 	clusterPoolRequired = "pool_required"
 	clusterReady        = "ready"
+	clusterUpdating     = "updating"
 	clusterDeleting     = "deleting"
 )
 
@@ -133,16 +133,14 @@ func (a *API) createCluster(c *call) (any, error) {
 	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
-	version, ok := kubernetesVersions()[in.Version]
 	switch {
 	case in.Name == "":
 		return nil, invalidArgument("name", "required", "")
-	case !ok:
-		return nil, invalidArgument("version", "constraint", "unknown version "+in.Version)
-	case !slices.Contains(version.cnis, in.CNI):
-		return nil, invalidArgument("cni", "constraint", fmt.Sprintf("%q is not available for %s", in.CNI, in.Version))
 	case in.Network == "":
 		return nil, invalidArgument("private_network_id", "required", "a cluster needs a Private Network")
+	}
+	if err := checkVersion(in.Version, in.CNI); err != nil {
+		return nil, err
 	}
 	if _, err := a.privateNetworks.find(c.place(), in.Network); err != nil {
 		return nil, err
@@ -236,8 +234,28 @@ func (a *API) getCluster(c *call) (any, error) {
 	return a.viewCluster(k), nil
 }
 
+// steadyCluster returns a cluster that can be changed now.
+func (a *API) steadyCluster(place, id string) (*cluster, error) {
+	k, err := a.clusters.find(place, id)
+	if err != nil {
+		return nil, err
+	}
+	if status := k.status; status != clusterPoolRequired && status != clusterReady {
+		observe(a, k)
+		return nil, transientState("cluster", k.id, status)
+	}
+	return k, nil
+}
+
+// updating is the recorded effect of a change: the cluster is "updating", then "ready",
+// also if it has no pool.
+func (a *API) updating(k *cluster) {
+	a.set(&k.base, clusterUpdating)
+	a.schedule(k, hold(), step{after: a.duration(ClusterUpdated), do: func() { a.set(&k.base, clusterReady) }})
+}
+
 func (a *API) updateCluster(c *call) (any, error) {
-	k, err := a.clusters.find(c.place(), c.values["id"])
+	k, err := a.steadyCluster(c.place(), c.values["id"])
 	if err != nil {
 		return nil, err
 	}
@@ -255,6 +273,7 @@ func (a *API) updateCluster(c *call) (any, error) {
 	if err := c.rename(&k.base); err != nil {
 		return nil, err
 	}
+	a.updating(k)
 	return a.viewCluster(k), nil
 }
 
@@ -302,7 +321,7 @@ func (a *API) listACLs(c *call) (any, error) {
 }
 
 func (a *API) setACLs(c *call) (any, error) {
-	k, err := a.clusters.find(c.place(), c.values["id"])
+	k, err := a.steadyCluster(c.place(), c.values["id"])
 	if err != nil {
 		return nil, err
 	}
@@ -316,6 +335,9 @@ func (a *API) setACLs(c *call) (any, error) {
 	for _, rule := range in.ACLs {
 		// The region is recorded as empty.
 		rule.ID, rule.Region = newID(), ""
+		if (rule.IP == "") == (rule.Ranges == nil) {
+			return nil, invalidArgument("acls", "constraint", "a rule has either ip or scaleway_ranges")
+		}
 		if rule.IP != "" {
 			if _, err := netip.ParsePrefix(rule.IP); err != nil {
 				return nil, invalidArgument("acls", "format", err.Error())
@@ -324,6 +346,7 @@ func (a *API) setACLs(c *call) (any, error) {
 		rules = append(rules, rule)
 	}
 	k.acls = rules
+	a.updating(k)
 	return object{"rules": rules}, nil
 }
 

@@ -10,6 +10,7 @@ const (
 	gatewayAllocating  = "allocating"
 	gatewayConfiguring = "configuring"
 	gatewayRunning     = "running"
+	gatewayFailed      = "failed"
 	gatewayDeleting    = "deleting"
 
 	attachCreated     = "created"
@@ -26,8 +27,10 @@ type gateway struct {
 }
 
 func (a *API) gatewayRoutes() []route {
-	const collection, item = "/vpc-gw/v2/zones/{zone}/gateways", "/vpc-gw/v2/zones/{zone}/gateways/{id}"
+	const zone = "/vpc-gw/v2/zones/{zone}"
+	const collection, item = zone + "/gateways", zone + "/gateways/{id}"
 	return []route{
+		{method: http.MethodGet, pattern: zone + "/gateway-types", handle: a.listGatewayTypes},
 		{method: http.MethodGet, pattern: collection, handle: a.listGateways},
 		{method: http.MethodPost, pattern: collection, handle: a.createGateway, creates: "gateway"},
 		{method: http.MethodGet, pattern: item, handle: a.getGateway},
@@ -37,15 +40,36 @@ func (a *API) gatewayRoutes() []route {
 	}
 }
 
-// gatewayBandwidth is in Mbit/s, by type, from the smallest to the largest type.
-// Recorded for the smallest one.
-func gatewayBandwidth(kind string) (bandwidth, rank int, ok bool) {
-	kinds := []string{"VPC-GW-S", "VPC-GW-M", "VPC-GW-L", "VPC-GW-XL"}
-	rank = slices.Index(kinds, kind)
-	if rank < 0 {
-		return 0, 0, false
+// gatewayType is a commercial type of gateways. The bandwidth is in Mbit/s.
+type gatewayType struct {
+	name      string
+	bandwidth int
+}
+
+// gatewayTypes returns the types, from the smallest to the largest one. The bandwidth
+// of the smallest one is recorded.
+func gatewayTypes() []gatewayType {
+	return []gatewayType{{"VPC-GW-S", 100}, {"VPC-GW-M", 1000}, {"VPC-GW-L", 5000}, {"VPC-GW-XL", 10000}}
+}
+
+// gatewayBandwidth is in Mbit/s.
+func gatewayBandwidth(kind string) (bandwidth int, ok bool) {
+	types := gatewayTypes()
+	i := slices.IndexFunc(types, func(t gatewayType) bool { return t.name == kind })
+	if i < 0 {
+		return 0, false
 	}
-	return []int{100, 1000, 5000, 10000}[rank], rank, true
+	return types[i].bandwidth, true
+}
+
+// listGatewayTypes is reconstructed from the SDK. Unlike gateways, types have their
+// bandwidth in bit/s.
+func (a *API) listGatewayTypes(c *call) (any, error) {
+	types := []object{}
+	for _, t := range gatewayTypes() {
+		types = append(types, object{"name": t.name, "bandwidth": t.bandwidth * 1_000_000, "zone": c.place()})
+	}
+	return object{"types": types}, nil
 }
 
 // gatewayStatus is "configuring" while a network is being attached or detached.
@@ -64,7 +88,7 @@ func (a *API) networksOf(g *gateway) []*gatewayNetwork {
 
 func (a *API) viewGateway(g *gateway) object {
 	view := a.common(&g.base)
-	bandwidth, _, _ := gatewayBandwidth(g.kind)
+	bandwidth, _ := gatewayBandwidth(g.kind)
 	view["zone"] = g.place
 	view["type"] = g.kind
 	view["status"] = a.gatewayStatus(g)
@@ -114,7 +138,7 @@ func (a *API) createGateway(c *call) (any, error) {
 	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
-	if _, _, ok := gatewayBandwidth(in.Type); !ok {
+	if _, ok := gatewayBandwidth(in.Type); !ok {
 		return nil, invalidArgument("type", "constraint", "unknown gateway type "+in.Type)
 	}
 	if in.BastionPort == 0 {
@@ -171,8 +195,9 @@ func (a *API) updateGateway(c *call) (any, error) {
 	return a.viewGateway(g), nil
 }
 
-// upgradeGateway changes to a larger type, with the transient status "configuring".
-// Reconstructed.
+// upgradeGateway changes to a larger type. As recorded, the answer has the status
+// "running", and the next statuses are "failed" (for 0.3 s), "configuring" and
+// "running" (after 5 s). The refusal is reconstructed.
 func (a *API) upgradeGateway(c *call) (any, error) {
 	g, err := a.steadyGateway(c.place(), c.values["id"])
 	if err != nil {
@@ -184,15 +209,19 @@ func (a *API) upgradeGateway(c *call) (any, error) {
 	if err := c.decode(&in); err != nil {
 		return nil, err
 	}
-	_, before, _ := gatewayBandwidth(g.kind)
-	_, after, ok := gatewayBandwidth(in.Type)
+	before, _ := gatewayBandwidth(g.kind)
+	after, ok := gatewayBandwidth(in.Type)
 	if !ok || after < before {
 		return nil, invalidArgument("type", "constraint", "cannot upgrade from "+g.kind+" to "+in.Type)
 	}
 	g.kind = in.Type
-	a.set(&g.base, gatewayConfiguring)
-	a.schedule(g, hold(), step{after: a.duration(GatewayRunning), do: func() { a.set(&g.base, gatewayRunning) }})
-	return a.viewGateway(g), nil
+	g.updated = a.now()
+	view := a.viewGateway(g)
+	a.schedule(g,
+		step{do: func() { a.set(&g.base, gatewayFailed) }},
+		step{after: a.duration(GatewayUpgradeFails), do: func() { a.set(&g.base, gatewayConfiguring) }},
+		step{after: a.duration(GatewayUpgraded), do: func() { a.set(&g.base, gatewayRunning) }})
+	return view, nil
 }
 
 // steadyGateway returns a gateway that can be changed now.

@@ -165,6 +165,14 @@ func (a *API) sourceOf(c *call, network, wanted string, v6 bool) (*privateNetwor
 	return nil, subnet{}, notFound("subnet", wanted)
 }
 
+// assigns reports whether IPAM assigns an address: neither the first two nor the last
+// two addresses of a subnet, which are reserved.
+func (s subnet) assigns(address netip.Addr) bool {
+	first := s.prefix.Addr()
+	return s.prefix.Contains(address) && address != first && address != first.Next() &&
+		s.prefix.Contains(address.Next()) && s.prefix.Contains(address.Next().Next())
+}
+
 // takeIP takes an address of the subnet: the wanted one, or the first free one if
 // the wanted one is the zero value.
 func (a *API) takeIP(network *privateNetwork, s subnet, address netip.Addr) (*ipamIP, error) {
@@ -173,16 +181,16 @@ func (a *API) takeIP(network *privateNetwork, s subnet, address netip.Addr) (*ip
 	}
 	switch {
 	case !address.IsValid():
-		// The network's own address and the next one are not assigned.
 		address = s.prefix.Addr().Next().Next()
 		for taken(address) {
 			address = address.Next()
 		}
-		if !s.prefix.Contains(address.Next()) {
+		if !s.assigns(address) {
 			return nil, quotasExceeded("ip")
 		}
-	case !s.prefix.Contains(address) || address == s.prefix.Addr():
-		return nil, invalidArgument("address", "constraint", fmt.Sprintf("%s is not in %s", address, s.prefix))
+	case !s.assigns(address):
+		// Reconstructed: the documentation of IPAM has the rule, and not the answer.
+		return nil, invalidArgument("address", "constraint", fmt.Sprintf("%s is not in %s, or reserved", address, s.prefix))
 	case taken(address):
 		// Reconstructed: no recording contains it.
 		return nil, &apiError{http.StatusConflict, object{

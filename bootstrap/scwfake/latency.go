@@ -24,7 +24,10 @@ const (
 	DeletePrivateNetwork Operation = "DELETE private-networks"
 
 	GatewayRunning      Operation = "gateway create->running"
+	GatewayUpgradeFails Operation = "gateway upgrade->configuring"
+	GatewayUpgraded     Operation = "gateway upgrade->running"
 	GatewayGone         Operation = "gateway delete->404"
+	AddressAttached     Operation = "flexible ip attach->attached, server running"
 	GatewayNetworkReady Operation = "gateway network create->ready"
 	GatewayNetworkGone  Operation = "gateway network delete->404"
 	NICOnStoppedServer  Operation = "nic create->available, server stopped"
@@ -33,6 +36,7 @@ const (
 	ServerStopped       Operation = "server poweroff->stopped"
 	ServerGone          Operation = "server terminate->404"
 	ClusterPoolRequired Operation = "cluster create->pool_required"
+	ClusterUpdated      Operation = "cluster change->ready"
 	ClusterGone         Operation = "cluster delete->404"
 	PoolReady           Operation = "pool create->ready"
 	PoolGone            Operation = "pool delete->404"
@@ -58,7 +62,10 @@ func Latencies() map[Operation]time.Duration {
 		DeletePrivateNetwork: 1600 * ms,
 
 		GatewayRunning:      5 * time.Second,
+		GatewayUpgradeFails: 300 * ms,
+		GatewayUpgraded:     5 * time.Second,
 		GatewayGone:         0,
+		AddressAttached:     5 * time.Second,
 		GatewayNetworkReady: 10 * time.Second,
 		GatewayNetworkGone:  5 * time.Second,
 		NICOnStoppedServer:  0,
@@ -67,6 +74,7 @@ func Latencies() map[Operation]time.Duration {
 		ServerStopped:       36 * time.Second,
 		ServerGone:          5 * time.Second,
 		ClusterPoolRequired: 5 * time.Second,
+		ClusterUpdated:      130 * ms,
 		ClusterGone:         15 * time.Second,
 		PoolReady:           157500 * ms,
 		PoolGone:            76 * time.Second,

@@ -65,7 +65,7 @@ func TestStates(t *testing.T) {
 			g = must(c.gateway.DeleteGateway(&vpcgw.DeleteGatewayRequest{GatewayID: g.ID}))(c.tb)
 			return string(g.Status), states(c.tb, c.gatewayState(g.ID))
 		}},
-		"gateway upgrade": {want: []string{"configuring", "configuring", "running"}, run: func(c *cloud) (string, []string) {
+		"gateway upgrade": {want: []string{"running", "failed", "configuring", "running"}, run: func(c *cloud) (string, []string) {
 			g := c.newGateway()
 			g = must(c.gateway.UpgradeGateway(&vpcgw.UpgradeGatewayRequest{GatewayID: g.ID, Type: new("VPC-GW-M")}))(c.tb)
 			return string(g.Status), states(c.tb, c.gatewayState(g.ID))
@@ -131,7 +131,7 @@ func TestStates(t *testing.T) {
 		}},
 		"cluster": {want: []string{"creating", "creating", "pool_required"}, run: func(c *cloud) (string, []string) {
 			k := must(c.k8s.CreateCluster(&k8s.CreateClusterRequest{
-				Name: "k", Version: "1.34.1", Cni: k8s.CNICilium, PrivateNetworkID: &c.newNetwork().ID,
+				Name: "k", Version: offeredVersion, Cni: k8s.CNICilium, PrivateNetworkID: &c.newNetwork().ID,
 			}))(c.tb)
 			return string(k.Status), states(c.tb, c.clusterState(k.ID))
 		}},
@@ -153,8 +153,66 @@ func TestStates(t *testing.T) {
 		"pool that grows": {want: []string{"scaling", "scaling", "ready"}, run: func(c *cloud) (string, []string) {
 			p := c.newPool(c.newCluster(c.newNetwork()))
 			states(c.tb, c.poolState(p.ID))
-			p = must(c.k8s.UpdatePool(&k8s.UpdatePoolRequest{PoolID: p.ID, Size: new(uint32(3))}))(c.tb)
+			p = must(c.k8s.UpdatePool(&k8s.UpdatePoolRequest{PoolID: p.ID, Size: new(uint32(3)), MaxSize: new(uint32(3))}))(c.tb)
 			return string(p.Status), states(c.tb, c.poolState(p.ID))
+		}},
+		"pool that gets labels": {want: []string{"scaling", "scaling", "ready"}, run: func(c *cloud) (string, []string) {
+			p := c.newPool(c.newCluster(c.newNetwork()))
+			states(c.tb, c.poolState(p.ID))
+			p = must(c.k8s.SetPoolLabels(&k8s.SetPoolLabelsRequest{PoolID: p.ID, Labels: map[string]string{"a": "b"}}))(c.tb)
+			return string(p.Status), states(c.tb, c.poolState(p.ID))
+		}},
+		"pool of a type that is sold out": {want: []string{"scaling", "scaling", "warning"}, run: func(c *cloud) (string, []string) {
+			c.fake.SetShortage("PRO2-XXS")
+			p := c.newPool(c.newCluster(c.newNetwork()))
+			return string(p.Status), states(c.tb, c.poolState(p.ID))
+		}},
+		"cluster that gets an access list": {want: []string{"pool_required", "updating", "ready"}, run: func(c *cloud) (string, []string) {
+			k := c.newCluster(c.newNetwork())
+			must(c.k8s.SetClusterACLRules(&k8s.SetClusterACLRulesRequest{ClusterID: k.ID, ACLs: []*k8s.ACLRuleRequest{{ScalewayRanges: new(true)}}}))(c.tb)
+			return string(k.Status), states(c.tb, c.clusterState(k.ID))
+		}},
+		"cluster that is changed": {want: []string{"updating", "updating", "ready"}, run: func(c *cloud) (string, []string) {
+			k := must(c.k8s.UpdateCluster(&k8s.UpdateClusterRequest{ClusterID: c.newCluster(c.newNetwork()).ID, Name: new("other")}))(c.tb)
+			return string(k.Status), states(c.tb, c.clusterState(k.ID))
+		}},
+		"server of a type that is sold out": {want: []string{"stopped", "starting", "stopped"}, run: func(c *cloud) (string, []string) {
+			c.fake.SetShortage("PLAY2-PICO")
+			s := c.newServer("s")
+			c.act(s, instance.ServerActionPoweron)
+			return string(s.State), states(c.tb, c.serverState(s.ID))
+		}},
+		"flexible address of a running server": {want: []string{"detached", "pending", "attached"}, run: func(c *cloud) (string, []string) {
+			s, ip := c.newServer("s"), c.flexibleIP()
+			c.start(s)
+			noError(c.tb, c.assign(ip, s))
+			return "detached", states(c.tb, c.addressState(ip))
+		}},
+		"flexible address of a stopped server": {want: []string{"detached", "attached"}, run: func(c *cloud) (string, []string) {
+			s, ip := c.newServer("s"), c.flexibleIP()
+			noError(c.tb, c.assign(ip, s))
+			return "detached", states(c.tb, c.addressState(ip))
+		}},
+		"security group that is changed": {want: []string{"syncing", "syncing", "available"}, run: func(c *cloud) (string, []string) {
+			g := must(c.instance.CreateSecurityGroup(&instance.CreateSecurityGroupRequest{Name: "sg"}))(c.tb).SecurityGroup
+			g = must(c.instance.UpdateSecurityGroup(&instance.UpdateSecurityGroupRequest{SecurityGroupID: g.ID, Name: new("other")}))(c.tb).SecurityGroup
+			must(c.instance.SetSecurityGroupRules(&instance.SetSecurityGroupRulesRequest{SecurityGroupID: g.ID}))(c.tb)
+			return string(g.State), states(c.tb, func() (instance.SecurityGroupState, error) {
+				r, err := c.instance.GetSecurityGroup(&instance.GetSecurityGroupRequest{SecurityGroupID: g.ID})
+				if err != nil {
+					return "", err
+				}
+				return r.SecurityGroup.State, nil
+			})
+		}},
+		"nic that is detached from a running server": {want: []string{"available", "detaching", "available"}, run: func(c *cloud) (string, []string) {
+			s := c.newServer("s")
+			card := must(c.nic.CreatePrivateNetworkInterface(&instance2.CreatePrivateNetworkInterfaceRequest{
+				PrivateNetworkID: c.newNetwork().ID, ServerID: &s.ID,
+			}))(c.tb)
+			c.start(s)
+			noError(c.tb, c.detach(card))
+			return string(card.Status), states(c.tb, c.nicState(card.ID))
 		}},
 		"pool deletion": {want: []string{"deleting", "deleting", gone}, run: func(c *cloud) (string, []string) {
 			p := c.newPool(c.newCluster(c.newNetwork()))
@@ -233,18 +291,40 @@ func (c *cloud) poolState(id string) func() (k8s.PoolStatus, error) {
 	}
 }
 
+func (c *cloud) addressState(id string) func() (instance.IPState, error) {
+	return func() (instance.IPState, error) {
+		r, err := c.instance.GetIP(&instance.GetIPRequest{IP: id})
+		if err != nil {
+			return "", err
+		}
+		return r.IP.State, nil
+	}
+}
+
+func (c *cloud) nicState(id string) func() (instance2.PrivateNetworkInterfaceStatus, error) {
+	return func() (instance2.PrivateNetworkInterfaceStatus, error) {
+		card, err := c.nic.GetPrivateNetworkInterface(&instance2.GetPrivateNetworkInterfaceRequest{PrivateNetworkInterfaceID: id})
+		if err != nil {
+			return "", err
+		}
+		return card.Status, nil
+	}
+}
+
+// detach detaches a NIC from its server, which a NIC needs before it can be deleted.
+func (c *cloud) detach(card *instance2.PrivateNetworkInterface) error {
+	_, err := c.nic.DetachServerPrivateNetworkInterface(&instance2.DetachServerPrivateNetworkInterfaceRequest{
+		ServerID: card.ServerID, PrivateNetworkInterfaceID: card.ID,
+	})
+	return err
+}
+
 func (c *cloud) newNIC(s *instance.Server) (first string, rest []string) {
 	c.tb.Helper()
 	card := must(c.nic.CreatePrivateNetworkInterface(&instance2.CreatePrivateNetworkInterfaceRequest{
 		PrivateNetworkID: c.newNetwork().ID, ServerID: &s.ID,
 	}))(c.tb)
-	return string(card.Status), states(c.tb, func() (instance2.PrivateNetworkInterfaceStatus, error) {
-		card, err := c.nic.GetPrivateNetworkInterface(&instance2.GetPrivateNetworkInterfaceRequest{PrivateNetworkInterfaceID: card.ID})
-		if err != nil {
-			return "", err
-		}
-		return card.Status, nil
-	})
+	return string(card.Status), states(c.tb, c.nicState(card.ID))
 }
 
 // TestLife creates all resources that bootstrap creates, in its order, and deletes
@@ -361,6 +441,7 @@ func TestLeftovers(t *testing.T) {
 					PrivateNetworkID: n.ID, ServerID: &s.ID, IPIDs: ids,
 				}))(c.tb)
 				defer func() {
+					noError(c.tb, c.detach(card))
 					noError(c.tb, c.nic.DeletePrivateNetworkInterface(&instance2.DeletePrivateNetworkInterfaceRequest{
 						PrivateNetworkInterfaceID: card.ID,
 					}))

@@ -10,12 +10,16 @@ import (
 type node struct {
 	base
 	cluster, pool, server, zone string
+	// problem is the node's error message.
+	problem string
 }
 
 // The statuses of nodes.
 const (
 	nodeCreating = "creating"
 	nodeReady    = "ready"
+
+	nodeCreationError = "creation_error"
 )
 
 func (a *API) nodesOf(p *pool) []*node {
@@ -98,7 +102,7 @@ func (a *API) viewNode(n *node) object {
 		"conditions": map[string]string{
 			"DiskPressure": "False", "MemoryPressure": "False", "PIDPressure": "False", "Ready": ready,
 		},
-		"public_ip_v4": "", "public_ip_v6": nil, "error_message": "",
+		"public_ip_v4": "", "public_ip_v6": nil, "error_message": n.problem,
 		"provider_id": fmt.Sprintf("scaleway://instance/%s/%s", n.zone, n.server),
 	}
 }

@@ -13,6 +13,7 @@ import (
 const (
 	poolScaling  = "scaling"
 	poolReady    = "ready"
+	poolWarning  = "warning"
 	poolDeleting = "deleting"
 )
 
@@ -26,6 +27,8 @@ type pool struct {
 	labels, kubelet                     map[string]string
 	taints, startup                     []taint
 	unavailable, surge                  int
+	// problem is the pool's error message.
+	problem string
 }
 
 // taint is a taint in the API's form.
@@ -78,7 +81,7 @@ func (a *API) viewPool(p *pool) object {
 	view["labels"] = p.labels
 	view["taints"] = p.taints
 	view["startup_taints"] = p.startup
-	view["error_message"] = nil
+	view["error_message"] = orNull(p.problem)
 	return view
 }
 
@@ -120,14 +123,9 @@ type createPoolRequest struct {
 }
 
 func (a *API) createPool(c *call) (any, error) {
-	k, err := a.clusters.find(c.place(), c.values["cluster"])
+	k, err := a.steadyCluster(c.place(), c.values["cluster"])
 	if err != nil {
 		return nil, err
-	}
-	if k.status != clusterPoolRequired && k.status != clusterReady {
-		status := k.status
-		observe(a, k)
-		return nil, transientState("cluster", k.id, status)
 	}
 	var in createPoolRequest
 	if err := c.decode(&in); err != nil {
@@ -179,7 +177,7 @@ func (a *API) newPool(k *cluster, in createPoolRequest) (*pool, error) {
 	p := &pool{
 		base:    a.newBase(k.place, in.Name, k.project, in.Tags, poolScaling),
 		cluster: k.id, version: k.version, kind: kind, zone: zone, group: group,
-		size: in.Size, minSize: valueOr(in.MinSize, in.Size), maxSize: valueOr(in.MaxSize, in.Size),
+		size: in.Size, minSize: valueOr(in.MinSize, 0), maxSize: valueOr(in.MaxSize, in.Size),
 		autoscaling: in.Autoscaling, autohealing: in.Autohealing, private: in.Private,
 		volumeSize: cmp.Or(in.VolumeSize, 2*defaultVolumeSize),
 		labels:     map[string]string{}, kubelet: map[string]string{},
@@ -210,6 +208,11 @@ func (a *API) startPool(p *pool) {
 	a.set(&p.base, poolScaling)
 	a.scaleNodes(p)
 	a.schedule(p, hold(), step{after: a.duration(PoolReady), do: func() {
+		if a.isShort(p.kind) {
+			a.failPool(p)
+			return
+		}
+		p.problem = ""
 		a.set(&p.base, poolReady)
 		for _, n := range a.nodesOf(p) {
 			a.set(&n.base, nodeReady)
@@ -220,6 +223,20 @@ func (a *API) startPool(p *pool) {
 	}})
 }
 
+// failPool is the effect of a type that is sold out: the pool stays in "warning", and
+// its new nodes in "creation_error". Reconstructed from the SDK; no recording contains
+// the messages.
+func (a *API) failPool(p *pool) {
+	p.problem = "some nodes could not be created"
+	a.set(&p.base, poolWarning)
+	for _, n := range a.nodesOf(p) {
+		if n.status != nodeReady {
+			n.problem = "resource is out of stock"
+			a.set(&n.base, nodeCreationError)
+		}
+	}
+}
+
 func (a *API) getPool(c *call) (any, error) {
 	p, err := get(c, &a.pools, "id")
 	if err != nil {
@@ -228,12 +245,15 @@ func (a *API) getPool(c *call) (any, error) {
 	return a.viewPool(p), nil
 }
 
+// updatePool changes a pool in any status. The pool is "scaling" afterwards, as
+// recorded. The refusal of a size outside its bounds is reconstructed: the recorded
+// clients send both.
 func (a *API) updatePool(c *call) (any, error) {
 	p, err := a.pools.find(c.place(), c.values["id"])
 	if err != nil {
 		return nil, err
 	}
-	size := p.size
+	before := *p
 	in := struct {
 		Size        *int               `json:"size"`
 		MinSize     *int               `json:"min_size"`
@@ -243,7 +263,13 @@ func (a *API) updatePool(c *call) (any, error) {
 		Kubelet     *map[string]string `json:"kubelet_args"`
 	}{&p.size, &p.minSize, &p.maxSize, &p.autoscaling, &p.autohealing, nil}
 	if err := c.decode(&in); err != nil {
+		*p = before
 		return nil, err
+	}
+	if p.size != before.size && (p.size < p.minSize || p.size > p.maxSize) {
+		refused := invalidArgument("size", "constraint", fmt.Sprintf("%d is not between %d and %d", p.size, p.minSize, p.maxSize))
+		*p = before
+		return nil, refused
 	}
 	if in.Kubelet != nil {
 		p.kubelet = *in.Kubelet
@@ -251,13 +277,11 @@ func (a *API) updatePool(c *call) (any, error) {
 	if err := c.rename(&p.base); err != nil {
 		return nil, err
 	}
-	if p.size != size {
-		a.startPool(p)
-	}
+	a.startPool(p)
 	return a.viewPool(p), nil
 }
 
-// setPoolLabels replaces the labels. The status stays the same.
+// setPoolLabels replaces the labels. The pool is "scaling" afterwards, as recorded.
 func (a *API) setPoolLabels(c *call) (any, error) {
 	p, err := a.pools.find(c.place(), c.values["id"])
 	if err != nil {
@@ -271,11 +295,12 @@ func (a *API) setPoolLabels(c *call) (any, error) {
 	}
 	p.labels, p.updated = map[string]string{}, a.now()
 	maps.Copy(p.labels, in.Labels)
+	a.startPool(p)
 	return a.viewPool(p), nil
 }
 
-// setPoolTaints replaces the taints, or the startup taints. The status stays the
-// same.
+// setPoolTaints replaces the taints, or the startup taints. The pool is "scaling"
+// afterwards, as recorded.
 func (a *API) setPoolTaints(c *call) (any, error) {
 	p, err := a.pools.find(c.place(), c.values["id"])
 	if err != nil {
@@ -295,6 +320,7 @@ func (a *API) setPoolTaints(c *call) (any, error) {
 		p.startup = sortedTaints(*in.Startup)
 	}
 	p.updated = a.now()
+	a.startPool(p)
 	return a.viewPool(p), nil
 }
 

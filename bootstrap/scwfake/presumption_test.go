@@ -80,7 +80,7 @@ func presumptions() map[string]presumption {
 		"private_nic_v2_available":                   serverWithNIC,
 		"private_nic_v2_create_running_server":       runningServerAndBooking,
 		"private_nic_v2_create_stopped_server":       serverAndNetwork,
-		"private_nic_v2_delete_204":                  serverWithNIC,
+		"private_nic_v2_delete_204":                  freeNIC,
 		"registry_404_untyped":                       nothing,
 		"registry_namespace_create":                  nothing,
 		"security_group_create":                      nothing,
@@ -163,6 +163,17 @@ func serverWithNIC(c *cloud) ids {
 	c.start(s)
 	all["servers"], all["resource_id"], all["private-network-interfaces"] = s.ID, card.ID, card.ID
 	return all
+}
+
+// freeNIC is a NIC without a server: the recording is from July 2026, when the API also
+// deleted NICs of servers.
+func freeNIC(c *cloud) ids {
+	s := c.newServer("s")
+	card := must(c.nic.CreatePrivateNetworkInterface(&instance2.CreatePrivateNetworkInterfaceRequest{
+		PrivateNetworkID: c.newNetwork().ID, ServerID: &s.ID,
+	}))(c.tb)
+	noError(c.tb, c.detach(card))
+	return ids{"private-network-interfaces": card.ID}
 }
 
 func volumeInUse(c *cloud) ids {

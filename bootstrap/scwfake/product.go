@@ -29,7 +29,8 @@ func (a *API) productRoutes() []route {
 }
 
 // catalogue returns the types, sorted by name. The types of PLAY2 are recorded. Prices
-// and bandwidths of the others are approximate. There is no PLAY2-S.
+// and bandwidths of the others are approximate, and some of the largest types are
+// missing: fr-par-1 had 135 types in July 2026. There is no PLAY2-S.
 func catalogue() []serverType {
 	const intel, arm = "x86_64", "arm64"
 	types := []serverType{
@@ -55,11 +56,15 @@ func catalogue() []serverType {
 	for _, cpus := range []int{2, 4, 8, 16, 32, 48, 64} {
 		types = append(types,
 			sized("POP2-%dC-%dG", intel, cpus, 4), sized("POP2-HM-%dC-%dG", intel, cpus, 8), sized("POP2-HC-%dC-%dG", intel, cpus, 2),
+		)
+	}
+	for _, cpus := range []int{2, 4, 6, 8, 12, 16, 32, 48, 64} {
+		types = append(types,
 			sized("STANDARD3-X%dC-%dG", intel, cpus, 4), sized("MEMORY3-X%dC-%dG", intel, cpus, 8), sized("COMPUTE3-X%dC-%dG", intel, cpus, 2),
 			sized("STANDARD2-A%dC-%dG", arm, cpus, 4),
 		)
 	}
-	for _, cpus := range []int{2, 4, 8, 16} {
+	for _, cpus := range []int{2, 4, 6, 8, 12, 16} {
 		for _, ratio := range []int{2, 4} {
 			types = append(types, sized("BASIC3-X%dC-%dG", intel, cpus, ratio), sized("BASIC2-A%dC-%dG", arm, cpus, ratio))
 		}
@@ -67,6 +72,16 @@ func catalogue() []serverType {
 	for _, cpus := range []int{1, 2, 4, 8, 16, 32} {
 		types = append(types, sized("COPARM1-%dC-%dG", arm, cpus, 4))
 	}
+	for _, gpus := range []int{1, 2, 4, 8} {
+		types = append(types,
+			serverType{fmt.Sprintf("L4-%d-%dG", gpus, 24*gpus), intel, 8 * gpus, 48 * gpus, 0, 2500 * gpus, 0.75 * float64(gpus)},
+			serverType{fmt.Sprintf("L40S-%d-%dG", gpus, 48*gpus), intel, 8 * gpus, 96 * gpus, 1600, 2500 * gpus, 1.4 * float64(gpus)},
+		)
+	}
+	types = append(types,
+		serverType{"H100-1-80G", intel, 24, 240, 3000, 10000, 2.73}, serverType{"H100-2-80G", intel, 48, 480, 3000, 20000, 5.46},
+		serverType{"RENDER-S", intel, 10, 42, 400, 2000, 1.22},
+	)
 	slices.SortFunc(types, func(x, y serverType) int { return strings.Compare(x.name, y.name) })
 	return types
 }
@@ -122,7 +137,7 @@ func (a *API) listAvailability(c *call) (any, error) {
 	servers := object{}
 	for _, t := range instancePage(c, catalogue()) {
 		availability := "available"
-		if strings.HasPrefix(t.name, "COMPUTE3-") || strings.HasPrefix(t.name, "MEMORY3-") {
+		if strings.HasPrefix(t.name, "COMPUTE3-") || strings.HasPrefix(t.name, "MEMORY3-") || a.isShort(t.name) {
 			availability = "shortage"
 		}
 		servers[t.name] = object{"availability": availability}

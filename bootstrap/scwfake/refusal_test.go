@@ -114,6 +114,14 @@ func TestRefusals(t *testing.T) {
 			_, err := c.book(n, "172.16.64.9")
 			return err
 		}},
+		"second address of a network": {want: "InvalidArgumentsError", run: func(c *cloud) error {
+			_, err := c.book(c.newNetwork(), "172.16.64.1")
+			return err
+		}},
+		"last address but one of a network": {want: "InvalidArgumentsError", run: func(c *cloud) error {
+			_, err := c.book(c.newNetwork(), "172.16.67.254")
+			return err
+		}},
 		"address outside": {want: "InvalidArgumentsError", run: func(c *cloud) error {
 			_, err := c.book(c.newNetwork(), "172.16.68.1")
 			return err
@@ -174,12 +182,47 @@ func TestRefusals(t *testing.T) {
 			return err
 		}},
 		"cluster without a network": {want: "InvalidArgumentsError", run: func(c *cloud) error {
-			_, err := c.k8s.CreateCluster(&k8s.CreateClusterRequest{Name: "k", Version: "1.34.1", Cni: k8s.CNICilium})
+			_, err := c.k8s.CreateCluster(&k8s.CreateClusterRequest{Name: "k", Version: offeredVersion, Cni: k8s.CNICilium})
+			return err
+		}},
+		"version that is deprecated": {want: "InvalidArgumentsError", run: func(c *cloud) error {
+			_, err := c.k8s.CreateCluster(&k8s.CreateClusterRequest{
+				Name: "k", Version: deprecatedVersion, Cni: k8s.CNICilium, PrivateNetworkID: &c.newNetwork().ID,
+			})
+			return err
+		}},
+		"rule of an access list for nothing": {want: "InvalidArgumentsError", run: func(c *cloud) error {
+			_, err := c.k8s.SetClusterACLRules(&k8s.SetClusterACLRulesRequest{ClusterID: c.newCluster(c.newNetwork()).ID, ACLs: []*k8s.ACLRuleRequest{{}}})
+			return err
+		}},
+		"change of a cluster that is updating": {want: "TransientStateError", run: func(c *cloud) error {
+			k := c.newCluster(c.newNetwork())
+			must(c.k8s.UpdateCluster(&k8s.UpdateClusterRequest{ClusterID: k.ID, Name: new("other")}))(c.tb)
+			_, err := c.k8s.SetClusterACLRules(&k8s.SetClusterACLRulesRequest{ClusterID: k.ID, ACLs: []*k8s.ACLRuleRequest{{ScalewayRanges: new(true)}}})
+			return err
+		}},
+		"size of a pool above its maximum": {want: "InvalidArgumentsError", run: func(c *cloud) error {
+			_, err := c.k8s.UpdatePool(&k8s.UpdatePoolRequest{PoolID: c.newPool(c.newCluster(c.newNetwork())).ID, Size: new(uint32(2))})
+			return err
+		}},
+		"deletion of a NIC in use": {want: "PreconditionFailedError", run: func(c *cloud) error {
+			s := c.newServer("s")
+			card := must(c.nic.CreatePrivateNetworkInterface(&instance2.CreatePrivateNetworkInterfaceRequest{
+				PrivateNetworkID: c.newNetwork().ID, ServerID: &s.ID,
+			}))(c.tb)
+			return c.nic.DeletePrivateNetworkInterface(&instance2.DeletePrivateNetworkInterfaceRequest{PrivateNetworkInterfaceID: card.ID})
+		}},
+		"gateway in a zone without gateways": {want: "InvalidArgumentsError", run: func(c *cloud) error {
+			_, err := c.gateway.CreateGateway(&vpcgw.CreateGatewayRequest{Zone: scw.ZoneFrPar3, Name: "gw", Type: "VPC-GW-S"})
+			return err
+		}},
+		"namespace in a region without registries": {want: "InvalidArgumentsError", run: func(c *cloud) error {
+			_, err := c.registry.CreateNamespace(&registry.CreateNamespaceRequest{Region: scw.RegionItMil, Name: "mine"})
 			return err
 		}},
 		"kubeconfig too early": {want: "TransientStateError", run: func(c *cloud) error {
 			k := must(c.k8s.CreateCluster(&k8s.CreateClusterRequest{
-				Name: "k", Version: "1.34.1", Cni: k8s.CNICilium, PrivateNetworkID: &c.newNetwork().ID,
+				Name: "k", Version: offeredVersion, Cni: k8s.CNICilium, PrivateNetworkID: &c.newNetwork().ID,
 			}))(c.tb)
 			_, err := c.k8s.GetClusterKubeConfig(&k8s.GetClusterKubeConfigRequest{ClusterID: k.ID})
 			return err

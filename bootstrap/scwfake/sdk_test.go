@@ -24,6 +24,9 @@ const (
 	testToken = "99999999-9999-4999-8999-999999999999"
 	zone      = scw.ZoneFrPar1
 	region    = scw.RegionFrPar
+
+	offeredVersion    = "1.34.1"
+	deprecatedVersion = "1.33.4"
 )
 
 // cloud is a fake with clients of Scaleway's SDK. Requests that create a resource name
@@ -152,7 +155,7 @@ func (c *cloud) attach(g *vpcgw.Gateway, n *vpc.PrivateNetwork) *vpcgw.GatewayNe
 func (c *cloud) newCluster(n *vpc.PrivateNetwork) *k8s.Cluster {
 	c.tb.Helper()
 	cluster := must(c.k8s.CreateCluster(&k8s.CreateClusterRequest{
-		Name: "cluster", Tags: []string{"t"}, Version: "1.34.1", Cni: k8s.CNICilium, PrivateNetworkID: &n.ID,
+		Name: "cluster", Tags: []string{"t"}, Version: offeredVersion, Cni: k8s.CNICilium, PrivateNetworkID: &n.ID,
 	}))(c.tb)
 	return must(c.k8s.WaitForCluster(&k8s.WaitForClusterRequest{
 		ClusterID: cluster.ID, Region: region, RetryInterval: interval(),

@@ -20,6 +20,12 @@ type securityGroup struct {
 	rules          []rule
 }
 
+// The states of security groups.
+const (
+	groupAvailable = "available"
+	groupSyncing   = "syncing"
+)
+
 // rule is a rule in the JSON form of requests and replies.
 type rule struct {
 	ID          string  `json:"id"`
@@ -66,7 +72,7 @@ func (a *API) viewSecurityGroup(g *securityGroup) object {
 	view["organization_default"] = false
 	view["project_default"] = g.projectDefault
 	view["enable_default_security"] = g.guarded
-	view["state"] = "available"
+	view["state"] = g.status
 	return view
 }
 
@@ -107,7 +113,7 @@ func (a *API) createSecurityGroup(c *call) (any, error) {
 		return nil, err
 	}
 	g := &securityGroup{
-		base: c.newBase(in.Name, in.Project, in.Tags, ""), description: in.Description, stateful: in.Stateful,
+		base: c.newBase(in.Name, in.Project, in.Tags, groupAvailable), description: in.Description, stateful: in.Stateful,
 		inbound: cmp.Or(in.Inbound, "accept"), outbound: cmp.Or(in.Outbound, "accept"), guarded: in.Guarded,
 	}
 	if err := g.checkPolicies(); err != nil {
@@ -139,7 +145,7 @@ func (a *API) groupFor(c *call, id, project string) (*securityGroup, error) {
 }
 
 func (a *API) defaultGroup(zone, name, project string) *securityGroup {
-	wanted := a.newBase(zone, name, project, nil, "")
+	wanted := a.newBase(zone, name, project, nil, groupAvailable)
 	for _, g := range a.securityGroups.items {
 		if g.projectDefault && g.place == zone && g.project == wanted.project && g.name == name {
 			return g
@@ -160,6 +166,8 @@ func (a *API) getSecurityGroup(c *call) (any, error) {
 	return a.wrapSecurityGroup(g), nil
 }
 
+// updateSecurityGroup changes a group, which is "syncing" for a while, as recorded.
+// Rules are accepted meanwhile.
 func (a *API) updateSecurityGroup(c *call) (any, error) {
 	g, err := a.securityGroups.find(c.place(), c.values["id"])
 	if err != nil {
@@ -183,6 +191,8 @@ func (a *API) updateSecurityGroup(c *call) (any, error) {
 		return nil, err
 	}
 	*g = updated
+	a.set(&g.base, groupSyncing)
+	a.schedule(g, hold(), step{do: func() { a.set(&g.base, groupAvailable) }})
 	return a.wrapSecurityGroup(g), nil
 }
 

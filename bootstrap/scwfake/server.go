@@ -1,6 +1,7 @@
 package scwfake
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -28,6 +29,8 @@ type server struct {
 	dynamicIP bool
 	protected bool
 	userData  map[string][]byte
+	// detail is the state's detail, if it is not the usual one.
+	detail string
 	// node servers belong to a Kubernetes pool.
 	node bool
 }
@@ -88,7 +91,7 @@ func (a *API) viewServer(s *server) object {
 	view["image"] = a.viewImage(s.image)
 	view["volumes"] = drives
 	view["state"] = s.status
-	view["state_detail"] = map[string]string{serverStarting: "allocating node", serverRunning: "booting kernel"}[s.status]
+	view["state_detail"] = cmp.Or(s.detail, map[string]string{serverStarting: "allocating node", serverRunning: "booting kernel"}[s.status])
 	view["protected"] = s.protected
 	view["mac_address"] = s.mac
 	view["routed_ip_enabled"] = true
@@ -251,9 +254,14 @@ func (a *API) serverAction(c *call) (any, error) {
 		return nil, invalidRequest("", "cannot "+in.Action+" a server that is "+state)
 	}
 	running := step{after: a.duration(ServerRunning), do: func() {
+		if a.isShort(s.kind) {
+			a.fallBack(s)
+			return
+		}
 		a.set(&s.base, serverRunning)
 		a.poweredOn(s)
 	}}
+	s.detail = ""
 	switch in.Action {
 	case "poweron":
 		a.set(&s.base, serverStarting)

@@ -100,6 +100,8 @@ func (a *API) all() []*base {
 	all = appendBases(all, a.gateways.items)
 	all = appendBases(all, a.gatewayNetworks.items)
 	all = appendBases(all, a.servers.items)
+	all = appendBases(all, a.securityGroups.items)
+	all = appendBases(all, a.addresses.items)
 	all = appendBases(all, a.nics.items)
 	all = appendBases(all, a.volumes.items)
 	all = appendBases(all, a.clusters.items)

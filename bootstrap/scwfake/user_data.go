@@ -26,6 +26,7 @@ func (a *API) listUserData(c *call) (any, error) {
 	return object{"user_data": listOf(sortedKeys(s.userData))}, nil
 }
 
+// getUserData answers an absent key without a body, as recorded.
 func (a *API) getUserData(c *call) (any, error) {
 	s, err := a.servers.find(c.place(), c.values["id"])
 	if err != nil {
@@ -33,7 +34,7 @@ func (a *API) getUserData(c *call) (any, error) {
 	}
 	value, ok := s.userData[c.values["key"]]
 	if !ok {
-		return nil, notFound("user_data", c.values["key"])
+		return raw{status: http.StatusNotFound, contentType: "text/plain"}, nil
 	}
 	return raw{contentType: "text/plain", body: value}, nil
 }
