@@ -63,7 +63,7 @@ func (e *Egress) SetDefaults() {
 	if s.Region == "" {
 		s.Region = regionOf(s.Zone)
 	}
-	s.Gateway.setDefaults()
+	s.Gateway.setDefaults(s.Zone)
 	s.Proxy.setDefaults(s.Zone)
 	if s.Cluster != nil {
 		s.Cluster.setDefaults(s.Zone)
@@ -73,8 +73,9 @@ func (e *Egress) SetDefaults() {
 	setDefaultTrue(&s.Outputs.HideKubeconfig)
 }
 
-func (g *Gateway) setDefaults() {
+func (g *Gateway) setDefaults(zone string) {
 	setDefaultTrue(&g.Enabled)
+	setDefault(&g.Zone, zone)
 	setDefault(&g.Type, defaultGatewayType)
 	setDefaultTrue(&g.Masquerade)
 	setDefaultTrue(&g.DefaultRoute)

@@ -81,20 +81,20 @@ func complaints(tb testing.TB, text string) []string {
 
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	got, err := Load("egress.yaml", []byte(minimal+"  cluster: {version: \"1.34\", pools: [{name: a, nodeType: PRO2-XXS}]}\n"))
+	got, err := Load("egress.yaml", []byte(minimal+"  cluster: {version: \"1.99\", pools: [{name: a, nodeType: PRO2-XXS}]}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &Egress{Metadata: Metadata{Name: "test"}, Spec: Spec{
 		Region: "fr-par", Zone: "fr-par-1",
 		Network: Network{CIDR: netip.MustParsePrefix("172.16.0.0/22")},
-		Gateway: Gateway{Enabled: new(true), Type: "VPC-GW-S", Masquerade: new(true), DefaultRoute: new(true)},
+		Gateway: Gateway{Enabled: new(true), Zone: "fr-par-1", Type: "VPC-GW-S", Masquerade: new(true), DefaultRoute: new(true)},
 		Proxy: ProxyMachine{
 			Type: "PLAY2-NANO", Image: "debian_bookworm", VolumeGB: 20, PrivateIP: netip.MustParseAddr("172.16.0.10"),
 			SourceAddress: cloudinit.SourceFlexibleIP, NameServers: addresses("51.159.69.162", "51.159.69.156"),
 		},
 		Cluster: &Cluster{
-			Version: "1.34", CNI: "cilium", PodCIDR: netip.MustParsePrefix("100.64.0.0/15"), ServiceCIDR: netip.MustParsePrefix("10.32.0.0/20"),
+			Version: "1.99", CNI: "cilium", PodCIDR: netip.MustParsePrefix("100.64.0.0/15"), ServiceCIDR: netip.MustParsePrefix("10.32.0.0/20"),
 			Autoscaler: &Autoscaler{Expander: "random", ScaleDownDelayAfterAdd: "10m", ScaleDownUnneededTime: "10m"},
 			Pools:      []Pool{{Name: "a", NodeType: "PRO2-XXS", Zone: "fr-par-1", Size: 1, Autohealing: new(true), VolumeGB: 20}},
 		},
@@ -150,10 +150,10 @@ func TestLoadErrors(t *testing.T) {
 		"missing field in a list":  {minimal + "  tenants:\n    - name: a\n      proxy: {port: 3129}\n    - name: b\n", []string{"13: spec.tenants[1].proxy: Required value: path Proxy needs a port of the proxy: set proxy.port"}},
 		"required, but empty":      {strings.Replace(minimal, "zone: fr-par-1", "zone: ''", 1), []string{"6: spec.zone: Required value: a zone such as fr-par-1"}},
 		"zero for the default":     {minimal + "    volumeGB: 0\n", []string{"10: spec.proxy.volumeGB: must not be 0, which would be read as not set: leave it out for the default"}},
-		"zero where it means zero": {minimal + "  cluster:\n    version: '1.34'\n    autoUpgrade: {day: any, startHour: 0}\n    pools: [{name: a, nodeType: PRO2-XXS, autoscaling: {min: 0, max: 1}}]\n", nil},
+		"zero where it means zero": {minimal + "  cluster:\n    version: '1.99'\n    autoUpgrade: {day: any, startHour: 0}\n    pools: [{name: a, nodeType: PRO2-XXS, autoscaling: {min: 0, max: 1}}]\n", nil},
 
-		"version without quotes": {minimal + "  cluster:\n    version: 1.34\n    pools: [{name: a, nodeType: PRO2-XXS}]\n", []string{`11: spec.cluster.version: must be a string, is 1.34: quote it, "1.34"`}},
-		"label that is true":     {minimal + "  cluster: {version: '1.34', pools: [{name: a, nodeType: PRO2-XXS, labels: {a/b.c: true}}]}\n", []string{`10: spec.cluster.pools[0].labels[a/b.c]: must be a string, is true: quote it, "true"`}},
+		"version without quotes": {minimal + "  cluster:\n    version: 1.99\n    pools: [{name: a, nodeType: PRO2-XXS}]\n", []string{`11: spec.cluster.version: must be a string, is 1.99: quote it, "1.99"`}},
+		"label that is true":     {minimal + "  cluster: {version: '1.99', pools: [{name: a, nodeType: PRO2-XXS, labels: {a/b.c: true}}]}\n", []string{`10: spec.cluster.pools[0].labels[a/b.c]: must be a string, is true: quote it, "true"`}},
 		"alias":                  {minimal + "  tenants:\n    - {name: &a a, proxy: {port: 3129}, noProxy: &n [x.example]}\n    - {name: b, proxy: {port: 3130}, noProxy: *n}\n", nil},
 
 		"range with host bits":   {strings.Replace(minimal, "172.16.0.0/22", "172.16.0.10/22", 1), []string{`7: spec.network.cidr: Invalid value: "172.16.0.10/22": must have no host bits: write 172.16.0.0/22`}},
@@ -173,7 +173,7 @@ func TestLoadErrors(t *testing.T) {
 		"syslog server by its name": {minimal + "    auditLog: {syslog: {host: logs.example.com, address: logs.example.com}}\n", []string{
 			`10: spec.proxy.auditLog.syslog.address: Invalid value: "logs.example.com": must be an IPv4 address such as 172.16.0.10`,
 		}},
-		"control plane for all sorts": {minimal + "  cluster:\n    version: '1.34'\n    acl: [198.51.100.1/24, 198.51.100.0/24, 198.51.100.0/24, '']\n    pools: [{name: a, nodeType: PRO2-XXS}]\n", []string{
+		"control plane for all sorts": {minimal + "  cluster:\n    version: '1.99'\n    acl: [198.51.100.1/24, 198.51.100.0/24, 198.51.100.0/24, '']\n    pools: [{name: a, nodeType: PRO2-XXS}]\n", []string{
 			`12: spec.cluster.acl[0]: Invalid value: "198.51.100.1/24": must have no host bits: write 198.51.100.0/24`,
 			`12: spec.cluster.acl[3]: Invalid value: "": must be a CIDR such as 192.0.2.0/24`,
 			`12: spec.cluster.acl[2]: Duplicate value: "198.51.100.0/24"`,
@@ -183,7 +183,7 @@ func TestLoadErrors(t *testing.T) {
 		// conflicts with it.
 		"wrong range instead of a default": {
 			strings.NewReplacer("172.16.0.0/22", "10.32.0.0/22", "172.16.0.10", "10.32.0.10").Replace(minimal) +
-				"  cluster:\n    version: '1.34'\n    podCIDR: a\n    serviceCIDR: 10.32.0.1/20\n    pools: [{name: a, nodeType: PRO2-XXS}]\n",
+				"  cluster:\n    version: '1.99'\n    podCIDR: a\n    serviceCIDR: 10.32.0.1/20\n    pools: [{name: a, nodeType: PRO2-XXS}]\n",
 			[]string{
 				`12: spec.cluster.podCIDR: Invalid value: "a": must be a CIDR such as 192.0.2.0/24`,
 				`13: spec.cluster.serviceCIDR: Invalid value: "10.32.0.1/20": must have no host bits: write 10.32.0.0/20`,
@@ -222,7 +222,7 @@ spec:
     tipe: play2-nano
     volumeGB: 5
   cluster:
-    version: 1.34
+    version: 1.99
     pools:
       - name: a
         nodeType: pro2_xxs
@@ -240,7 +240,7 @@ spec:
 		`12: spec.proxy.privateIP: is required`,
 		`13: spec.proxy.tipe: unknown field; did you mean "type"?`,
 		`14: spec.proxy.volumeGB: Invalid value: 5: must be between 10 and 1000`,
-		`16: spec.cluster.version: must be a string, is 1.34: quote it, "1.34"`,
+		`16: spec.cluster.version: must be a string, is 1.99: quote it, "1.99"`,
 		`19: spec.cluster.pools[0].nodeType: Invalid value: "pro2_xxs": must be in upper case with dashes: write PRO2-XXS`,
 		`22: spec.tenants[0].proxy.port: Invalid value: 80: must be between 3129 and 3255, the range that the proxy's firewall opens`,
 		`23: spec.tenants[1].proxy: Required value: path Proxy needs a port of the proxy: set proxy.port`,
@@ -287,9 +287,9 @@ func TestExample(t *testing.T) {
 			t.Errorf("%s is missing in the example", path)
 		}
 	}
-	// Each field is below its parent: the file can be decoded also with the two
-	// commented-out fields, which exclude others.
-	all := regexp.MustCompile(`(?m)^( +)# (id|cidrs): `).ReplaceAll(data, []byte("$1$2: "))
+	// Each field is below its parent: the file can be decoded also with the
+	// commented-out fields, which exclude others or depend on the date.
+	all := regexp.MustCompile(`(?m)^( +)# (id|cidrs|version): `).ReplaceAll(data, []byte("$1$2: "))
 	if strings.Count(string(all), "\n    id: ") != 2 {
 		t.Error("the commented-out fields are not where they were")
 	}
@@ -419,7 +419,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(readExample(f))
 	for _, text := range []string{
 		"", "{",
-		minimal + "  cluster: {version: 1.34, pools: [{labels: {a: b}, taints: [{}]}]}\n  tenants: [{name: a, proxy: {port: 3129}, noProxy: [x]}]\n",
+		minimal + "  cluster: {version: 1.99, pools: [{labels: {a: b}, taints: [{}]}]}\n  tenants: [{name: a, proxy: {port: 3129}, noProxy: [x]}]\n",
 		minimal + "  cluster: {cidrs: [10.0.0.0/8, '::/0', fe80::1%eth0/64]}\n",
 	} {
 		f.Add([]byte(text))

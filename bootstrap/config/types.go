@@ -54,8 +54,8 @@ type Spec struct {
 	// registry. Default: the region of zone.
 	Region string `json:"region,omitempty"`
 
-	// Zone is the zone of the machines: gateway, proxy, and the nodes of pools
-	// without a zone of their own.
+	// Zone is the zone of the machines: proxy, and gateway and pools without a zone
+	// of their own.
 	Zone string `json:"zone"`
 
 	// Network is the Private Network of the proxy and the nodes.
@@ -101,6 +101,10 @@ type Gateway struct {
 	// Enabled is whether there is a gateway. Default: true.
 	Enabled *bool `json:"enabled,omitempty"`
 
+	// Zone is the zone of the gateway, in the region. Default: spec.zone. Not all
+	// zones have gateways. A changed zone replaces the gateway, with its address.
+	Zone string `json:"zone,omitempty"`
+
 	// Type is the commercial type. Default: VPC-GW-S. It can be raised in place,
 	// but not lowered.
 	Type string `json:"type,omitempty"`
@@ -128,8 +132,9 @@ type ProxyMachine struct {
 	VolumeGB int32 `json:"volumeGB,omitempty"`
 
 	// PrivateIP is the address of the proxy in the Private Network, which pods
-	// use as their proxy. Private IPv4 (RFC 1918), in spec.network.cidr, neither its
-	// first nor its last address, and outside the ranges of the cluster.
+	// use as their proxy. Private IPv4 (RFC 1918), in spec.network.cidr except for its
+	// first two and last two addresses, which Scaleway reserves, and outside the
+	// ranges of the cluster.
 	PrivateIP netip.Addr `json:"privateIP"`
 
 	// SourceAddress selects the address that requests leave by. Default:
@@ -170,9 +175,10 @@ type Cluster struct {
 	// other fields must be unset.
 	CIDRs []netip.Prefix `json:"cidrs,omitempty"`
 
-	// Version is the Kubernetes version (1.34.1), or the minor version (1.34) for
-	// its newest patch at the time of creation. Bootstrap does not upgrade
-	// clusters: an existing cluster of another version is not a difference.
+	// Version is a Kubernetes version (X.Y.Z) that Scaleway offers for new clusters,
+	// or a minor version (X.Y) for its newest patch. Default: the newest version at
+	// the time of creation. Bootstrap does not upgrade clusters: an existing cluster
+	// of another version is not a difference.
 	Version string `json:"version,omitempty"`
 
 	// CNI is cilium, cilium_native, calico or none. Default: cilium. It must
@@ -258,8 +264,8 @@ type Pool struct {
 	// Autohealing is whether nodes that fail are replaced. Default: true.
 	Autohealing *bool `json:"autohealing,omitempty"`
 
-	// VolumeGB is the size of the boot volume of each node in GB (10^9 bytes), at
-	// least 20. Default: 20. It cannot be changed after creation.
+	// VolumeGB is the size of the boot volume of each node in GB (10^9 bytes), 20 to
+	// 10000. Default: 20. It cannot be changed after creation.
 	VolumeGB int32 `json:"volumeGB,omitempty"`
 
 	// Labels are further labels of the nodes. Keys and values have the form of

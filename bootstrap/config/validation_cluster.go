@@ -97,7 +97,8 @@ func (c *Cluster) validateCreated(at *field.Path) field.ErrorList {
 	}
 	switch {
 	case len(c.Pools) == 0:
-		errs = append(errs, field.Required(at.Child("pools"), "at least one, for the pods of the cluster itself"))
+		errs = append(errs, field.Required(at.Child("pools"),
+			"at least one, for the pods of the cluster itself; or set spec.cluster.id for an existing cluster, or spec.cluster.cidrs for an unmanaged one"))
 	case !slices.ContainsFunc(c.Pools, Pool.isOpen):
 		errs = append(errs, field.Invalid(at.Child("pools"), len(c.Pools),
 			"must have one without tenant and without taints NoSchedule and NoExecute: the pods of the cluster itself (DNS, for example) and the webhook run there"))
@@ -105,17 +106,16 @@ func (c *Cluster) validateCreated(at *field.Path) field.ErrorList {
 	return errs
 }
 
+// validateVersion accepts the form of a version, or none. Which versions there are is
+// Scaleway's.
 func validateVersion(version string, at *field.Path) field.ErrorList {
 	switch without := strings.TrimPrefix(version, "v"); {
-	case version == "":
-		return field.ErrorList{field.Required(at,
-			"the Kubernetes version, such as \"1.34\"; or set spec.cluster.id for an existing cluster, or spec.cluster.cidrs for an unmanaged one")}
-	case versionForm.MatchString(version):
+	case version == "", versionForm.MatchString(version):
 		return nil
 	case versionForm.MatchString(without):
 		return field.ErrorList{field.Invalid(at, version, "must have no v before it: write \""+without+"\"")}
 	default:
-		return field.ErrorList{field.Invalid(at, version, "must be a version of Kubernetes, such as \"1.34.1\", or \"1.34\" for its newest patch")}
+		return field.ErrorList{field.Invalid(at, version, "must be a version of Kubernetes, X.Y.Z, or X.Y for its newest patch; leave it out for the newest version")}
 	}
 }
 

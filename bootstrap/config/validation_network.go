@@ -43,6 +43,14 @@ func covers(outer, inner netip.Prefix) bool {
 	return outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }
 
+// IsReserved reports whether Scaleway does not assign an address of a network to a
+// machine: the first two and the last two addresses (documentation of IPAM).
+func IsReserved(network netip.Prefix, address netip.Addr) bool {
+	first := network.Masked().Addr()
+	return address == first || address == first.Next() ||
+		!network.Contains(address.Next()) || !network.Contains(address.Next().Next())
+}
+
 func (s *Spec) validateNetwork(at *field.Path) field.ErrorList {
 	switch n := s.Network; {
 	case n.ID == "" && !n.CIDR.IsValid():
@@ -84,6 +92,9 @@ func (s *Spec) networkProblem() string {
 func (s *Spec) validateGateway(at *field.Path) field.ErrorList {
 	g := s.Gateway
 	var errs field.ErrorList
+	if g.Zone != s.Zone {
+		errs = append(errs, s.validateZone(g.Zone, at.Child("zone"))...)
+	}
 	if !gatewayTypeForm.MatchString(g.Type) {
 		errs = append(errs, field.Invalid(at.Child("type"), g.Type, "must be a type of Public Gateways, such as VPC-GW-S"))
 	}

@@ -11,8 +11,12 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// minPoolVolumeGB is Scaleway's minimum for the boot volume of a node.
-const minPoolVolumeGB = 20
+// The bounds of the boot volume of a node: Scaleway's minimum, and the maximum of its
+// Terraform provider, 10 TB.
+const (
+	minPoolVolumeGB = 20
+	maxPoolVolumeGB = 10000
+)
 
 // isOpen reports whether pods without tolerations can be scheduled to the pool.
 func (p Pool) isOpen() bool {
@@ -47,8 +51,8 @@ func (s *Spec) validatePools(at *field.Path) field.ErrorList {
 func (p *Pool) validate(at *field.Path) field.ErrorList {
 	errs := validateType(p.NodeType, at.Child("nodeType"))
 	errs = append(errs, p.validateSize(at)...)
-	if p.VolumeGB < minPoolVolumeGB {
-		errs = append(errs, field.Invalid(at.Child("volumeGB"), p.VolumeGB, fmt.Sprintf("must be at least %d", minPoolVolumeGB)))
+	if p.VolumeGB < minPoolVolumeGB || p.VolumeGB > maxPoolVolumeGB {
+		errs = append(errs, field.Invalid(at.Child("volumeGB"), p.VolumeGB, fmt.Sprintf("must be between %d and %d", minPoolVolumeGB, maxPoolVolumeGB)))
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
 		at := at.Child("labels").Key(key)

@@ -49,10 +49,8 @@ func (s *Spec) proxyAddressProblem() string {
 		switch {
 		case !network.Contains(address):
 			return "must be in spec.network.cidr, " + network.String()
-		case address == network.Addr():
-			return "must be the address of a machine: it is the network address of spec.network.cidr"
-		case !network.Contains(address.Next()):
-			return "must be the address of a machine: it is the broadcast address of spec.network.cidr"
+		case IsReserved(network, address):
+			return "must not be one of the first two and the last two addresses of spec.network.cidr, " + network.String() + ": Scaleway reserves them"
 		}
 	}
 	for _, taken := range s.Cluster.ranges() {

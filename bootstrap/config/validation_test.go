@@ -74,7 +74,7 @@ func TestSetDefaultsKeeps(t *testing.T) {
 	t.Parallel()
 	egress := &Egress{Spec: Spec{
 		Region: "nl-ams", Zone: "fr-par-1",
-		Gateway: Gateway{Enabled: new(false), Type: "A", Masquerade: new(false), DefaultRoute: new(false)},
+		Gateway: Gateway{Enabled: new(false), Zone: "nl-ams-2", Type: "A", Masquerade: new(false), DefaultRoute: new(false)},
 		Proxy: ProxyMachine{
 			Type: "B", Image: "c", VolumeGB: 1, SourceAddress: cloudinit.SourceGateway, NameServers: addresses("192.0.2.1"),
 			AuditLog: AuditLog{Syslog: &cloudinit.Syslog{Port: 1}},
@@ -202,11 +202,11 @@ func TestEgressValidate(t *testing.T) {
 		},
 		"network of Services": {
 			func(e *Egress) {
-				e.Spec.Network.CIDR, e.Spec.Proxy.PrivateIP = netip.MustParsePrefix("10.32.4.0/22"), netip.MustParseAddr("10.32.4.1")
+				e.Spec.Network.CIDR, e.Spec.Proxy.PrivateIP = netip.MustParsePrefix("10.32.4.0/22"), netip.MustParseAddr("10.32.4.2")
 			},
 			[]string{
 				`spec.network.cidr: Invalid value: "10.32.4.0/22": must not overlap with 10.32.0.0/20, spec.cluster.serviceCIDR`,
-				`spec.proxy.privateIP: Invalid value: "10.32.4.1": must not be in 10.32.0.0/20, spec.cluster.serviceCIDR`,
+				`spec.proxy.privateIP: Invalid value: "10.32.4.2": must not be in 10.32.0.0/20, spec.cluster.serviceCIDR`,
 			},
 		},
 		"network of pods": {
@@ -217,7 +217,7 @@ func TestEgressValidate(t *testing.T) {
 			},
 		},
 		"network without a cluster": {func(e *Egress) {
-			e.Spec.Network.CIDR, e.Spec.Proxy.PrivateIP, e.Spec.Cluster = netip.MustParsePrefix("10.32.4.0/22"), netip.MustParseAddr("10.32.4.1"), nil
+			e.Spec.Network.CIDR, e.Spec.Proxy.PrivateIP, e.Spec.Cluster = netip.MustParsePrefix("10.32.4.0/22"), netip.MustParseAddr("10.32.4.2"), nil
 		}, nil},
 
 		"no gateway": {
@@ -232,6 +232,11 @@ func TestEgressValidate(t *testing.T) {
 			func(e *Egress) { e.Spec.Gateway.Enabled, e.Spec.Network = new(false), Network{ID: uuid} }, nil,
 		},
 		"no gateway without pools": {func(e *Egress) { e.Spec.Gateway.Enabled, e.Spec.Cluster = new(false), nil }, nil},
+		"gateway in another zone":  {func(e *Egress) { e.Spec.Gateway.Zone = "fr-par-2" }, nil},
+		"gateway in another region": {
+			func(e *Egress) { e.Spec.Gateway.Zone = "nl-ams-1" },
+			[]string{`spec.gateway.zone: Invalid value: "nl-ams-1": must be in the region fr-par, like network and cluster`},
+		},
 		"gateway of no form": {
 			func(e *Egress) { e.Spec.Gateway.Type = "vpc-gw-s" },
 			[]string{`spec.gateway.type: Invalid value: "vpc-gw-s": must be a type of Public Gateways, such as VPC-GW-S`},
@@ -254,15 +259,23 @@ func TestEgressValidate(t *testing.T) {
 			func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.Addr{} },
 			[]string{"spec.proxy.privateIP: Required value: the address of the proxy in the Private Network"},
 		},
-		"first address": {func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.0.1") }, nil},
-		"last address":  {func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.3.254") }, nil},
+		"third address": {func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.0.2") }, nil},
+		"last but two":  {func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.3.253") }, nil},
+		"second address": {
+			func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.0.1") },
+			[]string{`spec.proxy.privateIP: Invalid value: "172.16.0.1": must not be one of the first two and the last two addresses of spec.network.cidr, 172.16.0.0/22: Scaleway reserves them`},
+		},
+		"last address but one": {
+			func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.3.254") },
+			[]string{`spec.proxy.privateIP: Invalid value: "172.16.3.254": must not be one of the first two and the last two addresses of spec.network.cidr, 172.16.0.0/22: Scaleway reserves them`},
+		},
 		"network address": {
 			func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.0.0") },
-			[]string{`spec.proxy.privateIP: Invalid value: "172.16.0.0": must be the address of a machine: it is the network address of spec.network.cidr`},
+			[]string{`spec.proxy.privateIP: Invalid value: "172.16.0.0": must not be one of the first two and the last two addresses of spec.network.cidr, 172.16.0.0/22: Scaleway reserves them`},
 		},
 		"broadcast address": {
 			func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.3.255") },
-			[]string{`spec.proxy.privateIP: Invalid value: "172.16.3.255": must be the address of a machine: it is the broadcast address of spec.network.cidr`},
+			[]string{`spec.proxy.privateIP: Invalid value: "172.16.3.255": must not be one of the first two and the last two addresses of spec.network.cidr, 172.16.0.0/22: Scaleway reserves them`},
 		},
 		"address elsewhere": {
 			func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.4.0") },
@@ -352,7 +365,9 @@ func TestEgressValidate(t *testing.T) {
 			[]string{`spec.cluster.id: Invalid value: "fr-par/` + uuid + `": ` + id},
 		},
 		"existing cluster with everything": {
-			func(e *Egress) { e.Spec.Cluster.ID, e.Spec.Cluster.CIDRs = uuid, prefixes("10.96.0.0/12") },
+			func(e *Egress) {
+				e.Spec.Cluster.ID, e.Spec.Cluster.CIDRs, e.Spec.Cluster.Version = uuid, prefixes("10.96.0.0/12"), "1.99"
+			},
 			[]string{
 				"spec.cluster.cidrs: " + existing, "spec.cluster.version: " + existing, "spec.cluster.cni: " + existing, "spec.cluster.podCIDR: " + existing,
 				"spec.cluster.serviceCIDR: " + existing, "spec.cluster.acl: " + existing, "spec.cluster.autoUpgrade: " + existing, "spec.cluster.autoscaler: " + existing,
@@ -362,7 +377,7 @@ func TestEgressValidate(t *testing.T) {
 			e.Spec.Cluster = &Cluster{CIDRs: prefixes("10.244.0.0/16", "10.96.0.0/12", "fd00::/64")}
 		}, nil},
 		"unmanaged cluster with everything": {
-			func(e *Egress) { e.Spec.Cluster.CIDRs = prefixes("10.96.0.0/12") },
+			func(e *Egress) { e.Spec.Cluster.CIDRs, e.Spec.Cluster.Version = prefixes("10.96.0.0/12"), "1.99" },
 			[]string{
 				"spec.cluster.version: " + elsewhere, "spec.cluster.cni: " + elsewhere, "spec.cluster.podCIDR: " + elsewhere,
 				"spec.cluster.serviceCIDR: " + elsewhere, "spec.cluster.acl: " + elsewhere, "spec.cluster.autoUpgrade: " + elsewhere, "spec.cluster.autoscaler: " + elsewhere,
@@ -381,18 +396,16 @@ func TestEgressValidate(t *testing.T) {
 			},
 		},
 
-		"no version": {
-			func(e *Egress) { e.Spec.Cluster.Version = "" },
-			[]string{`spec.cluster.version: Required value: the Kubernetes version, such as "1.34"; or set spec.cluster.id for an existing cluster, or spec.cluster.cidrs for an unmanaged one`},
-		},
-		"exact version": {func(e *Egress) { e.Spec.Cluster.Version = "1.34.1" }, nil},
+		"newest version": {func(e *Egress) { e.Spec.Cluster.Version = "" }, nil},
+		"minor version":  {func(e *Egress) { e.Spec.Cluster.Version = "1.99" }, nil},
+		"exact version":  {func(e *Egress) { e.Spec.Cluster.Version = "1.99.1" }, nil},
 		"version with a v": {
-			func(e *Egress) { e.Spec.Cluster.Version = "v1.34.1" },
-			[]string{`spec.cluster.version: Invalid value: "v1.34.1": must have no v before it: write "1.34.1"`},
+			func(e *Egress) { e.Spec.Cluster.Version = "v1.99.1" },
+			[]string{`spec.cluster.version: Invalid value: "v1.99.1": must have no v before it: write "1.99.1"`},
 		},
 		"version of no form": {
 			func(e *Egress) { e.Spec.Cluster.Version = "latest" },
-			[]string{`spec.cluster.version: Invalid value: "latest": must be a version of Kubernetes, such as "1.34.1", or "1.34" for its newest patch`},
+			[]string{`spec.cluster.version: Invalid value: "latest": must be a version of Kubernetes, X.Y.Z, or X.Y for its newest patch; leave it out for the newest version`},
 		},
 		"own CNI": {func(e *Egress) { e.Spec.Cluster.CNI = "none" }, nil},
 		"other CNI": {
@@ -436,7 +449,7 @@ func TestEgressValidate(t *testing.T) {
 		},
 		"empty autoscaler": {func(e *Egress) { e.Spec.Cluster.Autoscaler = &Autoscaler{}; e.SetDefaults() }, nil},
 
-		"no pools": {func(e *Egress) { e.Spec.Cluster.Pools = nil }, []string{"spec.cluster.pools: Required value: at least one, for the pods of the cluster itself"}},
+		"no pools": {func(e *Egress) { e.Spec.Cluster.Pools = nil }, []string{"spec.cluster.pools: Required value: at least one, for the pods of the cluster itself; or set spec.cluster.id for an existing cluster, or spec.cluster.cidrs for an unmanaged one"}},
 		"no pool for all": {
 			func(e *Egress) {
 				e.Spec.Cluster.Pools[0].Taints = []Taint{{Key: "a", Effect: "NoExecute"}}
@@ -482,7 +495,12 @@ func TestEgressValidate(t *testing.T) {
 			func(e *Egress) { e.Spec.Cluster.Pools[1].Autoscaling = &Autoscaling{} },
 			[]string{"spec.cluster.pools[1].autoscaling.max: Invalid value: 0: must be at least 1, and at least min"},
 		},
-		"pool with small volumes": {func(e *Egress) { e.Spec.Cluster.Pools[0].VolumeGB = 19 }, []string{"spec.cluster.pools[0].volumeGB: Invalid value: 19: must be at least 20"}},
+		"pool with small volumes":       {func(e *Egress) { e.Spec.Cluster.Pools[0].VolumeGB = 19 }, []string{"spec.cluster.pools[0].volumeGB: Invalid value: 19: must be between 20 and 10000"}},
+		"pool with the largest volumes": {func(e *Egress) { e.Spec.Cluster.Pools[0].VolumeGB = 10000 }, nil},
+		"pool with volumes that are too large": {
+			func(e *Egress) { e.Spec.Cluster.Pools[0].VolumeGB = 10001 },
+			[]string{"spec.cluster.pools[0].volumeGB: Invalid value: 10001: must be between 20 and 10000"},
+		},
 		"pool with labels of all sorts": {
 			func(e *Egress) {
 				e.Spec.Cluster.Pools[0].Labels = map[string]string{"a b": "", "b": "c d", names.LabelTenant: "client-a", "e": ""}
