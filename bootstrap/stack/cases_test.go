@@ -83,6 +83,15 @@ func diffCases() map[string]diffCase {
 				"update gateway-network; masquerade: yes -> no << gateway",
 			},
 		},
+		"gateway in another zone": {
+			after: func(s *Spec) { s.Gateway.Zone = "fr-par-2" },
+			want: []string{
+				"delete gateway-network gateway-network-1; to be replaced",
+				"delete gateway gateway-1; to be replaced << delete gateway-network gateway-network-1",
+				"replace gateway; zone: fr-par-1 -> fr-par-2 << delete gateway gateway-1",
+				"replace gateway-network; gateway: gateway-1 -> (known after apply) << delete gateway-network gateway-network-1, gateway",
+			},
+		},
 		"gateway that does not come up": {
 			touch: func(m *memory) { of[*Gateway](m, "gateway").Status = "allocating" },
 			want: []string{
@@ -335,12 +344,24 @@ func diffCases() map[string]diffCase {
 				"update attachment/shared; server: theirs -> server-1",
 			},
 		},
+		"address that is not attached yet": {
+			touch: func(m *memory) { of[*Attachment](m, "attachment/shared").State = "pending" },
+			want: []string{
+				"update attachment/shared; status: pending -> attached",
+			},
+		},
+		"cluster that all of Scaleway may reach": {
+			touch: func(m *memory) { of[*Cluster](m, "cluster").ScalewayRanges = true },
+			want: []string{
+				"update cluster; acl: 198.51.100.0/24, all addresses of Scaleway -> 198.51.100.0/24",
+			},
+		},
 		"cluster": {
 			after: func(s *Spec) {
 				s.Cluster.ACL = nil
 				s.Cluster.AutoUpgrade = &config.AutoUpgrade{Day: "sunday", StartHour: 3}
 				s.Cluster.Autoscaler.Expander = "price"
-				s.Cluster.Version = "1.35" // bootstrap does not upgrade clusters
+				s.Cluster.Version = "1.99" // bootstrap does not upgrade clusters
 			},
 			want: []string{
 				"update cluster; acl: 198.51.100.0/24 -> 0.0.0.0/0; auto upgrade: off -> sunday 03:00 UTC; expander: random -> price",

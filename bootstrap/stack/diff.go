@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"egress.scw/bootstrap/config"
 )
 
 // Diff plans the steps from the existing resources to the wanted ones. It is
@@ -74,8 +76,12 @@ func (d *differ) checkExisting() []error {
 	network, cluster := d.plan.Graph.Network, d.plan.Graph.Cluster
 	if network.Existing && d.copyExisting(network) {
 		for _, proxy := range d.plan.Graph.Proxies {
-			if address := proxy.PrivateIP.Address; !network.CIDR.Contains(address) {
+			switch address := proxy.PrivateIP.Address; {
+			case !network.CIDR.Contains(address):
 				errs = append(errs, fmt.Errorf("spec.proxy.privateIP: %s is not in %s, the range of the Private Network %s",
+					address, network.CIDR, network.ID))
+			case config.IsReserved(network.CIDR, address):
+				errs = append(errs, fmt.Errorf("spec.proxy.privateIP: %s is one of the first two and the last two addresses of %s, the range of the Private Network %s: Scaleway reserves them",
 					address, network.CIDR, network.ID))
 			}
 		}

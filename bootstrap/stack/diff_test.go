@@ -119,6 +119,10 @@ func TestDiffOfImpossibleConfigurations(t *testing.T) {
 			after: func(s *Spec) { existing(s); s.Proxy.PrivateIP = netip.MustParseAddr("172.16.40.8") },
 			want:  "spec.proxy.privateIP: 172.16.40.8 is not in 172.16.28.0/22",
 		},
+		"address that Scaleway reserves in an existing network": {
+			after: func(s *Spec) { existing(s); s.Proxy.PrivateIP = netip.MustParseAddr("172.16.31.254") },
+			want:  "spec.proxy.privateIP: 172.16.31.254 is one of the first two and the last two addresses of 172.16.28.0/22, the range of the Private Network their-network: Scaleway reserves them",
+		},
 		"cluster in another network than the existing one": {
 			after: existing,
 			touch: func(m *memory) {

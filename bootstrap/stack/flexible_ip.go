@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 )
@@ -18,7 +19,7 @@ var flexibleIPRow = kindRow{
 		if a.ServerID == "" {
 			return "not attached"
 		}
-		return "attached"
+		return cmp.Or(a.State, StateAttached)
 	}),
 	loss: typed(func(a *FlexibleIP) string {
 		return fmt.Sprintf("the address %s goes back to Scaleway, and cannot be recovered", a.Address)
@@ -35,7 +36,13 @@ type FlexibleIP struct {
 	// ServerID is the ID of the server that the address is attached to, or empty;
 	// of observed addresses only.
 	ServerID string
+	// State is StateAttached, or the API's term while the attachment is in progress or
+	// has failed; of observed addresses with a server only.
+	State string
 }
+
+// StateAttached is the state of an address that its server can use.
+const StateAttached = "attached"
 
 // RoleShared is the role of the address that all tenants without a dedicated
 // address share. A tenant cannot have this name as its role: RoleTenant adds a
@@ -78,6 +85,8 @@ type Attachment struct {
 	ResourceMeta
 	IP     *FlexibleIP
 	Server *Server
+	// State is StateAttached, or the API's term.
+	State string
 }
 
 // Key implements Resource.
@@ -88,7 +97,7 @@ func (a *Attachment) Needs() []Resource { return []Resource{a.IP, a.Server} }
 
 // Fields implements Resource.
 func (a *Attachment) Fields() []Field {
-	return []Field{{Name: "server", Value: idOf(&a.Server.ResourceMeta)}}
+	return []Field{{Name: "server", Value: idOf(&a.Server.ResourceMeta)}, {Name: "status", Value: a.State}}
 }
 
 // CopyObserved implements Resource.

@@ -18,6 +18,8 @@ var gatewayRow = kindRow{
 // Gateway is the Public Gateway.
 type Gateway struct {
 	ResourceMeta
+	// Zone is a zone of the region. The network spans all of them.
+	Zone string
 	Type string
 	// Address is the gateway's public address, which it translates private
 	// addresses to. It is invalid until the gateway exists.
@@ -36,6 +38,7 @@ func (*Gateway) Needs() []Resource { return nil }
 func (g *Gateway) Fields() []Field {
 	return []Field{
 		{Name: "name", Value: g.Name},
+		{Name: "zone", Value: g.Zone, Fixed: "a gateway stays in its zone"},
 		{Name: "type", Value: g.Type},
 		{Name: "status", Value: g.Status},
 	}

@@ -72,7 +72,7 @@ func (g *Graph) addGateway() {
 		return
 	}
 	name := ResourceName(g.spec.Name)
-	g.Gateway = &Gateway{ResourceMeta: ResourceMeta{Name: name}, Type: g.spec.Gateway.Type, Status: stateReady}
+	g.Gateway = &Gateway{ResourceMeta: ResourceMeta{Name: name}, Zone: g.spec.Gateway.Zone, Type: g.spec.Gateway.Type, Status: stateReady}
 	g.GatewayNetwork = &GatewayNetwork{
 		ResourceMeta: ResourceMeta{Name: name}, Gateway: g.Gateway, Network: g.Network, Status: stateReady,
 		Masquerade: *g.spec.Gateway.Masquerade, DefaultRoute: *g.spec.Gateway.DefaultRoute,

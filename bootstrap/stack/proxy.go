@@ -101,7 +101,7 @@ func (p *ProxyMachine) parts() []Resource {
 	}
 	var attachments []*Attachment
 	for _, address := range p.allAddresses() {
-		attachment := &Attachment{ResourceMeta: ResourceMeta{Name: address.Name}, IP: address, Server: p.Server}
+		attachment := &Attachment{ResourceMeta: ResourceMeta{Name: address.Name}, IP: address, Server: p.Server, State: StateAttached}
 		attachments = append(attachments, attachment)
 		parts = append(parts, attachment)
 	}

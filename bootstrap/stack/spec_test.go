@@ -41,13 +41,13 @@ func TestDesiredOfTheExample(t *testing.T) {
 	proxy := func(kind Kind) Key { return Key{kind, "proxy"} }
 	for key, want := range map[Key]Resource{
 		{Kind: KindPrivateNetwork}: &PrivateNetwork{ResourceMeta: ResourceMeta{Name: "egress-production"}, CIDR: netip.MustParsePrefix("172.16.0.0/22")},
-		{Kind: KindGateway}:        &Gateway{ResourceMeta: ResourceMeta{Name: "egress-production"}, Type: "VPC-GW-S", Status: "ready"},
+		{Kind: KindGateway}:        &Gateway{ResourceMeta: ResourceMeta{Name: "egress-production"}, Zone: "fr-par-1", Type: "VPC-GW-S", Status: "ready"},
 		{Kind: KindGatewayNetwork}: &GatewayNetwork{ResourceMeta: ResourceMeta{Name: "egress-production"}, Masquerade: true, DefaultRoute: true, Status: "ready"},
 		proxy(KindSecurityGroup):   &SecurityGroup{ResourceMeta: ResourceMeta{Name: "egress-production-proxy"}, Role: "proxy", SSHSources: prefixes("198.51.100.0/24")},
 		proxy(KindServer):          &Server{ResourceMeta: ResourceMeta{Name: "egress-production-proxy"}, Role: "proxy", Type: "PLAY2-NANO", Image: "debian_bookworm", VolumeGB: 40},
 		proxy(KindPrivateIP):       &PrivateIP{ResourceMeta: ResourceMeta{Name: "egress-production-proxy"}, Role: "proxy", Address: netip.MustParseAddr("172.16.0.10")},
 		{Kind: KindCluster}: &Cluster{
-			ResourceMeta: ResourceMeta{Name: "egress-production"}, Version: "1.34", CNI: "cilium",
+			ResourceMeta: ResourceMeta{Name: "egress-production"}, CNI: "cilium",
 			PodCIDR: netip.MustParsePrefix("100.64.0.0/15"), ServiceCIDR: netip.MustParsePrefix("10.32.0.0/20"),
 			ACL:         prefixes("198.51.100.0/24", "203.0.113.7/32"),
 			AutoUpgrade: AutoUpgrade{Day: "sunday", StartHour: 3},
