@@ -8,11 +8,19 @@ import (
 	"time"
 )
 
+// lastingError reports a resource that stays in a status without a way out.
+type lastingError struct{ status string }
+
+func (e *lastingError) Error() string {
+	return fmt.Sprintf("it is in the state %q, and stays there: inspect it in Scaleway's console", e.status)
+}
+
 // await observes a resource until it is ready, and returns it. It reports each
-// status. A status in ready ends the wait, a status in failed is an error, all
-// others are transient.
+// status. A status in ready ends the wait. A status in failed is a *lastingError if
+// it lasts for Options.Settle: some failures pass by themselves, such as the one that
+// a gateway reports during an upgrade. All others are transient.
 func await[T any](ctx context.Context, c *Cloud, report func(string), get func(context.Context) (T, string, error), ready, failed []string) (T, error) {
-	began, last := time.Now(), ""
+	began, last, since := time.Now(), "", time.Time{}
 	for {
 		value, status, err := get(ctx)
 		switch {
@@ -20,12 +28,12 @@ func await[T any](ctx context.Context, c *Cloud, report func(string), get func(c
 			return value, err
 		case slices.Contains(ready, status):
 			return value, nil
-		case slices.Contains(failed, status):
-			return value, fmt.Errorf("it is in state %q, which is final: inspect it in Scaleway's console", status)
+		case status == last && slices.Contains(failed, status) && time.Since(since) >= c.options.Settle:
+			return value, &lastingError{status}
 		}
 		if status != last {
 			report(status)
-			last = status
+			last, since = status, time.Now()
 		}
 		// An eighth of the time so far. So the end of the wait is noticed at most
 		// an eighth too late, however long it takes.

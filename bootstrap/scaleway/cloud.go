@@ -45,6 +45,11 @@ type Options struct {
 	// PollFirst and PollLongest are the shortest and the longest wait between two
 	// observations of a changing resource. Default: 500 ms and 5 s.
 	PollFirst, PollLongest time.Duration
+
+	// Settle is how long a resource must stay in a failing state until that counts as
+	// its final state. Default: 30 s. Scaleway's gateways were recorded to be "failed"
+	// for 0.3 s during an upgrade.
+	Settle time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -54,6 +59,7 @@ func (o Options) withDefaults() Options {
 	o.Tries = cmp.Or(o.Tries, 12)
 	o.PollFirst = cmp.Or(o.PollFirst, 500*time.Millisecond)
 	o.PollLongest = cmp.Or(o.PollLongest, 5*time.Second)
+	o.Settle = cmp.Or(o.Settle, 30*time.Second)
 	return o
 }
 
@@ -73,7 +79,7 @@ type Cloud struct {
 var _ stack.Cloud = (*Cloud)(nil)
 
 // New returns the Cloud of a stack, which works until the context ends. It sends
-// one request, so that an address that does not work is reported at once.
+// one request, so that an address without an answer is reported at once.
 func New(ctx context.Context, credentials Credentials, spec stack.Spec, options Options) (*Cloud, error) {
 	quietSDK()
 	options = options.withDefaults()
@@ -81,7 +87,7 @@ func New(ctx context.Context, credentials Credentials, spec stack.Spec, options 
 	client, err := scw.NewClient(
 		scw.WithProfile(credentials.profile),
 		scw.WithHTTPClient(&http.Client{Transport: &transport{
-			base: http.DefaultTransport, timeout: options.RequestTimeout, backoff: retry, ctx: ctx,
+			base: metadataTransport{http.DefaultTransport}, timeout: options.RequestTimeout, backoff: retry, ctx: ctx,
 		}}),
 		scw.WithUserAgent(options.UserAgent),
 		scw.WithDefaultPageSize(pageSize),

@@ -250,14 +250,15 @@ func TestAwait(t *testing.T) {
 	}{
 		{"ready at once", []string{"ready"}, "", nil},
 		{"ready in the end", []string{"creating", "creating", "configuring", "creating", "ready"}, "", []string{"creating", "configuring", "creating"}},
-		{"failed", []string{"creating", "failed"}, `it is in state "failed", which is final`, []string{"creating"}},
+		{"failed", []string{"creating", "failed"}, `it is in the state "failed", and stays there`, []string{"creating", "failed"}},
+		{"failed in passing", []string{"failed", "configuring", "failed", "ready"}, "", []string{"failed", "configuring", "failed"}},
 		{"unreadable", []string{"creating", ""}, "broken", []string{"creating"}},
 		{"never", []string{"creating"}, "waiting until it is ready or running, while it is creating: ended by the test", []string{"creating"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, end := context.WithCancelCause(t.Context())
-			cloud := &Cloud{options: Options{PollFirst: time.Millisecond, PollLongest: 2 * time.Millisecond}}
+			cloud := &Cloud{options: Options{PollFirst: time.Millisecond, PollLongest: 2 * time.Millisecond, Settle: 5 * time.Millisecond}}
 			looks, reports := 0, []string(nil)
 			_, err := await(ctx, cloud, func(status string) { reports = append(reports, status) }, func(context.Context) (int, string, error) {
 				status := next(c.statuses, looks)

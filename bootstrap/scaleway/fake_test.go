@@ -51,7 +51,7 @@ func (f *fake) settled() {
 func impatient() Options {
 	return Options{
 		RequestTimeout: 30 * time.Second, RetryFirst: time.Millisecond, RetryLongest: 4 * time.Millisecond,
-		PollFirst: time.Millisecond, PollLongest: 4 * time.Millisecond,
+		PollFirst: time.Millisecond, PollLongest: 4 * time.Millisecond, Settle: 20 * time.Millisecond,
 	}
 }
 

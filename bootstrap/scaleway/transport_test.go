@@ -412,12 +412,12 @@ func TestDefaultOptions(t *testing.T) {
 	t.Parallel()
 	want := Options{
 		RequestTimeout: 30 * time.Second, RetryFirst: 500 * time.Millisecond, RetryLongest: 15 * time.Second, Tries: 12,
-		PollFirst: 500 * time.Millisecond, PollLongest: 5 * time.Second,
+		PollFirst: 500 * time.Millisecond, PollLongest: 5 * time.Second, Settle: 30 * time.Second,
 	}
 	if diff := cmp.Diff(want, Options{}.withDefaults()); diff != "" {
 		t.Errorf("defaults: -want +got\n%s", diff)
 	}
-	own := Options{"me", 1, 2, 3, 4, 5, 6}
+	own := Options{"me", 1, 2, 3, 4, 5, 6, 7}
 	if diff := cmp.Diff(own, own.withDefaults()); diff != "" {
 		t.Errorf("an option that is set changes: -want +got\n%s", diff)
 	}
