@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/scaleway/scaleway-sdk-go/api/k8s/v1"
 	sdkerrors "github.com/scaleway/scaleway-sdk-go/errors"
@@ -65,7 +64,7 @@ func (c *Cloud) createCluster(ctx context.Context, r *stack.Cluster, report func
 	created, err := ensure(ctx, c, maker[*stack.Cluster]{
 		find: c.findClusters,
 		create: func(ctx context.Context) (*stack.Cluster, error) {
-			version, err := c.kubernetesVersion(ctx, r.Version)
+			version, err := c.kubernetesVersion(ctx, r)
 			if err != nil {
 				return nil, err
 			}
@@ -85,7 +84,7 @@ func (c *Cloud) createCluster(ctx context.Context, r *stack.Cluster, report func
 		return err
 	}
 	r.CopyObserved(created)
-	return c.setACL(ctx, r)
+	return c.setACL(ctx, r, report)
 }
 
 func newClusterRequest(c *Cloud, r *stack.Cluster, version string) *k8s.CreateClusterRequest {
@@ -109,31 +108,27 @@ func window(u stack.AutoUpgrade) *k8s.MaintenanceWindow {
 	return &k8s.MaintenanceWindow{Day: k8s.MaintenanceWindowDayOfTheWeek(u.Day), StartHour: uint32(u.StartHour)} //nolint:gosec // validated: 0 to 23
 }
 
-// cluster checks that the cluster's version exists.
+// cluster checks that a cluster of the version can be created.
 func (p *planCheck) cluster(ctx context.Context, cluster *stack.Cluster) error {
-	_, err := p.cloud.kubernetesVersion(ctx, cluster.Version)
+	_, err := p.cloud.kubernetesVersion(ctx, cluster)
 	return err
 }
 
-// kubernetesVersion returns the version itself, or the newest patch of a minor
-// version.
-func (c *Cloud) kubernetesVersion(ctx context.Context, wanted string) (string, error) {
-	list, err := c.k8s.ListVersions(&k8s.ListVersionsRequest{Region: c.region}, scw.WithContext(ctx))
-	if err != nil {
-		return "", err
+// changeCluster changes a cluster, between two waits: after a change, the API refuses
+// the next one as long as the cluster is "updating".
+func (c *Cloud) changeCluster(ctx context.Context, id string, report func(string), change func(context.Context) error) error {
+	if _, err := c.awaitCluster(ctx, id, report); err != nil {
+		return err
 	}
-	names := make([]string, 0, len(list.Versions)) // newest first
-	for _, version := range list.Versions {
-		if version.Name == wanted || strings.HasPrefix(version.Name, wanted+".") {
-			return version.Name, nil
-		}
-		names = append(names, version.Name)
+	if err := c.persist(ctx, report, change); err != nil {
+		return err
 	}
-	return "", fmt.Errorf("spec.cluster.version: there is no Kubernetes %s in %s: there are %s", wanted, c.region, strings.Join(names, ", "))
+	_, err := c.awaitCluster(ctx, id, report)
+	return err
 }
 
-// awaitCluster waits until the cluster accepts pools. It needs pools to become
-// ready.
+// awaitCluster waits until the cluster accepts changes and pools. It needs pools to
+// become ready.
 func (c *Cloud) awaitCluster(ctx context.Context, id string, report func(string)) (*stack.Cluster, error) {
 	return await(ctx, c, report, func(ctx context.Context) (*stack.Cluster, string, error) {
 		cluster, err := c.getCluster(ctx, id)
@@ -190,41 +185,14 @@ func newCluster(cluster *k8s.Cluster) *stack.Cluster {
 	return result
 }
 
-// readACL adds the access control list to a cluster.
-func (c *Cloud) readACL(ctx context.Context, cluster *stack.Cluster) error {
-	list, err := c.k8s.ListClusterACLRules(&k8s.ListClusterACLRulesRequest{Region: c.region, ClusterID: cluster.ID}, scw.WithContext(ctx), scw.WithAllPages())
-	if err != nil {
-		return err
-	}
-	for _, rule := range list.Rules {
-		if rule.IP != nil {
-			cluster.ACL = append(cluster.ACL, prefix(*rule.IP))
-		}
-	}
-	return nil
-}
-
-// setACL replaces the access control list.
-func (c *Cloud) setACL(ctx context.Context, r *stack.Cluster) error {
-	if len(r.ACL) == 0 {
-		return nil
-	}
-	request := &k8s.SetClusterACLRulesRequest{Region: c.region, ClusterID: r.ID}
-	for _, source := range r.ACL {
-		request.ACLs = append(request.ACLs, &k8s.ACLRuleRequest{IP: new(ipNet(source)), Description: stack.OwnerTag(c.name)})
-	}
-	_, err := c.k8s.SetClusterACLRules(request, scw.WithContext(ctx))
-	return err
-}
-
 func (c *Cloud) updateCluster(ctx context.Context, r *stack.Cluster, changes []stack.Change, report func(string)) error {
 	if changed(changes, "acl") {
-		if err := c.setACL(ctx, r); err != nil {
+		if err := c.setACL(ctx, r, report); err != nil {
 			return err
 		}
 	}
 	if changed(changes, "name", "auto upgrade", "expander", "scale down disabled", "scale down delay after add", "scale down unneeded time") {
-		err := c.persist(ctx, report, func(ctx context.Context) error {
+		return c.changeCluster(ctx, r.ID, report, func(ctx context.Context) error {
 			request := &k8s.UpdateClusterRequest{
 				Region: c.region, ClusterID: r.ID, Name: &r.Name,
 				AutoscalerConfig: &k8s.UpdateClusterRequestAutoscalerConfig{
@@ -241,9 +209,6 @@ func (c *Cloud) updateCluster(ctx context.Context, r *stack.Cluster, changes []s
 			_, err := c.k8s.UpdateCluster(request, scw.WithContext(ctx))
 			return err
 		})
-		if err != nil {
-			return err
-		}
 	}
 	_, err := c.awaitCluster(ctx, r.ID, report)
 	return err

@@ -19,7 +19,7 @@ func TestOwnResourcesBecomeExisting(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster, network := first.Graph.Cluster.ID, first.Graph.Network.ID
-	const made = "    version: \"1.34\"\n    acl: [198.51.100.0/24]\n"
+	const made = "    acl: [198.51.100.0/24]\n"
 
 	// The cluster alone.
 	requireNothingToDo(t, cloud, newSpec(t, made, "    id: "+cluster+"\n"))

@@ -2,6 +2,7 @@ package scaleway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +21,9 @@ func poolRow() operations {
 }
 
 func (c *Cloud) createPool(ctx context.Context, r *stack.Pool, report func(string)) error {
+	if _, err := c.awaitCluster(ctx, r.Cluster.ID, report); err != nil {
+		return err
+	}
 	created, err := ensure(ctx, c, maker[*stack.Pool]{
 		find: func(ctx context.Context) ([]*stack.Pool, error) {
 			all, err := c.findPools(ctx, r.Cluster.ID)
@@ -64,13 +68,58 @@ func taints(wanted []stack.Taint) []*k8s.CoreV1Taint {
 }
 
 func (c *Cloud) awaitPool(ctx context.Context, id string, report func(string)) (*stack.Pool, error) {
-	return await(ctx, c, report, func(ctx context.Context) (*stack.Pool, string, error) {
+	pool, err := await(ctx, c, report, func(ctx context.Context) (*k8s.Pool, string, error) {
 		pool, err := c.k8s.GetPool(&k8s.GetPoolRequest{Region: c.region, PoolID: id}, scw.WithContext(ctx))
 		if err != nil {
 			return nil, "", err
 		}
-		return newPool(pool), string(pool.Status), nil
-	}, []string{statusReady}, []string{"locked", "deleting", "deleted"})
+		return pool, string(pool.Status), nil
+	}, []string{statusReady}, []string{string(k8s.PoolStatusWarning), "locked", "deleting", "deleted"})
+	if _, ok := errors.AsType[*lastingError](err); ok {
+		return nil, c.explainPool(ctx, err, pool)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newPool(pool), nil
+}
+
+// explainPool adds the messages of a pool and of its nodes to the error about its
+// state.
+func (c *Cloud) explainPool(ctx context.Context, lasting error, pool *k8s.Pool) error {
+	var messages []string
+	if pool.ErrorMessage != nil && *pool.ErrorMessage != "" {
+		messages = append(messages, *pool.ErrorMessage)
+	}
+	list, err := c.k8s.ListNodes(&k8s.ListNodesRequest{Region: c.region, ClusterID: pool.ClusterID, PoolID: &pool.ID},
+		scw.WithContext(ctx), scw.WithAllPages())
+	if err == nil { // the messages of the nodes only add to the error
+		messages = append(messages, nodeProblems(list.Nodes)...)
+	}
+	if len(messages) == 0 {
+		return lasting
+	}
+	return fmt.Errorf("%w: %s. When the cause is removed (often a quota, or a type that is sold out), run this again", lasting, strings.Join(messages, "; "))
+}
+
+// nodeProblems describes the nodes that are in error. It names one node for each
+// message, because a pool can have hundreds of them.
+func nodeProblems(nodes []*k8s.Node) []string {
+	var problems []string
+	seen := map[string]bool{}
+	for _, node := range nodes {
+		message := string(node.Status)
+		if node.ErrorMessage != nil && *node.ErrorMessage != "" {
+			message += ", " + *node.ErrorMessage
+		} else if node.Status != k8s.NodeStatusCreationError {
+			continue
+		}
+		if !seen[message] {
+			problems = append(problems, fmt.Sprintf("node %s: %s", node.Name, message))
+		}
+		seen[message] = true
+	}
+	return problems
 }
 
 // findPools returns the stack's pools in a cluster. The cluster itself may not
@@ -109,23 +158,30 @@ func newPool(pool *k8s.Pool) *stack.Pool {
 }
 
 func (c *Cloud) updatePool(ctx context.Context, r *stack.Pool, changes []stack.Change, report func(string)) error {
+	if _, err := c.awaitCluster(ctx, r.Cluster.ID, report); err != nil {
+		return err
+	}
+	// A pool accepts each change while it is "scaling" from the one before.
 	if changed(changes, "labels") {
-		if _, err := c.k8s.SetPoolLabels(&k8s.SetPoolLabelsRequest{Region: c.region, PoolID: r.ID, Labels: r.Labels}, scw.WithContext(ctx)); err != nil {
+		err := c.persist(ctx, report, func(ctx context.Context) error {
+			_, err := c.k8s.SetPoolLabels(&k8s.SetPoolLabelsRequest{Region: c.region, PoolID: r.ID, Labels: r.Labels}, scw.WithContext(ctx))
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
 	if changed(changes, "taints") {
-		if _, err := c.k8s.SetPoolTaints(&k8s.SetPoolTaintsRequest{Region: c.region, PoolID: r.ID, Taints: taints(r.Taints)}, scw.WithContext(ctx)); err != nil {
+		err := c.persist(ctx, report, func(ctx context.Context) error {
+			_, err := c.k8s.SetPoolTaints(&k8s.SetPoolTaintsRequest{Region: c.region, PoolID: r.ID, Taints: taints(r.Taints)}, scw.WithContext(ctx))
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
 	if changed(changes, "autohealing", "autoscaling", "size") {
-		request := &k8s.UpdatePoolRequest{Region: c.region, PoolID: r.ID, Autohealing: &r.Autohealing, Autoscaling: new(r.Autoscaling())}
-		if r.Autoscaling() {
-			request.MinSize, request.MaxSize = new(uint32(r.Min)), new(uint32(r.Max)) //nolint:gosec // validated: not negative
-		} else {
-			request.Size = new(uint32(r.Size)) //nolint:gosec // validated: not negative
-		}
+		request := resizeRequest(c, r)
 		err := c.persist(ctx, report, func(ctx context.Context) error {
 			_, err := c.k8s.UpdatePool(request, scw.WithContext(ctx))
 			return err
@@ -136,6 +192,19 @@ func (c *Cloud) updatePool(ctx context.Context, r *stack.Pool, changes []stack.C
 	}
 	_, err := c.awaitPool(ctx, r.ID, report)
 	return err
+}
+
+// resizeRequest changes the number of nodes. A pool of a fixed size gets the bounds
+// that the API gives a new pool of that size, so that none of them refuses the size.
+func resizeRequest(c *Cloud, r *stack.Pool) *k8s.UpdatePoolRequest {
+	request := &k8s.UpdatePoolRequest{Region: c.region, PoolID: r.ID, Autohealing: &r.Autohealing, Autoscaling: new(r.Autoscaling())}
+	if r.Autoscaling() {
+		request.MinSize, request.MaxSize = new(uint32(r.Min)), new(uint32(r.Max)) //nolint:gosec // validated: not negative
+	} else {
+		size := uint32(r.Size) //nolint:gosec // validated: not negative
+		request.Size, request.MinSize, request.MaxSize = &size, new(uint32(0)), &size
+	}
+	return request
 }
 
 func (c *Cloud) deletePool(ctx context.Context, r *stack.Pool, report func(string)) error {

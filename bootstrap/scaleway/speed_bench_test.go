@@ -132,7 +132,6 @@ func BenchmarkApply(b *testing.B) {
 
 // clusterConfig is the cluster's part of the configuration.
 const clusterConfig = `  cluster:
-    version: "1.34"
     acl: [198.51.100.0/24]
     pools:
       - {name: system, nodeType: PRO2-XXS, size: 2}
