@@ -75,6 +75,8 @@ const (
 	bodyTransient    = `{"current_state":"configuring","message":"resource is in a transient state","resource":"gateway","resource_id":"ec175d39-169d-42e1-9d4a-3c40c9d3eade","type":"transient_state"}`
 	bodyPrecondition = `{"help_message":"Private Network must be empty to be deleted","message":"precondition is not respected","precondition":"resource_still_in_use","type":"precondition_failed"}`
 	bodyConflict     = `{"message":"Group is in use. You cannot delete it.","type":"conflict"}`
+	bodyTaken        = `{"details":[{"argument_name":"name","help_message":"already exists","reason":"constraint"}],"message":"invalid argument(s)","type":"invalid_arguments"}`
+	bodyBadName      = `{"details":[{"argument_name":"name","help_message":"","reason":"format"}],"message":"invalid argument(s)","type":"invalid_arguments"}`
 	bodyNotFound     = `{"message":"resource is not found","resource":"gateway","resource_id":"ec175d39-169d-42e1-9d4a-3c40c9d3eade","type":"not_found"}`
 	bodyUntyped      = `{"message":"namespace not found"}`
 	bodyUnknown      = `{"type":"unknown_resource","message":"Security group \"ec175d39-169d-42e1-9d4a-3c40c9d3eade\" not found"}`
@@ -101,8 +103,10 @@ func TestErrors(t *testing.T) {
 		{"quota", 403, bodyQuota, stack.KindVPC, is{}, "the organization's quota is used up: delete resources, or have it raised in Scaleway's console (Organization, Quotas) (scaleway-sdk-go: quota exceeded(s): human has reached its quota (10/10))", new(*scw.QuotasExceededError)},
 		{"quota of the Instance API", 403, bodyQuotaLegacy, stack.KindServer, is{}, "quota is used up: delete resources", new(*scw.QuotasExceededError)},
 		{"transient", 409, bodyTransient, stack.KindGatewayNetwork, is{Transient: true}, "is in a transient state: configuring", new(*scw.TransientStateError)},
-		{"precondition", 412, bodyPrecondition, stack.KindPrivateNetwork, is{InUse: true}, "Private Network must be empty to be deleted", new(*scw.PreconditionFailedError)},
+		{"precondition", 412, bodyPrecondition, stack.KindPrivateNetwork, is{InUse: true, Taken: true}, "Private Network must be empty to be deleted", new(*scw.PreconditionFailedError)},
 		{"conflict", 409, bodyConflict, stack.KindSecurityGroup, is{InUse: true, Taken: true}, "Group is in use. You cannot delete it.", new(*scw.ResponseError)},
+		{"name that is in use", 400, bodyTaken, stack.KindRegistry, is{Taken: true}, "name", new(*scw.InvalidArgumentsError)},
+		{"name of no form", 400, bodyBadName, stack.KindRegistry, is{}, "name", new(*scw.InvalidArgumentsError)},
 		{"not found", 404, bodyNotFound, stack.KindGateway, is{NotFound: true}, "gateway with ID ec175d39-169d-42e1-9d4a-3c40c9d3eade is not found", new(*scw.ResourceNotFoundError)},
 		{"not found without a type", 404, bodyUntyped, stack.KindRegistry, is{NotFound: true}, "404 Not Found: namespace not found", new(*scw.ResponseError)},
 		{"not found of the Instance API", 404, bodyUnknown, stack.KindSecurityGroup, is{NotFound: true}, "security_group with ID", new(*scw.ResourceNotFoundError)},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/scaleway/scaleway-sdk-go/scw"
@@ -43,10 +44,16 @@ func isDenied(err error) bool {
 	return errors.As(err, &denied)
 }
 
-// isTaken reports whether a name is in use by another owner.
+// isTaken reports whether the API refused a name because of a resource that has it
+// already. How it answers is not recorded, so each of the possible forms counts: a
+// conflict, a precondition, or the argument "name" itself.
 func isTaken(err error) bool {
-	var plain *scw.ResponseError
-	return errors.As(err, &plain) && plain.StatusCode == http.StatusConflict
+	if invalid, ok := errors.AsType[*scw.InvalidArgumentsError](err); ok {
+		return slices.ContainsFunc(invalid.Details, func(detail scw.InvalidArgumentsErrorDetail) bool {
+			return detail.ArgumentName == "name" && detail.Reason != "format" && detail.Reason != "required"
+		})
+	}
+	return isInUse(err)
 }
 
 // isUncertain reports whether a request may have taken effect although there is no

@@ -68,7 +68,7 @@ func newFlexibleIP(ip *instance.IP) *stack.FlexibleIP {
 	address, _ := netip.AddrFromSlice(ip.Address)
 	result := &stack.FlexibleIP{ResourceMeta: stack.ResourceMeta{ID: ip.ID, Name: address.Unmap().String()}, Role: stack.Role(ip.Tags), Address: address.Unmap()}
 	if ip.Server != nil {
-		result.ServerID = ip.Server.ID
+		result.ServerID, result.State = ip.Server.ID, ip.State.String()
 	}
 	return result
 }
@@ -115,28 +115,54 @@ func attachmentRow() operations {
 	}.untyped()
 }
 
-// attach attaches an address to its server, and detaches it from another one if
-// necessary.
-func (c *Cloud) attach(ctx context.Context, r *stack.Attachment, _ func(string)) error {
-	current, err := c.instance.GetIP(&instance.GetIPRequest{Zone: c.zone, IP: r.IP.ID}, scw.WithContext(ctx))
-	if err == nil && current.IP == nil {
-		err = errIncomplete
-	}
+// attach attaches an address to its server. It detaches the address first if another
+// server has it, or if an earlier attachment failed.
+func (c *Cloud) attach(ctx context.Context, r *stack.Attachment, report func(string)) error {
+	current, err := c.getFlexibleIP(ctx, r.IP.ID)
 	if err != nil {
 		return err
 	}
-	if current.IP.Server != nil && current.IP.Server.ID != r.Server.ID {
+	attached := current.Server != nil && current.Server.ID == r.Server.ID
+	if current.Server != nil && (!attached || current.State == instance.IPStateError) {
 		if err := c.setServer(ctx, r.IP.ID, &instance.NullableStringValue{Null: true}); err != nil {
 			return err
 		}
+		attached = false
 	}
-	if current.IP.Server == nil || current.IP.Server.ID != r.Server.ID {
+	if !attached {
 		if err := c.setServer(ctx, r.IP.ID, &instance.NullableStringValue{Value: r.Server.ID}); err != nil {
 			return err
 		}
 	}
 	r.ID = r.IP.ID
-	return nil
+	return c.awaitAttached(ctx, r, report)
+}
+
+// awaitAttached waits until an address is attached. On a running server that takes some
+// seconds, during which it is "pending".
+func (c *Cloud) awaitAttached(ctx context.Context, r *stack.Attachment, report func(string)) error {
+	_, err := await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
+		ip, err := c.getFlexibleIP(ctx, r.IP.ID)
+		if err != nil {
+			return struct{}{}, "", err
+		}
+		if ip.Server == nil || ip.Server.ID != r.Server.ID {
+			return struct{}{}, instance.IPStateDetached.String(), nil
+		}
+		return struct{}{}, ip.State.String(), nil
+	}, []string{stack.StateAttached}, []string{instance.IPStateError.String(), instance.IPStateDetached.String()})
+	return err
+}
+
+func (c *Cloud) getFlexibleIP(ctx context.Context, id string) (*instance.IP, error) {
+	response, err := c.instance.GetIP(&instance.GetIPRequest{Zone: c.zone, IP: id}, scw.WithContext(ctx))
+	switch {
+	case err != nil:
+		return nil, err
+	case response.IP == nil:
+		return nil, errIncomplete
+	}
+	return response.IP, nil
 }
 
 func (c *Cloud) setServer(ctx context.Context, address string, server *instance.NullableStringValue) error {

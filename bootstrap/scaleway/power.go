@@ -1,7 +1,10 @@
 package scaleway
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
@@ -17,17 +20,26 @@ func powerRow() operations {
 	}.untyped()
 }
 
-// powerOn starts the server.
+// powerOn starts the server. After an accepted power-on, a server whose type is sold
+// out falls back to stopped.
 func (c *Cloud) powerOn(ctx context.Context, r *stack.Power, report func(string)) error {
+	const stoppedAgain = "stopped again"
 	r.ID = r.Server.ID
 	request := actionRequest{cloud: c, server: r.Server.ID, action: instance.ServerActionPoweron}
-	_, err := await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
+	s, err := await(ctx, c, report, func(ctx context.Context) (*instance.Server, string, error) {
 		s, err := c.getServer(ctx, r.Server.ID)
 		if err != nil {
-			return struct{}{}, "", err
+			return nil, "", err
 		}
-		return struct{}{}, s.State.String(), request.send(ctx, s)
-	}, []string{"running"}, []string{"locked"})
+		if request.accepted && s.State == instance.ServerStateStopped {
+			return s, stoppedAgain, nil
+		}
+		return s, s.State.String(), request.send(ctx, s)
+	}, []string{"running"}, []string{"locked", stoppedAgain})
+	if lasting, ok := errors.AsType[*lastingError](err); ok && lasting.status == stoppedAgain {
+		return fmt.Errorf("after an accepted power-on, the server stopped again (%s). A type that is sold out is a frequent cause: %s; or run this again later",
+			cmp.Or(s.StateDetail, "no detail"), c.alternatives(ctx, r.Server))
+	}
 	return err
 }
 

@@ -2,6 +2,9 @@ package scaleway
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
@@ -44,18 +47,31 @@ func (c *Cloud) createPrivateNIC(ctx context.Context, r *stack.PrivateNIC, repor
 	}
 	r.CopyObserved(created)
 	_, err = await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
-		status, err := c.privateNICStatus(ctx, r.ID)
-		return struct{}{}, status, err
-	}, []string{"available"}, []string{"detach_error", "delete_error", "deleting", "detaching"})
-	return err
+		n, err := c.getPrivateNIC(ctx, r.ID)
+		if err != nil {
+			return struct{}{}, "", err
+		}
+		return struct{}{}, n.Status.String(), nil
+	}, []string{"available"}, append(nicErrors(), "deleting", "detaching"))
+	return explainNIC(err)
 }
 
-func (c *Cloud) privateNICStatus(ctx context.Context, id string) (string, error) {
-	n, err := c.nic.GetPrivateNetworkInterface(&nic.GetPrivateNetworkInterfaceRequest{Zone: c.zone, PrivateNetworkInterfaceID: id}, scw.WithContext(ctx))
-	if err != nil {
-		return "", err
+func (c *Cloud) getPrivateNIC(ctx context.Context, id string) (*nic.PrivateNetworkInterface, error) {
+	return c.nic.GetPrivateNetworkInterface(&nic.GetPrivateNetworkInterfaceRequest{Zone: c.zone, PrivateNetworkInterfaceID: id}, scw.WithContext(ctx))
+}
+
+// nicErrors are the statuses of NICs that a stop of the server mends, according to the
+// SDK.
+func nicErrors() []string {
+	return []string{nic.PrivateNetworkInterfaceStatusDetachError.String(), nic.PrivateNetworkInterfaceStatusDeleteError.String()}
+}
+
+// explainNIC adds the remedy to the error about a NIC that stays in error.
+func explainNIC(err error) error {
+	if lasting, ok := errors.AsType[*lastingError](err); ok && slices.Contains(nicErrors(), lasting.status) {
+		return fmt.Errorf("%w. Stop the server there, which mends this state, start it, then run this again", err)
 	}
-	return n.Status.String(), nil
+	return err
 }
 
 // newPrivateNICs returns the NICs of a server in one network.
@@ -75,12 +91,53 @@ func newPrivateNICs(s *instance.Server, network string) []*stack.PrivateNIC {
 	return found
 }
 
+// deletePrivateNIC detaches a NIC and deletes it. Until July 2026 the deletion was
+// recorded to detach it as well; according to reports since September, it is refused
+// while the NIC is attached.
 func (c *Cloud) deletePrivateNIC(ctx context.Context, r *stack.PrivateNIC, report func(string)) error {
+	if err := c.detachPrivateNIC(ctx, r.ID, report); err != nil {
+		return err
+	}
 	err := c.persist(ctx, report, func(ctx context.Context) error {
 		return c.nic.DeletePrivateNetworkInterface(&nic.DeletePrivateNetworkInterfaceRequest{Zone: c.zone, PrivateNetworkInterfaceID: r.ID}, scw.WithContext(ctx))
 	})
 	if err != nil {
 		return err
 	}
-	return awaitGone(ctx, c, report, func(ctx context.Context) (string, error) { return c.privateNICStatus(ctx, r.ID) }, "detach_error", "delete_error")
+	return explainNIC(awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
+		n, err := c.getPrivateNIC(ctx, r.ID)
+		if err != nil {
+			return "", err
+		}
+		return n.Status.String(), nil
+	}, nicErrors()...))
+}
+
+// detachPrivateNIC detaches a NIC from its server, if it has one. The request is a POST:
+// after an uncertain answer or a refusal the NIC is observed before the request is sent
+// again.
+func (c *Cloud) detachPrivateNIC(ctx context.Context, id string, report func(string)) error {
+	const detached = "detached"
+	var refused refusals
+	_, err := await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
+		n, err := c.getPrivateNIC(ctx, id)
+		switch {
+		case isNotFound(err):
+			return struct{}{}, detached, nil
+		case err != nil:
+			return struct{}{}, "", err
+		case n.ServerID == "":
+			return struct{}{}, detached, nil
+		case n.Status != nic.PrivateNetworkInterfaceStatusAvailable:
+			return struct{}{}, n.Status.String(), nil
+		}
+		_, err = c.nic.DetachServerPrivateNetworkInterface(&nic.DetachServerPrivateNetworkInterfaceRequest{
+			Zone: c.zone, ServerID: n.ServerID, PrivateNetworkInterfaceID: id,
+		}, scw.WithContext(ctx))
+		if isTransient(err) {
+			err = nil
+		}
+		return struct{}{}, "detaching", refused.count(ctx, err)
+	}, []string{detached}, nicErrors())
+	return explainNIC(err)
 }

@@ -76,7 +76,9 @@ func (c *Cloud) setRules(ctx context.Context, r *stack.SecurityGroup) error {
 	return err
 }
 
-func (c *Cloud) updateSecurityGroup(ctx context.Context, r *stack.SecurityGroup, _ []stack.Change, _ func(string)) error {
+// updateSecurityGroup changes a group, and waits until servers have the change. The API
+// accepts the rules while the group is "syncing" from the change before.
+func (c *Cloud) updateSecurityGroup(ctx context.Context, r *stack.SecurityGroup, _ []stack.Change, report func(string)) error {
 	_, err := c.instance.UpdateSecurityGroup(&instance.UpdateSecurityGroupRequest{
 		Zone: c.zone, SecurityGroupID: r.ID, Name: &r.Name, Stateful: new(true),
 		InboundDefaultPolicy: instance.SecurityGroupPolicyDrop, OutboundDefaultPolicy: instance.SecurityGroupPolicyAccept,
@@ -85,7 +87,20 @@ func (c *Cloud) updateSecurityGroup(ctx context.Context, r *stack.SecurityGroup,
 	if err != nil {
 		return err
 	}
-	return c.setRules(ctx, r)
+	if err := c.setRules(ctx, r); err != nil {
+		return err
+	}
+	_, err = await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
+		response, err := c.instance.GetSecurityGroup(&instance.GetSecurityGroupRequest{Zone: c.zone, SecurityGroupID: r.ID}, scw.WithContext(ctx))
+		switch {
+		case err != nil:
+			return struct{}{}, "", err
+		case response.SecurityGroup == nil:
+			return struct{}{}, "", errIncomplete
+		}
+		return struct{}{}, response.SecurityGroup.State.String(), nil
+	}, []string{instance.SecurityGroupStateAvailable.String()}, []string{instance.SecurityGroupStateSyncingError.String()})
+	return err
 }
 
 func (c *Cloud) findSecurityGroups(ctx context.Context) ([]*stack.SecurityGroup, error) {

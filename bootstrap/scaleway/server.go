@@ -84,7 +84,7 @@ func (o *observation) attachments(addresses []*stack.FlexibleIP) {
 		if address.ServerID != "" {
 			o.add(&stack.Attachment{
 				ResourceMeta: stack.ResourceMeta{ID: address.ID, Name: address.Name}, IP: address,
-				Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: address.ServerID}},
+				Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: address.ServerID}}, State: address.State,
 			})
 		}
 	}
