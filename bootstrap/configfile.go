@@ -9,6 +9,7 @@ import (
 
 	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/config/strictyaml"
+	"egress.scw/bootstrap/stack"
 )
 
 // readConfig reads egress.yaml. It may return both an error and a configuration,
@@ -24,19 +25,31 @@ func readConfig(file string) (*config.Egress, error) {
 	return config.Load(file, data)
 }
 
-// checkPlaces checks that the zone and the region exist, except for a field that
-// the error of the configuration already covers.
-func (p *program) checkPlaces(egress *config.Egress, invalid error) error {
+// checkAllPlaces checks that the zones and the region exist and have the products of the
+// stack, except for fields that the error of the configuration already covers.
+func (p *program) checkAllPlaces(egress *config.Egress, invalid error) error {
 	wrong := func(field string) bool {
 		all, ok := errors.AsType[*strictyaml.Error](invalid)
 		return ok && slices.ContainsFunc(all.Problems, func(p strictyaml.Problem) bool { return p.Field == field })
 	}
-	zone, region := egress.Spec.Zone, egress.Spec.Region
-	if wrong("spec.zone") {
-		zone = ""
+	spec := stack.NewSpec(egress, "")
+	unlessWrong := func(field string, place *string) {
+		if wrong(field) || *place == egress.Spec.Zone && wrong("spec.zone") {
+			*place = ""
+		}
 	}
-	if wrong("spec.region") || zone == "" {
-		region = ""
+	unlessWrong("spec.zone", &spec.Zone)
+	unlessWrong("spec.gateway.zone", &spec.Gateway.Zone)
+	if spec.Cluster != nil {
+		cluster := *spec.Cluster
+		cluster.Pools = slices.Clone(cluster.Pools)
+		for i := range cluster.Pools {
+			unlessWrong(fmt.Sprintf("spec.cluster.pools[%d].zone", i), &cluster.Pools[i].Zone)
+		}
+		spec.Cluster = &cluster
 	}
-	return p.checkPlace(zone, region)
+	if wrong("spec.region") || spec.Zone == "" {
+		spec.Region = ""
+	}
+	return p.checkPlaces(spec)
 }

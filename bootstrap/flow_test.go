@@ -217,7 +217,7 @@ func TestFailure(t *testing.T) {
 func TestExisting(t *testing.T) {
 	t.Parallel()
 	config := replaced(t, "cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666",
-		baseConfig[strings.Index(baseConfig, "    version:"):strings.Index(baseConfig, "    pools:")], "    id: 33333333-4444-5555-8666-777777777777\n")
+		baseConfig[strings.Index(baseConfig, "    acl:"):strings.Index(baseConfig, "    pools:")], "    id: 33333333-4444-5555-8666-777777777777\n")
 	_, observed := made(t, newSpec(t, config))
 	s := newSession(t, config)
 	s.cloud = &stubCloud{observed: observed, kubeconfig: scalewayKubeconfig("theirs", "one")}

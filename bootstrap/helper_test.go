@@ -199,8 +199,8 @@ func (s *session) run(ctx context.Context, args ...string) outcomes {
 		terminals: s.terminals,
 		getenv:    func(name string) string { return s.env[name] },
 		login:     login,
-		checkPlace: func(zone, _ string) error {
-			if zone == "fr-par-9" {
+		checkPlaces: func(spec stack.Spec) error {
+			if spec.Zone == "fr-par-9" {
 				return errors.New("spec.zone: there is no zone fr-par-9")
 			}
 			return nil

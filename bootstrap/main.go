@@ -28,10 +28,10 @@ func main() {
 	err := run(ctx, environment{
 		args:  os.Args[1:],
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		terminals:  terminals{isTerminal(os.Stdin), isTerminal(os.Stdout), isTerminal(os.Stderr)},
-		getenv:     os.Getenv,
-		login:      login,
-		checkPlace: scaleway.CheckPlace,
+		terminals:   terminals{isTerminal(os.Stdin), isTerminal(os.Stdout), isTerminal(os.Stderr)},
+		getenv:      os.Getenv,
+		login:       login,
+		checkPlaces: scaleway.CheckPlaces,
 	})
 	os.Exit(exitCode(os.Stderr, err))
 }
@@ -46,8 +46,9 @@ type environment struct {
 
 	// login finds credentials. It does not verify them.
 	login func() (*account, error)
-	// checkPlace returns an error if Scaleway does not have a zone or a region.
-	checkPlace func(zone, region string) error
+	// checkPlaces returns an error for each zone and region that Scaleway does not
+	// have, or that lacks a product of the stack.
+	checkPlaces func(stack.Spec) error
 }
 
 // terminals is which of the standard streams are terminals.

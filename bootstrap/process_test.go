@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	defer stop()
 	err := run(ctx, environment{
 		args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		getenv: os.Getenv, login: impatientLogin, checkPlace: scaleway.CheckPlace,
+		getenv: os.Getenv, login: impatientLogin, checkPlaces: scaleway.CheckPlaces,
 	})
 	os.Exit(exitCode(os.Stderr, err)) //nolint:gocritic // as main does
 }

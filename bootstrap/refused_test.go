@@ -65,10 +65,25 @@ func (s *site) createNetwork(t testing.TB, region, cidr string) string {
 	return s.create(t, "/vpc/v2/regions/"+region+"/private-networks", object{"name": "theirs", "vpc_id": vpc, "subnets": []string{cidr}})
 }
 
+// kubernetesVersions returns the listed versions, the newest one first. The last one is
+// deprecated.
+func (s *site) kubernetesVersions(t testing.TB) []string {
+	t.Helper()
+	var list struct{ Versions []struct{ Name string } }
+	if err := json.Unmarshal(s.request(t, http.MethodGet, "/k8s/v1/regions/fr-par/versions", nil), &list); err != nil {
+		t.Fatal(err)
+	}
+	names := make([]string, 0, len(list.Versions))
+	for _, version := range list.Versions {
+		names = append(names, version.Name)
+	}
+	return names
+}
+
 func (s *site) createCluster(t testing.TB, network string) string {
 	t.Helper()
 	return s.create(t, "/k8s/v1/regions/fr-par/clusters", object{
-		"name": "theirs", "type": "kapsule", "version": "1.34.1", "cni": "cilium", "private_network_id": network,
+		"name": "theirs", "type": "kapsule", "version": s.kubernetesVersions(t)[0], "cni": "cilium", "private_network_id": network,
 	})
 }
 
@@ -106,7 +121,7 @@ func (s *site) configure(t testing.TB, config string) {
 
 // existingCluster replaces the cluster of the configuration, except its pools.
 func existingCluster(id string) []string {
-	return []string{baseConfig[strings.Index(baseConfig, "    version:"):strings.Index(baseConfig, "    pools:")], "    id: " + id + "\n"}
+	return []string{baseConfig[strings.Index(baseConfig, "    acl:"):strings.Index(baseConfig, "    pools:")], "    id: " + id + "\n"}
 }
 
 func existingNetwork(id string) []string { return []string{"cidr: 172.16.28.0/22", "id: " + id} }
@@ -191,6 +206,26 @@ func missingAndMalformed() []refusal {
 				"Error: spec.zone: there is no zone fr-lyo-1: there are [fr-par-1 fr-par-2",
 				"Error: spec.region: there is no region fr-lyo: there are [fr-par nl-ams",
 			},
+		},
+		{
+			name: "a zone without gateways", offline: true, config: []string{"fr-par-1", "fr-par-3"},
+			want: []string{"Error: spec.gateway.zone: there are no Public Gateways in fr-par-3, only in fr-par-1, fr-par-2: a gateway can be in another zone"},
+		},
+		{
+			name: "a gateway in no zone", offline: true, config: []string{"proxy:\n", "gateway: {zone: par1}\n  proxy:\n"},
+			want: []string{`spec.gateway.zone: Invalid value: "par1": must be a zone such as fr-par-1`},
+		},
+		{
+			name: "a region without a registry and without machines", offline: true,
+			config: []string{"fr-par-1", "it-mil-1", "proxy:\n", "proxy:\n    nameServers: [9.9.9.9]\n"},
+			want: []string{
+				"Error: spec.zone: there are no Instances with Block Storage in it-mil-1, only in fr-par-1, ",
+				"Error: spec.registry: there are no container registries in it-mil, only in fr-par, nl-ams, pl-waw: leave registry out, or choose another region",
+			},
+		},
+		{
+			name: "an address that Scaleway reserves", offline: true, config: []string{"172.16.28.8", "172.16.28.1"},
+			want: []string{`egress.yaml:8: spec.proxy.privateIP: Invalid value: "172.16.28.1": must not be one of the first two and the last two addresses of spec.network.cidr, 172.16.28.0/22: Scaleway reserves them`},
 		},
 		{
 			name: "ranges that Scaleway reserves", offline: true, config: []string{"172.16.28.0/22", "100.64.4.0/22"},
@@ -289,9 +324,27 @@ func unknownToScaleway() []refusal {
 			want: []string{"proxy would be in ", "spec.proxy.privateIP: 172.16.28.8 is not in 172.16.68.0/22"},
 		},
 		{
+			name: "an address that Scaleway reserves in an existing network", config: []string{"172.16.28.8", "172.16.64.1"},
+			prepare: func(t *testing.T, s *site) []string {
+				return existingNetwork(s.createNetwork(t, "fr-par", "172.16.64.0/22"))
+			},
+			want: []string{"Error: spec.proxy.privateIP: 172.16.64.1 is one of the first two and the last two addresses of 172.16.64.0/22, the range of the Private Network "},
+		},
+		{
+			name: "a version that is deprecated", prepare: func(t *testing.T, s *site) []string {
+				listed := s.kubernetesVersions(t)
+				return []string{"    acl:", "    version: \"" + listed[len(listed)-1] + "\"\n    acl:"}
+			},
+			want: []string{"Error: spec.cluster.version: Scaleway creates no clusters with Kubernetes 1."},
+		},
+		{
+			name: "a type of gateway that does not exist", config: []string{"proxy:\n", "gateway: {type: VPC-GW-XXL}\n  proxy:\n"},
+			want: []string{"Error: spec.gateway.type: there is no VPC-GW-XXL in fr-par-1; there are VPC-GW-L, VPC-GW-M, VPC-GW-S, VPC-GW-XL\n"},
+		},
+		{
 			name: "types, image and version that do not exist",
 			config: []string{
-				"proxy:\n", "proxy:\n    type: PLAY2-S\n    image: debian_buzz\n", "nodeType: PRO2-XXS", "nodeType: PRO2-XXXXL", `"1.34"`, `"1.19"`,
+				"proxy:\n", "proxy:\n    type: PLAY2-S\n    image: debian_buzz\n", "nodeType: PRO2-XXS", "nodeType: PRO2-XXXXL", "    acl:", "    version: \"1.19\"\n    acl:",
 			},
 			want: []string{
 				"Error: spec.proxy.type: there is no PLAY2-S in fr-par-1; there are PLAY2-MICRO, PLAY2-NANO, PLAY2-PICO\n",

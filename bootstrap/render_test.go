@@ -15,7 +15,7 @@ func renderCases() map[string][]string {
 		"created": nil,
 		"existing": {
 			"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666",
-			baseConfig[strings.Index(baseConfig, "    version:"):strings.Index(baseConfig, "    pools:")], "    id: 33333333-4444-5555-8666-777777777777\n",
+			baseConfig[strings.Index(baseConfig, "    acl:"):strings.Index(baseConfig, "    pools:")], "    id: 33333333-4444-5555-8666-777777777777\n",
 		},
 	}
 }

@@ -47,7 +47,7 @@ func (p *program) connect(ctx context.Context, checks ...func(*target) error) (*
 	egress, invalid := readConfig(p.options.config)
 	errs = append(errs, invalid)
 	if egress != nil {
-		errs = append(errs, p.checkPlaces(egress, invalid))
+		errs = append(errs, p.checkAllPlaces(egress, invalid))
 	}
 	account, err := p.login()
 	errs = append(errs, err)

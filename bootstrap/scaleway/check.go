@@ -3,7 +3,6 @@ package scaleway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
@@ -12,7 +11,7 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// planCheck checks the resources that a plan creates.
+// planCheck checks the resources that a plan creates, and some of its changes.
 type planCheck struct {
 	cloud *Cloud
 	plan  *stack.Plan
@@ -30,30 +29,32 @@ func (c *Cloud) Check(ctx context.Context, spec stack.Spec, plan *stack.Plan) er
 	var errs []error
 	checked := newPlanCheck(c, plan)
 	for _, step := range plan.Steps {
-		if step.Action != stack.Create && step.Action != stack.Replace {
+		row := rowOf(step.Kind)
+		creates := step.Action == stack.Create || step.Action == stack.Replace
+		if row.check == nil || (!creates && !changed(step.Changes, row.rechecked...)) {
 			continue
 		}
-		if check := rowOf(step.Kind).check; check != nil {
-			errs = append(errs, explain(check(checked, ctx, step.Resource()), step.Kind))
+		errs = append(errs, explain(row.check(checked, ctx, step.Resource()), step.Kind))
+	}
+	return errors.Join(append(errs, CheckPlaces(spec))...)
+}
+
+// changeInPlace returns the present value of a field that the plan changes in place.
+func (p *planCheck) changeInPlace(r stack.Resource, field string) (from string, ok bool) {
+	for _, step := range p.plan.Steps {
+		if step.Resource() != r || step.Action != stack.Update {
+			continue
+		}
+		for _, change := range step.Changes {
+			if change.Field == field {
+				return change.From, true
+			}
 		}
 	}
-	return errors.Join(append(errs, CheckPlace(spec.Zone, spec.Region))...)
+	return "", false
 }
 
 // deletes reports whether the plan deletes a resource.
 func (p *planCheck) deletes(id string) bool {
 	return slices.ContainsFunc(p.plan.Steps, func(s *stack.Step) bool { return s.Action == stack.Delete && s.ResourceID == id })
-}
-
-// CheckPlace returns an error if Scaleway does not have the zone or the region. The
-// error lists those that exist. An empty zone or region is not checked.
-func CheckPlace(zone, region string) error {
-	var errs []error
-	if zone != "" && !slices.Contains(scw.AllZones, scw.Zone(zone)) {
-		errs = append(errs, fmt.Errorf("spec.zone: there is no zone %s: there are %v", zone, scw.AllZones))
-	}
-	if region != "" && !slices.Contains(scw.AllRegions, scw.Region(region)) {
-		errs = append(errs, fmt.Errorf("spec.region: there is no region %s: there are %v", region, scw.AllRegions))
-	}
-	return errors.Join(errs...)
 }

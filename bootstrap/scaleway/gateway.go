@@ -2,7 +2,10 @@ package scaleway
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/scaleway/scaleway-sdk-go/api/vpcgw/v2"
 	"github.com/scaleway/scaleway-sdk-go/scw"
@@ -14,24 +17,29 @@ func gatewayRow() operations {
 	return row[*stack.Gateway]{
 		kind: stack.KindGateway, permission: permissionGateways, observe: (*observation).gateways,
 		create: (*Cloud).createGateway, update: (*Cloud).updateGateway, delete: (*Cloud).deleteGateway,
+		check: (*planCheck).gateway, rechecked: []string{"type"},
 	}.untyped()
 }
 
 // permissionGateways is the permission set of all kinds of the gateways' API.
 const permissionGateways = "VPCGatewayFullAccess"
 
-// gateways adds the gateways with their networks, which the API lists with them.
+// gateways adds the gateways in all zones of the region, with their networks, which the
+// API lists with them. A gateway can be in another zone than the machines, and stays
+// there when egress.yaml no longer names that zone.
 func (o *observation) gateways(ctx context.Context) error {
-	gateways, err := o.cloud.listGateways(ctx)
-	if err != nil {
-		return err
-	}
-	for _, g := range gateways {
-		o.add(newGateway(g))
-		for _, n := range g.GatewayNetworks {
-			network := newGatewayNetwork(n)
-			network.Name = g.Name
-			o.add(network)
+	for _, zone := range within(o.cloud.region, gatewayZones()) {
+		gateways, err := o.cloud.listGateways(ctx, zone)
+		if err != nil {
+			return err
+		}
+		for _, g := range gateways {
+			o.add(newGateway(g))
+			for _, n := range g.GatewayNetworks {
+				network := newGatewayNetwork(n)
+				network.Name = g.Name
+				o.add(network)
+			}
 		}
 	}
 	return nil
@@ -39,10 +47,10 @@ func (o *observation) gateways(ctx context.Context) error {
 
 func (c *Cloud) createGateway(ctx context.Context, r *stack.Gateway, report func(string)) error {
 	created, err := ensure(ctx, c, maker[*stack.Gateway]{
-		find: c.findGateways,
+		find: func(ctx context.Context) ([]*stack.Gateway, error) { return c.findGateways(ctx, scw.Zone(r.Zone)) },
 		create: func(ctx context.Context) (*stack.Gateway, error) {
 			g, err := c.gateway.CreateGateway(&vpcgw.CreateGatewayRequest{
-				Zone: c.zone, ProjectID: c.project, Name: r.Name, Tags: c.tags(""), Type: r.Type,
+				Zone: scw.Zone(r.Zone), ProjectID: c.project, Name: r.Name, Tags: c.tags(""), Type: r.Type,
 			}, scw.WithContext(ctx))
 			if err != nil {
 				return nil, err
@@ -54,13 +62,19 @@ func (c *Cloud) createGateway(ctx context.Context, r *stack.Gateway, report func
 	if err != nil {
 		return err
 	}
-	created, err = c.awaitGateway(ctx, created.ID, report)
+	created, err = c.awaitGateway(ctx, created, report)
 	return copyCreated(r, created, err)
 }
 
-func (c *Cloud) awaitGateway(ctx context.Context, id string, report func(string)) (*stack.Gateway, error) {
+func (c *Cloud) getGateway(ctx context.Context, r *stack.Gateway) (*vpcgw.Gateway, error) {
+	return c.gateway.GetGateway(&vpcgw.GetGatewayRequest{Zone: scw.Zone(r.Zone), GatewayID: r.ID}, scw.WithContext(ctx))
+}
+
+// awaitGateway waits until the gateway runs. During an upgrade, a gateway is "failed"
+// for a moment.
+func (c *Cloud) awaitGateway(ctx context.Context, r *stack.Gateway, report func(string)) (*stack.Gateway, error) {
 	return await(ctx, c, report, func(ctx context.Context) (*stack.Gateway, string, error) {
-		g, err := c.gateway.GetGateway(&vpcgw.GetGatewayRequest{Zone: c.zone, GatewayID: id}, scw.WithContext(ctx))
+		g, err := c.getGateway(ctx, r)
 		if err != nil {
 			return nil, "", err
 		}
@@ -68,8 +82,8 @@ func (c *Cloud) awaitGateway(ctx context.Context, id string, report func(string)
 	}, []string{statusReady}, []string{"failed", "stopped", "locked", "deleting"})
 }
 
-func (c *Cloud) findGateways(ctx context.Context) ([]*stack.Gateway, error) {
-	gateways, err := c.listGateways(ctx)
+func (c *Cloud) findGateways(ctx context.Context, zone scw.Zone) ([]*stack.Gateway, error) {
+	gateways, err := c.listGateways(ctx, zone)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +94,8 @@ func (c *Cloud) findGateways(ctx context.Context) ([]*stack.Gateway, error) {
 	return found, nil
 }
 
-func (c *Cloud) listGateways(ctx context.Context) ([]*vpcgw.Gateway, error) {
-	list, err := c.gateway.ListGateways(&vpcgw.ListGatewaysRequest{Zone: c.zone, ProjectID: &c.project, Tags: c.tags("")},
+func (c *Cloud) listGateways(ctx context.Context, zone scw.Zone) ([]*vpcgw.Gateway, error) {
+	list, err := c.gateway.ListGateways(&vpcgw.ListGatewaysRequest{Zone: zone, ProjectID: &c.project, Tags: c.tags("")},
 		scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
 		return nil, err
@@ -96,7 +110,10 @@ func (c *Cloud) listGateways(ctx context.Context) ([]*vpcgw.Gateway, error) {
 }
 
 func newGateway(g *vpcgw.Gateway) *stack.Gateway {
-	gateway := &stack.Gateway{ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: timeOf(g.CreatedAt)}, Type: g.Type, Status: g.Status.String()}
+	gateway := &stack.Gateway{
+		ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: timeOf(g.CreatedAt)},
+		Zone:         string(g.Zone), Type: g.Type, Status: g.Status.String(),
+	}
 	gateway.Deleting = g.Status == vpcgw.GatewayStatusDeleting
 	if g.Status == vpcgw.GatewayStatusRunning {
 		gateway.Status = statusReady
@@ -114,7 +131,7 @@ func (c *Cloud) updateGateway(ctx context.Context, r *stack.Gateway, changes []s
 		if !changed(changes, "name") {
 			return nil
 		}
-		_, err := c.gateway.UpdateGateway(&vpcgw.UpdateGatewayRequest{Zone: c.zone, GatewayID: r.ID, Name: &r.Name}, scw.WithContext(ctx))
+		_, err := c.gateway.UpdateGateway(&vpcgw.UpdateGatewayRequest{Zone: scw.Zone(r.Zone), GatewayID: r.ID, Name: &r.Name}, scw.WithContext(ctx))
 		return err
 	})
 	if err != nil {
@@ -125,7 +142,7 @@ func (c *Cloud) updateGateway(ctx context.Context, r *stack.Gateway, changes []s
 			return err
 		}
 	}
-	ready, err := c.awaitGateway(ctx, r.ID, report)
+	ready, err := c.awaitGateway(ctx, r, report)
 	return copyCreated(r, ready, err)
 }
 
@@ -133,11 +150,11 @@ func (c *Cloud) updateGateway(ctx context.Context, r *stack.Gateway, changes []s
 // answer, the gateway is observed before the request is sent again.
 func (c *Cloud) upgradeGateway(ctx context.Context, r *stack.Gateway, report func(string)) error {
 	return c.persist(ctx, report, func(ctx context.Context) error {
-		current, err := c.gateway.GetGateway(&vpcgw.GetGatewayRequest{Zone: c.zone, GatewayID: r.ID}, scw.WithContext(ctx))
+		current, err := c.getGateway(ctx, r)
 		if err != nil || current.Type == r.Type {
 			return err
 		}
-		_, err = c.gateway.UpgradeGateway(&vpcgw.UpgradeGatewayRequest{Zone: c.zone, GatewayID: r.ID, Type: &r.Type}, scw.WithContext(ctx))
+		_, err = c.gateway.UpgradeGateway(&vpcgw.UpgradeGatewayRequest{Zone: scw.Zone(r.Zone), GatewayID: r.ID, Type: &r.Type}, scw.WithContext(ctx))
 		return err
 	})
 }
@@ -145,14 +162,14 @@ func (c *Cloud) upgradeGateway(ctx context.Context, r *stack.Gateway, report fun
 func (c *Cloud) deleteGateway(ctx context.Context, r *stack.Gateway, report func(string)) error {
 	err := c.persist(ctx, report, func(ctx context.Context) error {
 		// The address was created with the gateway. It would stay, and cost.
-		_, err := c.gateway.DeleteGateway(&vpcgw.DeleteGatewayRequest{Zone: c.zone, GatewayID: r.ID, DeleteIP: true}, scw.WithContext(ctx))
+		_, err := c.gateway.DeleteGateway(&vpcgw.DeleteGatewayRequest{Zone: scw.Zone(r.Zone), GatewayID: r.ID, DeleteIP: true}, scw.WithContext(ctx))
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	return awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
-		g, err := c.gateway.GetGateway(&vpcgw.GetGatewayRequest{Zone: c.zone, GatewayID: r.ID}, scw.WithContext(ctx))
+		g, err := c.getGateway(ctx, r)
 		if err != nil {
 			return "", err
 		}
@@ -160,103 +177,25 @@ func (c *Cloud) deleteGateway(ctx context.Context, r *stack.Gateway, report func
 	}, "failed", "locked")
 }
 
-func gatewayNetworkRow() operations {
-	return row[*stack.GatewayNetwork]{
-		kind: stack.KindGatewayNetwork, permission: permissionGateways, foundWith: stack.KindGateway,
-		create: (*Cloud).createGatewayNetwork, update: (*Cloud).updateGatewayNetwork, delete: (*Cloud).deleteGatewayNetwork,
-	}.untyped()
-}
-
-func (c *Cloud) createGatewayNetwork(ctx context.Context, r *stack.GatewayNetwork, report func(string)) error {
-	created, err := ensure(ctx, c, maker[*stack.GatewayNetwork]{
-		find: func(ctx context.Context) ([]*stack.GatewayNetwork, error) {
-			return c.findGatewayNetworks(ctx, r.Gateway.ID, r.Network.ID)
-		},
-		create: func(ctx context.Context) (*stack.GatewayNetwork, error) {
-			n, err := c.gateway.CreateGatewayNetwork(&vpcgw.CreateGatewayNetworkRequest{
-				Zone: c.zone, GatewayID: r.Gateway.ID, PrivateNetworkID: r.Network.ID,
-				EnableMasquerade: r.Masquerade, PushDefaultRoute: r.DefaultRoute,
-			}, scw.WithContext(ctx))
-			if err != nil {
-				return nil, err
-			}
-			return newGatewayNetwork(n), nil
-		},
-		remove: c.deleteGatewayNetwork,
-	})
+// gateway checks that the zone has the type, and that an existing gateway is not to
+// become smaller, which Scaleway cannot do.
+func (p *planCheck) gateway(ctx context.Context, gateway *stack.Gateway) error {
+	list, err := p.cloud.gateway.ListGatewayTypes(&vpcgw.ListGatewayTypesRequest{Zone: scw.Zone(gateway.Zone)}, scw.WithContext(ctx))
 	if err != nil {
 		return err
 	}
-	created, err = c.awaitGatewayNetwork(ctx, created.ID, report)
-	return copyCreated(r, created, err)
-}
-
-func (c *Cloud) findGatewayNetworks(ctx context.Context, gateway, network string) ([]*stack.GatewayNetwork, error) {
-	list, err := c.gateway.ListGatewayNetworks(&vpcgw.ListGatewayNetworksRequest{
-		Zone: c.zone, GatewayIDs: []string{gateway}, PrivateNetworkIDs: []string{network},
-	}, scw.WithContext(ctx), scw.WithAllPages())
-	if err != nil {
-		return nil, err
+	bandwidth := map[string]uint64{}
+	for _, t := range list.Types {
+		bandwidth[t.Name] = t.Bandwidth
 	}
-	var found []*stack.GatewayNetwork
-	for _, n := range list.GatewayNetworks {
-		if n.GatewayID == gateway && n.PrivateNetworkID == network {
-			found = append(found, newGatewayNetwork(n))
-		}
+	wanted, ok := bandwidth[gateway.Type]
+	if !ok {
+		return fmt.Errorf("spec.gateway.type: there is no %s in %s; there are %s",
+			gateway.Type, gateway.Zone, orNone(slices.Sorted(maps.Keys(bandwidth))))
 	}
-	return found, nil
-}
-
-func newGatewayNetwork(n *vpcgw.GatewayNetwork) *stack.GatewayNetwork {
-	return &stack.GatewayNetwork{
-		ResourceMeta: stack.ResourceMeta{ID: n.ID, CreatedAt: timeOf(n.CreatedAt), Deleting: n.Status == vpcgw.GatewayNetworkStatusDetaching},
-		Gateway:      &stack.Gateway{ResourceMeta: stack.ResourceMeta{ID: n.GatewayID}},
-		Network:      &stack.PrivateNetwork{ResourceMeta: stack.ResourceMeta{ID: n.PrivateNetworkID}},
-		Masquerade:   n.MasqueradeEnabled, DefaultRoute: n.PushDefaultRoute, Status: n.Status.String(),
+	if from, ok := p.changeInPlace(gateway, "type"); ok && wanted < bandwidth[from] {
+		return fmt.Errorf("spec.gateway.type: a gateway cannot become smaller, and %s has less bandwidth than %s: keep the type, or remove the gateway and create it again",
+			gateway.Type, from)
 	}
-}
-
-// awaitGatewayNetwork treats "created" as the transient status that it is. The
-// SDK's waiter takes it for the final one.
-func (c *Cloud) awaitGatewayNetwork(ctx context.Context, id string, report func(string)) (*stack.GatewayNetwork, error) {
-	return await(ctx, c, report, func(ctx context.Context) (*stack.GatewayNetwork, string, error) {
-		n, err := c.gateway.GetGatewayNetwork(&vpcgw.GetGatewayNetworkRequest{Zone: c.zone, GatewayNetworkID: id}, scw.WithContext(ctx))
-		if err != nil {
-			return nil, "", err
-		}
-		return newGatewayNetwork(n), n.Status.String(), nil
-	}, []string{statusReady}, []string{"detaching"})
-}
-
-func (c *Cloud) updateGatewayNetwork(ctx context.Context, r *stack.GatewayNetwork, changes []stack.Change, report func(string)) error {
-	if changed(changes, "masquerade", "default route") {
-		err := c.persist(ctx, report, func(ctx context.Context) error {
-			_, err := c.gateway.UpdateGatewayNetwork(&vpcgw.UpdateGatewayNetworkRequest{
-				Zone: c.zone, GatewayNetworkID: r.ID, EnableMasquerade: &r.Masquerade, PushDefaultRoute: &r.DefaultRoute,
-			}, scw.WithContext(ctx))
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	_, err := c.awaitGatewayNetwork(ctx, r.ID, report)
-	return err
-}
-
-func (c *Cloud) deleteGatewayNetwork(ctx context.Context, r *stack.GatewayNetwork, report func(string)) error {
-	err := c.persist(ctx, report, func(ctx context.Context) error {
-		_, err := c.gateway.DeleteGatewayNetwork(&vpcgw.DeleteGatewayNetworkRequest{Zone: c.zone, GatewayNetworkID: r.ID}, scw.WithContext(ctx))
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
-		n, err := c.gateway.GetGatewayNetwork(&vpcgw.GetGatewayNetworkRequest{Zone: c.zone, GatewayNetworkID: r.ID}, scw.WithContext(ctx))
-		if err != nil {
-			return "", err
-		}
-		return n.Status.String(), nil
-	})
+	return nil
 }

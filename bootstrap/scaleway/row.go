@@ -33,6 +33,9 @@ type row[R stack.Resource] struct {
 	// check returns an error if the creation would fail for a reason that can be
 	// known beforehand. A nil function: there are no such reasons.
 	check func(*planCheck, context.Context, R) error
+
+	// rechecked are the fields whose change in place is checked as well.
+	rechecked []string
 }
 
 // operations are a row for resources of any type. The functions return an error
@@ -46,6 +49,7 @@ type operations struct {
 	update     func(*Cloud, context.Context, stack.Resource, []stack.Change, func(string)) error
 	delete     func(*Cloud, context.Context, stack.Resource, func(string)) error
 	check      func(*planCheck, context.Context, stack.Resource) error
+	rechecked  []string
 }
 
 // untyped is the only place where resources are converted to a row's type.
@@ -57,7 +61,7 @@ func (r row[R]) untyped() operations {
 		}
 		return typed, nil
 	}
-	o := operations{kind: r.kind, permission: r.permission, observe: r.observe, foundWith: r.foundWith}
+	o := operations{kind: r.kind, permission: r.permission, observe: r.observe, foundWith: r.foundWith, rechecked: r.rechecked}
 	if r.create != nil {
 		o.create = func(c *Cloud, ctx context.Context, resource stack.Resource, report func(string)) error {
 			typed, err := as(resource)
