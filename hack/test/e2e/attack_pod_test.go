@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,13 @@ func podAttacks() []attack {
 		attempt:  createPod(container("serve, ':8080'", ", readinessProbe: {periodSeconds: 1, httpGet: "+host(portProbe)+"}")),
 		undo:     remove("pod/odd"),
 		succeeds: arrivesAt(portProbe),
+	}, {
+		name:  "host in a probe, to the other tenant's port",
+		stops: []stop{byPodSecurity, byGuard("probe-hosts")},
+		attempt: createPod(container("serve, ':8080'", fmt.Sprintf(", readinessProbe: {periodSeconds: 1, httpGet: {host: %s, port: 3130, path: /}}",
+			shared.Plan.ProxyPrivate))),
+		undo:     remove("pod/odd"),
+		succeeds: reachesOtherPort,
 	}, {
 		name:     "host in a lifecycle hook",
 		stops:    []stop{byPodSecurity, byGuard("probe-hosts")},
@@ -59,6 +67,21 @@ func podAttacks() []attack {
 			return strings.Contains(out, "egress.scw/inject"), fmt.Sprintf("%q, %v", out, err)
 		},
 	}}
+}
+
+// reachesOtherPort reports whether Squid has received a request on the port of
+// client-b that is not meant for a proxy, as those of probes are not.
+func reachesOtherPort(t *testing.T, a attacker) (bool, string) {
+	t.Helper()
+	lines, _, err := shared.Audit(a.audit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(lines, func(line environment.AuditLine) bool { return line.Port == "3130" && line.Tenant == "-" })
+	if i < 0 {
+		return false, fmt.Sprintf("not among %d requests", len(lines))
+	}
+	return true, lines[i].Text
 }
 
 // at is a port of the internet.

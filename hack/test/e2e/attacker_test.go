@@ -20,6 +20,8 @@ type attacker struct {
 	// port of the internet is this attacker's own, so that its packets are not
 	// counted as those of another one.
 	port uint16
+	// audit is the position in the proxy's audit log at which the attacker began.
+	audit int64
 }
 
 // lastPort is the port of the internet that the last attacker got.
@@ -62,7 +64,11 @@ subjects: [{kind: ServiceAccount, name: %[1]s, namespace: %[2]s}]
 	config.AuthInfos[attackerName] = &clientcmdapi.AuthInfo{Token: token}
 	config.Contexts[attackerName] = &clientcmdapi.Context{Cluster: attackerName, AuthInfo: attackerName, Namespace: namespace}
 	config.CurrentContext = attackerName
-	a := attacker{namespace, filepath.Join(t.TempDir(), "kubeconfig"), uint16(firstAttackerPort + lastPort.Add(1))}
+	_, position, err := shared.Audit(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := attacker{namespace, filepath.Join(t.TempDir(), "kubeconfig"), uint16(firstAttackerPort + lastPort.Add(1)), position}
 	if err := clientcmd.WriteToFile(*config, a.kubeconfig); err != nil {
 		t.Fatal(err)
 	}
