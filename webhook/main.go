@@ -188,6 +188,7 @@ func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings
 		Settings: s.Namespaces,
 		Cache:    manager.GetClient(),
 		Live:     manager.GetAPIReader(),
+		Policies: policies,
 		Budget:   budget,
 		Logger:   logger,
 		Metrics:  metrics.Registry,
@@ -202,6 +203,7 @@ func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings
 		return fmt.Errorf("setting up the admission of NetworkPolicies: %w", err)
 	}
 	server.Register(names.PolicyValidationPath, drain.handler(policyAdmission))
+	server.Register(names.NamespaceDeletionPath, drain.handler(namespaceAdmission.Delete()))
 
 	definition, err := controller.NewCRDApplier(manager.GetClient(), charts.EgressTenantCRD)
 	if err != nil {

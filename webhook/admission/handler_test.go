@@ -647,7 +647,7 @@ func TestDependenciesAreRequired(t *testing.T) {
 		}
 	}
 	if _, err := NewNamespaceHandler(NamespaceOptions{}); err == nil ||
-		err.Error() != "options that are required are not set: Budget, Cache, Live, Logger, Metrics" {
+		err.Error() != "options that are required are not set: Budget, Cache, Live, Logger, Metrics, Policies" {
 		t.Errorf("without all dependencies: error %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -24,17 +25,29 @@ type namespaceTest struct {
 	live     *store
 	log      *bytes.Buffer
 	registry *prometheus.Registry
+	policies *fakeKeeper
 	handler  *NamespaceHandler
+}
+
+// fakeKeeper records its calls, and returns the error fail.
+type fakeKeeper struct {
+	kept []string
+	fail error
+}
+
+func (k *fakeKeeper) Keep(_ context.Context, namespace string) error {
+	k.kept = append(k.kept, namespace)
+	return k.fail
 }
 
 func newNamespaceTest(t *testing.T, rules settings.Namespaces) *namespaceTest {
 	t.Helper()
 	n := &namespaceTest{
 		live: newStore(tenantFixture("client-a", 3129), tenantFixture("client-b", 3130)),
-		log:  &bytes.Buffer{}, registry: prometheus.NewRegistry(),
+		log:  &bytes.Buffer{}, registry: prometheus.NewRegistry(), policies: &fakeKeeper{},
 	}
 	handler, err := NewNamespaceHandler(NamespaceOptions{
-		Settings: rules, Cache: newStore(tenantFixture("client-a", 3129)), Live: n.live, Budget: NewBudget(0),
+		Settings: rules, Cache: newStore(tenantFixture("client-a", 3129)), Live: n.live, Policies: n.policies, Budget: NewBudget(0),
 		Logger: slog.New(slog.NewJSONHandler(n.log, nil)), Metrics: n.registry,
 	})
 	if err != nil {

@@ -24,19 +24,22 @@ type NamespaceOptions struct {
 	// Cache reads tenants from informers. It may lag.
 	Cache client.Reader
 	// Live reads tenants from the API server.
-	Live    client.Reader
-	Budget  *Budget
-	Logger  *slog.Logger
-	Metrics prometheus.Registerer
+	Live client.Reader
+	// Policies keeps NetworkPolicies of namespaces that are deleted.
+	Policies PolicyKeeper
+	Budget   *Budget
+	Logger   *slog.Logger
+	Metrics  prometheus.Registerer
 }
 
 // NamespaceHandler answers the AdmissionReviews of namespaces that get the tenant
-// label. Of others, the webhook configuration sends none.
+// label, or have it and are deleted. Of others, the webhook configuration sends none.
 type NamespaceHandler struct {
 	server
 	settings settings.Namespaces
 	cache    client.Reader
 	live     client.Reader
+	policies PolicyKeeper
 	lookups  turns
 }
 
@@ -44,7 +47,7 @@ type NamespaceHandler struct {
 // that are missing, and metrics that are already registered.
 func NewNamespaceHandler(options NamespaceOptions) (*NamespaceHandler, error) {
 	if err := requireAll(map[string]bool{
-		"Cache": options.Cache != nil, "Live": options.Live != nil,
+		"Cache": options.Cache != nil, "Live": options.Live != nil, "Policies": options.Policies != nil,
 		"Budget": options.Budget != nil, "Logger": options.Logger != nil, "Metrics": options.Metrics != nil,
 	}); err != nil {
 		return nil, err
@@ -61,7 +64,7 @@ func NewNamespaceHandler(options NamespaceOptions) (*NamespaceHandler, error) {
 	}
 	return &NamespaceHandler{
 		server:   server{budget: options.Budget, logger: options.Logger, metrics: metrics},
-		settings: options.Settings, cache: options.Cache, live: options.Live,
+		settings: options.Settings, cache: options.Cache, live: options.Live, policies: options.Policies,
 		lookups: newTurns(lookupsOfClient),
 	}, nil
 }
@@ -72,6 +75,7 @@ func namespaceOutcomes() []outcome {
 		{decisionInject, names.ReasonTenantJoined},
 		{decisionSkip, names.ReasonTenantJoined},
 		{decisionSkip, names.ReasonTenantUnchanged},
+		{decisionSkip, names.ReasonPolicyKept},
 		{decisionDeny, names.ReasonUnknownTenant},
 		{decisionDeny, names.ReasonBadRequest},
 		{decisionError, names.ReasonBadRequest},

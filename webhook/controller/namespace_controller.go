@@ -120,7 +120,14 @@ func (r *NamespaceReconciler) Reconcile(ctx context.Context, request ctrl.Reques
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	kept, err := r.release(ctx, facts)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	wait, err := r.reportRepairs(ctx, facts.namespace)
+	if kept > 0 && (wait == 0 || kept < wait) {
+		wait = kept
+	}
 	return ctrl.Result{RequeueAfter: wait}, err
 }
 

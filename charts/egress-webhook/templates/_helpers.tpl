@@ -126,6 +126,14 @@ second name is that of a control plane without --use-service-account-credentials
   expression: "!(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:kube-controller-manager'])"
 {{- end }}
 
+{{- /*
+Whether the API server deletes the NetworkPolicy of a namespace before its pods, or
+in any order: not empty before Kubernetes 1.33.
+*/}}
+{{- define "egress-webhook.unorderedDeletion" -}}
+{{- if semverCompare "<1.33.0-0" .Capabilities.KubeVersion.Version }}true{{ end }}
+{{- end }}
+
 {{- /* The binding of a guard, which has the guard's name. */}}
 {{- define "egress-webhook.guardBinding" -}}
 apiVersion: admissionregistration.k8s.io/v1

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
+	chartcommon "helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/cli/values"
 	"helm.sh/helm/v4/pkg/kube"
@@ -37,6 +38,8 @@ type Release struct {
 	Values map[string]any
 	// Wait makes Install return only when everything is ready.
 	Wait bool
+	// ForceConflicts makes Upgrade take fields back that other clients have changed.
+	ForceConflicts bool
 	// PostRenderer, when set, changes the rendered manifests.
 	PostRenderer postrenderer.PostRenderer
 }
@@ -94,11 +97,35 @@ func (r Release) Upgrade(ctx context.Context) error {
 	if r.Wait {
 		upgrade.WaitStrategy = kube.StatusWatcherStrategy
 	}
+	upgrade.ForceConflicts = r.ForceConflicts
 	upgrade.PostRenderer = r.PostRenderer
 	if _, err := upgrade.RunWithContext(ctx, r.Name, chart, r.Values); err != nil {
 		return fmt.Errorf("helm upgrade %s: %w", r.Name, err)
 	}
 	return nil
+}
+
+// Template renders the manifests of the release for a version of Kubernetes, without
+// a cluster.
+func (r Release) Template(ctx context.Context, kubernetes string) (string, error) {
+	version, err := chartcommon.ParseKubeVersion(kubernetes)
+	if err != nil {
+		return "", err
+	}
+	chart, err := loader.Load(r.Chart)
+	if err != nil {
+		return "", err
+	}
+	install := action.NewInstall(action.NewConfiguration())
+	install.DryRunStrategy = action.DryRunClient
+	install.KubeVersion = version
+	install.ReleaseName, install.Namespace = r.Name, r.Namespace
+	install.PostRenderer = r.PostRenderer
+	rendered, err := install.RunWithContext(ctx, chart, r.Values)
+	if err != nil {
+		return "", fmt.Errorf("helm template %s: %w", r.Name, err)
+	}
+	return rendered.(*helmrelease.Release).Manifest, nil
 }
 
 // Ensure installs the release if it is not installed. It replaces a release

@@ -32,6 +32,11 @@ const (
 	// FinalizerInUse on an EgressTenant keeps it while namespaces carry its label.
 	FinalizerInUse = "egress.scw/in-use"
 
+	// FinalizerPods on a NetworkPolicy keeps it while its namespace is deleted and
+	// has pods. Only API servers before Kubernetes 1.33 need it: later ones delete
+	// the pods first.
+	FinalizerPods = "egress.scw/pods"
+
 	// SettingsConfigMap is the name of the ConfigMap with the webhook's settings,
 	// in the namespace of the webhook.
 	SettingsConfigMap = "egress-webhook-settings"

@@ -8,6 +8,7 @@ const PodHandlerPath = "/mutate-pods"
 const (
 	NamespaceMutationPath   = "/mutate-namespaces"
 	NamespaceValidationPath = "/validate-namespaces"
+	NamespaceDeletionPath   = "/delete-namespaces"
 )
 
 // PolicyValidationPath is the path of the webhook's server for admission reviews of

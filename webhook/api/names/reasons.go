@@ -54,13 +54,16 @@ const (
 	ReasonNoProxyTooLong Reason = "NoProxyTooLong"
 )
 
-// Reasons of decisions about a namespace that gets the tenant label. Also
-// UnknownTenant.
+// Reasons of decisions about a namespace that gets the tenant label, or is deleted.
+// Also UnknownTenant.
 const (
 	// ReasonTenantJoined: the namespace belongs to the tenant.
 	ReasonTenantJoined Reason = "TenantJoined"
 	// ReasonTenantUnchanged: the label stays as it is.
 	ReasonTenantUnchanged Reason = "TenantUnchanged"
+	// ReasonPolicyKept: the namespace is deleted, and its NetworkPolicy stays until its
+	// pods have ended.
+	ReasonPolicyKept Reason = "PolicyKept"
 )
 
 // Reasons of decisions about a change of the NetworkPolicy of a tenant's namespace.
@@ -167,7 +170,7 @@ func AdmissionReasons() []Reason {
 // namespace.
 func NamespaceAdmissionReasons() []Reason {
 	return []Reason{
-		ReasonTenantJoined, ReasonTenantUnchanged, ReasonUnknownTenant,
+		ReasonTenantJoined, ReasonTenantUnchanged, ReasonUnknownTenant, ReasonPolicyKept,
 		ReasonBadRequest, ReasonBusy, ReasonUnavailable, ReasonInternalError,
 	}
 }

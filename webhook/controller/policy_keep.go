@@ -1,0 +1,76 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/api/names"
+)
+
+// Patches that add and remove one finalizer, and leave others alone.
+const (
+	keepPatch    = `{"metadata":{"finalizers":["` + names.FinalizerPods + `"]}}`
+	releasePatch = `{"metadata":{"$deleteFromPrimitiveList/finalizers":["` + names.FinalizerPods + `"]}}`
+)
+
+// Keep adds the finalizer to the NetworkPolicy of a namespace that is about to be
+// deleted. A namespace without a policy, or whose policy is being deleted already,
+// stays as it is.
+func (p *PolicyApplier) Keep(ctx context.Context, namespace string) error {
+	policy, err := getPolicy(ctx, p.client, namespace)
+	if err != nil || policy == nil || policy.DeletionTimestamp != nil || slices.Contains(policy.Finalizers, names.FinalizerPods) {
+		return err
+	}
+	return p.patch(ctx, namespace, keepPatch)
+}
+
+func (p *PolicyApplier) patch(ctx context.Context, namespace, patch string) error {
+	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: names.PolicyName}}
+	err := p.client.Patch(ctx, policy, client.RawPatch(types.StrategicMergePatchType, []byte(patch)), client.FieldOwner(names.FieldOwner))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("writing the finalizers of NetworkPolicy %s/%s: %w", namespace, names.PolicyName, err)
+	}
+	return nil
+}
+
+// podList is the kind of lists of pods, of which only the metadata are read.
+var podList = corev1.SchemeGroupVersion.WithKind("PodList")
+
+// podsInterval is the time between two looks for pods in a namespace that is being
+// deleted. Their number has no bound, so they are not watched.
+const podsInterval = 2 * time.Second
+
+// release removes the finalizer of Keep from a policy that is being deleted: at once
+// in a namespace that stays, so that the policy is created again if it is wanted, and
+// otherwise when the namespace has no pods. It returns the time until it has to be
+// called again, 0 for not at all.
+func (r *NamespaceReconciler) release(ctx context.Context, facts namespaceFacts) (time.Duration, error) {
+	policy := facts.observed
+	if policy == nil || policy.DeletionTimestamp == nil || !slices.Contains(policy.Finalizers, names.FinalizerPods) {
+		return 0, nil
+	}
+	if facts.namespace.DeletionTimestamp != nil {
+		pods := &metav1.PartialObjectMetadataList{}
+		pods.SetGroupVersionKind(podList)
+		if err := r.Live.List(ctx, pods, client.InNamespace(facts.namespace.Name), client.Limit(1)); err != nil {
+			return 0, fmt.Errorf("looking for pods in namespace %s, which is being deleted: %w", facts.namespace.Name, err)
+		}
+		if len(pods.Items) > 0 {
+			return podsInterval, nil
+		}
+	}
+	if err := r.Policies.patch(ctx, facts.namespace.Name, releasePatch); err != nil {
+		return 0, err
+	}
+	ctrl.LoggerFrom(ctx).Info("NetworkPolicy released", "namespaceDeleted", facts.namespace.DeletionTimestamp != nil)
+	return 0, nil
+}
