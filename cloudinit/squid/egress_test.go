@@ -169,6 +169,20 @@ func TestNoAddressNoWayOut(t *testing.T) {
 	}
 }
 
+// TestIPv6HasNoWayOut: the proxy has IPv4 addresses only. A request to an address of
+// IPv6 is answered with an error at once.
+func TestIPv6HasNoWayOut(t *testing.T) {
+	proxy := liveProxy(t)
+	startWithOrigin(t, proxy, []v1alpha1.Tenant{newTenant("client-a", 3129)})
+	listener := netip.AddrPortFrom(proxy.ListenAddress, 3129)
+	// Both are in documentation ranges, so they are not assigned to any machine.
+	for _, target := range []string{"[2001:db8::1]", "[3fff::1]"} {
+		if status, _ := ask(t, proxy.ListenAddress, listener, "GET http://"+target+"/"); status != http.StatusServiceUnavailable {
+			t.Errorf("%s: status %d, want 503", target, status)
+		}
+	}
+}
+
 // TestPortsTellTheirTenantsRevision: the revision is on denials, on Squid's own
 // answers and on the answers of origins. Origins cannot forge it.
 func TestPortsTellTheirTenantsRevision(t *testing.T) {
