@@ -63,8 +63,9 @@ generate: ## Generate deep copies, the CRD, the chart's README and the reference
 	@bin/reference
 
 .PHONY: bench
-bench: ## Measure admission handler, bootstrap and Squid against their floors
+bench: ## Measure admission handler, bootstrap and Squid against their floors, and the webhook beside 20,000 pods
 	@go test ./webhook/admission ./bootstrap/... ./cloudinit/squid -timeout 30m -run '^$$' -bench . -benchmem
+	@cd hack && go test ./test/integration -timeout 90m -run '^$$' -bench . -benchtime 1x
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s)
