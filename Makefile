@@ -19,7 +19,11 @@ GENERATE   := go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod
 STAGE      := hack/scripts/stage.sh
 LOCAL      := bin/local
 FUZZTIME   ?= 30s
+# End-to-end tests of bootstrap and of the proxy machine alone, which are the same
+# on every network of pods. A test that is not listed runs on Cilium too.
+NOT_OF_PODS := TestKubeconfigWorks|TestPlanIsEmptyAfterApply|TestAddAndRemoveTenant|TestPage|TestDomainIsAdded|TestUnreadableConfigurationIsRefused|TestProxyReboot
 KWOK_NODES ?= 0
+CNI        ?= routed
 
 .PHONY: help
 help: ## Show this list
@@ -41,6 +45,15 @@ test: deps local ## Run every test that this machine can run
 	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 20m ./test/integration
 	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 30m ./test/proxy
 	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 20m ./test/e2e
+
+.PHONY: test-cilium
+test-cilium: cilium ## Run the end-to-end tests of pods, policies and attacks on Cilium (root)
+	@cd hack && ../$(STAGE) "end-to-end tests on Cilium (real node, root)" $(TESTSUM) -count=1 -timeout 40m ./test/e2e -skip '^($(NOT_OF_PODS))$$' -args -cni=cilium
+
+.PHONY: cilium
+cilium: deps local ## Build the local environment with Cilium; the first time takes 5 minutes more
+	@hack/scripts/deps.sh cilium
+	@$(STAGE) "programs of the local environment with Cilium" $(LOCAL) build --cni=cilium
 
 .PHONY: verify
 verify: ## Check style, arrows between packages, and that generated files are up to date
@@ -90,8 +103,9 @@ release: ## Build a release of VERSION (the git tag's) into OUTPUT (dist) and pu
 	@bin/release --version="$(VERSION)" --output="$(OUTPUT)" --registry="$(REGISTRY)"
 
 .PHONY: local-up
-local-up: deps local ## Bring the local environment up, with KWOK_NODES (0) extra nodes (root)
-	@$(LOCAL) up --kwok-nodes=$(KWOK_NODES) --release="$(RELEASE)"
+local-up: deps local ## Bring the local environment up, with KWOK_NODES (0) extra nodes, and Cilium if CNI is cilium (root)
+	@[ "$(CNI)" != cilium ] || hack/scripts/deps.sh cilium
+	@$(LOCAL) up --kwok-nodes=$(KWOK_NODES) --release="$(RELEASE)" --cni=$(CNI)
 
 .PHONY: local-down
 local-down: local ## Remove the local environment, whatever its state (root)

@@ -60,14 +60,6 @@ func newCommand() *cobra.Command {
 			},
 		},
 		&cobra.Command{
-			Use:   "build",
-			Short: "Build every program of the environment without starting any",
-			Args:  cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				return environment.Build(cmd.Context(), progress.New(cmd.ErrOrStderr()))
-			},
-		},
-		&cobra.Command{
 			Use:   "status",
 			Short: "Show the existing parts of the environment",
 			Args:  cobra.NoArgs,
@@ -75,7 +67,7 @@ func newCommand() *cobra.Command {
 				return environment.Status(cmd.Context(), cmd.OutOrStdout())
 			},
 		},
-		demoCommand(),
+		buildCommand(), demoCommand(),
 		nodeInitCommand(), netpolCommand(), internetCommand(), scalewayCommand(),
 	)
 	return root
@@ -93,6 +85,25 @@ func demoCommand() *cobra.Command {
 	}
 	addRelease(command, &options)
 	return command
+}
+
+func buildCommand() *cobra.Command {
+	var cni string
+	command := &cobra.Command{
+		Use:   "build",
+		Short: "Build every program of the environment without starting any",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return environment.Build(cmd.Context(), progress.New(cmd.ErrOrStderr()), cni)
+		},
+	}
+	addCNI(command, &cni)
+	return command
+}
+
+func addCNI(command *cobra.Command, cni *string) {
+	command.Flags().StringVar(cni, "cni", environment.CNIRouted,
+		"network of the pods: "+environment.CNIRouted+" (the plugin ptp, with an enforcer of its own) or "+environment.CNICilium)
 }
 
 func addRelease(command *cobra.Command, options *environment.Options) {
@@ -115,6 +126,7 @@ func upCommand() *cobra.Command {
 		},
 	}
 	addRelease(command, &options)
+	addCNI(command, &options.CNI)
 	command.Flags().IntVar(&options.KwokNodes, "kwok-nodes", 0, "nodes beside the real one that exist in the API only")
 	return command
 }

@@ -1,8 +1,9 @@
 #!/bin/sh
-# deps.sh [verify]: installs the missing Debian packages of the local environment
-# and the tests, or those of make verify. It removes no package, and starts no
-# daemon that comes with one, now or at the next boot. Without root it only lists
-# the missing packages: tests that need them are skipped.
+# deps.sh [verify|cilium]: installs the missing Debian packages of the local
+# environment and the tests, those of make verify, or those of Cilium's agent. It
+# removes no package, and starts no daemon that comes with one, now or at the
+# next boot. Without root it only lists the missing packages: tests that need them
+# are skipped.
 set -eu
 
 # ca-certificates and git: Go modules. gcc and libc6-dev: the race detector.
@@ -18,6 +19,12 @@ if [ "${1:-}" = verify ]; then
 	# ruby-mdl: the Markdown linter mdl. prometheus: promtool.
 	packages="ca-certificates git shellcheck ruby-mdl prometheus"
 	daemons="prometheus"
+fi
+if [ "${1:-}" = cilium ]; then
+	# Beside those of the local environment. clang: the agent compiles its
+	# datapath while it runs.
+	packages="clang"
+	daemons=
 fi
 
 missing=

@@ -55,6 +55,8 @@ type Options struct {
 	// Release is the folder of a release whose images and chart are used.
 	// Default: those of the checkout.
 	Release string
+	// CNI is the pods' network: CNIRouted, which is the default, or CNICilium.
+	CNI string
 }
 
 // Up brings the environment up. After an error, Down removes the parts that
@@ -80,6 +82,9 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 	if err := os.MkdirAll(Dir, 0o755); err != nil {
 		return nil, err
 	}
+	if err := os.WriteFile(filepath.Join(Dir, cniFile), []byte(options.CNI), 0o600); err != nil {
+		return nil, err
+	}
 	if err := e.start(ctx, log, options); err != nil {
 		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes the environment)", err, Dir)
 	}
@@ -94,13 +99,21 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 // fingerprint of the environment's programs.
 const upFile = "up"
 
-// Open returns the running environment. It is an error if the environment was
-// made of other programs than the checkout's: its results would not be those of
-// the current code.
+// cniFile contains the pods' network of the environment, as Options.CNI has it.
+const cniFile = "cni"
+
+// Open returns the running environment, whatever its pods' network is. It is an
+// error if the environment was made of other programs than the checkout's: its
+// results would not be those of the current code.
 func Open(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
 	if !isUp() {
 		return nil, errors.New("no local environment is up: make local-up brings it up")
 	}
+	cni, err := os.ReadFile(filepath.Join(Dir, cniFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // an earlier state of the code wrote none
+		return nil, err
+	}
+	options.CNI = string(cni)
 	e, err := newEnvironment(ctx, log, options)
 	if err != nil {
 		return nil, err
@@ -127,6 +140,9 @@ func isUp() bool {
 
 // newEnvironment builds the programs. It does not start them.
 func newEnvironment(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
+	if err := CheckCNI(options.CNI); err != nil {
+		return nil, err
+	}
 	release, err := openReleased(options.Release)
 	if err != nil {
 		return nil, err
@@ -144,6 +160,11 @@ func newEnvironment(ctx context.Context, log *progress.Log, options Options) (*E
 	}
 	if err := e.binaries.build(ctx, log); err != nil {
 		return nil, err
+	}
+	if options.CNI == CNICilium {
+		if err := e.binaries.buildCilium(ctx, log); err != nil {
+			return nil, err
+		}
 	}
 	if e.rootfs, err = machine.MakeRootFS(ctx, log); err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ func (e *Environment) startNode(ctx context.Context) error {
 		return err
 	}
 	if err := node.Start(ctx, node.Config{
-		Cluster: e.Cluster, Netns: e.Plan.Netns(network.Node), Address: e.Plan.NodeAddress, Self: e.binaries.local, Plugin: e.binaries.netpolPlugin,
+		Cluster: e.Cluster, Netns: e.Plan.Netns(network.Node), Address: e.Plan.NodeAddress, Self: e.binaries.local, Plugin: e.binaries.netpolPlugin, Cilium: e.binaries.cilium,
 		Images: append([]images.Image{
 			images.Program(node.PauseImage, e.binaries.probe, authority, "pause"),
 			images.Program(ProbeImage, e.binaries.probe, authority),
@@ -37,13 +37,22 @@ func (e *Environment) startNode(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	err = e.waitFirstPods(ctx)
+	if err != nil && e.binaries.cilium != nil {
+		return fmt.Errorf("%w\nthe end of the log of Cilium's agent, without which no pod starts:\n%s", err, e.processes.Tail(node.CiliumAgent))
+	}
+	return err
+}
+
+// waitFirstPods waits for the node, and for the cluster's DNS on it.
+func (e *Environment) waitFirstPods(ctx context.Context) error {
 	if err := node.WaitReady(ctx, e.Cluster); err != nil {
 		return err
 	}
 	if err := e.Cluster.Apply(ctx, fmt.Sprintf(coreDNSManifests, e.Plan.Resolver)); err != nil {
 		return err
 	}
-	_, err = e.Cluster.Kubectl(ctx, nil, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
+	_, err := e.Cluster.Kubectl(ctx, nil, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
 	return err
 }
 

@@ -19,17 +19,32 @@ type binaries struct {
 	builder *programs.Builder
 
 	kubernetes, coreDNS, certManager, local, netpolPlugin, bootstrap, webhook, demo, probe string
+	// cilium is nil unless it is the pods' network.
+	cilium *programs.Cilium
 }
 
-// Build builds all programs of the environment. Run as root it also makes the
-// root filesystem of the proxy's machine, which needs root.
-func Build(ctx context.Context, log *progress.Log) error {
+// Build builds all programs of the environment with this network of pods. Run as
+// root it also makes the root filesystem of the proxy's machine, which needs
+// root.
+func Build(ctx context.Context, log *progress.Log, cni string) error {
+	if err := CheckCNI(cni); err != nil {
+		return err
+	}
 	builder, err := programs.New()
 	if err != nil {
 		return err
 	}
-	if err := (&binaries{builder: builder}).build(ctx, log); err != nil || os.Geteuid() != 0 {
+	built := &binaries{builder: builder}
+	if err := built.build(ctx, log); err != nil {
 		return err
+	}
+	if cni == CNICilium {
+		if err := built.buildCilium(ctx, log); err != nil {
+			return err
+		}
+	}
+	if os.Geteuid() != 0 {
+		return nil
 	}
 	_, err = machine.MakeRootFS(ctx, log)
 	return err
@@ -62,6 +77,13 @@ func (p *binaries) build(ctx context.Context, log *progress.Log) error {
 	})
 }
 
+func (p *binaries) buildCilium(ctx context.Context, log *progress.Log) error {
+	return log.Step("Cilium (the first build takes some 5 minutes)", func() (err error) {
+		p.cilium, err = p.builder.BuildCilium(ctx)
+		return err
+	})
+}
+
 // fingerprint changes with every program and file of an environment. The local
 // program contains the internet, the fake Scaleway API and egress.yaml.
 func (e *Environment) fingerprint() (string, error) {
@@ -74,6 +96,9 @@ func (e *Environment) fingerprint() (string, error) {
 		h.Write(sums)
 	}
 	p := &e.binaries
+	if p.cilium != nil {
+		fmt.Fprintln(h, p.cilium.Agent) // the path contains a hash of its source
+	}
 	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.netpolPlugin, p.probe, p.bootstrap, p.webhook, p.demo} {
 		content, err := os.ReadFile(path)
 		if err != nil {

@@ -24,6 +24,8 @@ type initScript struct {
 	Kubernetes string
 	Kubelet    []string
 	Logs       string
+	// Cilium is the node's network, if it is not ptp.
+	Cilium *ciliumScript
 }
 
 const initFile = "init.json"
@@ -51,6 +53,11 @@ func Init(ctx context.Context, dir string) error {
 	if err := prepareMounts(script.State); err != nil {
 		return err
 	}
+	if script.Cilium != nil {
+		if err := script.Cilium.prepareMounts(); err != nil {
+			return err
+		}
+	}
 	containerd, err := script.start("containerd", "containerd", "--config", filepath.Join(dir, "containerd.toml"))
 	if err != nil {
 		return err
@@ -62,6 +69,19 @@ func Init(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+	needed := map[int]string{containerd: "containerd", kubelet: "kubelet"}
+	if script.Cilium != nil {
+		agent, err := script.start(CiliumAgent, script.Cilium.Agent[0], script.Cilium.Agent[1:]...)
+		if err != nil {
+			return err
+		}
+		needed[agent] = CiliumAgent
+	}
+	return reap(needed)
+}
+
+// reap waits for children until one of the needed processes ends.
+func reap(needed map[int]string) error {
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
@@ -69,8 +89,8 @@ func Init(ctx context.Context, dir string) error {
 		case errors.Is(err, syscall.EINTR):
 		case err != nil:
 			return fmt.Errorf("waiting for children: %w", err)
-		case pid == containerd || pid == kubelet:
-			return fmt.Errorf("containerd or kubelet ended with status %d, see their logs", status.ExitStatus())
+		case needed[pid] != "":
+			return fmt.Errorf("%s ended with status %d, see its log", needed[pid], status.ExitStatus())
 		}
 	}
 }
@@ -125,9 +145,9 @@ func hideAllBut(state string) error {
 	return nil
 }
 
-// pinSysctls shows kubelet the kernel settings that it requires
-// (setupKernelTunables in its container manager), so that it does not change
-// the machine's.
+// pinSysctls shows kubelet and Cilium the kernel settings that they require, so
+// that they do not change the machine's. Kubelet's are those of
+// setupKernelTunables in its container manager.
 func pinSysctls() error {
 	for name, value := range map[string]string{
 		"vm/overcommit_memory":      "1",
@@ -136,6 +156,9 @@ func pinSysctls() error {
 		"kernel/panic_on_oops":      "1",
 		"kernel/keys/root_maxkeys":  "1000000",
 		"kernel/keys/root_maxbytes": "25000000",
+		// Cilium's agent sets these (Reinitialize in its loader).
+		"kernel/unprivileged_bpf_disabled": "1",
+		"kernel/timer_migration":           "0",
 	} {
 		pinned := filepath.Join("/run/sysctl", name)
 		if err := os.MkdirAll(filepath.Dir(pinned), 0o755); err != nil {

@@ -20,6 +20,7 @@ import (
 	"egress.scw/hack/local/cluster"
 	"egress.scw/hack/local/images"
 	"egress.scw/hack/local/process"
+	"egress.scw/hack/local/programs"
 )
 
 // PodCIDR is the node's part of the cluster's pod network: the first part,
@@ -51,6 +52,9 @@ type Config struct {
 	Self string
 	// Plugin is the CNI plugin that reports pods to the enforcer's socket.
 	Plugin string
+	// Cilium connects the pods and enforces policies, in place of Plugin and
+	// the enforcer. Nil: it does not.
+	Cilium *programs.Cilium
 }
 
 // pods is the cgroup of all pods of the node.
@@ -77,6 +81,11 @@ func Start(ctx context.Context, c Config) error {
 	if err := pods.Make("cpu", "cpuset", "memory", "pids", "io"); err != nil { // kubelet needs these
 		return err
 	}
+	if c.Cilium != nil {
+		if err := c.applyCiliumCRDs(ctx); err != nil {
+			return err
+		}
+	}
 	environment := c.Cluster.Environment
 	if _, err := environment.Start(process.Command{
 		Name: processNode, Path: "unshare",
@@ -92,6 +101,9 @@ func Start(ctx context.Context, c Config) error {
 	proxy := c.Cluster.Command("kube-proxy", "--config="+filepath.Join(c.dir(), "kube-proxy.yaml"))
 	if _, err := environment.Start(proxy); err != nil {
 		return err
+	}
+	if c.Cilium != nil {
+		return nil // Init starts the agent, beside containerd
 	}
 	return c.startEnforcer()
 }
@@ -167,9 +179,13 @@ func (c Config) writeFiles() error {
 	if err != nil {
 		return err
 	}
+	network := "cni.conflist"
+	if c.Cilium != nil {
+		network = "cilium.conflist"
+	}
 	for name, path := range map[string]string{
 		"containerd.toml": "containerd.toml",
-		"cni.conflist":    "cni/10-egress-local.conflist",
+		network:           "cni/10-egress-local.conflist",
 		"kubelet.yaml":    "kubelet.yaml",
 		"kube-proxy.yaml": "kube-proxy.yaml",
 	} {
@@ -195,6 +211,11 @@ func (c Config) writeFiles() error {
 			"--hostname-override=" + cluster.NodeName, "--node-ip=" + c.Address.String(),
 		},
 		Logs: filepath.Dir(c.Cluster.Environment.LogFile("")),
+	}
+	if c.Cilium != nil {
+		if script.Cilium, err = c.ciliumScript(); err != nil {
+			return err
+		}
 	}
 	return script.write(c.dir())
 }

@@ -27,10 +27,19 @@ func (c Config) installPlugins() error {
 	if err := os.MkdirAll(c.pluginFolder(), 0o755); err != nil {
 		return err
 	}
-	for _, name := range []string{"loopback", "ptp", "host-local"} {
-		if err := os.Symlink(filepath.Join(debianPlugins, name), filepath.Join(c.pluginFolder(), name)); err != nil {
+	links := []string{filepath.Join(debianPlugins, "loopback")}
+	if c.Cilium != nil {
+		links = append(links, c.Cilium.Plugin)
+	} else {
+		links = append(links, filepath.Join(debianPlugins, "ptp"), filepath.Join(debianPlugins, "host-local"))
+	}
+	for _, link := range links {
+		if err := os.Symlink(link, filepath.Join(c.pluginFolder(), filepath.Base(link))); err != nil {
 			return err
 		}
+	}
+	if c.Cilium != nil {
+		return nil
 	}
 	// A copy: the original is replaced when the checkout changes, and a node
 	// keeps the plugin that belongs to its enforcer.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"testing"
 
+	"egress.scw/hack/local/environment"
 	"egress.scw/hack/local/network"
 )
 
@@ -28,6 +29,10 @@ func TestForgedSource(t *testing.T) {
 		}
 	}
 	forge("forged")
+	if *cni == environment.CNICilium {
+		forgeOnCilium(t, target)
+		return
+	}
 
 	t.Cleanup(func() { checkSources(t, "1") })
 	checkSources(t, "0")

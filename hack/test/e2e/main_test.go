@@ -19,6 +19,9 @@ import (
 	"egress.scw/hack/local/progress"
 )
 
+// cni is the network of the pods.
+var cni = flag.String("cni", environment.CNIRouted, "network of the pods: "+environment.CNIRouted+" or "+environment.CNICilium)
+
 // shared is the environment of all tests. It is nil without root.
 var shared *environment.Environment
 
@@ -40,6 +43,10 @@ func run(m *testing.M) (code int) {
 	}
 	ctx := context.Background()
 	log := progress.New(os.Stderr)
+	if err := environment.CheckCNI(*cni); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
 	if _, err := os.Stat(environment.Dir); err == nil {
 		fmt.Fprintln(os.Stderr, "e2e: a local environment exists, and a machine has at most one: make local-down removes it")
 		return 1
@@ -78,7 +85,8 @@ func machineState() map[string]string {
 	state := map[string]string{}
 	for _, setting := range []string{
 		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
-		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes", "net/ipv4/ip_forward", "net/netfilter/nf_conntrack_max",
+		"kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes", "kernel/unprivileged_bpf_disabled", "kernel/timer_migration",
+		"net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/default/rp_filter", "net/netfilter/nf_conntrack_max",
 	} {
 		path := filepath.Join("/proc/sys", setting)
 		if value, err := os.ReadFile(path); err == nil {
@@ -86,7 +94,7 @@ func machineState() map[string]string {
 		}
 	}
 	for _, folder := range []string{
-		"/etc/cni", "/opt/cni", "/run/calico", "/run/containerd", "/run/flannel", "/run/netns", "/sys/fs/cgroup", "/sys/fs/cgroup/memory",
+		"/etc/cni", "/opt/cni", "/run/calico", "/run/containerd", "/run/cilium", "/run/flannel", "/run/netns", "/sys/fs/bpf", "/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified",
 		"/var/lib/cni", "/var/lib/cni/results", "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/egress-local",
 		"/var/log/containers", "/var/log/pods",
 	} {
@@ -109,7 +117,7 @@ const (
 )
 
 func setUp(ctx context.Context, log *progress.Log) (err error) {
-	if shared, err = environment.Up(ctx, log, environment.Options{}); err != nil {
+	if shared, err = environment.Up(ctx, log, environment.Options{CNI: *cni}); err != nil {
 		return err
 	}
 	if err := log.Step("helm install egress-webhook", func() error {
