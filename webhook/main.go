@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"runtime/debug"
-	"slices"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,8 +28,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"egress.scw/charts"
-	"egress.scw/webhook/admission"
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/noproxy"
 	"egress.scw/webhook/api/v1alpha1"
@@ -168,81 +165,16 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, log
 // controllers, which run on the leader.
 func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, plugins []controller.PolicyKind, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
 	policies := controller.NewPolicyApplier(manager.GetClient(), s)
-	budget := admission.NewBudget(s.MemoryLimit)
-	pods, err := admission.NewHandler(admission.Options{
-		Settings: s,
-		Cluster:  injection,
-		Cache:    manager.GetClient(),
-		Live:     manager.GetAPIReader(),
-		Policies: policies,
-		Budget:   budget,
-		Logger:   logger,
-		Metrics:  metrics.Registry,
-	})
-	if err != nil {
-		return fmt.Errorf("setting up the admission handler: %w", err)
-	}
-	server := manager.GetWebhookServer()
-	server.Register(names.PodHandlerPath, drain.handler(pods))
-	namespaceAdmission, err := admission.NewNamespaceHandler(admission.NamespaceOptions{
-		Settings: s.Namespaces,
-		Cache:    manager.GetClient(),
-		Live:     manager.GetAPIReader(),
-		Policies: policies,
-		Budget:   budget,
-		Logger:   logger,
-		Metrics:  metrics.Registry,
-	})
-	if err != nil {
-		return fmt.Errorf("setting up the admission of namespaces: %w", err)
-	}
-	server.Register(names.NamespaceMutationPath, drain.handler(namespaceAdmission.Mutate()))
-	server.Register(names.NamespaceValidationPath, drain.handler(namespaceAdmission.Validate()))
-	policyAdmission, err := admission.NewPolicyHandler(budget, logger, metrics.Registry)
-	if err != nil {
-		return fmt.Errorf("setting up the admission of NetworkPolicies: %w", err)
-	}
-	server.Register(names.PolicyValidationPath, drain.handler(policyAdmission))
-	server.Register(names.NamespaceDeletionPath, drain.handler(namespaceAdmission.Delete()))
-
-	definition, err := controller.NewCRDApplier(manager.GetClient(), charts.EgressTenantCRD)
-	if err != nil {
+	if err := addAdmission(manager, s, injection, policies, drain, logger); err != nil {
 		return err
 	}
 	if err := registerMetrics(manager, s, policies); err != nil {
 		return err
 	}
-	recorder, err := controller.NewEventRecorder(ctx, manager)
-	if err != nil {
+	if err := addControllers(ctx, manager, s, injection, plugins, policies); err != nil {
 		return err
 	}
-	namespaces := &controller.NamespaceReconciler{
-		Cache: manager.GetClient(), Live: manager.GetAPIReader(),
-		Policies: policies, Protected: s.ProtectedNamespaces, Events: recorder, Writer: manager.GetClient(),
-	}
-	tenants := &controller.TenantReconciler{
-		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
-		ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: recorder,
-	}
-	if s.Proxy.VerifyPorts {
-		tenants.Proxy = controller.NewProxyProber(manager.GetClient(), s.Proxy.Addresses)
-		if err := addProber(ctx, manager, tenants.Proxy); err != nil {
-			return err
-		}
-	}
-	if slices.Contains(plugins, controller.CiliumPolicies) {
-		cilium := &controller.CiliumReconciler{
-			Cache: manager.GetCache(), Writer: manager.GetClient(), Policies: policies,
-			Protected: s.ProtectedNamespaces, Events: recorder,
-		}
-		if err := cilium.SetupWithManager(manager); err != nil {
-			return err
-		}
-	}
 	return errors.Join(
-		namespaces.SetupWithManager(manager),
-		tenants.SetupWithManager(manager),
-		manager.Add(definition),
 		manager.Add(certificates),
 		addServers(manager, s, logger, map[string]healthz.Checker{
 			"caches":   controller.CachesSynced(manager.GetCache()),
@@ -250,14 +182,6 @@ func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings
 			"draining": drain.check,
 		}),
 	)
-}
-
-// addProber adds the prober of the proxies, which runs on the leader, and its metrics.
-func addProber(ctx context.Context, manager ctrl.Manager, prober *controller.ProxyProber) error {
-	if err := metrics.Registry.Register(prober); err != nil {
-		return fmt.Errorf("registering metrics: %w", err)
-	}
-	return prober.SetupWithManager(ctx, manager)
 }
 
 // registerMetrics registers the metrics of the controllers, and those of the
