@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -106,6 +107,8 @@ func parseDomain(text string) (string, error) {
 		return "", err
 	case !entry.IsName():
 		return "", fmt.Errorf("must be a domain name, such as cluster.local")
+	case strings.Contains(entry.String(), "_"):
+		return "", fmt.Errorf("must not contain underscores, which names of hosts do not have")
 	case entry.CoversPublicHosts():
 		return "", fmt.Errorf("is a public suffix: pods would reach every host below it without the proxy")
 	}

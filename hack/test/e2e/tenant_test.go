@@ -31,7 +31,7 @@ func TestProcessesHaveTheProxyInTheirEnvironment(t *testing.T) {
 				continue
 			}
 			entries := strings.Split(strings.TrimPrefix(variables[i], name+"="), ",")
-			for _, want := range []string{"localhost", "10.96.0.1", "cluster.local", ".cluster.local", namespace, "10.244.0.0/16"} {
+			for _, want := range []string{"localhost", "10.96.0.1", "cluster.local", ".cluster.local", "." + namespace, "10.244.0.0/16"} {
 				if !slices.Contains(entries, want) {
 					t.Errorf("%s: no %s in %s", namespace, want, variables[i])
 				}
