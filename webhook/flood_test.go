@@ -216,7 +216,8 @@ func (h *honest) ask(ctx context.Context) {
 func (h *honest) check(t *testing.T, what string) {
 	t.Helper()
 	t.Logf("%s: %d asked, %d failed, the longest took %s", what, h.asked, len(h.failed), h.longest)
-	if len(h.failed) > 0 || h.asked < 20 {
+	const least = 5 // on a machine with other work too
+	if len(h.failed) > 0 || h.asked < least {
 		t.Errorf("%s: %d asked, %d failed, the first: %.300q", what, h.asked, len(h.failed), h.failed[:min(3, len(h.failed))])
 	}
 }
