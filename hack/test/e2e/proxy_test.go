@@ -117,7 +117,7 @@ func TestUnreadableConfigurationIsRefused(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	waitRefused(t, "1")
+	waitMetric(t, names.MetricConfigRefused, "1")
 	for tenant, port := range map[string]string{"client-a": "3129", "client-b": "3130"} {
 		if seen, err := ask(t.Context(), clientOnNode(t, port, true), environment.IPEchoName); err != nil || seen != egressAddress(t, tenant) {
 			t.Errorf("%s, with the old configuration: seen as %q, %v", tenant, seen, err)
@@ -125,17 +125,17 @@ func TestUnreadableConfigurationIsRefused(t *testing.T) {
 	}
 	checkPlan(t, shared.ConfigFile(), "update user-data")
 	apply(t, shared.ConfigFile())
-	waitRefused(t, "0")
+	waitMetric(t, names.MetricConfigRefused, "0")
 }
 
-// waitRefused waits until the proxy's metrics report that its configuration is, or is
-// not, refused.
-func waitRefused(t *testing.T, want string) {
+// waitMetric waits until a metric of the proxy has a value that matches the expression.
+func waitMetric(t *testing.T, name, want string) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DialContext: dialFromNode, DisableKeepAlives: true}, Timeout: time.Minute}
 	url := "http://" + net.JoinHostPort(shared.Plan.ProxyPrivate.String(), fmt.Sprint(names.MachineMetricsPort)) + "/metrics"
-	metric := regexp.MustCompile(`(?m)^` + names.MetricConfigRefused + ` (\S+)$`)
-	eventually(t, names.MetricConfigRefused+" to be "+want, func() (bool, string) {
+	wanted := regexp.MustCompile(`(?m)^` + name + ` ` + want + `$`)
+	line := regexp.MustCompile(`(?m)^` + name + ` .*$`)
+	eventually(t, name+" to be "+want, func() (bool, string) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -149,8 +149,7 @@ func waitRefused(t *testing.T, want string) {
 		if err != nil {
 			return false, err.Error()
 		}
-		found := metric.FindSubmatch(body)
-		return found != nil && string(found[1]) == want, fmt.Sprintf("%q", found)
+		return wanted.Match(body), fmt.Sprintf("%q", line.Find(body))
 	})
 }
 
@@ -185,6 +184,9 @@ func TestProxyReboot(t *testing.T) {
 	if _, err := vm.Exec(t.Context(), "test", "!", "-e", marker); err != nil {
 		t.Errorf("it has not been rebooted: %v", err)
 	}
+	// Until then, Squid may read its configuration once more, and refuses connections
+	// while it does.
+	waitMetric(t, names.MetricConfigLive, "[1-9].*")
 	for tenant, port := range map[string]string{"client-a": "3129", "client-b": "3130"} {
 		eventually(t, tenant, func() (bool, string) {
 			seen, err := ask(t.Context(), clientOnNode(t, port, true), environment.IPEchoName)
