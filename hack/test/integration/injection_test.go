@@ -43,7 +43,7 @@ func TestPodsOfATenantGetProxyVariables(t *testing.T) {
 	} {
 		got := environment(pod, container)
 		noProxy := got["NO_PROXY"]
-		if got["no_proxy"] != noProxy || !strings.Contains(","+noProxy+",", ","+namespace+",") {
+		if got["no_proxy"] != noProxy || !strings.Contains(","+noProxy+",", ",."+namespace+",") {
 			t.Errorf("%s: NO_PROXY=%q, no_proxy=%q: they should be the same and hold the namespace", container, noProxy, got["no_proxy"])
 		}
 		delete(got, "NO_PROXY")
