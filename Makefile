@@ -42,9 +42,9 @@ test: deps local ## Run every test that this machine can run
 	@$(STAGE) "unit tests" $(TESTSUM) -count=1 -timeout 30m -parallel 6 ./...
 	@$(STAGE) "race detector" hack/scripts/race.sh
 	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 $$(go list ./... | grep -v -e '/test/integration$$' -e '/test/e2e$$' -e '/test/proxy$$')
-	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 20m ./test/integration
+	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 30m ./test/integration
 	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 30m ./test/proxy
-	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 20m ./test/e2e
+	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 40m ./test/e2e
 
 .PHONY: test-cilium
 test-cilium: cilium ## Run the end-to-end tests of pods, policies and attacks on Cilium (root)
