@@ -2,12 +2,14 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,7 +90,7 @@ func TestProxy(t *testing.T) {
 	step("refusal", func(t *testing.T) { w.checkRefusal(t, vm, tenants) })
 	step("upkeep", func(t *testing.T) { w.checkUpkeep(t, vm) })
 	step("reboot", func(t *testing.T) {
-		before := listing(t, vm)
+		before := settledListing(t, vm)
 		start := time.Now()
 		if err := vm.Reboot(t.Context()); err != nil {
 			t.Fatal(err)
@@ -98,9 +100,12 @@ func TestProxy(t *testing.T) {
 		checkServices(t, vm)
 		w.checkAddresses(t, ownAddress, sharedAddress)
 		checkRevisions(t, tenants)
-		if diff := cmp.Diff(before, listing(t, vm)); diff != "" {
-			t.Errorf("the second boot has changed files, -before +after:\n%s", diff)
-		}
+		eventually(t, "the files of the first boot, and only these, after the second", func() error {
+			if diff := cmp.Diff(before, listing(t, vm)); diff != "" {
+				return fmt.Errorf("-before +after:\n%s", diff)
+			}
+			return nil
+		})
 	})
 	step("private default route", func(t *testing.T) { w.checkPrivateDefaultRoute(t, vm) })
 	step("handover", func(t *testing.T) { w.checkHandover(t, vm, tenants) })
@@ -532,6 +537,20 @@ func listing(t *testing.T, vm *machine.VM) []string {
 	t.Helper()
 	files := in(t, vm, "sh", "-c", "find /etc /usr/local -type f -exec sha256sum {} + | sort -k 2; find /etc /usr/local -type l -printf '%p -> %l\n' | sort")
 	return strings.Split(files, "\n")
+}
+
+// settledListing returns the listing at a moment at which the machine writes no file.
+func settledListing(t *testing.T, vm *machine.VM) []string {
+	t.Helper()
+	var files []string
+	eventually(t, "a listing without a file that is being written", func() error {
+		files = listing(t, vm)
+		if i := slices.IndexFunc(files, func(f string) bool { return strings.HasSuffix(f, ".next") }); i >= 0 {
+			return errors.New(files[i])
+		}
+		return nil
+	})
+	return files
 }
 
 func eventually(t *testing.T, what string, try func() error) {
