@@ -5,7 +5,7 @@ const (
 	// namespace belongs to. It is the only switch that users set.
 	LabelTenant = "egress.scw/tenant"
 
-	// LabelInject on a pod turns injection off with the value "false". The
-	// NetworkPolicy applies nevertheless.
+	// LabelInject on a pod, or on a namespace for its pods without the label, turns
+	// injection off with the value "false". The NetworkPolicy applies nevertheless.
 	LabelInject = "egress.scw/inject"
 )

@@ -109,8 +109,8 @@ func TestReasonsAreComplete(t *testing.T) {
 // webhook that wrote it.
 func TestInjectionStatusIsStable(t *testing.T) {
 	t.Parallel()
-	got, err := json.Marshal(InjectionStatus{Tenant: "client-a", Hash: "0123456789abcdef", Version: "v1"})
-	if want := `{"tenant":"client-a","hash":"0123456789abcdef","version":"v1"}`; err != nil || string(got) != want {
+	got, err := json.Marshal(InjectionStatus{Tenant: "client-a", Hash: "0123456789abcdef", Values: "fedcba9876543210", Version: "v1"})
+	if want := `{"tenant":"client-a","hash":"0123456789abcdef","values":"fedcba9876543210","version":"v1"}`; err != nil || string(got) != want {
 		t.Errorf("%s, %v, want %s", got, err, want)
 	}
 }

@@ -19,11 +19,15 @@ const (
 	// ReasonOptedOut: the pod's own label turns injection off. Remedy: remove the
 	// label from the pod template if the pod should be injected.
 	ReasonOptedOut Reason = "OptedOut"
+	// ReasonNamespaceOptedOut: the label or annotation of the pod's namespace turns
+	// injection off. Remedy: remove it from the namespace if the pod should be injected.
+	ReasonNamespaceOptedOut Reason = "NamespaceOptedOut"
 	// ReasonMirrorPod: the pod mirrors a static pod, which a kubelet runs from a
 	// file.
 	ReasonMirrorPod Reason = "MirrorPod"
-	// ReasonPodUpdated: a pod that exists is updated. Its own NO_PROXY gets back the
-	// value that it has, if its manifest was applied again.
+	// ReasonPodUpdated: a pod that exists is updated. Its own NO_PROXY and
+	// JAVA_TOOL_OPTIONS get back the values that they have, if its manifest was applied
+	// again.
 	ReasonPodUpdated Reason = "PodUpdated"
 	// ReasonProtectedNamespace: the namespace has a tenant label, but is protected
 	// and cannot belong to a tenant. Also of namespaces and tenants. Remedy: remove
@@ -155,7 +159,7 @@ const (
 // PodReasons returns every reason of a decision about a pod.
 func PodReasons() []Reason {
 	return []Reason{
-		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonMirrorPod, ReasonPodUpdated, ReasonGatewayPath,
+		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonNamespaceOptedOut, ReasonMirrorPod, ReasonPodUpdated, ReasonGatewayPath,
 		ReasonProtectedNamespace, ReasonUnknownTenant, ReasonNodePoolConflict, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
 	}
 }

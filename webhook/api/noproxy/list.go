@@ -62,3 +62,16 @@ func (l *List) AddEntry(entry Entry) {
 		l.Add(entry.String())
 	}
 }
+
+// AddUpTo adds entries as written, until the next one would make the list longer than
+// most bytes. It returns the number of those that it has not added.
+func (l *List) AddUpTo(most int, entries ...string) (left int) {
+	for i, entry := range entries {
+		longer := *l
+		if longer.Add(entry); longer.bytes > most {
+			return len(entries) - i
+		}
+		*l = longer
+	}
+	return 0
+}

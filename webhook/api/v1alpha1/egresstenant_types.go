@@ -77,6 +77,7 @@ type EgressTenant struct {
 // +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.proxy)",message="proxy must not be set with path Gateway, which does not use the proxy"
 // +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.allow)",message="allow must not be set with path Gateway: only the proxy filters by domain"
 // +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.noProxy)",message="noProxy must not be set with path Gateway, which does not use the proxy"
+// +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.runtimes)",message="runtimes must not be set with path Gateway, which does not use the proxy"
 // +kubebuilder:validation:XValidation:rule="!has(self.ingressFrom) || self.ingress == 'Tenant'",message="ingressFrom has no effect unless ingress is Tenant"
 type EgressTenantSpec struct {
 	// path is the route on which the tenant's traffic leaves the cluster.
@@ -111,6 +112,17 @@ type EgressTenantSpec struct {
 	// +listType=set
 	// +optional
 	NoProxy []string `json:"noProxy,omitempty"`
+
+	// runtimes are the language runtimes of the tenant's pods whose clients read the
+	// proxy variables only if a further variable asks for it. Java: JAVA_TOOL_OPTIONS
+	// gets the proxy and the hosts of NO_PROXY in Java's own syntax. Node:
+	// NODE_USE_ENV_PROXY=1. Perl: PERL_LWP_ENV_PROXY=1 and MOJO_PROXY=1. The pod's
+	// annotation egress.scw/runtimes replaces the list.
+	//
+	// +kubebuilder:validation:MaxItems=3
+	// +listType=set
+	// +optional
+	Runtimes []Runtime `json:"runtimes,omitempty"`
 
 	// clusterAccess lists further destinations that the tenant's pods reach
 	// without the proxy: in the cluster, or in private networks. They are opened
@@ -217,8 +229,9 @@ type EgressTenantStatus struct {
 	ProxyURL string `json:"proxyURL,omitempty"`
 
 	// noProxy is the part of NO_PROXY that all of the tenant's pods have in
-	// common. The namespace's own entries and those of the pod's annotation are
-	// not in it. Empty with path Gateway.
+	// common. The entries of the namespace, of its Services and of the tenant's other
+	// namespaces, and those of the pod's annotation are not in it. Empty with path
+	// Gateway.
 	//
 	// +kubebuilder:validation:MaxLength=4096
 	// +optional
@@ -247,6 +260,15 @@ type EgressTenantStatus struct {
 	// +listType=set
 	// +optional
 	Namespaces []string `json:"namespaces,omitempty"`
+
+	// optedOutNamespaces are those of the namespaces whose label egress.scw/inject
+	// turns injection off, sorted; the first 100 if there are more. Their
+	// NetworkPolicy is the same.
+	//
+	// +kubebuilder:validation:MaxItems=100
+	// +listType=set
+	// +optional
+	OptedOutNamespaces []string `json:"optedOutNamespaces,omitempty"`
 
 	// namespaceCount is the number of namespaces that carry the tenant's label,
 	// including those that are not in the list.

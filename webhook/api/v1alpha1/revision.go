@@ -18,7 +18,7 @@ import (
 // excluded here.
 func (t Tenant) Revision() string {
 	// Destinations without the proxy, and the tenant's pods.
-	t.NoProxy, t.ClusterAccess = nil, nil
+	t.NoProxy, t.Runtimes, t.ClusterAccess = nil, nil, nil
 	t.Ingress, t.IngressFrom, t.NodePool = "", nil, nil
 	t.Path = cmp.Or(t.Path, PathProxy)
 	t.Allow = allowSpecOf(t.AllowList())

@@ -63,7 +63,7 @@ func TestRevisionDoesNotChangeTheTenant(t *testing.T) {
 func TestRevisionCountsEveryField(t *testing.T) {
 	t.Parallel()
 	unseen := map[string]bool{
-		"EgressTenantSpec.NoProxy": true, "EgressTenantSpec.ClusterAccess": true,
+		"EgressTenantSpec.NoProxy": true, "EgressTenantSpec.Runtimes": true, "EgressTenantSpec.ClusterAccess": true,
 		"EgressTenantSpec.Ingress": true, "EgressTenantSpec.IngressFrom": true, "EgressTenantSpec.NodePool": true,
 	}
 	withProxy := func() Tenant { return Tenant{EgressTenantSpec: EgressTenantSpec{Proxy: &TenantProxy{}}} }

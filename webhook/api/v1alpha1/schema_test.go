@@ -146,6 +146,10 @@ func TestSchemaHasTheBounds(t *testing.T) {
 				},
 				Validations: got.Properties["allow"].Validations,
 			},
+			"runtimes": {
+				MaxItems: new(int64(len(Runtimes()))), ListType: "set",
+				Items: &jsonSchema{Enum: []string{string(RuntimeJava), string(RuntimeNode), string(RuntimePerl)}},
+			},
 			"noProxy": {
 				MaxItems: new(int64(maxNoProxy)), ListType: "set",
 				Items: &jsonSchema{
@@ -172,9 +176,11 @@ const nameDNSLabel = "^([a-z0-9][-a-z0-9]*)?[a-z0-9]$"
 // definition admits.
 func TestSchemaBoundsTheStatus(t *testing.T) {
 	t.Parallel()
-	got := tenantSchema(t).Properties["status"].Properties["namespaces"].MaxItems
-	if got == nil || *got != MaxStatusNamespaces {
-		t.Errorf("status.namespaces is not bounded by %d", MaxStatusNamespaces)
+	for _, field := range []string{"namespaces", "optedOutNamespaces"} {
+		got := tenantSchema(t).Properties["status"].Properties[field].MaxItems
+		if got == nil || *got != MaxStatusNamespaces {
+			t.Errorf("status.%s is not bounded by %d", field, MaxStatusNamespaces)
+		}
 	}
 }
 

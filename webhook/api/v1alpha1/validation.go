@@ -68,6 +68,7 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, s.Proxy.validate(path.Child("proxy"))...)
 	errs = append(errs, s.Allow.validate(path.Child("allow"))...)
 	errs = append(errs, validateNoProxy(s.NoProxy, path.Child("noProxy"))...)
+	errs = append(errs, ValidateRuntimes(s.Runtimes, path.Child("runtimes"))...)
 	errs = append(errs, validateClusterAccess(s.ClusterAccess, path.Child("clusterAccess"))...)
 	errs = append(errs, s.validateIngress(path)...)
 	return append(errs, s.NodePool.validate(path.Child("nodePool"))...)
@@ -90,6 +91,7 @@ func (s *EgressTenantSpec) validatePath(path *field.Path) field.ErrorList {
 			{"proxy", s.Proxy != nil, "must not be set with path Gateway, which does not use the proxy, and has no address of the tenant's own"},
 			{"allow", s.Allow != nil, "must not be set with path Gateway: only the proxy filters by domain"},
 			{"noProxy", len(s.NoProxy) > 0, "must not be set with path Gateway, which does not use the proxy"},
+			{"runtimes", len(s.Runtimes) > 0, "must not be set with path Gateway, which does not use the proxy"},
 		} {
 			if unused.set {
 				errs = append(errs, field.Forbidden(path.Child(unused.name), unused.why))

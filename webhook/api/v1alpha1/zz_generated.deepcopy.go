@@ -138,6 +138,11 @@ func (in *EgressTenantSpec) DeepCopyInto(out *EgressTenantSpec) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Runtimes != nil {
+		in, out := &in.Runtimes, &out.Runtimes
+		*out = make([]Runtime, len(*in))
+		copy(*out, *in)
+	}
 	if in.ClusterAccess != nil {
 		in, out := &in.ClusterAccess, &out.ClusterAccess
 		*out = make([]ClusterAccess, len(*in))
@@ -184,6 +189,11 @@ func (in *EgressTenantStatus) DeepCopyInto(out *EgressTenantStatus) {
 	}
 	if in.Namespaces != nil {
 		in, out := &in.Namespaces, &out.Namespaces
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.OptedOutNamespaces != nil {
+		in, out := &in.OptedOutNamespaces, &out.OptedOutNamespaces
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
