@@ -125,7 +125,7 @@ func floodedHandler(t *testing.T) http.Handler {
 	tenant.Spec = v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: &v1alpha1.TenantProxy{Port: 3129}}
 	handler, err := admission.NewHandler(admission.Options{
 		Settings: s, Cluster: cluster, Cache: oneTenant{tenant, s}, Live: oneTenant{tenant, s},
-		Policies: builtPolicies{s}, Budget: admission.NewBudget(floodLimit),
+		Policies: builtPolicies{s}, Neighbours: noNeighbours{}, Budget: admission.NewBudget(floodLimit),
 		Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -133,6 +133,11 @@ func floodedHandler(t *testing.T) http.Handler {
 	}
 	return handler
 }
+
+// noNeighbours finds none.
+type noNeighbours struct{}
+
+func (noNeighbours) Of(context.Context, string, string) (*inject.Neighbours, error) { return nil, nil }
 
 // oneTenant reads a cluster with one tenant, and one namespace of it.
 type oneTenant struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 
@@ -16,17 +17,22 @@ import (
 
 // addAdmission adds the handlers of admission requests for pods, namespaces and
 // NetworkPolicies.
-func addAdmission(manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, policies *controller.PolicyApplier, drain *drainer, logger *slog.Logger) error {
+func addAdmission(ctx context.Context, manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, policies *controller.PolicyApplier, drain *drainer, logger *slog.Logger) error {
 	budget := admission.NewBudget(s.MemoryLimit)
+	neighbours, err := controller.NewNeighbours(ctx, manager.GetCache(), manager.GetClient(), s.ProtectedNamespaces)
+	if err != nil {
+		return err
+	}
 	pods, err := admission.NewHandler(admission.Options{
-		Settings: s,
-		Cluster:  injection,
-		Cache:    manager.GetClient(),
-		Live:     manager.GetAPIReader(),
-		Policies: policies,
-		Budget:   budget,
-		Logger:   logger,
-		Metrics:  metrics.Registry,
+		Settings:   s,
+		Cluster:    injection,
+		Cache:      manager.GetClient(),
+		Live:       manager.GetAPIReader(),
+		Policies:   policies,
+		Neighbours: neighbours,
+		Budget:     budget,
+		Logger:     logger,
+		Metrics:    metrics.Registry,
 	})
 	if err != nil {
 		return fmt.Errorf("setting up the admission handler: %w", err)

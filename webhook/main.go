@@ -165,7 +165,7 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, log
 // controllers, which run on the leader.
 func addHandlers(ctx context.Context, manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, plugins []controller.PolicyKind, certificates *certwatcher.CertWatcher, drain *drainer, logger *slog.Logger) error {
 	policies := controller.NewPolicyApplier(manager.GetClient(), s)
-	if err := addAdmission(manager, s, injection, policies, drain, logger); err != nil {
+	if err := addAdmission(ctx, manager, s, injection, policies, drain, logger); err != nil {
 		return err
 	}
 	if err := registerMetrics(manager, s, policies); err != nil {

@@ -21,6 +21,8 @@ import (
 	"gomodules.xyz/jsonpatch/v2"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // productionHandler returns the handler as in the webhook once its caches are
@@ -29,10 +31,11 @@ func productionHandler(tb testing.TB) http.Handler {
 	tb.Helper()
 	tenant := tenantFixture("client-a", 3129)
 	tenant.Spec.NoProxy = []string{"intranet.example.com", "172.16.28.0/24"}
+	tenant.Spec.Runtimes = v1alpha1.Runtimes()
 	known := newStore(namespaceFixture("orders", "client-a"), tenant, policyFixture(tenant))
 	handler, err := NewHandler(Options{
 		Cluster: injectCluster(tb), Cache: known, Live: newStore(),
-		Policies: &fakePolicies{}, Settings: exampleSettings(), Budget: NewBudget(0),
+		Policies: &fakePolicies{}, Neighbours: neighboursFixture(), Settings: exampleSettings(), Budget: NewBudget(0),
 		Logger:  slog.New(slog.DiscardHandler),
 		Metrics: prometheus.NewRegistry(),
 	})

@@ -45,7 +45,7 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 		return nil, err
 	}
 	if request.updates() {
-		return h.decideUpdate(request, t, buffer)
+		return h.decideUpdate(ctx, request, t, buffer)
 	}
 	pod := request.judged()
 	d := &decision{Decision: inject.Decide(pod, t.namespace, t.tenant)}
@@ -70,7 +70,7 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 		}
 		return d, nil
 	}
-	injection, err := h.injection(t.tenant, t.namespace.Name, pod)
+	injection, err := h.injection(ctx, t.tenant, t.namespace.Name, pod)
 	if refusal, ok := errors.AsType[*inject.Refusal](err); ok {
 		warnings := d.Warnings
 		d.Decision = refusal.Decision()
@@ -98,8 +98,12 @@ const (
 	patchShare = 4
 )
 
-func (h *Handler) injection(tenant *v1alpha1.EgressTenant, namespace string, pod *inject.Pod) (*inject.Injection, error) {
-	template, err := h.templates.of(tenant, namespace)
+func (h *Handler) injection(ctx context.Context, tenant *v1alpha1.EgressTenant, namespace string, pod *inject.Pod) (*inject.Injection, error) {
+	neighbours, err := h.neighbours.Of(ctx, tenant.Name, namespace)
+	if err != nil {
+		return nil, err
+	}
+	template, err := h.templates.of(tenant, namespace, neighbours)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +123,7 @@ func (d *decision) inject(request *reviewRequest, pod *inject.Pod, injection *in
 
 // decideUpdate returns the decision about a request that updates a pod. It refuses
 // nothing, and needs no policy: the pod is there already.
-func (h *Handler) decideUpdate(request *reviewRequest, t tenancy, buffer []byte) (*decision, error) {
+func (h *Handler) decideUpdate(ctx context.Context, request *reviewRequest, t tenancy, buffer []byte) (*decision, error) {
 	d := &decision{Decision: inject.Decision{
 		Action: inject.Skip, Reason: names.ReasonPodUpdated, Message: "the pod is updated, and keeps the variables and the node pool that it has",
 	}}
@@ -131,7 +135,7 @@ func (h *Handler) decideUpdate(request *reviewRequest, t tenancy, buffer []byte)
 	if !t.tenant.Spec.IsProxied() {
 		return d, nil
 	}
-	injection, err := h.injection(t.tenant, t.namespace.Name, request.OldObject)
+	injection, err := h.injection(ctx, t.tenant, t.namespace.Name, request.OldObject)
 	if _, refused := errors.AsType[*inject.Refusal](err); refused {
 		return d, nil
 	}

@@ -138,11 +138,32 @@ func (p *fakePolicies) Ensure(_ context.Context, namespace string, tenant *v1alp
 	return p.fail
 }
 
+// fakeNeighbours returns the same neighbours for every namespace, or the error.
+type fakeNeighbours struct {
+	neighbours *inject.Neighbours
+	fail       error
+}
+
+func (n *fakeNeighbours) Of(context.Context, string, string) (*inject.Neighbours, error) {
+	return n.neighbours, n.fail
+}
+
+// neighboursFixture are those of a namespace with some Services.
+func neighboursFixture() *fakeNeighbours {
+	return &fakeNeighbours{neighbours: &inject.Neighbours{
+		Namespaces: []string{"billing", "payments"},
+		Services: []inject.Service{
+			{Name: "backend", ClusterIPs: []string{"10.32.4.20"}}, {Name: "cache", ClusterIPs: []string{"None"}}, {Name: "frontend", ClusterIPs: []string{"10.32.4.21"}},
+		},
+	}}
+}
+
 // admissionTest is a handler with its dependencies, which may be changed before
 // the first request.
 type admissionTest struct {
 	cache, live *store
 	policies    *fakePolicies
+	neighbours  *fakeNeighbours
 	log         *bytes.Buffer
 	registry    *prometheus.Registry
 	options     Options
@@ -150,17 +171,19 @@ type admissionTest struct {
 }
 
 // newAdmissionTest returns a handler whose cache and API server have the
-// namespace "orders" of tenant "client-a", and "plain" without a tenant. There
-// are no policies.
+// namespaces "orders" of tenant "client-a", "quiet" of the same without injection, and
+// "plain" without a tenant. There are no policies.
 func newAdmissionTest(t testing.TB) *admissionTest {
 	t.Helper()
-	objects := []client.Object{namespaceFixture("orders", "client-a"), namespaceFixture("plain", ""), tenantFixture("client-a", 3129)}
+	quiet := namespaceFixture("quiet", "client-a")
+	quiet.Labels[names.LabelInject] = "false"
+	objects := []client.Object{namespaceFixture("orders", "client-a"), quiet, namespaceFixture("plain", ""), tenantFixture("client-a", 3129)}
 	a := &admissionTest{
 		cache: newStore(objects...), live: newStore(objects...),
-		policies: &fakePolicies{}, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
+		policies: &fakePolicies{}, neighbours: neighboursFixture(), log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
 	}
 	a.options = Options{
-		Cluster: injectCluster(t), Settings: exampleSettings(), Cache: a.cache, Live: a.live, Policies: a.policies,
+		Cluster: injectCluster(t), Settings: exampleSettings(), Cache: a.cache, Live: a.live, Policies: a.policies, Neighbours: a.neighbours,
 		Budget:  NewBudget(0),
 		Logger:  slog.New(slog.NewJSONHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: a.registry,

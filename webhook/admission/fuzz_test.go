@@ -15,6 +15,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // FuzzAdmissionBody: no body causes a panic. The answer has the UID of the
@@ -61,15 +62,17 @@ func FuzzAdmissionPod(f *testing.F) {
 
 func fuzzHandler(f *testing.F) *Handler {
 	f.Helper()
-	known := newStore(namespaceFixture("orders", "client-a"), namespaceFixture("plain", ""), namespaceFixture("lost", "client-x"), tenantFixture("client-a", 3129))
+	tenant := tenantFixture("client-a", 3129)
+	tenant.Spec.Runtimes = v1alpha1.Runtimes()
+	known := newStore(namespaceFixture("orders", "client-a"), namespaceFixture("plain", ""), namespaceFixture("lost", "client-x"), tenant)
 	handler, err := NewHandler(Options{
-		Cluster: injectCluster(f), Cache: known, Live: known, Policies: &fakePolicies{}, Settings: exampleSettings(), Budget: NewBudget(0),
+		Cluster: injectCluster(f), Cache: known, Live: known, Policies: &fakePolicies{}, Neighbours: neighboursFixture(), Settings: exampleSettings(), Budget: NewBudget(0),
 		Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		f.Fatal(err)
 	}
-	known.policies["orders"] = policyFixture(tenantFixture("client-a", 3129))
+	known.policies["orders"] = policyFixture(tenant)
 	return handler
 }
 
@@ -83,6 +86,8 @@ func fuzzPods() []string {
 		`{"metadata":{"annotations":{"egress.scw/no-proxy":"a.example,10.0.0.0/8","egress.scw/skip-containers":"b"}},"spec":{"containers":[{"name":"a"},{"name":"b"}]}}`,
 		`{"Spec":{"containers":[{"name":"a"}]},"spec":{"initContainers":[{"name":"b","Env":[],"env":[]}]}}`,
 		`{"spec":{"containers":[{"name":"a","env":[{"name":"NO_PROXY","value":"a"},{"name":"NO_PROXY"},{"name":"https_proxy","valueFrom":{}},{"name":"http_proxy","value":"$(HTTP_PROXY)"}]}]}}`,
+		`{"metadata":{"annotations":{"egress.scw/runtimes":"Node, Java"}},"spec":{"containers":[{"name":"a","env":[{"name":"JAVA_TOOL_OPTIONS","value":"-Xmx1g  -Dhttp.proxyPort=1"},{"name":"MOJO_PROXY"}]},{"name":"b","env":[{"name":"JAVA_TOOL_OPTIONS","valueFrom":{}}]}]}}`,
+		`{"metadata":{"annotations":{"egress.scw/runtimes":"cobol"}},"spec":{"containers":[{"name":"a","env":[{"name":"NO_PROXY","value":"$$(no_proxy)$("}]}]}}`,
 		`{"metadata":{"annotations":{"egress.scw/status":""}},"spec":{"ephemeralContainers":[{"name":"a"},{"name":"b","env":null}]}}`,
 	}
 }
@@ -185,6 +190,9 @@ func foreignVariables(env any) []any {
 	return slices.DeleteFunc(variables, func(variable any) bool {
 		fields, _ := variable.(map[string]any)
 		name, _ := fields["name"].(string)
-		return slices.Contains([]string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"}, name)
+		return slices.Contains([]string{
+			"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy",
+			"JAVA_TOOL_OPTIONS", "NODE_USE_ENV_PROXY", "PERL_LWP_ENV_PROXY", "MOJO_PROXY",
+		}, name)
 	})
 }

@@ -23,6 +23,13 @@ type PolicyApplier interface {
 	Build(ctx context.Context, tenant *v1alpha1.EgressTenant, namespace string) (*networkingv1.NetworkPolicy, error)
 }
 
+// Neighbours finds the neighbours of tenants' namespaces.
+type Neighbours interface {
+	// Of returns the neighbours of a namespace of the tenant from memory: the same
+	// value as long as they are the same.
+	Of(ctx context.Context, tenant, namespace string) (*inject.Neighbours, error)
+}
+
 // Options are the dependencies of a Handler. All are required.
 type Options struct {
 	// Settings contain the protected namespaces, and the values of
@@ -32,8 +39,9 @@ type Options struct {
 	// Cache reads namespaces, tenants and policies from informers. It may lag.
 	Cache client.Reader
 	// Live reads namespaces and tenants from the API server.
-	Live     client.Reader
-	Policies PolicyApplier
+	Live       client.Reader
+	Policies   PolicyApplier
+	Neighbours Neighbours
 	// Budget bounds the memory of requests. Handlers of one process share it.
 	Budget  *Budget
 	Logger  *slog.Logger
@@ -48,13 +56,14 @@ type Options struct {
 // pod again through the Kubernetes codecs, at several times the cost.
 type Handler struct {
 	server
-	templates templates
-	inSync    perNamespace[comparison]
-	settings  *settings.Settings
-	cache     client.Reader
-	live      client.Reader
-	policies  PolicyApplier
-	lookups   turns
+	templates  templates
+	inSync     perNamespace[comparison]
+	settings   *settings.Settings
+	cache      client.Reader
+	live       client.Reader
+	policies   PolicyApplier
+	neighbours Neighbours
+	lookups    turns
 }
 
 // NewHandler returns a Handler. The error reports dependencies that are missing, and
@@ -62,7 +71,7 @@ type Handler struct {
 func NewHandler(options Options) (*Handler, error) {
 	if err := requireAll(map[string]bool{
 		"Settings": options.Settings != nil, "Cluster": options.Cluster != nil, "Cache": options.Cache != nil, "Live": options.Live != nil,
-		"Policies": options.Policies != nil, "Budget": options.Budget != nil, "Logger": options.Logger != nil, "Metrics": options.Metrics != nil,
+		"Policies": options.Policies != nil, "Neighbours": options.Neighbours != nil, "Budget": options.Budget != nil, "Logger": options.Logger != nil, "Metrics": options.Metrics != nil,
 	}); err != nil {
 		return nil, err
 	}
@@ -71,13 +80,14 @@ func NewHandler(options Options) (*Handler, error) {
 		return nil, err
 	}
 	return &Handler{
-		templates: templates{cluster: options.Cluster},
-		settings:  options.Settings,
-		cache:     options.Cache,
-		live:      options.Live,
-		policies:  options.Policies,
-		lookups:   newTurns(lookupsOfClient),
-		server:    server{budget: options.Budget, logger: options.Logger, metrics: metrics},
+		templates:  templates{cluster: options.Cluster},
+		settings:   options.Settings,
+		cache:      options.Cache,
+		live:       options.Live,
+		policies:   options.Policies,
+		neighbours: options.Neighbours,
+		lookups:    newTurns(lookupsOfClient),
+		server:     server{budget: options.Budget, logger: options.Logger, metrics: metrics},
 	}, nil
 }
 

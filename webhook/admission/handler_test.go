@@ -48,6 +48,9 @@ func TestPodHandler(t *testing.T) {
 			body:   reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"false"}},"spec":{"containers":[{"name":"web"}]}}`),
 			reason: names.ReasonOptedOut, ensured: ensuredOrders,
 		},
+		"namespace opted out, the policy is ensured": {
+			body: reviewOf(t, simplePod, inNamespace("quiet")), reason: names.ReasonNamespaceOptedOut, ensured: []ensured{{"quiet", "client-a", false}},
+		},
 		"warnings of every source": {
 			body: reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"no"},"annotations":{"egress.scw/skip-containers":"gone"}},
 				"spec":{"containers":[{"name":"web","env":[{"name":"NO_PROXY","valueFrom":{}}]}]}}`),
@@ -448,6 +451,7 @@ func TestUnavailable(t *testing.T) {
 		}, `reading EgressTenant "client-a": the API server is down`},
 		"facts before a policy is written": {func(a *admissionTest) { a.live.fail = down }, `reading namespace "orders": the API server is down`},
 		"cache of policies":                {func(a *admissionTest) { a.cache.failPolicy = down }, "the API server is down"},
+		"neighbours":                       {func(a *admissionTest) { a.neighbours.fail = down }, "the API server is down"},
 		"policy":                           {func(a *admissionTest) { a.policies.fail = down }, "namespace orders has no NetworkPolicy yet, without which no pod of EgressTenant client-a is admitted: the API server is down"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,6 +42,7 @@ func outcomes() []outcome {
 		{decisionInject, names.ReasonInjected},
 		{decisionSkip, names.ReasonNotATenant},
 		{decisionSkip, names.ReasonOptedOut},
+		{decisionSkip, names.ReasonNamespaceOptedOut},
 		{decisionSkip, names.ReasonMirrorPod},
 		{decisionSkip, names.ReasonPodUpdated},
 		{decisionSkip, names.ReasonGatewayPath},

@@ -16,22 +16,23 @@ type templates struct {
 }
 
 type cachedTemplate struct {
-	tenant   tenantState
-	template *inject.Template
+	tenant     tenantState
+	neighbours *inject.Neighbours
+	template   *inject.Template
 }
 
 // of returns the template of a namespace that belongs to the tenant. The error
 // is the one of inject.NewTemplate.
-func (t *templates) of(tenant *v1alpha1.EgressTenant, namespace string) (*inject.Template, error) {
+func (t *templates) of(tenant *v1alpha1.EgressTenant, namespace string, neighbours *inject.Neighbours) (*inject.Template, error) {
 	state := stateOf(tenant)
-	if known, ok := t.cache.get(namespace); ok && known.tenant == state {
+	if known, ok := t.cache.get(namespace); ok && known.tenant == state && known.neighbours == neighbours {
 		return known.template, nil
 	}
-	template, err := inject.NewTemplate(t.cluster, tenant, namespace)
+	template, err := inject.NewTemplate(t.cluster, tenant, namespace, neighbours)
 	if err != nil {
 		return nil, err
 	}
-	t.cache.put(namespace, cachedTemplate{state, template})
+	t.cache.put(namespace, cachedTemplate{state, neighbours, template})
 	return template, nil
 }
 

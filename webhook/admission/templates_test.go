@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 )
 
 func newTemplates(t *testing.T) *templates {
@@ -14,7 +15,7 @@ func newTemplates(t *testing.T) *templates {
 
 func statusOf(t *testing.T, c *templates, tenant *v1alpha1.EgressTenant, namespace string) string {
 	t.Helper()
-	template, err := c.of(tenant, namespace)
+	template, err := c.of(tenant, namespace, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,12 +63,15 @@ func TestTemplatesAreCached(t *testing.T) {
 	t.Parallel()
 	c := newTemplates(t)
 	tenant := tenantFixture("client-a", 3129)
-	first, err := c.of(tenant, "orders")
+	first, err := c.of(tenant, "orders", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second, err := c.of(tenant.DeepCopy(), "orders"); err != nil || second != first {
+	if second, err := c.of(tenant.DeepCopy(), "orders", nil); err != nil || second != first {
 		t.Errorf("computed again, error %v", err)
+	}
+	if other, err := c.of(tenant, "orders", &inject.Neighbours{}); err != nil || other == first {
+		t.Errorf("not computed again for other neighbours, error %v", err)
 	}
 }
 
@@ -76,7 +80,7 @@ func TestTemplatesAreBounded(t *testing.T) {
 	c := newTemplates(t)
 	tenant := tenantFixture("client-a", 3129)
 	for i := range maxNamespaces + 10 {
-		if _, err := c.of(tenant, fmt.Sprintf("preview-%d", i)); err != nil {
+		if _, err := c.of(tenant, fmt.Sprintf("preview-%d", i), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +92,7 @@ func TestTemplatesAreBounded(t *testing.T) {
 func TestInvalidTemplateIsNotCached(t *testing.T) {
 	t.Parallel()
 	c := newTemplates(t)
-	if _, err := c.of(tenantFixture("client-a", 80), "orders"); err == nil || len(c.cache.values) > 0 {
+	if _, err := c.of(tenantFixture("client-a", 80), "orders", nil); err == nil || len(c.cache.values) > 0 {
 		t.Errorf("error %v, %d held", err, len(c.cache.values))
 	}
 }

@@ -124,7 +124,7 @@ func (h *Handler) liveNamespace(ctx context.Context, name string) (inject.Namesp
 }
 
 func (h *Handler) namespace(object *corev1.Namespace) inject.Namespace {
-	return inject.Namespace{Name: object.Name, Labels: object.Labels, Protected: h.settings.ProtectedNamespaces.Has(object.Name)}
+	return inject.Namespace{Name: object.Name, Labels: object.Labels, Annotations: object.Annotations, Protected: h.settings.ProtectedNamespaces.Has(object.Name)}
 }
 
 // cachedTenant returns nil if the cache does not have the tenant in the namespace's

@@ -28,8 +28,8 @@ const syncWait = 500 * time.Millisecond
 
 // CacheOptions restrict a manager's cache to the objects that the webhook
 // reads. Of the NetworkPolicies of other clients it holds only whether they have
-// egress rules. It holds the endpoints of the API server, the bindings of the
-// guards, and no managed fields.
+// egress rules, and of Services only names and addresses. It holds the endpoints of
+// the API server, the bindings of the guards, and no managed fields.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
@@ -65,6 +65,7 @@ func StartInformers(ctx context.Context, informers cache.Informers, plugins []Po
 	}
 	kinds := []kind{
 		{"Namespace", &corev1.Namespace{}},
+		{"Service", &corev1.Service{}},
 		{"NetworkPolicy", &networkingv1.NetworkPolicy{}},
 		{"EndpointSlice", &discoveryv1.EndpointSlice{}},
 		{"ValidatingAdmissionPolicyBinding", &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}},

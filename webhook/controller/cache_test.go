@@ -27,7 +27,7 @@ func TestStartInformers(t *testing.T) {
 		kinds = append(kinds, kind.Kind)
 	}
 	slices.Sort(kinds)
-	if got := strings.Join(kinds, " "); got != "CiliumNetworkPolicy EgressTenant EndpointSlice Namespace NetworkPolicy ValidatingAdmissionPolicyBinding" {
+	if got := strings.Join(kinds, " "); got != "CiliumNetworkPolicy EgressTenant EndpointSlice Namespace NetworkPolicy Service ValidatingAdmissionPolicyBinding" {
 		t.Errorf("the watched kinds are %s", got)
 	}
 }

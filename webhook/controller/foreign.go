@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -100,14 +102,20 @@ func hasEgress(object map[string]any) bool {
 }
 
 // keepWhatIsRead reduces an object before it is cached: managed fields are
-// removed, and of policies with another name than the webhook's only names are
-// kept, and whether there are egress rules. They are then not the objects of the API server.
+// removed, of Services only names and addresses are kept, and of policies with another
+// name than the webhook's only names, and whether there are egress rules. They are
+// then not the objects of the API server.
 func keepWhatIsRead(object any) (any, error) {
 	object, err := cache.TransformStripManagedFields()(object)
 	if err != nil {
 		return nil, err
 	}
 	switch policy := object.(type) {
+	case *corev1.Service:
+		return &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Name: policy.Name, Namespace: policy.Namespace, UID: policy.UID, ResourceVersion: policy.ResourceVersion},
+			Spec:       corev1.ServiceSpec{ClusterIPs: policy.Spec.ClusterIPs},
+		}, nil
 	case *networkingv1.NetworkPolicy:
 		if policy.Name == names.PolicyName {
 			break

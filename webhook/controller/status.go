@@ -25,6 +25,8 @@ type tenantFacts struct {
 	portHolders []string
 	// namespaces have the tenant's label and are not protected.
 	namespaces []string
+	// optedOut are those of the namespaces whose label turns injection off.
+	optedOut []string
 	// protected have the tenant's label but cannot belong to a tenant.
 	protected []string
 	// outOfSync are the namespaces whose NetworkPolicy is missing or differs,
@@ -57,6 +59,7 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 		ObservedGeneration: tenant.Generation,
 		Conditions:         tenant.Status.DeepCopy().Conditions,
 		Namespaces:         facts.namespaces[:min(len(facts.namespaces), v1alpha1.MaxStatusNamespaces)],
+		OptedOutNamespaces: facts.optedOut[:min(len(facts.optedOut), v1alpha1.MaxStatusNamespaces)],
 		NamespaceCount:     int32(len(facts.namespaces)), //nolint:gosec // a cluster has fewer namespaces
 	}
 	invalid := tenant.Validate()

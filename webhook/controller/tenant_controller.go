@@ -134,6 +134,9 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 			continue
 		}
 		facts.namespaces = append(facts.namespaces, namespace.Name)
+		if namespace.Labels[names.LabelInject] == "false" {
+			facts.optedOut = append(facts.optedOut, namespace.Name)
+		}
 		if namespace.DeletionTimestamp != nil {
 			continue
 		}
@@ -164,6 +167,7 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 	}
 	slices.Sort(facts.foreign)
 	slices.Sort(facts.namespaces)
+	slices.Sort(facts.optedOut)
 	slices.Sort(facts.protected)
 	slices.Sort(facts.outOfSync)
 	slices.Sort(facts.outOfSyncCilium)

@@ -125,6 +125,28 @@ func TestReconcileTenant(t *testing.T) {
 	}
 }
 
+// TestReconcileTenantReportsOptOuts: the status lists the namespaces without injection.
+func TestReconcileTenantReportsOptOuts(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	namespaces := map[string]string{"web": "false", "api": "false", "misspelt": "no", "on": "true", "default-on": ""}
+	objects := []client.Object{tenant}
+	for name, value := range namespaces {
+		namespace := namespaceFixture(name, "client-a")
+		if value != "" {
+			namespace.Labels[names.LabelInject] = value
+		}
+		objects = append(objects, namespace, policyFixture(name, tenant))
+	}
+	_, status := reconcileTenant(t, newAPI(t, objects...), settings.EgressAddresses{})
+	if diff := cmp.Diff([]string{"api", "web"}, status.OptedOutNamespaces); diff != "" {
+		t.Errorf("namespaces (-want +got):\n%s", diff)
+	}
+	if got := summary(conditionOf(t, status, names.ConditionReady)); got != "True Ready" {
+		t.Errorf("Ready is %s", got)
+	}
+}
+
 // TestReconcileTenantFollows: the status follows changes of namespaces, policies
 // and other tenants.
 func TestReconcileTenantFollows(t *testing.T) {

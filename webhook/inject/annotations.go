@@ -9,6 +9,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/noproxy"
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 func noProxyAnnotation() *field.Path {
@@ -48,13 +49,32 @@ func parseNoProxyAnnotation(text string, tenant []noproxy.Entry) ([]noproxy.Entr
 	return entries, errs
 }
 
-// splitNames reads a comma-separated list of container names.
+// maxRuntimesBytes bounds the annotation that lists runtimes.
+const maxRuntimesBytes = 256
+
+// parseRuntimesAnnotation reads the annotation that lists runtimes. An empty one lists
+// none.
+func parseRuntimesAnnotation(text string) ([]v1alpha1.Runtime, field.ErrorList) {
+	path := field.NewPath("metadata", "annotations").Key(names.AnnotationRuntimes)
+	if len(text) > maxRuntimesBytes {
+		return nil, field.ErrorList{field.TooLong(path, "", maxRuntimesBytes)}
+	}
+	var runtimes []v1alpha1.Runtime
+	for _, name := range splitNames(text) {
+		runtimes = append(runtimes, v1alpha1.Runtime(name))
+	}
+	errs := v1alpha1.ValidateRuntimes(runtimes, path)
+	slices.Sort(runtimes)
+	return runtimes, errs
+}
+
+// splitNames reads a comma-separated list of names.
 func splitNames(text string) []string {
-	var containers []string
+	var list []string
 	for name := range strings.SplitSeq(text, ",") {
 		if name = strings.TrimSpace(name); name != "" {
-			containers = append(containers, name)
+			list = append(list, name)
 		}
 	}
-	return containers
+	return list
 }

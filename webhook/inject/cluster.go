@@ -38,11 +38,13 @@ func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (
 	head.Add("kubernetes", "kubernetes.default", "kubernetes.default.svc")
 	head.AddName("svc")
 	head.AddName(s.Cluster.Domain)
-	// Most clients compare "backend.orders.svc.cluster.local." with its final dot.
+	// Most clients compare "backend.orders.svc.cluster.local." with its final dot. An
+	// entry with a final dot changes nothing for the others.
 	head.Add("." + s.Cluster.Domain + ".")
 	// .internal is ICANN's domain for private use (2024-07-29), and the domain of
 	// Scaleway's private networks.
 	head.AddName("internal")
+	head.Add(".internal.")
 	tail := noproxy.List{}
 	for _, cidr := range s.Cluster.CIDRs {
 		tail.AddEntry(noproxy.FromPrefix(cidr))

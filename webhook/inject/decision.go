@@ -46,8 +46,9 @@ func (r *Refusal) Decision() Decision {
 
 // Namespace is the part of a pod's namespace that Decide reads.
 type Namespace struct {
-	Name   string
-	Labels map[string]string
+	Name        string
+	Labels      map[string]string
+	Annotations map[string]string
 	// Protected namespaces cannot belong to a tenant, regardless of their labels,
 	// because the cluster or the webhook depends on them.
 	Protected bool
@@ -102,7 +103,7 @@ func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant) Decisi
 			Message: fmt.Sprintf("EgressTenant %s has path %s: its pods reach the internet without the proxy", tenant.Name, tenant.Spec.Path),
 		}
 	}
-	decision := decideByLabel(pod, tenant)
+	decision := decideByOptOut(pod, namespace, tenant)
 	if decision.Action == Inject && pod.Spec.containers() > maxContainers {
 		return Decision{
 			Action: Deny, Reason: names.ReasonTooManyContainers,
@@ -117,27 +118,6 @@ func Decide(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant) Decisi
 // variables each, little more than twice as many containers would exceed the
 // largest object that etcd stores (1.5 MiB).
 const maxContainers = 1000
-
-func decideByLabel(pod *Pod, tenant *v1alpha1.EgressTenant) Decision {
-	injected := Decision{
-		Action: Inject, Reason: names.ReasonInjected,
-		Message: "the pod is given the proxy of EgressTenant " + tenant.Name,
-	}
-	switch value, labelled := pod.labels()[names.LabelInject]; {
-	case !labelled, value == "true":
-		return injected
-	case value == "false":
-		return Decision{
-			Action: Skip, Reason: names.ReasonOptedOut,
-			Message: fmt.Sprintf("the pod has the label %s=false; the NetworkPolicy applies all the same", names.LabelInject),
-		}
-	default:
-		injected.Warnings = []string{
-			fmt.Sprintf("label %s is %q: only \"false\" turns injection off, so the pod is injected", names.LabelInject, value),
-		}
-		return injected
-	}
-}
 
 // listSome lists at most that many of the names, and the number of the others.
 func listSome(names []string, most int) string {

@@ -10,6 +10,6 @@
 // The package is pure: it maps values to values and uses no client. Pods are
 // decoded from the JSON that the API server sent, and only as far as injection
 // reads them. The patch adds values and replaces only those of a container's own
-// NO_PROXY, of a former injection, and of the status annotation, so that fields of newer versions of
-// Kubernetes survive.
+// NO_PROXY and JAVA_TOOL_OPTIONS, of a former injection, and of the status annotation,
+// so that fields of newer versions of Kubernetes survive.
 package inject

@@ -25,9 +25,9 @@ const (
 	envNoProxy, envNoProxyLower       = "NO_PROXY", "no_proxy"
 )
 
-// proxyVariable returns the name if it is the name of a proxy variable, and
-// otherwise an empty string. It does not allocate.
-func proxyVariable(name []byte) string {
+// knownVariable returns the name if it is that of a variable that injection reads,
+// and otherwise an empty string. It does not allocate.
+func knownVariable(name []byte) string {
 	switch string(name) {
 	case envHTTPProxy:
 		return envHTTPProxy
@@ -41,6 +41,14 @@ func proxyVariable(name []byte) string {
 		return envNoProxy
 	case envNoProxyLower:
 		return envNoProxyLower
+	case envJava:
+		return envJava
+	case envNode:
+		return envNode
+	case envPerlLWP:
+		return envPerlLWP
+	case envPerlMojo:
+		return envPerlMojo
 	default:
 		return ""
 	}
@@ -69,8 +77,12 @@ type extension struct {
 	value string
 }
 
-// newEnvPlan has room for the usual plan: all six variables at the front.
-func newEnvPlan() envPlan { return envPlan{front: make([]string, 0, 6)} }
+// newEnvPlan has room for the usual plan: all variables at the front.
+func newEnvPlan() envPlan { return envPlan{front: make([]string, 0, 10)} }
+
+func (p *envPlan) warn(format string, arguments ...any) {
+	p.warnings = append(p.warnings, fmt.Sprintf(format, arguments...))
+}
 
 // set plans the change of a container's environment.
 //
@@ -88,8 +100,7 @@ func newEnvPlan() envPlan { return envPlan{front: make([]string, 0, 6)} }
 func (p *envPlan) set(container *Container, injection *Injection, former *former) {
 	*p = envPlan{front: p.front[:0]}
 	if container.EnvFrom {
-		p.warnings = append(p.warnings, fmt.Sprintf(
-			"container %s has envFrom: proxy variables in there have no effect, because those in env take precedence", container.Name))
+		p.warn("container %s has envFrom: proxy variables in there have no effect, because those in env take precedence", container.Name)
 	}
 	p.proxy(container, &injection.httpProxy, injection, former)
 	p.proxy(container, &injection.httpsProxy, injection, former)
@@ -97,6 +108,7 @@ func (p *envPlan) set(container *Container, injection *Injection, former *former
 		p.extend(upper, injection.noProxy.lower.name, injection.NoProxy, former)
 		p.extend(lower, injection.noProxy.upper.name, injection.NoProxy, former)
 	}
+	p.runtimes(container, injection, former)
 }
 
 // proxy plans a pair with the address of the proxy.
@@ -118,8 +130,8 @@ func (p *envPlan) pair(container *Container, ours *pair) (upper, lower *EnvVar, 
 	upper, lower = container.Env.find(ours.upper.name), container.Env.find(ours.lower.name)
 	for _, own := range []*EnvVar{upper, lower} {
 		if own != nil && own.ValueFrom != nil {
-			p.warnings = append(p.warnings, fmt.Sprintf("container %s: %s comes from valueFrom, so %s and %s are left as they are",
-				container.Name, own.Name, ours.upper.name, ours.lower.name))
+			p.warn("container %s: %s comes from valueFrom, so %s and %s are left as they are",
+				container.Name, own.Name, ours.upper.name, ours.lower.name)
 			return nil, nil, false
 		}
 	}
@@ -157,8 +169,27 @@ func (p *envPlan) extend(own *EnvVar, other string, entries []string, former *fo
 // reference returns the text that the kubelet replaces by the variable's value.
 func reference(name string) string { return "$(" + name + ")" }
 
-// refersTo reports whether a value contains a reference to the variable.
+// refersTo reports whether a value contains a reference to the variable, as the
+// kubelet reads it: "$$" stands for a dollar sign, so that "$$(NAME)" is none.
 func refersTo(value, name string) bool {
-	// No reference is built for the usual value, which has none.
-	return strings.Contains(value, "$(") && strings.Contains(value, reference(name))
+	for {
+		// No reference is built for the usual value, which has none.
+		start := strings.IndexByte(value, '$')
+		if start < 0 || start == len(value)-1 {
+			return false
+		}
+		value = value[start+1:]
+		switch value[0] {
+		case '$':
+			value = value[1:]
+		case '(':
+			if strings.HasPrefix(value[1:], name) && strings.HasPrefix(value[1+len(name):], ")") {
+				return true
+			}
+			// The kubelet goes on behind the reference, if it is closed.
+			if end := strings.IndexByte(value, ')'); end >= 0 {
+				value = value[end+1:]
+			}
+		}
+	}
 }

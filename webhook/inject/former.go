@@ -14,31 +14,28 @@ import (
 // tenant. They are the webhook's own values, and are brought up to date.
 type former struct {
 	proxyURL string
-	// entries are those of NO_PROXY, with those of the pod's annotation.
-	entries map[string]bool
+	entries  map[string]bool // of NO_PROXY
+	java     map[string]bool // options in JAVA_TOOL_OPTIONS
 }
 
 // formerOf returns the former values of a pod, or nil if it has none.
 //
 // The status annotation alone is no evidence, because every author of a pod can
-// write it. The pod must have the values whose hash the status contains.
+// write it. The pod must have the values that the status identifies.
 func formerOf(pod *Pod, injection *Injection) *former {
 	text := pod.Annotations()[names.AnnotationStatus]
 	if text == "" || text == injection.Status {
 		return nil
 	}
 	var status names.InjectionStatus
-	if json.Unmarshal([]byte(text), &status) != nil || status.Hash == "" || status.Hash == injection.hash {
+	if json.Unmarshal([]byte(text), &status) != nil || status.Values == "" || status.Values == injection.values {
 		return nil
 	}
-	own := entriesOf(pod.Annotations()[names.AnnotationNoProxy])
 	proxies := valuesOf(pod, envHTTPProxy, envHTTPProxyLower, envHTTPSProxy, envHTTPSProxyLower)
-	for _, value := range valuesOf(pod, envNoProxy, envNoProxyLower) {
-		for _, noProxy := range withoutOwn(value, own) {
-			for _, proxy := range proxies {
-				if hash(proxy, noProxy) == status.Hash {
-					return newFormer(proxy, value)
-				}
+	for _, noProxy := range valuesOf(pod, envNoProxy, envNoProxyLower) {
+		for _, proxy := range proxies {
+			if hash(proxy, noProxy) == status.Values {
+				return newFormer(proxy, noProxy)
 			}
 		}
 	}
@@ -46,15 +43,15 @@ func formerOf(pod *Pod, injection *Injection) *former {
 }
 
 func newFormer(proxyURL, noProxy string) *former {
-	f := &former{proxyURL: proxyURL, entries: make(map[string]bool)}
-	for _, entry := range entriesOf(noProxy) {
+	f := &former{proxyURL: proxyURL, entries: make(map[string]bool), java: make(map[string]bool)}
+	entries := strings.Split(noProxy, ",")
+	for _, entry := range entries {
 		f.entries[entry] = true
 	}
+	for _, option := range javaOptions(proxyURL, entries) {
+		f.java[option.String()] = true
+	}
 	return f
-}
-
-func entriesOf(noProxy string) []string {
-	return strings.FieldsFunc(noProxy, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 // maxFormerValues bounds the distinct values that are compared with the hash. A pod
@@ -81,22 +78,6 @@ func valuesOf(pod *Pod, variables ...string) []string {
 	return values
 }
 
-// withoutOwn returns the value of NO_PROXY, and the value without any number of
-// the pod's own entries at its end. The hash does not cover these, and an entry of
-// the annotation may be missing there, because the list had it already.
-func withoutOwn(value string, own []string) []string {
-	values := []string{value}
-	for range 2 * len(own) { // names are added in two forms
-		cut := strings.LastIndexByte(value, ',')
-		if cut < 0 {
-			break
-		}
-		value = value[:cut]
-		values = append(values, value)
-	}
-	return values
-}
-
 // ownPart returns a value of NO_PROXY without the entries at its end that were
 // injected: the part that the container sets itself, which may be empty.
 func (f *former) ownPart(value string) string {
@@ -108,4 +89,19 @@ func (f *former) ownPart(value string) string {
 		entries = entries[:len(entries)-1]
 	}
 	return strings.Join(entries, ",")
+}
+
+// ownJava returns a value of JAVA_TOOL_OPTIONS without the options at its end that
+// were injected.
+func (f *former) ownJava(value string) string {
+	if f == nil {
+		return value
+	}
+	for {
+		cut := strings.LastIndexByte(value, ' ')
+		if !f.java[value[cut+1:]] {
+			return value
+		}
+		value = value[:max(cut, 0)]
+	}
 }

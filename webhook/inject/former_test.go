@@ -18,8 +18,8 @@ func otherInjection(t *testing.T) *Injection {
 	tenant := &v1alpha1.EgressTenant{}
 	tenant.Name = "client-b"
 	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: 3130}
-	tenant.Spec.NoProxy = []string{"former.example", "192.0.2.0/24"}
-	injection, err := compute(exampleCluster(t), tenant, "billing", nil)
+	tenant.Spec.NoProxy, tenant.Spec.Runtimes = []string{"former.example", "192.0.2.0/24"}, v1alpha1.Runtimes()
+	injection, err := compute(exampleCluster(t), tenant, "billing", &Neighbours{Services: []Service{{Name: "former", ClusterIPs: []string{"10.32.9.9"}}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,8 +72,8 @@ func TestStatusIsNoEvidence(t *testing.T) {
 	})
 }
 
-// appliedAgain returns the injected pod with the values of NO_PROXY that its
-// manifest has.
+// appliedAgain returns the injected pod with the values of NO_PROXY and
+// JAVA_TOOL_OPTIONS that its manifest has.
 func appliedAgain(t *testing.T, manifest, injected []byte, change string) []byte {
 	t.Helper()
 	pod := tree(t, injected)
@@ -85,7 +85,8 @@ func appliedAgain(t *testing.T, manifest, injected []byte, change string) []byte
 				container := c.(map[string]any)
 				env, _ := container["env"].([]any)
 				for _, v := range env {
-					if variable := v.(map[string]any); strings.EqualFold(variable["name"].(string), "NO_PROXY") {
+					variable := v.(map[string]any)
+					if name := variable["name"].(string); strings.EqualFold(name, "NO_PROXY") || name == envJava {
 						each(list+container["name"].(string), variable)
 					}
 				}
@@ -137,6 +138,43 @@ func TestAppliedAgain(t *testing.T) {
 	}
 }
 
+// TestAppliedAgainAfterChanges: the same, when Services and namespaces have come and
+// gone since, and also if no container has all of the injected values.
+func TestAppliedAgainAfterChanges(t *testing.T) {
+	then, now := exampleInjection(t), withNeighbours(t, &Neighbours{
+		Namespaces: []string{"new", "payments"}, Services: []Service{{Name: "added", ClusterIPs: []string{"10.32.4.21"}}, {Name: "backend", ClusterIPs: []string{"10.32.4.99"}}},
+	})
+	for name, container := range map[string]string{
+		"own":   `{"name":"web","env":[{"name":"NO_PROXY","value":"mine.example"},{"name":"no_proxy","value":"$(NO_PROXY)"},{"name":"JAVA_TOOL_OPTIONS","value":"-Xmx1g"}]}`,
+		"empty": `{"name":"web","env":[{"name":"NO_PROXY"}]}`,
+	} {
+		raw := []byte(`{"spec":{"containers":[` + container + `]}}`)
+		operations, _ := operationsFor(t, mustDecode(t, raw), then)
+		injected := apply(t, raw, operations)
+		again := appliedAgain(t, raw, injected, "")
+		operations = operationsOf(t, NewUpdatePatch(mustDecode(t, again), mustDecode(t, injected), now, nil))
+		if diff := cmp.Diff(wholePod(t, injected), wholePod(t, apply(t, again, operations))); diff != "" || len(operations) == 0 {
+			t.Errorf("%s: %d operations, -injected +applied again\n%s", name, len(operations), diff)
+		}
+	}
+}
+
+// TestOutdatedNeighboursAreReplaced: a pod that is created again in its namespace gets
+// the present Services, and loses the former ones.
+func TestOutdatedNeighboursAreReplaced(t *testing.T) {
+	then, now := exampleInjection(t), withNeighbours(t, &Neighbours{Services: []Service{{Name: "added", ClusterIPs: []string{"10.32.4.21"}}}})
+	raw := []byte(`{"spec":{"containers":[{"name":"web"},{"name":"own","env":[{"name":"NO_PROXY","value":"mine.example"}]}]}}`)
+	operations, _ := operationsFor(t, mustDecode(t, raw), then)
+	restored := apply(t, raw, operations)
+	operations, _ = operationsFor(t, mustDecode(t, restored), now)
+	got := apply(t, restored, operations)
+	operations, _ = operationsFor(t, mustDecode(t, raw), now)
+	want := apply(t, raw, operations)
+	if diff := cmp.Diff(wholePod(t, want), wholePod(t, got)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
 // TestUpdateKeepsOwnChanges: a value of NO_PROXY that the manifest changes is left,
 // so that the API server refuses the change as without the webhook.
 func TestUpdateKeepsOwnChanges(t *testing.T) {
@@ -153,7 +191,7 @@ func TestUpdateKeepsOwnChanges(t *testing.T) {
 
 // TestFormerIsBounded: pods with many values are compared in bounded time.
 func TestFormerIsBounded(t *testing.T) {
-	status, err := json.Marshal(names.InjectionStatus{Hash: "0000000000000000"})
+	status, err := json.Marshal(names.InjectionStatus{Values: "0000000000000000"})
 	if err != nil {
 		t.Fatal(err)
 	}

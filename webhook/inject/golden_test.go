@@ -30,7 +30,9 @@ type goldenCase struct {
 	APIServer string            `json:"apiServer,omitempty"`
 	Namespace goldenNamespace   `json:"namespace"`
 	Tenants   []v1alpha1.Tenant `json:"tenants,omitempty"`
-	Pod       json.RawMessage   `json:"pod"`
+	// Neighbours of the namespace, with the names of the Go fields.
+	Neighbours *Neighbours     `json:"neighbours,omitempty"`
+	Pod        json.RawMessage `json:"pod"`
 	// OldPod makes the case a request of pods/ephemeralcontainers, or with Update
 	// one that updates the pod.
 	OldPod json.RawMessage `json:"oldPod,omitempty"`
@@ -38,9 +40,10 @@ type goldenCase struct {
 }
 
 type goldenNamespace struct {
-	Name      string            `json:"name"`
-	Labels    map[string]string `json:"labels,omitempty"`
-	Protected bool              `json:"protected,omitempty"`
+	Name        string            `json:"name"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Protected   bool              `json:"protected,omitempty"`
 }
 
 // goldenResult is a file testdata/NAME.golden.yaml.
@@ -134,7 +137,7 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 	if decision.Action != Inject {
 		return decision, nil, decision.Warnings
 	}
-	injection, err := compute(cluster, tenant, namespace.Name, pod.Annotations())
+	injection, err := compute(cluster, tenant, namespace.Name, c.Neighbours, pod.Annotations())
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return refusal.Decision(), nil, nil
 	}
@@ -148,7 +151,7 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 func runUpdate(t *testing.T, c *goldenCase, cluster *Cluster, tenant *v1alpha1.EgressTenant, pod *Pod) (Decision, []jsonpatch.Operation, []string) {
 	t.Helper()
 	old := mustDecode(t, c.OldPod)
-	injection, err := compute(cluster, tenant, c.Namespace.Name, old.Annotations())
+	injection, err := compute(cluster, tenant, c.Namespace.Name, c.Neighbours, old.Annotations())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,8 +159,8 @@ func runUpdate(t *testing.T, c *goldenCase, cluster *Cluster, tenant *v1alpha1.E
 	return Decision{Action: Skip, Reason: names.ReasonPodUpdated}, operationsOf(t, patch), patch.Warnings
 }
 
-func compute(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string, annotations map[string]string) (*Injection, error) {
-	template, err := NewTemplate(cluster, tenant, namespace)
+func compute(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string, neighbours *Neighbours, annotations map[string]string) (*Injection, error) {
+	template, err := NewTemplate(cluster, tenant, namespace, neighbours)
 	if err != nil {
 		return nil, err
 	}

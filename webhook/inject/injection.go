@@ -23,15 +23,31 @@ type Injection struct {
 	// Warnings are addressed to the author of the pod.
 	Warnings []string
 
+	// settled is the number of leading entries of NO_PROXY that do not depend on the
+	// neighbours.
+	settled                        int
 	nodePool                       *v1alpha1.NodePool
 	httpProxy, httpsProxy, noProxy pair
-	hash                           string // that of the status
+	runtimes                       runtimeVariables
+	values                         string // that of the status
 	encodedStatus                  encodedStatus
 }
 
-func (i *Injection) setNoProxy(entries []string, joined string) {
+// setProxy sets the address of the proxy.
+func (i *Injection) setProxy(url string) {
+	i.ProxyURL = url
+	i.httpProxy = newPair(envHTTPProxy, envHTTPProxyLower, url)
+	i.httpsProxy = newPair(envHTTPSProxy, envHTTPSProxyLower, url)
+}
+
+// setNoProxy sets the entries of NO_PROXY, and the status, which identifies the
+// values of the proxy variables.
+func (i *Injection) setNoProxy(entries []string, status names.InjectionStatus) {
+	joined := strings.Join(entries, ",")
 	i.NoProxy = entries
 	i.noProxy = newPair(envNoProxy, envNoProxyLower, joined)
+	status.Values = hash(i.ProxyURL, joined)
+	i.setStatus(status)
 }
 
 // encodedStatus is the JSON of the values that contain the status.
@@ -44,17 +60,16 @@ type encodedStatus struct {
 func (i *Injection) setStatus(status names.InjectionStatus) {
 	text, err := json.Marshal(status)
 	if err != nil {
-		panic("encoding three strings cannot fail: " + err.Error())
+		panic("encoding strings cannot fail: " + err.Error())
 	}
-	i.Status, i.hash = string(text), status.Hash
+	i.Status, i.values = string(text), status.Values
 	value := quote(i.Status)
 	annotations := `{"` + names.AnnotationStatus + `":` + value + `}`
 	i.encodedStatus = encodedStatus{value: value, annotations: annotations, metadata: `{"annotations":` + annotations + `}`}
 }
 
-// hash identifies the injected configuration, without the pod's own entries:
-// pods of a namespace with different hashes were created under different
-// configurations. 64 bits suffice, because a collision benefits no attacker.
+// hash identifies a configuration, or values. 64 bits suffice, because a collision
+// benefits no attacker.
 func hash(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:8])

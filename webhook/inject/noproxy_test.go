@@ -17,7 +17,7 @@ func TestNoProxyInGo(t *testing.T) {
 	tenant := &v1alpha1.EgressTenant{}
 	tenant.Name, tenant.Spec.Proxy = "client-a", &v1alpha1.TenantProxy{Port: 3129}
 	tenant.Spec.ClusterAccess = []v1alpha1.ClusterAccess{{Namespace: "observability", Ports: []int32{3100}}}
-	template, err := NewTemplate(exampleCluster(t), tenant, "orders")
+	template, err := NewTemplate(exampleCluster(t), tenant, "orders", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // Patch is a JSON patch (RFC 6902). Its operations add variables and the status
-// annotation, extend the value of a container's own NO_PROXY, and replace values of
-// a former injection.
+// annotation, extend the values of a container's own NO_PROXY and JAVA_TOOL_OPTIONS,
+// and replace values of a former injection.
 type Patch struct {
 	// JSON is the encoded list of operations. It is empty if there are none,
 	// which is so for a pod that has already been injected.
@@ -50,8 +50,8 @@ func NewEphemeralPatch(pod, old *Pod, injection *Injection, buffer []byte) Patch
 
 // PatchBytes returns a bound on the size of the patch for a pod.
 func (i *Injection) PatchBytes(pod *Pod) int {
-	const path, operations = 64, 8 // of one container
-	variables := 2 * (len(i.httpProxy.upper.encoded) + len(i.httpsProxy.upper.encoded) + len(i.noProxy.upper.encoded))
+	const path, operations = 64, 12 // of one container
+	variables := 2*(len(i.httpProxy.upper.encoded)+len(i.httpsProxy.upper.encoded)+len(i.noProxy.upper.encoded)) + i.runtimes.bytes()
 	size := 2 * len(i.Status)
 	for _, list := range []Containers{pod.Spec.InitContainers, pod.Spec.Containers, pod.Spec.EphemeralContainers} {
 		size += len(list) * (variables + operations*path)

@@ -34,6 +34,8 @@ type Metadata struct {
 	// differs then.
 	Labels      labels
 	Annotations annotations
+	// OwnerReferences are decoded only in namespaces that need them.
+	OwnerReferences rawValue
 }
 
 // UnmarshalJSONFrom reads the fields of a pod's metadata.
@@ -42,7 +44,8 @@ func (m *Metadata) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		jsonobject.Field{Name: "name", Into: &m.Name},
 		jsonobject.Field{Name: "generateName", Into: &m.GenerateName},
 		jsonobject.Field{Name: "labels", Into: &m.Labels},
-		jsonobject.Field{Name: "annotations", Into: &m.Annotations})
+		jsonobject.Field{Name: "annotations", Into: &m.Annotations},
+		jsonobject.Field{Name: "ownerReferences", Into: &m.OwnerReferences})
 }
 
 type labels map[string]string
@@ -67,6 +70,8 @@ func (a *annotations) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 			return names.AnnotationNoProxy
 		case names.AnnotationSkipContainers:
 			return names.AnnotationSkipContainers
+		case names.AnnotationRuntimes:
+			return names.AnnotationRuntimes
 		case names.AnnotationStatus:
 			return names.AnnotationStatus
 		case annotationMirror:

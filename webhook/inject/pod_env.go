@@ -8,7 +8,7 @@ import (
 )
 
 // Env is the part of a container's environment that injection reads: its proxy
-// variables. If several have one name, it contains the last, which is effective.
+// variables, and those of language runtimes. If several have one name, it contains the last, which is effective.
 // Injection does not read others, and large pods have many of them.
 type Env []EnvVar
 
@@ -47,7 +47,7 @@ func (e *Env) find(name string) *EnvVar {
 
 // EnvVar is an environment variable of a container.
 type EnvVar struct {
-	// Name is empty if the variable is not one of the six proxy variables.
+	// Name is empty if the variable is not one that injection reads.
 	Name  string
 	Value string
 	// ValueFrom is not nil if the value comes from another object.
@@ -56,8 +56,8 @@ type EnvVar struct {
 	// Index is the position in the list of all variables.
 	Index int
 
-	// ignored is set once the name has been read, if the variable is not one of the
-	// six.
+	// ignored is set once the name has been read, if the variable is not one that
+	// injection reads.
 	ignored bool
 }
 
@@ -88,7 +88,7 @@ func (v *envName) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	var buffer [64]byte
 	text, _ := jsontext.AppendUnquote(buffer[:0], []byte(name)) // the error only reports a replacement
-	v.Name = proxyVariable(text)
+	v.Name = knownVariable(text)
 	v.ignored = v.Name == ""
 	return nil
 }

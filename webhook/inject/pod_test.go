@@ -31,6 +31,7 @@ func TestDecodeEnvVar(t *testing.T) {
 		`{"value":"a\n","n\u0061me":"\u0048TTPS_PROXY"}`:                      {Name: "HTTPS_PROXY", Value: "a\n"},
 		`{"name":"NO_PROXY","value":null}`:                                    {Name: "NO_PROXY"},
 		`{"name":"https_proxy","valueFrom":{"secretKeyRef":{}}}`:              {Name: "https_proxy", ValueFrom: &struct{}{}},
+		`{"name":"JAVA_TOOL_OPTIONS","value":"-Xmx1g"}`:                       {Name: "JAVA_TOOL_OPTIONS", Value: "-Xmx1g"},
 		`{"name":"OTHER","value":"a"}`:                                        {},
 		`{"value":"a","name":"OTHER"}`:                                        {},
 		`{"value":"a","name":"` + strings.Repeat("HTTP_PROXY", 20) + `"}`:     {},

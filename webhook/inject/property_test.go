@@ -20,13 +20,24 @@ import (
 // are fixed.
 const rounds = 500
 
+// exampleNeighbours are a namespace and Services of every kind.
+func exampleNeighbours() *Neighbours {
+	return &Neighbours{
+		Namespaces: []string{"billing", "payments"},
+		Services: []Service{
+			{Name: "alias"}, {Name: "backend", ClusterIPs: []string{"10.32.4.20", "fd00::420"}}, {Name: "stateful", ClusterIPs: []string{"None"}},
+		},
+	}
+}
+
 func exampleInjection(t *testing.T) *Injection {
 	t.Helper()
 	cluster := exampleCluster(t)
 	tenant := &v1alpha1.EgressTenant{}
 	tenant.Name = "client-a"
 	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: 3129}
-	injection, err := compute(cluster, tenant, "orders", nil)
+	tenant.Spec.Runtimes = v1alpha1.Runtimes()
+	injection, err := compute(cluster, tenant, "orders", exampleNeighbours(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +100,17 @@ func randomContainer(random *rand.Rand, name string) map[string]any {
 }
 
 func randomEnv(random *rand.Rand) []map[string]any {
-	names := []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "OTHER", "HOST"}
+	names := []string{
+		"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "OTHER", "HOST",
+		envJava, envNode, envPerlMojo,
+	}
 	values := []string{
 		"", "plain", "http://own.example:3128", "own.example,localhost", "*", "a, b,", "http://$(HOST)/", "$(OTHER)", "$$(OTHER)",
 		"$(HTTP_PROXY)", "$(http_proxy)", "$(NO_PROXY),own.example", "$(no_proxy)", "$(UNKNOWN)",
+		"$$(HTTP_PROXY)", "$$$(http_proxy)", "$(OTHER$(NO_PROXY)", "$(HTTP_PROXY", "-Xmx1g ", "-Dhttp.proxyHost=own.example -Dhttp.proxyPort=1", "-Dhttp.nonProxyHosts=own",
 	}
 	var env []map[string]any
-	for range random.IntN(7) {
+	for range random.IntN(9) {
 		variable := map[string]any{"name": names[random.IntN(len(names))], "x-unknown": true}
 		switch random.IntN(8) {
 		case 0:
@@ -156,7 +171,7 @@ func TestReinvocationInjectsTheAddedContainer(t *testing.T) {
 }
 
 // TestOnlyDeclaredChanges: apart from added variables, values of NO_PROXY and
-// the status annotation, the pod keeps its bytes and their order.
+// JAVA_TOOL_OPTIONS, and the status annotation, the pod keeps its bytes and their order.
 func TestOnlyDeclaredChanges(t *testing.T) {
 	injection := exampleInjection(t)
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
@@ -187,11 +202,9 @@ func TestOnlyDeclaredChanges(t *testing.T) {
 // old environment, and added variables.
 func compareOrder(t *testing.T, before, after []corev1.EnvVar) {
 	t.Helper()
-	isProxy := func(name string) bool {
-		return slices.Contains([]string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}, strings.ToUpper(name))
-	}
+	isOurs := func(name string) bool { return knownVariable([]byte(name)) != "" }
 	same := func(a, b corev1.EnvVar) bool {
-		mayDiffer := strings.EqualFold(a.Name, "NO_PROXY")
+		mayDiffer := strings.EqualFold(a.Name, "NO_PROXY") || a.Name == envJava
 		return a.Name == b.Name && (a.ValueFrom == nil) == (b.ValueFrom == nil) && (a.Value == b.Value || mayDiffer)
 	}
 	for front := range len(after) - len(before) + 1 {
@@ -199,7 +212,7 @@ func compareOrder(t *testing.T, before, after []corev1.EnvVar) {
 			continue
 		}
 		for _, added := range slices.Concat(after[:front], after[front+len(before):]) {
-			if !isProxy(added.Name) {
+			if !isOurs(added.Name) {
 				t.Errorf("variable %s was added", added.Name)
 			}
 		}
@@ -254,6 +267,7 @@ func TestEffectiveValues(t *testing.T) {
 func checkEffective(t *testing.T, injection *Injection, before corev1.Container, after []corev1.EnvVar, warnings []string) {
 	t.Helper()
 	values := kubeletValues(after)
+	checkRuntimes(t, injection, before, after)
 	for _, names := range [][2]string{{"HTTP_PROXY", "http_proxy"}, {"HTTPS_PROXY", "https_proxy"}, {"NO_PROXY", "no_proxy"}} {
 		upper, lower := lastOf(before.Env, names[0]), lastOf(before.Env, names[1])
 		switch {
@@ -290,12 +304,45 @@ func checkEffective(t *testing.T, injection *Injection, before corev1.Container,
 	}
 }
 
+// checkRuntimes demands that the variables of runtimes have the container's own value,
+// or else the injected one. JAVA_TOOL_OPTIONS has the injected properties as well,
+// each once.
+func checkRuntimes(t *testing.T, injection *Injection, before corev1.Container, after []corev1.EnvVar) {
+	t.Helper()
+	for _, name := range []string{envJava, envNode, envPerlLWP, envPerlMojo} {
+		own, got := lastOf(before.Env, name), lastOf(after, name)
+		switch {
+		case own == nil && name == envJava:
+			if got == nil || got.Value != addJavaOptions("", injection.runtimes.javaOptions) {
+				t.Errorf("%s of %s is %v", name, before.Name, got)
+			}
+		case own == nil:
+			if got == nil || got.Value != "1" {
+				t.Errorf("%s of %s is %v", name, before.Name, got)
+			}
+		case isFrom(own), name != envJava:
+			if !cmp.Equal(own, got) {
+				t.Errorf("%s of %s was %v and is %v", name, before.Name, own, got)
+			}
+		default:
+			if !strings.HasPrefix(got.Value, strings.TrimSpace(own.Value)) {
+				t.Errorf("%s of %s was %q and is %q", name, before.Name, own.Value, got.Value)
+			}
+			for _, property := range []string{javaHTTPHost, javaHTTPPort, javaHTTPSHost, javaHTTPSPort, javaNonProxyHosts} {
+				if strings.Count(got.Value, property) != 1 {
+					t.Errorf("%s of %s does not have one %s: %q", name, before.Name, property, got.Value)
+				}
+			}
+		}
+	}
+}
+
 // checkMissing demands that the missing spelling has the value of the other one,
 // or the injected value if the other one refers to it.
 func checkMissing(t *testing.T, values map[string]string, own corev1.EnvVar, missing string, injection *Injection) {
 	t.Helper()
 	want := values[own.Name]
-	if strings.Contains(own.Value, "$("+missing+")") {
+	if isReference(own.Value, missing) {
 		want = injection.ProxyURL
 		if strings.EqualFold(missing, "NO_PROXY") {
 			want = strings.Join(injection.NoProxy, ",")
@@ -304,6 +351,12 @@ func checkMissing(t *testing.T, values map[string]string, own corev1.EnvVar, mis
 	if values[missing] != want {
 		t.Errorf("%s is %q, want %q, as %s is %q", missing, values[missing], want, own.Name, own.Value)
 	}
+}
+
+// isReference reports whether the kubelet would put the variable into the value.
+func isReference(value, variable string) bool {
+	const put = "\x00"
+	return strings.Contains(kubeletValues([]corev1.EnvVar{{Name: variable, Value: put}, {Name: "other", Value: value}})["other"], put)
 }
 
 // checkOwn demands that a container keeps its own value. Only entries of

@@ -2,7 +2,10 @@ package inject
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/noproxy"
@@ -11,25 +14,29 @@ import (
 
 // Template is the injection that the pods of one namespace have in common,
 // before their own annotations are read. It is safe for concurrent use, and
-// valid as long as the tenant's spec stays the same.
+// valid as long as the tenant's spec and the neighbours stay the same.
 type Template struct {
 	tenant        string
 	tenantEntries []noproxy.Entry
 	noProxy       noproxy.List
 	clusterBytes  int // of noProxy, without the tenant's entries
-	injection     Injection
+	runtimes      []v1alpha1.Runtime
+	neighbours    []string              // entries that are added last, as far as there is room
+	status        names.InjectionStatus // without the values
+	warnings      []string
+	injection     Injection // of pods without annotations
 }
 
-// NewTemplate computes the template of a namespace of the tenant. The error is a
-// *Refusal if the tenant is not valid.
-func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string) (*Template, error) {
+// NewTemplate computes the template of a namespace of the tenant, which has the
+// neighbours; nil stands for none. The error is a *Refusal if the tenant is not valid.
+func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string, neighbours *Neighbours) (*Template, error) {
 	if errs := tenant.Validate(); len(errs) > 0 {
 		return nil, &Refusal{names.ReasonInvalidTenant, fmt.Sprintf("EgressTenant %s is not valid: %s", tenant.Name, errs.ToAggregate())}
 	}
 	list := cluster.forNamespace(namespace)
 	t := &Template{tenant: tenant.Name, noProxy: list, clusterBytes: list.Bytes()}
 	if noproxy.IsPublicSuffix(namespace) {
-		t.injection.Warnings = []string{fmt.Sprintf(
+		t.warnings = []string{fmt.Sprintf(
 			"the namespace is called like the public domain .%[1]s, so NO_PROXY leaves it out: reach its Services as NAME.%[1]s.svc, not NAME.%[1]s", namespace)}
 	}
 	addAccess(&t.noProxy, tenant)
@@ -41,39 +48,68 @@ func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace stri
 		t.tenantEntries = append(t.tenantEntries, entry)
 		t.noProxy.AddEntry(entry)
 	}
-	proxyURL, noProxy := cluster.ProxyURL(tenant), strings.Join(t.noProxy.Entries(), ",")
-	t.injection.ProxyURL, t.injection.nodePool = proxyURL, tenant.Spec.NodePool.DeepCopy()
-	t.injection.httpProxy = newPair(envHTTPProxy, envHTTPProxyLower, proxyURL)
-	t.injection.httpsProxy = newPair(envHTTPSProxy, envHTTPSProxyLower, proxyURL)
-	t.injection.setNoProxy(t.noProxy.Entries(), noProxy)
-	t.injection.setStatus(names.InjectionStatus{Tenant: tenant.Name, Hash: hash(proxyURL, noProxy), Version: cluster.version})
+	t.runtimes, t.neighbours = slices.Sorted(slices.Values(tenant.Spec.Runtimes)), neighbours.entries()
+	t.injection.nodePool = tenant.Spec.NodePool.DeepCopy()
+	t.injection.setProxy(cluster.ProxyURL(tenant))
+	configuration := []string{t.injection.ProxyURL, strings.Join(t.noProxy.Entries(), ",")}
+	for _, runtime := range t.runtimes {
+		configuration = append(configuration, string(runtime))
+	}
+	t.status = names.InjectionStatus{Tenant: tenant.Name, Hash: hash(configuration...), Version: cluster.version}
+	t.complete(&t.injection, t.noProxy.Clone(), t.runtimes)
 	return t, nil
+}
+
+// complete sets the variables of an injection: the list is that of NO_PROXY without
+// the neighbours, which are added as far as there is room.
+func (t *Template) complete(injection *Injection, list noproxy.List, runtimes []v1alpha1.Runtime) {
+	injection.Warnings, injection.settled = t.warnings, len(list.Entries())
+	if left := list.AddUpTo(noproxy.MaxBytes, t.neighbours...); left > 0 {
+		injection.Warnings = append(slices.Clip(t.warnings), fmt.Sprintf(
+			"NO_PROXY would be longer than %d bytes, so it leaves out %d of the namespace's Services, by name or address, and of the tenant's namespaces", noproxy.MaxBytes, left))
+	}
+	injection.setNoProxy(list.Entries(), t.status)
+	injection.setRuntimes(runtimes)
 }
 
 // Compute returns the injection of a pod of the namespace: the template, and the
 // pod's own annotations. The error is a *Refusal that contains every error in
 // the annotations.
 func (t *Template) Compute(annotations map[string]string) (*Injection, error) {
-	skip, text := annotations[names.AnnotationSkipContainers], annotations[names.AnnotationNoProxy]
-	if skip == "" && text == "" {
+	skip, noProxy := annotations[names.AnnotationSkipContainers], annotations[names.AnnotationNoProxy]
+	own, hasOwn := annotations[names.AnnotationRuntimes]
+	if skip == "" && noProxy == "" && !hasOwn {
 		return &t.injection, t.checkLength(t.noProxy.Bytes())
 	}
-	injection := t.injection
-	injection.Skip = splitNames(skip)
-	if text == "" {
-		return &injection, t.checkLength(t.noProxy.Bytes())
+	list, runtimes := t.noProxy, t.runtimes
+	var errs field.ErrorList
+	if noProxy != "" {
+		list, errs = t.withEntries(noProxy)
 	}
-	entries, errs := parseNoProxyAnnotation(text, t.tenantEntries)
+	if hasOwn {
+		var invalid field.ErrorList
+		runtimes, invalid = parseRuntimesAnnotation(own)
+		errs = append(errs, invalid...)
+	}
 	if len(errs) > 0 {
 		return nil, &Refusal{names.ReasonInvalidAnnotation, errs.ToAggregate().Error()}
 	}
-	// Other pods extend the same list at the same time.
-	list := t.noProxy.Clone()
+	injection := t.injection
+	injection.Skip = splitNames(skip)
+	if noProxy != "" || hasOwn {
+		t.complete(&injection, list.Clone(), runtimes)
+	}
+	return &injection, t.checkLength(list.Bytes())
+}
+
+// withEntries returns the list with those of the annotation, which must not be empty.
+func (t *Template) withEntries(annotation string) (noproxy.List, field.ErrorList) {
+	entries, errs := parseNoProxyAnnotation(annotation, t.tenantEntries)
+	list := t.noProxy.Clone() // other pods extend the same list at the same time
 	for _, entry := range entries {
 		list.AddEntry(entry)
 	}
-	injection.setNoProxy(list.Entries(), strings.Join(list.Entries(), ","))
-	return &injection, t.checkLength(list.Bytes())
+	return list, errs
 }
 
 // checkLength returns a *Refusal if NO_PROXY exceeds its bound. The message

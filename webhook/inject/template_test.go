@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,7 +19,100 @@ func newTemplate(t *testing.T, port int32, namespace string, noProxy ...string) 
 	tenant.Name = "client-a"
 	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: port}
 	tenant.Spec.NoProxy = noProxy
-	template, err := NewTemplate(cluster, tenant, namespace)
+	template, err := NewTemplate(cluster, tenant, namespace, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return template
+}
+
+// withNeighbours returns an injection like exampleInjection, with other neighbours.
+func withNeighbours(t *testing.T, neighbours *Neighbours) *Injection {
+	t.Helper()
+	tenant := &v1alpha1.EgressTenant{}
+	tenant.Name = "client-a"
+	tenant.Spec.Proxy, tenant.Spec.Runtimes = &v1alpha1.TenantProxy{Port: 3129}, v1alpha1.Runtimes()
+	injection, err := compute(exampleCluster(t), tenant, "orders", neighbours, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return injection
+}
+
+// TestNeighboursDoNotChangeTheHash: Services come and go, and do not make the pods of
+// a namespace outdated.
+func TestNeighboursDoNotChangeTheHash(t *testing.T) {
+	with, without := withNeighbours(t, exampleNeighbours()), withNeighbours(t, nil)
+	if hashOf(t, with) != hashOf(t, without) {
+		t.Errorf("the hash is %s, without neighbours %s", hashOf(t, with), hashOf(t, without))
+	}
+	if with.Status == without.Status {
+		t.Error("the status does not identify the values")
+	}
+}
+
+// TestNeighbours: the names and addresses that NO_PROXY has from neighbours, in their
+// order.
+func TestNeighbours(t *testing.T) {
+	for name, test := range map[string]struct {
+		neighbours *Neighbours
+		want       string
+	}{
+		"none":                      {nil, ""},
+		"namespaces":                {&Neighbours{Namespaces: []string{"billing", "payments"}}, ".billing,.payments"},
+		"namespace of a TLD":        {&Neighbours{Namespaces: []string{"app", "payments"}}, ".payments"},
+		"Service":                   {&Neighbours{Services: []Service{{"backend", []string{"10.32.4.20"}}}}, "backend,10.32.4.20"},
+		"both families":             {&Neighbours{Services: []Service{{"backend", []string{"10.32.4.20", "fd00::420"}}}}, "backend,10.32.4.20,fd00::420"},
+		"headless":                  {&Neighbours{Services: []Service{{"stateful", []string{"None"}}}}, "stateful,.stateful"},
+		"headless of a TLD":         {&Neighbours{Services: []Service{{"app", []string{"None"}}}}, ""},
+		"headless, end of a TLD":    {&Neighbours{Services: []Service{{"rg", []string{"None"}}}}, ".rg"},
+		"external name":             {&Neighbours{Services: []Service{{Name: "alias"}}}, "alias"},
+		"TLD":                       {&Neighbours{Services: []Service{{"shop", []string{"10.32.4.20"}}}}, "10.32.4.20"},
+		"number":                    {&Neighbours{Services: []Service{{"28", []string{"10.32.4.20"}}}}, "10.32.4.20"},
+		"names before addresses":    {&Neighbours{Namespaces: []string{"z"}, Services: []Service{{"alpha", []string{"10.32.4.20"}}, {"beta", []string{"10.32.4.21"}}}}, ".z,alpha,beta,10.32.4.20,10.32.4.21"},
+		"what the list has already": {&Neighbours{Services: []Service{{"kubernetes", []string{"10.32.0.1"}}}}, ""},
+	} {
+		injection := withNeighbours(t, test.neighbours)
+		if got := strings.Join(injection.NoProxy[injection.settled:], ","); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+		if hosts := injection.runtimes.javaOptions[4].value; strings.Contains(test.want, "backend,") != strings.Contains(hosts, "|backend|") {
+			t.Errorf("%s: Java gets %q", name, hosts)
+		}
+	}
+}
+
+// TestNeighboursAreBounded: what does not fit is left out from the end, with a warning,
+// and the pod is not refused.
+func TestNeighboursAreBounded(t *testing.T) {
+	many := &Neighbours{Namespaces: []string{"payments"}}
+	for i := range 400 {
+		many.Services = append(many.Services, Service{fmt.Sprintf("service-%03d", i), []string{fmt.Sprintf("10.32.%d.%d", i/200, i%200)}})
+	}
+	injection := withNeighbours(t, many)
+	value := joined(injection)
+	if len(value) > noproxy.MaxBytes || len(value) < noproxy.MaxBytes-len("service-000") {
+		t.Errorf("%d bytes", len(value))
+	}
+	if !strings.Contains(value, ",.payments,service-000,service-001,") || strings.Contains(value, ",10.32.1.") {
+		t.Errorf("NO_PROXY has other entries first: %s", value)
+	}
+	left := 800 - (len(injection.NoProxy) - injection.settled - 1)
+	if want := fmt.Sprintf("leaves out %d of the namespace's Services", left); len(injection.Warnings) != 1 || !strings.Contains(injection.Warnings[0], want) {
+		t.Errorf("warnings are %q, want %q", injection.Warnings, want)
+	}
+	if again := withNeighbours(t, many); joined(again) != value {
+		t.Error("the order is not the same")
+	}
+}
+
+// withRuntimes is newTemplate for a tenant with runtimes.
+func withRuntimes(t *testing.T, runtimes ...v1alpha1.Runtime) *Template {
+	t.Helper()
+	tenant := &v1alpha1.EgressTenant{}
+	tenant.Name = "client-a"
+	tenant.Spec.Proxy, tenant.Spec.Runtimes = &v1alpha1.TenantProxy{Port: 3129}, runtimes
+	template, err := NewTemplate(exampleCluster(t), tenant, "orders", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,19 +130,34 @@ func mustCompute(t *testing.T, template *Template, noProxy string) *Injection {
 
 func joined(injection *Injection) string { return strings.Join(injection.NoProxy, ",") }
 
+// hashOf returns the hash in the status of an injection.
+func hashOf(t *testing.T, injection *Injection) string {
+	t.Helper()
+	var status names.InjectionStatus
+	if err := json.Unmarshal([]byte(injection.Status), &status); err != nil || status.Hash == "" || status.Values == "" {
+		t.Fatalf("status %s: %v", injection.Status, err)
+	}
+	return status.Hash
+}
+
 // TestHash: the hash differs exactly if the configuration differs.
 func TestHash(t *testing.T) {
-	base := mustCompute(t, newTemplate(t, 3129, "orders"), "").Status
-	if got := mustCompute(t, newTemplate(t, 3129, "orders"), "own.example").Status; got != base {
-		t.Errorf("an entry of a pod changes the status from %s to %s", base, got)
+	base := hashOf(t, mustCompute(t, newTemplate(t, 3129, "orders"), ""))
+	if got := hashOf(t, mustCompute(t, newTemplate(t, 3129, "orders"), "own.example")); got != base {
+		t.Errorf("an entry of a pod changes the hash from %s to %s", base, got)
+	}
+	java := withRuntimes(t, v1alpha1.RuntimeNode, v1alpha1.RuntimeJava)
+	if got, want := hashOf(t, mustCompute(t, withRuntimes(t, v1alpha1.RuntimeJava, v1alpha1.RuntimeNode), "")), hashOf(t, mustCompute(t, java, "")); got != want {
+		t.Errorf("the order of runtimes changes the hash from %s to %s", want, got)
 	}
 	for what, other := range map[string]*Template{
 		"port":      newTemplate(t, 3130, "orders"),
 		"namespace": newTemplate(t, 3129, "billing"),
 		"noProxy":   newTemplate(t, 3129, "orders", "intranet.example.com"),
+		"runtime":   java,
 	} {
-		if got := mustCompute(t, other, "").Status; got == base {
-			t.Errorf("another %s leaves the status %s", what, got)
+		if got := hashOf(t, mustCompute(t, other, "")); got == base {
+			t.Errorf("another %s leaves the hash %s", what, got)
 		}
 	}
 }

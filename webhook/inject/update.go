@@ -8,16 +8,16 @@ import (
 )
 
 // NewUpdatePatch returns the patch for a pod that is updated. Where the manifest of
-// a pod sets NO_PROXY, tolerations or a nodeSelector, and is applied again, the pod
-// would lose the parts that were added at its creation. Kubernetes refuses that,
-// because they never change. The patch restores them from the old pod.
+// a pod sets NO_PROXY, JAVA_TOOL_OPTIONS, tolerations or a nodeSelector, and is applied
+// again, the pod would lose the parts that were added at its creation. Kubernetes
+// refuses that, because they never change. The patch restores them from the old pod.
 //
 // A value that differs from the old one by more than such parts is left, so that
 // the author of the pod gets the refusal.
 func NewUpdatePatch(pod, old *Pod, injection *Injection, buffer []byte) Patch {
 	p := &patcher{injection: injection, patch: Patch{JSON: buffer[:0]}}
-	known := make(map[string]bool, len(injection.NoProxy))
-	for _, entry := range injection.NoProxy {
+	known := make(map[string]bool, injection.settled)
+	for _, entry := range injection.NoProxy[:injection.settled] {
 		known[entry] = true
 	}
 	// The pod may have been created under another configuration.
@@ -26,8 +26,10 @@ func NewUpdatePatch(pod, old *Pod, injection *Injection, buffer []byte) Patch {
 			known[entry] = true
 		}
 	}
-	p.restore("/spec/initContainers/", pod.Spec.InitContainers, old.Spec.InitContainers, known)
-	p.restore("/spec/containers/", pod.Spec.Containers, old.Spec.Containers, known)
+	noProxy := func(now, was string) bool { return extended(now, was, known) }
+	p.restore(pod, old, envNoProxy, noProxy)
+	p.restore(pod, old, envNoProxyLower, noProxy)
+	p.restore(pod, old, envJava, extendedJava)
 	p.restoreNodePool(pod, old, injection.nodePool)
 	return p.finish()
 }
@@ -64,23 +66,41 @@ func (p *patcher) restoreNodePool(pod, old *Pod, pool *v1alpha1.NodePool) {
 	p.nodePool(pod, &had)
 }
 
-func (p *patcher) restore(list string, containers, old Containers, known map[string]bool) {
+// restore restores the values of a variable that were extended, of which the function
+// decides.
+func (p *patcher) restore(pod, old *Pod, name string, extended func(now, was string) bool) {
+	p.restoreIn("/spec/initContainers/", pod.Spec.InitContainers, old.Spec.InitContainers, name, extended)
+	p.restoreIn("/spec/containers/", pod.Spec.Containers, old.Spec.Containers, name, extended)
+}
+
+func (p *patcher) restoreIn(list string, containers, old Containers, name string, extended func(now, was string) bool) {
 	for i := range min(len(containers), len(old)) {
 		if containers[i].Name != old[i].Name {
 			continue
 		}
-		for _, name := range []string{envNoProxy, envNoProxyLower} {
-			now, was := containers[i].Env.find(name), old[i].Env.find(name)
-			if now == nil || was == nil || now.ValueFrom != nil || was.ValueFrom != nil || now.Value == was.Value || !extended(now.Value, was.Value, known) {
-				continue
-			}
-			p.add(quote(was.Value), list, itoa(i), "/env/", itoa(now.Index), "/value")
+		now, was := containers[i].Env.find(name), old[i].Env.find(name)
+		if now == nil || was == nil || now.ValueFrom != nil || was.ValueFrom != nil || now.Value == was.Value || !extended(now.Value, was.Value) {
+			continue
 		}
+		p.add(quote(was.Value), list, itoa(i), "/env/", itoa(now.Index), "/value")
 	}
 }
 
+// extendedJava reports whether the long value of JAVA_TOOL_OPTIONS is the short one,
+// followed by options of ours. Their values may be those of another configuration.
+func extendedJava(short, long string) bool {
+	added, ok := strings.CutPrefix(long, strings.TrimRight(short, javaSpace))
+	if !ok || added == "" {
+		return false
+	}
+	return !slices.ContainsFunc(strings.Fields(added), func(option string) bool {
+		return !slices.ContainsFunc(slices.Concat(javaGroups()...), func(property string) bool { return strings.HasPrefix(option, property) })
+	})
+}
+
 // extended reports whether the long value is the short one, followed by known
-// entries.
+// entries, and behind them perhaps by others: those of neighbours that the namespace
+// had when the pod was created.
 func extended(short, long string, known map[string]bool) bool {
 	short = strings.TrimRight(short, ", \t\r\n")
 	added, ok := strings.CutPrefix(long, short)
@@ -92,10 +112,10 @@ func extended(short, long string, known map[string]bool) bool {
 			return false
 		}
 	}
-	for entry := range strings.SplitSeq(added, ",") {
-		if !known[entry] {
-			return false
-		}
+	entries := strings.Split(added, ",")
+	neighbours := slices.IndexFunc(entries, func(entry string) bool { return !known[entry] })
+	if neighbours < 0 {
+		return true
 	}
-	return true
+	return neighbours > 0 && !slices.ContainsFunc(entries[neighbours:], func(entry string) bool { return known[entry] })
 }

@@ -41,6 +41,7 @@ func TestNamesMatchTheAPI(t *testing.T) {
 	plural := crd.Spec.Names.Plural
 	role := webhookRole(t, r)
 	for _, want := range []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"services"}},
 		{APIGroups: []string{group}, Resources: []string{plural}},
 		{APIGroups: []string{group}, Resources: []string{plural + "/status"}},
 		{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"networkpolicies"}, ResourceNames: []string{names.PolicyName}},
