@@ -17,19 +17,27 @@ import (
 
 const connections = 4
 
-// start serves a handler that reads the body, and answers when it is let go.
-func start(t *testing.T) (address string, letGo chan struct{}, stop func() error) {
+// served is a server whose handler reads the body, reports its arrival, and answers
+// when it is let go.
+type served struct {
+	address        string
+	arrived, letGo chan struct{}
+	stop           func() error
+}
+
+func start(t *testing.T) served {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address = listener.Addr().String()
+	address := listener.Addr().String()
 	_ = listener.Close()
 	server := endpoint.New(endpoint.Options{Address: address, Connections: connections, Logger: slog.New(slog.DiscardHandler)})
-	letGo = make(chan struct{})
+	arrived, letGo := make(chan struct{}, connections), make(chan struct{})
 	server.Register("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
+		arrived <- struct{}{}
 		<-letGo
 		_, _ = fmt.Fprintf(w, "%d bytes, error %v", len(body), err)
 	}))
@@ -37,13 +45,12 @@ func start(t *testing.T) (address string, letGo chan struct{}, stop func() error
 	ended := make(chan error, 1)
 	go func() { ended <- server.Start(ctx) }()
 	for begin := time.Now(); server.StartedChecker()(nil) != nil; time.Sleep(5 * time.Millisecond) {
-		if time.Since(begin) > 10*time.Second {
+		if time.Since(begin) > time.Minute {
 			t.Fatal(server.StartedChecker()(nil))
 		}
 	}
-	stop = func() error { cancel(); return <-ended }
 	t.Cleanup(cancel)
-	return address, letGo, stop
+	return served{address, arrived, letGo, func() error { cancel(); return <-ended }}
 }
 
 func dial(t *testing.T, address, text string) net.Conn {
@@ -69,8 +76,12 @@ const (
 // their answers.
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	address, letGo, stop := start(t)
+	server := start(t)
+	address := server.address
 	answered := []net.Conn{dial(t, address, whole), dial(t, address, whole)}
+	for range answered {
+		<-server.arrived
+	}
 	waiting := []net.Conn{dial(t, address, ""), dial(t, address, "POST / HTTP/1.1\r\n"), dial(t, address, half), dial(t, address, half)}
 	// Two of the waiting ones are above the bound: the oldest are closed for them.
 	for i, connection := range waiting[:2] {
@@ -79,7 +90,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			t.Errorf("waiting connection %d is not closed: %v", i, err)
 		}
 	}
-	close(letGo)
+	close(server.letGo)
 	for i, connection := range answered {
 		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
 		if err != nil {
@@ -94,7 +105,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	for _, connection := range waiting {
 		_ = connection.Close()
 	}
-	if err := stop(); err != nil {
+	if err := server.stop(); err != nil {
 		t.Error(err)
 	}
 }
@@ -102,11 +113,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 // TestStopAnswers: a stopping server answers the requests that it has accepted.
 func TestStopAnswers(t *testing.T) {
 	t.Parallel()
-	address, letGo, stop := start(t)
-	connection := dial(t, address, whole)
-	time.AfterFunc(200*time.Millisecond, func() { close(letGo) })
-	time.Sleep(100 * time.Millisecond)
-	if err := stop(); err != nil {
+	server := start(t)
+	connection := dial(t, server.address, whole)
+	<-server.arrived
+	time.AfterFunc(100*time.Millisecond, func() { close(server.letGo) })
+	if err := server.stop(); err != nil {
 		t.Error(err)
 	}
 	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
@@ -122,7 +133,7 @@ func TestStopAnswers(t *testing.T) {
 // TestAddressInUse: the error names the address.
 func TestAddressInUse(t *testing.T) {
 	t.Parallel()
-	address, _, _ := start(t)
+	address := start(t).address
 	server := endpoint.New(endpoint.Options{Address: address, Connections: connections, Logger: slog.New(slog.DiscardHandler)})
 	if err := server.Start(t.Context()); err == nil || !strings.Contains(err.Error(), address) {
 		t.Errorf("error is %v", err)
