@@ -349,3 +349,23 @@ func TestMetricsAreReplacedInOneStep(t *testing.T) {
 		t.Errorf("it is changed in place, -before +after:\n%s", diff)
 	}
 }
+
+// TestReconfigureReportsItsFailure: messages of "squid -k reconfigure", of which Squid 6
+// has some with every success, are printed only if it fails.
+func TestReconfigureReportsItsFailure(t *testing.T) {
+	for _, test := range []struct {
+		end     string
+		printed bool
+	}{{"0", false}, {"1", true}} {
+		s := newSyncing(t, "1")
+		s.program("squid", "cd "+s.dir, `[ "$1 $2" = "-k reconfigure" ] || exit 0
+cp .`+liveConf+` serving
+echo "Loaded signing certificate" >&2
+exit `+test.end)
+		s.publish(conf(s.listen(1, 0), "a1", ""))
+		output, _ := s.sync()
+		if printed := strings.Contains(output, "squid -k reconfigure: Loaded signing certificate"); printed != test.printed || !printed && strings.Contains(output, "Loaded") {
+			t.Errorf("exit status %s: it prints %q", test.end, output)
+		}
+	}
+}
