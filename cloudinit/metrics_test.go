@@ -47,7 +47,8 @@ func TestMetricsFromAuditLog(t *testing.T) {
 		record("client-a", policy.VerdictDenied, policy.RuleDomain, 10, 20),
 		record("client-a", policy.VerdictTerminated, policy.RuleSNI, 10, 20),
 		record("client-b", policy.VerdictWouldDeny, policy.RulePort, 5, 6),
-		record("-", "-", "-", 3, 4), // a request that Squid cannot parse
+		record("client-b", "-", "-", 3, 4), // a request that Squid cannot parse
+		record("-", "-", "-", 3, 4),        // the same, on the port of Squid's statistics
 		// Hostile values, in every field that a client controls, count for client-a.
 		record("client-a", policy.VerdictDenied, policy.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Host = hostile }),
 		record("client-a", policy.VerdictDenied, policy.RuleDomain, 1, 1, func(r *squid.AuditRecord) { r.Method = hostile }),
@@ -62,15 +63,16 @@ func TestMetricsFromAuditLog(t *testing.T) {
 		`egress_proxy_denials_total{rule="sni",tenant="client-a"} 2`,
 		`egress_proxy_received_from_clients_bytes_total{tenant="-"} 3`,
 		`egress_proxy_received_from_clients_bytes_total{tenant="client-a"} 124`,
-		`egress_proxy_received_from_clients_bytes_total{tenant="client-b"} 5`,
+		`egress_proxy_received_from_clients_bytes_total{tenant="client-b"} 8`,
 		`egress_proxy_requests_total{tenant="-",verdict="-"} 1`,
 		`egress_proxy_requests_total{tenant="client-a",verdict="allowed"} 2`,
 		`egress_proxy_requests_total{tenant="client-a",verdict="denied"} 3`,
 		`egress_proxy_requests_total{tenant="client-a",verdict="terminated"} 2`,
+		`egress_proxy_requests_total{tenant="client-b",verdict="-"} 1`,
 		`egress_proxy_requests_total{tenant="client-b",verdict="would-deny"} 1`,
 		`egress_proxy_sent_to_clients_bytes_total{tenant="-"} 4`,
 		`egress_proxy_sent_to_clients_bytes_total{tenant="client-a"} 3.000002043e+09`,
-		`egress_proxy_sent_to_clients_bytes_total{tenant="client-b"} 6`,
+		`egress_proxy_sent_to_clients_bytes_total{tenant="client-b"} 10`,
 		`egress_proxy_would_be_denials_total{rule="port",tenant="client-b"} 1`,
 	}
 	if diff := cmp.Diff(want, metrics(t, lines)); diff != "" {

@@ -5,10 +5,11 @@ const AuditLog = "/var/log/squid/audit.log"
 
 // Files of the machine that are named in squid.conf.
 const (
-	certificate = "/etc/squid/egress.pem" // written by egress-certificate
-	errorPages  = "/etc/squid/errors"
-	cacheLog    = "/var/log/squid/cache.log"
-	pidFile     = "/run/squid.pid"
+	certificate  = "/etc/squid/egress.pem" // written by egress-certificate
+	errorPages   = "/etc/squid/errors"
+	auditProgram = "/usr/local/sbin/egress-audit"
+	cacheLog     = "/var/log/squid/cache.log"
+	pidFile      = "/run/squid.pid"
 )
 
 // Other files of the machine.

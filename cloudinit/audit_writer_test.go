@@ -1,0 +1,114 @@
+package cloudinit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// handedOver is a line of the audit log as Squid hands it over.
+func handedOver(tenant, port, host string) string {
+	return `L{"time":"2026-01-02T03:04:05.678Z","tenant":"` + tenant + `","port":"` + port + `","client":"172.16.28.16","method":"-","host":"` + host + `"}` + "\n"
+}
+
+// TestAuditWriter: a line without a tenant gets the tenant of its port, and every
+// other line stays as it is. A rotation continues in a new file.
+func TestAuditWriter(t *testing.T) {
+	root := newMachineRoot(t, validMachine())
+	root.write("/etc/squid/squid.conf", "# serves 3129 0123 client-a\nhttp_port 172.16.28.8:3129 name=client-a\n# serves 3130 4567 client-b\n")
+	log := root.path("/audit.log")
+	write := func(lines ...string) {
+		t.Helper()
+		command := exec.CommandContext(t.Context(), root.path(auditProgram), log)
+		command.Env = append(os.Environ(), "EGRESS_ROOT="+root.path(""))
+		command.Stdin = strings.NewReader(strings.Join(lines, ""))
+		if output, err := command.CombinedOutput(); err != nil || len(output) > 0 {
+			t.Fatalf("%v: %s", err, output)
+		}
+	}
+	write(
+		handedOver("-", "3129", "-"),
+		handedOver("client-b", "3130", "a.example"),
+		handedOver("-", "3130", `%22,%22tenant%22:%22-`),
+		handedOver("-", "3128", "-"), // Squid's own port
+		"F\n",
+		handedOver("client-a", "3130", "-"), // as Squid wrote it
+	)
+	write(handedOver("-", "3129", "before"), "R\n")
+	want := handedOver("client-a", "3129", "-") + handedOver("client-b", "3130", "a.example") + handedOver("client-b", "3130", `%22,%22tenant%22:%22-`) +
+		handedOver("-", "3128", "-") + handedOver("client-a", "3130", "-") + handedOver("client-a", "3129", "before")
+	got, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.ReplaceAll(want, "L{", "{"), string(got)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestAuditWriterSurvivesAFullDisk: the program loses lines while the disk is full,
+// reports that, and does not end, because Squid would end with it. Once there is room
+// again, lines are whole.
+func TestAuditWriterSurvivesAFullDisk(t *testing.T) {
+	root := newMachineRoot(t, validMachine())
+	root.write("/etc/squid/squid.conf", "# serves 3129 0123 client-a\n")
+	link, file := root.path("/audit.log"), root.path("/room.log")
+	if err := os.Symlink("/dev/full", link); err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), root.path(auditProgram), link)
+	command.Env = append(os.Environ(), "EGRESS_ROOT="+root.path(""))
+	messages := root.path("/messages")
+	stderr, err := os.Create(messages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stderr.Close()
+	command.Stderr = stderr
+	input, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lost, kept := handedOver("-", "3129", "lost"), handedOver("-", "3129", "kept")
+	if _, err := io.WriteString(input, strings.Repeat(lost, 3<<20/len(lost))); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the report of lost lines", func() error {
+		text, err := os.ReadFile(messages)
+		if err == nil && !strings.Contains(string(text), "lines of the audit log are lost: "+link+": No space left on device") {
+			err = fmt.Errorf("%q", text)
+		}
+		return err
+	})
+	if err := errors.Join(os.Remove(link), os.Symlink(file, link)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(input, "R\n"+kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(input.Close(), command.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := func(line string) string { return strings.Replace(line[1:], `"-","port"`, `"client-a","port"`, 1) }
+	if !strings.HasSuffix(string(written), "\n"+whole(kept)) {
+		t.Errorf("the last line is not whole: %q", written[max(0, len(written)-300):])
+	}
+	for line := range strings.Lines(string(written)) {
+		if line != "\n" && line != whole(lost) && line != whole(kept) {
+			t.Errorf("a line is not whole: %q", line)
+		}
+	}
+}
