@@ -50,6 +50,7 @@ func SquidConf(machine Machine, tenants []v1alpha1.Tenant, addresses Addresses) 
 		Certificate:        certificate,
 		ErrorPages:         errorPages,
 		AuditLog:           AuditLog,
+		AuditWriter:        auditProgram,
 		CacheLog:           cacheLog,
 		PIDFile:            pidFile,
 	}

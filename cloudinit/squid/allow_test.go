@@ -47,12 +47,15 @@ func withHosts(t testing.TB, proxy Config, tenants []v1alpha1.Tenant, address st
 	for _, host := range hosts {
 		fmt.Fprintln(&text, address, host)
 	}
-	name := filepath.Join(filepath.Dir(proxy.AuditLog), "hosts")
+	name := hostsFile(proxy)
 	if err := os.WriteFile(name, []byte(text.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return replaceOnce(t, file, "hosts_file none\n", "hosts_file "+name+"\n")
 }
+
+// hostsFile is the file that withHosts writes.
+func hostsFile(proxy Config) string { return filepath.Join(filepath.Dir(proxy.AuditLog), "hosts") }
 
 func replaceOnce(t testing.TB, file []byte, before, after string) []byte {
 	t.Helper()
@@ -305,7 +308,7 @@ func TestDecideAgreesWithSquid(t *testing.T) {
 		tenants = append(tenants, tenant)
 		for range each {
 			r := request{
-				method: pool.pick([]string{"GET", "CONNECT", "CONNECT", "CONNECT", "HEAD", "DELETE", "POST", "PURGE", "Purge"}), host: pool.host(tenant),
+				method: pool.pick([]string{"GET", "CONNECT", "CONNECT", "CONNECT", "HEAD", "DELETE", "POST", "PURGE", "Purge", "TRACE", "Trace"}), host: pool.host(tenant),
 				port: []uint16{80, 443, 443, 443, 80, 8080, 65535, 22, 25, 53}[pool.random.IntN(10)],
 			}
 			requests[tenant.Name] = append(requests[tenant.Name], r)

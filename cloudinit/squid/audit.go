@@ -14,19 +14,21 @@ type AuditRecord struct {
 	// Time is the time at which the line was written: UTC, RFC 3339 with
 	// milliseconds.
 	Time string `json:"time"`
-	// Tenant is the tenant's name. It is "-" for a request that Squid could not
-	// parse, and on the manager's port.
+	// Tenant is the tenant's name: that of the port. It is "-" on the manager's
+	// port.
 	Tenant string `json:"tenant"`
 	// Port is the proxy port that received the request: the tenant's port.
 	Port string `json:"port"`
 	// Client is the source address of the request: a node's address, if pods are
 	// masqueraded.
 	Client string `json:"client"`
-	// Method is the HTTP method: CONNECT for tunnels. It is NONE for a tunnel that
-	// Squid has inspected, found to carry no TLS, and allowed (mode Report).
+	// Method is the HTTP method: CONNECT for tunnels. Squid 5 writes NONE for a
+	// tunnel that it has inspected and passed without reading TLS in it: plain HTTP
+	// to port 80, and with mode Report every protocol. Squid 6 writes CONNECT.
 	Method string `json:"method"`
-	// Host is the requested host, a name or an address. The path is not recorded:
-	// it is private to the tenant, and may contain secrets.
+	// Host is the requested host, a name or an address. Squid writes addresses in
+	// their usual form, also if the client wrote hexadecimal or octal numbers. The
+	// path is not recorded: it is private to the tenant, and may contain secrets.
 	Host string `json:"host"`
 	// HostPort is the requested port.
 	HostPort string `json:"hostPort"`
@@ -35,7 +37,7 @@ type AuditRecord struct {
 	Status int `json:"status"`
 	// Verdict is the decision of the rules on the request; "-" if Squid could not
 	// parse it. Denials are identified by Verdict, not by the status: a terminated
-	// tunnel has status 200, and a successful one may have 500.
+	// tunnel has status 200, and with Squid 5 a successful one may have 500.
 	Verdict policy.Verdict `json:"verdict"`
 	// Rule is the rule that the verdict is based on. It is "-" for VerdictAllowed
 	// and if there is no verdict.

@@ -63,7 +63,12 @@ type Config struct {
 	// to which Squid's user (proxy on Debian) can write.
 	AuditLog string
 
-	// CacheLog is the file of Squid's own messages, with the same requirements.
+	// AuditWriter is the program that writes the audit log. It takes the file as its
+	// argument, and lines in the protocol of Squid's log daemons.
+	AuditWriter string
+
+	// CacheLog is the file of Squid's own messages, with the requirements of
+	// AuditLog.
 	CacheLog string
 
 	// PIDFile is the file that contains Squid's process ID. Each Squid on a
@@ -83,6 +88,7 @@ func (c Config) validate(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorL
 	}
 	errs = append(errs, validatePath(c.ErrorPages, at.Child("errorPages"))...)
 	errs = append(errs, validatePath(c.AuditLog, at.Child("auditLog"))...)
+	errs = append(errs, validatePath(c.AuditWriter, at.Child("auditWriter"))...)
 	errs = append(errs, validatePath(c.CacheLog, at.Child("cacheLog"))...)
 	errs = append(errs, validatePath(c.PIDFile, at.Child("pidFile"))...)
 	if c.AuditLog != "" && c.AuditLog == c.CacheLog {

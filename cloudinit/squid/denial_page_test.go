@@ -68,7 +68,7 @@ func TestDenialPage(t *testing.T) {
 		{enforce, "GET http://other.example/", policy.RuleDomain},
 		{enforce, "CONNECT other.example:443", policy.RuleDomain},
 		{enforce, "GET http://listed.example:8080/", policy.RulePort},
-		{enforce, "CONNECT listed.example:80", policy.RulePort},
+		{enforce, "CONNECT listed.example:8080", policy.RulePort},
 		{enforce, "CONNECT 10.0.0.1:443", policy.RuleForbiddenDestination},
 		{enforce, "GET ftp://listed.example/", policy.RuleProtocol},
 		{enforce, "CONNECT listed.example:25", policy.RuleForbiddenPort},

@@ -199,7 +199,7 @@ func TestPortsTellTheirTenantsRevision(t *testing.T) {
 			"CONNECT 10.0.0.1:25":           {http.StatusForbidden, true},
 			"GET ftp://" + allowed + "/":    {http.StatusForbidden, true},
 			"GET http://" + allowed + "/":   {http.StatusServiceUnavailable, true},
-			"TRACE http://" + allowed + "/": {http.StatusServiceUnavailable, true},
+			"TRACE http://" + allowed + "/": {http.StatusForbidden, true},
 			// Limits: a request that does not reach the rules, and the answer to a
 			// CONNECT that the rules allow.
 			"GET /":                       {http.StatusBadRequest, false},

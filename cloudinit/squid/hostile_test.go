@@ -41,7 +41,9 @@ func processed(t *testing.T, binary string, file []byte) []string {
 	t.Helper()
 	folder := t.TempDir()
 	name, certificate, named := filepath.Join(folder, "squid.conf"), writeCertificate(t, folder), validProxy().Certificate
+	writer, namedWriter := "logfile_daemon "+copyAuditWriter(t, folder), "logfile_daemon "+validProxy().AuditWriter
 	file = bytes.ReplaceAll(file, []byte("="+named+" "), []byte("="+certificate+" "))
+	file = bytes.ReplaceAll(file, []byte(namedWriter+"\n"), []byte(writer+"\n"))
 	if err := os.WriteFile(name, file, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,8 @@ func processed(t *testing.T, binary string, file []byte) []string {
 	var lines []string
 	for line := range strings.Lines(string(output)) {
 		if _, directive, found := strings.Cut(line, "| Processing: "); found {
-			lines = append(lines, strings.ReplaceAll(strings.TrimSuffix(directive, "\n"), "="+certificate+" ", "="+named+" "))
+			directive = strings.ReplaceAll(strings.TrimSuffix(directive, "\n"), "="+certificate+" ", "="+named+" ")
+			lines = append(lines, strings.ReplaceAll(directive, writer, namedWriter))
 		}
 	}
 	return lines

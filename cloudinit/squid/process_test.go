@@ -36,8 +36,8 @@ func squidBinary(t testing.TB) string {
 }
 
 // parse fails the test unless the real Squid accepts the file without complaint.
-// The certificate that the file names need not exist: parse substitutes another
-// one.
+// The certificate and the writer of the audit log that the file names need not exist:
+// parse substitutes others.
 func parse(t testing.TB, binary, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -47,6 +47,7 @@ func parse(t testing.TB, binary, file string) {
 	file = filepath.Join(t.TempDir(), "squid.conf")
 	certificate := writeCertificate(t, t.TempDir())
 	text = regexp.MustCompile(` tls-cert=\S+ `).ReplaceAll(text, []byte(" tls-cert="+certificate+" "))
+	text = regexp.MustCompile(`(?m)^logfile_daemon .*$`).ReplaceAll(text, []byte("logfile_daemon "+copyAuditWriter(t, t.TempDir())))
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +95,21 @@ func writeCertificate(t testing.TB, folder string) string {
 	return file
 }
 
+// copyAuditWriter copies the program that writes the audit log to a folder that
+// Squid's user may read.
+func copyAuditWriter(t testing.TB, folder string) string {
+	t.Helper()
+	program, err := os.ReadFile("../rootfs/usr/local/sbin/egress-audit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "egress-audit")
+	if err := os.WriteFile(file, program, 0o755); err != nil { //nolint:gosec // Squid's user runs it
+		t.Fatal(err)
+	}
+	return file
+}
+
 // complaints returns the lines of Squid's messages that are warnings or worse.
 // It accepts one warning, which our configuration causes: "via off" omits a
 // header that HTTP requires of proxies, and that would reveal our proxies to
@@ -132,7 +148,10 @@ type squidProcess struct {
 func startSquid(t testing.TB, folder string, file []byte) squidProcess {
 	t.Helper()
 	binary := squidBinary(t)
-	name := filepath.Join(folder, "squid.conf")
+	name := filepath.Join(folder, "etc/squid/squid.conf") // where the audit log's writer reads it
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(name, file, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +160,7 @@ func startSquid(t testing.TB, folder string, file []byte) squidProcess {
 	// The context is cancelled right before cleanups run.
 	command := exec.CommandContext(t.Context(), binary, "-N", "-n", service, "-f", name)
 	command.Stdout, command.Stderr = &messages, &messages
-	command.Env = append(os.Environ(), "EGRESS_ENVIRONMENT="+folder)
+	command.Env = append(os.Environ(), "EGRESS_ENVIRONMENT="+folder, "EGRESS_ROOT="+folder)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) } // stops at once, without waiting for tunnels
 	command.WaitDelay = 20 * time.Second
 	if err := command.Start(); err != nil {

@@ -23,6 +23,7 @@ func validProxy() Config {
 		NameServers:    []netip.Addr{netip.MustParseAddr("192.0.2.53")},
 		Certificate:    "/etc/squid/egress.pem",
 		AuditLog:       "/var/log/squid/audit.log",
+		AuditWriter:    "/usr/local/sbin/egress-audit",
 		ErrorPages:     debianPages, // must exist when Squid parses the file
 		CacheLog:       "/var/log/squid/cache.log",
 		PIDFile:        "/run/squid.pid",
@@ -75,7 +76,7 @@ func TestRenderRefuses(t *testing.T) {
 			change: func(p *Config) { *p = Config{} },
 			want: []string{
 				"proxy.listenAddress: Required", "proxy.managerPort: Invalid", "proxy.clientNetworks: Required", "proxy.egressAddress: Required",
-				"proxy.nameServers: Required", "proxy.auditLog: Required", "proxy.cacheLog: Required", "proxy.pidFile: Required",
+				"proxy.nameServers: Required", "proxy.auditLog: Required", "proxy.auditWriter: Required", "proxy.cacheLog: Required", "proxy.pidFile: Required",
 			},
 		},
 		"both proxy and tenants": {

@@ -77,7 +77,7 @@ func reachesOtherPort(t *testing.T, a attacker) (bool, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(lines, func(line environment.AuditLine) bool { return line.Port == "3130" && line.Tenant == "-" })
+	i := slices.IndexFunc(lines, func(line environment.AuditLine) bool { return line.Port == "3130" && line.Verdict == "-" })
 	if i < 0 {
 		return false, fmt.Sprintf("not among %d requests", len(lines))
 	}

@@ -205,6 +205,7 @@ func (w *world) forbiddenAttempts(tenant v1alpha1.Tenant) []attempt {
 		add("GET http://"+host+"/", host)
 		add("GET http://"+host+":443/", echoName) // another Host than the URL's
 		add("CONNECT "+host+":443", host)
+		add("CONNECT "+host+":80", host)
 	}
 	ports := []int{25}
 	if tenant.Allow.Mode != policy.ModeReport {
@@ -280,6 +281,11 @@ func (w *world) trickAttempts(tenant v1alpha1.Tenant) []attempt {
 		add("CONNECT "+echoName+":443", host, echoName)
 		add("CONNECT "+echoName+":443", echoName, "GET http://"+host+"/ HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
 		add("CONNECT "+echoName+":443", echoName, "CONNECT "+host+":443 HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+		// Tunnels to the port of plain HTTP lead to the host of the CONNECT alone.
+		add("CONNECT "+echoName+":80", echoName, "GET http://"+host+"/ HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+		add("CONNECT "+echoName+":80", host, "CONNECT "+host+":80 HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+		add("CONNECT "+host+":80@"+echoName+":80", echoName, "GET / HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+		add("CONNECT "+echoName+":80", echoName, privateName(host))
 	}
 	// Other protocols that Squid supports, or supported, and names and
 	// addresses of the proxy itself.
@@ -326,7 +332,11 @@ func (w *world) rebind(t *testing.T, tenants []v1alpha1.Tenant) {
 		var slow []attempt
 		for i := range rebinding / 2 {
 			name := rebindingName(i)
-			slow = append(slow, attempt{port: tenants[i%len(tenants)].Proxy.Port, line: "CONNECT " + name + ":443", host: name, inside: name, pause: 6 * time.Second})
+			port := tenants[i%len(tenants)].Proxy.Port
+			plain := "GET /ip HTTP/1.1\r\nHost: " + name + "\r\nConnection: close\r\n\r\n"
+			slow = append(slow,
+				attempt{port: port, line: "CONNECT " + name + ":443", host: name, inside: name, pause: 6 * time.Second},
+				attempt{port: port, line: "CONNECT " + name + ":80", host: name, inside: plain, pause: 6 * time.Second})
 		}
 		sendAll(t, slow, look)
 	})
@@ -405,7 +415,7 @@ func (w *world) checkFirewall(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 		if to.address.Is6() {
 			host = "[" + host + "]"
 		}
-		for _, line := range []string{"GET http://" + host + "/", "CONNECT " + host + ":443"} {
+		for _, line := range []string{"GET http://" + host + "/", "CONNECT " + host + ":80", "CONNECT " + host + ":443"} {
 			attempts = append(attempts, attempt{port: openPort, line: line, host: host, inside: host})
 		}
 		if privateZone()[privateName(to.address.String())] != nil {

@@ -8,9 +8,12 @@ import (
 	"strings"
 )
 
-// methodPurge asks a cache to drop an object. The proxy has no cache, and
-// recognises the method in upper and lower case.
-const methodPurge = "PURGE"
+// answersItself reports whether the proxy itself would answer requests with this
+// method, which it denies: PURGE asks a cache to drop an object, TRACE asks for the
+// request. It recognises both in upper and lower case.
+func answersItself(method string) bool {
+	return strings.EqualFold(method, "PURGE") || strings.EqualFold(method, http.MethodTrace)
+}
 
 // Decide returns the proxy's decision about a request: method, and host and port
 // as written in the request. It is pure and therefore sees less than the proxy:
@@ -19,9 +22,9 @@ const methodPurge = "PURGE"
 func (l List) Decide(method, host string, port uint16) Decision {
 	name, address := requestHost(host)
 	forbidden := address.IsValid() && IsForbidden(netip.PrefixFrom(address, address.BitLen()))
-	rule := l.broken(method, name, port)
+	rule := l.broken(name, port)
 	switch {
-	case strings.EqualFold(method, methodPurge):
+	case answersItself(method):
 		return Decision{VerdictDenied, RuleProtocol}
 	case forbidden && !address.IsUnspecified():
 		return Decision{VerdictDenied, RuleForbiddenDestination}
@@ -39,9 +42,9 @@ func (l List) Decide(method, host string, port uint16) Decision {
 }
 
 // broken returns the rule of the list that a request breaks, or the empty rule.
-func (l List) broken(method, name string, port uint16) Rule {
+func (l List) broken(name string, port uint16) Rule {
 	switch {
-	case !slices.Contains(l.Ports, port), method == http.MethodConnect && port == PortHTTP:
+	case !slices.Contains(l.Ports, port):
 		return RulePort
 	case l.Mode != ModeOpen && !l.covers(name):
 		return RuleDomain

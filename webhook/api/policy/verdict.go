@@ -25,18 +25,21 @@ const (
 	RuleForbiddenDestination Rule = "forbidden-destination"
 	// RuleForbiddenPort means that the port is forbidden to every tenant.
 	RuleForbiddenPort Rule = "forbidden-port"
-	// RulePort means that the tenant does not list the port, or the request is a
-	// tunnel to the port of plain HTTP.
+	// RulePort means that the tenant does not list the port.
 	RulePort Rule = "port"
 	// RuleDomain means that the tenant does not list the host. A request by IP
 	// address is never listed.
 	RuleDomain Rule = "domain"
 	// RuleSNI means that the tunnel carries TLS for a host that the tenant does
-	// not list, or another protocol than TLS. Only the proxy sees that, so
-	// List.Decide never returns this rule.
+	// not list or, to another port than that of plain HTTP, another protocol than
+	// TLS. Only the proxy sees that, so List.Decide never returns this rule.
 	RuleSNI Rule = "sni"
+	// RuleClientHello means that the tunnel carries TLS whose first message the
+	// proxy cannot read: it is in several records that arrive one by one, or is
+	// not valid. List.Decide never returns this rule.
+	RuleClientHello Rule = "client-hello"
 	// RuleProtocol means that the request is neither a tunnel nor plain HTTP, or
-	// is one that only caches answer (PURGE).
+	// is one that the proxy itself would answer (PURGE, TRACE).
 	RuleProtocol Rule = "protocol"
 	// RuleClient means that the client's address is not in the cluster.
 	RuleClient Rule = "client"

@@ -47,9 +47,9 @@ type AllowSpec struct {
 	// +optional
 	Domains []string `json:"domains,omitempty"`
 
-	// ports are the ports that the tenant may request, at most 16; 80 and 443 by
-	// default. Port 80 is for plain HTTP; on the others tunnels (CONNECT) are
-	// allowed as well. The ports of mail (25, 465, 587) and DNS (53) are forbidden.
+	// ports are the ports that the tenant may request, by plain HTTP and by tunnels
+	// (CONNECT), at most 16; 80 and 443 by default. The ports of mail (25, 465, 587)
+	// and DNS (53) are forbidden.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:Minimum=1
