@@ -88,13 +88,25 @@ func (c Config) ciliumScript() (*ciliumScript, error) {
 	}
 	return &ciliumScript{Cgroup: cgroup, Agent: []string{
 		"env", "K8S_NODE_NAME=" + cluster.NodeName, c.Cilium.Agent,
-		"--k8s-kubeconfig-path=" + c.Cluster.Kubeconfig("admin"),
+		"--k8s-kubeconfig-path=" + c.Cluster.Kubeconfig("admin"), "--config-dir=" + c.ciliumConfig(),
 		"--lib-dir=" + c.Cilium.Library, "--state-dir=" + ciliumState, "--bpf-root=" + ciliumBPF, "--cgroup-root=" + ciliumCgroup,
 		"--ipam=kubernetes", "--identity-allocation-mode=crd", "--enable-ipv6=false", "--kube-proxy-replacement=false",
 		// The parts that need Envoy, an operator, or ports of the machine.
 		"--enable-l7-proxy=false", "--enable-envoy-config=false", "--enable-hubble=false", "--gops-port=0",
 		"--enable-health-checking=false", "--enable-endpoint-health-checking=false",
 	}}, nil
+}
+
+// ciliumConfig is a folder in the form of a mounted ConfigMap.
+func (c Config) ciliumConfig() string { return filepath.Join(c.dir(), "cilium-config") }
+
+// writeCiliumConfig writes the setting that has no flag, with the value of
+// Cilium's chart. Without it, a pod can send with another's address.
+func (c Config) writeCiliumConfig() error {
+	if err := os.MkdirAll(c.ciliumConfig(), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(c.ciliumConfig(), "enable-source-ip-verification"), []byte("true"), 0o644)
 }
 
 // applyCiliumCRDs creates the kinds that the agent waits for.

@@ -213,6 +213,9 @@ func (c Config) writeFiles() error {
 		Logs: filepath.Dir(c.Cluster.Environment.LogFile("")),
 	}
 	if c.Cilium != nil {
+		if err := c.writeCiliumConfig(); err != nil {
+			return err
+		}
 		if script.Cilium, err = c.ciliumScript(); err != nil {
 			return err
 		}
