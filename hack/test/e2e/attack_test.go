@@ -48,6 +48,16 @@ func reachesInternet(t *testing.T, a attacker) (bool, string) {
 	return packets > 0, fmt.Sprintf("%d packets arrived, %v", packets, err)
 }
 
+// requireClosed waits until the namespace does not reach the internet any more. A
+// network plugin applies a changed policy some time after the API server has it.
+func requireClosed(t *testing.T, a attacker) {
+	t.Helper()
+	eventually(t, "the namespace to be closed", func() (bool, string) {
+		open, state := reachesInternet(t, a)
+		return !open, state
+	})
+}
+
 // leavesAsOtherTenant sends a request to the port of client-b, and reports
 // whether the internet sees client-b's address.
 func leavesAsOtherTenant(t *testing.T, a attacker) (bool, string) {
