@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"regexp"
 	"strings"
 	"testing"
@@ -21,9 +22,10 @@ import (
 // The table of docs/guards.md contains every guard of the chart, with its
 // message.
 func TestGuards(t *testing.T) {
-	rows := []string{"| Guard | Value | Attack | Namespaces | Permitted to | Answer |", "|---|---|---|---|---|---|"}
+	attacked := attackedGuards(t)
+	rows := []string{"| Guard | Value | Attack | Namespaces | Permitted to | Attacked on | Answer |", "|---|---|---|---|---|---|---|"}
 	for _, policy := range guards(t) {
-		rows = append(rows, row(policy))
+		rows = append(rows, row(policy, attacked[policy.Name]))
 	}
 	if len(rows) == 2 {
 		t.Fatal("the chart renders no guard")
@@ -33,8 +35,32 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// attackedGuards returns, for each guard that the end-to-end tests attack, the
+// networks of pods on which they do.
+func attackedGuards(t *testing.T) map[string]string {
+	t.Helper()
+	const onCilium = "hack/test/e2e/attack_cilium_test.go"
+	files, err := fs.Glob(repository(t), "hack/test/e2e/attack_*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	attacked := map[string]string{}
+	for _, file := range files {
+		for _, match := range regexp.MustCompile(`byGuard\("([a-z-]+)"\)`).FindAllStringSubmatch(read(t, file), -1) {
+			attacked[match[1]+"."+names.Group] = "local, Cilium"
+			if file == onCilium {
+				attacked[match[1]+"."+names.Group] = "Cilium"
+			}
+		}
+	}
+	if len(attacked) == 0 {
+		t.Fatal("no attack names a guard")
+	}
+	return attacked
+}
+
 // row describes a guard. Further validations have a row of their own.
-func row(policy admissionregistrationv1.ValidatingAdmissionPolicy) string {
+func row(policy admissionregistrationv1.ValidatingAdmissionPolicy, attacked string) string {
 	name := strings.TrimSuffix(policy.Name, "."+names.Group)
 	value := regexp.MustCompile(`-[a-z]`).ReplaceAllStringFunc(name, func(s string) string { return strings.ToUpper(s[1:]) })
 	namespaces := "all"
@@ -55,8 +81,8 @@ func row(policy admissionregistrationv1.ValidatingAdmissionPolicy) string {
 			permitted = append(permitted, who)
 		}
 	}
-	return fmt.Sprintf("| `%s` | `%s` | %s | %s | %s | %s |", policy.Name, strings.ReplaceAll(value, "Ips", "IPs"),
-		policy.Annotations["kubernetes.io/description"], namespaces, strings.Join(permitted, ", "), strings.Join(answers, " |\n| | | | | | "))
+	return fmt.Sprintf("| `%s` | `%s` | %s | %s | %s | %s | %s |", policy.Name, strings.ReplaceAll(value, "Ips", "IPs"),
+		policy.Annotations["kubernetes.io/description"], namespaces, strings.Join(permitted, ", "), attacked, strings.Join(answers, " |\n| | | | | | | "))
 }
 
 // guards renders the chart with every guard, in the order of their names.
