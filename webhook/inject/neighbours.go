@@ -28,8 +28,8 @@ type Service struct {
 func (s *Service) headless() bool { return slices.Contains(s.ClusterIPs, "None") }
 
 // entries returns the entries of NO_PROXY in the order in which they are added until
-// its bound is reached: the namespaces, the names of the Services, and their
-// addresses, which only clients need that do not read the ranges of cluster.cidrs.
+// its bound is reached: the names of the Services, the namespaces, and the addresses of
+// the Services, which only clients need that do not read the ranges of cluster.cidrs.
 //
 // The names of Services are the only ones without a dot that are added: of the forms
 // that a client may find there, only the exact name has the same meaning for all
@@ -38,12 +38,7 @@ func (n *Neighbours) entries() []string {
 	if n == nil {
 		return nil
 	}
-	var entries []string
-	for _, namespace := range n.Namespaces {
-		if !noproxy.IsPublicSuffix(namespace) {
-			entries = append(entries, "."+namespace)
-		}
-	}
+	var entries, addresses []string
 	for i := range n.Services {
 		service := &n.Services[i]
 		if noproxy.IsBareName(service.Name) {
@@ -52,13 +47,16 @@ func (n *Neighbours) entries() []string {
 		if service.headless() && !noproxy.IsPublicSuffix(service.Name) {
 			entries = append(entries, "."+service.Name)
 		}
-	}
-	for i := range n.Services {
-		for _, address := range n.Services[i].ClusterIPs {
+		for _, address := range service.ClusterIPs {
 			if address != "None" {
-				entries = append(entries, address)
+				addresses = append(addresses, address)
 			}
 		}
 	}
-	return entries
+	for _, namespace := range n.Namespaces {
+		if !noproxy.IsPublicSuffix(namespace) {
+			entries = append(entries, "."+namespace)
+		}
+	}
+	return append(entries, addresses...)
 }

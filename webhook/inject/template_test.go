@@ -69,7 +69,7 @@ func TestNeighbours(t *testing.T) {
 		"external name":             {&Neighbours{Services: []Service{{Name: "alias"}}}, "alias"},
 		"TLD":                       {&Neighbours{Services: []Service{{"shop", []string{"10.32.4.20"}}}}, "10.32.4.20"},
 		"number":                    {&Neighbours{Services: []Service{{"28", []string{"10.32.4.20"}}}}, "10.32.4.20"},
-		"names before addresses":    {&Neighbours{Namespaces: []string{"z"}, Services: []Service{{"alpha", []string{"10.32.4.20"}}, {"beta", []string{"10.32.4.21"}}}}, ".z,alpha,beta,10.32.4.20,10.32.4.21"},
+		"names before addresses":    {&Neighbours{Namespaces: []string{"z"}, Services: []Service{{"alpha", []string{"10.32.4.20"}}, {"beta", []string{"10.32.4.21"}}}}, "alpha,beta,.z,10.32.4.20,10.32.4.21"},
 		"what the list has already": {&Neighbours{Services: []Service{{"kubernetes", []string{"10.32.0.1"}}}}, ""},
 	} {
 		injection := withNeighbours(t, test.neighbours)
@@ -85,19 +85,22 @@ func TestNeighbours(t *testing.T) {
 // TestNeighboursAreBounded: what does not fit is left out from the end, with a warning,
 // and the pod is not refused.
 func TestNeighboursAreBounded(t *testing.T) {
-	many := &Neighbours{Namespaces: []string{"payments"}}
+	many := &Neighbours{}
 	for i := range 400 {
-		many.Services = append(many.Services, Service{fmt.Sprintf("service-%03d", i), []string{fmt.Sprintf("10.32.%d.%d", i/200, i%200)}})
+		many.Namespaces = append(many.Namespaces, fmt.Sprintf("tenant-%03d", i))
+	}
+	for i := range 100 {
+		many.Services = append(many.Services, Service{fmt.Sprintf("service-%03d", i), []string{fmt.Sprintf("10.32.1.%d", i)}})
 	}
 	injection := withNeighbours(t, many)
 	value := joined(injection)
-	if len(value) > noproxy.MaxBytes || len(value) < noproxy.MaxBytes-len("service-000") {
+	if len(value) > noproxy.MaxBytes || len(value) < noproxy.MaxBytes-len(",.tenant-000") {
 		t.Errorf("%d bytes", len(value))
 	}
-	if !strings.Contains(value, ",.payments,service-000,service-001,") || strings.Contains(value, ",10.32.1.") {
+	if !strings.Contains(value, ",service-098,service-099,.tenant-000,.tenant-001,") || strings.Contains(value, ",10.32.1.") {
 		t.Errorf("NO_PROXY has other entries first: %s", value)
 	}
-	left := 800 - (len(injection.NoProxy) - injection.settled - 1)
+	left := 600 - (len(injection.NoProxy) - injection.settled)
 	if want := fmt.Sprintf("leaves out %d of the namespace's Services", left); len(injection.Warnings) != 1 || !strings.Contains(injection.Warnings[0], want) {
 		t.Errorf("warnings are %q, want %q", injection.Warnings, want)
 	}

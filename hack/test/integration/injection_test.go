@@ -108,6 +108,10 @@ func TestRefusals(t *testing.T) {
 			tenant: "client-a", annotations: map[string]string{names.AnnotationNoProxy: "com"},
 			want: []string{"metadata.annotations[egress.scw/no-proxy][0]", "public hosts"},
 		},
+		"unknown runtime": {
+			tenant: "client-a", annotations: map[string]string{names.AnnotationRuntimes: "Java,Cobol"},
+			want: []string{"metadata.annotations[egress.scw/runtimes][1]", `supported values: "Java", "Node", "Perl"`},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
