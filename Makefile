@@ -80,6 +80,13 @@ bench: ## Measure admission handler, bootstrap and Squid against their floors, a
 	@go test ./webhook/admission ./bootstrap/... ./cloudinit/squid -timeout 30m -run '^$$' -bench . -benchmem
 	@cd hack && go test ./test/integration -timeout 90m -run '^$$' -bench . -benchtime 1x
 
+# Outside of make test: package registries change. -parallel: each client of
+# each target starts a program of its own.
+.PHONY: clients
+clients: deps ## Send requests with the real clients of docs/reference/clients.md, which it installs (root)
+	@hack/scripts/deps.sh clients
+	@cd hack && ../$(STAGE) "real clients" $(TESTSUM) -count=1 -timeout 60m -parallel 4 ./test/clients -run '^TestClients$$' -args -conformance
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s)
 	@hack/scripts/fuzz.sh $(FUZZTIME)

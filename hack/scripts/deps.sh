@@ -1,9 +1,9 @@
 #!/bin/sh
-# deps.sh [verify|cilium]: installs the missing Debian packages of the local
-# environment and the tests, those of make verify, or those of Cilium's agent. It
-# removes no package, and starts no daemon that comes with one, now or at the
-# next boot. Without root it only lists the missing packages: tests that need them
-# are skipped.
+# deps.sh [verify|cilium|clients]: installs the missing Debian packages of the
+# local environment and the tests, those of make verify, those of Cilium's agent,
+# or those of make clients. It removes no package, and starts no daemon that comes
+# with one, now or at the next boot. Without root it only lists the missing
+# packages: tests that need them are skipped.
 set -eu
 
 # ca-certificates and git: Go modules. gcc and libc6-dev: the race detector.
@@ -24,6 +24,12 @@ if [ "${1:-}" = cilium ]; then
 	# Beside those of the local environment. clang: the agent compiles its
 	# datapath while it runs.
 	packages="clang"
+	daemons=
+fi
+if [ "${1:-}" = clients ]; then
+	packages="mmdebstrap iproute2"
+	# Not the package npm beside an npm from elsewhere: their Node conflicts.
+	command -v npm >/dev/null || packages="$packages npm"
 	daemons=
 fi
 

@@ -36,6 +36,7 @@ func run(ctx context.Context, root string) error {
 	}
 	for _, p := range []page{
 		{"api.md", apiPage},
+		{"clients.md", clientsPage},
 		{"egress.md", egressPage},
 		{"flags.md", flagsPage},
 		{"metrics.md", metricsPage},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"egress.scw/hack/test/clients/matrix"
 )
 
 // Folders of the packages that pages are made of.
@@ -35,6 +37,14 @@ func apiPage(_ context.Context, r *repository) (string, error) {
 		b.WriteString(t.String())
 	}
 	return b.String(), nil
+}
+
+func clientsPage(_ context.Context, _ *repository) (string, error) {
+	clients, err := matrix.Clients()
+	if err != nil {
+		return "", err
+	}
+	return matrix.Page(clients), nil
 }
 
 func egressPage(_ context.Context, r *repository) (string, error) {
