@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -49,6 +50,14 @@ type tenantFacts struct {
 	// egressAddresses are the published source addresses of the tenant's
 	// requests.
 	egressAddresses []netip.Addr
+}
+
+// add adds a namespace of the tenant.
+func (f *tenantFacts) add(namespace *corev1.Namespace) {
+	f.namespaces = append(f.namespaces, namespace.Name)
+	if namespace.Labels[names.LabelInject] == "false" {
+		f.optedOut = append(f.optedOut, namespace.Name)
+	}
 }
 
 // tenantStatus computes the whole status. It reads the tenant's current status

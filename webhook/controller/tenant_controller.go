@@ -133,10 +133,7 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 			facts.protected = append(facts.protected, namespace.Name)
 			continue
 		}
-		facts.namespaces = append(facts.namespaces, namespace.Name)
-		if namespace.Labels[names.LabelInject] == "false" {
-			facts.optedOut = append(facts.optedOut, namespace.Name)
-		}
+		facts.add(namespace)
 		if namespace.DeletionTimestamp != nil {
 			continue
 		}

@@ -36,7 +36,10 @@ func javaOptions(proxyURL string, noProxy []string) []javaOption {
 		return nil // not one of ours
 	}
 	return []javaOption{
-		{javaHTTPHost, host}, {javaHTTPPort, port}, {javaHTTPSHost, host}, {javaHTTPSPort, port},
+		{javaHTTPHost, host},
+		{javaHTTPPort, port},
+		{javaHTTPSHost, host},
+		{javaHTTPSPort, port},
 		{javaNonProxyHosts, nonProxyHosts(noProxy)},
 	}
 }
@@ -117,9 +120,9 @@ func nonProxyHosts(entries []string) string {
 // of whole bytes: 10.0.0.0/8 is 10.*, and 172.16.0.0/22 is 172.16.0.* to 172.16.3.*.
 func rangePatterns(prefix netip.Prefix) []string {
 	address, whole := prefix.Addr().As4(), (prefix.Bits()-1)/8 // bytes before the last one that is fixed
-	fixed := ""
+	var fixed strings.Builder
 	for _, value := range address[:whole] {
-		fixed += strconv.Itoa(int(value)) + "."
+		fixed.WriteString(strconv.Itoa(int(value)) + ".")
 	}
 	end := ".*"
 	if whole == len(address)-1 {
@@ -128,7 +131,7 @@ func rangePatterns(prefix netip.Prefix) []string {
 	first, count := int(address[whole]), 1<<(8*(whole+1)-prefix.Bits())
 	patterns := make([]string, 0, count)
 	for value := first; value < first+count; value++ {
-		patterns = append(patterns, fixed+strconv.Itoa(value)+end)
+		patterns = append(patterns, fixed.String()+strconv.Itoa(value)+end)
 	}
 	return patterns
 }
