@@ -116,7 +116,7 @@ func testClient(t *testing.T, root *root, programs, folder string, client *matri
 			}
 			seen.Set(runtimes, target, got)
 		}
-		if err := world.close(); err != nil {
+		if err := world.close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}

@@ -34,14 +34,14 @@ func newWorld(ctx context.Context, name, folder string, root *root, proxy netip.
 	w = &world{netns: network.TestPrefix + "client-" + name, stop: func() error { return nil }}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.close())
+			err = errors.Join(err, w.close(ctx))
 		}
 	}()
 	if err := w.createNetwork(ctx, proxy.Addr()); err != nil {
 		return w, err
 	}
 	err = machine.Within(w.netns, func() error {
-		w.recorder, err = recorder.Start(proxy, root.certificate)
+		w.recorder, err = recorder.Start(ctx, proxy, root.certificate)
 		return err
 	})
 	if err != nil {
@@ -100,13 +100,13 @@ func (w *world) serveNames(ctx context.Context, folder string) error {
 	return nil
 }
 
-// close removes the network.
-func (w *world) close() error {
+// close removes the network, also after the end of the context.
+func (w *world) close(ctx context.Context) error {
 	err := w.stop()
 	if w.recorder != nil {
 		err = errors.Join(err, w.recorder.Close())
 	}
-	return errors.Join(err, output(exec.CommandContext(context.Background(), "ip", "netns", "delete", w.netns)))
+	return errors.Join(err, output(exec.CommandContext(context.WithoutCancel(ctx), "ip", "netns", "delete", w.netns)))
 }
 
 //go:embed enter.sh

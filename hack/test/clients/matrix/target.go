@@ -37,8 +37,10 @@ const (
 	// Domain is the cluster's domain.
 	Domain = "cluster.local"
 
-	// Service is a Service of the namespace, and ServiceIP its ClusterIP.
-	Service, ServiceIP = "backend", "10.32.4.20"
+	// Service is a Service of the namespace.
+	Service = "backend"
+	// ServiceIP is its ClusterIP.
+	ServiceIP = "10.32.4.20"
 
 	podIP                = "100.64.3.7"
 	privateName, private = "host.internal", "172.16.40.9"

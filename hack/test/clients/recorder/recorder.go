@@ -28,7 +28,7 @@ type Recorder struct {
 
 // Start opens the proxy and, on all addresses, the origins: HTTP/1 and HTTP/2
 // without TLS on port 80, with TLS on port 443, WebSocket and gRPC on both.
-func Start(proxy netip.AddrPort, certificate tls.Certificate) (*Recorder, error) {
+func Start(ctx context.Context, proxy netip.AddrPort, certificate tls.Certificate) (*Recorder, error) {
 	r := &Recorder{plain: newHanded(), encrypted: newHanded()}
 	origin := r.origin(certificate)
 	for _, server := range []struct {
@@ -41,7 +41,7 @@ func Start(proxy netip.AddrPort, certificate tls.Certificate) (*Recorder, error)
 		{":443", origin, r.encrypted, true},
 		{proxy.String(), r.proxy(), nil, false},
 	} {
-		listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", server.address)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", server.address)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("opening %s: %w", server.address, err), r.Close())
 		}
