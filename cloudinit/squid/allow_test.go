@@ -405,8 +405,7 @@ func askFor(ctx context.Context, proxy Config, tenant v1alpha1.Tenant, method, h
 }
 
 // TestSquidAcceptsAccepted: Squid accepts every value that passes validation,
-// including names at the limits of validity. It also accepts 10,000 domains of
-// 50 tenants, within a time limit.
+// including names at the limits of validity, and 10,000 domains of 50 tenants.
 func TestSquidAcceptsAccepted(t *testing.T) {
 	binary := squidBinary(t)
 	label := strings.Repeat("a", 63)
@@ -436,9 +435,5 @@ func TestSquidAcceptsAccepted(t *testing.T) {
 	}
 	began = time.Now()
 	parse(t, binary, name)
-	parsed := time.Since(began)
-	t.Logf("%d bytes, rendered in %s, parsed in %s", len(file), rendered.Round(time.Millisecond), parsed.Round(time.Millisecond))
-	if parsed > 20*time.Second {
-		t.Errorf("squid -k parse took %s", parsed)
-	}
+	t.Logf("%d bytes, rendered in %s, parsed in %s", len(file), rendered.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 }

@@ -104,14 +104,14 @@ const (
 // only the traffic after the CONNECT and its answer.
 func TestFigures(t *testing.T) {
 	proxy := liveProxy(t)
-	plain, clear, unlooked, encrypted := startThinker(t, false), startThinker(t, false), startThinker(t, false), startThinker(t, true)
-	ports := []int32{80, plain, clear, unlooked, encrypted}
+	plain, readable, unlooked, encrypted := startThinker(t, false), startThinker(t, false), startThinker(t, false), startThinker(t, true)
+	ports := []int32{80, plain, readable, unlooked, encrypted}
 	open := withAllow("open", 3129, &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: ports})
 	enforce := withAllow("enforce", 3130, &v1alpha1.AllowSpec{Domains: []string{"listed.test"}, Ports: ports})
 	report := withAllow("report", 3131, &v1alpha1.AllowSpec{Mode: policy.ModeReport, Ports: ports})
 	file := withHosts(t, proxy, []v1alpha1.Tenant{open, enforce, report}, "127.0.0.1", []string{"listed.test"})
 	file = replaceOnce(t, file, "acl forbidden_destination dst 127.0.0.0/8\n", "acl forbidden_destination dst 127.0.0.0/32\n")
-	file = replaceOnce(t, file, "acl plain_port port 80\n", fmt.Sprintf("acl plain_port port %d\n", clear))
+	file = replaceOnce(t, file, "acl plain_port port 80\n", fmt.Sprintf("acl plain_port port %d\n", readable))
 	file = replaceOnce(t, file, "acl tls_port port 443\n", fmt.Sprintf("acl tls_port port %d %d\n", plain, encrypted))
 	startFile(t, proxy, file)
 
@@ -135,8 +135,8 @@ func TestFigures(t *testing.T) {
 		{report, "CONNECT", unlooked, false},
 		{report, "CONNECT", encrypted, true},
 		{report, "CONNECT", plain, true},
-		{enforce, "CONNECT", clear, true},
-		{report, "CONNECT", clear, true},
+		{enforce, "CONNECT", readable, true},
+		{report, "CONNECT", readable, true},
 	} {
 		connection, err := connectTo(t.Context(), proxy, test.tenant)
 		if err != nil {
@@ -171,7 +171,7 @@ func TestFigures(t *testing.T) {
 	for i, record := range readAudit(t, proxy.AuditLog, len(want)) {
 		// Squid 5 calls an inspected tunnel without TLS NONE, Squid 6 CONNECT.
 		method := record.Method
-		if port := record.HostPort; method == "NONE" && record.Tenant != open.Name && (port == fmt.Sprint(plain) || port == fmt.Sprint(clear)) {
+		if port := record.HostPort; method == "NONE" && record.Tenant != open.Name && (port == fmt.Sprint(plain) || port == fmt.Sprint(readable)) {
 			method = http.MethodConnect
 		}
 		if got := (figures{method, record.BytesReceived, record.BytesSent}); got != want[i] {

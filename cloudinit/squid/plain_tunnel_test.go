@@ -56,7 +56,7 @@ func TestTunnelContents(t *testing.T) {
 	denied := passage{false, policy.VerdictDenied, policy.RuleDomain}
 	const listed, other = "a.listed.test", "other.test"
 	get := content{"GET", []string{"GET / HTTP/1.1\r\nHost: a.listed.test\r\n\r\n"}}
-	clear := []content{
+	plainText := []content{
 		get,
 		{"GET in pieces", []string{"G", "ET / HTTP/1.1\r\nHost: a.listed.test\r\n\r\n"}},
 		{"WebSocket", []string{"GET / HTTP/1.1\r\nHost: a.listed.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"}},
@@ -79,7 +79,7 @@ func TestTunnelContents(t *testing.T) {
 		{listed, tlsPort, silence, ended, wouldDeny(policy.RuleSNI), passes},
 		{other, plainPort, whole(listed), denied, wouldDeny(policy.RuleDomain), passes},
 	}
-	for _, sent := range clear {
+	for _, sent := range plainText {
 		rows = append(rows,
 			row{listed, plainPort, sent, passes, passes, passes},
 			row{listed, tlsPort, sent, terminated(policy.RuleSNI), wouldDeny(policy.RuleSNI), passes})
