@@ -12,7 +12,7 @@
 # Matters: one chain for each client, found by a verdict map of ports, is the usual
 # form of a proxy's firewall. Tools that keep the ruleset as JSON (backups, audits,
 # exporters) show it well and cannot bring it back. The day of the restore, the
-# machine has no rules. Newer releases dump empty chains first.
+# machine has no rules.
 set -euo pipefail
 shopt -s inherit_errexit
 
