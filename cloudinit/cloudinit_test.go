@@ -93,18 +93,22 @@ func TestUserDataReadsBack(t *testing.T) {
 	}
 }
 
-// TestScriptsParse checks the syntax of each script with the shell that will run it.
+// TestScriptsParse checks the syntax of each script with the program that will run it.
 func TestScriptsParse(t *testing.T) {
 	scripts := 0
 	for _, file := range render(t, validMachine()).Files {
-		shell := ""
+		shell, check := "", "-n"
+		strict := regexp.MustCompile(`(?m)^set -E?euo? pipefail$|^set -eE?uo pipefail$`)
 		switch {
+		case strings.HasPrefix(file.Content, "#!/usr/bin/perl\n"):
+			shell, check, strict = "perl", "-c", regexp.MustCompile(`(?m)^use strict;$`)
 		case strings.HasPrefix(file.Content, "#!/bin/bash\n"), strings.HasPrefix(file.Content, "# shellcheck shell=bash"):
 			shell = "bash"
 		case strings.HasPrefix(file.Content, "# shellcheck shell=sh"), file.Path == valuesFile:
 			shell = "sh"
 		}
-		if executable := file.Permissions == "0755"; executable != strings.HasPrefix(file.Content, "#!/bin/") {
+		program := strings.HasPrefix(file.Content, "#!/bin/") || shell == "perl"
+		if executable := file.Permissions == "0755"; executable != program {
 			t.Errorf("%s has the mode %s", file.Path, file.Permissions)
 		}
 		if shell == "" {
@@ -112,18 +116,18 @@ func TestScriptsParse(t *testing.T) {
 		}
 		scripts++
 		t.Run(path.Base(file.Path), func(t *testing.T) {
-			command := exec.CommandContext(t.Context(), shell, "-n")
+			command := exec.CommandContext(t.Context(), shell, check)
 			command.Stdin = strings.NewReader(file.Content)
 			if output, err := command.CombinedOutput(); err != nil {
-				t.Errorf("%s -n: %v\n%s", shell, err, output)
+				t.Errorf("%s %s: %v\n%s", shell, check, err, output)
 			}
-			if file.Permissions == "0755" && !regexp.MustCompile(`(?m)^set -E?euo? pipefail$|^set -eE?uo pipefail$`).MatchString(file.Content) {
+			if file.Permissions == "0755" && !strict.MatchString(file.Content) {
 				t.Error("goes on after a failure")
 			}
 		})
 	}
-	if scripts != 12 {
-		t.Errorf("%d scripts, want 12", scripts)
+	if scripts != 13 {
+		t.Errorf("%d scripts, want 13", scripts)
 	}
 }
 
