@@ -78,7 +78,7 @@ func TestMergeDomains(t *testing.T) {
 // FuzzParseDomain: the normal form contains no character that is special to Squid,
 // and parses to itself.
 func FuzzParseDomain(f *testing.F) {
-	for _, text := range []string{"api.github.com", ".Example.com.", "bücher.example", "*.x", "[::1]", "0x7f.1", "a\nb", `"a"`, `a\`, "#", "-a", "a。b", "ß.example", "xn--a", "١.example", "①.1"} {
+	for _, text := range []string{"api.github.com", ".Example.com.", "bücher.example", "*.x", "[::1]", "0x7f.1", "a\nb", `"a"`, `a\`, "#", "-a", "a。b", "ß.example", "xn--a", "١.example", "①.1", "_", "a_b.example"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -90,7 +90,7 @@ func FuzzParseDomain(f *testing.F) {
 			return
 		}
 		normal := domain.String()
-		if strings.Trim(normal, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" || strings.HasPrefix(normal, "-") || strings.HasSuffix(normal, ".") || len(normal) > 254 {
+		if strings.Trim(normal, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" || strings.HasPrefix(normal, "-") || strings.HasSuffix(normal, ".") || len(normal) > 254 {
 			t.Errorf("%q is %q", text, normal)
 		}
 		again, err := ParseDomain(normal)
