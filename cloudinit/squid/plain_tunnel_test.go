@@ -160,7 +160,7 @@ func startListener(t *testing.T) int32 {
 			}
 			go func() {
 				defer connection.Close()
-				_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
+				_ = connection.SetDeadline(time.Now().Add(time.Minute))
 				if n, _ := connection.Read(make([]byte, 1<<16)); n > 0 {
 					_, _ = io.WriteString(connection, "reached")
 				}
@@ -175,7 +175,7 @@ func clientHello(t *testing.T, host string) string {
 	t.Helper()
 	client, server := net.Pipe()
 	defer server.Close()
-	if err := server.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := server.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
