@@ -1,6 +1,6 @@
 // Package cloudinit turns a machine into a proxy: it renders the user data with
-// which a new Debian 12 machine boots, and the squid.conf that the machine reads
-// from its user data from then on. It is pure: it takes typed values and returns
+// which a new machine with Debian 12 or 13 boots, and the squid.conf that the machine
+// reads from its user data from then on. It is pure: it takes typed values and returns
 // bytes.
 //
 // The files of the machine are in rootfs/, at the paths that they have on the

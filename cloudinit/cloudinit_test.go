@@ -43,7 +43,7 @@ func render(t *testing.T, machine Machine) cloudConfig {
 		t.Errorf("cloud-init would not know what it is: %.20q", text)
 	}
 	// Instances accept more, but small user data stays readable.
-	if len(text) > 64_000 {
+	if len(text) > 72_000 {
 		t.Errorf("%d bytes", len(text))
 	}
 	var config cloudConfig

@@ -17,7 +17,7 @@ func TestMetricNames(t *testing.T) {
 	want := []string{
 		names.MetricRequests, names.MetricDenials, names.MetricWouldBeDenials, names.MetricReceivedBytes, names.MetricSentBytes, names.MetricUnreadableLines,
 		names.MetricRefusedConnections, names.MetricPortClosed, names.MetricConfigFetched, names.MetricConfigRefused, names.MetricConfigLive, names.MetricConfigLastRun,
-		names.MetricDiskFree, names.MetricDiskSize,
+		names.MetricDiskFree, names.MetricDiskSize, names.MetricSquidOutdated,
 	}
 	slices.Sort(want)
 	found := map[string]bool{}

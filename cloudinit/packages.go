@@ -1,10 +1,12 @@
 package cloudinit
 
 // Packages are the packages that every machine installs, all from its
-// distribution, with their dependencies but not with recommended packages. The
-// clock is set by systemd-timesyncd, whichever program the image has for that:
-// Debian allows one such package at a time, and apt removes another (chrony, ntp)
-// in favour of the requested one.
+// distribution, with their dependencies but not with recommended packages.
+//
+// needrestart restarts Squid after an upgrade: policy-rc.d denies that to Squid's own
+// packages. The clock is set by systemd-timesyncd, whichever program the image has for
+// that: Debian allows one such package at a time, and apt removes another (chrony,
+// ntp) in favour of the requested one.
 func Packages() []string {
 	return []string{
 		"curl", "mtail", "needrestart", "nftables", "openssl", "prometheus-node-exporter", "prometheus-squid-exporter", "squid-openssl",

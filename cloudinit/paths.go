@@ -16,6 +16,7 @@ const (
 const (
 	scriptFolder  = "/usr/local/sbin"
 	commonScript  = "/usr/local/lib/egress/common.sh"
+	policyScript  = "/usr/sbin/policy-rc.d" // run by scripts of packages
 	portScript    = "/usr/local/lib/egress/ports.sh"
 	valuesFile    = "/etc/egress/egress.conf"
 	readyFile     = "/var/lib/egress/ready"

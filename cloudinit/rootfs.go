@@ -52,7 +52,7 @@ func (m Machine) file(name string) (writeFile, error) {
 		return writeFile{}, err
 	}
 	file := writeFile{Path: strings.TrimPrefix(name, rootFolder), Permissions: "0644", Content: string(content)}
-	if path.Dir(file.Path) == scriptFolder {
+	if path.Dir(file.Path) == scriptFolder || file.Path == policyScript {
 		file.Permissions = "0755"
 	}
 	if target, ok := strings.CutSuffix(file.Path, templateSuffix); ok {

@@ -77,6 +77,18 @@ func TestSetupFailsUntilEverythingRuns(t *testing.T) {
 // end with failing fail. Empty: all calls succeed.
 func runSetup(t *testing.T, machine Machine, failing string) (*machineRoot, error) {
 	t.Helper()
+	root := newSetup(t, machine, failing)
+	root.write("/usr/sbin/ifup", "")
+	output, err := root.command("egress-setup").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, output)
+	}
+	return root, err
+}
+
+// newSetup returns a machine whose programs only record their calls.
+func newSetup(t *testing.T, machine Machine, failing string) *machineRoot {
+	t.Helper()
 	root := newMachineRoot(t, machine)
 	root.write("/etc/egress/nics.conf", "PUBLIC_NIC=ens2\nPRIVATE_NIC=ens5\n")
 	fail := ":"
@@ -92,17 +104,16 @@ func runSetup(t *testing.T, machine Machine, failing string) (*machineRoot, erro
 	// The private NIC has its address once it is up.
 	root.program("ifup", "touch "+root.path("/up"))
 	root.write("/bin/ip", "#!/bin/sh\n[ ! -e "+root.path("/up")+" ] || echo '2: ens5 inet 172.16.28.8/22'\n")
-	output, err := root.command("egress-setup").CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("%w: %s", err, output)
-	}
-	return root, err
+	return root
 }
 
-// TestPrivateNICComesUpAtBoot: the private NIC comes up without udev, which would
-// report it.
-func TestPrivateNICComesUpAtBoot(t *testing.T) {
-	if script := contentOf(t, render(t, validMachine()), scriptFolder+"/egress-nics"); !strings.Contains(script, "\nauto $private\n") {
-		t.Error("the NIC is not brought up at boot")
+// TestSetupWithoutIfupdown: on an image without ifupdown, networkd brings the private
+// NIC up, and the setup waits for its address.
+func TestSetupWithoutIfupdown(t *testing.T) {
+	root := newSetup(t, validMachine(), "")
+	root.program("sleep", "touch "+root.path("/up")) // meanwhile the NIC gets its address
+	root.run("egress-setup")
+	if calls := root.calls(); slices.ContainsFunc(calls, func(call string) bool { return strings.HasPrefix(call, "ifup") }) || !slices.Contains(calls, "sleep 1") {
+		t.Errorf("it calls ifup, or does not wait; all calls:\n%s", strings.Join(calls, "\n"))
 	}
 }

@@ -320,6 +320,7 @@ func TestMachineMetrics(t *testing.T) {
 	want := map[string]string{
 		names.MetricConfigFetched: "1",
 		names.MetricConfigRefused: "0",
+		names.MetricSquidOutdated: "0",
 		names.MetricDiskSize:      "20000000000",
 		names.MetricDiskFree:      "15000000000",
 		names.MetricRefusedConnections + `{tenant="client-` + ports[0] + `"}`: "0",
@@ -329,6 +330,31 @@ func TestMachineMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics, -want +got:\n%s", diff)
+	}
+}
+
+// TestOutdatedSquidShows: a metric is 1 if Squid's program or one of its libraries is a
+// deleted file. Other deleted files, such as shared memory, do not count.
+func TestOutdatedSquidShows(t *testing.T) {
+	const (
+		program = "55d0c0000000-55d0c0600000 r-xp 00200000 00:30 1234 /usr/sbin/squid-openssl"
+		library = "7f0000000000-7f0000100000 r-xp 00028000 00:30 5678 /usr/lib/x86_64-linux-gnu/libssl.so.3"
+		memory  = "7f1000000000-7f1000001000 rw-s 00000000 00:01 9 /dev/zero (deleted)\n7f2000000000-7f2000001000 r-xp 00000000 00:01 9 /memfd:pcre2 (deleted)"
+	)
+	s := newSyncing(t, "")
+	s.publish(conf(s.listen(1, 0), "a1", ""))
+	s.program("systemctl", `[ "$*" != "show --property=MainPID --value squid.service" ] || echo 4711`)
+	for name, test := range map[string]struct{ maps, want string }{
+		"present files":    {program + "\n" + library + "\n" + memory + "\n", "0"},
+		"replaced program": {program + " (deleted)\n" + library + "\n", "1"},
+		"replaced library": {program + "\n" + library + " (deleted)\n", "1"},
+		"no process":       {"", "0"},
+	} {
+		s.write("/proc/4711/maps", test.maps)
+		s.sync()
+		if got := s.exported(names.MetricSquidOutdated)[names.MetricSquidOutdated]; got != test.want {
+			t.Errorf("%s: %s is %q, want %s", name, names.MetricSquidOutdated, got, test.want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,30 @@ func TestLibrariesAreReplacedInWhatRuns(t *testing.T) {
 	}
 	if diff := cmp.Diff(never, strings.Fields(string(output))); diff != "" {
 		t.Errorf("left alone, -want +got:\n%s", diff)
+	}
+}
+
+// TestSquidIsNotRestartedByItsPackages: of all actions of packages' scripts, only
+// restarts of Squid are forbidden (101).
+func TestSquidIsNotRestartedByItsPackages(t *testing.T) {
+	script := newMachineRoot(t, validMachine()).path(policyScript)
+	for arguments, want := range map[string]int{
+		"squid restart": 101, "squid.service restart": 101, "squid restart 5": 101,
+		"squid start": 0, "squid.service stop": 0, "mtail.service restart": 0, "--list squid": 0,
+	} {
+		command := exec.CommandContext(t.Context(), script, strings.Fields(arguments)...)
+		output, err := command.CombinedOutput()
+		if command.ProcessState == nil || command.ProcessState.ExitCode() != want {
+			t.Errorf("%s: %v, want exit status %d: %s", arguments, err, want, output)
+		}
+	}
+	for _, file := range render(t, validMachine()).Files {
+		if file.Path == policyScript && file.Permissions != "0755" {
+			t.Errorf("its permissions are %s: it is not run", file.Permissions)
+		}
+	}
+	if !slices.Contains(Packages(), "needrestart") {
+		t.Error("no program restarts Squid")
 	}
 }
 

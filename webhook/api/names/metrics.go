@@ -77,6 +77,9 @@ const (
 	// MetricConfigLastRun is the time of the last attempt to fetch the
 	// configuration.
 	MetricConfigLastRun = "egress_proxy_config_last_run_timestamp_seconds"
+	// MetricSquidOutdated is 1 if Squid runs from a program or a library that an
+	// upgrade has replaced, otherwise 0.
+	MetricSquidOutdated = "egress_proxy_squid_outdated"
 	// MetricDiskFree is the free space of the file system of the logs.
 	MetricDiskFree = "egress_proxy_disk_free_bytes"
 	// MetricDiskSize is the size of the file system of the logs.

@@ -23,6 +23,25 @@ die() {
   exit 1
 }
 
+# write FILE: replaces the file by standard input, completely or not at all. Succeeds
+# if the content differs.
+write() {
+  mkdir -p "${1%/*}"
+  cat > "$1.new" || die "cannot write $1"
+  if cmp -s "$1.new" "$1"; then
+    rm "$1.new"
+    return 1
+  fi
+  mv "$1.new" "$1"
+}
+
+# has_ifupdown: whether the image brings NICs up with ifupdown. Otherwise it does that
+# with systemd-networkd.
+has_ifupdown() { [ -x "$root/usr/sbin/ifup" ]; }
+
+# index_of NIC: prints its number, by which networkd's files are named.
+index_of() { cat "$root/sys/class/net/$1/ifindex" 2> /dev/null || true; }
+
 # private_nic: prints the name of the NIC that has the private address, if there is
 # one.
 private_nic() { ip -4 -o addr show to "$PRIVATE_ADDRESS/32" | awk '{ print $2 }'; }
