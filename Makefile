@@ -24,6 +24,7 @@ FUZZTIME   ?= 30s
 NOT_OF_PODS := TestKubeconfigWorks|TestPlanIsEmptyAfterApply|TestAddAndRemoveTenant|TestPage|TestDomainIsAdded|TestUnreadableConfigurationIsRefused|TestProxyReboot
 KWOK_NODES ?= 0
 CNI        ?= routed
+IMAGE      ?=
 
 .PHONY: help
 help: ## Show this list
@@ -45,6 +46,10 @@ test: deps local ## Run every test that this machine can run
 	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 30m ./test/integration
 	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 30m ./test/proxy
 	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 40m ./test/e2e
+
+.PHONY: test-proxy
+test-proxy: deps ## Run the tests of the proxy's machine on one IMAGE, such as bookworm-dhclient (root)
+	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 40m ./test/proxy -args -image=$(IMAGE)
 
 .PHONY: test-cilium
 test-cilium: cilium ## Run the end-to-end tests of pods, policies and attacks on Cilium (root)

@@ -166,7 +166,7 @@ func newEnvironment(ctx context.Context, log *progress.Log, options Options) (*E
 			return nil, err
 		}
 	}
-	if e.rootfs, err = machine.MakeRootFS(ctx, log); err != nil {
+	if e.rootfs, err = machine.MakeRootFS(ctx, machine.DefaultImage(), log); err != nil {
 		return nil, err
 	}
 	e.Cluster = cluster.Open(e.clusterConfig())

@@ -46,7 +46,7 @@ func Build(ctx context.Context, log *progress.Log, cni string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	_, err = machine.MakeRootFS(ctx, log)
+	_, err = machine.MakeRootFS(ctx, machine.DefaultImage(), log)
 	return err
 }
 

@@ -3,6 +3,7 @@ package machine
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -25,6 +26,9 @@ type Metadata struct {
 // Handler serves the requests to 169.254.42.42.
 func (m Metadata) Handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "conf\nuser_data\n") // the client has disconnected: an error cannot be reported to it
+	})
 	mux.HandleFunc("GET /conf", m.conf)
 	mux.HandleFunc("GET /user_data", privileged(m.userDataKeys))
 	mux.HandleFunc("GET /user_data/{key}", privileged(func(w http.ResponseWriter, r *http.Request) {

@@ -12,20 +12,41 @@ import (
 	"egress.scw/bootstrap/scwfake"
 )
 
-func TestSuiteSources(t *testing.T) {
-	got := suiteSources(`http://one.example/debian/ bookworm main
+func TestReleaseSources(t *testing.T) {
+	const targets = `http://one.example/debian/ bookworm main
 http://one.example/debian/ bookworm contrib
 http://one.example/debian/ bookworm-updates main
+http://one.example/debian/ bookworm-backports main
 http://two.example/security/ bookworm-security main
 http://one.example/debian/ trixie main
+http://one.example/debian/ sid main
 https://three.example/apt/ nodistro main
-`)
-	want := []string{
-		"deb http://one.example/debian/ bookworm main", "deb http://one.example/debian/ bookworm-updates main",
-		"deb http://two.example/security/ bookworm-security main",
+`
+	for _, release := range []Release{Bookworm, Trixie} {
+		want := []string{
+			"deb http://one.example/debian/ " + string(release) + " main", "deb http://one.example/debian/ " + string(release) + "-updates main",
+			"deb http://two.example/security/ " + string(release) + "-security main",
+		}
+		if diff := cmp.Diff(want, releaseSources(targets, release)); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", release, diff)
+		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+}
+
+// Images differ in the names of their folders, and are found by their names.
+func TestImages(t *testing.T) {
+	hashes := map[string]Image{}
+	for _, image := range Images() {
+		if other, ok := hashes[image.recipeHash()]; ok {
+			t.Errorf("%s and %s have the same folder", image, other)
+		}
+		hashes[image.recipeHash()] = image
+		if got, err := ParseImage(image.String()); err != nil || got != image {
+			t.Errorf("%s: %v, %v", image, got, err)
+		}
+	}
+	if _, err := ParseImage("trixie"); err == nil || !strings.Contains(err.Error(), "bookworm-dhclient") {
+		t.Errorf("%v, want the names of the images", err)
 	}
 }
 
@@ -63,6 +84,9 @@ func TestMetadata(t *testing.T) {
 		status int
 		body   string
 	}{
+		// cloud-init 25.1 asks for this first, and takes an empty answer for none.
+		{"/", "203.0.113.50:40000", http.StatusOK, "conf"},
+		{"/none", "203.0.113.50:40000", http.StatusNotFound, ""},
 		{"/conf?format=json", "203.0.113.50:40000", http.StatusOK, `"public_ips_v4":[{"id":"id-ip-0","address":"203.0.113.50","netmask":"32","gateway":"203.0.113.254"`},
 		// cloud-init fails on null.
 		{"/conf?format=json", "203.0.113.50:40000", http.StatusOK, `"tags":[]`},

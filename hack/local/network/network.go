@@ -171,6 +171,10 @@ func RemoveTests(ctx context.Context) error {
 	return removeNamespaces(ctx, func(name string) bool { return strings.HasPrefix(name, TestPrefix) })
 }
 
+// metadataRouter is the router by which cloud-init since 24.1 sends requests to
+// Scaleway's metadata service, whatever router the lease has.
+const metadataRouter = "62.210.0.1"
+
 // Up makes everything. After an error, Down removes the parts that were made.
 func Up(ctx context.Context, p Plan) error {
 	for _, command := range p.commands() {
@@ -243,6 +247,7 @@ func (p Plan) commands() []string {
 
 	in(Internet, "link add %s address 02:00:00:71:00:fe type bridge", Edge)
 	in(Internet, "address add %s/%d dev %s", p.EdgeRouter(), p.ProxyPublic.Bits(), Edge)
+	in(Internet, "address add %s/32 dev %s", metadataRouter, Edge)
 	in(Internet, "link set %s up", Edge)
 
 	for _, address := range append([]netip.Addr{p.Resolver, p.OpenResolver, p.Metadata, p.Packages}, p.Echoes...) {

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +21,6 @@ import (
 	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
-	"egress.scw/hack/local/progress"
 	"egress.scw/hack/test/stopwatch"
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/policy"
@@ -56,7 +53,7 @@ func keepAuditLog(t *testing.T, vm *machine.VM) {
 // TestProxy boots the machine that bootstrap creates, and tests the events in a
 // proxy's lifetime. The steps build on each other.
 func TestProxy(t *testing.T) {
-	w := newWorld(t, rootfs(t))
+	w := newWorld(t, imageOr(t, machine.Image{Release: machine.Trixie, Network: machine.Networkd}))
 	w.logs = receiveLogs(t)
 	tenants := everyKind()
 	vm := w.boot(t, cloudinit.SourceFlexibleIP, tenants)
@@ -67,7 +64,7 @@ func TestProxy(t *testing.T) {
 			t.FailNow()
 		}
 	}
-	step("services", func(t *testing.T) { checkServices(t, vm) })
+	step("services", func(t *testing.T) { w.checkServices(t, vm) })
 	step("addresses", func(t *testing.T) { w.checkAddresses(t, ownAddress, sharedAddress) })
 	step("revision", func(t *testing.T) { checkRevisions(t, tenants) })
 	step("closed", func(t *testing.T) { checkClosed(t, vm) })
@@ -88,6 +85,7 @@ func TestProxy(t *testing.T) {
 		w.checkUpdate(t, tenants)
 	})
 	step("refusal", func(t *testing.T) { w.checkRefusal(t, vm, tenants) })
+	step("leases", func(t *testing.T) { w.checkLeases(t, vm) })
 	step("upkeep", func(t *testing.T) { w.checkUpkeep(t, vm) })
 	step("reboot", func(t *testing.T) {
 		before := settledListing(t, vm)
@@ -97,7 +95,7 @@ func TestProxy(t *testing.T) {
 		}
 		w.wait(t, vm)
 		t.Logf("rebooted in %s", time.Since(start).Round(time.Second/10))
-		checkServices(t, vm)
+		w.checkServices(t, vm)
 		w.checkAddresses(t, ownAddress, sharedAddress)
 		checkRevisions(t, tenants)
 		eventually(t, "the files of the first boot, and only these, after the second", func() error {
@@ -114,38 +112,18 @@ func TestProxy(t *testing.T) {
 // TestProxyBehindGateway boots the machine whose requests leave through the Public
 // Gateway.
 func TestProxyBehindGateway(t *testing.T) {
-	w := newWorld(t, rootfs(t))
-	tenants := everyKind()
-	for i := range tenants {
-		tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared // the machine has no other public address
-	}
+	w := newWorld(t, imageOr(t, machine.Image{Release: machine.Trixie, Network: machine.Dhcpcd}))
+	tenants := allShared()
 	vm := w.boot(t, cloudinit.SourceGateway, tenants)
-	checkServices(t, vm)
+	w.checkServices(t, vm)
 	w.checkAddresses(t, gatewayPublic, gatewayPublic)
 	checkRevisions(t, tenants)
 	t.Run("closed", func(t *testing.T) { checkClosed(t, vm) })
 	t.Run("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })
 	t.Run("firewall", func(t *testing.T) { w.checkFirewall(t, vm, tenants) })
 	checkPublicNIC(t, vm)
+	w.checkLeases(t, vm)
 	w.checkTime(t, vm)
-}
-
-// rootfs returns the machines' root filesystem, or skips the test.
-func rootfs(t *testing.T) machine.RootFS {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("skipped: only root can boot a machine")
-	}
-	for _, program := range []string{"mmdebstrap", "systemd-nspawn", "dnsmasq", "nft", "ip"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("skipped: %v (make deps installs it)", err)
-		}
-	}
-	result, err := machine.MakeRootFS(t.Context(), progress.New(os.Stderr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return result
 }
 
 func tenant(name string, port int32, egress v1alpha1.EgressIP) v1alpha1.Tenant {
@@ -166,6 +144,15 @@ func everyKind() []v1alpha1.Tenant {
 	open.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: []int32{80, 443, names.ProxyManagerPort, ownPort, sharedPort}}
 	strict.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeEnforce, Domains: domains, Ports: []int32{80, 443, otherPort}}
 	return []v1alpha1.Tenant{report, enforce, open, strict}
+}
+
+// allShared returns the same tenants for a machine with one public address.
+func allShared() []v1alpha1.Tenant {
+	tenants := everyKind()
+	for i := range tenants {
+		tenants[i].Proxy.EgressIP = v1alpha1.EgressIPShared
+	}
+	return tenants
 }
 
 // addressOf returns the source address of a tenant's requests, if the machine has
@@ -275,7 +262,7 @@ func journal(config machine.Config) string {
 	if err != nil {
 		return err.Error()
 	}
-	out, err := vm.Exec(ctx, "journalctl", "--no-pager", "--lines=60", "--unit=egress-*", "--unit=squid", "--unit=nftables", "--unit=networking")
+	out, err := vm.Exec(ctx, "journalctl", "--no-pager", "--lines=60", "--unit=egress-*", "--unit=squid", "--unit=nftables", "--unit=networking", "--unit=systemd-networkd")
 	if err != nil {
 		return err.Error()
 	}
@@ -301,7 +288,7 @@ func in(t *testing.T, vm *machine.VM, argv ...string) string {
 	return strings.TrimSpace(out)
 }
 
-func checkServices(t *testing.T, vm *machine.VM) {
+func (w *world) checkServices(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	for _, unit := range []string{"squid", "nftables", "egress-net.timer", "egress-sync.timer", "mtail", "prometheus-node-exporter", "prometheus-squid-exporter"} {
 		// One unit per call: given several, systemctl succeeds if one
@@ -321,7 +308,7 @@ func checkServices(t *testing.T, vm *machine.VM) {
 		return err
 	})
 	for _, nic := range []string{"ens2", "ens5"} {
-		in(t, vm, "pgrep", "--full", "^dhclient .* "+nic+"$")
+		w.dhcpClient(t, vm, nic)
 	}
 }
 

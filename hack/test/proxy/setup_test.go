@@ -21,16 +21,17 @@ import (
 // an SSH login and an upgrade.
 func TestInterruptedProxyWithSSH(t *testing.T) {
 	signer := newSSHKey(t)
-	w := newWorld(t, rootfs(t), string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+	w := newWorld(t, imageOr(t, machine.Image{Release: machine.Trixie, Network: machine.Dhcpcd}), string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	tenants := everyKind()
 	vm := w.powerOn(t, cloudinit.SourceFlexibleIP, tenants)
 	w.interrupt(t, vm)
-	checkServices(t, vm)
+	w.checkServices(t, vm)
 	checkRevisions(t, tenants)
 	checkMended(t, vm)
-	checkServices(t, vm)
+	w.checkServices(t, vm)
 	checkRevisions(t, tenants)
 	w.checkSSH(t, vm, signer)
+	w.checkLeases(t, vm)
 	w.checkUpgrade(t, vm, tenants)
 }
 
@@ -116,7 +117,9 @@ func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	if out, err := session.Output("id --user && cloud-init status"); err != nil || !strings.HasPrefix(string(out), "0\n") || !strings.Contains(string(out), "status: done") {
+	// cloud-init 25.1 exits with 2, because its own configuration of the network does
+	// not match its own schema.
+	if out, err := session.Output("id --user && { cloud-init status || [ $? = 2 ]; }"); err != nil || !strings.HasPrefix(string(out), "0\n") || !strings.Contains(string(out), "status: done") {
 		t.Errorf("output of the command run by root: %q, %v", out, err)
 	}
 	// The purpose of port forwarding: Squid's statistics.

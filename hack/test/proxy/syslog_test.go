@@ -162,12 +162,13 @@ func (w *world) checkShipped(t *testing.T, vm *machine.VM) {
 }
 
 // checkLogServerAway stops the server and starts it again. The lines logged in
-// between arrive, once. The line during which rsyslog notices the failure is
-// lost: it is written into a connection that has ended, and syslog has no
-// acknowledgements.
+// between arrive. The line during which rsyslog notices the failure may be lost, with
+// rsyslog 8.2302: it is written into a connection that has ended, and syslog has no
+// acknowledgements. With 8.2504, lines may arrive twice.
 func (w *world) checkLogServerAway(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	const lines = 20
+	mostCopies := map[machine.Release]int{machine.Bookworm: 1, machine.Trixie: 2}
 	host := func(i int) string { return fmt.Sprintf("away-%d.other.example", i) }
 	log := func(i int) {
 		if _, err := get(t.Context(), sharedPort, "http://"+host(i)+"/"); err != nil {
@@ -193,7 +194,7 @@ func (w *world) checkLogServerAway(t *testing.T, vm *machine.VM) {
 			return err
 		}
 		for i := range lines {
-			if count := got[host(1+i)]; count != 1 {
+			if count := got[host(1+i)]; count < 1 || count > mostCopies[w.image.Release] {
 				return fmt.Errorf("%d times: %s", count, host(1+i))
 			}
 		}

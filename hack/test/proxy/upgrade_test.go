@@ -14,22 +14,18 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// checkUpgrade publishes new versions of packages as Debian does, and starts
-// the machine's nightly timers: both packages are installed, and our files are
-// kept. A reboot that a package requires is delayed to its hour.
+// checkUpgrade publishes new versions of packages as Debian does, and starts the
+// machine's nightly timers: all packages are installed, and our files are kept. Squid
+// is restarted once, and runs the new program then. A reboot that a package requires is
+// delayed to its hour.
 func (w *world) checkUpgrade(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	t.Helper()
-	// The first package contains a changed version of a file that we have
-	// replaced. The second is stopped by its own scripts when it is upgraded.
-	versions := map[string]string{
-		"squid-openssl": w.publishNewer(t, "squid-openssl", "etc/logrotate.d/squid"),
-		"mtail":         w.publishNewer(t, "mtail", ""),
-	}
-	writeRelease(t, w.updates)
+	versions := w.publishUpgrade(t)
+	w.writeRelease(t)
 	in(t, vm, "sh", "-c", "echo 'deb [trusted=yes] http://"+packageName+"/updates ./' > /etc/apt/sources.list.d/updates.list")
 	in(t, vm, "touch", "/run/reboot-required")
 	before := in(t, vm, "sha256sum", "/etc/squid/squid.conf", "/etc/logrotate.d/squid")
-	squid := in(t, vm, "systemctl", "show", "--property=MainPID", "squid")
+	since := "@" + in(t, vm, "date", "+%s")
 
 	in(t, vm, "systemctl", "start", "apt-daily.service")
 	in(t, vm, "systemctl", "start", "apt-daily-upgrade.service")
@@ -43,10 +39,16 @@ func (w *world) checkUpgrade(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 	if after := in(t, vm, "sha256sum", "/etc/squid/squid.conf", "/etc/logrotate.d/squid"); after != before {
 		t.Errorf("files of ours, before:\n%s\nafter:\n%s", before, after)
 	}
-	if again := in(t, vm, "systemctl", "show", "--property=MainPID", "squid"); again == squid {
-		t.Errorf("it is the same Squid process as before, %s: the upgrade did not restart it", again)
+	program := in(t, vm, "sh", "-c", "readlink /proc/$(systemctl show --property=MainPID --value squid)/exe")
+	if strings.HasSuffix(program, "(deleted)") {
+		t.Errorf("Squid runs %s: the upgrade has not replaced it", program)
 	}
-	checkServices(t, vm)
+	starts := in(t, vm, "journalctl", "--unit=squid", "--since="+since, "--output=short-precise", "--grep=^Started ")
+	if strings.Count(starts, "Started ") != 1 {
+		t.Errorf("the upgrade starts Squid %d times, want once:\n%s", strings.Count(starts, "Started "), starts)
+	}
+	checkOutdated(t, vm, 0)
+	w.checkServices(t, vm)
 	checkRevisions(t, tenants)
 
 	planned := in(t, vm, "cat", "/run/systemd/shutdown/scheduled")
@@ -60,9 +62,33 @@ func (w *world) checkUpgrade(t *testing.T, vm *machine.VM, tenants []v1alpha1.Te
 	in(t, vm, "shutdown", "-c")
 }
 
-// publishNewer adds a newer version of a package to the updates, in which one
-// of its files has another line, and returns the version.
-func (w *world) publishNewer(t *testing.T, name, changed string) string {
+// publishUpgrade publishes newer packages, and returns their versions by name. One
+// contains a changed version of a file that we have replaced. mtail is stopped by its
+// own scripts when it is upgraded.
+func (w *world) publishUpgrade(t *testing.T) map[string]string {
+	t.Helper()
+	versions := map[string]string{"mtail": w.publishNewer(t, "mtail", nil)}
+	const replaced = "etc/logrotate.d/squid"
+	changed := func(tree string) { rewrite(t, filepath.Join(tree, replaced), "\n", "\n# of the newer version\n") }
+	if w.image.Release == machine.Bookworm {
+		versions["squid-openssl"] = w.publishNewer(t, "squid-openssl", changed)
+		return versions
+	}
+	// The package with the program is unpacked after the one with the unit is
+	// configured.
+	versions["squid"] = w.publishNewer(t, "squid", changed)
+	versions["squid-openssl"] = w.publishNewer(t, "squid-openssl", func(tree string) {
+		rewrite(t, filepath.Join(tree, "DEBIAN", "control"), "Pre-Depends: squid (>= "+strings.TrimSuffix(versions["squid"], newer)+")", "Pre-Depends: squid (>= "+versions["squid"]+")")
+	})
+	return versions
+}
+
+// newer is the end of the version of a newer package.
+const newer = "+egress1"
+
+// publishNewer adds a newer version of a package, with changes of its files unless nil,
+// to the updates, and returns the version.
+func (w *world) publishNewer(t *testing.T, name string, change func(tree string)) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(w.rootfs.Packages, name+"_*.deb"))
 	if err != nil || len(files) != 1 {
@@ -71,13 +97,12 @@ func (w *world) publishNewer(t *testing.T, name, changed string) string {
 	tree := filepath.Join(t.TempDir(), name)
 	execute(t, "", "dpkg-deb", "--raw-extract", files[0], tree)
 	version := strings.TrimSpace(execute(t, "", "dpkg-deb", "--field", files[0], "Version"))
-	newer := version + "+egress1"
-	rewrite(t, filepath.Join(tree, "DEBIAN", "control"), "Version: "+version+"\n", "Version: "+newer+"\n")
-	if changed != "" {
-		rewrite(t, filepath.Join(tree, changed), "\n", "\n# of the newer version\n")
+	rewrite(t, filepath.Join(tree, "DEBIAN", "control"), "Version: "+version+"\n", "Version: "+version+newer+"\n")
+	if change != nil {
+		change(tree)
 	}
 	execute(t, "", "dpkg-deb", "--build", tree, filepath.Join(w.updates, name+".deb"))
-	return newer
+	return version + newer
 }
 
 // rewrite replaces the first of these strings in a file.
@@ -95,9 +120,10 @@ func rewrite(t *testing.T, name, from, to string) {
 	}
 }
 
-// writeRelease makes the packages in a folder those of Debian's security team.
-func writeRelease(t *testing.T, folder string) {
+// writeRelease makes the updates those of Debian's security team.
+func (w *world) writeRelease(t *testing.T) {
 	t.Helper()
+	folder := w.updates
 	if err := machine.WriteIndex(t.Context(), folder); err != nil {
 		t.Fatal(err)
 	}
@@ -105,8 +131,8 @@ func writeRelease(t *testing.T, folder string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	release := fmt.Sprintf("Origin: Debian\nLabel: Debian-Security\nCodename: bookworm-security\nDate: %s\nSHA256:\n %x %d Packages\n",
-		time.Now().UTC().Format(time.RFC1123), sha256.Sum256(index), len(index))
+	release := fmt.Sprintf("Origin: Debian\nLabel: Debian-Security\nCodename: %s-security\nDate: %s\nSHA256:\n %x %d Packages\n",
+		w.image.Release, time.Now().UTC().Format(time.RFC1123), sha256.Sum256(index), len(index))
 	if err := os.WriteFile(filepath.Join(folder, "Release"), []byte(release), 0o644); err != nil {
 		t.Fatal(err)
 	}

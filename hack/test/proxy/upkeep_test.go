@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
 	"egress.scw/webhook/api/names"
@@ -30,7 +32,7 @@ func (w *world) checkUpkeep(t *testing.T, vm *machine.VM) {
 	if free, size := metrics[names.MetricDiskFree], metrics[names.MetricDiskSize]; free <= 0 || size < free {
 		t.Errorf("%g bytes of the disk are free, of %g", free, size)
 	}
-	checkRestarts(t, vm)
+	w.checkRestarts(t, vm)
 }
 
 // checkTime: an NTP client is installed, and its user can reach a server. The
@@ -91,14 +93,18 @@ func checkRotation(t *testing.T, vm *machine.VM) {
 	}
 }
 
-// checkRestarts replaces the C library, which nearly all programs have loaded:
-// soon Squid runs with the new one, and the NICs keep their DHCP clients.
-func checkRestarts(t *testing.T, vm *machine.VM) {
+// checkRestarts replaces the C library, which nearly all programs have loaded. A
+// metric reports that Squid runs with the former one, until needrestart has restarted
+// it. The NICs keep their DHCP clients, and the machine its routes.
+func (w *world) checkRestarts(t *testing.T, vm *machine.VM) {
 	t.Helper()
+	defer repairNothing(t, vm)()
 	squid := func() string { return in(t, vm, "systemctl", "show", "--property=MainPID", "--value", "squid") }
-	clients := func() string { return in(t, vm, "pgrep", "dhclient") }
-	oldSquid, oldClients := squid(), clients()
+	clients := func() string { return w.dhcpClient(t, vm, "ens2") + ", " + w.dhcpClient(t, vm, "ens5") }
+	oldSquid, oldClients, oldRouting := squid(), clients(), routing(t, vm)
+	checkOutdated(t, vm, 0)
 	in(t, vm, "sh", "-ec", `library=$(readlink -f /lib/x86_64-linux-gnu/libc.so.6); cp -p "$library" "$library.new"; mv "$library.new" "$library"`)
+	checkOutdated(t, vm, 1)
 	start := time.Now()
 	output := in(t, vm, "sh", "-ec", "mkdir -p /run/needrestart; touch /run/needrestart/unpacked; exec /usr/lib/needrestart/apt-pinvoke < /dev/null 2>&1")
 	t.Logf("needrestart took %s; its output:\n%s", time.Since(start).Round(time.Second/10), output)
@@ -108,12 +114,28 @@ func checkRestarts(t *testing.T, vm *machine.VM) {
 	if now := clients(); now != oldClients {
 		t.Errorf("DHCP clients were %q and are %q", oldClients, now)
 	}
-	checkServices(t, vm)
+	if diff := cmp.Diff(oldRouting, routing(t, vm)); diff != "" {
+		t.Errorf("routes, rules and name servers, -before the restarts +after:\n%s", diff)
+	}
+	checkOutdated(t, vm, 0)
+	w.checkServices(t, vm)
 	eventually(t, "Squid", func() error {
 		got, err := get(t.Context(), ownPort, "http://"+echoName+"/ip")
 		if err == nil && got.status != 200 {
 			err = errors.New(fmt.Sprint(got))
 		}
 		return err
+	})
+}
+
+// checkOutdated: the machine reports whether Squid runs from a replaced file.
+func checkOutdated(t *testing.T, vm *machine.VM, want float64) {
+	t.Helper()
+	eventually(t, names.MetricSquidOutdated, func() error {
+		in(t, vm, "systemctl", "start", "egress-sync.service") // its timer starts it too
+		if got, ok := scrape(t)[names.MetricSquidOutdated]; !ok || got != want {
+			return fmt.Errorf("it is %g, exported: %t; want %g", got, ok, want)
+		}
+		return nil
 	})
 }

@@ -103,7 +103,8 @@ table ip edge {
 // world is the machine's environment.
 type world struct {
 	environment process.Environment
-	rootfs      machine.RootFS
+	image       machine.Image
+	rootfs      machine.RootFS // of the image
 	roots       *x509.CertPool
 	ssh         bool                    // of the machine: whether it has SSH
 	egress      cloudinit.SourceAddress // of the machine
@@ -134,10 +135,11 @@ func (w *world) setSquidConf(value []byte) {
 	w.server.UserData = data
 }
 
-// newWorld creates a world. With SSH keys, its machine has SSH, and the owners of
+// newWorld creates a world for a machine of an image. With SSH keys, its machine has SSH, and the owners of
 // the keys may log in.
-func newWorld(t *testing.T, rootfs machine.RootFS, sshKeys ...string) *world {
+func newWorld(t *testing.T, image machine.Image, sshKeys ...string) *world {
 	t.Helper()
+	root := rootfs(t, image)
 	unlock, err := machine.LockTests()
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +167,7 @@ func newWorld(t *testing.T, rootfs machine.RootFS, sshKeys ...string) *world {
 	execute(t, gatewayRules, "ip", "netns", "exec", netnsGateway, "nft", "-f", "-")
 	execute(t, edgeRules, "ip", "netns", "exec", netnsInternet, "nft", "-f", "-")
 
-	w := &world{environment: environment, rootfs: rootfs, ssh: len(sshKeys) > 0, updates: t.TempDir()}
+	w := &world{environment: environment, image: image, rootfs: root, ssh: len(sshKeys) > 0, updates: t.TempDir()}
 	w.serveInternet(t)
 	metadata := machine.Metadata{Machine: w.machine, Gateway: netip.MustParseAddr(edgeRouter), SSHKeys: sshKeys}
 	w.serve(t, metadataAddress+":80", &http.Server{Handler: metadata.Handler(), ConnState: w.countStrangers})

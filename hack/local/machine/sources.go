@@ -1,0 +1,44 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// aptSources returns the sources of a release on the mirrors that this machine's
+// apt uses, as lines of sources.list.
+func aptSources(ctx context.Context, release Release) ([]string, error) {
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Identifier: Packages").Output()
+	if err != nil {
+		return nil, fmt.Errorf("apt-get indextargets: %w", err)
+	}
+	sources := releaseSources(string(out), release)
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("this machine's apt has no source of Debian's %s or %s, whose mirror would have %s", Bookworm, Trixie, release)
+	}
+	return sources, nil
+}
+
+// releaseSources returns the sources of a release for lines "URI RELEASE
+// COMPONENT". A mirror of one release has the other too.
+func releaseSources(targets string, release Release) []string {
+	var sources []string
+	for line := range strings.Lines(targets) {
+		fields := strings.Fields(line)
+		if len(fields) != 3 || fields[2] != "main" {
+			continue
+		}
+		has, part, divided := strings.Cut(fields[1], "-")
+		if has != string(Bookworm) && has != string(Trixie) || divided && part != "updates" && part != "security" {
+			continue
+		}
+		source := "deb " + fields[0] + " " + string(release) + strings.TrimPrefix(fields[1], has) + " main"
+		if !slices.Contains(sources, source) {
+			sources = append(sources, source)
+		}
+	}
+	return sources
+}
