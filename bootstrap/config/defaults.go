@@ -11,7 +11,7 @@ import (
 const (
 	defaultGatewayType    = "VPC-GW-S"
 	defaultProxyType      = "PLAY2-NANO"
-	defaultProxyImage     = "debian_bookworm"
+	defaultProxyImage     = "debian_trixie"
 	defaultProxyVolumeGB  = 20
 	defaultSyslogPort     = 6514 // RFC 5425.
 	defaultCNI            = "cilium"

@@ -90,7 +90,7 @@ func TestLoad(t *testing.T) {
 		Network: Network{CIDR: netip.MustParsePrefix("172.16.0.0/22")},
 		Gateway: Gateway{Enabled: new(true), Zone: "fr-par-1", Type: "VPC-GW-S", Masquerade: new(true), DefaultRoute: new(true)},
 		Proxy: ProxyMachine{
-			Type: "PLAY2-NANO", Image: "debian_bookworm", VolumeGB: 20, PrivateIP: netip.MustParseAddr("172.16.0.10"),
+			Type: "PLAY2-NANO", Image: "debian_trixie", VolumeGB: 20, PrivateIP: netip.MustParseAddr("172.16.0.10"),
 			SourceAddress: cloudinit.SourceFlexibleIP, NameServers: addresses("51.159.69.162", "51.159.69.156"),
 		},
 		Cluster: &Cluster{

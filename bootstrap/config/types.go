@@ -123,8 +123,10 @@ type ProxyMachine struct {
 	// Type is the commercial type of the Instance. Default: PLAY2-NANO.
 	Type string `json:"type,omitempty"`
 
-	// Image is the label of an image of Scaleway's marketplace. Default:
-	// debian_bookworm, because the product is tested with its packages.
+	// Image is the label of an image of Scaleway's marketplace. The product is
+	// tested with the packages of debian_trixie and debian_bookworm, and all kinds of
+	// network that Debian's images have. Default: debian_trixie, because Squid 5.7 of
+	// debian_bookworm gets security updates late.
 	Image string `json:"image,omitempty"`
 
 	// VolumeGB is the size of the boot volume in GB (10^9 bytes), 10 to 1000.

@@ -19,7 +19,7 @@ func (s *Spec) validateProxy(at *field.Path) field.ErrorList {
 	p := s.Proxy
 	errs := validateType(p.Type, at.Child("type"))
 	if !imageForm.MatchString(p.Image) {
-		errs = append(errs, field.Invalid(at.Child("image"), p.Image, "must be the label of a marketplace image, such as debian_bookworm"))
+		errs = append(errs, field.Invalid(at.Child("image"), p.Image, "must be the label of a marketplace image, such as debian_trixie"))
 	}
 	if p.VolumeGB < minProxyVolumeGB || p.VolumeGB > maxProxyVolumeGB {
 		errs = append(errs, field.Invalid(at.Child("volumeGB"), p.VolumeGB, fmt.Sprintf("must be between %d and %d", minProxyVolumeGB, maxProxyVolumeGB)))

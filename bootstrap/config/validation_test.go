@@ -249,7 +249,7 @@ func TestEgressValidate(t *testing.T) {
 		"type of no form": {func(e *Egress) { e.Spec.Proxy.Type = "a b" }, []string{`spec.proxy.type: Invalid value: "a b": must be a commercial type such as PRO2-XXS`}},
 		"image by its ID": {
 			func(e *Egress) { e.Spec.Proxy.Image = uuid },
-			[]string{`spec.proxy.image: Invalid value: "` + uuid + `": must be the label of a marketplace image, such as debian_bookworm`},
+			[]string{`spec.proxy.image: Invalid value: "` + uuid + `": must be the label of a marketplace image, such as debian_trixie`},
 		},
 		"smallest volume": {func(e *Egress) { e.Spec.Proxy.VolumeGB = 10 }, nil},
 		"largest volume":  {func(e *Egress) { e.Spec.Proxy.VolumeGB = 1000 }, nil},

@@ -158,10 +158,10 @@ func diffCases() map[string]diffCase {
 			},
 		},
 		"image of the server": {
-			after: func(s *Spec) { s.Proxy.Image = "debian_trixie" },
+			after: func(s *Spec) { s.Proxy.Image = "debian_bookworm" },
 			want: []string{
 				"delete server/proxy server-1; to be replaced",
-				"replace server/proxy; image: debian_bookworm -> debian_trixie << delete server/proxy server-1",
+				"replace server/proxy; image: debian_trixie -> debian_bookworm << delete server/proxy server-1",
 				"create volume/proxy << server/proxy",
 				"create private-nic/proxy << server/proxy",
 				"create attachment/shared << server/proxy",
