@@ -87,7 +87,7 @@ func MakeRootFS(ctx context.Context, image Image, log *progress.Log) (RootFS, er
 const temporary = ".unfinished-"
 
 func makeRootFS(ctx context.Context, image Image, folder string) error {
-	sources, err := aptSources(ctx, image.Release)
+	sources, err := AptSources(ctx, image.Release)
 	if err != nil {
 		return err
 	}

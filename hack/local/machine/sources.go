@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// aptSources returns the sources of a release on the mirrors that this machine's
+// AptSources returns the sources of a release on the mirrors that this machine's
 // apt uses, as lines of sources.list.
-func aptSources(ctx context.Context, release Release) ([]string, error) {
+func AptSources(ctx context.Context, release Release) ([]string, error) {
 	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Identifier: Packages").Output()
 	if err != nil {
 		return nil, fmt.Errorf("apt-get indextargets: %w", err)

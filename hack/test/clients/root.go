@@ -144,7 +144,7 @@ func (r *root) make(ctx context.Context, packages []string) error {
 	if err != nil {
 		return err
 	}
-	sources, err := machine.AptSources(ctx)
+	sources, err := machine.AptSources(ctx, machine.Bookworm)
 	if err != nil {
 		return err
 	}
