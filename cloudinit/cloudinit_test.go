@@ -126,8 +126,8 @@ func TestScriptsParse(t *testing.T) {
 			}
 		})
 	}
-	if scripts != 13 {
-		t.Errorf("%d scripts, want 13", scripts)
+	if scripts != 16 {
+		t.Errorf("%d scripts, want 16", scripts)
 	}
 }
 

@@ -67,7 +67,7 @@ networkd_address_only() {
 networkd_runs() {
   local changed='' nic file own=05-egress-private.network
   if ! has_ifupdown; then
-    if write "$networks/$own" << NETWORK; then changed=yes; fi
+    if write "$networks/$own" << NETWORK
 # Written by egress-nics.
 [Match]
 MACAddress=$(mac_of "$2")
@@ -76,6 +76,7 @@ MACAddress=$(mac_of "$2")
 DHCP=ipv4
 IPv6AcceptRA=no
 NETWORK
+    then changed=yes; fi
   fi
   for nic in "$1" "$2"; do
     file=$(network_of "$nic")
