@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -135,7 +136,7 @@ func (r audited) expected() (auditedLine, bool) {
 func (w *world) checkAudit(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	const seed, clients = 11, 20
 	random := rand.New(rand.NewPCG(seed, 0))
-	mark, seen := len(auditLog(t, vm)), len(w.internetEvents(t))
+	mark, seen := markAuditLog(t, vm), len(w.internetEvents(t))
 	requests := make([]audited, auditedRequests)
 	shares := make([][]audited, clients)
 	for i := range requests {
@@ -197,6 +198,28 @@ func (w *world) checkAudit(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tena
 			t.Errorf("%v came about %d times: too few for a test", decision, decisions[decision])
 		}
 	}
+}
+
+// markAuditLog returns the number of lines of the audit log, once the lines of all
+// earlier requests are in it. Squid writes a line some time after the response, in the
+// order in which requests end.
+func markAuditLog(t *testing.T, vm *machine.VM) int {
+	t.Helper()
+	host := fmt.Sprintf("mark-%d.invalid", rand.Uint64())
+	if _, err := get(t.Context(), openPort, "http://"+host+":25/"); err != nil {
+		t.Fatal(err)
+	}
+	var lines int
+	eventually(t, "the line of the request for "+host, func() error {
+		records := auditLog(t, vm)
+		at := slices.IndexFunc(records, func(r squid.AuditRecord) bool { return r.Host == host })
+		if at < 0 {
+			return fmt.Errorf("it is not among %d lines", len(records))
+		}
+		lines = at + 1
+		return nil
+	})
+	return lines
 }
 
 // byHost returns the lines of the audit log since a mark, once there are as many

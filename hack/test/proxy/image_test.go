@@ -77,7 +77,9 @@ func (w *world) renew(t *testing.T, vm *machine.VM, nic string) {
 	before := leases()
 	switch w.image.Network {
 	case machine.Dhclient: // it cannot be told to renew; another one runs the same script
-		in(t, vm, "sh", "-ec", "dhclient -1 -pf /run/renewal.pid -lf /run/renewal.leases "+nic+"; kill $(cat /run/renewal.pid)")
+		// It writes its number some time after it has the lease.
+		in(t, vm, "sh", "-ec", "rm -f /run/renewal.pid; dhclient -1 -pf /run/renewal.pid -lf /run/renewal.leases "+nic+
+			"; until [ -s /run/renewal.pid ]; do sleep 0.1; done; kill $(cat /run/renewal.pid)")
 	case machine.Dhcpcd:
 		in(t, vm, "dhcpcd", "--renew", nic)
 	case machine.Networkd:

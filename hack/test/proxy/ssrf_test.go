@@ -125,7 +125,7 @@ const managerMark = "Squid Object Cache"
 func (w *world) checkForbidden(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	targets := w.targets(t, vm)
 	notReached(t, vm, targets)
-	mark, before := len(auditLog(t, vm)), stopped(t, vm)
+	mark, before := markAuditLog(t, vm), stopped(t, vm)
 	var denied, tricks []attempt
 	for _, tenant := range tenants {
 		denied = append(denied, w.forbiddenAttempts(tenant)...)
@@ -154,7 +154,7 @@ func (w *world) checkForbidden(t *testing.T, vm *machine.VM, tenants []v1alpha1.
 // manager answers on the machine, and the audit log would show the request.
 func (w *world) checkSeesItself(t *testing.T, vm *machine.VM) {
 	t.Helper()
-	mark := len(auditLog(t, vm))
+	mark := markAuditLog(t, vm)
 	manager := fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.ProxyManagerPort)
 	if page := in(t, vm, "curl", "--silent", "--noproxy", "*", manager); !strings.Contains(page, managerMark) {
 		t.Errorf("the manager's own answer has no %q: %q", managerMark, page)
