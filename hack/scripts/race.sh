@@ -7,7 +7,7 @@ if ! command -v cc >/dev/null 2>&1; then
 	exit 0
 fi
 export CGO_ENABLED=1
-go test -race -count=1 ./bootstrap/stack ./bootstrap/scwfake
+go test -race -count=1 -timeout 60m ./bootstrap/stack ./bootstrap/scwfake
 # Whole runs, without the tests that inject a fault into each request: those
 # take long enough without the race detector.
 tests='^(TestLifecycle|TestUnownedResourcesStay|TestTwoStacks|TestNetworkInUse)$'
@@ -16,4 +16,4 @@ if [ "$(go test -race -list "$tests" ./bootstrap/scaleway | grep -c '^Test')" -n
 	echo "race: a test of the pattern does not exist: $tests" >&2
 	exit 1
 fi
-go test -race -count=1 -run "$tests" ./bootstrap/scaleway
+go test -race -count=1 -timeout 60m -run "$tests" ./bootstrap/scaleway
