@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -185,24 +185,22 @@ func (i interruption) String() string {
 }
 
 // keepAsking sends requests of the tenant with this port to the internet, one
-// after the other, on one connection or each on a new one, until it is stopped.
+// after the other, on a connection that is kept or each on a new one, until it is
+// stopped.
 func keepAsking(t *testing.T, port string, anew bool) (stop func() (worked int, interruptions []interruption)) {
 	t.Helper()
 	client := clientOnNode(t, port, anew)
+	var ended atomic.Int32 // connections
+	client.Transport.(*http.Transport).DialContext = dialWatched(&ended)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wait sync.WaitGroup
-	worked, connections := 0, 0
+	worked := 0
 	var interruptions []interruption
 	wait.Go(func() {
-		trace := httptrace.WithClientTrace(context.WithoutCancel(ctx), &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
-			if !got.Reused {
-				connections++
-			}
-		}})
 		interrupted := false
 		var watch stopwatch.Stopwatch // of the current interruption
 		for ctx.Err() == nil {
-			_, err := ask(trace, client, environment.IPEchoName)
+			_, err := ask(context.WithoutCancel(ctx), client, environment.IPEchoName)
 			switch {
 			case err != nil && !interrupted:
 				interrupted, watch = true, stopwatch.Start()
@@ -224,8 +222,8 @@ func keepAsking(t *testing.T, port string, anew bool) (stop func() (worked int, 
 	t.Cleanup(end)
 	return func() (int, []interruption) {
 		end()
-		if !anew && connections != 1 {
-			t.Errorf("%d connections, and not one", connections)
+		if n := ended.Load(); !anew && n > 0 {
+			t.Errorf("%d kept connections were ended by the proxy", n)
 		}
 		return worked, interruptions
 	}
@@ -271,6 +269,40 @@ func clientOnNode(t *testing.T, port string, anew bool) *http.Client {
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: time.Minute}
+}
+
+// dialWatched is dialFromNode for connections whose end by the other side is counted.
+// Their number would not do: the client itself replaces a connection when the machine
+// is so busy that a request seems to be not completely sent.
+func dialWatched(ended *atomic.Int32) func(ctx context.Context, protocol, address string) (net.Conn, error) {
+	return func(ctx context.Context, protocol, address string) (net.Conn, error) {
+		connection, err := dialFromNode(ctx, protocol, address)
+		if err != nil {
+			return nil, err
+		}
+		return &watchedConnection{Conn: connection, ended: ended}, nil
+	}
+}
+
+// watchedConnection counts ends of a connection that the other side causes.
+type watchedConnection struct {
+	net.Conn
+
+	closed atomic.Bool
+	ended  *atomic.Int32
+}
+
+func (c *watchedConnection) Read(data []byte) (int, error) {
+	n, err := c.Conn.Read(data)
+	if err != nil && !c.closed.Load() {
+		c.ended.Add(1)
+	}
+	return n, err
+}
+
+func (c *watchedConnection) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
 }
 
 // dialFromNode connects from the node's network namespace: a socket stays in
