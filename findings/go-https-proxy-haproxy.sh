@@ -57,9 +57,9 @@ import (
 const config = `
 defaults
 	mode http
-	timeout connect 5s
-	timeout client 20s
-	timeout server 20s
+	timeout connect 60s
+	timeout client 60s
+	timeout server 60s
 frontend http1
 	bind fd@3 ssl crt tls.pem
 	default_backend proxy
@@ -83,7 +83,7 @@ func main() {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...), 0o600))
 	check(os.WriteFile("haproxy.cfg", fmt.Appendf(nil, config, proxy.Listener.Addr()), 0o600))
 
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer stop()
 	haproxy := exec.CommandContext(ctx, "root/usr/sbin/haproxy", "-db", "-q", "-f", "haproxy.cfg")
 	haproxy.Stderr = os.Stderr
@@ -134,16 +134,17 @@ func forward(w http.ResponseWriter, r *http.Request) {
 	}
 	defer origin.Close()
 	w.WriteHeader(http.StatusOK)
-	client, _, err := http.NewResponseController(w).Hijack()
+	client, buffered, err := http.NewResponseController(w).Hijack()
 	check(err)
 	defer client.Close()
-	go func() { _, _ = io.Copy(origin, client) }()
+	// The server may have read the tunnel's first bytes together with the request.
+	go func() { _, _ = io.Copy(origin, buffered) }()
 	_, _ = io.Copy(client, origin)
 }
 
 // get returns the body, or the error's text behind the URL.
 func get(transport *http.Transport, address string) string {
-	response, err := (&http.Client{Transport: transport, Timeout: 20 * time.Second}).Get(address)
+	response, err := (&http.Client{Transport: transport, Timeout: time.Minute}).Get(address)
 	if err != nil {
 		_, reason, _ := strings.Cut(err.Error(), `": `)
 		return fmt.Sprintf("%q", reason)
