@@ -3,7 +3,7 @@
 # It generates in a copy, and changes nothing here.
 set -eu
 
-for module in . hack hack/tools/kubernetes hack/tools/certmanager hack/tools/lint hack/tools/generate; do
+for module in . hack hack/test/clients/programs/go hack/tools/kubernetes hack/tools/certmanager hack/tools/lint hack/tools/generate; do
 	(cd "$module" && go mod tidy -diff) || {
 		echo "verify: go mod tidy in $module" >&2
 		exit 1
