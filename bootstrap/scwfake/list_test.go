@@ -2,6 +2,7 @@ package scwfake_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -142,25 +143,49 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestCatalogue looks for types of servers with different properties.
+// TestCatalogue compares the types of servers with those that fr-par-1 had on 24
+// September 2026: their number, that of each family, and some of their properties.
 func TestCatalogue(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t, scwfake.Options{})
 	types := must(c.instance.ListServersTypes(&instance.ListServersTypesRequest{}, scw.WithAllPages()))(t).Servers
 	available := must(c.instance.GetServerTypesAvailability(&instance.GetServerTypesAvailabilityRequest{}, scw.WithAllPages()))(t).Servers
-	if len(types) <= 50 || len(types) != len(available) {
+	if len(types) != 124 || len(available) != 124 {
 		t.Errorf("there are %d types, and the availability of %d", len(types), len(available))
+	}
+	want := map[string]int{
+		"BASIC2": 12, "BASIC3": 12, "COMPUTE3": 11, "DEV1": 4, "GP1": 5, "L4": 4, "MEMORY3": 9, "PLAY2": 3, "POP2": 38, "PRO2": 5,
+		"STANDARD2": 10, "STANDARD3": 10, "STARDUST1": 1,
+	}
+	families := map[string]int{}
+	for name := range types {
+		family, _, _ := strings.Cut(name, "-")
+		families[family]++
+	}
+	if diff := cmp.Diff(want, families); diff != "" {
+		t.Errorf("types of each family (-want +got):\n%s", diff)
 	}
 	for name, exists := range map[string]bool{
 		"PLAY2-PICO": true, "PLAY2-NANO": true, "PLAY2-MICRO": true, "PLAY2-S": false, "DEV1-S": true, "PRO2-XXS": true,
+		"BASIC2-A12C-48G": true, "STANDARD3-X6C-24G": true, "COMPUTE3-X96C-192G": true, "MEMORY3-X64C-512G": false,
+		"POP2-HM-24C-192G": true, "POP2-HN-10": true, "POP2-16C-64G-WIN": true, "POP2-64C-256G-WIN": false, "COPARM1-2C-8G": false,
 	} {
 		if (types[name] != nil) != exists || (available[name] != nil) != exists {
 			t.Errorf("%s: exists %v, availability %v", name, types[name] != nil, available[name] != nil)
 		}
 	}
+	for name, want := range map[string]instance.ServerType{
+		"BASIC2-A6C-12G":   {Arch: instance.ArchArm64, Ncpus: 6, RAM: 12 << 30, Gpu: scw.Uint64Ptr(0)},
+		"MEMORY3-X12C-96G": {Arch: instance.ArchX86_64, Ncpus: 12, RAM: 96 << 30, Gpu: scw.Uint64Ptr(0)},
+		"L4-2-24G":         {Arch: instance.ArchX86_64, Ncpus: 16, RAM: 96 << 30, Gpu: scw.Uint64Ptr(2)},
+	} {
+		if got := types[name]; got == nil || got.Arch != want.Arch || got.Ncpus != want.Ncpus || got.RAM != want.RAM || *got.Gpu != *want.Gpu {
+			t.Errorf("%s is %+v", name, got)
+		}
+	}
 	images := marketplace.NewAPI(c.client)
 	for _, label := range []string{"ubuntu_focal", "ubuntu_jammy", "ubuntu_noble", "debian_bullseye", "debian_bookworm", "debian_trixie"} {
-		for _, kind := range []string{"PLAY2-PICO", "COPARM1-2C-8G"} {
+		for _, kind := range []string{"PLAY2-PICO", "STANDARD2-A2C-8G"} {
 			must(images.GetLocalImageByLabel(&marketplace.GetLocalImageByLabelRequest{
 				ImageLabel: label, Zone: zone, CommercialType: kind, Type: marketplace.LocalImageTypeInstanceSbs,
 			}))(t)

@@ -18,6 +18,8 @@ type serverType struct {
 	mbits int
 	// euro is the price per hour.
 	euro float64
+	// gpus is the number of graphics processors. All are L4.
+	gpus int
 }
 
 func (a *API) productRoutes() []route {
@@ -28,69 +30,82 @@ func (a *API) productRoutes() []route {
 	}
 }
 
-// catalogue returns the types, sorted by name. The types of PLAY2 are recorded. Prices
-// and bandwidths of the others are approximate, and some of the largest types are
-// missing: fr-par-1 had 135 types in July 2026. There is no PLAY2-S.
+const intel, arm = "x86_64", "arm64"
+
+// catalogue returns the types that fr-par-1 had on 24 September 2026, sorted by name.
+// There is no PLAY2-S.
 func catalogue() []serverType {
-	const intel, arm = "x86_64", "arm64"
 	types := []serverType{
-		{"PLAY2-PICO", intel, 1, 2, 0, 100, 0.01428},
-		{"PLAY2-NANO", intel, 2, 4, 0, 200, 0.02754},
-		{"PLAY2-MICRO", intel, 4, 8, 0, 400, 0.05508},
-		{"DEV1-S", intel, 2, 2, 20, 200, 0.0088},
-		{"DEV1-M", intel, 3, 4, 40, 300, 0.0198},
-		{"DEV1-L", intel, 4, 8, 80, 400, 0.042},
-		{"DEV1-XL", intel, 4, 12, 120, 500, 0.0638},
-		{"GP1-XS", intel, 4, 16, 150, 500, 0.091},
-		{"GP1-S", intel, 8, 32, 300, 800, 0.187},
-		{"GP1-M", intel, 16, 64, 600, 1500, 0.376},
-		{"GP1-L", intel, 32, 128, 600, 5000, 0.759},
-		{"GP1-XL", intel, 48, 256, 600, 10000, 1.641},
-		{"STARDUST1-S", intel, 1, 1, 10, 100, 0.00015},
-		{"PRO2-XXS", intel, 2, 8, 0, 350, 0.055},
-		{"PRO2-XS", intel, 4, 16, 0, 700, 0.11},
-		{"PRO2-S", intel, 8, 32, 0, 1500, 0.219},
-		{"PRO2-M", intel, 16, 64, 0, 3000, 0.438},
-		{"PRO2-L", intel, 32, 128, 0, 6000, 0.877},
+		{"PLAY2-PICO", intel, 1, 2, 0, 100, 0.01428, 0},
+		{"PLAY2-NANO", intel, 2, 4, 0, 200, 0.02754, 0},
+		{"PLAY2-MICRO", intel, 4, 8, 0, 400, 0.05508, 0},
+		{"DEV1-S", intel, 2, 2, 20, 200, 0.008976, 0},
+		{"DEV1-M", intel, 3, 4, 40, 300, 0.020196, 0},
+		{"DEV1-L", intel, 4, 8, 80, 400, 0.04284, 0},
+		{"DEV1-XL", intel, 4, 12, 120, 500, 0.065076, 0},
+		{"GP1-XS", intel, 4, 16, 150, 500, 0.09282, 0},
+		{"GP1-S", intel, 8, 32, 300, 800, 0.19074, 0},
+		{"GP1-M", intel, 16, 64, 600, 1500, 0.38352, 0},
+		{"GP1-L", intel, 32, 128, 600, 5000, 0.77418, 0},
+		{"GP1-XL", intel, 48, 256, 600, 10000, 1.67382, 0},
+		{"STARDUST1-S", intel, 1, 1, 10, 100, 0.0006, 0},
+		{"PRO2-XXS", intel, 2, 8, 0, 350, 0.0561, 0},
+		{"PRO2-XS", intel, 4, 16, 0, 700, 0.1122, 0},
+		{"PRO2-S", intel, 8, 32, 0, 1500, 0.22338, 0},
+		{"PRO2-M", intel, 16, 64, 0, 3000, 0.44676, 0},
+		{"PRO2-L", intel, 32, 128, 0, 6000, 0.89454, 0},
+		{"POP2-HN-3", intel, 2, 4, 0, 3000, 0.2554, 0},
+		{"POP2-HN-5", intel, 4, 8, 0, 5000, 0.4524, 0},
+		{"POP2-HN-10", intel, 4, 8, 0, 10000, 0.7264, 0},
+		{"L4-1-24G", intel, 8, 48, 0, 2500, 0.7875, 1},
+		{"L4-2-24G", intel, 16, 96, 0, 5000, 1.575, 2},
+		{"L4-4-24G", intel, 32, 192, 0, 10000, 3.15, 4},
+		{"L4-8-24G", intel, 64, 384, 0, 20000, 6.3, 8},
 	}
-	for _, cpus := range []int{2, 4, 8, 16, 32, 48, 64} {
-		types = append(types,
-			sized("POP2-%dC-%dG", intel, cpus, 4), sized("POP2-HM-%dC-%dG", intel, cpus, 8), sized("POP2-HC-%dC-%dG", intel, cpus, 2),
-		)
-	}
-	for _, cpus := range []int{2, 4, 6, 8, 12, 16, 32, 48, 64} {
-		types = append(types,
-			sized("STANDARD3-X%dC-%dG", intel, cpus, 4), sized("MEMORY3-X%dC-%dG", intel, cpus, 8), sized("COMPUTE3-X%dC-%dG", intel, cpus, 2),
-			sized("STANDARD2-A%dC-%dG", arm, cpus, 4),
-		)
-	}
-	for _, cpus := range []int{2, 4, 6, 8, 12, 16} {
-		for _, ratio := range []int{2, 4} {
-			types = append(types, sized("BASIC3-X%dC-%dG", intel, cpus, ratio), sized("BASIC2-A%dC-%dG", arm, cpus, ratio))
+	for _, f := range families() {
+		for _, cpus := range f.cpus {
+			types = append(types, f.sized(cpus))
 		}
 	}
-	for _, cpus := range []int{1, 2, 4, 8, 16, 32} {
-		types = append(types, sized("COPARM1-%dC-%dG", arm, cpus, 4))
-	}
-	for _, gpus := range []int{1, 2, 4, 8} {
-		types = append(types,
-			serverType{fmt.Sprintf("L4-%d-%dG", gpus, 24*gpus), intel, 8 * gpus, 48 * gpus, 0, 2500 * gpus, 0.75 * float64(gpus)},
-			serverType{fmt.Sprintf("L40S-%d-%dG", gpus, 48*gpus), intel, 8 * gpus, 96 * gpus, 1600, 2500 * gpus, 1.4 * float64(gpus)},
-		)
-	}
-	types = append(types,
-		serverType{"H100-1-80G", intel, 24, 240, 3000, 10000, 2.73}, serverType{"H100-2-80G", intel, 48, 480, 3000, 20000, 5.46},
-		serverType{"RENDER-S", intel, 10, 42, 400, 2000, 1.22},
-	)
 	slices.SortFunc(types, func(x, y serverType) int { return strings.Compare(x.name, y.name) })
 	return types
 }
 
-// sized returns a type of a family whose names contain the size.
-func sized(format, arch string, cpus, ratio int) serverType {
+// family is a number of types whose names contain their size.
+type family struct {
+	format, arch string
+	// ratio is the number of GB of memory for each processor.
+	ratio int
+	cpus  []int
+	// mbits and euro are those of each processor. They are approximate: larger types
+	// have a little less or more.
+	mbits int
+	euro  float64
+}
+
+func families() []family {
+	small, large := []int{2, 4, 6, 8, 12, 16}, []int{2, 4, 6, 8, 12, 16, 24, 32, 48, 64}
+	return []family{
+		{"BASIC2-A%dC-%dG", arm, 2, small, 100, 0.0129},
+		{"BASIC2-A%dC-%dG", arm, 4, small, 100, 0.0172},
+		{"BASIC3-X%dC-%dG", intel, 2, small, 187, 0.0222},
+		{"BASIC3-X%dC-%dG", intel, 4, small, 187, 0.0296},
+		{"COMPUTE3-X%dC-%dG", intel, 2, append(large, 96), 250, 0.0293},
+		{"MEMORY3-X%dC-%dG", intel, 8, large[:len(large)-1], 250, 0.0567},
+		{"POP2-%dC-%dG", intel, 4, large, 200, 0.0367},
+		{"POP2-%dC-%dG-WIN", intel, 4, []int{2, 4, 8, 16, 32}, 200, 0.0911},
+		{"POP2-HC-%dC-%dG", intel, 2, large, 200, 0.0266},
+		{"POP2-HM-%dC-%dG", intel, 8, large, 200, 0.0515},
+		{"STANDARD2-A%dC-%dG", arm, 4, large, 200, 0.0293},
+		{"STANDARD3-X%dC-%dG", intel, 4, large, 250, 0.0405},
+	}
+}
+
+// sized returns the type with a number of processors.
+func (f family) sized(cpus int) serverType {
 	return serverType{
-		name: fmt.Sprintf(format, cpus, cpus*ratio), arch: arch, cpus: cpus, memoryGB: cpus * ratio,
-		mbits: 200 * cpus, euro: 0.03 * float64(cpus),
+		name: fmt.Sprintf(f.format, cpus, cpus*f.ratio), arch: f.arch, cpus: cpus, memoryGB: cpus * f.ratio,
+		mbits: f.mbits * cpus, euro: f.euro * float64(cpus),
 	}
 }
 
@@ -106,10 +121,17 @@ func findType(name string) (serverType, bool) {
 
 func (t serverType) view() object {
 	const mbit, gigabyte = 1_000_000, 1_000_000_000
-	local := object{"min_size": 0, "max_size": t.localGB * gigabyte}
+	all, each := object{"min_size": 0, "max_size": t.localGB * gigabyte}, object{"min_size": 0, "max_size": 0}
+	if t.localGB > 0 {
+		each = object{"min_size": gigabyte, "max_size": 800 * gigabyte}
+	}
+	var gpu any
+	if t.gpus > 0 {
+		gpu = object{"gpu_manufacturer": "NVIDIA", "gpu_name": "L4", "gpu_memory": 24 << 30}
+	}
 	return object{
-		"alt_names": []string{}, "arch": t.arch, "ncpus": t.cpus, "ram": t.memoryGB << 30, "gpu": 0, "gpu_info": nil,
-		"mig_profile": nil, "volumes_constraint": local, "per_volume_constraint": object{"l_ssd": local},
+		"alt_names": []string{}, "arch": t.arch, "ncpus": t.cpus, "ram": t.memoryGB << 30, "gpu": t.gpus, "gpu_info": gpu,
+		"mig_profile": nil, "volumes_constraint": all, "per_volume_constraint": object{"l_ssd": each},
 		"scratch_storage_max_size": 0, "scratch_storage_max_volumes_count": 0,
 		"monthly_price": t.euro * 730, "hourly_price": t.euro,
 		"capabilities": object{
