@@ -48,7 +48,7 @@ func TestClients(t *testing.T) {
 	if err := log.Step("programs of the clients", func() error { return layer(t.Context(), programs, root) }); err != nil {
 		t.Fatal(err)
 	}
-	installed, err := installedVersions(t.Context(), root, filepath.Join(programs, "opt/clients/go/clients"), clients)
+	installed, err := installedVersions(t.Context(), root, filepath.Join(programs, matrix.Programs, "go", "clients"), clients)
 	if err != nil {
 		t.Fatal(err)
 	}

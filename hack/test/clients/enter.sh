@@ -1,8 +1,9 @@
 # shellcheck shell=sh
-# LAYERS MOUNTPOINT COMMAND...: runs a command in a copy of the layers, which is
-# gone with the caller's mount namespace.
-layers=$1 mountpoint=$2
-shift 2
+# HOSTNAME LAYERS MOUNTPOINT COMMAND...: runs a command on a host of this name, in a
+# copy of the layers. Both are gone with the caller's namespaces.
+hostname "$1"
+layers=$2 mountpoint=$3
+shift 3
 mount -t tmpfs clients "$mountpoint"
 mkdir "$mountpoint/upper" "$mountpoint/work" "$mountpoint/root"
 mount -t overlay clients -o "lowerdir=$layers,upperdir=$mountpoint/upper,workdir=$mountpoint/work" "$mountpoint/root"

@@ -14,7 +14,7 @@ const resolvConf = "search " + matrix.Namespace + ".svc." + matrix.Domain + " sv
 	"\nnameserver " + nameServer + "\noptions ndots:5\n"
 
 // hostsFile is the file that the kubelet writes for a pod.
-const hostsFile = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n100.64.3.9\tweb-0\n"
+const hostsFile = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" + matrix.OwnIP + "\t" + matrix.Hostname + "\n"
 
 // layer makes the folder of the files that lie above the root filesystem: those of
 // a pod, and the programs of the clients, compiled.
@@ -28,7 +28,7 @@ func layer(ctx context.Context, folder string, root *root) error {
 			return err
 		}
 	}
-	programs := filepath.Join(folder, "opt", "clients")
+	programs := filepath.Join(folder, matrix.Programs)
 	if err := os.CopyFS(programs, os.DirFS("programs")); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func compileGo(ctx context.Context, binary string) error {
 const javac = `
 mount -t proc proc "$1/proc"
 mount --bind "$2" "$1/mnt"
-exec chroot "$1" javac -d /mnt -cp '/usr/share/java/*' /mnt/Clients.java`
+exec chroot "$1" sh -c "javac -d /mnt -cp '/usr/share/java/*' /mnt/*.java"`
 
 func compileJava(ctx context.Context, root *root, folder string) error {
 	return output(exec.CommandContext(ctx, "unshare", "--mount", "sh", "-euc", javac, "sh", root.path(), folder))

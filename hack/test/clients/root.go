@@ -18,16 +18,10 @@ import (
 	"time"
 
 	"egress.scw/hack/local/internet"
-	"egress.scw/hack/local/machine"
 	"egress.scw/hack/local/progress"
+	"egress.scw/hack/test/clients/debian"
 	"egress.scw/hack/test/clients/matrix"
 )
-
-// suite is the Debian release of the clients.
-const suite = "bookworm"
-
-// support are packages that clients need beside their own.
-var support = []string{"ca-certificates", "ca-certificates-java", "netbase"}
 
 // root is a root filesystem with every client, made once and never changed.
 type root struct {
@@ -55,7 +49,7 @@ func makeRoot(ctx context.Context, log *progress.Log, clients []matrix.Client) (
 	if err != nil {
 		return nil, err
 	}
-	packages := debianPackages(clients)
+	packages := debian.Packages(clients)
 	result := &root{folder: filepath.Join(cache, recipeHash(packages, locked))}
 	if err := result.load(); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errExpired) {
 		return result, err
@@ -92,24 +86,10 @@ func (r *root) load() (err error) {
 	return nil
 }
 
-// debianPackages returns the Debian packages of the clients and those that they
-// need.
-func debianPackages(clients []matrix.Client) []string {
-	packages := slices.Clone(support)
-	for i := range clients {
-		if name, isDebian := strings.CutPrefix(clients[i].Package, "debian:"); isDebian {
-			packages = append(packages, name)
-		}
-		packages = append(packages, clients[i].Needs...)
-	}
-	slices.Sort(packages)
-	return slices.Compact(packages)
-}
-
 // recipeHash covers all choices made here, and the packages of npm.
 func recipeHash(packages []string, locked []byte) string {
 	hash := sha256.New()
-	fmt.Fprintln(hash, suite, mmdebstrapOptions(packages), hosts(), string(locked))
+	fmt.Fprintln(hash, debian.Options(packages), trustOrigins(""), hosts(), string(locked))
 	return hex.EncodeToString(hash.Sum(nil))[:16]
 }
 
@@ -122,15 +102,11 @@ func hosts() (names []string) {
 	return slices.Compact(names)
 }
 
-func mmdebstrapOptions(packages []string) []string {
+// trustOrigins makes programs in the root filesystem trust the origins' authority.
+func trustOrigins(authority string) []string {
 	return []string{
-		"--mode=root", "--variant=minbase", "--format=directory", "--include=" + strings.Join(packages, ","),
-		`--aptopt=Acquire::Languages "none"`,
-		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-		// The packages of Java fail without a folder for their manuals.
-		`--essential-hook=mkdir -p "$1"/usr/share/man/man1`,
-		`--customize-hook=cp "$EGRESS_CA" "$1"/usr/local/share/ca-certificates/origins.crt`,
-		`--customize-hook=chroot "$1" update-ca-certificates`,
+		debian.Hook(`cp "%s" "$1"/usr/local/share/ca-certificates/origins.crt`, authority),
+		debian.Hook(`chroot "$1" update-ca-certificates`),
 	}
 }
 
@@ -144,16 +120,7 @@ func (r *root) make(ctx context.Context, packages []string) error {
 	if err != nil {
 		return err
 	}
-	sources, err := machine.AptSources(ctx, machine.Bookworm)
-	if err != nil {
-		return err
-	}
-	// In a mount namespace of its own: mounts of a killed mmdebstrap would stay, /dev
-	// among them, and the removal of the folder would lead into them.
-	args := append([]string{"--mount", "--fork", "--kill-child", "mmdebstrap"}, mmdebstrapOptions(packages)...)
-	cmd := exec.CommandContext(ctx, "unshare", append(append(args, suite, r.path()), sources...)...)
-	cmd.Env = append(os.Environ(), "EGRESS_CA="+certificates.CA)
-	if err := output(cmd); err != nil {
+	if err := debian.Folder(ctx, r.path(), packages, trustOrigins(certificates.CA)...); err != nil {
 		return err
 	}
 	return r.installNode(ctx)

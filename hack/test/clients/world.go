@@ -63,6 +63,7 @@ func (w *world) createNetwork(ctx context.Context, proxy netip.Addr) error {
 	}
 	assign(proxy)
 	assign(netip.MustParseAddr(nameServer))
+	assign(netip.MustParseAddr(matrix.OwnIP))
 	for _, target := range matrix.Targets() {
 		assign(target.Address)
 	}
@@ -128,13 +129,13 @@ func (w *world) request(ctx context.Context, root *root, programs string, client
 	w.recorder.Take()
 	args := []string{
 		"--net=/run/netns/" + w.netns, "timeout", "--signal=KILL", fmt.Sprint(limit.Seconds()), // also without this program
-		"unshare", "--mount", "--pid", "--fork", "--kill-child",
-		"sh", "-euc", enter, "sh", programs + ":" + root.path(), root.mountpoint(), "env", "-i",
+		"unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child",
+		"sh", "-euc", enter, "sh", matrix.Hostname, programs + ":" + root.path(), root.mountpoint(), "env", "-i",
 	}
-	args = append(args, "PATH=/opt/clients:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
+	args = append(args, "PATH="+matrix.Programs+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8",
 		"NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt", "DENO_TLS_CA_STORE=system", "DENO_NO_UPDATE_CHECK=1")
 	args = append(args, environment...)
-	cmd := exec.CommandContext(ctx, "nsenter", append(args, client.Command(target)...)...)
+	cmd := exec.CommandContext(ctx, "nsenter", append(args, client.Command(target, "/")...)...)
 	out, err := cmd.CombinedOutput()
 	time.Sleep(settle)
 	printed := strings.TrimSpace(string(out[max(0, len(out)-600):]))

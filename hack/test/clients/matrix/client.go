@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
@@ -35,7 +34,7 @@ type Client struct {
 	// Needs are further Debian packages, which the client does not depend on.
 	Needs []string `json:"needs,omitempty"`
 	// Run is the command, in which {host} stands for the target's host, and {url} for
-	// its URL, with a slash at its end. Its programs are in /opt/clients.
+	// its URL, with a slash at its end. The commands' own programs are in Programs.
 	Run []string `json:"run"`
 	// Protocol is that of the client's URLs. Default: http.
 	Protocol Protocol `json:"protocol,omitempty"`
@@ -50,6 +49,10 @@ type Client struct {
 	Deviations Deviations `json:"deviations,omitzero"`
 }
 
+// Programs is the folder of programs that make one request by a library, in the root
+// filesystem of the clients.
+const Programs = "/opt/clients"
+
 // Protocol is the scheme of a client's URLs.
 type Protocol string
 
@@ -61,8 +64,9 @@ const (
 	GRPC      Protocol = "grpc"
 )
 
-// Command returns the command for a target.
-func (c *Client) Command(target Target) []string {
+// Command returns the command for a target. path is that of the URL, with a slash at
+// its start and its end.
+func (c *Client) Command(target Target, path string) []string {
 	scheme := "http"
 	if c.Protocol == WebSocket {
 		scheme = "ws"
@@ -72,7 +76,7 @@ func (c *Client) Command(target Target) []string {
 	}
 	command := make([]string, len(c.Run))
 	for i, word := range c.Run {
-		command[i] = strings.NewReplacer("{url}", scheme+"://"+target.Host+"/", "{host}", target.Host).Replace(word)
+		command[i] = strings.NewReplacer("{url}", scheme+"://"+target.Host+path, "{host}", target.Host).Replace(word)
 	}
 	return command
 }
@@ -182,6 +186,19 @@ func (c *Client) publicReached(runtimes bool) (reached int) {
 //go:embed rows/*.yaml
 var rows embed.FS
 
+// Select returns the rows with these IDs. It is an error if one does not exist.
+func Select(ids ...string) ([]Client, error) {
+	all, err := Clients()
+	if err != nil {
+		return nil, err
+	}
+	selected := slices.DeleteFunc(all, func(c Client) bool { return !slices.Contains(ids, c.ID) })
+	if len(selected) != len(ids) {
+		return nil, fmt.Errorf("of the rows %q, only %d exist", ids, len(selected))
+	}
+	return selected, nil
+}
+
 // Clients returns all rows, by language and name. The error lists every fault of
 // every row.
 func Clients() ([]Client, error) {
@@ -192,7 +209,7 @@ func Clients() ([]Client, error) {
 	var clients []Client
 	var errs []error
 	for _, file := range files {
-		text, err := rows.ReadFile(path.Join("rows", file.Name()))
+		text, err := rows.ReadFile("rows/" + file.Name())
 		if err != nil {
 			return nil, err
 		}

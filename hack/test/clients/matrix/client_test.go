@@ -53,9 +53,28 @@ func TestCommand(t *testing.T) {
 	for name, want := range map[string][]string{
 		PublicHTTPS: {"www.example.test", "--url=wss://www.example.test/chat"}, "any": {"0.0.0.0", "--url=ws://0.0.0.0/chat"},
 	} {
-		if got := client.Command(target(t, name)); !slices.Equal(got, want) {
+		if got := client.Command(target(t, name), "/"); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
+	}
+}
+
+// The path is a part of the URL alone.
+func TestCommandWithPath(t *testing.T) {
+	t.Parallel()
+	client := Client{Protocol: HTTP, Run: []string{"{url}", "{host}"}}
+	if got := client.Command(Target{Host: "backend"}, "/svc/"); !slices.Equal(got, []string{"http://backend/svc/", "backend"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestSelect(t *testing.T) {
+	t.Parallel()
+	if clients, err := Select("wget", "curl"); err != nil || len(clients) != 2 || clients[0].ID != "curl" {
+		t.Errorf("%v, %v", clients, err)
+	}
+	if _, err := Select("curl", "netscape"); err == nil || !strings.Contains(err.Error(), `"netscape"`) {
+		t.Errorf("a row that does not exist: %v", err)
 	}
 }
 

@@ -114,9 +114,13 @@ func judgeProxied(target Target, request ProxyRequest) Outcome {
 	}
 }
 
-// sameAddress compares loopback addresses as one: some clients connect to ::1 for
-// 0.0.0.0.
-func sameAddress(a, b netip.Addr) bool { return a == b || a.IsLoopback() && b.IsLoopback() }
+// sameAddress compares the pod's own addresses as one: for 0.0.0.0, some clients
+// connect to ::1, and Java to the address of the host's name.
+func sameAddress(a, b netip.Addr) bool { return a == b || isOwn(a) && isOwn(b) }
+
+func isOwn(address netip.Addr) bool {
+	return address.IsLoopback() || address == netip.MustParseAddr(OwnIP)
+}
 
 // sameHost compares without a final dot, which some clients remove.
 func sameHost(a, b string) bool {

@@ -28,6 +28,8 @@ func TestJudge(t *testing.T) {
 		"nothing seen":                {PublicHTTPS, Observation{}, Failed},
 		"direct":                      {"svc", Observation{Direct: direct("10.32.4.20:80"), Answered: 1}, Direct},
 		"0.0.0.0 at ::1":              {"any", Observation{Direct: direct("[::1]:80"), Answered: 1}, Direct},
+		"0.0.0.0 by the host's name":  {"any", Observation{Direct: direct("100.64.3.9:80"), Answered: 1}, Direct},
+		"the pod is not the Service":  {"svc", Observation{Direct: direct("100.64.3.9:80"), Answered: 1}, Failed},
 		"direct without a request":    {"api-server", Observation{Direct: direct("10.32.0.1:443")}, Unanswered},
 		"connection to another place": {"svc", Observation{Direct: direct("203.0.113.80:80"), Answered: 1}, Failed},
 		"connection to another port":  {"api-server", Observation{Direct: direct("10.32.0.1:80"), Answered: 1}, Failed},

@@ -42,6 +42,11 @@ const (
 	// ServiceIP is its ClusterIP.
 	ServiceIP = "10.32.4.20"
 
+	// Hostname is the name of the pod in which the clients run.
+	Hostname = "web-0"
+	// OwnIP is that pod's address.
+	OwnIP = "100.64.3.9"
+
 	podIP                = "100.64.3.7"
 	privateName, private = "host.internal", "172.16.40.9"
 	publicName, public   = "www.example.test", "203.0.113.80"
