@@ -13,10 +13,10 @@ import (
 // apiServerService is the Service of the API server, in the namespace "default".
 const apiServerService = "kubernetes"
 
-// apiServerAddresses returns the addresses and ports at which the API servers
+// APIServerAddresses returns the addresses and ports at which the API servers
 // listen. They are those of the endpoints of their Service, because a policy is
 // enforced after the Service's address has been translated.
-func apiServerAddresses(ctx context.Context, reader client.Reader) ([]netip.AddrPort, error) {
+func APIServerAddresses(ctx context.Context, reader client.Reader) ([]netip.AddrPort, error) {
 	var list discoveryv1.EndpointSliceList
 	err := reader.List(ctx, &list, client.InNamespace(metav1.NamespaceDefault),
 		client.MatchingLabels{discoveryv1.LabelServiceName: apiServerService}, client.UnsafeDisableDeepCopy)

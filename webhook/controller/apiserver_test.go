@@ -29,7 +29,7 @@ func TestPolicyWithAPIServer(t *testing.T) {
 		endpointsFixture("default", "kubernetes", 6443, "10.9.8.7", "fd00::1", "not-an-address"),
 		endpointsFixture("default", "other", 80, "10.0.0.1"), endpointsFixture("web", "kubernetes", 80, "10.0.0.2"))
 	addresses := []netip.AddrPort{netip.MustParseAddrPort("10.9.8.7:6443"), netip.MustParseAddrPort("[fd00::1]:6443")}
-	got, err := apiServerAddresses(t.Context(), server)
+	got, err := APIServerAddresses(t.Context(), server)
 	if diff := cmp.Diff(addresses, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" || err != nil {
 		t.Errorf("addresses (-want +got): %v\n%s", err, diff)
 	}

@@ -53,9 +53,9 @@ func (k PolicyKind) object() *unstructured.Unstructured {
 	return object
 }
 
-// foreignEgress returns the policies of other clients in a namespace that have
-// egress rules, as "NAMESPACE/KIND NAME".
-func foreignEgress(ctx context.Context, reader client.Reader, kinds []PolicyKind, namespace string) ([]string, error) {
+// ForeignEgress returns the policies of other clients in a namespace that have
+// egress rules, as "NAMESPACE/KIND NAME". An empty namespace stands for all of them.
+func ForeignEgress(ctx context.Context, reader client.Reader, kinds []PolicyKind, namespace string) ([]string, error) {
 	var policies networkingv1.NetworkPolicyList
 	if err := reader.List(ctx, &policies, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the NetworkPolicies of namespace %s: %w", namespace, err)
@@ -63,7 +63,7 @@ func foreignEgress(ctx context.Context, reader client.Reader, kinds []PolicyKind
 	var found []string
 	for i := range policies.Items {
 		if policy := &policies.Items[i]; policy.Name != names.PolicyName && len(policy.Spec.Egress) > 0 {
-			found = append(found, namespace+"/NetworkPolicy "+policy.Name)
+			found = append(found, policy.Namespace+"/NetworkPolicy "+policy.Name)
 		}
 	}
 	for _, kind := range kinds {
@@ -77,7 +77,7 @@ func foreignEgress(ctx context.Context, reader client.Reader, kinds []PolicyKind
 				continue // the webhook's own
 			}
 			if hasEgress(list.Items[i].Object) {
-				found = append(found, fmt.Sprintf("%s/%s %s", namespace, kind.Kind, list.Items[i].GetName()))
+				found = append(found, fmt.Sprintf("%s/%s %s", list.Items[i].GetNamespace(), kind.Kind, list.Items[i].GetName()))
 			}
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// missingGuards returns the names of the guards that have no binding that denies.
-func missingGuards(ctx context.Context, reader client.Reader) ([]string, error) {
+// MissingGuards returns the names of the guards that have no binding that denies.
+func MissingGuards(ctx context.Context, reader client.Reader) ([]string, error) {
 	var bindings admissionregistrationv1.ValidatingAdmissionPolicyBindingList
 	if err := reader.List(ctx, &bindings, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing the bindings of the guards: %w", err)

@@ -107,7 +107,7 @@ func (p *PolicyApplier) apiServer(ctx context.Context, tenant *v1alpha1.EgressTe
 	if !tenant.Spec.HasAPIServerAccess() {
 		return nil, nil
 	}
-	return apiServerAddresses(ctx, p.client)
+	return APIServerAddresses(ctx, p.client)
 }
 
 // apply creates the wanted policy, or changes the observed one into it. It

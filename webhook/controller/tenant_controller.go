@@ -153,13 +153,13 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 				facts.outOfSyncCilium = append(facts.outOfSyncCilium, namespace.Name)
 			}
 		}
-		foreign, err := foreignEgress(ctx, r.Client, r.PluginPolicies, namespace.Name)
+		foreign, err := ForeignEgress(ctx, r.Client, r.PluginPolicies, namespace.Name)
 		if err != nil {
 			return facts, err
 		}
 		facts.foreign = append(facts.foreign, foreign...)
 	}
-	if facts.missingGuards, err = missingGuards(ctx, r.Client); err != nil {
+	if facts.missingGuards, err = MissingGuards(ctx, r.Client); err != nil {
 		return facts, err
 	}
 	slices.Sort(facts.foreign)
