@@ -11,6 +11,7 @@ import (
 type options struct {
 	settingsFile    string
 	applyDefinition bool
+	probe           bool
 	showVersion     bool
 }
 
@@ -22,6 +23,8 @@ func newFlagSet(o *options) *pflag.FlagSet {
 		"settings `file`, of kind WebhookSettings; read once, at the start")
 	flags.BoolVar(&o.applyDefinition, "apply-definition", false,
 		"apply the definition of EgressTenant, wait until the API server serves it, and exit")
+	flags.BoolVar(&o.probe, "probe", false,
+		"try the connections in the environment variable EGRESS_PROBE_PLAN, print the results, and exit (for kubectl egress verify)")
 	flags.BoolVar(&o.showVersion, "version", false, "print the version and exit")
 	return flags
 }

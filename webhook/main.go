@@ -33,6 +33,7 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/controller"
 	"egress.scw/webhook/inject"
+	"egress.scw/webhook/probe"
 	"egress.scw/webhook/settings"
 )
 
@@ -65,6 +66,8 @@ func run(ctx context.Context, args []string) error {
 		return err
 	case options.applyDefinition:
 		return applyDefinition(ctx)
+	case options.probe:
+		return probe.Main(ctx, os.Stdout, os.Getenv)
 	}
 	s, injection, err := load(options.settingsFile)
 	if err != nil {

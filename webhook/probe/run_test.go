@@ -1,0 +1,97 @@
+package probe
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"egress.scw/webhook/api/names"
+)
+
+const quick = 2 * time.Second
+
+// A proxy answers with the tenant, a listener accepts, a closed port does not.
+func TestRun(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Host != "0.0.0.0" {
+			http.Error(w, "not by the proxy: "+r.URL.String(), http.StatusBadGateway)
+			return
+		}
+		w.Header().Set(names.HeaderTenant, "client-a")
+		w.Header().Set(names.HeaderRevision, "0123456789abcdef")
+		http.Error(w, strings.Repeat("x", 2*maxBody), http.StatusForbidden)
+	}))
+	defer proxy.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := closed.Addr().String()
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	report := Run(t.Context(), Plan{Repeat: time.Millisecond, Timeout: quick, Attempts: []Attempt{
+		{Name: "closed", Kind: Dial, Address: address},
+		{Name: "open", Kind: Dial, Address: proxy.Listener.Addr().String(), Open: true},
+		{Name: "probe", Kind: Get, URL: names.ProbeURL, Proxy: proxy.URL, Open: true},
+		{Name: "DNS", Kind: Resolve, Address: address, Host: "example.com"},
+		{Name: "unknown", Kind: "Sing"},
+	}})
+	for i, want := range []Result{
+		{Name: "closed"}, {Name: "open", Succeeded: true}, {Name: "probe", Succeeded: true, Status: http.StatusForbidden}, {Name: "DNS"}, {Name: "unknown"},
+	} {
+		got := report.Results[i]
+		if got.Name != want.Name || got.Succeeded != want.Succeeded || got.Status != want.Status || (got.Error == "") != want.Succeeded {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	answer := report.Results[2]
+	if answer.Header[names.HeaderTenant] != "client-a" || answer.Header[names.HeaderRevision] != "0123456789abcdef" || len(answer.Body) != maxBody {
+		t.Errorf("got %+v", answer)
+	}
+}
+
+// An attempt that should succeed is repeated until it does.
+func TestOpenAttemptsAreRepeated(t *testing.T) {
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if requests++; requests < 3 {
+			panic(http.ErrAbortHandler) // the client gets no answer
+		}
+		w.WriteHeader(http.StatusOK)
+	}))
+	defer server.Close()
+	attempt := Attempt{Kind: Get, URL: server.URL, Open: true}
+	report := Run(t.Context(), Plan{Repeat: time.Minute, Timeout: quick, Attempts: []Attempt{attempt}})
+	if !report.Results[0].Succeeded || requests != 3 {
+		t.Errorf("%d requests, %+v", requests, report.Results[0])
+	}
+	requests = 0
+	attempt.Open = false
+	if report = Run(t.Context(), Plan{Repeat: time.Minute, Timeout: quick, Attempts: []Attempt{attempt}}); report.Results[0].Succeeded || requests != 1 {
+		t.Errorf("%d requests, %+v; want one without an answer", requests, report.Results[0])
+	}
+}
+
+func TestMainPrintsTheReport(t *testing.T) {
+	environment := map[string]string{PlanVariable: `{"attempts": []}`, "HTTP_PROXY": "http://172.16.28.8:3129", "PATH": "/bin"}
+	var out bytes.Buffer
+	if err := Main(t.Context(), &out, func(name string) string { return environment[name] }); err != nil {
+		t.Fatal(err)
+	}
+	var report Report
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Environment) != 1 || report.Environment["HTTP_PROXY"] != environment["HTTP_PROXY"] || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("got %s", out.String())
+	}
+	if err := Main(t.Context(), &out, func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), PlanVariable) {
+		t.Errorf("without a plan: %v", err)
+	}
+}
