@@ -1,0 +1,275 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"gotest.tools/v3/golden"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/kubectl-egress/coverage"
+	"egress.scw/webhook/kubectl-egress/explain"
+	"egress.scw/webhook/kubectl-egress/statetest"
+	"egress.scw/webhook/kubectl-egress/verify"
+	"egress.scw/webhook/probe"
+)
+
+// codeOf is the exit code of an error.
+func codeOf(err error) int {
+	return exitCode(context.Background(), &bytes.Buffer{}, err)
+}
+
+func TestStatus(t *testing.T) {
+	s := statetest.Healthy(t)
+	web := statetest.Inject(t, s, statetest.Pod(statetest.Orders, "web"))
+	out, err := runCommand(t, fakeCluster(t, nil, web), "status")
+	if codeOf(err) != exitDone {
+		t.Errorf("%v", err)
+	}
+	golden.Assert(t, out, "status.golden.txt")
+
+	out, err = runCommand(t, fakeCluster(t, nil, web, statetest.Pod(statetest.Orders, "old")), "status")
+	if codeOf(err) != exitNegative {
+		t.Errorf("with an old pod: %v", err)
+	}
+	golden.Assert(t, out, "status-uncovered.golden.txt")
+
+	out, err = runCommand(t, fakeCluster(t, nil, web), "status", "-o", "json")
+	var report coverage.Report
+	if err != nil || json.Unmarshal([]byte(out), &report) != nil || len(report.Tenants) != 2 || report.Total.Covered != 1 {
+		t.Errorf("%v, %s", err, out)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	s := statetest.Healthy(t)
+	web := statetest.Inject(t, s, statetest.Pod(statetest.Orders, "web"))
+	c := fakeCluster(t, nil, web, statetest.Pod(statetest.Orders, "old"))
+	for file, args := range map[string][]string{
+		"explain-pod.golden.txt":       {"pod", "web", "--namespace", "orders", "--url", "https://api.github.com"},
+		"explain-old-pod.golden.txt":   {"pod/old", "--namespace", "orders"},
+		"explain-namespace.golden.txt": {"ns", "orders"},
+		"explain-tenant.golden.txt":    {"et", "client-a", "--url", "https://example.org"},
+	} {
+		out, err := runCommand(t, c, append([]string{"explain"}, args...)...)
+		if want := map[bool]int{false: exitDone, true: exitNegative}[slices.Contains(args, "https://example.org")]; codeOf(err) != want {
+			t.Errorf("%v: exit code %d, want %d: %v", args, codeOf(err), want, err)
+		}
+		golden.Assert(t, out, file)
+	}
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const egressYAML = `apiVersion: egress.scw/v1alpha1
+kind: Egress
+metadata: {name: production}
+spec:
+  tenants:
+    - name: client-a
+      proxy: {port: 3129}
+      allow: {domains: [api.github.com]}
+`
+
+const deploymentYAML = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: orders}
+spec:
+  template:
+    spec:
+      containers: [{name: web, image: web}]
+`
+
+func TestExplainFileWithoutACluster(t *testing.T) {
+	out, err := runCommand(t, nil, "explain", "--file", writeFile(t, "deployment.yaml", deploymentYAML), "--settings", writeFile(t, "settings.yaml", statetest.Settings),
+		"--tenants", writeFile(t, "egress.yaml", egressYAML), "--tenant", "client-a", "--url", "https://example.org")
+	if codeOf(err) != exitNegative {
+		t.Errorf("exit code %d, want %d: %v", codeOf(err), exitNegative, err)
+	}
+	golden.Assert(t, out, "explain-file.golden.txt")
+}
+
+func TestExplainRefusesWrongArguments(t *testing.T) {
+	deployment := writeFile(t, "deployment.yaml", deploymentYAML)
+	for want, args := range map[string][]string{
+		"name an object":                {},
+		`"service" cannot be explained`: {"service", "web"},
+		"exclude each other":            {"pod", "web", "--file", deployment},
+		"need each other":               {"--file", deployment, "--settings", "settings.yaml"},
+		"need --file":                   {"pod", "web", "--tenant", "client-a"},
+		"is of namespace orders":        {"--file", deployment, "--namespace", "other", "--settings", "x", "--tenants", "y"},
+		"the scheme is":                 {"pod", "web", "--url", "ftp://x.example"},
+		"--output: is":                  {"pod", "web", "-o", "xml"},
+	} {
+		_, err := runCommand(t, nil, append([]string{"explain"}, args...)...)
+		if err == nil || !strings.Contains(err.Error(), want) || codeOf(err) != exitFailed {
+			t.Errorf("%v: %v, want %q", args, err, want)
+		}
+	}
+}
+
+func TestAllowedCommand(t *testing.T) {
+	tenants := writeFile(t, "egress.yaml", egressYAML)
+	for url, want := range map[string]struct {
+		code int
+		out  string
+	}{
+		"https://api.github.com": {exitDone, "allowed: spec.allow lists api.github.com and port 443; the proxy also requires that the name resolves to a public address\n"},
+		"https://example.org":    {exitNegative, "denied by rule domain: spec.allow.domains does not cover example.org\n"},
+	} {
+		out, err := runCommand(t, nil, "allowed", "client-a", url, "--tenants", tenants)
+		if codeOf(err) != want.code || out != want.out {
+			t.Errorf("%s: %q, %v; want %q", url, out, err, want.out)
+		}
+	}
+	out, err := runCommand(t, fakeCluster(t, nil), "allowed", "client-a", "https://www.example.com", "-o", "json")
+	var verdict explain.Verdict
+	if err != nil || json.Unmarshal([]byte(out), &verdict) != nil || verdict.Verdict != "allowed" || verdict.Host != "www.example.com" {
+		t.Errorf("of the cluster: %s, %v", out, err)
+	}
+	if _, err := runCommand(t, fakeCluster(t, nil), "allowed", "client-x", "https://www.example.com"); codeOf(err) != exitFailed {
+		t.Errorf("unknown tenant: %v", err)
+	}
+}
+
+// The pod of verify, without colours, and its deletion.
+func TestVerify(t *testing.T) {
+	answer := func(succeed string) func(*corev1.Pod) *probe.Report {
+		return func(pod *corev1.Pod) *probe.Report {
+			var plan probe.Plan
+			if err := json.Unmarshal([]byte(pod.Spec.Containers[0].Env[0].Value), &plan); err != nil {
+				t.Fatal(err)
+			}
+			s := statetest.Healthy(t)
+			namespace, _ := s.Namespace(pod.Namespace)
+			return outcome(plan, s.Cluster.ProxyURL(s.TenantOf(namespace)), namespace.Labels[names.LabelTenant], explain.Revision(s.TenantOf(namespace)), succeed)
+		}
+	}
+	c := fakeCluster(t, answer("none"))
+	out, err := runCommand(t, c, "verify", "client-a")
+	if codeOf(err) != exitDone {
+		t.Errorf("%v", err)
+	}
+	golden.Assert(t, out, "verify.golden.txt")
+	var pods corev1.PodList
+	if err := c.client.List(t.Context(), &pods); err != nil || len(pods.Items) != 0 {
+		t.Errorf("%d pods are left, %v", len(pods.Items), err)
+	}
+	out, err = runCommand(t, fakeCluster(t, answer("DNS outside")), "verify", "-o", "junit")
+	if codeOf(err) != exitNegative || xml.Unmarshal([]byte(out), new(struct{})) != nil || strings.Count(out, "<testsuite ") != 2 || strings.Count(out, "<failure ") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err = runCommand(t, fakeCluster(t, answer("none")), "verify", "client-a", "--namespace", "stock", "-o", "json")
+	var results []verify.Result
+	if err != nil || json.Unmarshal([]byte(out), &results) != nil || results[0].Namespace != "stock" {
+		t.Errorf("%v, %s", err, out)
+	}
+	if _, err := runCommand(t, c, "verify", "client-a", "--namespace", "billing"); codeOf(err) != exitFailed || !strings.Contains(err.Error(), "is not of EgressTenant client-a") {
+		t.Errorf("a namespace of another tenant: %v", err)
+	}
+}
+
+// outcome is what a pod prints. succeed is the beginning of the names of attempts that
+// should not succeed, and do.
+func outcome(plan probe.Plan, proxy, tenant, revision, succeed string) *probe.Report {
+	report := &probe.Report{Environment: map[string]string{"HTTP_PROXY": proxy, "http_proxy": proxy, "HTTPS_PROXY": proxy, "https_proxy": proxy}}
+	for _, attempt := range plan.Attempts {
+		result := probe.Result{Name: attempt.Name, Succeeded: attempt.Open || strings.HasPrefix(attempt.Name, succeed)}
+		switch {
+		case attempt.Kind == probe.Resolve:
+			result.Addresses = []string{"10.32.0.1"}
+		case attempt.URL == names.ProbeURL:
+			result.Status, result.Header = 403, map[string]string{names.HeaderTenant: tenant, names.HeaderRevision: revision}
+		case attempt.Kind == probe.Get:
+			result.Status, result.Body = 200, map[string]string{"client-a": "203.0.113.50", "client-b": "203.0.113.51"}[tenant]
+		}
+		report.Results = append(report.Results, result)
+	}
+	return report
+}
+
+// A pod that is refused is a finding, and one that does not start too.
+func TestVerifyWithoutAPod(t *testing.T) {
+	c := fakeCluster(t, nil)
+	c.client = refusing{c.client}
+	out, err := runCommand(t, c, "verify", "client-a")
+	if codeOf(err) != exitNegative || !strings.Contains(out, "exceeded quota") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// refusing creates no objects.
+type refusing struct{ client.Client }
+
+func (refusing) Create(context.Context, client.Object, ...client.CreateOption) error {
+	return errors.New("exceeded quota")
+}
+
+func TestHelpOfEveryCommand(t *testing.T) {
+	for _, command := range []string{"", "status", "explain", "allowed", "verify", "suggest", "logs"} {
+		args := append(strings.Fields(command), "--help")
+		out, err := runCommand(t, nil, args...)
+		if err != nil || !strings.Contains(out, "Examples:\n") || !strings.Contains(out, "kubectl egress "+command) {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	out, err := runCommand(t, fakeCluster(t, nil), "__complete", "allowed", "")
+	if err != nil || !strings.HasPrefix(out, "client-a\nclient-b\n") {
+		t.Errorf("%v, %q", err, out)
+	}
+	if out, err = runCommand(t, fakeCluster(t, nil), "__complete", "explain", ""); err != nil || !strings.HasPrefix(out, "pod\nnamespace\ntenant\n") {
+		t.Errorf("%v, %q", err, out)
+	}
+}
+
+func TestColours(t *testing.T) {
+	for name, test := range map[string]struct {
+		terminal  bool
+		variables map[string]string
+		want      bool
+	}{
+		"terminal": {true, nil, true}, "pipe": {false, nil, false}, "NO_COLOR": {true, map[string]string{"NO_COLOR": "1"}, false}, "dumb": {true, map[string]string{"TERM": "dumb"}, false},
+	} {
+		a := &app{environment: environment{terminal: test.terminal, getenv: func(name string) string { return test.variables[name] }}}
+		if got := bool(a.paint()); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	var out bytes.Buffer
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for want, err := range map[int]error{exitDone: nil, exitNegative: errNegative, exitFailed: errors.New("broken")} {
+		if got := exitCode(t.Context(), &out, err); got != want {
+			t.Errorf("%v: %d, want %d", err, got, want)
+		}
+	}
+	if out.String() != "Error: broken\n" {
+		t.Errorf("printed %q", out.String())
+	}
+	if got := exitCode(ended, &out, context.Canceled); got != exitInterrupted {
+		t.Errorf("interrupted: %d", got)
+	}
+}

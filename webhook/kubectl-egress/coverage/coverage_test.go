@@ -1,0 +1,137 @@
+package coverage_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"gotest.tools/v3/golden"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/kubectl-egress/coverage"
+	"egress.scw/webhook/kubectl-egress/state"
+	"egress.scw/webhook/kubectl-egress/statetest"
+)
+
+func TestOfPod(t *testing.T) {
+	s := statetest.Healthy(t)
+	injected := func(change func(*corev1.Pod)) *corev1.Pod {
+		pod := statetest.Inject(t, s, statetest.Pod(statetest.Orders, "web"))
+		change(pod)
+		return pod
+	}
+	plain := func(change func(*corev1.Pod)) *corev1.Pod {
+		pod := statetest.Pod(statetest.Orders, "web")
+		change(pod)
+		return pod
+	}
+	for name, test := range map[string]struct {
+		pod  *corev1.Pod
+		want coverage.Kind
+		says string
+	}{
+		"injected":             {injected(func(*corev1.Pod) {}), coverage.Covered, ""},
+		"older than the label": {plain(func(*corev1.Pod) {}), coverage.WithoutVariables, "older than the label"},
+		"ended":                {plain(func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), coverage.Ended, ""},
+		"opted out":            {plain(func(p *corev1.Pod) { p.Labels = map[string]string{names.LabelInject: "false"} }), coverage.OptedOut, "egress.scw/inject=false"},
+		"own proxy variables": {injected(func(p *corev1.Pod) {
+			p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "http_proxy", Value: "http://proxy.corp:8080"}}
+		}), coverage.Covered, ""},
+		"forged annotation": {injected(func(p *corev1.Pod) { p.Spec.Containers[0].Env = nil }), coverage.WithoutVariables, "although the pod has the annotation"},
+		"a container added": {injected(func(p *corev1.Pod) {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "side"})
+		}), coverage.WithoutVariables, "no proxy variables in side"},
+		"skipped container": {injected(func(p *corev1.Pod) {
+			p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "side"})
+			p.Annotations[names.AnnotationSkipContainers] = "side"
+		}), coverage.Covered, ""},
+		"former configuration": {injected(func(p *corev1.Pod) {
+			p.Annotations[names.AnnotationStatus] = strings.Replace(p.Annotations[names.AnnotationStatus], `"hash":"`, `"hash":"x`, 1)
+		}), coverage.Outdated, "another configuration"},
+		"host network":     {injected(func(p *corev1.Pod) { p.Spec.HostNetwork = true }), coverage.HostNetwork, "no NetworkPolicy applies"},
+		"would be refused": {injected(func(p *corev1.Pod) { p.Annotations[names.AnnotationNoProxy] = "*" }), coverage.Refused, "InvalidAnnotation"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := coverage.OfPod(s, test.pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Kind != test.want || !strings.Contains(got.Reason, test.says) {
+				t.Errorf("got %+v, want %s with %q", got, test.want, test.says)
+			}
+			if got.Kind.Uncovered() != (got.Remedy != "") {
+				t.Errorf("%s: remedy %q", got.Kind, got.Remedy)
+			}
+		})
+	}
+}
+
+// A change of the namespace's Services leaves pods up to date.
+func TestServicesDoNotOutdatePods(t *testing.T) {
+	s := statetest.Healthy(t)
+	pod := statetest.Inject(t, s, statetest.Pod(statetest.Orders, "web"))
+	service := corev1.Service{}
+	service.Namespace, service.Name, service.Spec.ClusterIPs = statetest.Orders, "db", []string{"10.32.0.7"}
+	s.Services = append(s.Services, service)
+	if got, err := coverage.OfPod(s, pod); err != nil || got.Kind != coverage.Covered {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func report(t *testing.T, s *state.State, pods ...*corev1.Pod) *coverage.Report {
+	t.Helper()
+	builder := coverage.NewBuilder(s)
+	for _, pod := range pods {
+		if err := builder.Add(pod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return builder.Report()
+}
+
+func TestHealthyReport(t *testing.T) {
+	s := statetest.Healthy(t)
+	optedOut := statetest.Pod(statetest.Stock, "opted-out")
+	optedOut.Labels = map[string]string{names.LabelInject: "false"}
+	got := report(t, s,
+		statetest.Inject(t, s, statetest.Pod(statetest.Orders, "web")), statetest.Inject(t, s, statetest.Pod(statetest.Billing, "job")),
+		optedOut, statetest.Pod(statetest.Tools, "of-no-tenant"))
+	if !got.IsCovered() {
+		t.Errorf("got %+v", got)
+	}
+	golden.Assert(t, got.Text(false, false), "healthy.golden.txt")
+}
+
+func TestUncoveredReport(t *testing.T) {
+	s := statetest.Healthy(t)
+	delete(s.Policies, statetest.Stock)
+	s.Foreign[statetest.Orders] = []string{"orders/NetworkPolicy mine"}
+	s.MissingGuards = []string{"own-policy.egress.scw"}
+	orphan, system := statetest.Namespace("orphan", "client-x"), statetest.Namespace("kube-system", "client-a")
+	s.Namespaces = append(s.Namespaces, orphan, system)
+	slices.SortFunc(s.Namespaces, func(a, b corev1.Namespace) int { return strings.Compare(a.Name, b.Name) })
+	delete(s.Namespaces[0].Labels, "pod-security.kubernetes.io/enforce")
+	s.Settings.Proxy.Egress.Dedicated = nil
+	b := s.Tenant("client-b")
+	for i := range b.Status.Conditions {
+		if kind := b.Status.Conditions[i].Type; kind == names.ConditionReady || kind == names.ConditionProxyReachable {
+			b.Status.Conditions[i].Status = metav1.ConditionFalse
+			b.Status.Conditions[i].Reason = string(names.ReasonProxyUnreachable)
+			b.Status.Conditions[i].Message = "The proxy does not answer on the tenant's port: 172.16.28.8:3130: connection refused"
+		}
+	}
+	gateway := v1alpha1.EgressTenant{Spec: v1alpha1.EgressTenantSpec{Path: v1alpha1.PathGateway}}
+	gateway.Name = "client-g"
+	s.Tenants = append(s.Tenants, gateway)
+	host := statetest.Inject(t, s, statetest.Pod(statetest.Billing, "host"))
+	host.Spec.HostNetwork = true
+	got := report(t, s, statetest.Pod(statetest.Orders, "old"), host, statetest.Inject(t, s, statetest.Pod(statetest.Orders, "web")))
+	if got.IsCovered() {
+		t.Error("all is covered")
+	}
+	golden.Assert(t, got.Text(false, false), "uncovered.golden.txt")
+	golden.Assert(t, got.Text(true, true), "uncovered-wide-colour.golden.txt")
+}

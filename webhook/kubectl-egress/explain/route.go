@@ -1,0 +1,160 @@
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/net/http/httpproxy"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// Way is how a request leaves a container.
+type Way string
+
+const (
+	// WayProxy means that the client uses the proxy.
+	WayProxy Way = "Proxy"
+	// WayDirect means that the client connects to the host itself.
+	WayDirect Way = "Direct"
+)
+
+// Route is the way of one URL from a container.
+type Route struct {
+	Way Way `json:"way"`
+	// Proxy is the URL of the proxy.
+	Proxy string `json:"proxy,omitempty"`
+	// Verdict is that of the proxy. Only with WayProxy, and if the proxy is the
+	// tenant's.
+	Verdict *Verdict `json:"verdict,omitempty"`
+	// Open is whether the request gets to its destination, as far as that is known
+	// without resolving names.
+	Open    Openness `json:"open"`
+	Message string   `json:"message"`
+}
+
+// Openness is whether a request gets to its destination.
+type Openness string
+
+// The values of Openness.
+const (
+	Open   Openness = "Open"
+	Closed Openness = "Closed"
+	// Depends means that the address behind the name decides.
+	Depends Openness = "Depends"
+)
+
+// routeOf returns the route of a URL by a container's variables, as Go's clients read
+// them. policy is the NetworkPolicy that holds, nil for none.
+func routeOf(values map[string]string, target Target, tenant *v1alpha1.EgressTenant, proxyURL string, policy *networkingv1.NetworkPolicy) (Route, error) {
+	first := func(names ...string) string {
+		for _, name := range names {
+			if values[name] != "" {
+				return values[name]
+			}
+		}
+		return ""
+	}
+	config := httpproxy.Config{
+		HTTPProxy: first("HTTP_PROXY", "http_proxy"), HTTPSProxy: first("HTTPS_PROXY", "https_proxy"), NoProxy: first("NO_PROXY", "no_proxy"),
+	}
+	proxy, err := config.ProxyFunc()(target.URL)
+	if err != nil {
+		return Route{}, fmt.Errorf("the container's proxy variables: %w", err)
+	}
+	if proxy == nil {
+		return directRoute(config, target, policy), nil
+	}
+	route := Route{Way: WayProxy, Proxy: proxy.String(), Open: Closed}
+	switch {
+	case tenant == nil || policy == nil:
+		route.Open, route.Message = Depends, "the namespace belongs to no tenant: the proxy of the container's own variables decides"
+	case strings.TrimSuffix(route.Proxy, "/") != proxyURL:
+		route.Message = fmt.Sprintf("%s is not the tenant's proxy %s, and the NetworkPolicy admits no other", route.Proxy, proxyURL)
+	default:
+		verdict := Allowed(tenant, target)
+		route.Verdict, route.Message = &verdict, verdict.Message
+		if verdict.Passes() {
+			route.Open = Open
+		}
+	}
+	return route, nil
+}
+
+// directRoute judges a direct connection by the NetworkPolicy.
+func directRoute(config httpproxy.Config, target Target, policy *networkingv1.NetworkPolicy) Route {
+	route := Route{Way: WayDirect}
+	why := "NO_PROXY covers the host"
+	if config.HTTPProxy == "" && config.HTTPSProxy == "" {
+		why = "the container has no proxy variables"
+	}
+	address, err := netip.ParseAddr(target.Host)
+	switch {
+	case policy == nil:
+		route.Open, route.Message = Open, why+", and no NetworkPolicy of the webhook holds"
+	case err != nil && isLoopbackName(target.Host):
+		route.Open, route.Message = Open, "the host is the pod itself"
+	case err != nil:
+		route.Open, route.Message = Depends, why+": the NetworkPolicy decides by the address that the name resolves to, of the pod behind it if it is a Service"
+	case address.IsLoopback() || address.IsUnspecified():
+		route.Open, route.Message = Open, "the host is the pod itself"
+	default:
+		route.Open, route.Message = admits(policy, address.Unmap(), target.Port)
+		route.Message = why + ": " + route.Message
+	}
+	return route
+}
+
+func isLoopbackName(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// admits reports whether a rule with a range of addresses admits the address. Rules
+// that select pods may admit it too, if it is a pod's.
+func admits(policy *networkingv1.NetworkPolicy, address netip.Addr, port uint16) (Openness, string) {
+	pods := false
+	for _, rule := range policy.Spec.Egress {
+		if !admitsPort(rule.Ports, port) {
+			continue
+		}
+		for _, peer := range rule.To {
+			if peer.IPBlock == nil {
+				pods = true
+			} else if contains(peer.IPBlock, address) {
+				return Open, "the NetworkPolicy admits " + describePeer(peer) + describePorts(rule.Ports)
+			}
+		}
+	}
+	if pods {
+		return Depends, "the NetworkPolicy admits the address only if it is that of a pod, or of a Service with pods, that one of its rules selects"
+	}
+	return Closed, fmt.Sprintf("the NetworkPolicy admits nothing at %s", netip.AddrPortFrom(address, port))
+}
+
+func admitsPort(ports []networkingv1.NetworkPolicyPort, number uint16) bool {
+	if len(ports) == 0 {
+		return true
+	}
+	for _, port := range ports {
+		if (port.Protocol == nil || *port.Protocol == "TCP") && (port.Port == nil || port.Port.IntValue() == int(number)) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(block *networkingv1.IPBlock, address netip.Addr) bool {
+	prefix, err := netip.ParsePrefix(block.CIDR)
+	if err != nil || !prefix.Contains(address) {
+		return false
+	}
+	for _, text := range block.Except {
+		if except, err := netip.ParsePrefix(text); err == nil && except.Contains(address) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,17 @@
+package table
+
+import "testing"
+
+func TestTableAlignsCells(t *testing.T) {
+	table := Table{Header: []string{"NAME", "READY", "NOTE"}}
+	table.Add(Text("client-a"), Cell{"True", Green}, Text(""))
+	table.Add(Text("bücher"), Cell{"False", Red}, Text("x"))
+	want := "NAME       READY   NOTE\nclient-a   True\nbücher     False   x\n"
+	if got := table.String(false); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	coloured := "NAME       READY   NOTE\nclient-a   \x1b[32mTrue\x1b[0m\nbücher     \x1b[31mFalse\x1b[0m   x\n"
+	if got := table.String(true); got != coloured {
+		t.Errorf("got\n%q want\n%q", got, coloured)
+	}
+}

@@ -1,0 +1,121 @@
+// Package verify proves the guarantees of a tenant from inside a pod: it decides what a
+// pod tries, and judges the outcome.
+package verify
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
+	"egress.scw/webhook/kubectl-egress/coverage"
+	"egress.scw/webhook/kubectl-egress/explain"
+	"egress.scw/webhook/kubectl-egress/state"
+	"egress.scw/webhook/probe"
+)
+
+// Input is what was read about a tenant, and what its pod found.
+type Input struct {
+	State  *state.State
+	Tenant *v1alpha1.EgressTenant
+	// Namespace is that of the pod.
+	Namespace inject.Namespace
+	// Pods are those of all of the tenant's namespaces.
+	Pods []coverage.Pod
+	// URL reports the source address of its requests.
+	URL explain.Target
+	// Direct are public addresses that a pod must not reach without the proxy.
+	Direct []netip.AddrPort
+	// Resolvers are DNS servers outside of the cluster.
+	Resolvers []netip.AddrPort
+
+	// Report is what the pod printed, nil if it did not run. Then NotRun is the reason.
+	Report *probe.Report
+	NotRun string
+}
+
+// Bounds of the attempts. A SYN without an answer is repeated after 1 and 3 s.
+const (
+	repeat  = 20 * time.Second
+	timeout = 4 * time.Second
+)
+
+// metadata are the addresses of Scaleway's metadata service. The first is that of other
+// clouds too.
+func metadata() []string { return []string{"169.254.169.254:80", "169.254.42.42:80"} }
+
+// machinePorts are ports of a proxy machine that are not the tenants': SSH and metrics.
+func machinePorts() []int {
+	return []int{22, names.TenantMetricsPort, names.MachineMetricsPort, names.SquidMetricsPort}
+}
+
+// outsideName is asked of DNS servers. The root has its records (RFC 8806), so that any
+// server of the internet knows them.
+const outsideName = "a.root-servers.net."
+
+// Names of attempts. That of an attempt for each address has the address behind it.
+const (
+	attemptOwnPort    = "own port "
+	attemptURL        = "URL by the proxy"
+	attemptURLDirect  = "URL directly"
+	attemptDirect     = "directly "
+	attemptOtherPort  = "port of the proxy "
+	attemptMetadata   = "metadata service "
+	attemptClusterDNS = "DNS of the cluster"
+	attemptOutsideDNS = "DNS outside "
+)
+
+// Plan returns what the pod tries.
+func Plan(in Input) probe.Plan {
+	plan := probe.Plan{Repeat: repeat, Timeout: timeout}
+	add := func(attempt probe.Attempt) { plan.Attempts = append(plan.Attempts, attempt) }
+	add(probe.Attempt{Name: attemptClusterDNS, Kind: probe.Resolve, Host: "kubernetes.default.svc." + in.State.Settings.Cluster.Domain + ".", Open: true})
+	proxied := in.Tenant.Spec.IsProxied()
+	if proxied {
+		for _, address := range in.State.Settings.Proxy.Addresses {
+			own := netip.AddrPortFrom(address, uint16(in.Tenant.Spec.ProxyPort())).String() //nolint:gosec // the tenant is valid
+			add(probe.Attempt{Name: attemptOwnPort + own, Kind: probe.Get, URL: names.ProbeURL, Proxy: "http://" + own, Open: true})
+		}
+		add(probe.Attempt{Name: attemptURL, Kind: probe.Get, URL: in.URL.URL.String(), Proxy: in.State.Cluster.ProxyURL(in.Tenant), Open: true})
+		for _, address := range in.Direct {
+			add(probe.Attempt{Name: attemptDirect + address.String(), Kind: probe.Dial, Address: address.String()})
+		}
+		for _, address := range in.Resolvers {
+			add(probe.Attempt{Name: attemptOutsideDNS + address.String(), Kind: probe.Resolve, Address: address.String(), Host: outsideName})
+		}
+	}
+	add(probe.Attempt{Name: attemptURLDirect, Kind: probe.Get, URL: in.URL.URL.String(), Open: !proxied})
+	for _, port := range otherPorts(in) {
+		add(probe.Attempt{Name: attemptOtherPort + port.address, Kind: probe.Dial, Address: port.address})
+	}
+	for _, address := range metadata() {
+		add(probe.Attempt{Name: attemptMetadata + address, Kind: probe.Dial, Address: address})
+	}
+	return plan
+}
+
+// otherPort is a port of a proxy that is not the tenant's.
+type otherPort struct{ address, owner string }
+
+func otherPorts(in Input) []otherPort {
+	var ports []otherPort
+	for _, proxy := range in.State.Settings.Proxy.Addresses {
+		add := func(port int, owner string) {
+			ports = append(ports, otherPort{net.JoinHostPort(proxy.String(), strconv.Itoa(port)), owner})
+		}
+		for i := range in.State.Tenants {
+			other := &in.State.Tenants[i]
+			if port := other.Spec.ProxyPort(); other.Name != in.Tenant.Name && port != 0 && port != in.Tenant.Spec.ProxyPort() {
+				add(int(port), "tenant "+other.Name)
+			}
+		}
+		for _, port := range machinePorts() {
+			add(port, fmt.Sprintf("the machine (%d)", port))
+		}
+	}
+	return ports
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/probe"
+)
+
+// probeUser is the user of the webhook's image.
+const probeUser = 65532
+
+// probePod returns a pod that tries the plan. It satisfies the standard "restricted".
+func probePod(namespace, image string, plan probe.Plan) (*corev1.Pod, error) {
+	encoded, err := json.Marshal(plan)
+	if err != nil {
+		return nil, err
+	}
+	small := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, GenerateName: "egress-verify-", Labels: map[string]string{"app.kubernetes.io/name": "egress-verify"},
+		},
+		Spec: corev1.PodSpec{
+			RestartPolicy:                 corev1.RestartPolicyNever,
+			AutomountServiceAccountToken:  new(false),
+			EnableServiceLinks:            new(false),
+			TerminationGracePeriodSeconds: new(int64(0)),
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot: new(true), RunAsUser: new(int64(probeUser)),
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Containers: []corev1.Container{{
+				Name: "probe", Image: image, Args: []string{"--probe"},
+				Env:       []corev1.EnvVar{{Name: probe.PlanVariable, Value: string(encoded)}},
+				Resources: corev1.ResourceRequirements{Requests: small, Limits: small},
+				SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
+					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				},
+			}},
+		},
+	}, nil
+}
+
+// runProbe creates the pod, returns its report, and deletes it. The error is the reason
+// why there is no report.
+func (c *cluster) runProbe(ctx context.Context, pod *corev1.Pod) (report *probe.Report, err error) {
+	if err := c.client.Create(ctx, pod); err != nil {
+		return nil, fmt.Errorf("the pod was not admitted: %w", err)
+	}
+	defer func() {
+		// Also after Ctrl-C.
+		const deletion = 10 * time.Second
+		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), deletion)
+		defer cancel()
+		if deleted := client.IgnoreNotFound(c.client.Delete(cleanup, pod)); deleted != nil {
+			err = errors.Join(err, fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, deleted))
+		}
+	}()
+	if err := c.waitEnded(ctx, pod); err != nil {
+		return nil, err
+	}
+	log, err := c.logs(ctx, pod.Namespace, pod.Name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the log of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	report = &probe.Report{}
+	if err := json.Unmarshal(bytes.TrimSpace(log), report); err != nil {
+		return nil, fmt.Errorf("pod %s/%s printed no report (an image of another version?): %q", pod.Namespace, pod.Name, shorten(log))
+	}
+	return report, nil
+}
+
+// waitEnded waits until the pod has ended.
+func (c *cluster) waitEnded(ctx context.Context, pod *corev1.Pod) error {
+	const interval = 500 * time.Millisecond
+	err := wait.PollUntilContextCancel(ctx, interval, true, func(ctx context.Context) (bool, error) {
+		if err := c.client.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+			return false, err
+		}
+		return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed, nil
+	})
+	if err != nil {
+		return fmt.Errorf("pod %s/%s does not end (%s): %w", pod.Namespace, pod.Name, stateOfPod(pod), err)
+	}
+	return nil
+}
+
+// stateOfPod describes why a pod does not run.
+func stateOfPod(pod *corev1.Pod) string {
+	for _, status := range pod.Status.ContainerStatuses {
+		if waiting := status.State.Waiting; waiting != nil {
+			return waiting.Reason + " " + waiting.Message
+		}
+	}
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status != corev1.ConditionTrue {
+			return condition.Reason + " " + condition.Message
+		}
+	}
+	return string(pod.Status.Phase)
+}
+
+func shorten(text []byte) string {
+	const most = 200
+	return string(text[:min(len(text), most)])
+}
