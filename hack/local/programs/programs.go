@@ -64,6 +64,11 @@ func CertManager() Program {
 // Webhook is the product's webhook.
 func Webhook() Program { return Program{Name: "webhook", Module: ".", Package: "./webhook"} }
 
+// KubectlEgress is the product's plugin of kubectl.
+func KubectlEgress() Program {
+	return Program{Name: "kubectl-egress", Module: ".", Package: "./webhook/kubectl-egress"}
+}
+
 // Bootstrap is the product's provisioning program.
 func Bootstrap() Program { return Program{Name: "bootstrap", Module: ".", Package: "./bootstrap"} }
 
