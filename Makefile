@@ -106,14 +106,14 @@ local:
 # The version is that of the git tag, without its leading v, as in a release.
 .PHONY: build
 build: VERSION ?= $(patsubst v%,%,$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown))
-build: ## Build webhook, bootstrap and demo into bin/
+build: ## Build webhook, bootstrap, kubectl-egress and demo into bin/
 	@mkdir -p bin
-	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./bootstrap ./demo
+	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./webhook/kubectl-egress ./bootstrap ./demo
 
 .PHONY: release
-release: ## Build a release of VERSION (the git tag's) into OUTPUT (dist) and push it to REGISTRY (none)
+release: ## Build a release of VERSION (the git tag's) into OUTPUT (dist) and push it to REGISTRY (none); DOWNLOADS: URL of krew's archives
 	@mkdir -p bin && cd hack && go build -buildvcs=false -o ../bin/release ./tools/release
-	@bin/release --version="$(VERSION)" --output="$(OUTPUT)" --registry="$(REGISTRY)"
+	@bin/release --version="$(VERSION)" --output="$(OUTPUT)" --registry="$(REGISTRY)" --downloads="$(DOWNLOADS)"
 
 .PHONY: local-up
 local-up: deps local ## Bring the local environment up, with KWOK_NODES (0) extra nodes, and Cilium if CNI is cilium (root)

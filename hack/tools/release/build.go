@@ -26,8 +26,8 @@ const (
 )
 
 // build writes every part of a release into a folder.
-func build(ctx context.Context, s source, r repositories, dir string, w io.Writer) error {
-	for _, folder := range []string{binaryFolder, imageFolder, chartFolder, sbomFolder} {
+func build(ctx context.Context, s source, r repositories, downloads, dir string, w io.Writer) error {
+	for _, folder := range []string{binaryFolder, krewFolder, imageFolder, chartFolder, sbomFolder} {
 		if err := os.Mkdir(filepath.Join(dir, folder), 0o755); err != nil {
 			return err
 		}
@@ -43,6 +43,10 @@ func build(ctx context.Context, s source, r repositories, dir string, w io.Write
 				return err
 			}
 		}
+	}
+	fmt.Fprintln(w, "packaging the plugin of kubectl")
+	if err := plugin.writeKrew(s, downloads, dir); err != nil {
+		return err
 	}
 	for _, p := range services {
 		fmt.Fprintf(w, "building the image of %s\n", p.Name)

@@ -35,6 +35,7 @@ type options struct {
 	version    string
 	output     string
 	registry   string
+	downloads  string
 }
 
 func newCommand() *cobra.Command {
@@ -54,6 +55,7 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&o.version, "version", "", "semantic version without a leading v; default: the tag of the commit that is checked out")
 	flags.StringVar(&o.output, "output", "dist", "folder that gets a folder with the version's name")
 	flags.StringVar(&o.registry, "registry", "", "registry and namespace to push images and chart to, such as rg.fr-par.scw.cloud/example")
+	flags.StringVar(&o.downloads, "downloads", "", "URL of the folder that will offer the archives of krew/, for the manifest of krew")
 	return command
 }
 
@@ -69,7 +71,7 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	}
 	folder := filepath.Join(o.output, s.Version)
 	err = writeFolder(folder, func(dir string) error {
-		return build(ctx, s, repositories, dir, w)
+		return build(ctx, s, repositories, o.downloads, dir, w)
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,19 +18,23 @@ func (p platform) String() string { return p.OS + "_" + p.Arch }
 
 // program is a main package of the product.
 type program struct {
-	// Name is the name of the binary and of its package's folder.
+	// Name is the name of the binary.
 	Name string
+	// Folder is the folder of its package; without it, Name.
+	Folder string
 	// Platforms are those that it is built for.
 	Platforms []platform
 }
 
-// Platforms of the product. People run bootstrap on their own machines.
+// Platforms of the product. People run the tools on their own machines.
 var (
 	linux    = []platform{{"linux", "amd64"}, {"linux", "arm64"}}
 	machines = append(slices.Clone(linux), platform{"darwin", "amd64"}, platform{"darwin", "arm64"})
 
 	// tools are released as binaries.
-	tools = []program{{Name: "bootstrap", Platforms: machines}}
+	tools = []program{{Name: "bootstrap", Platforms: machines}, plugin}
+	// plugin is also released as archives for krew.
+	plugin = program{Name: "kubectl-egress", Folder: "webhook/kubectl-egress", Platforms: machines}
 	// services are released as images.
 	services = []program{{Name: "webhook", Platforms: linux}, {Name: "demo", Platforms: linux}}
 )
@@ -47,7 +52,7 @@ func (p program) compile(ctx context.Context, s source, target platform, file st
 	if err != nil {
 		return err
 	}
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=" + s.Version, "-o", file, "./" + p.Name}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=" + s.Version, "-o", file, "./" + cmp.Or(p.Folder, p.Name)}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = s.Dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+target.OS, "GOARCH="+target.Arch,
