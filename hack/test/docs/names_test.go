@@ -73,10 +73,10 @@ func constants(file *ast.File, prefixes ...string) map[string]bool {
 }
 
 // A flag by itself, or after the name of the webhook or of bootstrap, exists in
-// that program, unless a command on the same page shows that it belongs to
-// another one. Each flag of the two programs is explained.
+// that program or in kubectl egress, unless a command on the same page shows that it
+// belongs to another one. Each flag of the three programs is explained.
 func TestFlags(t *testing.T) {
-	flags, provisioning := flagsOf(t, "webhook"), flagsOf(t, "bootstrap")
+	flags, provisioning, plugin := flagsOf(t, "webhook"), flagsOf(t, "bootstrap"), flagsOf(t, "webhook/kubectl-egress")
 	shown := regexp.MustCompile(`--[a-z][a-z-]+`)
 	for _, p := range documentation(t) {
 		for _, code := range p.spans(t) {
@@ -86,17 +86,20 @@ func TestFlags(t *testing.T) {
 			}
 			for _, flag := range shown.FindAllString(code, -1) {
 				known := flag == "--help" || strings.Contains(p.commands(t), flag) ||
-					(program != "bootstrap" && flags[flag]) || (program != "webhook" && provisioning[flag])
+					(program != "bootstrap" && flags[flag]) || (program != "webhook" && provisioning[flag]) ||
+					(strings.HasPrefix(code, "--") && plugin[flag])
 				if !known {
 					t.Errorf("%s: there is no flag %s", p.path, flag)
 				}
 			}
 		}
 	}
-	manual := read(t, "docs/bootstrap.md")
-	for flag := range provisioning {
-		if !strings.Contains(manual, flag) {
-			t.Errorf("docs/bootstrap.md does not explain %s", flag)
+	for file, flags := range map[string]map[string]bool{"docs/bootstrap.md": provisioning, "docs/kubectl.md": plugin} {
+		manual := read(t, file)
+		for flag := range flags {
+			if !strings.Contains(manual, flag) {
+				t.Errorf("%s does not explain %s", file, flag)
+			}
 		}
 	}
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}

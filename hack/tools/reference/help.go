@@ -20,18 +20,22 @@ type help struct {
 // subcommand is a line of cobra's list of commands.
 var subcommand = regexp.MustCompile(`(?m)^  ([a-z]+) +\S`)
 
+// program is a program of the product: the command that users type, and the folder of
+// its package.
+type program struct{ command, folder string }
+
 // helps builds a program and returns its help and that of its commands.
-func (r *repository) helps(ctx context.Context, program string) ([]help, error) {
+func (r *repository) helps(ctx context.Context, p program) ([]help, error) {
 	dir, err := os.MkdirTemp("", "egress-reference-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, program)
-	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", binary, "./"+program)
+	program, binary := p.command, filepath.Join(dir, "program")
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", binary, "./"+p.folder)
 	build.Dir = r.root
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build ./%s: %w\n%s", program, err, out)
+		return nil, fmt.Errorf("go build ./%s: %w\n%s", p.folder, err, out)
 	}
 	root, err := runHelp(ctx, binary, program)
 	if err != nil {

@@ -77,8 +77,8 @@ func flagsPage(ctx context.Context, r *repository) (string, error) {
 	var b strings.Builder
 	b.WriteString("# Commands and flags\n\n" + generated)
 	b.WriteString("The programs print these pages with `--help`.\n")
-	for _, program := range []string{"bootstrap", "webhook"} {
-		helps, err := r.helps(ctx, program)
+	for _, p := range []program{{"bootstrap", "bootstrap"}, {"kubectl egress", "webhook/kubectl-egress"}, {"webhook", "webhook"}} {
+		helps, err := r.helps(ctx, p)
 		if err != nil {
 			return "", err
 		}
