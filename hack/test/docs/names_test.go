@@ -76,7 +76,9 @@ func constants(file *ast.File, prefixes ...string) map[string]bool {
 // that program or in kubectl egress, unless a command on the same page shows that it
 // belongs to another one. Each flag of the three programs is explained.
 func TestFlags(t *testing.T) {
-	flags, provisioning, plugin := flagsOf(t, "webhook"), flagsOf(t, "bootstrap"), flagsOf(t, "webhook/kubectl-egress")
+	flags := flagsOf(t, packageFiles(t, "webhook"))
+	provisioning := flagsOf(t, goFiles(t, "bootstrap"))
+	plugin := flagsOf(t, packageFiles(t, "webhook/kubectl-egress"))
 	shown := regexp.MustCompile(`--[a-z][a-z-]+`)
 	for _, p := range documentation(t) {
 		for _, code := range p.spans(t) {
@@ -111,12 +113,12 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// flagsOf returns the flags that the program in a folder declares with pflag,
-// including the dashes.
-func flagsOf(t *testing.T, folder string) map[string]bool {
+// flagsOf returns the flags that the files of a program declare with pflag, including
+// the dashes.
+func flagsOf(t *testing.T, files []*ast.File) map[string]bool {
 	t.Helper()
 	names := map[string]bool{}
-	for _, file := range goFiles(t, folder) {
+	for _, file := range files {
 		ast.Inspect(file, func(node ast.Node) bool {
 			call, isCall := node.(*ast.CallExpr)
 			if !isCall || len(call.Args) < 3 {
@@ -133,7 +135,7 @@ func flagsOf(t *testing.T, folder string) map[string]bool {
 		})
 	}
 	if len(names) == 0 {
-		t.Fatalf("%s has no flags: the test searches in the wrong way", folder)
+		t.Fatal("a program has no flags: the test searches in the wrong way")
 	}
 	return names
 }

@@ -41,17 +41,45 @@ func goFiles(t *testing.T, folder string) []*ast.File {
 	t.Helper()
 	var files []*ast.File
 	err := fs.WalkDir(repository(t), folder, func(file string, _ fs.DirEntry, err error) error {
-		if err != nil || path.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go") {
-			return err
+		if err == nil && isSource(file) {
+			files = append(files, parse(t, file))
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, read(t, file), parser.SkipObjectResolution)
-		files = append(files, parsed)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// packageFiles returns the Go files in a folder, without those of its subfolders and
+// without tests.
+func packageFiles(t *testing.T, folder string) []*ast.File {
+	t.Helper()
+	names, err := fs.Glob(repository(t), folder+"/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []*ast.File
+	for _, name := range names {
+		if isSource(name) {
+			files = append(files, parse(t, name))
+		}
+	}
+	return files
+}
+
+func isSource(file string) bool {
+	return path.Ext(file) == ".go" && !strings.HasSuffix(file, "_test.go")
+}
+
+func parse(t *testing.T, file string) *ast.File {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, read(t, file), parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
 }
 
 // isString reports whether the expression is a string literal, or a sum that
