@@ -243,7 +243,7 @@ func (t *tail) reopen() (bool, error) {
 	if current.Size() > position {
 		return true, nil
 	}
-	next, err := os.Open(t.name) //nolint:gosec // the user names the file
+	next, err := os.Open(t.name)
 	if err != nil {
 		return false, nil //nolint:nilerr // as above
 	}

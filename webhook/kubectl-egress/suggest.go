@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -106,7 +105,7 @@ func (a *app) eachRecordOf(file string, visit func(*audit.Record) error) (malfor
 		defer func() { err = errors.Join(err, opened.Close()) }()
 		input = opened
 	}
-	reader := audit.NewReader(io.Reader(input))
+	reader := audit.NewReader(input)
 	for record := range reader.Records() {
 		if err := visit(record); err != nil {
 			return reader.Malformed, err

@@ -27,7 +27,7 @@ func TestRun(t *testing.T) {
 		http.Error(w, strings.Repeat("x", 2*maxBody), http.StatusForbidden)
 	}))
 	defer proxy.Close()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,12 +40,12 @@ func (r *Report) tenants(wide bool) *table.Table {
 	}
 	for _, tenant := range r.Tenants {
 		cells := []table.Cell{
-			table.Text(tenant.Name), table.Text(tenant.Path), table.Text(orDash(tenant.Port)), table.Text(or(tenant.Mode, "-")),
-			status(tenant.Ready), table.Text(tenant.Reason), status(or(tenant.Served, "-")), number(tenant.Namespaces), number(tenant.Pods.Pods),
-			bad(tenant.Pods.Uncovered()), table.Text(or(strings.Join(tenant.Egress, ","), "-")),
+			table.Text(tenant.Name), table.Text(tenant.Path), table.Text(orDash(tenant.Port)), table.Text(textOrDash(tenant.Mode)),
+			status(tenant.Ready), table.Text(tenant.Reason), status(textOrDash(tenant.Served)), number(tenant.Namespaces), number(tenant.Pods.Pods),
+			bad(tenant.Pods.Uncovered()), table.Text(textOrDash(strings.Join(tenant.Egress, ","))),
 		}
 		if wide {
-			cells = append(cells, table.Text(or(tenant.Revision, "-")), table.Text(tenant.Message))
+			cells = append(cells, table.Text(textOrDash(tenant.Revision)), table.Text(tenant.Message))
 		}
 		t.Add(cells...)
 	}
@@ -72,7 +72,8 @@ func (r *Report) namespaces(wide bool) *table.Table {
 		}
 		c := namespace.Pods
 		cells := []table.Cell{
-			table.Text(namespace.Name), table.Text(namespace.Tenant), {Text: string(namespace.Policy), Colour: colour},
+			table.Text(namespace.Name), table.Text(namespace.Tenant),
+			{Text: string(namespace.Policy), Colour: colour},
 			number(c.Pods), number(c.Covered), number(c.OptedOut), bad(c.Uncovered()),
 		}
 		if wide {
@@ -115,9 +116,9 @@ func bad(n int) table.Cell {
 	return cell
 }
 
-func or(text, otherwise string) string {
+func textOrDash(text string) string {
 	if text == "" {
-		return otherwise
+		return "-"
 	}
 	return text
 }

@@ -154,8 +154,13 @@ func TestRoutes(t *testing.T) {
 
 func TestEnvironment(t *testing.T) {
 	values, unknown := environment(&corev1.Container{Env: []corev1.EnvVar{
-		{Name: "A", Value: "1"}, {Name: "A", Value: "2"}, {Name: "B", Value: "$(A)$(C)"}, {Name: "C", Value: "3"},
-		{Name: "D", ValueFrom: &corev1.EnvVarSource{}}, {Name: "E", ValueFrom: &corev1.EnvVarSource{}}, {Name: "E", Value: "4"},
+		{Name: "A", Value: "1"},
+		{Name: "A", Value: "2"},
+		{Name: "B", Value: "$(A)$(C)"},
+		{Name: "C", Value: "3"},
+		{Name: "D", ValueFrom: &corev1.EnvVarSource{}},
+		{Name: "E", ValueFrom: &corev1.EnvVarSource{}},
+		{Name: "E", Value: "4"},
 	}})
 	if want := map[string]string{"A": "2", "B": "2$(C)", "C": "3", "E": "4"}; !maps.Equal(values, want) {
 		t.Errorf("got %v, want %v", values, want)

@@ -121,11 +121,12 @@ func newText(paint table.Paint, wide bool) *text { return &text{paint: paint, wi
 const nameWidth = 16
 
 func (t *text) field(name, value string) {
-	t.WriteString(strings.TrimRight(fmt.Sprintf("%-*s%s", nameWidth, name+":", value), " ") + "\n")
+	line := strings.TrimRight(fmt.Sprintf("%-*s%s", nameWidth, name+":", value), " ")
+	_, _ = t.WriteString(line + "\n") // a Builder returns no error
 }
 
 func (t *text) item(value string) {
-	t.WriteString(strings.Repeat(" ", nameWidth) + value + "\n")
+	_, _ = t.WriteString(strings.Repeat(" ", nameWidth) + value + "\n")
 }
 
 // maxValue bounds a value that is shortened, in bytes.

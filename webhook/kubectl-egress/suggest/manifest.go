@@ -23,7 +23,8 @@ func (p *Proposal) Manifest(tenant *v1alpha1.EgressTenant) (string, error) {
 		Spec            v1alpha1.EgressTenantSpec `json:"spec"`
 	}{
 		metav1.TypeMeta{APIVersion: names.Group + "/" + names.Version, Kind: names.KindEgressTenant},
-		map[string]string{"name": tenant.Name}, *tenant.Spec.DeepCopy(),
+		map[string]string{"name": tenant.Name},
+		*tenant.Spec.DeepCopy(),
 	}
 	proposed.Spec.Allow = &p.Allow
 	encoded, err := yaml.Marshal(proposed)
