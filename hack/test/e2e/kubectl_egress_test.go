@@ -147,10 +147,18 @@ func plants(t *testing.T) []plant {
 		{"a pod that is older than the label", []string{"pods"}, "WithoutVariables", oldPod},
 		{"the address is not published", []string{"published"}, "source address is not published", changeAddresses()},
 		{"another address is published", []string{"address"}, "198.51.100.1 is published", changeAddresses("198.51.100.1")},
-		{"a port that the proxy does not serve", []string{"ready", "pods", "proxied", "request"}, "does not answer at " + shared.Plan.ProxyPrivate.String() + ":3200",
-			changeTenant(`{"spec": {"proxy": {"port": 3200}}}`, `{"spec": {"proxy": {"port": 3129}}}`)},
-		{"an allow list that the proxy does not have", []string{"proxied"}, "serves Revision",
-			changeTenant(`{"spec": {"allow": {"mode": "Enforce", "domains": ["`+environment.HTTPBinName+`"]}}}`, `{"spec": {"allow": null}}`)},
+		{
+			"a port that the proxy does not serve",
+			[]string{"ready", "pods", "proxied", "request"},
+			"does not answer at " + shared.Plan.ProxyPrivate.String() + ":3200",
+			changeTenant(`{"spec": {"proxy": {"port": 3200}}}`, `{"spec": {"proxy": {"port": 3129}}}`),
+		},
+		{
+			"an allow list that the proxy does not have",
+			[]string{"proxied"},
+			"serves Revision",
+			changeTenant(`{"spec": {"allow": {"mode": "Enforce", "domains": ["`+environment.HTTPBinName+`"]}}}`, `{"spec": {"allow": null}}`),
+		},
 		{"the PodSecurity label is removed", []string{"policy"}, "pod-security.kubernetes.io/enforce", func(t *testing.T) {
 			label(t, namespaceVerify, "pod-security.kubernetes.io/enforce-")
 			t.Cleanup(func() { label(t, namespaceVerify, "pod-security.kubernetes.io/enforce=baseline") })

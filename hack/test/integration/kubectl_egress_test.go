@@ -109,7 +109,7 @@ func TestKubectlEgressExplainsWhatIsAdmitted(t *testing.T) {
 		}
 	}
 	eventually(t, "the policy to be in sync", func(context.Context) (bool, string) {
-		existing := explainJSON(t, "", "pod", pod.Name, "--namespace="+namespace, "--url=https://api.example.com")
+		existing := explainJSON(t, "", "pod", pod.Name, "--namespace="+namespace, "--url=https://api.example.com") //nolint:contextcheck // it has the context of the test
 		route := existing.Containers[0].Route
 		return existing.Coverage.Coverage == "Covered" && existing.Policy.State == "InSync" && route.Way == "Proxy" && route.Open == "Open",
 			existing.Coverage.Coverage + " " + existing.Coverage.Reason + " " + existing.Policy.State + " " + route.Way + " " + route.Open
