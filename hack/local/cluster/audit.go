@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -41,6 +42,9 @@ func (c *Cluster) auditLog() string { return c.path("audit.log") }
 // the position, and the position after them. The first position is 0.
 func (c *Cluster) Audit(position int64) ([]auditv1.Event, int64, error) {
 	file, err := os.Open(c.auditLog())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, position, nil // no requests yet
+	}
 	if err != nil {
 		return nil, position, err
 	}

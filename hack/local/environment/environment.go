@@ -173,13 +173,6 @@ func newEnvironment(ctx context.Context, log *progress.Log, options Options) (*E
 	return e, nil
 }
 
-func (e *Environment) clusterConfig() cluster.Config {
-	return cluster.Config{
-		Environment: e.processes, Binary: e.binaries.kubernetes,
-		Address: e.Plan.NodeAddress, Netns: e.Plan.Netns(network.Node), Hosts: []string{cluster.NodeName},
-	}
-}
-
 func (e *Environment) start(ctx context.Context, log *progress.Log, options Options) error {
 	if err := log.Step("networks", func() error { return network.Up(ctx, e.Plan) }); err != nil {
 		return err

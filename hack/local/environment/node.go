@@ -56,6 +56,11 @@ func (e *Environment) waitFirstPods(ctx context.Context) error {
 	return err
 }
 
+// Import adds an image to the store of the node.
+func (e *Environment) Import(ctx context.Context, image images.Image) error {
+	return node.Import(ctx, e.processes, image)
+}
+
 // productImages are the images of webhook and demo.
 func (e *Environment) productImages(authority []byte) []images.Image {
 	if e.released != nil {

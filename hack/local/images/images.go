@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -34,6 +35,10 @@ type Image struct {
 	// contains the image for the platform. Of the fields below, only
 	// CACertificates is used then: if set, it replaces the image's authorities.
 	Layout string
+	// Root, if set, is a file in the format of tar, compressed by gzip or not: the
+	// image's root filesystem. Of the fields below, none is used then: containers run
+	// as root, with a PATH of all folders of programs.
+	Root string
 
 	// Binaries are files of this machine, by their path in the image.
 	Binaries map[string]string
@@ -57,30 +62,46 @@ func (i Image) build() (v1.Image, error) {
 		}
 		return i.replaceAuthorities(image)
 	}
-	layer, err := i.layer()
-	if err != nil {
-		return nil, err
-	}
-	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	built, err := mutate.AppendLayers(base, layer)
-	if err != nil {
-		return nil, err
-	}
-	config, err := built.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	platform := i.platform()
-	config.OS, config.Architecture = platform.OS, platform.Architecture
-	config.Created = v1.Time{Time: i.Created}
-	config.Config = v1.Config{
+	config := v1.Config{
 		Entrypoint: i.Entrypoint,
 		User:       nonroot,
 		Env:        []string{"PATH=/bin", "SSL_CERT_FILE=/" + certificatesFile},
 		WorkingDir: "/",
 		Labels:     i.Labels,
 	}
-	return mutate.ConfigFile(built, config)
+	build := i.layer
+	if i.Root != "" {
+		config = v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, WorkingDir: "/"}
+		build = i.rootLayer
+	}
+	layer, err := build()
+	if err != nil {
+		return nil, err
+	}
+	return i.assemble(layer, config)
+}
+
+// rootLayer is the file of the root filesystem.
+func (i Image) rootLayer() (v1.Layer, error) {
+	return tarball.LayerFromFile(i.Root, tarball.WithMediaType(types.OCILayer))
+}
+
+// assemble returns the image of one layer.
+func (i Image) assemble(layer v1.Layer, config v1.Config) (v1.Image, error) {
+	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	built, err := mutate.AppendLayers(base, layer)
+	if err != nil {
+		return nil, err
+	}
+	file, err := built.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	platform := i.platform()
+	file.OS, file.Architecture = platform.OS, platform.Architecture
+	file.Created = v1.Time{Time: i.Created}
+	file.Config = config
+	return mutate.ConfigFile(built, file)
 }
 
 func (i Image) platform() v1.Platform {

@@ -195,12 +195,8 @@ func (s initScript) start(name, path string, args ...string) (pid int, err error
 
 // loadImages imports every image of the node's folder.
 func loadImages(ctx context.Context, dir string) error {
-	ctr := func(args ...string) ([]byte, error) {
-		args = append([]string{"--address", filepath.Join(dir, socket), "--namespace", "k8s.io"}, args...)
-		return exec.CommandContext(ctx, "ctr", args...).CombinedOutput()
-	}
 	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		out, err := ctr("version")
+		out, err := ctr(ctx, dir, "version")
 		if err == nil {
 			break
 		}
@@ -213,11 +209,17 @@ func loadImages(ctx context.Context, dir string) error {
 		return err
 	}
 	for _, tar := range tars {
-		if out, err := ctr("images", "import", tar); err != nil {
+		if out, err := ctr(ctx, dir, "images", "import", tar); err != nil {
 			return fmt.Errorf("importing %s: %w: %s", tar, err, out)
 		}
 	}
 	return nil
+}
+
+// ctr runs containerd's client for the node with this folder.
+func ctr(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	args = append([]string{"--address", filepath.Join(dir, socket), "--namespace", "k8s.io"}, args...)
+	return exec.CommandContext(ctx, "ctr", args...).CombinedOutput()
 }
 
 // fileName turns the reference of an image into a file name.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -60,8 +61,11 @@ type Config struct {
 // pods is the cgroup of all pods of the node.
 var pods = cgroup.Group{Name: "egress-local"}
 
-func (c Config) dir() string {
-	return filepath.Join(string(c.Cluster.Environment), "node")
+func (c Config) dir() string { return folder(c.Cluster.Environment) }
+
+// folder contains all files of the node.
+func folder(environment process.Environment) string {
+	return filepath.Join(string(environment), "node")
 }
 
 // Start starts the node and returns when its processes run. WaitReady waits
@@ -152,7 +156,21 @@ func Stop(ctx context.Context, environment process.Environment) error {
 	if err := pods.Remove(ctx); err != nil {
 		return err
 	}
-	return os.RemoveAll(filepath.Join(string(environment), "node"))
+	return os.RemoveAll(folder(environment))
+}
+
+// Import adds an image to the store of the running node.
+func Import(ctx context.Context, environment process.Environment, image images.Image) error {
+	dir := folder(environment)
+	file := filepath.Join(dir, fileName(image.Reference))
+	defer os.Remove(file)
+	if err := images.Write(file, image); err != nil {
+		return err
+	}
+	if out, err := ctr(ctx, dir, "images", "import", file); err != nil {
+		return fmt.Errorf("importing %s: %w: %s", image.Reference, err, out)
+	}
+	return nil
 }
 
 //go:embed templates
