@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"egress.scw/hack/local/cluster"
+	"egress.scw/hack/local/environment"
+	"egress.scw/hack/local/images"
+	"egress.scw/hack/test/clients/image"
+	"egress.scw/hack/test/clients/matrix"
+)
+
+// importClients makes the image of the clients, and adds it to the node's store.
+func importClients(t *testing.T, clients []matrix.Client) {
+	t.Helper()
+	start := time.Now()
+	root, err := image.Make(t.Context(), clients, filepath.Join(shared.Repository, "hack", "test", "clients", "programs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := time.Now()
+	if err := shared.Import(t.Context(), images.Image{Reference: clientsImage, Root: root}); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the image was made in %s and imported in %s", made.Sub(start).Round(time.Second), time.Since(made).Round(time.Second))
+}
+
+// deployClients starts the clients' pod and a Service, whose address it returns.
+func deployClients(t *testing.T) string {
+	t.Helper()
+	internet, err := os.ReadFile(shared.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.Apply(t.Context(), fmt.Sprintf(clientManifests, clientsTenant, clientsService, clientsImage, indent(string(internet), 4))); err != nil {
+		t.Fatal(err)
+	}
+	pod := fmt.Sprintf(clientsPod, clientsTenant, clientsImage)
+	create := func(args ...string) (string, error) {
+		return shared.Kubectl(t.Context(), strings.NewReader(pod), append([]string{"create", "--output=json", "--filename=-"}, args...)...)
+	}
+	eventually(t, "the Service in the variables of new pods", func() (bool, string) {
+		out, err := create("--dry-run=server")
+		return err == nil && strings.Contains(out, clientsService) && strings.Contains(out, "JAVA_TOOL_OPTIONS"), fmt.Sprint(out, err)
+	})
+	if _, err := create(); err != nil {
+		t.Fatal(err)
+	}
+	mustKubectl(t, "--namespace="+clientsTenant, "wait", "--for=condition=Ready", "pod/clients", "pod/"+clientsService, "--timeout=300s")
+	for _, url := range []string{"http://" + environment.IPEchoName + "/", "https://" + cluster.ServiceIP + "/livez"} {
+		eventually(t, "the policy to open the way to "+url, func() (bool, string) {
+			out, err := kubectl(t.Context(), "--namespace="+clientsTenant, "exec", "clients", "--", "curl", "--silent", "--show-error", "--fail", "--max-time", "5", url)
+			return err == nil, fmt.Sprint(out, err)
+		})
+	}
+	return mustKubectl(t, "--namespace="+clientsTenant, "get", "service", clientsService, "--output=jsonpath={.spec.clusterIP}")
+}
+
+// The server prints a line for each request.
+const clientManifests = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: internet, namespace: %[1]s}
+data:
+  ca.crt: |
+%[4]s
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  selector: {app: %[2]s}
+  ports: [{port: 80, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: %[2]s, namespace: %[1]s, labels: {app: %[2]s}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: server
+    image: %[3]s
+    imagePullPolicy: Never
+    command: [python3, -u, -m, http.server, --directory, /srv, "8080"]
+    readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
+`
+
+// The pod trusts the authorities of the internet and of the API server, as images in a
+// company do.
+const clientsPod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: clients, namespace: %[1]s}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: clients
+    image: %[2]s
+    imagePullPolicy: Never
+    command: [sh, -c, "update-ca-certificates && touch /tmp/ready && exec sleep infinity"]
+    env: [{name: LANG, value: C.UTF-8}]
+    readinessProbe: {exec: {command: [test, -e, /tmp/ready]}, periodSeconds: 1}
+    volumeMounts:
+    - {name: internet, mountPath: /usr/local/share/ca-certificates/internet.crt, subPath: ca.crt}
+    - {name: cluster, mountPath: /usr/local/share/ca-certificates/cluster.crt, subPath: ca.crt}
+  volumes:
+  - {name: internet, configMap: {name: internet}}
+  - {name: cluster, configMap: {name: kube-root-ca.crt}}
+`
+
+func indent(text string, width int) string {
+	blank := strings.Repeat(" ", width)
+	return blank + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+blank)
+}
