@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -102,7 +101,7 @@ func (a *app) eachRecordOf(file string, visit func(*audit.Record) error) (malfor
 		if err != nil {
 			return 0, err
 		}
-		defer func() { err = errors.Join(err, opened.Close()) }()
+		defer func() { _ = opened.Close() }() // it was only read
 		input = opened
 	}
 	reader := audit.NewReader(input)
