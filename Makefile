@@ -50,11 +50,11 @@ test: deps local ## Run every test that this machine can run
 
 .PHONY: test-proxy
 test-proxy: deps ## Run the tests of the proxy's machine on one IMAGE, such as bookworm-dhclient (root)
-	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 40m ./test/proxy -args -image=$(IMAGE)
+	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 60m ./test/proxy -args -image=$(IMAGE)
 
 .PHONY: test-cilium
 test-cilium: cilium ## Run the end-to-end tests of pods, policies and attacks on Cilium (root)
-	@cd hack && ../$(STAGE) "end-to-end tests on Cilium (real node, root)" $(TESTSUM) -count=1 -timeout 40m ./test/e2e -skip '^($(NOT_OF_PODS))$$' -args -cni=cilium
+	@cd hack && ../$(STAGE) "end-to-end tests on Cilium (real node, root)" $(TESTSUM) -count=1 -timeout 60m ./test/e2e -skip '^($(NOT_OF_PODS))$$' -args -cni=cilium
 
 .PHONY: cilium
 cilium: deps local ## Build the local environment with Cilium; the first time takes 5 minutes more
