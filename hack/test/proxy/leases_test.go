@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -35,17 +36,38 @@ func TestNetworkdBehindGateway(t *testing.T) {
 func (w *world) checkLeases(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	defer repairNothing(t, vm)()
-	before := routing(t, vm)
+	routes, servers := routing(t, vm), nameServers(t, vm)
 	for _, nic := range []string{"ens2", "ens5"} {
 		w.renew(t, vm, nic)
 	}
+	checkStays(t, "name servers", servers, func() string { return nameServers(t, vm) })
 	if w.image.Network == machine.Networkd {
 		in(t, vm, "systemctl", "restart", "systemd-networkd.service")
 	}
-	// Whatever a client does with its lease, it does within moments.
+	checkStays(t, "routes and rules", routes, func() string { return routing(t, vm) })
+	checkNameServersReturn(t, vm, servers)
+}
+
+// checkNameServersReturn waits for the name servers of before a restart of networkd,
+// which has none until it has its lease again. Squid does not depend on them: squid.conf
+// names its own.
+func checkNameServersReturn(t *testing.T, vm *machine.VM, before string) {
+	t.Helper()
+	eventually(t, "name servers as before the restart", func() error {
+		if diff := cmp.Diff(before, nameServers(t, vm)); diff != "" {
+			return fmt.Errorf("-before +after:\n%s", diff)
+		}
+		return nil
+	})
+}
+
+// checkStays watches a part of the network's state for the moments in which a DHCP
+// client does whatever it does with a lease.
+func checkStays(t *testing.T, what, before string, now func() string) {
+	t.Helper()
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if diff := cmp.Diff(before, routing(t, vm)); diff != "" {
-			t.Fatalf("routes, rules and name servers, -before the renewals +after:\n%s", diff)
+		if diff := cmp.Diff(before, now()); diff != "" {
+			t.Fatalf("%s, -before the renewals +after:\n%s", what, diff)
 		}
 	}
 }
@@ -61,13 +83,19 @@ func repairNothing(t *testing.T, vm *machine.VM) (resume func()) {
 	}
 }
 
-// routing returns the default routes of both tables, the rules of routing, and the name
-// servers. Other fields than these change with a lease.
+// routing returns the default routes of both tables, and the rules of routing. Other
+// fields than these change with a lease.
 func routing(t *testing.T, vm *machine.VM) string {
 	t.Helper()
 	return in(t, vm, "sh", "-ec", `
 ip -4 route show default | sed 's/.* \(dev [^ ]*\).*/default \1/'
 ip -4 route show table 100 2> /dev/null || true # which only flexible addresses have
-ip rule show
+ip rule show`)
+}
+
+// nameServers returns the name servers of each NIC, or of the machine.
+func nameServers(t *testing.T, vm *machine.VM) string {
+	t.Helper()
+	return in(t, vm, "sh", "-ec", `
 if [ -S /run/systemd/resolve/io.systemd.Resolve ]; then resolvectl dns | grep '^Link'; else grep ^nameserver /etc/resolv.conf; fi`)
 }

@@ -101,7 +101,7 @@ func (w *world) checkRestarts(t *testing.T, vm *machine.VM) {
 	defer repairNothing(t, vm)()
 	squid := func() string { return in(t, vm, "systemctl", "show", "--property=MainPID", "--value", "squid") }
 	clients := func() string { return w.dhcpClient(t, vm, "ens2") + ", " + w.dhcpClient(t, vm, "ens5") }
-	oldSquid, oldClients, oldRouting := squid(), clients(), routing(t, vm)
+	oldSquid, oldClients, oldRouting, oldServers := squid(), clients(), routing(t, vm), nameServers(t, vm)
 	checkOutdated(t, vm, 0)
 	in(t, vm, "sh", "-ec", `library=$(readlink -f /lib/x86_64-linux-gnu/libc.so.6); cp -p "$library" "$library.new"; mv "$library.new" "$library"`)
 	checkOutdated(t, vm, 1)
@@ -115,8 +115,9 @@ func (w *world) checkRestarts(t *testing.T, vm *machine.VM) {
 		t.Errorf("DHCP clients were %q and are %q", oldClients, now)
 	}
 	if diff := cmp.Diff(oldRouting, routing(t, vm)); diff != "" {
-		t.Errorf("routes, rules and name servers, -before the restarts +after:\n%s", diff)
+		t.Errorf("routes and rules, -before the restarts +after:\n%s", diff)
 	}
+	checkNameServersReturn(t, vm, oldServers)
 	checkOutdated(t, vm, 0)
 	w.checkServices(t, vm)
 	eventually(t, "Squid", func() error {
