@@ -19,6 +19,14 @@ app.kubernetes.io/part-of: egress.scw
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{- /* Labels of the objects that Prometheus selects. */}}
+{{- define "egress-webhook.monitoringLabels" -}}
+{{ include "egress-webhook.labels" . }}
+{{- with .Values.monitoring.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- define "egress-webhook.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}

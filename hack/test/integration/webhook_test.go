@@ -58,6 +58,8 @@ type webhookProcess struct {
 	release helm.Release
 	port    int
 	probe   string
+	// metrics is the URL of its metrics.
+	metrics string
 }
 
 func newClient(c *cluster.Cluster) (client.Client, error) {
@@ -135,8 +137,13 @@ func (w *webhookProcess) prepare(ctx context.Context, api client.Client, binary 
 		return err
 	}
 	w.probe = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(probePort))
+	metricsPort, err := w.cluster.FreePort(ctx)
+	if err != nil {
+		return err
+	}
+	w.metrics = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(metricsPort)) + "/metrics"
 	settingsFile := filepath.Join(dir, "settings.yaml")
-	if err := w.writeSettings(ctx, api, settingsFile, probePort); err != nil {
+	if err := w.writeSettings(ctx, api, settingsFile, probePort, metricsPort); err != nil {
 		return err
 	}
 	w.command = process.Command{
@@ -148,7 +155,7 @@ func (w *webhookProcess) prepare(ctx context.Context, api client.Client, binary 
 
 // writeSettings writes the settings of the chart's ConfigMap, but with addresses
 // and folders of this machine.
-func (w *webhookProcess) writeSettings(ctx context.Context, api client.Client, file string, probePort int) error {
+func (w *webhookProcess) writeSettings(ctx context.Context, api client.Client, file string, probePort, metricsPort int) error {
 	var configMap corev1.ConfigMap
 	if err := api.Get(ctx, client.ObjectKey{Namespace: releaseNamespace, Name: names.SettingsConfigMap}, &configMap); err != nil {
 		return err
@@ -159,7 +166,7 @@ func (w *webhookProcess) writeSettings(ctx context.Context, api client.Client, f
 	}
 	contents.Admission = settings.FileAdmission{BindAddress: "127.0.0.1:" + strconv.Itoa(w.port), CertDir: filepath.Dir(file)}
 	contents.Probes.BindAddress = "127.0.0.1:" + strconv.Itoa(probePort)
-	contents.Metrics.BindAddress = ""
+	contents.Metrics.BindAddress = "127.0.0.1:" + strconv.Itoa(metricsPort)
 	data, err := yaml.Marshal(contents)
 	if err != nil {
 		return err
