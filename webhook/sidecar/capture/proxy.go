@@ -1,0 +1,46 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// Proxy is the egress proxy, as the relay reaches it. Its methods may be called by
+// many goroutines at a time.
+type Proxy interface {
+	// Tunnel opens a tunnel to a port of a host, by CONNECT. The host is a name in
+	// lower case and punycode, without a trailing dot. The context bounds the opening
+	// alone. If the proxy answers with another status than 200, the error is a *Refusal.
+	Tunnel(ctx context.Context, host string, port uint16) (Stream, error)
+
+	// RoundTripper sends a request for plain HTTP, which the proxy evaluates by its
+	// URL: scheme http, and the name as host, without a port. If the proxy refuses the
+	// request, its own page is the answer. Requests to change the protocol (Upgrade)
+	// are not sent this way.
+	http.RoundTripper
+}
+
+// Stream is an open tunnel. Read and Write may be called at the same time, and Close
+// ends both.
+type Stream interface {
+	io.ReadWriteCloser
+	// CloseWrite sends the end of the stream, after which Read continues.
+	CloseWrite() error
+}
+
+// Refusal is the error of a tunnel that the proxy refuses.
+type Refusal struct {
+	// Status is the status of the proxy's answer.
+	Status int
+	// Reason is the cause, as a part of a sentence: `the rule "domain" of the tenant`.
+	Reason string
+	// Cure is the remedy, as a sentence without a full stop, or empty.
+	Cure string
+}
+
+// Error returns the reason and the status.
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("the proxy refused it with status %d: %s", r.Status, r.Reason)
+}
