@@ -78,6 +78,8 @@ type EgressTenant struct {
 // +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.allow)",message="allow must not be set with path Gateway: only the proxy filters by domain"
 // +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.noProxy)",message="noProxy must not be set with path Gateway, which does not use the proxy"
 // +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.runtimes)",message="runtimes must not be set with path Gateway, which does not use the proxy"
+// +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || !has(self.sidecar)",message="sidecar must not be set with path Gateway, which does not use the proxy"
+// +kubebuilder:validation:XValidation:rule="self.path != 'Gateway' || self.dns != 'Closed'",message="dns must not be Closed with path Gateway: pods resolve the names of public hosts themselves"
 // +kubebuilder:validation:XValidation:rule="!has(self.ingressFrom) || self.ingress == 'Tenant'",message="ingressFrom has no effect unless ingress is Tenant"
 type EgressTenantSpec struct {
 	// path is the route on which the tenant's traffic leaves the cluster.
@@ -123,6 +125,22 @@ type EgressTenantSpec struct {
 	// +listType=set
 	// +optional
 	Runtimes []Runtime `json:"runtimes,omitempty"`
+
+	// sidecar adds a container to the tenant's pods, which sends their requests to the
+	// proxy with the tenant's certificate. It needs a proxy with identity Offered or
+	// Required. Without sidecar, pods connect to the tenant's port of the proxy.
+	//
+	// +optional
+	Sidecar *Sidecar `json:"sidecar,omitempty"`
+
+	// dns selects the names that the tenant's pods can resolve. Cluster: the cluster's
+	// DNS, which resolves public names too. Closed: names of the cluster alone, by a
+	// DNS server of the webhook's chart. No query of the tenant leaves the cluster, and
+	// the proxy resolves public names.
+	//
+	// +kubebuilder:default=Cluster
+	// +optional
+	DNS DNS `json:"dns,omitempty"`
 
 	// clusterAccess lists further destinations that the tenant's pods reach
 	// without the proxy: in the cluster, or in private networks. They are opened

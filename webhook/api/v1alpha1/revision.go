@@ -19,6 +19,7 @@ import (
 func (t Tenant) Revision() string {
 	// Destinations without the proxy, and the tenant's pods.
 	t.NoProxy, t.Runtimes, t.ClusterAccess = nil, nil, nil
+	t.Sidecar, t.DNS = nil, ""
 	t.Ingress, t.IngressFrom, t.NodePool = "", nil, nil
 	t.Path = cmp.Or(t.Path, PathProxy)
 	t.Allow = allowSpecOf(t.AllowList())

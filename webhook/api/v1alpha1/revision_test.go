@@ -64,6 +64,7 @@ func TestRevisionCountsEveryField(t *testing.T) {
 	t.Parallel()
 	unseen := map[string]bool{
 		"EgressTenantSpec.NoProxy": true, "EgressTenantSpec.Runtimes": true, "EgressTenantSpec.ClusterAccess": true,
+		"EgressTenantSpec.Sidecar": true, "EgressTenantSpec.DNS": true,
 		"EgressTenantSpec.Ingress": true, "EgressTenantSpec.IngressFrom": true, "EgressTenantSpec.NodePool": true,
 	}
 	withProxy := func() Tenant { return Tenant{EgressTenantSpec: EgressTenantSpec{Proxy: &TenantProxy{}}} }

@@ -80,6 +80,10 @@ func TestSchemaHasTheBounds(t *testing.T) {
 	t.Parallel()
 	got := specSchema(t)
 	noProxy, domains := got.Properties["noProxy"], got.Properties["allow"].Properties["domains"]
+	amounts := &jsonSchema{Properties: map[string]*jsonSchema{
+		"cpu":    {MinLength: new(int64(1)), MaxLength: new(int64(maxCPULength)), Pattern: cpuPattern.String()},
+		"memory": {MinLength: new(int64(1)), MaxLength: new(int64(maxMemoryLength)), Pattern: memoryPattern.String()},
+	}}
 	want := &jsonSchema{
 		Validations: got.Validations,
 		Properties: map[string]*jsonSchema{
@@ -150,6 +154,13 @@ func TestSchemaHasTheBounds(t *testing.T) {
 				MaxItems: new(int64(len(Runtimes()))), ListType: "set",
 				Items: &jsonSchema{Enum: []string{string(RuntimeJava), string(RuntimeNode), string(RuntimePerl)}},
 			},
+			"sidecar": {
+				Properties: map[string]*jsonSchema{
+					"capture":   {Enum: []string{string(CaptureNone), string(CaptureNames)}, Default: string(CaptureNone)},
+					"resources": {Properties: map[string]*jsonSchema{"requests": amounts, "limits": amounts}},
+				},
+			},
+			"dns": {Enum: []string{string(DNSCluster), string(DNSClosed)}, Default: string(DNSCluster)},
 			"noProxy": {
 				MaxItems: new(int64(maxNoProxy)), ListType: "set",
 				Items: &jsonSchema{

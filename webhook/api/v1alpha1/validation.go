@@ -69,6 +69,8 @@ func (s *EgressTenantSpec) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, s.Allow.validate(path.Child("allow"))...)
 	errs = append(errs, validateNoProxy(s.NoProxy, path.Child("noProxy"))...)
 	errs = append(errs, ValidateRuntimes(s.Runtimes, path.Child("runtimes"))...)
+	errs = append(errs, s.Sidecar.validate(path.Child("sidecar"))...)
+	errs = append(errs, s.validateDNS(path.Child("dns"))...)
 	errs = append(errs, validateClusterAccess(s.ClusterAccess, path.Child("clusterAccess"))...)
 	errs = append(errs, s.validateIngress(path)...)
 	return append(errs, s.NodePool.validate(path.Child("nodePool"))...)
@@ -92,6 +94,8 @@ func (s *EgressTenantSpec) validatePath(path *field.Path) field.ErrorList {
 			{"allow", s.Allow != nil, "must not be set with path Gateway: only the proxy filters by domain"},
 			{"noProxy", len(s.NoProxy) > 0, "must not be set with path Gateway, which does not use the proxy"},
 			{"runtimes", len(s.Runtimes) > 0, "must not be set with path Gateway, which does not use the proxy"},
+			{"sidecar", s.Sidecar != nil, "must not be set with path Gateway, which does not use the proxy"},
+			{"dns", s.DNS == DNSClosed, "must not be Closed with path Gateway: pods resolve the names of public hosts themselves"},
 		} {
 			if unused.set {
 				errs = append(errs, field.Forbidden(path.Child(unused.name), unused.why))
