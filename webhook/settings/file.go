@@ -1,5 +1,7 @@
 package settings
 
+import "egress.scw/webhook/api/v1alpha1"
+
 // Version and kind of the settings file. They are written like those of a
 // Kubernetes object, but the API server does not know the kind.
 const (
@@ -26,6 +28,8 @@ type File struct {
 	Cluster FileCluster `json:"cluster"`
 	// DNS is how pods reach the cluster's DNS.
 	DNS FileDNS `json:"dns"`
+	// Sidecar is the container of pods of tenants with spec.sidecar.
+	Sidecar FileSidecar `json:"sidecar"`
 
 	// ProtectedNamespaces are the namespaces that cannot belong to a tenant,
 	// whatever their label is, because the cluster or the webhook depends on the
@@ -69,6 +73,22 @@ type FileProxy struct {
 	// tenant's. false is for proxies that bootstrap does not configure. Default:
 	// true.
 	VerifyPorts bool `json:"verifyPorts"`
+	// Identity is the way in which the proxy recognises tenants, as in egress.yaml:
+	// Port, Offered (by the certificates of sidecars, and by ports), or Required (by
+	// certificates alone). Default: Port.
+	Identity string `json:"identity"`
+	// Machines are the machines of the proxy that accept sidecars, at most 16. Without
+	// any, pods of tenants with spec.sidecar are refused.
+	Machines []FileMachine `json:"machines"`
+}
+
+// FileMachine is an item of the field proxy.machines of the settings file.
+type FileMachine struct {
+	// Address is the IP address of the machine, one of proxy.addresses. Required.
+	Address string `json:"address"`
+	// Certificate is the certificate of the machine, one block of PEM, which the
+	// machine made itself. Required.
+	Certificate string `json:"certificate"`
 }
 
 // FileEgressAddresses is the field proxy.egressAddresses of the settings file.
@@ -101,6 +121,25 @@ type FileDNS struct {
 	// NodeLocalAddress is the IP address of the DNS cache on every node. Empty,
 	// which is the default, means that there is no such cache.
 	NodeLocalAddress string `json:"nodeLocalAddress"`
+	// Closed is the DNS server of tenants with dns Closed. Without it, pods of these
+	// tenants are refused.
+	Closed *FileClosedDNS `json:"closed"`
+}
+
+// FileClosedDNS is the field dns.closed of the settings file.
+type FileClosedDNS struct {
+	// Address is the IP address of the Service of the DNS server, which serves port
+	// 53. Required.
+	Address string `json:"address"`
+	// Pods are the pods of the DNS server. Required.
+	Pods FileDNSPods `json:"pods"`
+}
+
+// FileSidecar is the field sidecar of the settings file.
+type FileSidecar struct {
+	// Image is the image of the container. Empty means that there is none: pods of
+	// tenants with spec.sidecar are refused.
+	Image string `json:"image"`
 }
 
 // FileDNSPods is an item of the field dns.pods of the settings file.
@@ -164,7 +203,7 @@ func Default() *File {
 // defaults returns the defaults that the decoder replaces.
 func defaults() *File {
 	return &File{
-		Proxy:          FileProxy{VerifyPorts: true},
+		Proxy:          FileProxy{VerifyPorts: true, Identity: string(v1alpha1.IdentityPort)},
 		Cluster:        FileCluster{Domain: "cluster.local"},
 		Namespaces:     FileNamespaces{PodSecurity: "baseline"},
 		Admission:      FileAdmission{BindAddress: ":9443", CertDir: "/etc/egress-webhook/tls"},
@@ -186,8 +225,15 @@ func (f *File) complete() {
 		f.DNS.Pods = []FileDNSPods{{Namespace: kubeSystem, PodLabels: map[string]string{"k8s-app": "kube-dns"}}}
 	}
 	for i := range f.DNS.Pods {
-		if f.DNS.Pods[i].Ports == nil {
-			f.DNS.Pods[i].Ports = []int32{53}
-		}
+		f.DNS.Pods[i].complete()
+	}
+	if f.DNS.Closed != nil {
+		f.DNS.Closed.Pods.complete()
+	}
+}
+
+func (p *FileDNSPods) complete() {
+	if p.Ports == nil {
+		p.Ports = []int32{53}
 	}
 }

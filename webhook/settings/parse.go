@@ -27,6 +27,7 @@ func (f *File) parse() (*Settings, field.ErrorList) {
 		Proxy:               p.proxy(f.Proxy, field.NewPath("proxy")),
 		Cluster:             p.cluster(f.Cluster, field.NewPath("cluster")),
 		DNS:                 p.dns(f.DNS, field.NewPath("dns")),
+		Sidecar:             p.sidecar(f.Sidecar, field.NewPath("sidecar")),
 		ProtectedNamespaces: p.namespaces(f.ProtectedNamespaces, field.NewPath("protectedNamespaces")),
 		Namespaces:          p.namespaceRules(f.Namespaces, field.NewPath("namespaces")),
 		Admission:           p.admission(f.Admission, field.NewPath("admission")),
@@ -70,6 +71,7 @@ func (p *parser) proxy(f FileProxy, path *field.Path) Proxy {
 	}
 	return Proxy{
 		Addresses: addresses, Egress: p.egressAddresses(f.EgressAddresses, path.Child("egressAddresses")), VerifyPorts: f.VerifyPorts,
+		Identity: p.identity(f.Identity, path.Child("identity")), Machines: p.machines(f.Machines, addresses, path.Child("machines")),
 	}
 }
 
@@ -147,6 +149,11 @@ func (p *parser) dns(f FileDNS, path *field.Path) DNS {
 	if f.NodeLocalAddress != "" {
 		// Node-local caches mostly have a link-local address, 169.254.20.10.
 		dns.NodeLocal, _ = p.address(f.NodeLocalAddress, path.Child("nodeLocalAddress"), netip.Addr.IsLinkLocalUnicast)
+	}
+	if f.Closed != nil {
+		closed := path.Child("closed")
+		address, _ := p.address(f.Closed.Address, closed.Child("address"), nil)
+		dns.Closed = &ClosedDNS{Address: address, Pods: p.dnsPods(f.Closed.Pods, closed.Child("pods"))}
 	}
 	return dns
 }

@@ -17,6 +17,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // Settings are the contents of a valid settings file. They are shared by all
@@ -25,6 +27,7 @@ type Settings struct {
 	Proxy   Proxy
 	Cluster Cluster
 	DNS     DNS
+	Sidecar Sidecar
 	// ProtectedNamespaces cannot belong to a tenant, because the cluster or the
 	// webhook depends on the pods in them.
 	ProtectedNamespaces sets.Set[string]
@@ -52,6 +55,37 @@ type Proxy struct {
 	// VerifyPorts is whether pods are admitted to a tenant's port only after the
 	// proxy has answered that it serves the tenant there.
 	VerifyPorts bool
+	// Identity is the way in which the proxy recognises tenants.
+	Identity v1alpha1.Identity
+	// Machines are the machines of the proxy that accept sidecars: at most
+	// MaxMachines, distinct, in the order of the file. Each has one of Addresses.
+	Machines []Machine
+}
+
+// MaxMachines bounds the machines of a proxy: the most that a sidecar's configuration
+// may list.
+const MaxMachines = 16
+
+// Machine is a machine of the proxy, as sidecars know it.
+type Machine struct {
+	// Address is the address at which pods reach the machine, on names.SidecarPort.
+	Address netip.Addr
+	// Certificate is the machine's certificate, one block of PEM: sidecars trust no
+	// other one.
+	Certificate string
+}
+
+// OffersSidecars reports whether the proxy recognises tenants by certificates, and at
+// least one of its machines is known to sidecars.
+func (p *Proxy) OffersSidecars() bool {
+	return p.Identity != v1alpha1.IdentityPort && len(p.Machines) > 0
+}
+
+// Sidecar is the container that pods of tenants with spec.sidecar get.
+type Sidecar struct {
+	// Image is the image of the container. Empty means that there is none, and that
+	// pods with the sidecar are refused.
+	Image string
 }
 
 // Cluster are the facts that NO_PROXY depends on.
@@ -72,6 +106,17 @@ type DNS struct {
 	// NodeLocal is the address of the DNS cache on every node, which listens on
 	// port 53. The zero value means that there is no such cache.
 	NodeLocal netip.Addr
+	// Closed is the DNS server of tenants with dns Closed. It is nil if there is none,
+	// and these tenants' pods are refused.
+	Closed *ClosedDNS
+}
+
+// ClosedDNS is a DNS server that only knows names of the cluster.
+type ClosedDNS struct {
+	// Address is the address of its Service, which serves port 53.
+	Address netip.Addr
+	// Pods are its pods.
+	Pods DNSPods
 }
 
 // DNSPods selects DNS pods of one namespace.

@@ -14,12 +14,40 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/yaml"
+
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 const header = "apiVersion: egress.scw/v1alpha1\nkind: WebhookSettings\n"
 
 // minimal is a settings file with the required fields only.
 const minimal = header + "proxy: {addresses: [172.16.28.8]}\n"
+
+// certificate is that of a machine. Its dates do not matter: sidecars compare it as a
+// whole.
+const certificate = `-----BEGIN CERTIFICATE-----
+MIIBdjCCARugAwIBAgIUAfjb8VOR1MJJIf0wz06TXZIfWK4wCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFcHJveHkwHhcNMjYxMTI5MDEzMDMxWhcNMzYxMTI2MDEzMDMx
+WjAQMQ4wDAYDVQQDDAVwcm94eTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBwq
+zcJQwGaIJOKHgVvM7fSA+d4FYok8jxeWWlcJzCPhxkLSRgQltavyGjqhPOXJzskc
+kfJnPLgZV7+CEe8lY8qjUzBRMB0GA1UdDgQWBBRxFZFxfNCMgnqHkgWncdNRxRIk
+tTAfBgNVHSMEGDAWgBRxFZFxfNCMgnqHkgWncdNRxRIktTAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0kAMEYCIQCJXWna+FDkGCKqy7DMbyY2V6XG+89Zoa4j
+g4CYxs2dqQIhAJl/TEVGMo/+A/AYuH/era1tu6DnEvcI4wBuMpTCNL+T
+-----END CERTIFICATE-----
+`
+
+// escaped writes text as a part of a YAML string in double quotes.
+func escaped(text string) string { return strings.ReplaceAll(text, "\n", `\n`) }
+
+// repeatedMachines returns the beginnings of the errors of machines with one address.
+func repeatedMachines(from, to int) []string {
+	var errs []string
+	for i := from; i < to; i++ {
+		errs = append(errs, fmt.Sprintf("proxy.machines[%d].address: Duplicate value", i))
+	}
+	return errs
+}
 
 func addresses(texts ...string) []netip.Addr {
 	var parsed []netip.Addr
@@ -38,7 +66,7 @@ func compare(t *testing.T, want, got *Settings) {
 
 func defaultSettings() *Settings {
 	return &Settings{
-		Proxy:               Proxy{Addresses: addresses("172.16.28.8"), Egress: EgressAddresses{Dedicated: map[string]netip.Addr{}}, VerifyPorts: true},
+		Proxy:               Proxy{Addresses: addresses("172.16.28.8"), Egress: EgressAddresses{Dedicated: map[string]netip.Addr{}}, VerifyPorts: true, Identity: v1alpha1.IdentityPort},
 		Cluster:             Cluster{Domain: "cluster.local"},
 		DNS:                 DNS{Pods: []DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}}},
 		ProtectedNamespaces: sets.New("kube-system"),
@@ -61,6 +89,10 @@ proxy:
     dedicated: {client-b: 203.0.113.51, client-a: "::ffff:203.0.113.52"}
     gateway: [203.0.113.1, "2001:db8::1"]
   verifyPorts: false
+  identity: Offered
+  machines:
+    - {address: "2001:DB8:0::8", certificate: "` + escaped(certificate) + `"}
+    - {address: 172.16.28.8, certificate: "A comment.\n` + escaped(certificate) + `\n"}
 cluster:
   domain: Blue.Example.Internal.
   cidrs: [10.32.0.7/20, "::ffff:10.48.0.0/112", "2001:DB8::/32"]
@@ -69,6 +101,8 @@ dns:
     - {namespace: dns, podLabels: {app: dns, example.com/tier: ""}, ports: [5353, 53]}
     - {namespace: kube-system, podLabels: {k8s-app: kube-dns}}
   nodeLocalAddress: 169.254.20.10
+  closed: {address: "::ffff:10.32.0.11", pods: {namespace: egress-system, podLabels: {app: closed-dns}}}
+sidecar: {image: "registry.example/egress-sidecar:v1@sha256:0"}
 protectedNamespaces: [pki, kube-system, pki]
 namespaces: {podSecurity: restricted}
 admission: {bindAddress: "[::1]:9444", certDir: ./tls}
@@ -89,6 +123,11 @@ logLevel: debug
 				Dedicated: map[string]netip.Addr{"client-a": netip.MustParseAddr("203.0.113.52"), "client-b": netip.MustParseAddr("203.0.113.51")},
 				Gateway:   addresses("203.0.113.1", "2001:db8::1"),
 			},
+			Identity: v1alpha1.IdentityOffered,
+			Machines: []Machine{
+				{Address: netip.MustParseAddr("2001:db8::8"), Certificate: certificate},
+				{Address: netip.MustParseAddr("172.16.28.8"), Certificate: certificate},
+			},
 		},
 		Cluster: Cluster{
 			Domain: "blue.example.internal",
@@ -100,7 +139,12 @@ logLevel: debug
 				{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}},
 			},
 			NodeLocal: netip.MustParseAddr("169.254.20.10"),
+			Closed: &ClosedDNS{
+				Address: netip.MustParseAddr("10.32.0.11"),
+				Pods:    DNSPods{Namespace: "egress-system", PodLabels: map[string]string{"app": "closed-dns"}, Ports: []uint16{53}},
+			},
 		},
+		Sidecar:             Sidecar{Image: "registry.example/egress-sidecar:v1@sha256:0"},
 		ProtectedNamespaces: sets.New("kube-system", "pki"),
 		Namespaces:          Namespaces{PodSecurity: PodSecurityRestricted},
 		Admission:           Admission{BindAddress: BindAddress{Host: netip.IPv6Loopback(), Port: 9444}, CertDir: "./tls"},
@@ -121,9 +165,10 @@ func TestParseDefaults(t *testing.T) {
 			"metrics": {}, "probes": {}, "leaderElection": {}}`,
 		"null objects": minimal + "cluster: null\ndns: null\nnamespaces: null\nadmission: null\nmetrics: null\nprobes: null\nleaderElection: null\n",
 		"null fields": header + `
-proxy: {addresses: [172.16.28.8], egressAddresses: {shared: null, dedicated: null, gateway: null}}
+proxy: {addresses: [172.16.28.8], egressAddresses: {shared: null, dedicated: null, gateway: null}, identity: null, machines: null}
+sidecar: {image: null}
 cluster: {domain: null, cidrs: null}
-dns: {pods: null, nodeLocalAddress: null}
+dns: {pods: null, nodeLocalAddress: null, closed: null}
 protectedNamespaces: null
 namespaces: {podSecurity: null}
 admission: {bindAddress: null, certDir: null}
@@ -177,6 +222,10 @@ func TestParseWithoutProtectedNamespaces(t *testing.T) {
 // TestParseRefuses: every error has the path of its field, and is the only one.
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
+	machines := func(list string) string {
+		return header + "proxy: {addresses: [172.16.28.8, 172.16.28.9], machines: [" + list + "]}\n"
+	}
+	pem := `"` + escaped(certificate) + `"`
 	proxy := func(address string) string { return header + "proxy: {addresses: [" + address + "]}\n" }
 	for name, test := range map[string]struct {
 		data string
@@ -227,6 +276,18 @@ func TestParseRefuses(t *testing.T) {
 		"memory limit":            {minimal + "memoryLimit: 256MB", []string{`memoryLimit: Invalid value: "256MB": must be a quantity of memory of at least 64Mi`}},
 		"small memory limit":      {minimal + "memoryLimit: 63Mi", []string{`memoryLimit: Invalid value: "63Mi"`}},
 		"log level":               {minimal + "logLevel: loud", []string{`logLevel: Unsupported value: "loud": supported values: "debug", "info", "error"`}},
+		"identity":                {header + "proxy: {addresses: [172.16.28.8], identity: port}", []string{`proxy.identity: Unsupported value: "port": supported values: "Port", "Offered", "Required"`}},
+		"machine elsewhere":       {machines("{address: 172.16.28.10, certificate: " + pem + "}"), []string{`proxy.machines[0].address: Invalid value: "172.16.28.10": must be one of proxy.addresses`}},
+		"machine twice":           {machines("{address: 172.16.28.8, certificate: " + pem + "}, {address: '::ffff:172.16.28.8', certificate: " + pem + "}"), []string{"proxy.machines[1].address: Duplicate value"}},
+		"machine with port":       {machines(`{address: "172.16.28.8:3443", certificate: ` + pem + "}"), []string{"proxy.machines[0].address: Invalid value"}},
+		"empty machine":           {machines("{}"), []string{"proxy.machines[0].address: Invalid value", `proxy.machines[0].certificate: Invalid value: "": must be a certificate in PEM`}},
+		"machine with a key":      {machines(`{address: 172.16.28.8, certificate: "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"}`), []string{`proxy.machines[0].certificate: Invalid value: "-----BEGIN EC PRIVATE KEY-----\nAAAA\n----…": must be a certificate in PEM`}},
+		"machine with a chain":    {machines(`{address: 172.16.28.8, certificate: "` + escaped(certificate+certificate) + `"}`), []string{"proxy.machines[0].certificate: Invalid value"}},
+		"broken certificate":      {machines(`{address: 172.16.28.8, certificate: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}`), []string{"proxy.machines[0].certificate: Invalid value"}},
+		"too many machines":       {header + "proxy: {addresses: [172.16.28.8], machines: [" + strings.Repeat("{address: 172.16.28.8, certificate: "+pem+"},", 17) + "]}", append([]string{"proxy.machines: Too many: 17"}, repeatedMachines(1, 17)...)},
+		"empty closed DNS":        {minimal + "dns: {closed: {}}", []string{`dns.closed.address: Invalid value: ""`, `dns.closed.pods.namespace: Invalid value: ""`, "dns.closed.pods.podLabels: Required value"}},
+		"closed DNS on loopback":  {minimal + "dns: {closed: {address: 127.0.0.1, pods: {namespace: dns, podLabels: {a: b}}}}", []string{"dns.closed.address: Invalid value"}},
+		"image with a space":      {minimal + "sidecar: {image: 'sidecar: v1'}", []string{`sidecar.image: Invalid value: "sidecar: v1"`}},
 		"unknown fields":          {minimal + "logLevels: info\ndns: {nodeLocal: 169.254.20.10}", []string{"dns.nodeLocal: Forbidden: the settings file has no such field", "logLevels: Forbidden"}},
 		"case of a field":         {minimal + "loglevel: debug", []string{"loglevel: Forbidden"}},
 	} {
