@@ -13,3 +13,11 @@ const HeaderTenant = "X-Egress-Tenant"
 // always Squid's own. Such a GET request is in no audit log and in no metric of the
 // tenant: it has no body, and nothing of it is forwarded or resolved.
 const ProbeURL = "http://0.0.0.0/egress-probe"
+
+// Request headers in which a sidecar reports its pod to the proxy. The certificate
+// proves the tenant alone: these are claims of the pod. The proxy accepts them on
+// SidecarPort only, and forwards them to no other server.
+const (
+	HeaderNamespace = "X-Egress-Namespace"
+	HeaderPod       = "X-Egress-Pod"
+)

@@ -85,3 +85,28 @@ const (
 	// MetricDiskSize is the size of the file system of the logs.
 	MetricDiskSize = "egress_proxy_disk_size_bytes"
 )
+
+// Metrics of a pod's sidecar, on SidecarMetricsPort.
+const (
+	// MetricSidecarRequests is the number of tunnels and of plain HTTP requests, by kind
+	// (tunnel, http) and verdict: passed, denied (by the proxy), or failed (no machine
+	// answered, or the request was not valid).
+	MetricSidecarRequests = "egress_sidecar_requests_total"
+	// MetricSidecarTunnels is the number of open tunnels.
+	MetricSidecarTunnels = "egress_sidecar_tunnels"
+	// MetricSidecarSentBytes is the number of bytes from the pod's programs into tunnels.
+	MetricSidecarSentBytes = "egress_sidecar_sent_bytes_total"
+	// MetricSidecarReceivedBytes is the number of bytes from tunnels to the pod's programs.
+	MetricSidecarReceivedBytes = "egress_sidecar_received_bytes_total"
+	// MetricSidecarMachineUsable is 0 while a proxy machine is passed over because it did
+	// not answer, otherwise 1; by the machine's address.
+	MetricSidecarMachineUsable = "egress_sidecar_machine_usable"
+	// MetricSidecarConfigUsable is 1 if the files of the Secret are in use; 0 if they are
+	// missing, or are refused and former ones are in use.
+	MetricSidecarConfigUsable = "egress_sidecar_config_usable"
+	// MetricSidecarCertificateExpiry is the time at which the tenant's certificate in use
+	// expires; 0 if there is none.
+	MetricSidecarCertificateExpiry = "egress_sidecar_certificate_expiry_timestamp_seconds"
+	// MetricSidecarBuildInfo is 1; its labels version and go_version describe the build.
+	MetricSidecarBuildInfo = "egress_sidecar_build_info"
+)

@@ -61,7 +61,7 @@ func TestNamesHaveOneForm(t *testing.T) {
 	forms := map[string]*regexp.Regexp{
 		"Label":      regexp.MustCompile(`^egress\.scw/[a-z-]+$`),
 		"Annotation": regexp.MustCompile(`^egress\.scw/[a-z-]+$`),
-		"Metric":     regexp.MustCompile(`^egress_(webhook|proxy)(_[a-z]+)+$`),
+		"Metric":     regexp.MustCompile(`^egress_(webhook|proxy|sidecar)(_[a-z]+)+$`),
 		"Reason":     regexp.MustCompile(`^([A-Z][a-z]*)+$`),
 		"Condition":  regexp.MustCompile(`^([A-Z][a-z]*)+$`),
 		"Header":     regexp.MustCompile(`^X-Egress(-[A-Z][a-z]+)+$`),
@@ -118,7 +118,7 @@ func TestInjectionStatusIsStable(t *testing.T) {
 // TestPortsDoNotOverlap: no other port of the machine is in the range of tenants.
 func TestPortsDoNotOverlap(t *testing.T) {
 	t.Parallel()
-	ports := []int{ProxyManagerPort, TenantMetricsPort, MachineMetricsPort, SquidMetricsPort}
+	ports := []int{ProxyManagerPort, TenantMetricsPort, MachineMetricsPort, SquidMetricsPort, SidecarPort}
 	for i, port := range ports {
 		if port >= TenantPortMin && port <= TenantPortMax || slices.Contains(ports[:i], port) {
 			t.Errorf("port %d is taken twice", port)

@@ -23,6 +23,18 @@ const (
 	MachineMetricsPort = 9100
 	// SquidMetricsPort serves Squid's own metrics.
 	SquidMetricsPort = 9301
+	// SidecarPort is for sidecars of pods: mutual TLS, in which a certificate
+	// identifies the tenant.
+	SidecarPort = 3443
+)
+
+// Ports of the sidecar, in the pod.
+const (
+	// RelayPort is the port of the HTTP proxy, on the loopback address alone. It is
+	// Squid's usual port.
+	RelayPort = 3128
+	// SidecarMetricsPort serves the sidecar's metrics, on the address of the pod.
+	SidecarMetricsPort = 9303
 )
 
 // ReleaseOffset is added to a tenant's port P for the port on which the cluster
