@@ -26,7 +26,11 @@ type Proxy interface {
 // ends both.
 type Stream interface {
 	io.ReadWriteCloser
-	// CloseWrite sends the end of the stream, after which Read continues.
+	// ReaderFrom and WriterTo copy from and to a *net.TCPConn until the end of a
+	// direction. While no data moves, they hold no buffer.
+	io.ReaderFrom
+	io.WriterTo
+	// CloseWrite sends the end of one direction. The other one is not affected.
 	CloseWrite() error
 }
 
