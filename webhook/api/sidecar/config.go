@@ -24,6 +24,11 @@ const (
 	MaxPorts = 16
 	// MaxResolvers is the number of resolvers, as in a pod's resolv.conf.
 	MaxResolvers = 3
+	// MaxDirect is the number of domains without the proxy, as in spec.noProxy of a
+	// tenant.
+	MaxDirect = 64
+	// MaxRanges is the number of the cluster's ranges of addresses.
+	MaxRanges = 64
 )
 
 // Config is the content of the file.
@@ -62,4 +67,12 @@ type Capture struct {
 	// Resolvers are the addresses and ports of the cluster's DNS, at least one and at
 	// most MaxResolvers, in the order in which they are asked.
 	Resolvers []netip.AddrPort `json:"resolvers"`
+	// Direct are further domains whose names, and all names below them, are asked of
+	// Resolvers and reached without the proxy, such as those of spec.noProxy of the
+	// tenant. At most MaxDirect.
+	Direct []string `json:"direct,omitempty"`
+	// Ranges are the ranges of the cluster's Services, pods and nodes, without host
+	// bits. Reverse names of addresses in them are asked of Resolvers, and those of
+	// other addresses are not. At most MaxRanges.
+	Ranges []netip.Prefix `json:"ranges,omitempty"`
 }

@@ -80,13 +80,23 @@ func (r *reader) capture(path string, raw json.RawMessage) *Capture {
 				capture.Resolvers = addOnce(r, path, capture.Resolvers, readText(r, path, raw, address))
 			})
 		}},
+		{"direct", false, func(path string, raw json.RawMessage) {
+			r.array(path, raw, MaxDirect, func(path string, raw json.RawMessage) {
+				capture.Direct = addOnce(r, path, capture.Direct, readText(r, path, raw, domain))
+			})
+		}},
+		{"ranges", false, func(path string, raw json.RawMessage) {
+			r.array(path, raw, MaxRanges, func(path string, raw json.RawMessage) {
+				capture.Ranges = addOnce(r, path, capture.Ranges, readText(r, path, raw, network))
+			})
+		}},
 	})
 	return capture
 }
 
 // addOnce adds a value to a list, and reports one that is in it. The zero value
 // stands for one that is not valid, which has been reported.
-func addOnce[T uint16 | netip.AddrPort](r *reader, path string, list []T, value T) []T {
+func addOnce[T uint16 | string | netip.AddrPort | netip.Prefix](r *reader, path string, list []T, value T) []T {
 	if value != *new(T) && slices.Contains(list, value) {
 		r.fail(path, fmt.Sprintf("is a second %v", value))
 	}

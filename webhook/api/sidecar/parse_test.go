@@ -45,9 +45,11 @@ func TestFormatIsStable(t *testing.T) {
 		Capture: &Capture{
 			Ports: []uint16{80, 443, 5432}, ClusterDomain: "cluster.local",
 			Resolvers: []netip.AddrPort{netip.MustParseAddrPort("10.32.0.10:53")},
+			Direct:    []string{"corp.example"},
+			Ranges:    []netip.Prefix{netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("fd00:10::/64")},
 		},
 	}
-	if diff := cmp.Diff(want, config, cmpopts.EquateComparable(netip.AddrPort{}), cmpopts.IgnoreFields(Machine{}, "Certificate")); diff != "" {
+	if diff := cmp.Diff(want, config, cmpopts.EquateComparable(netip.AddrPort{}, netip.Prefix{}), cmpopts.IgnoreFields(Machine{}, "Certificate")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	for i, count := range []int{1, 2} {
@@ -100,7 +102,8 @@ func TestErrors(t *testing.T) {
 				"machines[6].certificate must be a string",
 		},
 		"capture": {
-			`{"tenant": "a", "machines": 1, "capture": {"ports": [80, 80, 0, 65536, 53, "443", 1.5], "clusterDomain": "Cluster.Local", "resolvers": ["10.0.0.10"]}}`,
+			`{"tenant": "a", "machines": 1, "capture": {"ports": [80, 80, 0, 65536, 53, "443", 1.5], "clusterDomain": "Cluster.Local", "resolvers": ["10.0.0.10"],
+			"direct": ["a.example", "*.example", "a.example"], "ranges": ["10.0.0.1/8", "fd00:10::/64", "10.0.0.1"]}}`,
 			"machines must be a list\n" +
 				"capture.ports[1] is a second 80\n" +
 				"capture.ports[2] must be a port between 1 and 65535\n" +
@@ -109,7 +112,11 @@ func TestErrors(t *testing.T) {
 				"capture.ports[5] must be a port between 1 and 65535\n" +
 				"capture.ports[6] must be a port between 1 and 65535\n" +
 				"capture.clusterDomain must be \"cluster.local\", the normal form of \"Cluster.Local\"\n" +
-				"capture.resolvers[0] must be an address and a port, such as 172.16.28.8:3443, not \"10.0.0.10\"",
+				"capture.resolvers[0] must be an address and a port, such as 172.16.28.8:3443, not \"10.0.0.10\"\n" +
+				"capture.direct[1] \"*.example\" is not a domain name: its labels may contain letters, digits, underscores and hyphens, and must not begin or end with a hyphen\n" +
+				"capture.direct[2] is a second a.example\n" +
+				"capture.ranges[0] must be a range of addresses without host bits, such as 10.32.0.0/20, not \"10.0.0.1/8\"\n" +
+				"capture.ranges[2] must be a range of addresses without host bits, such as 10.32.0.0/20, not \"10.0.0.1\"",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

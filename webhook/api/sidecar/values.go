@@ -44,6 +44,14 @@ func address(text string) (netip.AddrPort, error) {
 	return parsed, nil
 }
 
+func network(text string) (netip.Prefix, error) {
+	parsed, err := netip.ParsePrefix(text)
+	if err != nil || parsed.Masked().String() != text {
+		return netip.Prefix{}, fmt.Errorf("must be a range of addresses without host bits, such as 10.32.0.0/20, not %.80q", text)
+	}
+	return parsed, nil
+}
+
 func certificate(text string) (string, error) {
 	_, err := ParseCertificates(text)
 	return text, err
