@@ -98,7 +98,7 @@ func (c *Capture) tunnel(parent context.Context, name string, port uint16) (Stre
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
-		c.log.Warn("the proxy refused a captured connection", "name", name, "port", port,
+		c.log.Warn("a captured connection has no tunnel", "name", name, "port", port,
 			"status", refusal.Status, "reason", refusal.Reason, "cure", refusal.Cure)
 	case err != nil && parent.Err() == nil:
 		c.log.Warn("a captured connection has no tunnel", "name", name, "port", port, "error", err)

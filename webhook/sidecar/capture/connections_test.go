@@ -93,7 +93,7 @@ func TestRefusedConnectionIsReset(t *testing.T) {
 	}
 	eventually(t, "the refusal is logged", func() bool { return f.logs.String() != "" })
 	lines := strings.Split(strings.TrimSpace(f.logs.String()), "\n")
-	for _, part := range []string{"the proxy refused a captured connection", "name=unlisted.example", fmt.Sprintf("port=%d", port), "domain", "list the host in allow.domains"} {
+	for _, part := range []string{"a captured connection has no tunnel", "name=unlisted.example", fmt.Sprintf("port=%d", port), "domain", "list the host in allow.domains"} {
 		if len(lines) != 1 || !strings.Contains(lines[0], part) {
 			t.Errorf("%d log lines, want one with %q:\n%s", len(lines), part, f.logs)
 		}

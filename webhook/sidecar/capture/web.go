@@ -46,7 +46,7 @@ func newWeb(c *Capture) *web {
 	}
 	w.proxy = &httputil.ReverseProxy{
 		Transport: c.proxy, BufferPool: &bodyBuffers{}, FlushInterval: -1, ErrorLog: w.server.ErrorLog,
-		Rewrite: rewrite, ErrorHandler: w.fail,
+		Rewrite: rewrite, ErrorHandler: fail,
 	}
 	return w
 }
@@ -126,12 +126,10 @@ func rewrite(r *httputil.ProxyRequest) {
 }
 
 // fail answers a request that got no answer from the proxy.
-func (w *web) fail(response http.ResponseWriter, r *http.Request, err error) {
+func fail(response http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the program has closed the connection
 	}
-	name, _ := r.Context().Value(nameKey{}).(string)
-	w.capture.log.Warn("a captured request has no answer", "name", name, "error", err)
 	http.Error(response, fmt.Sprintf("The egress sidecar got no answer from the proxy: %v.", err), http.StatusBadGateway)
 }
 

@@ -113,13 +113,13 @@ func TestPlainHTTPForAnotherHost(t *testing.T) {
 	}
 }
 
-// TestPlainHTTPWithoutAnswer: the program gets a sentence, and the log a line.
+// TestPlainHTTPWithoutAnswer: the program gets a sentence. The relay logs the failure.
 func TestPlainHTTPWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	f, port := webFixture(t)
 	conn := f.dial(t, "down.example", port)
 	status, body := send(t, conn, bufio.NewReader(conn), "GET / HTTP/1.1\r\nHost: down.example\r\n\r\n")
-	if status != http.StatusBadGateway || !strings.Contains(body, "no machine answers") || !strings.Contains(f.logs.String(), "a captured request has no answer") {
+	if status != http.StatusBadGateway || !strings.Contains(body, "no machine answers") || f.logs.String() != "" {
 		t.Errorf("%d %s\n%s", status, body, f.logs)
 	}
 }
