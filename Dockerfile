@@ -1,8 +1,8 @@
-# One file for the images of webhook and demo:
+# One file for the images of webhook, sidecar and demo:
 #
 #   docker buildx build --build-arg TARGET=webhook --build-arg VERSION=0.1.0 .
 #
-# Build arguments: TARGET (webhook or demo), VERSION (what the binary says it
+# Build arguments: TARGET (webhook, sidecar or demo), VERSION (what the binary says it
 # is) and REVISION (the commit, for the image's label). The platforms are
 # buildx's (--platform linux/amd64,linux/arm64).
 
@@ -23,11 +23,12 @@ ARG TARGETARCH
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
     case "$TARGET" in \
-      webhook|demo) ;; \
-      *) echo "--build-arg TARGET must be webhook or demo, not '$TARGET'" >&2; exit 1 ;; \
+      webhook|demo) folder=$TARGET ;; \
+      sidecar) folder=webhook/sidecar && mkdir -p /out && ln -s main /out/sidecar ;; \
+      *) echo "--build-arg TARGET must be webhook, sidecar or demo, not '$TARGET'" >&2; exit 1 ;; \
     esac && \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/main "./$TARGET"
+    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/main "./$folder"
 
 FROM gcr.io/distroless/static:nonroot@sha256:e2e927ec666bae08560abb3c55d0659eceabb657f56b6782ab500a9fc7f555e3
 ARG TARGET
@@ -39,7 +40,8 @@ LABEL org.opencontainers.image.title="egress-$TARGET" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.base.name="gcr.io/distroless/static:nonroot"
-COPY --from=build /out/main /main
+# Pods name the path /sidecar, a link to /main in the sidecar's image.
+COPY --from=build /out/ /
 # The user "nonroot" by its number: the kubelet cannot tell from a name that
 # it is not root (runAsNonRoot).
 USER 65532:65532

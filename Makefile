@@ -106,9 +106,9 @@ local:
 # The version is that of the git tag, without its leading v, as in a release.
 .PHONY: build
 build: VERSION ?= $(patsubst v%,%,$(shell git describe --tags --always --dirty 2>/dev/null || echo unknown))
-build: ## Build webhook, bootstrap, kubectl-egress and demo into bin/
+build: ## Build webhook, sidecar, bootstrap, kubectl-egress and demo into bin/
 	@mkdir -p bin
-	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./webhook/kubectl-egress ./bootstrap ./demo
+	@go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./webhook ./webhook/sidecar ./webhook/kubectl-egress ./bootstrap ./demo
 
 .PHONY: release
 release: ## Build a release of VERSION (the git tag's) into OUTPUT (dist) and push it to REGISTRY (none); DOWNLOADS: URL of krew's archives

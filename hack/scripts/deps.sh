@@ -9,13 +9,14 @@ set -eu
 # ca-certificates and git: Go modules. gcc and libc6-dev: the race detector.
 # mmdebstrap, systemd-container and dnsmasq-base: the proxy machine. mtail,
 # prometheus-node-exporter, rsyslog and curl: its metrics, its log server and its
-# configuration. prometheus: promtool, which tests the alert rules. The rest: a Kubernetes node,
-# its networks, the proxy, and a browser for the demo's page.
+# configuration. haproxy: its port for sidecars. prometheus: promtool, which tests the
+# alert rules. The rest: a Kubernetes node, its networks, the proxy, and a browser for
+# the demo's page.
 packages="ca-certificates git gcc libc6-dev containerd runc containernetworking-plugins iproute2 iptables nftables
-	conntrack ipset procps util-linux squid-openssl chromium
+	conntrack ipset procps util-linux squid-openssl haproxy chromium
 	mmdebstrap systemd-container dnsmasq-base mtail rsyslog rsyslog-openssl curl prometheus-node-exporter
 	prometheus"
-daemons="containerd squid mtail rsyslog prometheus-node-exporter prometheus"
+daemons="containerd squid haproxy mtail rsyslog prometheus-node-exporter prometheus"
 if [ "${1:-}" = verify ]; then
 	# ruby-mdl: the Markdown linter mdl. prometheus: promtool.
 	packages="ca-certificates git shellcheck ruby-mdl prometheus"

@@ -61,13 +61,14 @@ func (e *Environment) Import(ctx context.Context, image images.Image) error {
 	return node.Import(ctx, e.processes, image)
 }
 
-// productImages are the images of webhook and demo.
+// productImages are the images of webhook, sidecar and demo.
 func (e *Environment) productImages(authority []byte) []images.Image {
 	if e.released != nil {
 		return e.released.images(authority)
 	}
 	return []images.Image{
 		images.Product("webhook", imageTag, e.binaries.webhook, authority),
+		images.Product("sidecar", imageTag, e.binaries.sidecar, authority),
 		images.Product("demo", imageTag, e.binaries.demo, authority),
 	}
 }

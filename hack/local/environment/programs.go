@@ -18,7 +18,7 @@ import (
 type binaries struct {
 	builder *programs.Builder
 
-	kubernetes, coreDNS, certManager, local, netpolPlugin, bootstrap, webhook, demo, probe string
+	kubernetes, coreDNS, certManager, local, netpolPlugin, bootstrap, webhook, sidecar, demo, probe string
 	// cilium is nil unless it is the pods' network.
 	cilium *programs.Cilium
 }
@@ -65,6 +65,7 @@ func (p *binaries) build(ctx context.Context, log *progress.Log) error {
 			{programs.Probe(), &p.probe},
 			{programs.Bootstrap(), &p.bootstrap},
 			{programs.Webhook(), &p.webhook},
+			{programs.Sidecar(), &p.sidecar},
 			{programs.Demo(), &p.demo},
 		} {
 			path, err := p.builder.Build(ctx, each.program)
@@ -99,7 +100,7 @@ func (e *Environment) fingerprint() (string, error) {
 	if p.cilium != nil {
 		fmt.Fprintln(h, p.cilium.Agent) // the path contains a hash of its source
 	}
-	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.netpolPlugin, p.probe, p.bootstrap, p.webhook, p.demo} {
+	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.netpolPlugin, p.probe, p.bootstrap, p.webhook, p.sidecar, p.demo} {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return "", err

@@ -45,6 +45,7 @@ func openReleased(dir string) (*released, error) {
 func (r *released) images(authority []byte) []images.Image {
 	return []images.Image{
 		{Reference: images.Webhook + ":" + r.version, Layout: filepath.Join(r.dir, "images", "webhook")},
+		{Reference: images.Repository("sidecar") + ":" + r.version, Layout: filepath.Join(r.dir, "images", "sidecar")},
 		{Reference: images.Repository("demo") + ":" + imageTag, Layout: filepath.Join(r.dir, "images", "demo"), CACertificates: authority},
 	}
 }

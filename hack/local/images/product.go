@@ -14,26 +14,37 @@ const RootsModule = "golang.org/x/crypto/x509roots/fallback"
 // name as the default.
 const Webhook = "egress.scw/webhook"
 
-// program is the path of the program in each image, as in the Dockerfile.
-const program = "/main"
+// Paths of programs in images, as in the Dockerfile. Pods name the sidecar's.
+const (
+	program = "/main"
+	sidecar = "/sidecar"
+)
 
 // Repository is the default repository of a program's image.
 func Repository(name string) string { return "egress.scw/" + name }
 
 // Program is the image of one program, with its arguments.
 func Program(reference, binary string, certificates []byte, args ...string) Image {
+	return programAt(program, reference, binary, certificates, args...)
+}
+
+func programAt(path, reference, binary string, certificates []byte, args ...string) Image {
 	return Image{
 		Reference:      reference,
-		Binaries:       map[string]string{program: binary},
+		Binaries:       map[string]string{path: binary},
 		CACertificates: certificates,
-		Entrypoint:     append([]string{program}, args...),
+		Entrypoint:     append([]string{path}, args...),
 	}
 }
 
 // Product is the image of one of the product's programs, with the labels of the
 // Dockerfile, apart from version and revision.
 func Product(name, tag, binary string, certificates []byte) Image {
-	image := Program(Repository(name)+":"+tag, binary, certificates)
+	path := program
+	if name == "sidecar" {
+		path = sidecar
+	}
+	image := programAt(path, Repository(name)+":"+tag, binary, certificates)
 	image.Labels = map[string]string{
 		"org.opencontainers.image.title":       "egress-" + name,
 		"org.opencontainers.image.description": "Egress control per tenant for Kubernetes on Scaleway: " + name,

@@ -69,6 +69,9 @@ func KubectlEgress() Program {
 	return Program{Name: "kubectl-egress", Module: ".", Package: "./webhook/kubectl-egress"}
 }
 
+// Sidecar is the product's program in pods.
+func Sidecar() Program { return Program{Name: "sidecar", Module: ".", Package: "./webhook/sidecar"} }
+
 // Bootstrap is the product's provisioning program.
 func Bootstrap() Program { return Program{Name: "bootstrap", Module: ".", Package: "./bootstrap"} }
 

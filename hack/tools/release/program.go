@@ -36,7 +36,11 @@ var (
 	// plugin is also released as archives for krew.
 	plugin = program{Name: "kubectl-egress", Folder: "webhook/kubectl-egress", Platforms: machines}
 	// services are released as images.
-	services = []program{{Name: "webhook", Platforms: linux}, {Name: "demo", Platforms: linux}}
+	services = []program{
+		{Name: "webhook", Folder: "webhook", Platforms: linux},
+		{Name: "sidecar", Folder: "webhook/sidecar", Platforms: linux},
+		{Name: "demo", Folder: "demo", Platforms: linux},
+	}
 )
 
 // file is the name of a binary in a release.

@@ -14,6 +14,10 @@ const HeaderTenant = "X-Egress-Tenant"
 // tenant: it has no body, and nothing of it is forwarded or resolved.
 const ProbeURL = "http://0.0.0.0/egress-probe"
 
+// HeaderReason is the response header in which a proxy machine reports, on SidecarPort,
+// why it refused a request before Squid judged it.
+const HeaderReason = "X-Egress-Reason"
+
 // Request headers in which a sidecar reports its pod to the proxy. The certificate
 // proves the tenant alone: these are claims of the pod. The proxy accepts them on
 // SidecarPort only, and forwards them to no other server.

@@ -94,9 +94,11 @@ const (
 	MetricSidecarRequests = "egress_sidecar_requests_total"
 	// MetricSidecarTunnels is the number of open tunnels.
 	MetricSidecarTunnels = "egress_sidecar_tunnels"
-	// MetricSidecarSentBytes is the number of bytes from the pod's programs into tunnels.
+	// MetricSidecarSentBytes is the number of bytes from the pod's programs into tunnels
+	// that have ended.
 	MetricSidecarSentBytes = "egress_sidecar_sent_bytes_total"
-	// MetricSidecarReceivedBytes is the number of bytes from tunnels to the pod's programs.
+	// MetricSidecarReceivedBytes is the number of bytes to the pod's programs from tunnels
+	// that have ended.
 	MetricSidecarReceivedBytes = "egress_sidecar_received_bytes_total"
 	// MetricSidecarMachineUsable is 0 while a proxy machine is passed over because it did
 	// not answer, otherwise 1; by the machine's address.

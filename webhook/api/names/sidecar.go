@@ -10,6 +10,9 @@ const (
 	SidecarFolder = "/etc/egress-sidecar"
 	// SidecarProgram is the path of the sidecar's program in its image.
 	SidecarProgram = "/sidecar"
+	// RelayStatePath is the path on RelayPort at which the sidecar reports its state, in
+	// JSON: whether its files are in use, and which machines are passed over.
+	RelayStatePath = "/egress-sidecar"
 	// CertificateOrganization is the organization (O) in the subject of a tenant's
 	// certificate. The common name (CN) is the name of the EgressTenant.
 	CertificateOrganization = "egress.scw"

@@ -38,8 +38,13 @@ func (s *Stream) ReadFrom(client io.Reader) (int64, error) {
 	}
 }
 
+// rawConn returns the descriptor of a TCP connection. io.Copy passes one that hides
+// its type.
 func rawConn(connection any) (syscall.RawConn, bool) {
-	tcp, ok := connection.(*net.TCPConn)
+	tcp, ok := connection.(interface {
+		net.Conn
+		syscall.Conn
+	})
 	if !ok {
 		return nil, false
 	}

@@ -158,21 +158,39 @@ func (s *Stream) reset(code http2.ErrCode, err error) {
 	}
 	s.abort(err)
 	s.mu.Lock()
+	if !s.received.empty() {
+		s.readErr = err // not a clean end: data is missing
+	}
 	s.consume(s.received.clear())
 	s.mu.Unlock()
 }
 
 // wasReset ends the stream because the proxy did.
 func (s *Stream) wasReset(code http2.ErrCode) {
-	if code == http2.ErrCodeRefusedStream {
+	switch {
+	case code == http2.ErrCodeRefusedStream:
 		s.abort(ErrUnusable)
-		return
+	case s.receivedEnd():
+		s.conn.endSending(s, ErrStopped)
+		s.conn.forgetEnded(s)
+	default:
+		s.abort(fmt.Errorf("%w (%s)", errReset, code))
 	}
-	s.abort(fmt.Errorf("%w (%s)", errReset, code))
 }
 
-// errReset is the end of a tunnel whose connection to the target was reset.
-var errReset = errors.New("the proxy reset the tunnel")
+func (s *Stream) receivedEnd() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Is(s.readErr, io.EOF)
+}
+
+var (
+	// ErrStopped is the error of sending to a target that has sent all of its data, and
+	// reads no more. The received data is complete.
+	ErrStopped = errors.New("the target reads no more")
+	// errReset is the end of a tunnel whose connection to the target was reset.
+	errReset = errors.New("the proxy reset the tunnel")
+)
 
 // abort ends both sides with an error, each unless it has ended. Data that was
 // received can still be read.

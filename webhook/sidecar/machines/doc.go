@@ -1,0 +1,3 @@
+// Package machines chooses a proxy machine for each request of the pod, over
+// connections that identify the tenant by its certificate.
+package machines

@@ -1,0 +1,174 @@
+package machines
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"egress.scw/webhook/sidecar/tunnel"
+)
+
+// dialBound is the time in which a machine must answer a new connection.
+const dialBound = time.Second
+
+// machine is a proxy machine with its connections: one, and further ones while the
+// machine permits no further stream on the others.
+type machine struct {
+	address  string
+	tls      *tls.Config // for HTTP/2
+	tlsHTTP1 *tls.Config
+
+	mu      sync.Mutex
+	conns   []*tunnel.Conn
+	pending *attempt // at a further connection, which waiting requests share
+	drained bool
+	problem error // not nil: passed over
+}
+
+// attempt is a connection that is being made.
+type attempt struct {
+	done chan struct{}
+	err  error
+}
+
+// ErrDrained: the set is not in use any more.
+var ErrDrained = errors.New("the configuration was replaced")
+
+// open opens a tunnel. A connection that ends at this moment is replaced once.
+func (m *machine) open(ctx context.Context, target string, header http.Header) (*tunnel.Stream, error) {
+	retried := false
+	for {
+		conns, err := m.usable(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range conns {
+			stream, err := c.Open(ctx, target, header)
+			switch {
+			case err == nil:
+				return stream, nil
+			case errors.Is(err, tunnel.ErrFull):
+				continue
+			case errors.Is(err, tunnel.ErrUnusable) && !retried:
+				retried = true
+				continue
+			}
+			return nil, err
+		}
+		// Each is full, or has ended.
+		if err := m.connect(ctx, conns); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// usable returns the connections that take streams, at least one.
+func (m *machine) usable(ctx context.Context) ([]*tunnel.Conn, error) {
+	for {
+		m.mu.Lock()
+		m.forgetEnded()
+		conns, drained := slices.Clone(m.conns), m.drained
+		m.mu.Unlock()
+		if drained {
+			return nil, ErrDrained
+		}
+		if len(conns) > 0 {
+			return conns, nil
+		}
+		if err := m.connect(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// forgetEnded keeps the connections that take streams. The lock is held. Those that
+// are about to end close themselves behind their last stream.
+func (m *machine) forgetEnded() {
+	m.conns = slices.DeleteFunc(m.conns, func(c *tunnel.Conn) bool { return !c.Usable() })
+}
+
+// connect makes a further connection, unless there is one that was not tried.
+// Requests at the same time share one attempt.
+func (m *machine) connect(ctx context.Context, tried []*tunnel.Conn) error {
+	m.mu.Lock()
+	m.forgetEnded()
+	if slices.ContainsFunc(m.conns, func(c *tunnel.Conn) bool { return !slices.Contains(tried, c) }) {
+		m.mu.Unlock()
+		return nil
+	}
+	current := m.pending
+	if current == nil {
+		current = &attempt{done: make(chan struct{})}
+		m.pending = current
+		go m.attempt(current)
+	}
+	m.mu.Unlock()
+	select {
+	case <-current.done:
+		return current.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// attempt is bounded by itself, and not by the request that began it.
+func (m *machine) attempt(current *attempt) {
+	defer close(current.done)
+	ctx, cancel := context.WithTimeout(context.Background(), dialBound)
+	defer cancel()
+	conn, err := m.newConn(ctx)
+	if err == nil {
+		go conn.Watch()
+		err = m.keep(conn)
+	}
+	current.err = err
+	m.mu.Lock()
+	m.pending = nil
+	m.mu.Unlock()
+}
+
+// keep adds a connection, unless the set is not in use any more.
+func (m *machine) keep(conn *tunnel.Conn) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.drained {
+		conn.Drain()
+		return ErrDrained
+	}
+	m.conns = append(m.conns, conn)
+	return nil
+}
+
+func (m *machine) newConn(ctx context.Context) (*tunnel.Conn, error) {
+	connection, err := m.dial(ctx, m.tls)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := tunnel.New(ctx, connection)
+	return conn, explain(err)
+}
+
+// dial makes an encrypted connection within dialBound.
+func (m *machine) dial(ctx context.Context, config *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialBound)
+	defer cancel()
+	dialer := tls.Dialer{NetDialer: new(net.Dialer), Config: config}
+	connection, err := dialer.DialContext(ctx, "tcp", m.address)
+	return connection, explain(err)
+}
+
+func (m *machine) drain() {
+	m.mu.Lock()
+	m.drained = true
+	conns := m.conns
+	m.conns = nil
+	m.mu.Unlock()
+	for _, c := range conns {
+		c.Drain()
+	}
+}

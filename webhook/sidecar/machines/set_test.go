@@ -1,0 +1,215 @@
+package machines_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"egress.scw/webhook/api/sidecar"
+	"egress.scw/webhook/sidecar/internal/machinetest"
+	"egress.scw/webhook/sidecar/machines"
+)
+
+// site is machines of one authority, with a target behind them.
+type site struct {
+	authority *machinetest.Authority
+	servers   []*httptest.Server
+	config    sidecar.Config
+	echo      string
+	logs      *machinetest.Buffer
+}
+
+func newSite(t *testing.T, count int) *site {
+	t.Helper()
+	s := &site{authority: machinetest.NewAuthority(t), config: sidecar.Config{Tenant: "client-a"}, logs: new(machinetest.Buffer)}
+	for range count {
+		server, machine := machinetest.Start(t, s.authority)
+		s.servers = append(s.servers, server)
+		s.config.Machines = append(s.config.Machines, machine)
+	}
+	s.echo = machinetest.Target(t, machinetest.Echo)
+	return s
+}
+
+func (s *site) set(t *testing.T) *machines.Set {
+	t.Helper()
+	set, err := machines.New(&s.config, s.authority.TenantPair(t, "client-a"), slog.New(slog.NewTextHandler(s.logs, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(set.Drain)
+	return set
+}
+
+// stop ends a machine as a crash of its programs does.
+func (s *site) stop(i int) {
+	_ = s.servers[i].Listener.Close()
+	s.servers[i].CloseClientConnections()
+}
+
+func echoes(t *testing.T, stream io.ReadWriter) {
+	t.Helper()
+	if _, err := stream.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(stream, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStoppedMachine: requests go to the other machine, at first after one attempt,
+// and then at once. It is logged once.
+func TestStoppedMachine(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	set := s.set(t)
+	s.stop(0)
+	for range 20 {
+		stream, err := set.Open(t.Context(), s.echo, http.Header{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		echoes(t, stream)
+		_ = stream.Close()
+	}
+	// The pod's order decides whether the stopped machine was tried at all.
+	s.stop(1)
+	_, err := set.Open(t.Context(), s.echo, http.Header{})
+	if err == nil {
+		t.Fatal("a tunnel by no machine")
+	}
+	for _, m := range s.config.Machines {
+		if !strings.Contains(err.Error(), m.Address.String()+": ") {
+			t.Errorf("the error does not name %s: %v", m.Address, err)
+		}
+		if count := strings.Count(s.logs.String(), "is passed over\" machine="+m.Address.String()); count != 1 {
+			t.Errorf("%s is passed over in %d lines, want 1", m.Address, count)
+		}
+	}
+	for _, state := range set.States() {
+		if state.Problem == "" {
+			t.Errorf("%s has no problem", state.Address)
+		}
+	}
+}
+
+// TestMachineComesBack: a machine that answers again is used again.
+func TestMachineComesBack(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	foreign, _ := machinetest.Machine(t)
+	own := s.config.Machines[0].Certificate
+	set := s.set(t)
+	s.servers[0].CloseClientConnections()
+	stream, err := set.Open(t.Context(), s.echo, http.Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	echoes(t, stream)
+	// Closed connections are replaced without a word.
+	s.servers[0].CloseClientConnections()
+	if stream, err = set.Open(t.Context(), s.echo, http.Header{}); err != nil {
+		t.Fatal(err)
+	}
+	echoes(t, stream)
+	if s.logs.String() != "" {
+		t.Errorf("logged: %s", s.logs)
+	}
+
+	s.config.Machines[0].Certificate = string(foreign)
+	if _, err := s.set(t).Open(t.Context(), s.echo, nil); err == nil || !strings.Contains(err.Error(), "has another certificate than config.json") {
+		t.Errorf("a machine with another certificate: %v", err)
+	}
+	s.config.Machines[0].Certificate = string(foreign) + own
+	if _, err := s.set(t).Open(t.Context(), s.echo, nil); err != nil {
+		t.Errorf("while the certificate is exchanged: %v", err)
+	}
+}
+
+// TestMachineWithoutSquid: another machine is asked. If there is none, the answer is
+// HAProxy's.
+func TestMachineWithoutSquid(t *testing.T) {
+	t.Parallel()
+	stream, err := newSite(t, 2).set(t).Open(t.Context(), machinetest.UnservedTarget, nil)
+	if err != nil || stream.Status != http.StatusServiceUnavailable {
+		t.Errorf("%v, %v", stream, err)
+	}
+}
+
+// TestUnknownAuthority: the error has the cure.
+func TestUnknownAuthority(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.authority = machinetest.NewAuthority(t)
+	if _, err := s.set(t).Open(t.Context(), s.echo, nil); err == nil || !strings.Contains(err.Error(), "the machine refused the tenant's certificate") {
+		t.Error(err)
+	}
+}
+
+// TestDrainedSet: tunnels stay, and there are no further ones.
+func TestDrainedSet(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	set := s.set(t)
+	stream, err := set.Open(t.Context(), s.echo, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Drain()
+	echoes(t, stream)
+	if _, err := set.Open(t.Context(), s.echo, nil); !errors.Is(err, machines.ErrDrained) {
+		t.Errorf("a further tunnel: %v", err)
+	}
+}
+
+// TestManyTunnels: more tunnels than a connection permits share few connections.
+func TestManyTunnels(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	set := s.set(t)
+	var all sync.WaitGroup
+	for range 400 { // net/http permits 250 streams of a connection
+		all.Go(func() {
+			stream, err := set.Open(t.Context(), s.echo, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { _ = stream.Close() })
+		})
+	}
+	all.Wait()
+}
+
+// TestPassedOverMachineReturns: a second after it answers again.
+func TestPassedOverMachineReturns(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	set := s.set(t)
+	address := s.servers[0].Listener.Addr().String()
+	s.stop(0)
+	if _, err := set.Open(t.Context(), s.echo, nil); err == nil {
+		t.Fatal("a tunnel by a stopped machine")
+	}
+	machinetest.Restart(t, s.servers[0], address)
+	for range 1000 {
+		if set.States()[0].Problem == "" {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if !strings.Contains(s.logs.String(), "a proxy machine answers again") {
+		t.Errorf("logged: %s", s.logs)
+	}
+	stream, err := set.Open(t.Context(), s.echo, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	echoes(t, stream)
+}

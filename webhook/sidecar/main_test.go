@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/sidecar/internal/machinetest"
+)
+
+// TestRunAndCheck: check fails before the sidecar listens and succeeds from then on,
+// with and without files. SIGTERM ends run without an error.
+func TestRunAndCheck(t *testing.T) {
+	t.Setenv(names.EnvPodNamespace, "shop")
+	t.Setenv(names.EnvPodName, "web-1")
+	address := freeAddress(t)
+	if err := command(t.Context(), []string{"check", "--listen", address}, io.Discard); err == nil {
+		t.Fatal("check succeeded without a sidecar")
+	}
+	folder := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	logs := new(machinetest.Buffer)
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, options{folder: folder, listen: address, metrics: freeAddress(t)}, logs) }()
+	awaitState(t, address, `"config.json is missing`)
+
+	authority := machinetest.NewAuthority(t)
+	_, machine := machinetest.Start(t, authority)
+	certificate, key := authority.Tenant(t, "client-a", time.Hour)
+	machinetest.Mount(t, folder, "1", map[string][]byte{
+		names.SidecarConfigKey: machinetest.File(t, "client-a", machine), names.SidecarCertificateKey: certificate, names.SidecarPrivateKeyKey: key,
+	})
+	awaitState(t, address, `{"machines":{"`+machine.Address.String()+`":"in use"}}`)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("%v, logged: %s", err, logs.String())
+	}
+}
+
+func awaitState(t *testing.T, address, want string) {
+	t.Helper()
+	var output bytes.Buffer
+	for range 600 {
+		output.Reset()
+		if err := command(t.Context(), []string{"check", "--listen", address}, &output); err == nil && strings.Contains(output.String(), want) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("the state is %s, want %s", output.String(), want)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// TestArguments: wrong ones are errors with the cure.
+func TestArguments(t *testing.T) {
+	t.Setenv(names.EnvPodNamespace, "")
+	t.Setenv(names.EnvPodName, "")
+	t.Setenv(names.EnvPodIP, "")
+	for _, c := range []struct{ args, want string }{
+		{"", `a command is missing: see "sidecar help"`},
+		{"serve", `there is no command "serve": see "sidecar help"`},
+		{"run --conf x", `run: flag provided but not defined: -conf: see "sidecar help"`},
+		{"check now", `check: unexpected argument "now": see "sidecar help"`},
+		{"run", "the environment variable POD_NAMESPACE is missing: set it by the downward API\n" +
+			"the environment variable POD_NAME is missing: set it by the downward API\n" +
+			"the environment variable POD_IP is missing: set it by the downward API"},
+	} {
+		if err := command(t.Context(), strings.Fields(c.args), io.Discard); err == nil || err.Error() != c.want {
+			t.Errorf("%q: %v, want %s", c.args, err, c.want)
+		}
+	}
+	t.Setenv(names.EnvPodNamespace, "shop")
+	t.Setenv(names.EnvPodName, "web-1")
+	t.Setenv(names.EnvPodIP, "10.0.0.1")
+	if err := command(t.Context(), []string{"run", "--listen", "0.0.0.0:3128"}, io.Discard); err == nil || !strings.Contains(err.Error(), "must be a loopback address") {
+		t.Errorf("an open proxy: %v", err)
+	}
+	var output bytes.Buffer
+	if err := command(t.Context(), []string{"help"}, &output); err != nil || strings.Contains(output.String(), "%!") {
+		t.Errorf("%v, %s", err, output.String())
+	}
+}
+
+// TestDependencies compares the packages of the program, the standard library aside,
+// with the list deps.txt. The sidecar is in every pod of its tenants: a new dependency
+// is a decision, which the list shows to the reviewer.
+func TestDependencies(t *testing.T) {
+	t.Parallel()
+	const format = "{{if not .Standard}}{{.ImportPath}}{{end}}"
+	command := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", format, ".")
+	command.Stderr = os.Stderr
+	output, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Fields(string(output))
+	slices.Sort(got)
+	for _, path := range got {
+		if strings.Contains(path, "k8s.io/") || strings.Contains(path, "prometheus") {
+			t.Errorf("the sidecar must not depend on %s", path)
+		}
+	}
+	text, err := os.ReadFile("deps.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Fields(string(text)); !slices.Equal(got, want) {
+		t.Errorf("deps.txt is out of date; in webhook/sidecar run\n\tgo list -deps -f '%s' . | LC_ALL=C sort > deps.txt\ngot: %q\nwant: %q", format, got, want)
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/sidecar/machines"
+	"egress.scw/webhook/sidecar/metrics"
+	"egress.scw/webhook/sidecar/relay"
+	"egress.scw/webhook/sidecar/secret"
+)
+
+// drainBound is the time for which tunnels may go on behind SIGTERM. Kubernetes stops
+// sidecars when the pod's programs have ended; their grace period is 30 s by default.
+const drainBound = 30 * time.Second
+
+// options are the flags of run.
+type options struct {
+	folder, listen string
+	metrics        string // empty: on the address of the pod
+}
+
+// run serves the pod until the context ends, and then until its tunnels have ended.
+func run(ctx context.Context, o options, logs io.Writer) error {
+	pod, metricsAddress, err := environment(o)
+	if err != nil {
+		return err
+	}
+	if address, err := netip.ParseAddrPort(o.listen); err != nil || !address.Addr().IsLoopback() {
+		return fmt.Errorf("--listen %s must be a loopback address with a port: every client of the address acts for the tenant", o.listen)
+	}
+	logger := slog.New(slog.NewJSONHandler(logs, nil))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return fmt.Errorf("listening for the pod's programs (another program of the pod must not use the port): %w", err)
+	}
+	counters := new(metrics.Metrics)
+	s := &sidecar{logger: logger, relay: relay.New(pod, counters, logger)}
+	go s.serveMetrics(ctx, metricsAddress, counters)
+	s.watch(ctx, o.folder)
+	logger.Info("starting", "version", buildVersion(), "listen", o.listen, "config", o.folder, "metrics", metricsAddress)
+
+	served := make(chan error, 1)
+	go func() { served <- s.relay.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving the pod's programs: %w", err)
+	case <-ctx.Done():
+	}
+	logger.Info("stopping: open tunnels may end", "bound", drainBound.String())
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainBound)
+	defer cancel()
+	s.relay.Shutdown(bounded)
+	return nil
+}
+
+// environment reads what the downward API sets.
+func environment(o options) (relay.Pod, string, error) {
+	var errs []error
+	read := func(name string) string {
+		value := os.Getenv(name)
+		if value == "" {
+			errs = append(errs, fmt.Errorf("the environment variable %s is missing: set it by the downward API", name))
+		}
+		return value
+	}
+	pod := relay.Pod{Namespace: read(names.EnvPodNamespace), Name: read(names.EnvPodName)}
+	address := o.metrics
+	if address == "" {
+		address = net.JoinHostPort(read(names.EnvPodIP), strconv.Itoa(names.SidecarMetricsPort))
+	}
+	return pod, address, errors.Join(errs...)
+}
+
+// sidecar connects the files with the relay.
+type sidecar struct {
+	logger *slog.Logger
+	relay  *relay.Relay
+	expiry atomic.Pointer[time.Time] // of the certificate in use
+}
+
+// watch takes the files, and follows them. It returns when they were read once, so
+// that the pod's programs, which start when the sidecar listens, do not come first.
+func (s *sidecar) watch(ctx context.Context, folder string) {
+	read := make(chan struct{})
+	once := sync.OnceFunc(func() { close(read) })
+	go secret.Watch(ctx, folder, func(content *secret.Content, err error) {
+		s.changed(content, err)
+		once()
+	})
+	<-read
+}
+
+// changed takes new files.
+func (s *sidecar) changed(content *secret.Content, err error) {
+	var set *machines.Set
+	if err == nil {
+		set, err = machines.New(content.Config, content.Certificate, s.logger)
+	}
+	if err != nil {
+		s.logger.Warn("the files of the Secret cannot be used", "secret", names.SidecarName, "error", err,
+			"cure", "see the EgressTenant's condition Ready and its Certificate; former files stay in use")
+		s.relay.Refuse(err)
+		return
+	}
+	expiry := content.Certificate.Leaf.NotAfter
+	s.expiry.Store(&expiry)
+	s.relay.Use(set)
+	s.logger.Info("the files of the Secret are in use", "tenant", content.Config.Tenant, "machines", len(content.Config.Machines), "certificateExpiry", expiry)
+}
+
+// serveMetrics serves metrics until the context ends. Without them, the sidecar does
+// its work.
+func (s *sidecar) serveMetrics(ctx context.Context, address string, counters *metrics.Metrics) {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", counters.Handler(s.state))
+	server := &http.Server{
+		Addr: address, Handler: mux, MaxHeaderBytes: 4 << 10, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		s.logger.Warn("no metrics: another program of the pod may use the port", "error", err)
+	}
+}
+
+func (s *sidecar) state() metrics.State {
+	states, problem := s.relay.State()
+	state := metrics.State{Version: buildVersion(), ConfigUsable: problem == nil}
+	if expiry := s.expiry.Load(); expiry != nil {
+		state.CertificateExpiry = *expiry
+	}
+	for _, m := range states {
+		state.Machines = append(state.Machines, metrics.Machine{Address: m.Address, Usable: m.Problem == ""})
+	}
+	return state
+}
