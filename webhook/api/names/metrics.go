@@ -54,6 +54,11 @@ const (
 	// MetricUnreadableLines is the number of lines of the audit log that the other metrics do
 	// not count.
 	MetricUnreadableLines = "egress_proxy_audit_unreadable_lines_total"
+	// MetricSidecarRefused is the number of connections and requests that the port for
+	// sidecars refused, by reason: certificate-expired, unknown-authority, no-certificate,
+	// unknown-tenant, connections (the tenant has the maximum number), http2 (no tunnel),
+	// or request (it could not be parsed).
+	MetricSidecarRefused = "egress_proxy_sidecar_refused_total"
 )
 
 // Metrics of the proxy machine and its configuration, on MachineMetricsPort.
@@ -80,6 +85,9 @@ const (
 	// MetricSquidOutdated is 1 if Squid runs from a program or a library that an
 	// upgrade has replaced, otherwise 0.
 	MetricSquidOutdated = "egress_proxy_squid_outdated"
+	// MetricSidecarsServed is 1 if HAProxy serves the sidecars of the squid.conf in use,
+	// otherwise 0.
+	MetricSidecarsServed = "egress_proxy_sidecars_served"
 	// MetricDiskFree is the free space of the file system of the logs.
 	MetricDiskFree = "egress_proxy_disk_free_bytes"
 	// MetricDiskSize is the size of the file system of the logs.
