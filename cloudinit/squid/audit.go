@@ -64,7 +64,23 @@ type AuditRecord struct {
 	// DurationMillis is the duration of the request or tunnel, in milliseconds. For
 	// an inspected tunnel with TLS, it starts at the first message in the tunnel.
 	DurationMillis int64 `json:"durationMillis"`
+	// Identity is the proof of the tenant: IdentityCertificate for requests of sidecars,
+	// IdentityPort for others. It is "-" if Squid could not parse the request. This
+	// field and those below exist on proxies that serve sidecars.
+	Identity string `json:"identity,omitempty"`
+	// ClaimedNamespace is the namespace of the pod, as its sidecar claims: the
+	// certificate proves the tenant alone. Percent-encoded and truncated. "-" for
+	// IdentityPort.
+	ClaimedNamespace string `json:"claimedNamespace,omitempty"`
+	// ClaimedPod is the name of the pod, as its sidecar claims.
+	ClaimedPod string `json:"claimedPod,omitempty"`
 }
+
+// Values of Identity.
+const (
+	IdentityCertificate = "certificate"
+	IdentityPort        = "port"
+)
 
 // maxMethod and maxHost bound the fields that clients control, in characters.
 // Squid formats a line in a buffer of 8,192 bytes. It truncates a longer line,
@@ -77,10 +93,14 @@ const (
 	maxHost   = "765"
 )
 
+// maxClaim bounds the claims of sidecars: a name of Kubernetes has at most 253
+// characters, not one of which is encoded.
+const maxClaim = "253"
+
 // auditFormat returns the format of an audit log line in Squid's logformat
-// syntax.
-func auditFormat() string {
-	return "{" + strings.Join([]string{
+// syntax. Squid has encoded the claims of sidecars when it noted them.
+func auditFormat(sidecars bool) string {
+	fields := []string{
 		`"time":"%{%Y-%m-%dT%H:%M:%S}tg.%03tuZ"`,
 		`"tenant":"%#note{tenant}"`,
 		`"port":"%>lp"`,
@@ -99,5 +119,10 @@ func auditFormat() string {
 		`"bytesReceived":%>st`,
 		`"bytesSent":%<st`,
 		`"durationMillis":%tr`,
-	}, ",") + "}"
+	}
+	if sidecars {
+		fields = append(fields, `"identity":"%note{identity}"`,
+			`"claimedNamespace":"%.`+maxClaim+`note{claimedNamespace}"`, `"claimedPod":"%.`+maxClaim+`note{claimedPod}"`)
+	}
+	return "{" + strings.Join(fields, ",") + "}"
 }

@@ -16,8 +16,8 @@ import (
 )
 
 // Config is the configuration of one Squid. Every field is required, but for
-// DedicatedAddresses without a Dedicated tenant and Certificate without a tenant
-// that has an allow list.
+// DedicatedAddresses without a Dedicated tenant, Certificate without a tenant that
+// has an allow list, and the fields of sidecars.
 type Config struct {
 	// ListenAddress is the proxy's address in the network that it shares with
 	// the cluster. It is private, so that the ports cannot be reached from
@@ -67,6 +67,19 @@ type Config struct {
 	// argument, and lines in the protocol of Squid's log daemons.
 	AuditWriter string
 
+	// SidecarAddress is the address of loopback on which tenants' ports receive the
+	// requests of sidecars. HAProxy on the same machine sends them by the PROXY protocol,
+	// after it has verified the certificate of the tenant, and states this address as their
+	// destination. Invalid: Squid serves no sidecars.
+	SidecarAddress netip.Addr
+
+	// SidecarsOnly is whether the ports on ListenAddress are left out.
+	SidecarsOnly bool
+
+	// Authorities are the certificates (DER) of the authorities that sign the tenants'
+	// certificates. The machine reads them from a comment.
+	Authorities [][]byte
+
 	// CacheLog is the file of Squid's own messages, with the requirements of
 	// AuditLog.
 	CacheLog string
@@ -91,6 +104,7 @@ func (c Config) validate(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorL
 	errs = append(errs, validatePath(c.AuditWriter, at.Child("auditWriter"))...)
 	errs = append(errs, validatePath(c.CacheLog, at.Child("cacheLog"))...)
 	errs = append(errs, validatePath(c.PIDFile, at.Child("pidFile"))...)
+	errs = append(errs, c.validateSidecars(tenants, at)...)
 	if c.AuditLog != "" && c.AuditLog == c.CacheLog {
 		errs = append(errs, field.Duplicate(at.Child("cacheLog"), c.CacheLog))
 	}

@@ -7,6 +7,10 @@ import "strings"
 // carry once Squid has read the file. The machine reads these lines too.
 const servesPrefix = "# serves "
 
+// servesSidecarsPrefix begins that line of a tenant that only sidecars reach: the
+// machine asks no port for pods for its revision, and opens none.
+const servesSidecarsPrefix = "# serves-sidecars "
+
 // Revisions returns the revision of every tenant that a rendered squid.conf
 // serves, by the tenant's name: a plan compares them with those of another
 // rendering. A file that Render did not return has none.
@@ -33,7 +37,11 @@ type servesLine struct{ port, revision, tenant string }
 func served(conf []byte) []servesLine {
 	var lines []servesLine
 	for line := range strings.Lines(string(conf)) {
-		words, found := strings.CutPrefix(strings.TrimSuffix(line, "\n"), servesPrefix)
+		line = strings.TrimSuffix(line, "\n")
+		words, found := strings.CutPrefix(line, servesPrefix)
+		if !found {
+			words, found = strings.CutPrefix(line, servesSidecarsPrefix)
+		}
 		if fields := strings.Split(words, " "); found && len(fields) == 3 && fields[0] != "" && fields[1] != "" && fields[2] != "" {
 			lines = append(lines, servesLine{fields[0], fields[1], fields[2]})
 		}

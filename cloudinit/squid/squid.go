@@ -12,6 +12,7 @@ package squid
 import (
 	"bytes"
 	_ "embed"
+	"encoding/base64"
 	"fmt"
 	"text/template"
 
@@ -36,7 +37,7 @@ func Render(config Config, tenants []v1alpha1.Tenant) ([]byte, error) {
 	if err := validate(config, tenants).ToAggregate(); err != nil {
 		return nil, fmt.Errorf("squid.conf cannot be rendered: %w", err)
 	}
-	parsed, err := template.New("squid.conf").Parse(squidConf)
+	parsed, err := template.New("squid.conf").Funcs(template.FuncMap{"base64": base64.StdEncoding.EncodeToString}).Parse(squidConf)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the template of squid.conf: %w", err)
 	}

@@ -14,6 +14,8 @@ type tenant struct {
 	Name   string
 	Port   uint16
 	Listen netip.AddrPort
+	// SidecarListen is the address for requests of sidecars; of use with sidecars only.
+	SidecarListen netip.AddrPort
 	// Listener and Tag are names of ACLs: Listener matches requests on the
 	// tenant's port, Tag annotates them with the tenant's name and revision. The
 	// names are derived from the port, because a tenant's name can have 63
@@ -45,6 +47,7 @@ func tenantValues(config Config, t v1alpha1.Tenant) tenant {
 		Name:           t.Name,
 		Port:           port,
 		Listen:         netip.AddrPortFrom(config.ListenAddress, port),
+		SidecarListen:  netip.AddrPortFrom(config.SidecarAddress, port),
 		Listener:       "l_" + number,
 		Tag:            "tag_" + number,
 		DomainList:     "d_" + number,

@@ -36,6 +36,12 @@ type values struct {
 	ProbePattern string
 	// ServesPrefix begins the comment lines that Revisions reads.
 	ServesPrefix string
+	// ServesSidecarsPrefix begins these lines of tenants that only sidecars reach.
+	ServesSidecarsPrefix string
+	// AuthorityPrefix begins the comment lines of Authorities.
+	AuthorityPrefix string
+	// SidecarHeader are the headers of requests of sidecars.
+	SidecarHeader sidecarHeaders
 	group
 	// Groups are the same tenants, in groups of groupSize.
 	Groups []group
@@ -55,12 +61,15 @@ func newValues(config Config, tenants []v1alpha1.Tenant) values {
 			policy.RuleManager, policy.RuleClient, policy.RuleProtocol, policy.RuleForbiddenDestination,
 			policy.RuleForbiddenPort, policy.RulePort, policy.RuleDomain,
 		},
-		AuditFormat:    auditFormat(),
-		HeaderRevision: names.HeaderRevision,
-		HeaderTenant:   names.HeaderTenant,
-		ProbePattern:   "^" + strings.ReplaceAll(names.ProbeURL, ".", "[.]") + "$",
-		ServesPrefix:   servesPrefix,
-		Pools:          1,
+		AuditFormat:          auditFormat(config.Sidecars()),
+		HeaderRevision:       names.HeaderRevision,
+		HeaderTenant:         names.HeaderTenant,
+		ProbePattern:         "^" + strings.ReplaceAll(names.ProbeURL, ".", "[.]") + "$",
+		ServesSidecarsPrefix: servesSidecarsPrefix,
+		ServesPrefix:         servesPrefix,
+		AuthorityPrefix:      authorityPrefix,
+		SidecarHeader:        newSidecarHeaders(),
+		Pools:                1,
 	}
 	for _, t := range tenants {
 		if t.IsProxied() {
