@@ -19,6 +19,8 @@ import (
 const (
 	UserDataCloudInit = "cloud-init"
 	UserDataSquidConf = "squid-conf"
+	// UserDataStatus is written by a machine that serves sidecars: a Status.
+	UserDataStatus = "egress-status"
 )
 
 // setupUnit turns the machine into a proxy.
@@ -66,13 +68,9 @@ func Render(machine Machine) ([]byte, error) {
 		ManageEtcHosts: "localhost",
 		// The time zone of the timers: the reboot after them is configured as a
 		// local time.
-		Timezone: "Etc/UTC",
-		BootCommands: [][]string{
-			// Debian starts Squid when it is installed, open to all clients on port
-			// 3128. Masked, it does not start until egress-sync has a file for it.
-			{"cloud-init-per", "once", "mask-squid", "systemctl", "mask", "squid.service"},
-		},
-		Files: files,
+		Timezone:     "Etc/UTC",
+		BootCommands: machine.bootCommands(),
+		Files:        files,
 		// The status of the last command is the status of the boot.
 		RunCommands: [][]string{{"systemctl", "enable", setupUnit}, {"systemctl", "start", setupUnit}},
 	})
@@ -80,4 +78,15 @@ func Render(machine Machine) ([]byte, error) {
 		return nil, fmt.Errorf("encoding user data: %w", err)
 	}
 	return append([]byte("#cloud-config\n"), text...), nil
+}
+
+// bootCommands mask the servers that Debian starts when they are installed: Squid open
+// to all clients on port 3128, HAProxy with a file of its own. Masked, they do not start
+// until egress-sync has a file for them.
+func (m Machine) bootCommands() [][]string {
+	commands := [][]string{{"cloud-init-per", "once", "mask-squid", "systemctl", "mask", "squid.service"}}
+	if m.Identity.Sidecars() {
+		commands = append(commands, []string{"cloud-init-per", "once", "mask-haproxy", "systemctl", "mask", "haproxy.service"})
+	}
+	return commands
 }

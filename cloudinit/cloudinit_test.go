@@ -32,6 +32,13 @@ func validMachine() Machine {
 	}
 }
 
+// withSidecars is validMachine with the files for sidecars.
+func withSidecars() Machine {
+	machine := validMachine()
+	machine.Identity = IdentityOffered
+	return machine
+}
+
 // render returns the user data of a Machine as cloud-init reads it.
 func render(t *testing.T, machine Machine) cloudConfig {
 	t.Helper()
@@ -43,7 +50,11 @@ func render(t *testing.T, machine Machine) cloudConfig {
 		t.Errorf("cloud-init would not know what it is: %.20q", text)
 	}
 	// Instances accept more, but small user data stays readable.
-	if len(text) > 72_000 {
+	limit := 72_000
+	if machine.Identity.Sidecars() {
+		limit = 88_000
+	}
+	if len(text) > limit {
 		t.Errorf("%d bytes", len(text))
 	}
 	var config cloudConfig
@@ -73,7 +84,7 @@ func TestUserDataReadsBack(t *testing.T) {
 			}
 			want := cloudConfig{
 				Hostname: machine.Hostname, ManageEtcHosts: "localhost", Timezone: "Etc/UTC", Files: files,
-				BootCommands: [][]string{{"cloud-init-per", "once", "mask-squid", "systemctl", "mask", "squid.service"}},
+				BootCommands: machine.bootCommands(),
 				RunCommands:  [][]string{{"systemctl", "enable", "egress-setup.service"}, {"systemctl", "start", "egress-setup.service"}},
 			}
 			if diff := cmp.Diff(want, render(t, machine)); diff != "" {
@@ -96,7 +107,7 @@ func TestUserDataReadsBack(t *testing.T) {
 // TestScriptsParse checks the syntax of each script with the program that will run it.
 func TestScriptsParse(t *testing.T) {
 	scripts := 0
-	for _, file := range render(t, validMachine()).Files {
+	for _, file := range render(t, withSidecars()).Files {
 		shell, check := "", "-n"
 		strict := regexp.MustCompile(`(?m)^set -E?euo? pipefail$|^set -eE?uo pipefail$`)
 		switch {
@@ -126,8 +137,8 @@ func TestScriptsParse(t *testing.T) {
 			}
 		})
 	}
-	if scripts != 16 {
-		t.Errorf("%d scripts, want 16", scripts)
+	if scripts != 19 {
+		t.Errorf("%d scripts, want 19", scripts)
 	}
 }
 
@@ -146,7 +157,7 @@ func TestBootEndsWithTheSetup(t *testing.T) {
 
 // TestUnitsRunWhatIsThere: every program of ours that a unit starts is among the files.
 func TestUnitsRunWhatIsThere(t *testing.T) {
-	config := render(t, validMachine())
+	config := render(t, withSidecars())
 	command := regexp.MustCompile(`(?m)^Exec\w+=-?(/usr/local/\S+)`)
 	found := 0
 	for _, file := range config.Files {
@@ -210,7 +221,7 @@ func TestFirewallParses(t *testing.T) {
 }
 
 func TestFirewallOpens(t *testing.T) {
-	flexible, withSSH, gateway := validMachine(), validMachine(), validMachine()
+	flexible, withSSH, gateway, sidecars := validMachine(), validMachine(), validMachine(), withSidecars()
 	withSSH.SSH = true
 	gateway.SourceAddress = SourceGateway
 	const metrics = `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport {3903, 9100, 9301}`
@@ -222,6 +233,9 @@ func TestFirewallOpens(t *testing.T) {
 		"FlexibleIP": {flexible, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics}, "$public_nic"},
 		"SSH": {withSSH, []string{
 			`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics, `$public_nic tcp dport 22`,
+		}, "$public_nic"},
+		"sidecars": {sidecars, []string{
+			`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3443`, metrics,
 		}, "$public_nic"},
 		"Gateway": {gateway, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics}, "$private_nic"},
 	} {

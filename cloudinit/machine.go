@@ -36,6 +36,14 @@ type Machine struct {
 
 	// Syslog is the server to which the audit log is sent. Nil: it is not sent.
 	Syslog *Syslog
+
+	// Identity is the proof of the tenant of a request. Default: IdentityPort.
+	Identity Identity
+
+	// Authority contains the certificates (PEM) of the authority that signs the
+	// tenants' certificates. It is part of squid.conf alone: it can change while the
+	// machine runs. Empty: not known yet; then the port for sidecars is closed.
+	Authority string
 }
 
 func (m Machine) validate() field.ErrorList {
@@ -54,6 +62,7 @@ func (m Machine) validate() field.ErrorList {
 	default:
 		errs = append(errs, field.NotSupported(at.Child("sourceAddress"), m.SourceAddress, []SourceAddress{SourceFlexibleIP, SourceGateway}))
 	}
+	errs = append(errs, m.validateIdentity(at)...)
 	if m.Syslog != nil {
 		errs = append(errs, m.Syslog.Validate(at.Child("syslog"))...)
 	}

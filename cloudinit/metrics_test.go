@@ -83,9 +83,15 @@ func TestMetricsFromAuditLog(t *testing.T) {
 // metrics returns the sorted metrics of mtail for these lines, with the machine's programs.
 func metrics(t *testing.T, lines []string) []string {
 	t.Helper()
+	return metricsOf(t, validMachine(), lines)
+}
+
+// metricsOf is metrics with the programs of another machine.
+func metricsOf(t *testing.T, machine Machine, lines []string) []string {
+	t.Helper()
 	mtail := mtailBinary(t)
 	folder := t.TempDir()
-	for _, file := range render(t, validMachine()).Files {
+	for _, file := range render(t, machine).Files {
 		if path.Dir(file.Path) != "/etc/mtail" {
 			continue
 		}

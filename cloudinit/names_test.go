@@ -17,11 +17,11 @@ func TestMetricNames(t *testing.T) {
 	want := []string{
 		names.MetricRequests, names.MetricDenials, names.MetricWouldBeDenials, names.MetricReceivedBytes, names.MetricSentBytes, names.MetricUnreadableLines,
 		names.MetricRefusedConnections, names.MetricPortClosed, names.MetricConfigFetched, names.MetricConfigRefused, names.MetricConfigLive, names.MetricConfigLastRun,
-		names.MetricDiskFree, names.MetricDiskSize, names.MetricSquidOutdated,
+		names.MetricDiskFree, names.MetricDiskSize, names.MetricSquidOutdated, names.MetricSidecarRefused, names.MetricSidecarsServed,
 	}
 	slices.Sort(want)
 	found := map[string]bool{}
-	for _, file := range render(t, validMachine()).Files {
+	for _, file := range render(t, withSidecars()).Files {
 		for _, name := range regexp.MustCompile(`\begress_proxy_\w+`).FindAllString(file.Content, -1) {
 			found[name] = true
 		}

@@ -18,11 +18,17 @@ func Packages() []string {
 // to a server.
 func SyslogPackages() []string { return []string{"ca-certificates", "rsyslog", "rsyslog-openssl"} }
 
+// SidecarPackages are the additional packages of a machine that serves sidecars.
+func SidecarPackages() []string { return []string{"haproxy"} }
+
 // packages are the packages that the machine installs.
 func (m Machine) packages() []string {
 	packages := Packages()
 	if m.Syslog != nil {
 		packages = append(packages, SyslogPackages()...)
+	}
+	if m.Identity.Sidecars() {
+		packages = append(packages, SidecarPackages()...)
 	}
 	return packages
 }

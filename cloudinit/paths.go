@@ -29,6 +29,16 @@ const (
 	debianCA      = "/etc/ssl/certs/ca-certificates.crt"
 )
 
+// Files of a machine that serves sidecars.
+const (
+	sidecarCertificate = "/etc/egress/sidecars.pem"     // written by egress-sidecars, with its key
+	sidecarAuthorities = "/etc/egress/sidecars-ca.pem"  // written by egress-sidecars
+	sidecarConf        = "/etc/egress/haproxy.cfg"      // written by egress-sidecars
+	sidecarLog         = "/var/log/egress/sidecars.log" // refused connections and requests
+	sidecarScript      = "/usr/local/lib/egress/haproxy.sh"
+	statusScript       = "/usr/local/lib/egress/status.sh"
+)
+
 // Addresses of Scaleway's metadata service.
 const (
 	metadataAddress  = "169.254.42.42"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -35,7 +36,7 @@ func (m Machine) files() ([]writeFile, error) {
 			return err
 		}
 		file, err := m.file(name)
-		if m.Syslog != nil || file.Path != syslogConf && file.Path != syslogUnit {
+		if m.has(file.Path) {
 			files = append(files, file)
 		}
 		return err
@@ -62,4 +63,25 @@ func (m Machine) file(name string) (writeFile, error) {
 		}
 	}
 	return file, nil
+}
+
+// has returns whether the machine has a file of rootfs.
+func (m Machine) has(name string) bool {
+	switch {
+	case name == syslogConf, name == syslogUnit:
+		return m.Syslog != nil
+	case slices.Contains(sidecarOnly(), name):
+		return m.Identity.Sidecars()
+	default:
+		return true
+	}
+}
+
+// sidecarOnly are the files of machines that serve sidecars.
+func sidecarOnly() []string {
+	return []string{
+		"/etc/egress/haproxy.base.cfg", "/etc/logrotate.d/egress-sidecars", "/etc/mtail/egress-sidecars.mtail",
+		"/etc/systemd/system/egress-sync.service.d/sidecars.conf", "/etc/systemd/system/haproxy.service.d/egress.conf",
+		sidecarScript, statusScript, scriptFolder + "/egress-sidecars",
+	}
 }

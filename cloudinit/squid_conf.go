@@ -40,6 +40,10 @@ type Addresses struct {
 // order does not matter. The error lists everything that is wrong with the
 // arguments, with the paths of the fields; then there is no file.
 func SquidConf(machine Machine, tenants []v1alpha1.Tenant, addresses Addresses) ([]byte, error) {
+	authorities, err := machine.authorities()
+	if err != nil {
+		return nil, fmt.Errorf("machine.authority: %w", err)
+	}
 	config := squid.Config{
 		ListenAddress:      machine.PrivateAddress,
 		ManagerPort:        names.ProxyManagerPort,
@@ -56,6 +60,9 @@ func SquidConf(machine Machine, tenants []v1alpha1.Tenant, addresses Addresses) 
 	}
 	if machine.SourceAddress == SourceGateway {
 		config.EgressAddress = machine.PrivateAddress
+	}
+	if machine.Identity.Sidecars() {
+		config.SidecarAddress, config.SidecarsOnly, config.Authorities = sidecarAddress, machine.Identity == IdentityRequired, authorities
 	}
 	return squid.Render(config, tenants)
 }

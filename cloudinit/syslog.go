@@ -1,11 +1,6 @@
 package cloudinit
 
 import (
-	"bytes"
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -83,27 +78,4 @@ func serverNameProblem(name string) string {
 // Authorities returns the certificates of CA as PEM blocks, without the text
 // around them. It is an error if CA contains no certificate, or PEM blocks of
 // another type.
-func (s *Syslog) Authorities() ([]byte, error) {
-	if len(s.CA) > maxSyslogCA {
-		return nil, fmt.Errorf("must have at most %d bytes", maxSyslogCA)
-	}
-	var result []byte
-	for rest := []byte(s.CA); len(bytes.TrimSpace(rest)) > 0; {
-		var block *pem.Block
-		block, rest = pem.Decode(rest)
-		switch {
-		case block == nil:
-			return nil, errors.New("must contain only certificates in PEM")
-		case block.Type != "CERTIFICATE":
-			return nil, fmt.Errorf("must contain only certificates, contains %q: secrets must not be in user data", block.Type)
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return nil, fmt.Errorf("contains a certificate that cannot be parsed: %w", err)
-		}
-		result = append(result, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})...)
-	}
-	if len(result) == 0 {
-		return nil, errors.New("must be certificates in PEM")
-	}
-	return result, nil
-}
+func (s *Syslog) Authorities() ([]byte, error) { return certificatesIn(s.CA, maxSyslogCA) }

@@ -18,11 +18,11 @@ func exampleCA(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca := regexp.MustCompile(`(?s) *-----BEGIN CERTIFICATE-----.*-----END CERTIFICATE-----\n`).FindString(string(example))
-	if ca == "" {
+	ca := regexp.MustCompile(`(?s) ca: \|\n( *-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n)`).FindStringSubmatch(string(example))
+	if ca == nil {
 		t.Fatal("the example has no certificate")
 	}
-	return regexp.MustCompile(`(?m)^ +`).ReplaceAllString(ca, "")
+	return regexp.MustCompile(`(?m)^ +`).ReplaceAllString(ca[1], "")
 }
 
 func TestSyslogValidate(t *testing.T) {

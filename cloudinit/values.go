@@ -32,11 +32,22 @@ type templateValues struct {
 	AuditLog                              string
 	MetricsFolder                         string
 	Metadata, Metadata6                   string
+	// Sidecars is whether the machine serves sidecars.
+	Sidecars           bool
+	SidecarPort        int
+	SidecarAddress     netip.Addr
+	SidecarConnections int
+	SidecarLog         string
+	SidecarFiles       sidecarFiles
+	SidecarHeader      string // contains the tenant's name, from HAProxy to Squid
 	// Syslog is zero on a machine without a syslog server, which has no file with
 	// these values.
 	Syslog                 Syslog
 	SyslogTarget, SyslogCA string
 }
+
+// sidecarFiles are the paths of HAProxy's files.
+type sidecarFiles struct{ Certificate, Authorities, Conf string }
 
 func (m Machine) templateValues() templateValues {
 	nic, gateway := "$public_nic", m.SourceAddress == SourceGateway
@@ -58,6 +69,8 @@ func (m Machine) templateValues() templateValues {
 		OpenPorts:         path.Dir(openPorts) + "/*.nft",
 		TenantConnections: TenantConnections, ManagerPort: names.ProxyManagerPort, TenantMetricsPort: names.TenantMetricsPort,
 		MachineMetricsPort: names.MachineMetricsPort, SquidMetricsPort: names.SquidMetricsPort, AuditLog: AuditLog, MetricsFolder: metricsFolder,
+		Sidecars: m.Identity.Sidecars(), SidecarPort: names.SidecarPort, SidecarAddress: sidecarAddress, SidecarConnections: SidecarConnections, SidecarLog: sidecarLog,
+		SidecarFiles: sidecarFiles{sidecarCertificate, sidecarAuthorities, sidecarConf}, SidecarHeader: names.HeaderTenant,
 		Metadata: metadataAddress, Metadata6: metadataAddress6,
 		Syslog: syslog, SyslogTarget: syslog.target(), SyslogCA: ca,
 	}
@@ -80,7 +93,7 @@ func (m Machine) shellValues() string {
 	yesNo := map[bool]string{true: "yes", false: "no"}
 	var text strings.Builder
 	text.WriteString("# Properties of this machine, for the scripts of the proxy.\n")
-	for _, value := range []struct{ name, value string }{
+	values := []struct{ name, value string }{
 		{"SOURCE_ADDRESS", string(m.SourceAddress)},
 		{"PRIVATE_ADDRESS", m.PrivateAddress.String()},
 		{"SSH", yesNo[m.SSH]},
@@ -100,7 +113,21 @@ func (m Machine) shellValues() string {
 		{"RELEASE_OFFSET", strconv.Itoa(names.ReleaseOffset)},
 		{"OPEN_PORTS", openPorts},
 		{"HOLDERS", holders},
-	} {
+	}
+	if m.Identity.Sidecars() {
+		values = append(values, []struct{ name, value string }{
+			{"SIDECAR_ADDRESS", sidecarAddress.String()},
+			{"SIDECAR_CERTIFICATE", sidecarCertificate},
+			{"SIDECAR_AUTHORITIES", sidecarAuthorities},
+			{"SIDECAR_CONF", sidecarConf},
+			{"SIDECAR_LOG", sidecarLog},
+			{"TENANT_HEADER", names.HeaderTenant},
+			{"TENANT_CONNECTIONS", strconv.Itoa(TenantConnections)},
+			{"STATUS_KEY", UserDataStatus},
+			{"MAX_STATUS", strconv.Itoa(MaxStatus)},
+		}...)
+	}
+	for _, value := range values {
 		fmt.Fprintf(&text, "%s='%s'\n", value.name, value.value)
 	}
 	return text.String()

@@ -215,7 +215,7 @@ func TestMetrics(t *testing.T) {
 func proxyMetrics(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	for _, file := range []string{"etc/mtail/egress-audit.mtail", "usr/local/sbin/egress-sync"} {
+	for _, file := range []string{"etc/mtail/egress-audit.mtail.tmpl", "etc/mtail/egress-sidecars.mtail", "usr/local/sbin/egress-sync", "usr/local/sbin/egress-sidecars"} {
 		found := regexp.MustCompile(`\begress_proxy_\w+`).FindAllString(read(t, "cloudinit/rootfs/"+file), -1)
 		if len(found) == 0 {
 			t.Fatalf("%s has no metrics: the test reads the wrong file", file)

@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# Functions of egress-sidecars: the status that the machine writes into its own user
+# data, where bootstrap reads it.
+
+# shellcheck disable=SC2153,SC2154 # common.sh and egress-sidecars set these variables
+sent=$run/status # the last status that was written, without its time
+
+# utc SECONDS: prints a time as RFC 3339.
+utc() { date --utc --date="@$1" +%Y-%m-%dT%H:%M:%SZ; }
+
+# digest: prints the hash of the value that was fetched last.
+digest() { sha256sum < "$run/value" | cut -d ' ' -f 1; }
+
+# is_live: whether Squid serves the value that was fetched last.
+is_live() { [ -e "$run/value" ] && [ "$(cat "$run/value" "$conf" | sha256sum)" = "$(cat "$run/live" 2> /dev/null)" ]; }
+
+# is_refused: whether that value is refused.
+is_refused() { [ -e "$run/value" ] && [[ "$(cat "$run/refused" 2> /dev/null)" = "$(sha256sum < "$run/value") "* ]]; }
+
+# text: prints standard input without characters that have a meaning in JSON.
+text() { tr -cd '[:print:]' | tr -d '\\"' | cut -c 1-300; }
+
+reason() {
+  journalctl --unit=egress-sync.service --priority=warning --output=cat --lines=50 2> /dev/null |
+    sed -n 's/^.*refused, the old squid.conf stays: //p' | tail -n 1 | text
+}
+
+# fields [REVISIONS]: prints the fields of the status, but for its time.
+fields() {
+  printf '"boot":"%s","squid":"%s","certificate":"%s"' "$(utc "$(awk '$1 == "btime" { print $2 }' /proc/stat)")" \
+    "$(squid -v | sed -n 's/^Squid Cache: Version \([^ ]*\).*/\1/p' | text)" "$(print_certificate | awk '{ printf "%s\\n", $0 }')"
+  if is_live; then printf ',"served":"%s","since":"%s"' "$(digest)" "$(utc "$(stat -c %Y "$run/live")")"; fi
+  if is_refused; then printf ',"refused":"%s","reason":"%s"' "$(digest)" "$(reason)"; fi
+  if [ "${1-}" != '' ] && is_live; then printf ',"revisions":{%s}' "$1"; fi
+}
+
+# write_status FILE: writes it as a value of the machine's user data. The service
+# accepts that from source ports below 1024 only.
+write_status() {
+  curl --silent --show-error --fail --noproxy '*' --interface "$(metadata_route src)" --local-port 1-1023 --max-time 5 \
+    --request PATCH --header 'Content-Type: text/plain' --data-binary "@$1" "http://$METADATA/user_data/$STATUS_KEY" 2>&1
+}
+
+# report_status: writes the status if it has changed, and every 10 minutes. Nothing else
+# depends on its success, which is tried again with the next run.
+report_status() {
+  local now message
+  now=$(fields "$(serving "$conf" | awk '{ printf "%s\"%s\":\"%s\"", (NR > 1 ? "," : ""), $3, $2 }')")
+  # The time takes 32 bytes.
+  [ "${#now}" -le "$((MAX_STATUS - 40))" ] || now=$(fields)
+  if [ "$now" = "$(cat "$sent" 2> /dev/null)" ] && [ -n "$(find "$sent" -mmin -10)" ]; then return; fi
+  printf '{"time":"%s",%s}' "$(utc "$(date +%s)")" "$now" > "$sent.next"
+  if message=$(write_status "$sent.next"); then
+    printf '%s' "$now" > "$sent"
+    rm -f "$run/mute"
+  else
+    [ -e "$run/mute" ] || warn "cannot write the status into the user data: ${message//$'\n'/; }"
+    touch "$run/mute"
+  fi
+}

@@ -1,0 +1,114 @@
+package cloudinit
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// TestStatus: the status that the machine writes names what is served and refused. It
+// is written when it changes and every 10 minutes, and fits whatever it contains.
+func TestStatus(t *testing.T) {
+	m := newSidecarMachine(t)
+	m.machine.Authority = ""
+	sent := func() *Status {
+		t.Helper()
+		defer os.Remove(m.path("sent"))
+		value, err := os.ReadFile(m.path("sent"))
+		if os.IsNotExist(err) {
+			return nil
+		}
+		status, err := ParseStatus(value)
+		if err != nil {
+			t.Fatalf("%v: %s", err, value)
+		}
+		return status
+	}
+	tenant := sidecarTenant("client-a", 3129)
+	m.serve(tenant)
+	value := m.read("/run/egress/value")
+	status := sent()
+	if status == nil || status.Squid != "6.13" || status.Served != Digest([]byte(value)) || status.Revisions["client-a"] != tenant.Revision() || status.Refused != "" ||
+		time.Since(status.Since) > time.Minute || time.Since(status.Time) > time.Minute || status.Boot.IsZero() || !strings.HasPrefix(m.read(sidecarCertificate), status.Certificate) {
+		t.Errorf("%+v", status)
+	}
+	if call := m.calls(); !strings.Contains(strings.Join(call, "\n"), "--local-port 1-1023 --max-time 5 --request PATCH") ||
+		!strings.Contains(strings.Join(call, "\n"), "http://169.254.42.42/user_data/egress-status") {
+		t.Errorf("it is written with %q", call)
+	}
+	if m.run("egress-sidecars"); sent() != nil {
+		t.Error("it is written again, without a change")
+	}
+	then := time.Now().Add(-11 * time.Minute)
+	if err := os.Chtimes(m.path("/run/egress/status"), then, then); err != nil {
+		t.Fatal(err)
+	}
+	if m.run("egress-sidecars"); sent() == nil {
+		t.Error("it is not written after 10 minutes")
+	}
+
+	m.write("/run/egress/value", "another")
+	m.write("/run/egress/refused", "cb2db14f2c2af1f3ffe5b7b7d3e0b3b1a8e4 10") // of another value
+	m.run("egress-sidecars")
+	if status := sent(); status.Served != "" || status.Refused != "" {
+		t.Errorf("before the value is decided on: %+v", status)
+	}
+	sum := Digest([]byte("another"))
+	m.write("/run/egress/refused", sum+"  - 10")
+	m.run("egress-sidecars")
+	if status := sent(); status.Refused != sum || status.Reason != "it has a fault" {
+		t.Errorf("refused: %+v", status)
+	}
+
+	var many []v1alpha1.Tenant
+	for i := range int32(63) {
+		many = append(many, sidecarTenant(fmt.Sprintf("%s-%02d", strings.Repeat("t", 60), i), 3129+i))
+	}
+	m.serve(many...)
+	if status := sent(); status.Revisions != nil || status.Served == "" {
+		t.Errorf("of 63 tenants with long names: %+v", status)
+	}
+}
+
+// TestStatusIsNotNeeded: a failure to write the status is reported once, and tried
+// again.
+func TestStatusIsNotNeeded(t *testing.T) {
+	m := newSidecarMachine(t)
+	m.machine.Authority = ""
+	m.write("silent", "")
+	for _, want := range []string{"<4>egress-sidecars: cannot write the status into the user data: no response\n", ""} {
+		if output := m.serve(); output != want {
+			t.Errorf("it prints %q, want %q", output, want)
+		}
+	}
+	if err := os.Remove(m.path("silent")); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.Remove(m.path("sent"))
+	m.serve()
+	if _, err := os.Stat(m.path("sent")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParseStatusRefuses(t *testing.T) {
+	certificate := strings.ReplaceAll(newTestAuthority(t).pem, "\n", `\n`)
+	for name, test := range map[string]struct{ value, want string }{
+		"too large":        {strings.Repeat(" ", MaxStatus+1), "more than 2048 bytes"},
+		"not JSON":         {"SSH keys", "cannot be parsed"},
+		"no certificate":   {`{"time":"2026-11-29T00:00:00Z"}`, "exactly one certificate"},
+		"two certificates": {`{"certificate":"` + certificate + certificate + `"}`, "exactly one certificate"},
+		"a key":            {`{"certificate":"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}`, "exactly one certificate"},
+		"a wrong one":      {`{"certificate":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}`, "the certificate in the status"},
+		"right":            {`{"certificate":"` + certificate + `","later":1}`, ""},
+	} {
+		_, err := ParseStatus([]byte(test.value))
+		if message := fmt.Sprint(err); test.want == "" && err != nil || !strings.Contains(message, test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}
