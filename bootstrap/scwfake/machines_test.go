@@ -3,6 +3,7 @@ package scwfake_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -258,5 +259,27 @@ func TestConcurrency(t *testing.T) {
 	}
 	if len(seen) != many {
 		t.Errorf("there are %d addresses", len(seen))
+	}
+}
+
+// TestServerWritesItsUserData: the Instances API returns a value that a server has set
+// through its metadata service.
+func TestServerWritesItsUserData(t *testing.T) {
+	t.Parallel()
+	machines := &garage{}
+	c := newCloud(t, scwfake.Options{Machines: machines})
+	s := c.newServer("s")
+	c.setUserData(s, "cloud-init", "one")
+	c.start(s)
+	noError(t, c.fake.SetUserData(s.ID, "egress-status", []byte("status")))
+	got := must(c.instance.GetServerUserData(&instance.GetServerUserDataRequest{ServerID: s.ID, Key: "egress-status"}))(t)
+	if text := string(must(io.ReadAll(got))(t)); text != "status" {
+		t.Errorf("%q", text)
+	}
+	if err := c.fake.SetUserData("another", "egress-status", nil); err == nil {
+		t.Error("an unknown server is not an error")
+	}
+	if want := "changed: one public []"; !slices.Contains(machines.notes, want) {
+		t.Errorf("%q, want %q", machines.notes, want)
 	}
 }

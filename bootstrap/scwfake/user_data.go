@@ -1,7 +1,9 @@
 package scwfake
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 )
 
 // A machine reads its user data by key. The program cloud-init reads the key
@@ -60,4 +62,26 @@ func (a *API) deleteUserData(c *call) (any, error) {
 	delete(s.userData, c.values["key"])
 	a.changed(s)
 	return nil, nil
+}
+
+// SetUserData sets user data as a running server itself does, through its metadata
+// service. An unknown server is an error.
+func (a *API) SetUserData(serverID, key string, value []byte) error {
+	if err := a.setOwnUserData(serverID, key, value); err != nil {
+		return err
+	}
+	a.deliver()
+	return nil
+}
+
+func (a *API) setOwnUserData(serverID, key string, value []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := a.servers.where(func(s *server) bool { return s.id == serverID })
+	if len(found) != 1 {
+		return fmt.Errorf("there is no server %s", serverID)
+	}
+	found[0].userData[key] = slices.Clone(value)
+	a.changed(found[0])
+	return nil
 }

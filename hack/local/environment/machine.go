@@ -75,6 +75,8 @@ type machines struct {
 	rootfs machine.RootFS
 	log    *slog.Logger
 	driver driver
+	// api is set before a server exists.
+	api *scwfake.API
 
 	mutex sync.Mutex
 	// server is the server whose disk the machine has, as the API describes
@@ -178,7 +180,9 @@ func (m *machines) boot(server scwfake.Machine) error {
 // serve answers the machine's requests in the internet: the metadata service
 // and the package repository.
 func (m *machines) serve(ctx context.Context) error {
-	metadata := machine.Metadata{Machine: m.get, Gateway: m.plan.EdgeRouter()}
+	metadata := machine.Metadata{Machine: m.get, Gateway: m.plan.EdgeRouter(), SetUserData: func(key string, value []byte) error {
+		return m.api.SetUserData(m.get().ID, key, value)
+	}}
 	for address, handler := range map[netip.Addr]http.Handler{
 		m.plan.Metadata: metadata.Handler(),
 		m.plan.Packages: machine.Repository(m.rootfs),

@@ -185,6 +185,7 @@ func ServeScaleway(ctx context.Context, rootfs machine.RootFS) error {
 		},
 		Log: os.Stderr,
 	})
+	machines.api = api
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address.Host)
 	if err != nil {

@@ -80,7 +80,7 @@ func (i Image) packages() []string {
 
 // proxyPackages are all packages that a proxy may install.
 func proxyPackages() []string {
-	return append(cloudinit.Packages(), cloudinit.SyslogPackages()...)
+	return slices.Concat(cloudinit.Packages(), cloudinit.SyslogPackages(), cloudinit.SidecarPackages())
 }
 
 // locale is the locale that every system has: generating another one takes a

@@ -21,7 +21,13 @@ type Metadata struct {
 	Gateway netip.Addr
 	// SSHKeys are the project's SSH keys.
 	SSHKeys []string
+	// SetUserData sets a value of the machine's user data.
+	SetUserData func(key string, value []byte) error
 }
+
+// maxUserData bounds a value that the machine writes, in bytes. Scaleway's bound is not
+// documented.
+const maxUserData = 128 << 10
 
 // Handler serves the requests to 169.254.42.42.
 func (m Metadata) Handler() http.Handler {
@@ -40,12 +46,27 @@ func (m Metadata) Handler() http.Handler {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = w.Write(value) // the client has disconnected: an error cannot be reported to it
 	}))
+	mux.HandleFunc("PATCH /user_data/{key}", privileged(m.writeUserData))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The side that closes first remembers the connection for a
 		// while. It must be this side: clients have only 1,023 ports.
 		w.Header().Set("Connection", "close")
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// writeUserData sets a value. Scaleway's images publish their SSH host keys that way.
+func (m Metadata) writeUserData(w http.ResponseWriter, r *http.Request) {
+	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxUserData))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := m.SetUserData(r.PathValue("key"), value); err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // privileged refuses requests from ports that every user of the machine could

@@ -112,6 +112,35 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+// A machine may write its own user data, from source ports below 1024 only.
+func TestMetadataTakesUserData(t *testing.T) {
+	written := map[string]string{}
+	handler := Metadata{SetUserData: func(key string, value []byte) error {
+		written[key] = string(value)
+		return nil
+	}}.Handler()
+	for _, test := range []struct {
+		from   string
+		body   string
+		status int
+	}{
+		{"203.0.113.50:1023", "first", http.StatusNoContent},
+		{"203.0.113.50:1024", "second", http.StatusForbidden},
+		{"203.0.113.50:1", strings.Repeat("x", maxUserData+1), http.StatusBadRequest},
+	} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPatch, "/user_data/egress-status", strings.NewReader(test.body))
+		request.RemoteAddr = test.from
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		if recorder.Code != test.status {
+			t.Errorf("from %s: %d %s", test.from, recorder.Code, recorder.Body)
+		}
+	}
+	if diff := cmp.Diff(map[string]string{"egress-status": "first"}, written); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestCableFits(t *testing.T) {
 	for _, name := range []string{"vmt", "a-machine-with-a-long-name"} {
 		if got := (Config{Name: name}).cable(NIC{Name: "ens2"}); len(got) > 15 || !strings.HasSuffix(got, "-ens2") {
