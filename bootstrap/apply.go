@@ -19,7 +19,9 @@ type applied struct {
 	Name      string    `json:"name"`
 	Summary   summary   `json:"summary"`
 	Addresses addresses `json:"addresses"`
-	Files     files     `json:"files"`
+	// Machines are the proxy machines that serve sidecars, as they report themselves.
+	Machines []machineStatus `json:"machines,omitempty"`
+	Files    files           `json:"files"`
 	// Kubeconfig is the kubeconfig of this cluster alone, unless it is hidden.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 }
@@ -45,6 +47,9 @@ func (p *program) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := t.readAuthority(ctx); err != nil {
+		return err
+	}
 	_, plan, err := stack.ObserveAndPlan(ctx, t.cloud, t.spec)
 	if err != nil {
 		return err
@@ -61,6 +66,9 @@ func (p *program) apply(ctx context.Context) error {
 	begin := time.Now()
 	result := applied{Name: t.spec.Name}
 	result.Summary, err = p.execute(ctx, t, plan)
+	if err == nil {
+		err = p.awaitMachines(ctx, t, plan.Graph, &result)
+	}
 	if err == nil {
 		err = writeFiles(ctx, t, plan.Graph, &result)
 	}
@@ -111,7 +119,7 @@ func outputKubeconfig(ctx context.Context, t *target, graph *stack.Graph, result
 
 func outputValues(t *target, graph *stack.Graph, result *applied) error {
 	file := t.valuesFile()
-	text, err := values(graph, t.spec)
+	text, err := values(graph, t.spec, result.Machines)
 	if err == nil {
 		err = writeValues(file, text)
 	}
@@ -164,6 +172,9 @@ func appliedText(t *target, result applied, took time.Duration, how outcome) str
 	}
 	if rows := addressRows(result.Addresses); len(rows) > 0 {
 		text.WriteString("\nAddresses\n" + columns(rows))
+	}
+	if rows := machineCells(result.Machines); len(rows) > 0 {
+		text.WriteString("\nProxy machines\n" + columns(rows))
 	}
 	if rows := fileRows(result.Files); len(rows) > 0 {
 		text.WriteString("\nFiles\n" + columns(rows))

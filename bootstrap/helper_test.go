@@ -108,6 +108,8 @@ type stubCloud struct {
 	observed   *stack.Observed
 	checked    error
 	kubeconfig string
+	// statuses are the results of MachineStatus; the last one is repeated.
+	statuses [][]byte
 	// create is called for each resource to create, change or delete. Nil: all
 	// calls succeed.
 	create func(context.Context, stack.Resource) error
@@ -132,6 +134,17 @@ func (c *stubCloud) Update(ctx context.Context, r stack.Resource, _ []stack.Chan
 
 func (c *stubCloud) Delete(ctx context.Context, r stack.Resource, report func(string)) error {
 	return c.Create(ctx, r, report)
+}
+
+func (c *stubCloud) MachineStatus(context.Context, *stack.Server) ([]byte, error) {
+	if len(c.statuses) == 0 {
+		return nil, nil
+	}
+	status := c.statuses[0]
+	if len(c.statuses) > 1 {
+		c.statuses = c.statuses[1:]
+	}
+	return status, nil
 }
 
 func (c *stubCloud) Kubeconfig(context.Context, *stack.Cluster) ([]byte, error) {
@@ -196,9 +209,10 @@ func (s *session) run(ctx context.Context, args ...string) outcomes {
 	err := run(ctx, environment{
 		args:  append(args, "--config", s.path("egress.yaml")),
 		stdin: strings.NewReader(s.stdin), stdout: &stdout, stderr: &stderr,
-		terminals: s.terminals,
-		getenv:    func(name string) string { return s.env[name] },
-		login:     login,
+		terminals:      s.terminals,
+		getenv:         func(name string) string { return s.env[name] },
+		login:          login,
+		statusPatience: 50 * time.Millisecond,
 		checkPlaces: func(spec stack.Spec) error {
 			if spec.Zone == "fr-par-9" {
 				return errors.New("spec.zone: there is no zone fr-par-9")

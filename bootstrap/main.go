@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -49,6 +50,9 @@ type environment struct {
 	// checkPlaces returns an error for each zone and region that Scaleway does not
 	// have, or that lacks a product of the stack.
 	checkPlaces func(stack.Spec) error
+	// statusPatience replaces the time for which apply waits for a machine's first
+	// status. 0: the product's.
+	statusPatience time.Duration
 }
 
 // terminals is which of the standard streams are terminals.

@@ -14,6 +14,9 @@ func (p *program) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := t.readAuthority(ctx); err != nil {
+		return err
+	}
 	_, plan, err := stack.ObserveAndPlan(ctx, t.cloud, t.spec)
 	if err != nil {
 		return err

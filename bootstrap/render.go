@@ -71,7 +71,13 @@ func renderOffline(spec stack.Spec) (rendered, error) {
 	if _, err = cloudinit.EncodeSquidConf(r.squidConf); err != nil {
 		return r, err
 	}
-	r.values, err = values(graph, spec)
+	if spec.Proxy.Identity.Sidecars() {
+		r.note("the certificate of the proxy, which makes it when it boots, is missing from the values")
+		if spec.Proxy.Authority == "" {
+			r.note("the authority of the sidecars, which bootstrap reads from the cluster, is missing from squid.conf")
+		}
+	}
+	r.values, err = values(graph, spec, nil)
 	return r, err
 }
 

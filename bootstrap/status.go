@@ -22,7 +22,9 @@ type statusDocument struct {
 	Region    string        `json:"region"`
 	Resources []resourceRow `json:"resources"`
 	Addresses addresses     `json:"addresses"`
-	Tenants   []tenantRow   `json:"tenants"`
+	// Machines are the proxy machines that serve sidecars, as they report themselves.
+	Machines []machineStatus `json:"machines,omitempty"`
+	Tenants  []tenantRow     `json:"tenants"`
 	// Drift are the steps that apply would execute.
 	Drift []*stack.Step `json:"drift"`
 }
@@ -63,6 +65,9 @@ func (p *program) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := t.readAuthority(ctx); err != nil {
+		return err
+	}
 	observed, plan, err := stack.ObserveAndPlan(ctx, t.cloud, t.spec)
 	if observed == nil {
 		return err
@@ -74,6 +79,11 @@ func (p *program) status(ctx context.Context) error {
 	if plan != nil {
 		document.Addresses = addressesOf(plan.Graph, t.spec)
 		document.Drift = append(document.Drift, plan.Steps...)
+	}
+	var unread error
+	if plan != nil {
+		document.Machines, unread = readMachines(ctx, t, plan.Graph)
+		err = errors.Join(err, unread)
 	}
 	document.Tenants = tenantRows(t.spec, observed, document.Addresses)
 	if p.options.output == outputJSON {
@@ -162,6 +172,9 @@ func statusText(t *target, document statusDocument, compared bool) string {
 	text.WriteString("\nResources\n" + columns(rows))
 	if rows := addressRows(document.Addresses); len(rows) > 0 {
 		text.WriteString("\nAddresses\n" + columns(rows))
+	}
+	if rows := machineCells(document.Machines); len(rows) > 0 {
+		text.WriteString("\nProxy machines\n" + columns(rows))
 	}
 	if len(document.Tenants) > 0 {
 		text.WriteString("\nTenants\n" + columns(tenantCells(document.Tenants)))

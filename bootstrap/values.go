@@ -42,8 +42,11 @@ type imageValues struct {
 }
 
 type proxyValues struct {
-	Addresses       []string     `json:"addresses"`
-	EgressAddresses egressValues `json:"egressAddresses"`
+	Addresses []string `json:"addresses"`
+	// Identity and Machines are missing if the proxy serves no sidecars.
+	Identity        cloudinit.Identity `json:"identity,omitempty"`
+	Machines        []machineValues    `json:"machines,omitempty"`
+	EgressAddresses egressValues       `json:"egressAddresses"`
 }
 
 // egressValues are the addresses that requests leave by.
@@ -54,8 +57,9 @@ type egressValues struct {
 }
 
 // values renders the values of the chart. The result is deterministic. An address
-// that is not known yet is an error.
-func values(graph *stack.Graph, spec stack.Spec) ([]byte, error) {
+// that is not known yet is an error; a machine whose certificate is not known is left
+// out.
+func values(graph *stack.Graph, spec stack.Spec, machines []machineStatus) ([]byte, error) {
 	found := addressesOf(graph, spec)
 	if missing := found.missing(spec); len(missing) > 0 {
 		return nil, fmt.Errorf("addresses are not known yet: %v", missing)
@@ -67,6 +71,9 @@ func values(graph *stack.Graph, spec stack.Spec) ([]byte, error) {
 			EgressAddresses: egressValues{Shared: []string{found.Shared}, Dedicated: found.Dedicated},
 		},
 		Tenants: spec.Tenants,
+	}
+	if spec.Proxy.Identity.Sidecars() {
+		v.Proxy.Identity, v.Proxy.Machines = spec.Proxy.Identity, valuesOfMachines(machines)
 	}
 	if found.Gateway != "" {
 		v.Proxy.EgressAddresses.Gateway = []string{found.Gateway}

@@ -37,7 +37,7 @@ func TestValuesGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			spec := newSpec(t, replaced(t, oldnew...))
 			graph, _ := made(t, spec)
-			text, err := values(graph, spec)
+			text, err := values(graph, spec, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +71,7 @@ func TestValuesIncomplete(t *testing.T) {
 	} {
 		graph, _ := made(t, spec)
 		c.forget(graph)
-		if _, err := values(graph, spec); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := values(graph, spec, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want an error with %s", err, c.want)
 		}
 	}

@@ -86,6 +86,7 @@ func (p *ProxyMachine) setDefaults(zone string) {
 	setDefault(&p.Image, defaultProxyImage)
 	setDefault(&p.VolumeGB, defaultProxyVolumeGB)
 	setDefault(&p.SourceAddress, cloudinit.SourceFlexibleIP)
+	setDefault(&p.Identity, cloudinit.IdentityPort)
 	if p.AuditLog.Syslog != nil {
 		setDefault(&p.AuditLog.Syslog.Port, defaultSyslogPort)
 	}

@@ -156,6 +156,18 @@ type ProxyMachine struct {
 
 	// AuditLog selects further destinations of the audit log.
 	AuditLog AuditLog `json:"auditLog,omitzero"`
+
+	// Identity is the proof by which the proxy knows the tenant of a request. Port: the
+	// tenant's port. Offered: also the certificate of a sidecar, on port 3443; then there
+	// are at most 63 tenants. Required: only that; the tenants' ports are closed. A change
+	// between Port and another value replaces the machine. Default: Port.
+	Identity cloudinit.Identity `json:"identity,omitempty"`
+
+	// Authority contains the certificates (PEM) of the authority that signs the sidecars'
+	// certificates, at most 8192 bytes. They are public. Default: those in the ConfigMap
+	// egress-sidecar-ca of the chart, which bootstrap reads with the kubeconfig that it
+	// has written; required for a cluster that bootstrap does not know.
+	Authority string `json:"authority,omitempty"`
 }
 
 // AuditLog selects destinations of the audit log besides the disk of the proxy.

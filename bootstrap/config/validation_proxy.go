@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -34,6 +35,7 @@ func (s *Spec) validateProxy(at *field.Path) field.ErrorList {
 			[]cloudinit.SourceAddress{cloudinit.SourceFlexibleIP, cloudinit.SourceGateway}))
 	}
 	errs = append(errs, s.validateNameServers(at.Child("nameServers"))...)
+	errs = append(errs, s.validateIdentity(at)...)
 	if syslog := p.AuditLog.Syslog; syslog != nil {
 		errs = append(errs, syslog.Validate(at.Child("auditLog", "syslog"))...)
 	}
@@ -86,4 +88,33 @@ func (p *ProxyMachine) validateSSHSources(at *field.Path) field.ErrorList {
 		}
 		return ""
 	})
+}
+
+func (s *Spec) validateIdentity(at *field.Path) field.ErrorList {
+	p, authority := s.Proxy, at.Child("authority")
+	var errs field.ErrorList
+	switch {
+	case !slices.Contains(cloudinit.Identities(), p.Identity):
+		return field.ErrorList{field.NotSupported(at.Child("identity"), p.Identity, cloudinit.Identities())}
+	case !p.Identity.Sidecars():
+		if p.Authority != "" {
+			errs = append(errs, field.Forbidden(authority, "with spec.proxy.identity Port the proxy verifies no certificates: remove it"))
+		}
+		return errs
+	case p.Authority != "":
+		errs = append(errs, cloudinit.ValidateAuthority(p.Authority, authority)...)
+	case !s.Cluster.BootstrapManages():
+		errs = append(errs, field.Required(authority, "bootstrap does not know the cluster: copy the certificates from the ConfigMap egress-sidecar-ca of the chart"))
+	}
+	proxied := 0
+	for _, tenant := range s.Tenants {
+		if tenant.IsProxied() {
+			proxied++
+		}
+	}
+	if p.Identity == cloudinit.IdentityOffered && proxied > cloudinit.MaxTenantsOfTwoPorts {
+		errs = append(errs, field.Invalid(at.Child("identity"), p.Identity,
+			fmt.Sprintf("must be Port or Required with %d tenants on the proxy: Offered takes two of its ports for each, which suffice for %d", proxied, cloudinit.MaxTenantsOfTwoPorts)))
+	}
+	return errs
 }

@@ -77,7 +77,7 @@ func TestSetDefaultsKeeps(t *testing.T) {
 		Gateway: Gateway{Enabled: new(false), Zone: "nl-ams-2", Type: "A", Masquerade: new(false), DefaultRoute: new(false)},
 		Proxy: ProxyMachine{
 			Type: "B", Image: "c", VolumeGB: 1, SourceAddress: cloudinit.SourceGateway, NameServers: addresses("192.0.2.1"),
-			AuditLog: AuditLog{Syslog: &cloudinit.Syslog{Port: 1}},
+			AuditLog: AuditLog{Syslog: &cloudinit.Syslog{Port: 1}}, Identity: cloudinit.IdentityOffered,
 		},
 		Cluster: &Cluster{
 			CNI: "e", PodCIDR: netip.MustParsePrefix("10.0.0.0/8"), ServiceCIDR: netip.MustParsePrefix("10.1.0.0/16"),
@@ -338,6 +338,39 @@ func TestEgressValidate(t *testing.T) {
 				`spec.proxy.nameServers[2]: Invalid value: "100.64.0.10": must be public with source address FlexibleIP: queries are sent from the flexible IP, which cannot reach private addresses`,
 			},
 		},
+		"a proof that does not exist": {
+			func(e *Egress) { e.Spec.Proxy.Identity = "Certificate" },
+			[]string{`spec.proxy.identity: Unsupported value: "Certificate": supported values: "Port", "Offered", "Required"`},
+		},
+		"an authority for no purpose": {
+			func(e *Egress) { e.Spec.Proxy.Identity = cloudinit.IdentityPort },
+			[]string{"spec.proxy.authority: Forbidden: with spec.proxy.identity Port the proxy verifies no certificates: remove it"},
+		},
+		"the key of the authority": {
+			func(e *Egress) {
+				e.Spec.Proxy.Authority += "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"
+			},
+			[]string{`spec.proxy.authority: Invalid value: must contain only certificates, contains "EC PRIVATE KEY": secrets must not be in user data`},
+		},
+		"no authority": {
+			func(e *Egress) { e.Spec.Proxy.Authority = "" }, nil,
+		},
+		"an unknown authority of an unknown cluster": {
+			func(e *Egress) {
+				e.Spec.Proxy.Authority, e.Spec.Proxy.Identity = "", cloudinit.IdentityRequired
+				e.Spec.Cluster = &Cluster{CIDRs: prefixes("10.244.0.0/16")}
+			},
+			[]string{"spec.proxy.authority: Required value: bootstrap does not know the cluster: copy the certificates from the ConfigMap egress-sidecar-ca of the chart"},
+		},
+		"two ports for too many": {
+			func(e *Egress) { e.Spec.Tenants = manyTenants(64) },
+			[]string{`spec.proxy.identity: Invalid value: "Offered": must be Port or Required with 64 tenants on the proxy: Offered takes two of its ports for each, which suffice for 63`},
+		},
+		"two ports for as many as fit": {func(e *Egress) { e.Spec.Tenants = manyTenants(63) }, nil},
+		"one port for more": {
+			func(e *Egress) { e.Spec.Proxy.Identity, e.Spec.Tenants = cloudinit.IdentityRequired, manyTenants(64) }, nil,
+		},
+
 		"resolver twice": {
 			func(e *Egress) { e.Spec.Proxy.NameServers = addresses("192.0.2.1", "192.0.2.1") },
 			[]string{`spec.proxy.nameServers[1]: Duplicate value: "192.0.2.1"`},
@@ -581,4 +614,15 @@ func clone[T any](t *testing.T, value *T) *T {
 		t.Fatal(err)
 	}
 	return result
+}
+
+// manyTenants are tenants with a port each.
+func manyTenants(count int32) []v1alpha1.Tenant {
+	tenants := []v1alpha1.Tenant{{Name: "client-a", EgressTenantSpec: v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{Port: names.TenantPortMin}}}} // has a pool
+	for i := range count - 1 {
+		tenants = append(tenants, v1alpha1.Tenant{
+			Name: fmt.Sprintf("client-%d", i), EgressTenantSpec: v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{Port: names.TenantPortMin + 1 + i}},
+		})
+	}
+	return tenants
 }

@@ -66,3 +66,12 @@ func (c *Cloud) getUserData(ctx context.Context, server, key string) ([]byte, er
 	}
 	return io.ReadAll(content)
 }
+
+// MachineStatus implements stack.Cloud.
+func (c *Cloud) MachineStatus(ctx context.Context, server *stack.Server) ([]byte, error) {
+	value, err := c.getUserData(ctx, server.ID, stack.UserDataStatus)
+	if err != nil {
+		return nil, c.explain(ctx, err, server)
+	}
+	return value, nil
+}

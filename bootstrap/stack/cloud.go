@@ -33,6 +33,10 @@ type Cloud interface {
 	// already is not an error.
 	Delete(ctx context.Context, resource Resource, report func(string)) error
 
+	// MachineStatus returns the status that a server has written into its own user data
+	// (UserDataStatus). Nil: it has written none.
+	MachineStatus(ctx context.Context, server *Server) ([]byte, error)
+
 	// Kubeconfig returns the administrator's kubeconfig of a cluster: a secret.
 	Kubeconfig(ctx context.Context, cluster *Cluster) ([]byte, error)
 }

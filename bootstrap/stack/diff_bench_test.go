@@ -61,7 +61,7 @@ func BenchmarkRender(b *testing.B) {
 		render func() ([]byte, error)
 	}{
 		{"squid.conf", plan.Graph.Proxies[0].SquidConf},
-		{"squid.conf as user data", plan.Graph.Proxies[0].renderSquidConf},
+		{"squid.conf as user data", plan.Graph.Proxies[0].SquidConfValue},
 		{"cloud-init", func() ([]byte, error) { return plan.Graph.Proxies[0].Server.CloudInit, plan.Graph.renderCloudInit() }},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -164,6 +164,9 @@ func (m *memory) userData(server, key string) []byte {
 // Check implements Cloud.
 func (*memory) Check(context.Context, Spec, *Plan) error { return nil }
 
+// MachineStatus implements Cloud.
+func (*memory) MachineStatus(context.Context, *Server) ([]byte, error) { return nil, nil }
+
 // Kubeconfig implements Cloud.
 func (*memory) Kubeconfig(context.Context, *Cluster) ([]byte, error) {
 	return nil, errors.New("there is no kubeconfig")

@@ -112,7 +112,7 @@ func (p *ProxyMachine) parts() []Resource {
 		},
 		&UserData{
 			ResourceMeta: meta, Server: p.Server, DataKey: cloudinit.UserDataSquidConf,
-			Render: p.renderSquidConf, Sources: p.Addresses, After: attachments, Revisions: p.revisions(), Ports: p.ports(),
+			Render: p.SquidConfValue, Sources: p.Addresses, After: attachments, Revisions: p.revisions(), Ports: p.ports(),
 		})
 }
 
@@ -126,6 +126,8 @@ func (p *ProxyMachine) machine() cloudinit.Machine {
 		NameServers:    p.spec.NameServers,
 		SSH:            len(p.spec.SSHSources) > 0,
 		Syslog:         p.spec.AuditLog.Syslog,
+		Identity:       p.spec.Identity,
+		Authority:      p.spec.Authority,
 	}
 }
 
@@ -138,9 +140,9 @@ func (p *ProxyMachine) renderCloudInit() error {
 	return nil
 }
 
-// renderSquidConf renders the user data that contains squid.conf. The addresses
+// SquidConfValue renders the user data that contains squid.conf. The addresses
 // must be known.
-func (p *ProxyMachine) renderSquidConf() ([]byte, error) {
+func (p *ProxyMachine) SquidConfValue() ([]byte, error) {
 	conf, err := p.SquidConf()
 	if err != nil {
 		return nil, err

@@ -41,6 +41,10 @@ type UserData struct {
 	Ports map[string]string
 }
 
+// UserDataStatus is the key of the status that a machine writes itself. It is not part
+// of a plan.
+const UserDataStatus = cloudinit.UserDataStatus
+
 // UserDataKeys returns the keys under which the servers of a stack have user
 // data.
 func UserDataKeys() []string {

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"egress.scw/bootstrap/stack"
+	"egress.scw/cloudinit"
+)
+
+// newCertificate returns a certificate in PEM.
+func newCertificate(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// indented is a text as a block of YAML below spec.proxy.
+func indented(text string) string {
+	return strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n      ")
+}
+
+// withIdentity is baseConfig with sidecars, and with an authority unless it is empty.
+func withIdentity(t *testing.T, authority string) string {
+	t.Helper()
+	text := "  proxy:\n    identity: Offered\n"
+	if authority != "" {
+		text += "    authority: |\n      " + indented(authority) + "\n"
+	}
+	return replaced(t, "  proxy:\n", text)
+}
+
+// reported returns a status that the machine of a stack would write.
+func reported(t *testing.T, graph *stack.Graph, change func(*cloudinit.Status)) []byte {
+	t.Helper()
+	value, err := graph.Proxies[0].SquidConfValue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	since := time.Date(2026, 11, 29, 2, 0, 0, 0, time.UTC)
+	status := cloudinit.Status{Time: since, Boot: since, Squid: "6.13", Certificate: newCertificate(t), Served: cloudinit.Digest(value), Since: since}
+	if change != nil {
+		change(&status)
+	}
+	text, err := json.Marshal(status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// TestValuesOfMachines: apply writes the certificate of the machine into the values. It
+// waits for a machine that has not reported yet, and warns if it does not.
+func TestValuesOfMachines(t *testing.T) {
+	text := withIdentity(t, newCertificate(t))
+	graph, observed := made(t, newSpec(t, text))
+	status := reported(t, graph, nil)
+	var want cloudinit.Status
+	if err := json.Unmarshal(status, &want); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		statuses [][]byte
+		machines []machineValues
+		warns    bool
+	}{
+		"reported":     {[][]byte{status}, []machineValues{{"172.16.28.8", want.Certificate}}, false},
+		"later":        {[][]byte{nil, status}, []machineValues{{"172.16.28.8", want.Certificate}}, false},
+		"not reported": {nil, nil, true},
+		"nonsense":     {[][]byte{[]byte("nonsense")}, nil, true},
+	} {
+		s := newSession(t, text)
+		s.cloud = &stubCloud{observed: observed, kubeconfig: kubeconfigOf("test"), statuses: test.statuses}
+		got := s.run(t.Context(), "apply", "--yes")
+		if got.code != 0 || strings.Contains(got.stderr, "warning: 172.16.28.8 have not reported") != test.warns {
+			t.Errorf("%s: exit code %d, %s", name, got.code, got.stderr)
+		}
+		var values chartValues
+		if err := yaml.UnmarshalStrict([]byte(s.read(t, "values.yaml")), &values); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(test.machines, values.Proxy.Machines); diff != "" || values.Proxy.Identity != cloudinit.IdentityOffered {
+			t.Errorf("%s: identity %s, machines, -want +got:\n%s", name, values.Proxy.Identity, diff)
+		}
+	}
+}
+
+// TestStatusShowsMachines: status shows whether the machine serves the squid.conf in
+// its user data, and why not.
+func TestStatusShowsMachines(t *testing.T) {
+	text := withIdentity(t, newCertificate(t))
+	graph, observed := made(t, newSpec(t, text))
+	for want, status := range map[string][]byte{
+		"not reported":                           nil,
+		"6.13   live since 2026-11-29T02:00:00Z": reported(t, graph, nil),
+		"6.13   refused: not base64":             reported(t, graph, func(s *cloudinit.Status) { s.Refused, s.Reason = "x", "not base64" }),
+		"6.13   the new squid.conf was not live at 2026-11-29T02:00:00Z": reported(t, graph, func(s *cloudinit.Status) { s.Served = "x" }),
+		"cannot be parsed": []byte("nonsense"),
+	} {
+		s := newSession(t, text)
+		s.cloud = &stubCloud{observed: observed, statuses: [][]byte{status}}
+		got := s.run(t.Context(), "status")
+		if got.code != 0 || !strings.Contains(got.stdout, "172.16.28.8") || !strings.Contains(got.stdout, want) {
+			t.Errorf("exit code %d, no %q in:\n%s%s", got.code, want, got.stdout, got.stderr)
+		}
+	}
+}
+
+func kubeconfigOf(server string) string {
+	return fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: test\ncontexts: [{name: test, context: {cluster: test, user: test}}]\nclusters: [{name: test, cluster: {server: %q}}]\nusers: [{name: test, user: {token: test}}]\n", server)
+}
+
+// TestAuthorityOfTheCluster: the authority comes from the cluster of the kubeconfig,
+// unless egress.yaml contains it. A cluster that does not answer is an error, because
+// the proxy would close its port without the authority.
+func TestAuthorityOfTheCluster(t *testing.T) {
+	authority := newCertificate(t)
+	answers := map[string]string{"right": authority, "wrong": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		cluster, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		answer, ok := answers[cluster]
+		switch {
+		case cluster == "denied":
+			w.WriteHeader(http.StatusForbidden)
+		case !ok || path != "api/v1/namespaces/egress-system/configmaps/egress-sidecar-ca":
+			http.NotFound(w, r)
+		default:
+			_ = json.NewEncoder(w).Encode(map[string]any{"data": map[string]string{"ca.crt": answer}})
+		}
+	}))
+	defer server.Close()
+	for name, test := range map[string]struct{ configured, kubeconfig, want, problem string }{
+		"from the cluster": {"", kubeconfigOf(server.URL + "/right"), authority, ""},
+		"from egress.yaml": {newCertificate(t), kubeconfigOf(server.URL + "/denied"), "configured", ""},
+		"no cluster yet":   {"", "", "", ""},
+		"no chart yet":     {"", kubeconfigOf(server.URL + "/none"), "", ""},
+		"no rights":        {"", kubeconfigOf(server.URL + "/denied"), "", "403 Forbidden; if the cluster cannot be reached from here, set spec.proxy.authority"},
+		"no answer":        {"", kubeconfigOf("http://127.0.0.1:1"), "", "connection refused"},
+		"a key":            {"", kubeconfigOf(server.URL + "/wrong"), "", "ca.crt of the ConfigMap egress-sidecar-ca: must contain only certificates"},
+		"not a kubeconfig": {"", "nonsense", "", "is not a kubeconfig"},
+	} {
+		s := newSession(t, withIdentity(t, test.configured))
+		if test.kubeconfig != "" {
+			s.write(t, "kubeconfig.yaml", test.kubeconfig)
+		}
+		egress, err := readConfig(s.path("egress.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := &target{config: egress, file: s.path("egress.yaml"), spec: stack.NewSpec(egress, project)}
+		before := target.spec.Proxy.Authority
+		err = target.readAuthority(t.Context())
+		if test.want == "configured" {
+			test.want = before
+		}
+		if message := fmt.Sprint(err); target.spec.Proxy.Authority != test.want || (test.problem == "") != (err == nil) || !strings.Contains(message, test.problem) {
+			t.Errorf("%s: %q, %v, want %q", name, target.spec.Proxy.Authority, err, test.problem)
+		}
+	}
+}
