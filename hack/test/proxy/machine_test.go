@@ -171,11 +171,15 @@ func addressOf(tenant v1alpha1.Tenant) string {
 // squidConf returns squid.conf for these tenants, as bootstrap renders it.
 func squidConf(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) []byte {
 	t.Helper()
+	return squidConfOf(t, config.ProxyMachine{SourceAddress: egress}, tenants)
+}
+
+// squidConfOf is squidConf for a proxy with further settings.
+func squidConfOf(t *testing.T, proxy config.ProxyMachine, tenants []v1alpha1.Tenant) []byte {
+	t.Helper()
+	proxy.PrivateIP, proxy.NameServers = netip.MustParseAddr(proxyAddress), []netip.Addr{netip.MustParseAddr(nameServer)}
 	graph, err := stack.Desired(stack.Spec{Spec: config.Spec{
-		Network: config.Network{CIDR: netip.MustParsePrefix(privateNetwork)}, Gateway: config.Gateway{Enabled: new(false)}, Tenants: tenants,
-		Proxy: config.ProxyMachine{
-			PrivateIP: netip.MustParseAddr(proxyAddress), SourceAddress: egress, NameServers: []netip.Addr{netip.MustParseAddr(nameServer)},
-		},
+		Network: config.Network{CIDR: netip.MustParsePrefix(privateNetwork)}, Gateway: config.Gateway{Enabled: new(false)}, Tenants: tenants, Proxy: proxy,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +228,7 @@ func (w *world) powerOn(t *testing.T, egress cloudinit.SourceAddress, tenants []
 	}
 	text, err := cloudinit.Render(cloudinit.Machine{
 		Hostname: "egress-proxy", PrivateAddress: address(proxyAddress), PrivateNetwork: netip.MustParsePrefix(privateNetwork),
-		SourceAddress: egress, NameServers: []netip.Addr{address(nameServer)}, SSH: w.ssh, Syslog: syslog,
+		SourceAddress: egress, NameServers: []netip.Addr{address(nameServer)}, SSH: w.ssh, Syslog: syslog, Identity: w.identity,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +236,7 @@ func (w *world) powerOn(t *testing.T, egress cloudinit.SourceAddress, tenants []
 	w.egress = egress
 	w.server = scwfake.Machine{
 		ID: "11111111-1111-1111-1111-111111111111", Name: "egress-proxy", Zone: "fr-par-1",
-		UserData:  map[string][]byte{cloudinit.UserDataCloudInit: text, cloudinit.UserDataSquidConf: encoded(t, squidConf(t, egress, tenants))},
+		UserData:  map[string][]byte{cloudinit.UserDataCloudInit: text, cloudinit.UserDataSquidConf: encoded(t, squidConfOf(t, config.ProxyMachine{SourceAddress: egress, Identity: w.identity}, tenants))},
 		PublicIPs: []netip.Addr{address(sharedAddress), address(ownAddress), address(strictAddress)},
 	}
 	if egress == cloudinit.SourceGateway {

@@ -108,6 +108,7 @@ type world struct {
 	roots       *x509.CertPool
 	ssh         bool                    // of the machine: whether it has SSH
 	egress      cloudinit.SourceAddress // of the machine
+	identity    cloudinit.Identity      // of the machine
 	updates     string                  // the folder of updates for its packages
 	eventLog    string                  // the file with the internet's events
 	// logs receives the machine's audit log. Nil: there is no log server.
@@ -127,11 +128,14 @@ func (w *world) machine() scwfake.Machine {
 }
 
 // setSquidConf publishes a value for squid.conf in the machine's user data.
-func (w *world) setSquidConf(value []byte) {
+func (w *world) setSquidConf(value []byte) { w.setUserData(cloudinit.UserDataSquidConf, value) }
+
+// setUserData sets a value of the machine's user data.
+func (w *world) setUserData(key string, value []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	data := maps.Clone(w.server.UserData) // others may be reading the former data
-	data[cloudinit.UserDataSquidConf] = value
+	data[key] = value
 	w.server.UserData = data
 }
 
@@ -169,7 +173,10 @@ func newWorld(t *testing.T, image machine.Image, sshKeys ...string) *world {
 
 	w := &world{environment: environment, image: image, rootfs: root, ssh: len(sshKeys) > 0, updates: t.TempDir()}
 	w.serveInternet(t)
-	metadata := machine.Metadata{Machine: w.machine, Gateway: netip.MustParseAddr(edgeRouter), SSHKeys: sshKeys}
+	metadata := machine.Metadata{Machine: w.machine, Gateway: netip.MustParseAddr(edgeRouter), SSHKeys: sshKeys, SetUserData: func(key string, value []byte) error {
+		w.setUserData(key, value)
+		return nil
+	}}
 	w.serve(t, metadataAddress+":80", &http.Server{Handler: metadata.Handler(), ConnState: w.countStrangers})
 	w.serve(t, packageServer+":80", &http.Server{Handler: w.packages()})
 	return w
