@@ -86,8 +86,9 @@ type FileProxy struct {
 type FileMachine struct {
 	// Address is the IP address of the machine, one of proxy.addresses. Required.
 	Address string `json:"address"`
-	// Certificate is the certificate of the machine, one block of PEM, which the
-	// machine made itself. Required.
+	// Certificate is the certificate of the machine in PEM, which the machine made
+	// itself. While it gets another one, there are both, one behind the other.
+	// Required.
 	Certificate string `json:"certificate"`
 }
 

@@ -58,27 +58,22 @@ type Proxy struct {
 	// Identity is the way in which the proxy recognises tenants.
 	Identity v1alpha1.Identity
 	// Machines are the machines of the proxy that accept sidecars: at most
-	// MaxMachines, distinct, in the order of the file. Each has one of Addresses.
+	// sidecar.MaxMachines, distinct, in the order of the file. Each has one of Addresses.
 	Machines []Machine
 }
-
-// MaxMachines bounds the machines of a proxy: the most that a sidecar's configuration
-// may list.
-const MaxMachines = 16
 
 // Machine is a machine of the proxy, as sidecars know it.
 type Machine struct {
 	// Address is the address at which pods reach the machine, on names.SidecarPort.
 	Address netip.Addr
-	// Certificate is the machine's certificate, one block of PEM: sidecars trust no
-	// other one.
+	// Certificate is the machine's certificate in PEM: sidecars trust no other one.
+	// While the machine gets another certificate, there are both.
 	Certificate string
 }
 
-// OffersSidecars reports whether the proxy recognises tenants by certificates, and at
-// least one of its machines is known to sidecars.
-func (p *Proxy) OffersSidecars() bool {
-	return p.Identity != v1alpha1.IdentityPort && len(p.Machines) > 0
+// AcceptsSidecars reports whether the proxy recognises tenants by certificates.
+func (p *Proxy) AcceptsSidecars() bool {
+	return p.Identity == v1alpha1.IdentityOffered || p.Identity == v1alpha1.IdentityRequired
 }
 
 // Sidecar is the container that pods of tenants with spec.sidecar get.

@@ -92,7 +92,7 @@ proxy:
   identity: Offered
   machines:
     - {address: "2001:DB8:0::8", certificate: "` + escaped(certificate) + `"}
-    - {address: 172.16.28.8, certificate: "A comment.\n` + escaped(certificate) + `\n"}
+    - {address: 172.16.28.8, certificate: "A comment.\n` + escaped(certificate+certificate) + `\n"}
 cluster:
   domain: Blue.Example.Internal.
   cidrs: [10.32.0.7/20, "::ffff:10.48.0.0/112", "2001:DB8::/32"]
@@ -126,7 +126,7 @@ logLevel: debug
 			Identity: v1alpha1.IdentityOffered,
 			Machines: []Machine{
 				{Address: netip.MustParseAddr("2001:db8::8"), Certificate: certificate},
-				{Address: netip.MustParseAddr("172.16.28.8"), Certificate: certificate},
+				{Address: netip.MustParseAddr("172.16.28.8"), Certificate: certificate + certificate},
 			},
 		},
 		Cluster: Cluster{
@@ -282,7 +282,8 @@ func TestParseRefuses(t *testing.T) {
 		"machine with port":       {machines(`{address: "172.16.28.8:3443", certificate: ` + pem + "}"), []string{"proxy.machines[0].address: Invalid value"}},
 		"empty machine":           {machines("{}"), []string{"proxy.machines[0].address: Invalid value", `proxy.machines[0].certificate: Invalid value: "": must be a certificate in PEM`}},
 		"machine with a key":      {machines(`{address: 172.16.28.8, certificate: "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n"}`), []string{`proxy.machines[0].certificate: Invalid value: "-----BEGIN EC PRIVATE KEY-----\nAAAA\n----…": must be a certificate in PEM`}},
-		"machine with a chain":    {machines(`{address: 172.16.28.8, certificate: "` + escaped(certificate+certificate) + `"}`), []string{"proxy.machines[0].certificate: Invalid value"}},
+		"machine with a chain":    {machines(`{address: 172.16.28.8, certificate: "` + escaped(certificate+certificate+certificate) + `"}`), []string{"proxy.machines[0].certificate: Invalid value"}},
+		"text behind a machine":   {machines(`{address: 172.16.28.8, certificate: "` + escaped(certificate) + `x"}`), []string{"proxy.machines[0].certificate: Invalid value"}},
 		"broken certificate":      {machines(`{address: 172.16.28.8, certificate: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}`), []string{"proxy.machines[0].certificate: Invalid value"}},
 		"too many machines":       {header + "proxy: {addresses: [172.16.28.8], machines: [" + strings.Repeat("{address: 172.16.28.8, certificate: "+pem+"},", 17) + "]}", append([]string{"proxy.machines: Too many: 17"}, repeatedMachines(1, 17)...)},
 		"empty closed DNS":        {minimal + "dns: {closed: {}}", []string{`dns.closed.address: Invalid value: ""`, `dns.closed.pods.namespace: Invalid value: ""`, "dns.closed.pods.podLabels: Required value"}},

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/api/sidecar"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -26,8 +27,8 @@ func (p *parser) identity(text string, path *field.Path) v1alpha1.Identity {
 // machines parses the machines of the proxy. NetworkPolicies admit sidecars to the
 // proxy's addresses alone.
 func (p *parser) machines(list []FileMachine, addresses []netip.Addr, path *field.Path) []Machine {
-	if len(list) > MaxMachines {
-		p.add(field.TooMany(path, len(list), MaxMachines))
+	if len(list) > sidecar.MaxMachines {
+		p.add(field.TooMany(path, len(list), sidecar.MaxMachines))
 	}
 	var machines []Machine
 	taken := sets.New[netip.Addr]()
@@ -42,7 +43,7 @@ func (p *parser) machines(list []FileMachine, addresses []netip.Addr, path *fiel
 			p.add(field.Invalid(at.Child("address"), file.Address, "must be one of proxy.addresses"))
 		}
 		taken.Insert(address)
-		certificate, err := parseCertificate(file.Certificate)
+		certificate, err := parseCertificates(file.Certificate)
 		if err != nil {
 			p.add(field.Invalid(at.Child("certificate"), shortened(file.Certificate), err.Error()))
 		}
@@ -51,20 +52,26 @@ func (p *parser) machines(list []FileMachine, addresses []netip.Addr, path *fiel
 	return machines
 }
 
-// parseCertificate returns the certificate in the usual form of PEM, without headers
-// and text around it.
-func parseCertificate(text string) (string, error) {
-	block, rest := pem.Decode([]byte(text))
-	switch {
-	case block == nil || block.Type != "CERTIFICATE":
-		return "", errors.New("must be a certificate in PEM: -----BEGIN CERTIFICATE-----")
-	case strings.TrimSpace(string(rest)) != "":
-		return "", errors.New("must be one certificate, without anything behind it")
+// parseCertificates returns the certificates in the usual form of PEM, without headers
+// and text around them.
+func parseCertificates(text string) (string, error) {
+	var all []byte
+	rest := []byte(text)
+	for count := 0; count == 0 || strings.TrimSpace(string(rest)) != ""; count++ {
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		switch {
+		case block == nil || block.Type != "CERTIFICATE":
+			return "", errors.New("must be a certificate in PEM: -----BEGIN CERTIFICATE-----")
+		case count == sidecar.MaxCertificates:
+			return "", fmt.Errorf("must have at most %d certificates", sidecar.MaxCertificates)
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return "", fmt.Errorf("is not a certificate: %w", err)
+		}
+		all = append(all, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})...)
 	}
-	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-		return "", fmt.Errorf("is not a certificate: %w", err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})), nil
+	return string(all), nil
 }
 
 // shortened returns the beginning of a value for an error.
