@@ -32,7 +32,7 @@ func addControllers(ctx context.Context, manager ctrl.Manager, s *settings.Setti
 	}
 	tenants := &controller.TenantReconciler{
 		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
-		ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: recorder,
+		Unsupported: injection.Unsupported, ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: recorder,
 	}
 	if s.Proxy.VerifyPorts {
 		tenants.Proxy = controller.NewProxyProber(manager.GetClient(), s.Proxy.Addresses)

@@ -46,8 +46,10 @@ type reviewRequest struct {
 	Object      *inject.Pod
 	OldObject   *inject.Pod
 	DryRun      bool
-	// client is the address of the client. It is not part of the review.
+	// client is the address of the client, and body the text of the review. They are
+	// not parts of the review.
 	client string
+	body   []byte
 }
 
 // UnmarshalJSONFrom reads the fields of a request.

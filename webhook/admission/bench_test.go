@@ -27,9 +27,12 @@ import (
 
 // productionHandler returns the handler as in the webhook once its caches are
 // filled: every policy is in sync, and injected pods are not logged.
-func productionHandler(tb testing.TB) http.Handler {
+func productionHandler(tb testing.TB, changes ...func(*v1alpha1.EgressTenant)) http.Handler {
 	tb.Helper()
 	tenant := tenantFixture("client-a", 3129)
+	for _, change := range changes {
+		change(tenant)
+	}
 	tenant.Spec.NoProxy = []string{"intranet.example.com", "172.16.28.0/24"}
 	tenant.Spec.Runtimes = v1alpha1.Runtimes()
 	known := newStore(namespaceFixture("orders", "client-a"), tenant, policyFixture(tenant))
@@ -96,6 +99,48 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("%v allocations for a typical pod, want at most %d", got, bound)
 	} else {
 		t.Logf("%v allocations for a typical pod, request and recorder of the test included", got)
+	}
+}
+
+// withSidecar gives the tenant all that changes a pod.
+func withSidecar(tenant *v1alpha1.EgressTenant) {
+	tenant.Spec.Sidecar, tenant.Spec.DNS = &v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.DNSClosed
+}
+
+// TestAllocationsWithSidecar bounds those for a typical pod that gets the sidecar.
+func TestAllocationsWithSidecar(t *testing.T) {
+	const bound = 130
+	handler := productionHandler(t, withSidecar)
+	body := reviewOf(t, realisticPod(t, typicalPod()))
+	if recorder := post(handler, body); !bytes.Contains(recorder.Body.Bytes(), []byte(`"patchType":"JSONPatch"`)) {
+		t.Fatalf("no patch: %s", recorder.Body)
+	}
+	got := testing.AllocsPerRun(200, func() { post(handler, body) })
+	t.Logf("%v allocations for a typical pod with the sidecar", got)
+	if got > bound {
+		t.Errorf("%v allocations, want at most %d", got, bound)
+	}
+}
+
+// BenchmarkAdmissionWithSidecar is BenchmarkAdmission for typical pods that get the
+// sidecar, with capture. The pod is decoded a second time, in part.
+func BenchmarkAdmissionWithSidecar(b *testing.B) {
+	const bound = 0.45
+	ours, floor := productionHandler(b, withSidecar), http.HandlerFunc(floorHandler)
+	body := reviewOf(b, realisticPod(b, typicalPod()))
+	var oursTook, floorTook []time.Duration
+	for b.Loop() {
+		oursTook = append(oursTook, timed(func() { post(ours, body) }))
+		floorTook = append(floorTook, timed(func() { post(floor, body) }))
+	}
+	ratio := float64(median(oursTook)) / float64(median(floorTook))
+	b.ReportMetric(micro(median(oursTook)), "µs/ours")
+	b.ReportMetric(micro(median(floorTook)), "µs/floor")
+	b.ReportMetric(testing.AllocsPerRun(20, func() { post(ours, body) }), "allocs/ours")
+	b.ReportMetric(ratio, "×floor")
+	b.ReportMetric(0, "ns/op") // the sum of both has no meaning
+	if ratio > bound {
+		b.Errorf("%.2f times the floor, want at most %.2f", ratio, bound)
 	}
 }
 

@@ -71,6 +71,9 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 		return d, nil
 	}
 	injection, err := h.injection(ctx, t.tenant, t.namespace.Name, pod)
+	if err == nil && injection.NeedsDetails() && !request.ephemeral() {
+		err = readDetails(request, injection)
+	}
 	if refusal, ok := errors.AsType[*inject.Refusal](err); ok {
 		warnings := d.Warnings
 		d.Decision = refusal.Decision()
@@ -87,6 +90,18 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 	}
 	d.inject(request, pod, injection, buffer)
 	return d, nil
+}
+
+// readDetails reads the details of a pod that is created. The error is an
+// *inject.Refusal.
+func readDetails(request *reviewRequest, injection *inject.Injection) error {
+	if err := request.Object.ReadDetails(request.body); err != nil {
+		return &inject.Refusal{Reason: names.ReasonSidecarConflict, Message: err.Error()}
+	}
+	if refusal := injection.Conflict(request.Object); refusal != nil {
+		return refusal
+	}
+	return nil
 }
 
 const (
@@ -141,6 +156,11 @@ func (h *Handler) decideUpdate(ctx context.Context, request *reviewRequest, t te
 	}
 	if err != nil {
 		return nil, err
+	}
+	if injection.NeedsDetails() {
+		// The API server decides about a pod that cannot be read: nothing is restored.
+		_ = request.Object.ReadDetails(request.body)
+		_ = request.OldObject.ReadDetails(request.body)
 	}
 	d.patch = inject.NewUpdatePatch(request.Object, request.OldObject, injection, buffer)
 	return d, nil

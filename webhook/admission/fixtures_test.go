@@ -177,7 +177,12 @@ func newAdmissionTest(t testing.TB) *admissionTest {
 	t.Helper()
 	quiet := namespaceFixture("quiet", "client-a")
 	quiet.Labels[names.LabelInject] = "false"
-	objects := []client.Object{namespaceFixture("orders", "client-a"), quiet, namespaceFixture("plain", ""), tenantFixture("client-a", 3129)}
+	withSidecars := tenantFixture("client-s", 3130)
+	withSidecar(withSidecars)
+	objects := []client.Object{
+		namespaceFixture("orders", "client-a"), quiet, namespaceFixture("plain", ""), tenantFixture("client-a", 3129),
+		namespaceFixture("sidecars", "client-s"), withSidecars,
+	}
 	a := &admissionTest{
 		cache: newStore(objects...), live: newStore(objects...),
 		policies: &fakePolicies{}, neighbours: neighboursFixture(), log: &bytes.Buffer{}, registry: prometheus.NewRegistry(),
@@ -211,12 +216,22 @@ func checkLogged(t *testing.T, log *bytes.Buffer, reason names.Reason) {
 
 // exampleSettings are the settings of a Kapsule cluster.
 func exampleSettings() *settings.Settings {
+	proxy := netip.MustParseAddr("172.16.28.8")
 	return &settings.Settings{
-		Proxy: settings.Proxy{Addresses: []netip.Addr{netip.MustParseAddr("172.16.28.8")}},
+		Proxy: settings.Proxy{
+			Addresses: []netip.Addr{proxy}, Identity: v1alpha1.IdentityOffered, Machines: []settings.Machine{{Address: proxy, Certificate: "certificate"}},
+		},
+		Sidecar: settings.Sidecar{Image: "registry.example/egress-sidecar:v1.2.3"},
 		Cluster: settings.Cluster{Domain: "cluster.local", CIDRs: []netip.Prefix{
 			netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("100.64.0.0/15"), netip.MustParsePrefix("172.16.0.0/22"),
 		}},
-		DNS:                 settings.DNS{Pods: []settings.DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}}},
+		DNS: settings.DNS{
+			Pods: []settings.DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}},
+			Closed: &settings.ClosedDNS{
+				Address: netip.MustParseAddr("10.32.0.11"),
+				Pods:    settings.DNSPods{Namespace: "egress-system", PodLabels: map[string]string{"app": "closed-dns"}, Ports: []uint16{53}},
+			},
+		},
 		ProtectedNamespaces: sets.New("kube-system", "pki"),
 	}
 }

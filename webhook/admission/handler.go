@@ -102,7 +102,7 @@ func (h *Handler) answer(ctx context.Context, client string, body, patch []byte)
 	if bad != nil {
 		return "", nil, bad, nil
 	}
-	request.client = client
+	request.client, request.body = client, body
 	if d, err = h.decide(ctx, request, patch); err != nil {
 		return "", nil, nil, err
 	}

@@ -25,6 +25,16 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
+// indented writes the review with white space, which API servers do not do.
+func indented(t *testing.T, review []byte) []byte {
+	t.Helper()
+	var buffer bytes.Buffer
+	if err := json.Indent(&buffer, review, " ", "\t"); err != nil {
+		t.Fatal(err)
+	}
+	return buffer.Bytes()
+}
+
 func TestPodHandler(t *testing.T) {
 	t.Parallel()
 	ensuredOrders := []ensured{{"orders", "client-a", false}}
@@ -43,6 +53,31 @@ func TestPodHandler(t *testing.T) {
 		},
 		"namespace without a tenant": {
 			body: reviewOf(t, simplePod, inNamespace("plain")), reason: names.ReasonNotATenant,
+		},
+		"injected with the sidecar": {
+			body:   indented(t, reviewOf(t, `{"metadata":{},"spec":{"initContainers":[{"name":"init"}],"containers":[{"name":"web"}],"volumes":[]}}`, inNamespace("sidecars"))),
+			reason: names.ReasonInjected,
+			paths: []string{
+				"/spec/initContainers/0/env", "/spec/containers/0/env", "/spec/initContainers/0", "/spec/volumes/-", "/spec/securityContext",
+				"/spec/dnsPolicy", "/spec/dnsConfig", "/metadata/annotations",
+			},
+			ensured: []ensured{{"sidecars", "client-s", false}},
+		},
+		"conflict with the sidecar": {
+			body:   reviewOf(t, `{"spec":{"hostNetwork":true,"containers":[{"name":"egress-sidecar"}]}}`, inNamespace("sidecars")),
+			reason: names.ReasonSidecarConflict, code: http.StatusForbidden, message: "rename it; spec.hostNetwork is true", ensured: []ensured{{"sidecars", "client-s", false}},
+		},
+		"settings that the sidecar cannot change": {
+			body:   reviewOf(t, `{"spec":{"dnsConfig":[],"containers":[{"name":"web"}]}}`, inNamespace("sidecars")),
+			reason: names.ReasonSidecarConflict, code: http.StatusForbidden, message: "spec.dnsConfig cannot be read", ensured: []ensured{{"sidecars", "client-s", false}},
+		},
+		"ephemeral container beside the sidecar": {
+			body: reviewOf(t, `{"spec":{"containers":[{"name":"web"}],"ephemeralContainers":[{"name":"new"}]}}`,
+				func(r *admissionv1.AdmissionRequest) {
+					r.Operation, r.SubResource = admissionv1.Update, "ephemeralcontainers"
+					r.OldObject.Raw = []byte(`{"spec":{"initContainers":[{"name":"egress-sidecar"}],"containers":[{"name":"web"}]}}`)
+				}, inNamespace("sidecars")),
+			reason: names.ReasonInjected, paths: []string{"/spec/ephemeralContainers/0/env"}, ensured: []ensured{{"sidecars", "client-s", false}},
 		},
 		"opted out, the policy is ensured": {
 			body:   reviewOf(t, `{"metadata":{"labels":{"egress.scw/inject":"false"}},"spec":{"containers":[{"name":"web"}]}}`),

@@ -19,6 +19,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 	"egress.scw/webhook/netpol"
 )
 
@@ -87,7 +88,8 @@ func newProberFixture(t *testing.T, objects ...client.Object) *proberFixture {
 		ProxyProber: prober, fakeProxy: proxy, server: server,
 		tenants: &TenantReconciler{
 			Client: server, Policies: NewPolicyApplier(server, s), Protected: protectedFixture(), Proxy: prober, Events: &recorder{},
-			NoProxy: func(*v1alpha1.EgressTenant) string { return "localhost" },
+			NoProxy:     func(*v1alpha1.EgressTenant) string { return "localhost" },
+			Unsupported: func(*v1alpha1.EgressTenant) *inject.Refusal { return nil },
 			ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
 				return "http://" + net.JoinHostPort("172.16.28.8", strconv.Itoa(int(tenant.Spec.ProxyPort())))
 			},

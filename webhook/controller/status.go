@@ -12,6 +12,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 )
 
 // maxListed bounds the number of names or errors in a condition's message:
@@ -40,7 +41,11 @@ type tenantFacts struct {
 	foreign []string
 	// missingGuards are guards of the chart without a binding.
 	missingGuards []string
-	// proxyURL is the value of HTTP_PROXY in the tenant's pods, with path Proxy.
+	// unsupported is the reason why the settings do not have what the tenant needs. It
+	// is nil if they do.
+	unsupported *inject.Refusal
+	// proxyURL is the value of HTTP_PROXY in the tenant's pods without the sidecar, with
+	// path Proxy.
 	proxyURL string
 	// noProxy is the part of NO_PROXY that the tenant's pods have in common, with
 	// path Proxy.
@@ -125,6 +130,8 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 	switch {
 	case len(invalid) > 0:
 		condition.Reason, condition.Message = string(names.ReasonInvalidSpec), enumerateErrors(invalid)
+	case facts.unsupported != nil:
+		condition.Reason, condition.Message = string(facts.unsupported.Reason), facts.unsupported.Message
 	case len(facts.portHolders) > 0:
 		condition.Reason = string(names.ReasonPortConflict)
 		condition.Message = fmt.Sprintf("Port %d is also the port of %s: the proxy identifies tenants by their port, so set a unique one in spec.proxy.port",

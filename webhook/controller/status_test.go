@@ -13,6 +13,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 )
 
 func TestTenantStatus(t *testing.T) {
@@ -85,6 +86,13 @@ func TestTenantStatus(t *testing.T) {
 				f.tenant.Spec.NoProxy = []string{"*.example.com"}
 			},
 			expectation{"False InvalidSpec", "True PolicyApplied", "; spec.noProxy[0]: Invalid value", ""},
+		},
+		"the settings have no sidecar": {
+			func(f *tenantFacts) {
+				f.unsupported = &inject.Refusal{Reason: names.ReasonSidecarNotOffered, Message: "set spec.proxy.identity in egress.yaml"}
+				f.portHolders = []string{"client-b"}
+			},
+			expectation{"False SidecarNotOffered", "True PolicyApplied", "set spec.proxy.identity in egress.yaml", "http://172.16.28.8:3129"},
 		},
 		"the most severe reason comes first": {
 			func(f *tenantFacts) {

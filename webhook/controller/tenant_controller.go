@@ -24,6 +24,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 	"egress.scw/webhook/netpol"
 	"egress.scw/webhook/settings"
 )
@@ -41,7 +42,10 @@ type TenantReconciler struct {
 	Policies *PolicyApplier
 	// Protected are the namespaces that cannot belong to a tenant.
 	Protected sets.Set[string]
-	// ProxyURL returns the value of HTTP_PROXY in a tenant's pods.
+	// Unsupported returns why the settings do not have what a tenant needs, and nil if
+	// they do.
+	Unsupported func(*v1alpha1.EgressTenant) *inject.Refusal
+	// ProxyURL returns the value of HTTP_PROXY in a tenant's pods without the sidecar.
 	ProxyURL func(*v1alpha1.EgressTenant) string
 	// NoProxy returns the part of NO_PROXY that a tenant's pods have in common.
 	NoProxy func(*v1alpha1.EgressTenant) string
@@ -108,7 +112,7 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 
 // observe reads the inputs of the tenant's status.
 func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressTenant) (tenantFacts, error) {
-	facts := tenantFacts{tenant: tenant, proxyURL: r.ProxyURL(tenant), noProxy: r.NoProxy(tenant), egressAddresses: r.Egress.Of(tenant)}
+	facts := tenantFacts{tenant: tenant, unsupported: r.Unsupported(tenant), proxyURL: r.ProxyURL(tenant), noProxy: r.NoProxy(tenant), egressAddresses: r.Egress.Of(tenant)}
 	tenants, err := r.listOnPort(ctx, tenant.Spec.ProxyPort())
 	if err != nil {
 		return facts, err
@@ -203,10 +207,18 @@ func (r *TenantReconciler) publish(ctx context.Context, tenant *v1alpha1.EgressT
 	// Events are for errors that people must correct in the tenant. The webhook
 	// itself creates a missing policy, mostly within milliseconds; if it cannot,
 	// the namespace has an event with the cause.
-	if reason := names.Reason(after.Reason); reason == names.ReasonInvalidSpec || reason == names.ReasonPortConflict || reason == names.ReasonForeignEgressRules {
+	if slices.Contains(correctable(), names.Reason(after.Reason)) {
 		r.Events.Eventf(tenant, nil, corev1.EventTypeWarning, after.Reason, actionPublish, "%s", after.Message)
 	}
 	return nil
+}
+
+// correctable are the reasons that have an event.
+func correctable() []names.Reason {
+	return []names.Reason{
+		names.ReasonInvalidSpec, names.ReasonPortConflict, names.ReasonForeignEgressRules,
+		names.ReasonSidecarNotOffered, names.ReasonSidecarRequired, names.ReasonClosedDNSMissing,
+	}
 }
 
 // namespaceToTenant maps a namespace to the tenant of its label.

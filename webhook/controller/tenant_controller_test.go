@@ -11,6 +11,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 	"egress.scw/webhook/settings"
 )
 
@@ -24,6 +25,7 @@ func reconcileTenant(t *testing.T, server *api, egress settings.EgressAddresses)
 		Policies:       NewPolicyApplier(server, settingsFixture()),
 		PluginPolicies: pluginPolicies[:1],
 		Protected:      protectedFixture(),
+		Unsupported:    func(*v1alpha1.EgressTenant) *inject.Refusal { return nil },
 		ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
 			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.ProxyPort())
 		},

@@ -3,7 +3,6 @@ package inject
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -17,8 +16,8 @@ import (
 
 // Cluster contains the values that all pods of a cluster have in common.
 type Cluster struct {
-	proxy   netip.Addr
-	version string
+	settings *settings.Settings
+	version  string
 	// head and tail are the NO_PROXY entries before and after those of the
 	// namespace.
 	head, tail []string
@@ -50,7 +49,7 @@ func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (
 		tail.AddEntry(noproxy.FromPrefix(cidr))
 	}
 
-	cluster := &Cluster{proxy: s.Proxy.Addresses[0], version: version, head: head.Entries(), tail: tail.Entries()}
+	cluster := &Cluster{settings: s, version: version, head: head.Entries(), tail: tail.Entries()}
 	longest := cluster.forNamespace(strings.Repeat("x", validation.DNS1123LabelMaxLength))
 	if longest.Bytes() > noproxy.MaxBytes {
 		return nil, field.Invalid(field.NewPath("cluster", "cidrs"), len(s.Cluster.CIDRs),
@@ -59,12 +58,12 @@ func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (
 	return cluster, nil
 }
 
-// ProxyURL returns the value of HTTP_PROXY and HTTPS_PROXY for the tenant's pods:
-// the proxy's address, and the port that identifies the tenant. The scheme is
+// ProxyURL returns the value of HTTP_PROXY and HTTPS_PROXY for the tenant's pods
+// without the sidecar: the proxy's address, and the port that identifies the tenant. The scheme is
 // http for both, because clients connect to the proxy without TLS (and gRPC
 // accepts no other scheme).
 func (c *Cluster) ProxyURL(tenant *v1alpha1.EgressTenant) string {
-	return "http://" + net.JoinHostPort(c.proxy.String(), strconv.Itoa(int(tenant.Spec.ProxyPort())))
+	return "http://" + net.JoinHostPort(c.settings.Proxy.Addresses[0].String(), strconv.Itoa(int(tenant.Spec.ProxyPort())))
 }
 
 // NoProxy returns the NO_PROXY entries that all pods of the tenant get, in every

@@ -94,8 +94,7 @@ func runGolden(t *testing.T, file string) goldenResult {
 	if err := yaml.UnmarshalStrict(text, &c); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
-	pod := mustDecode(t, c.Pod)
-	decision, operations, warnings := runCase(t, &c, pod)
+	decision, operations, warnings := runCase(t, &c, mustDecode(t, c.Pod))
 	result := goldenResult{
 		Decision: goldenDecision{decision.Action, decision.Reason, decision.Message},
 		Warnings: warnings, Operations: operations,
@@ -141,10 +140,19 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return refusal.Decision(), nil, nil
 	}
-	patch := NewPatch(pod, injection, nil)
 	if c.OldPod != nil {
-		patch = NewEphemeralPatch(pod, mustDecode(t, c.OldPod), injection, nil)
+		patch := NewEphemeralPatch(pod, mustDecode(t, c.OldPod), injection, nil)
+		return decision, operationsOf(t, patch), slices.Concat(decision.Warnings, injection.Warnings, patch.Warnings)
 	}
+	if injection.NeedsDetails() {
+		if err := pod.ReadDetails(c.Pod); err != nil {
+			return Decision{Action: Deny, Reason: names.ReasonSidecarConflict, Message: err.Error()}, nil, nil
+		}
+		if refusal := injection.Conflict(pod); refusal != nil {
+			return refusal.Decision(), nil, nil
+		}
+	}
+	patch := NewPatch(pod, injection, nil)
 	return decision, operationsOf(t, patch), slices.Concat(decision.Warnings, injection.Warnings, patch.Warnings)
 }
 
@@ -153,6 +161,9 @@ func runUpdate(t *testing.T, c *goldenCase, cluster *Cluster, tenant *v1alpha1.E
 	old := mustDecode(t, c.OldPod)
 	injection, err := compute(cluster, tenant, c.Namespace.Name, c.Neighbours, old.Annotations())
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(pod.ReadDetails(c.Pod), old.ReadDetails(c.OldPod)); err != nil {
 		t.Fatal(err)
 	}
 	patch := NewUpdatePatch(pod, old, injection, nil)

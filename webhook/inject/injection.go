@@ -27,10 +27,30 @@ type Injection struct {
 	// neighbours.
 	settled                        int
 	nodePool                       *v1alpha1.NodePool
+	sidecar                        *sidecar // nil without one
+	dns                            *dns     // nil for the cluster's DNS
+	directURL                      string   // the tenant's port of the proxy
+	sidecarRequired                bool     // the port is closed
 	httpProxy, httpsProxy, noProxy pair
 	runtimes                       runtimeVariables
 	values                         string // that of the status
 	encodedStatus                  encodedStatus
+}
+
+// of returns the injection with the address of the proxy that an existing pod reaches:
+// the pod may be older than the sidecar of its tenant.
+func (i *Injection) of(pod *Pod) *Injection {
+	url := i.directURL
+	if pod.hasSidecar() {
+		url = RelayURL()
+	}
+	if url == i.ProxyURL {
+		return i
+	}
+	changed := *i
+	changed.setProxy(url)
+	changed.setRuntimes(i.runtimes.all)
+	return &changed
 }
 
 // setProxy sets the address of the proxy.

@@ -10,9 +10,9 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// Patch is a JSON patch (RFC 6902). Its operations add variables and the status
-// annotation, extend the values of a container's own NO_PROXY and JAVA_TOOL_OPTIONS,
-// and replace values of a former injection.
+// Patch is a JSON patch (RFC 6902). Its operations add variables, the sidecar with the
+// settings that it needs, and the status annotation, extend the values of a container's
+// own NO_PROXY and JAVA_TOOL_OPTIONS, and replace values of a former injection.
 type Patch struct {
 	// JSON is the encoded list of operations. It is empty if there are none,
 	// which is so for a pod that has already been injected.
@@ -24,13 +24,18 @@ type Patch struct {
 }
 
 // NewPatch returns the patch that applies the injection to a pod. It is written
-// into the buffer, which may be nil, as far as that has room.
+// into the buffer, which may be nil, as far as that has room. The pod's details
+// must have been read if the injection needs them.
 func NewPatch(pod *Pod, injection *Injection, buffer []byte) Patch {
 	p := newPatcher(pod, injection, buffer)
 	p.former = formerOf(pod, injection)
 	p.containers("/spec/initContainers/", pod.Spec.InitContainers)
 	p.containers("/spec/containers/", pod.Spec.Containers)
 	p.containers("/spec/ephemeralContainers/", pod.Spec.EphemeralContainers)
+	if len(pod.Spec.Containers) > 0 { // as for nodePool
+		p.sidecar(pod.details)
+		p.dns(pod.details)
+	}
 	p.nodePool(pod, injection.nodePool)
 	p.status(pod.Metadata)
 	return p.finish()
@@ -38,9 +43,13 @@ func NewPatch(pod *Pod, injection *Injection, buffer []byte) Patch {
 
 // NewEphemeralPatch returns the patch for the ephemeral containers that the pod
 // has and its old state has not. It changes nothing else, because the API
-// server refuses other changes in a request of pods/ephemeralcontainers.
+// server refuses other changes in a request of pods/ephemeralcontainers. The
+// variables lead to the sidecar if the pod has it, whatever its tenant has by now.
 func NewEphemeralPatch(pod, old *Pod, injection *Injection, buffer []byte) Patch {
-	p := newPatcher(pod, injection, buffer)
+	p := newPatcher(pod, injection.of(old), buffer)
+	if injection.sidecarRequired && p.injection.ProxyURL == injection.directURL {
+		p.warn("the pod was created without the sidecar, and the proxy accepts no connection without its certificate: create the pod again")
+	}
 	for _, container := range old.Spec.EphemeralContainers {
 		p.skip[container.Name] = true
 	}
@@ -52,7 +61,7 @@ func NewEphemeralPatch(pod, old *Pod, injection *Injection, buffer []byte) Patch
 func (i *Injection) PatchBytes(pod *Pod) int {
 	const path, operations = 64, 12 // of one container
 	variables := 2*(len(i.httpProxy.upper.encoded)+len(i.httpsProxy.upper.encoded)+len(i.noProxy.upper.encoded)) + i.runtimes.bytes()
-	size := 2 * len(i.Status)
+	size := 2*len(i.Status) + i.sidecar.bytes()
 	for _, list := range []Containers{pod.Spec.InitContainers, pod.Spec.Containers, pod.Spec.EphemeralContainers} {
 		size += len(list) * (variables + operations*path)
 		for _, container := range list {
@@ -78,6 +87,9 @@ func newPatcher(pod *Pod, injection *Injection, buffer []byte) *patcher {
 	p := &patcher{injection: injection, skip: make(map[string]bool), plan: newEnvPlan(), patch: Patch{JSON: buffer[:0]}}
 	for _, name := range injection.Skip {
 		p.skip[name] = true
+	}
+	if injection.sidecar != nil {
+		p.skip[names.SidecarName] = true
 	}
 	if unknown := pod.Spec.without(injection.Skip); len(unknown) > 0 {
 		p.warn(fmt.Sprintf("annotation %s names containers that the pod does not have: %s",
@@ -161,10 +173,29 @@ func (p *patcher) add(value string, path ...string) {
 	p.end()
 }
 
+// replace writes an operation that replaces an item of a list.
+func (p *patcher) replace(value string, path ...string) {
+	p.operation("replace", path)
+	p.write(`,"value":`, value)
+	p.end()
+}
+
+// remove writes an operation that removes an item of a list.
+func (p *patcher) remove(path ...string) {
+	p.operation("remove", path)
+	p.end()
+}
+
 func (p *patcher) begin(path ...string) {
-	p.write(separator(p.patch.Operations), `{"op":"add","path":"`)
+	p.operation("add", path)
+	p.write(`,"value":`)
+}
+
+// operation writes the beginning of an operation.
+func (p *patcher) operation(name string, path []string) {
+	p.write(separator(p.patch.Operations), `{"op":"`, name, `","path":"`)
 	p.write(path...)
-	p.write(`","value":`)
+	p.write(`"`)
 }
 
 func (p *patcher) end() {

@@ -18,11 +18,19 @@ type Pod struct {
 	// Metadata is nil if the pod has none, because adding to it differs then.
 	Metadata *Metadata
 	Spec     Spec
+
+	// from and to are the positions of the pod in the text that it was decoded from.
+	from, to int64
+	// details are nil until they are read.
+	details *details
 }
 
 // UnmarshalJSONFrom reads the fields of a pod.
 func (p *Pod) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	return jsonobject.Read(d, jsonobject.Field{Name: "metadata", Into: &p.Metadata}, jsonobject.Field{Name: "spec", Into: &p.Spec})
+	p.from = d.InputOffset()
+	err := jsonobject.Read(d, jsonobject.Field{Name: "metadata", Into: &p.Metadata}, jsonobject.Field{Name: "spec", Into: &p.Spec})
+	p.to = d.InputOffset()
+	return err
 }
 
 // Metadata is the part of a pod's metadata that injection reads.
@@ -180,6 +188,11 @@ func (p *Pod) Stored(old *Pod) *Pod {
 	spec := old.Spec
 	spec.EphemeralContainers = p.Spec.EphemeralContainers
 	return &Pod{Metadata: old.Metadata, Spec: spec}
+}
+
+// hasSidecar reports whether the sidecar is one of the pod's init containers.
+func (p *Pod) hasSidecar() bool {
+	return slices.ContainsFunc(p.Spec.InitContainers, func(container Container) bool { return container.Name == names.SidecarName })
 }
 
 // DisplayName returns the name of the pod for logs. A pod that is created by a

@@ -32,6 +32,7 @@ func switches(runtime v1alpha1.Runtime) []string {
 
 // runtimeVariables are the variables of a pod's runtimes.
 type runtimeVariables struct {
+	all      []v1alpha1.Runtime
 	switches []variable
 	// java is JAVA_TOOL_OPTIONS of a container that does not set it, and javaOptions
 	// are its options. Both are empty without the runtime Java.
@@ -42,7 +43,7 @@ type runtimeVariables struct {
 // setRuntimes sets the variables of the runtimes. It uses the values of the proxy
 // variables.
 func (i *Injection) setRuntimes(runtimes []v1alpha1.Runtime) {
-	i.runtimes = runtimeVariables{}
+	i.runtimes = runtimeVariables{all: runtimes}
 	for _, runtime := range runtimes {
 		for _, name := range switches(runtime) {
 			i.runtimes.switches = append(i.runtimes.switches, newVariable(name, runtimeSwitch))

@@ -28,10 +28,14 @@ type Template struct {
 }
 
 // NewTemplate computes the template of a namespace of the tenant, which has the
-// neighbours; nil stands for none. The error is a *Refusal if the tenant is not valid.
+// neighbours; nil stands for none. The error is a *Refusal if the tenant is not valid, or if the settings do not
+// have what it needs.
 func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string, neighbours *Neighbours) (*Template, error) {
 	if errs := tenant.Validate(); len(errs) > 0 {
 		return nil, &Refusal{names.ReasonInvalidTenant, fmt.Sprintf("EgressTenant %s is not valid: %s", tenant.Name, errs.ToAggregate())}
+	}
+	if refusal := cluster.Unsupported(tenant); refusal != nil {
+		return nil, refusal
 	}
 	list := cluster.forNamespace(namespace)
 	t := &Template{tenant: tenant.Name, noProxy: list, clusterBytes: list.Bytes()}
@@ -50,14 +54,40 @@ func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace stri
 	}
 	t.runtimes, t.neighbours = slices.Sorted(slices.Values(tenant.Spec.Runtimes)), neighbours.entries()
 	t.injection.nodePool = tenant.Spec.NodePool.DeepCopy()
-	t.injection.setProxy(cluster.ProxyURL(tenant))
-	configuration := []string{t.injection.ProxyURL, strings.Join(t.noProxy.Entries(), ",")}
-	for _, runtime := range t.runtimes {
-		configuration = append(configuration, string(runtime))
-	}
-	t.status = names.InjectionStatus{Tenant: tenant.Name, Hash: hash(configuration...), Version: cluster.version}
+	t.setRoute(cluster, tenant, namespace)
+	t.status = names.InjectionStatus{Tenant: tenant.Name, Hash: hash(t.configuration()...), Version: cluster.version}
 	t.complete(&t.injection, t.noProxy.Clone(), t.runtimes)
 	return t, nil
+}
+
+// setRoute sets the way to the proxy: the tenant's port, or the sidecar.
+func (t *Template) setRoute(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string) {
+	i := &t.injection
+	i.directURL = cluster.ProxyURL(tenant)
+	i.sidecarRequired = cluster.settings.Proxy.Identity == v1alpha1.IdentityRequired
+	i.dns = newDNS(cluster, tenant, namespace)
+	if !tenant.Spec.HasSidecar() {
+		i.setProxy(i.directURL)
+		return
+	}
+	i.setProxy(RelayURL())
+	i.sidecar = newSidecar(cluster.settings.Sidecar.Image, &tenant.Spec)
+}
+
+// configuration returns the parts of the injected configuration that the status
+// identifies.
+func (t *Template) configuration() []string {
+	parts := []string{t.injection.ProxyURL, strings.Join(t.noProxy.Entries(), ",")}
+	for _, runtime := range t.runtimes {
+		parts = append(parts, string(runtime))
+	}
+	if t.injection.sidecar != nil {
+		parts = append(parts, t.injection.sidecar.container.encoded)
+	}
+	if t.injection.dns != nil {
+		parts = append(parts, t.injection.dns.encoded)
+	}
+	return parts
 }
 
 // complete sets the variables of an injection: the list is that of NO_PROXY without

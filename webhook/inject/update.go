@@ -8,9 +8,10 @@ import (
 )
 
 // NewUpdatePatch returns the patch for a pod that is updated. Where the manifest of
-// a pod sets NO_PROXY, JAVA_TOOL_OPTIONS, tolerations or a nodeSelector, and is applied
-// again, the pod would lose the parts that were added at its creation. Kubernetes
-// refuses that, because they never change. The patch restores them from the old pod.
+// a pod sets NO_PROXY, JAVA_TOOL_OPTIONS, tolerations, a nodeSelector, or settings that
+// the sidecar and closed DNS change, and is applied again, the pod would lose the parts
+// that were added at its creation. Kubernetes refuses that, because they never change.
+// The patch restores them from the old pod.
 //
 // A value that differs from the old one by more than such parts is left, so that
 // the author of the pod gets the refusal.
@@ -30,6 +31,7 @@ func NewUpdatePatch(pod, old *Pod, injection *Injection, buffer []byte) Patch {
 	p.restore(pod, old, envNoProxy, noProxy)
 	p.restore(pod, old, envNoProxyLower, noProxy)
 	p.restore(pod, old, envJava, extendedJava)
+	p.restoreSettings(pod.details, old.details)
 	p.restoreNodePool(pod, old, injection.nodePool)
 	return p.finish()
 }

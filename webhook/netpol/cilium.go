@@ -42,7 +42,7 @@ const (
 // arguments or with another result.
 func BuildCilium(tenant *v1alpha1.EgressTenant, namespace string, s *settings.Settings, apiServer ...netip.AddrPort) *unstructured.Unstructured {
 	var rules []any
-	if s.DNS.NodeLocal.IsValid() {
+	if s.DNS.NodeLocal.IsValid() && !tenant.Spec.HasClosedDNS() {
 		rules = append(rules, entityRule(entityHost, []uint16{dnsPort}, corev1.ProtocolUDP, corev1.ProtocolTCP))
 	}
 	if ports := apiServerPorts(apiServer); len(ports) > 0 && opensAPIServer(tenant) {

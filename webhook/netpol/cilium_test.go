@@ -37,6 +37,7 @@ func TestBuildCiliumGolden(t *testing.T) {
 	}{
 		"both":                     {func(*goldenCase, *settings.Settings) {}, []string{"host", "kube-apiserver"}},
 		"no DNS cache":             {func(_ *goldenCase, s *settings.Settings) { s.DNS.NodeLocal = netip.Addr{} }, []string{"kube-apiserver"}},
+		"closed DNS":               {func(c *goldenCase, _ *settings.Settings) { c.Tenant.Spec.DNS = v1alpha1.DNSClosed }, []string{"kube-apiserver"}},
 		"no access":                {func(c *goldenCase, _ *settings.Settings) { c.Tenant.Spec.ClusterAccess = nil }, []string{"host"}},
 		"API server without ports": {func(c *goldenCase, _ *settings.Settings) { c.APIServer = nil }, []string{"host"}},
 		"access that is not valid": {func(c *goldenCase, _ *settings.Settings) {
@@ -98,7 +99,7 @@ func TestBuildCiliumProperties(t *testing.T) {
 	for range 1000 {
 		s, tenant := randomSettings(random), randomTenant(random)
 		var want []string
-		if s.DNS.NodeLocal.IsValid() {
+		if s.DNS.NodeLocal.IsValid() && tenant.Spec.DNS != v1alpha1.DNSClosed {
 			want = append(want, "host")
 		}
 		// Without other rules, so that a range of clusterAccess does not open it.

@@ -19,9 +19,9 @@ import (
 const dnsPort = 53
 
 // Build returns the NetworkPolicy of a namespace that belongs to a tenant. It
-// closes every egress path of the namespace's pods except: the cluster's DNS; the
-// tenant's path, which is its own port of the proxy, or with path Gateway the
-// public internet; the pods of the same tenant; and the tenant's clusterAccess.
+// closes every egress path of the namespace's pods except: the cluster's DNS, or the
+// closed one; the tenant's path, which is its own port of the proxy, the proxy's port
+// for sidecars, or with path Gateway the public internet; the pods of the same tenant; and the tenant's clusterAccess.
 // With ingress Tenant it also closes every source of connections except the pods
 // of the same tenant and of ingressFrom.
 //
@@ -32,13 +32,7 @@ const dnsPort = 53
 // Equal arguments give equal policies. The result shares no memory with the
 // arguments or with another result.
 func Build(tenant *v1alpha1.EgressTenant, namespace string, s *settings.Settings, apiServer ...netip.AddrPort) *networkingv1.NetworkPolicy {
-	rules := []networkingv1.NetworkPolicyEgressRule{}
-	for _, pods := range s.DNS.Pods {
-		rules = append(rules, dnsRule(pods))
-	}
-	if s.DNS.NodeLocal.IsValid() {
-		rules = append(rules, nodeLocalRule(s.DNS.NodeLocal))
-	}
+	rules := append([]networkingv1.NetworkPolicyEgressRule{}, dnsRules(tenant, &s.DNS)...)
 	rules = append(rules, pathRules(tenant, s)...)
 	rules = append(rules, sameTenantRule(tenant.Name))
 	for i := range tenant.Spec.ClusterAccess {
@@ -52,16 +46,42 @@ func Build(tenant *v1alpha1.EgressTenant, namespace string, s *settings.Settings
 	return policy
 }
 
+// dnsRules returns the rules for the tenant's DNS servers. There are none for a tenant
+// with dns Closed if there is no closed DNS server.
+func dnsRules(tenant *v1alpha1.EgressTenant, dns *settings.DNS) []networkingv1.NetworkPolicyEgressRule {
+	var rules []networkingv1.NetworkPolicyEgressRule
+	if tenant.Spec.HasClosedDNS() {
+		if dns.Closed != nil {
+			rules = append(rules, dnsRule(dns.Closed.Pods))
+		}
+		return rules
+	}
+	for _, pods := range dns.Pods {
+		rules = append(rules, dnsRule(pods))
+	}
+	if dns.NodeLocal.IsValid() {
+		rules = append(rules, nodeLocalRule(dns.NodeLocal))
+	}
+	return rules
+}
+
 // pathRules returns the rule of the tenant's path. A tenant that is not valid may
 // have none. If ports are verified, a tenant has none until the proxy serves it on
-// its port.
+// its port. Sidecars need no such answer: their certificate identifies the tenant.
 func pathRules(tenant *v1alpha1.EgressTenant, s *settings.Settings) []networkingv1.NetworkPolicyEgressRule {
 	switch {
 	case tenant.Spec.Path == v1alpha1.PathGateway:
 		return []networkingv1.NetworkPolicyEgressRule{internetRule(s)}
 	case tenant.Spec.IsProxied():
-		if port := proxyPort(tenant, s.Proxy); port != 0 {
-			return []networkingv1.NetworkPolicyEgressRule{proxyRule(s.Proxy.Addresses, port)}
+		var ports []int32
+		if port := proxyPort(tenant, s.Proxy); port != 0 && s.Proxy.Identity != v1alpha1.IdentityRequired {
+			ports = append(ports, port)
+		}
+		if tenant.Spec.HasSidecar() && s.Proxy.AcceptsSidecars() {
+			ports = append(ports, names.SidecarPort)
+		}
+		if len(ports) > 0 {
+			return []networkingv1.NetworkPolicyEgressRule{proxyRule(s.Proxy.Addresses, ports)}
 		}
 	}
 	return nil
@@ -122,15 +142,16 @@ func dnsPorts(numbers ...uint16) []networkingv1.NetworkPolicyPort {
 	return ports
 }
 
-func proxyRule(addresses []netip.Addr, tenantPort int32) networkingv1.NetworkPolicyEgressRule {
+func proxyRule(addresses []netip.Addr, numbers []int32) networkingv1.NetworkPolicyEgressRule {
+	var ports []networkingv1.NetworkPolicyPort
+	for _, number := range numbers {
+		ports = append(ports, port(corev1.ProtocolTCP, number))
+	}
 	to := make([]networkingv1.NetworkPolicyPeer, 0, len(addresses))
 	for _, address := range addresses {
 		to = append(to, peerOf(address))
 	}
-	return networkingv1.NetworkPolicyEgressRule{
-		To:    to,
-		Ports: []networkingv1.NetworkPolicyPort{port(corev1.ProtocolTCP, tenantPort)},
-	}
+	return networkingv1.NetworkPolicyEgressRule{To: to, Ports: ports}
 }
 
 // sameTenantRule opens all ports: traffic between pods of one tenant stays

@@ -112,6 +112,10 @@ func randomSettings(random *rand.Rand) *settings.Settings {
 	if random.IntN(2) == 0 {
 		s.Cluster.CIDRs = []netip.Prefix{netip.MustParsePrefix("8.8.0.0/16"), netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("2600::/64")}
 	}
+	s.Proxy.Identity = v1alpha1.Identities()[random.IntN(3)]
+	if random.IntN(2) == 0 {
+		s.DNS.Closed = &settings.ClosedDNS{Address: randomAddress(random), Pods: settings.DNSPods{Namespace: "egress-system", PodLabels: map[string]string{"app": "dns"}, Ports: []uint16{53}}}
+	}
 	return s
 }
 
@@ -138,6 +142,12 @@ func randomTenant(random *rand.Rand) *v1alpha1.EgressTenant {
 	tenant.Spec.Proxy = &v1alpha1.TenantProxy{Port: names.TenantPortMin + random.Int32N(names.TenantPortMax-names.TenantPortMin+1)}
 	if random.IntN(2) == 0 {
 		tenant.Spec.Path, tenant.Spec.Proxy = v1alpha1.PathGateway, nil
+	}
+	if tenant.Spec.Proxy != nil && random.IntN(2) == 0 {
+		tenant.Spec.Sidecar = &v1alpha1.Sidecar{}
+	}
+	if tenant.Spec.Proxy != nil && random.IntN(2) == 0 {
+		tenant.Spec.DNS = v1alpha1.DNSClosed
 	}
 	if random.IntN(2) == 0 {
 		tenant.Spec.Ingress, tenant.Spec.IngressFrom = v1alpha1.IngressTenant, []string{"ingress-nginx"}[:random.IntN(2)]
@@ -191,10 +201,35 @@ func checkProperties(t *testing.T, policy *networkingv1.NetworkPolicy, tenant *v
 			checkPeer(t, fmt.Sprintf("ingress[%d].from[%d]", i, j), peer)
 		}
 	}
+	checkDNS(t, policy, tenant, s)
 	for _, target := range targets(s) {
 		if got, want := permits(policy, target), mayReach(tenant, s, target, apiServer); got != want {
 			t.Errorf("%s is open: %t, want %t", target, got, want)
 		}
+	}
+}
+
+// checkDNS demands that a policy opens the DNS pods that the tenant may ask, and no
+// others.
+func checkDNS(t *testing.T, policy *networkingv1.NetworkPolicy, tenant *v1alpha1.EgressTenant, s *settings.Settings) {
+	t.Helper()
+	var want, got []string
+	switch {
+	case len(policy.Spec.Egress) == 0: // BuildClosed
+	case tenant.Spec.DNS != v1alpha1.DNSClosed:
+		for _, pods := range s.DNS.Pods {
+			want = append(want, pods.Namespace)
+		}
+	case s.DNS.Closed != nil:
+		want = append(want, s.DNS.Closed.Pods.Namespace)
+	}
+	for _, rule := range policy.Spec.Egress {
+		if len(rule.Ports) > 0 && *rule.Ports[0].Protocol == corev1.ProtocolUDP && rule.To[0].NamespaceSelector != nil {
+			got = append(got, rule.To[0].NamespaceSelector.MatchLabels[corev1.LabelMetadataName])
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("namespaces of DNS pods (-want +got):\n%s", diff)
 	}
 }
 
@@ -232,7 +267,7 @@ func targets(s *settings.Settings) []netip.AddrPort {
 	}
 	var all []netip.AddrPort
 	for _, address := range addresses {
-		for _, port := range []uint16{22, 53, 80, 443, 3129, 3130, 3255, 5432, 6443} {
+		for _, port := range []uint16{22, 53, 80, 443, 3129, 3130, 3255, 3443, 5432, 6443} {
 			if address.IsValid() {
 				all = append(all, netip.AddrPortFrom(address, port))
 			}
@@ -253,16 +288,23 @@ func permits(policy *networkingv1.NetworkPolicy, target netip.AddrPort) bool {
 	})
 }
 
-// mayReach is the specification: by address, a tenant reaches the node-local DNS,
-// its own port of the proxy, the public internet with path Gateway, and what
+// mayReach is the specification: by address, a tenant reaches the node-local DNS
+// unless its DNS is closed, its own port of the proxy unless that demands sidecars, the
+// port of sidecars with the sidecar, the public internet with path Gateway, and what
 // clusterAccess lists, but never another port of the proxy.
 func mayReach(tenant *v1alpha1.EgressTenant, s *settings.Settings, target netip.AddrPort, apiServer []netip.AddrPort) bool {
 	address, port := target.Addr(), int32(target.Port())
-	if address == s.DNS.NodeLocal && port == 53 || tenant.Spec.HasAPIServerAccess() && slices.Contains(apiServer, target) {
+	if address == s.DNS.NodeLocal && port == 53 && tenant.Spec.DNS != v1alpha1.DNSClosed || tenant.Spec.HasAPIServerAccess() && slices.Contains(apiServer, target) {
 		return true
 	}
 	if slices.Contains(s.Proxy.Addresses, address) {
-		return tenant.Spec.IsProxied() && port == tenant.Spec.ProxyPort()
+		switch {
+		case !tenant.Spec.IsProxied():
+			return false
+		case port == 3443:
+			return tenant.Spec.Sidecar != nil && (s.Proxy.Identity == v1alpha1.IdentityOffered || s.Proxy.Identity == v1alpha1.IdentityRequired)
+		}
+		return port == tenant.Spec.ProxyPort() && s.Proxy.Identity != v1alpha1.IdentityRequired
 	}
 	for _, access := range tenant.Spec.ClusterAccess {
 		if prefix := access.Prefix(); prefix.IsValid() && prefix.Contains(address) && slices.Contains(access.Ports, port) {

@@ -56,6 +56,22 @@ const (
 	// ReasonNoProxyTooLong: NO_PROXY would exceed its bound. Remedy: shorten the
 	// list that the message names.
 	ReasonNoProxyTooLong Reason = "NoProxyTooLong"
+	// ReasonSidecarConflict: the pod has settings with which the sidecar cannot work.
+	// Remedy: change the fields that the message names in the pod template.
+	ReasonSidecarConflict Reason = "SidecarConflict"
+	// ReasonSidecarNotOffered: the tenant has spec.sidecar, and the proxy accepts no
+	// sidecars, or the webhook's settings lack its certificate or the sidecar's image.
+	// Also of tenants. Remedy: set spec.proxy.identity in egress.yaml, run bootstrap
+	// apply, and upgrade the chart with the values.yaml that it writes.
+	ReasonSidecarNotOffered Reason = "SidecarNotOffered"
+	// ReasonSidecarRequired: the tenant has no spec.sidecar, and the proxy recognises
+	// tenants by the certificates of sidecars alone. Also of tenants. Remedy: set
+	// spec.sidecar of the EgressTenant.
+	ReasonSidecarRequired Reason = "SidecarRequired"
+	// ReasonClosedDNSMissing: the tenant has dns Closed, and the webhook's settings have
+	// no DNS server for it. Also of tenants. Remedy: turn the closed DNS server of the
+	// chart on.
+	ReasonClosedDNSMissing Reason = "ClosedDNSMissing"
 )
 
 // Reasons of decisions about a namespace that gets the tenant label, or is deleted.
@@ -161,6 +177,7 @@ func PodReasons() []Reason {
 	return []Reason{
 		ReasonInjected, ReasonNotATenant, ReasonOptedOut, ReasonNamespaceOptedOut, ReasonMirrorPod, ReasonPodUpdated, ReasonGatewayPath,
 		ReasonProtectedNamespace, ReasonUnknownTenant, ReasonNodePoolConflict, ReasonTooManyContainers, ReasonInvalidTenant, ReasonInvalidAnnotation, ReasonNoProxyTooLong,
+		ReasonSidecarConflict, ReasonSidecarNotOffered, ReasonSidecarRequired, ReasonClosedDNSMissing,
 	}
 }
 
@@ -197,6 +214,7 @@ func NamespaceReasons() []Reason {
 func ReadyReasons() []Reason {
 	return []Reason{
 		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied,
+		ReasonSidecarNotOffered, ReasonSidecarRequired, ReasonClosedDNSMissing,
 		ReasonProxyUnreachable, ReasonProxyOutOfSync, ReasonPending,
 	}
 }
@@ -205,6 +223,7 @@ func ReadyReasons() []Reason {
 func TenantReasons() []Reason {
 	return []Reason{
 		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied, ReasonPolicyApplied,
+		ReasonSidecarNotOffered, ReasonSidecarRequired, ReasonClosedDNSMissing,
 		ReasonGuardsPresent, ReasonGuardsMissing,
 		ReasonProxyReachable, ReasonProxyUnreachable, ReasonProxyOutOfSync,
 	}

@@ -35,6 +35,12 @@ const (
 	EnvPodIP        = "POD_IP"
 )
 
+// EnvPodPorts is an environment variable of the sidecar: the TCP ports of the pod's own
+// containers (containerPort) among the tenant's, sorted, separated by commas. The sidecar
+// does not capture connections to them, because two programs cannot listen on one port
+// if one of them does on all addresses. It is not set if there are none.
+const EnvPodPorts = "POD_PORTS"
+
 // The authority that issues the certificates of tenants, in the namespace of the
 // webhook. Its certificate is public; bootstrap copies it to the proxy machines.
 const (
