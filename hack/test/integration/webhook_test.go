@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -167,11 +168,31 @@ func (w *webhookProcess) writeSettings(ctx context.Context, api client.Client, f
 	contents.Admission = settings.FileAdmission{BindAddress: "127.0.0.1:" + strconv.Itoa(w.port), CertDir: filepath.Dir(file)}
 	contents.Probes.BindAddress = "127.0.0.1:" + strconv.Itoa(probePort)
 	contents.Metrics.BindAddress = "127.0.0.1:" + strconv.Itoa(metricsPort)
+	if err := addSidecar(&contents, filepath.Dir(file)); err != nil {
+		return err
+	}
 	data, err := yaml.Marshal(contents)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(file, data, 0o600)
+}
+
+// addSidecar adds settings for tenants with the sidecar and closed DNS. There is
+// neither a proxy nor a DNS server, and every certificate will do.
+func addSidecar(contents *settings.File, certificates string) error {
+	chain, err := os.ReadFile(filepath.Join(certificates, corev1.TLSCertKey))
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(chain)
+	contents.Proxy.Identity = string(v1alpha1.IdentityOffered)
+	contents.Proxy.Machines = []settings.FileMachine{{Address: proxyAddress, Certificate: string(pem.EncodeToMemory(block))}}
+	contents.Sidecar.Image = "registry.example/egress-sidecar:v1.2.3"
+	contents.DNS.Closed = &settings.FileClosedDNS{
+		Address: "10.32.0.11", Pods: settings.FileDNSPods{Namespace: releaseNamespace, PodLabels: map[string]string{"app": "closed-dns"}},
+	}
+	return nil
 }
 
 // start starts the process and waits until its readiness probe succeeds.
