@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"os"
 	"slices"
+	"strings"
 
+	"github.com/miekg/dns"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"egress.scw/charts"
+	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/controller"
 	"egress.scw/webhook/inject"
 	"egress.scw/webhook/settings"
@@ -34,8 +39,16 @@ func addControllers(ctx context.Context, manager ctrl.Manager, s *settings.Setti
 		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
 		Unsupported: injection.Unsupported, ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: recorder,
 	}
+	if s.Proxy.OffersSidecars() {
+		if tenants.Sidecars, err = addSidecars(manager, s); err != nil {
+			return err
+		}
+	}
 	if s.Proxy.VerifyPorts {
 		tenants.Proxy = controller.NewProxyProber(manager.GetClient(), s.Proxy.Addresses)
+		if tenants.Sidecars != nil && s.Proxy.Identity == v1alpha1.IdentityRequired {
+			tenants.Proxy.UseCertificates(tenants.Sidecars, s.Proxy.Machines)
+		}
 		if err := addProber(ctx, manager, tenants.Proxy); err != nil {
 			return err
 		}
@@ -62,4 +75,53 @@ func addProber(ctx context.Context, manager ctrl.Manager, prober *controller.Pro
 		return fmt.Errorf("registering metrics: %w", err)
 	}
 	return prober.SetupWithManager(ctx, manager)
+}
+
+// resolvConf contains the addresses of the cluster's DNS: the kubelet gives the
+// webhook's pods the same as every pod without a dnsPolicy of its own.
+const resolvConf = "/etc/resolv.conf"
+
+// addSidecars adds the controller of the sidecars' certificates.
+func addSidecars(manager ctrl.Manager, s *settings.Settings) (*controller.SidecarReconciler, error) {
+	resolvers, err := clusterResolvers(resolvConf)
+	if err != nil {
+		return nil, err
+	}
+	namespace, err := ownNamespace(s)
+	if err != nil {
+		return nil, err
+	}
+	sidecars := controller.NewSidecarReconciler(manager.GetClient(), manager.GetAPIReader(), namespace, s, resolvers)
+	return sidecars, sidecars.SetupWithManager(manager)
+}
+
+// clusterResolvers returns the name servers in a file, but those on loopback, which
+// are not those of a cluster.
+func clusterResolvers(file string) (controller.Resolvers, error) {
+	config, err := dns.ClientConfigFromFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the addresses of the cluster's DNS: %w", err)
+	}
+	var resolvers controller.Resolvers
+	for _, server := range config.Servers {
+		if address, err := netip.ParseAddr(server); err == nil && !address.IsLoopback() && address.Zone() == "" {
+			resolvers = append(resolvers, address.Unmap())
+		}
+	}
+	return resolvers, nil
+}
+
+// ownNamespaceFile contains the namespace of the pod, beside its token.
+const ownNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// ownNamespace returns the namespace of the webhook: that of its Lease.
+func ownNamespace(s *settings.Settings) (string, error) {
+	if s.LeaderElection.Namespace != "" {
+		return s.LeaderElection.Namespace, nil
+	}
+	namespace, err := os.ReadFile(ownNamespaceFile)
+	if err != nil {
+		return "", fmt.Errorf("reading the namespace of the webhook, which the settings do not have in leaderElection.namespace: %w", err)
+	}
+	return strings.TrimSpace(string(namespace)), nil
 }

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
+	"egress.scw/webhook/controller"
 	"egress.scw/webhook/settings"
 )
 
@@ -210,5 +212,22 @@ func copyFile(t *testing.T, from, to string) {
 	}
 	if err := os.WriteFile(to, content, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The cluster's DNS is that of the pod. Servers on loopback are those of a machine.
+func TestClusterResolvers(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	content := "search egress-system.svc.cluster.local svc.cluster.local\nnameserver 10.32.0.10\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\nnameserver 169.254.20.10\noptions ndots:5\n"
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := clusterResolvers(file)
+	if want := (controller.Resolvers{netip.MustParseAddr("10.32.0.10"), netip.MustParseAddr("169.254.20.10")}); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	if _, err := clusterResolvers(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "the cluster's DNS") {
+		t.Errorf("without the file: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,10 +30,13 @@ const syncWait = 500 * time.Millisecond
 // CacheOptions restrict a manager's cache to the objects that the webhook
 // reads. Of the NetworkPolicies of other clients it holds only whether they have
 // egress rules, and of Services only names and addresses. It holds the endpoints of
-// the API server, the bindings of the guards, and no managed fields.
+// the API server, the bindings of the guards, and no managed fields. Of Secrets it
+// holds those of sidecars, without their contents, on the leader alone.
 func CacheOptions() cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
+			// The rights of the webhook are restricted to this name.
+			&corev1.Secret{}: {Field: fields.OneTermEqualSelector("metadata.name", names.SidecarName)},
 			&discoveryv1.EndpointSlice{}: {
 				Namespaces: map[string]cache.Config{metav1.NamespaceDefault: {}},
 				Label:      labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: apiServerService}),

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -122,7 +123,7 @@ type api struct {
 func newAPI(t *testing.T, objects ...client.Object) *api {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{admissionregistrationv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{admissionregistrationv1.AddToScheme, certmanagerv1.AddToScheme, corev1.AddToScheme, discoveryv1.AddToScheme, networkingv1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
 		}
@@ -157,11 +158,14 @@ func newAPI(t *testing.T, objects ...client.Object) *api {
 				if server.failApply != nil {
 					return server.failApply
 				}
-				object := config.(interface {
+				object, counted := config.(interface {
 					GetNamespace() string
 					GetName() string
 					SetGeneration(generation int64)
 				})
+				if !counted {
+					return c.Apply(ctx, config, options...)
+				}
 				before := c.Get(ctx, client.ObjectKey{Namespace: object.GetNamespace(), Name: object.GetName()}, &networkingv1.NetworkPolicy{})
 				err := c.Apply(ctx, config, options...)
 				if err == nil && before == nil {

@@ -116,6 +116,8 @@ func keepWhatIsRead(object any) (any, error) {
 			ObjectMeta: metav1.ObjectMeta{Name: policy.Name, Namespace: policy.Namespace, UID: policy.UID, ResourceVersion: policy.ResourceVersion},
 			Spec:       corev1.ServiceSpec{ClusterIPs: policy.Spec.ClusterIPs},
 		}, nil
+	case *corev1.Secret:
+		return stripSecret(policy), nil
 	case *networkingv1.NetworkPolicy:
 		if policy.Name == names.PolicyName {
 			break

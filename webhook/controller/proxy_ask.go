@@ -33,9 +33,14 @@ type portAnswer struct {
 	err              string // stable: equal for equal causes
 }
 
-// askPort asks the proxy on a port, a second time if the first attempt fails.
-func askPort(ctx context.Context, proxy netip.AddrPort) portAnswer {
-	answer := askOnce(ctx, proxy)
+// askPort asks the proxy on the port of a tenant.
+func askPort(ctx context.Context, proxy netip.AddrPort, _ string) portAnswer {
+	return askTwice(ctx, func() portAnswer { return askOnce(ctx, proxy) })
+}
+
+// askTwice asks a second time if the first attempt fails.
+func askTwice(ctx context.Context, ask func() portAnswer) portAnswer {
+	answer := ask()
 	if answer.err == "" || ctx.Err() != nil {
 		return answer
 	}
@@ -43,26 +48,27 @@ func askPort(ctx context.Context, proxy netip.AddrPort) portAnswer {
 	case <-ctx.Done():
 		return answer
 	case <-time.After(askAgain):
-		return askOnce(ctx, proxy)
+		return ask()
 	}
 }
 
-// askOnce opens a connection of its own: a kept one would show what the proxy served
-// on the port when the connection began.
 func askOnce(ctx context.Context, proxy netip.AddrPort) portAnswer {
+	return askBy(ctx, &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy.String()})})
+}
+
+// askBy asks the proxy of a transport. It opens a connection of its own: a kept one
+// would show what the proxy served on the port when the connection began.
+func askBy(ctx context.Context, transport *http.Transport) portAnswer {
 	answer := portAnswer{asked: time.Now()}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	client := &http.Client{Transport: &http.Transport{
-		Proxy:             http.ProxyURL(&url.URL{Scheme: "http", Host: proxy.String()}),
-		DisableKeepAlives: true,
-	}}
+	transport.DisableKeepAlives = true
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, names.ProbeURL, nil)
 	if err != nil {
 		answer.err = err.Error()
 		return answer
 	}
-	response, err := client.Do(request)
+	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		answer.err = cause(err)
 		return answer
@@ -81,7 +87,12 @@ func askOnce(ctx context.Context, proxy netip.AddrPort) portAnswer {
 func cause(err error) string {
 	errno, isErrno := errors.AsType[syscall.Errno](err)
 	netErr, isNet := errors.AsType[net.Error](err)
+	operation, isOperation := errors.AsType[*net.OpError](err)
 	switch {
+	case errors.Is(err, errOtherMachine):
+		return errOtherMachine.Error()
+	case isOperation && operation.Op == "remote error": // an alert of TLS
+		return fmt.Sprintf("it refuses the tenant's certificate (%s): run bootstrap apply, which gives it the authority of the certificates", operation.Err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), isNet && netErr.Timeout():
 		return fmt.Sprintf("no answer within %s", askTimeout)
 	case isErrno:

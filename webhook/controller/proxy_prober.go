@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/settings"
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 type ProxyProber struct {
 	cache     client.Reader
 	addresses []netip.Addr
-	ask       func(context.Context, netip.AddrPort) portAnswer
+	ask       func(ctx context.Context, proxy netip.AddrPort, tenant string) portAnswer
 	give      func(context.Context, netip.AddrPort) // releases a port
 
 	wake    chan struct{}
@@ -54,6 +55,13 @@ func NewProxyProber(reader client.Reader, addresses []netip.Addr) *ProxyProber {
 		wake: make(chan struct{}, 1), changes: make(chan event.GenericEvent),
 		ledger: newPortLedger(), answers: map[netip.AddrPort]portAnswer{}, reported: map[string]proxyFacts{},
 	}
+}
+
+// UseCertificates makes the prober ask with the certificates of tenants, on the port of
+// sidecars: it is for proxies that know tenants by certificates alone.
+func (p *ProxyProber) UseCertificates(sidecars *SidecarReconciler, machines []settings.Machine) {
+	identityOf := func(tenant string) *identity { return sidecars.stateOf(tenant).identity }
+	p.ask = certificateAsker{identityOf: identityOf, machines: machines}.ask
 }
 
 // SetupWithManager registers the prober. A NetworkPolicy that exists between two
@@ -164,7 +172,7 @@ func (p *ProxyProber) askAll(ctx context.Context, tenants []v1alpha1.EgressTenan
 		for _, address := range p.addresses {
 			proxy := netip.AddrPortFrom(address, uint16(port)) //nolint:gosec // isTenantPort
 			asking.Go(func() {
-				answer := p.ask(ctx, proxy)
+				answer := p.ask(ctx, proxy, tenants[i].Name)
 				lock.Lock()
 				defer lock.Unlock()
 				answers[proxy] = answer

@@ -41,7 +41,7 @@ func (f *fakeProxy) serve(tenants map[uint16]string, same ...*v1alpha1.EgressTen
 	}
 }
 
-func (f *fakeProxy) ask(_ context.Context, proxy netip.AddrPort) portAnswer {
+func (f *fakeProxy) ask(_ context.Context, proxy netip.AddrPort, _ string) portAnswer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	answer := portAnswer{asked: time.Now(), tenant: f.tenants[proxy.Port()]}

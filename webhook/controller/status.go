@@ -52,6 +52,9 @@ type tenantFacts struct {
 	noProxy string
 	// proxy is what the proxies answer about the tenant, nil if they are not asked.
 	proxy *proxyFacts
+	// sidecar is what is known about the tenant's certificate, nil if its pods have no
+	// sidecars.
+	sidecar *sidecarState
 	// egressAddresses are the published source addresses of the tenant's
 	// requests.
 	egressAddresses []netip.Addr
@@ -97,6 +100,11 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 		conditions = append(conditions, facts.proxy.condition())
 	} else {
 		meta.RemoveStatusCondition(&status.Conditions, names.ConditionProxyReachable)
+	}
+	if facts.sidecar != nil {
+		conditions = append(conditions, facts.sidecar.condition())
+	} else {
+		meta.RemoveStatusCondition(&status.Conditions, names.ConditionSidecarReady)
 	}
 	for _, condition := range conditions {
 		condition.ObservedGeneration = tenant.Generation
@@ -148,6 +156,8 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 		condition.Reason, condition.Message = applied.Reason, applied.Message
 	case facts.proxy != nil && facts.proxy.reason != names.ReasonProxyReachable:
 		condition.Reason, condition.Message = string(facts.proxy.reason), facts.proxy.message
+	case facts.sidecar != nil && facts.sidecar.reason != names.ReasonSidecarReady:
+		condition.Reason, condition.Message = string(facts.sidecar.reason), facts.sidecar.message
 	default:
 		condition.Status, condition.Reason = metav1.ConditionTrue, string(names.ReasonReady)
 		condition.Message = "The proxy at " + facts.proxyURL + " is the only egress path of the tenant's pods"

@@ -56,6 +56,8 @@ type TenantReconciler struct {
 	PluginPolicies []PolicyKind
 	// Proxy asks the proxies. It is nil if ports are not verified.
 	Proxy *ProxyProber
+	// Sidecars keeps the certificates of sidecars. It is nil if the proxy accepts none.
+	Sidecars *SidecarReconciler
 	// Events records errors that people must correct, on the tenants.
 	Events events.EventRecorder
 }
@@ -75,6 +77,9 @@ func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, enqueueLater(r.allTenants))
 	if r.Proxy != nil {
 		controlled.WatchesRawSource(source.Channel(r.Proxy.changes, &handler.EnqueueRequestForObject{}))
+	}
+	if r.Sidecars != nil {
+		controlled.WatchesRawSource(source.Channel(r.Sidecars.changes, &handler.EnqueueRequestForObject{}))
 	}
 	for _, kind := range r.PluginPolicies {
 		controlled.Watches(kind.object(), enqueueLater(r.policyToTenant))
@@ -107,13 +112,17 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		}
 		facts.proxy = &proxy
 	}
+	var known bool
+	if facts.sidecar, known = r.sidecarOf(tenant); !known {
+		return ctrl.Result{}, nil // its state triggers the next reconcile
+	}
 	return ctrl.Result{}, r.publish(ctx, tenant, tenantStatus(facts, metav1.Now()))
 }
 
 // observe reads the inputs of the tenant's status.
 func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressTenant) (tenantFacts, error) {
 	facts := tenantFacts{tenant: tenant, unsupported: r.Unsupported(tenant), proxyURL: r.ProxyURL(tenant), noProxy: r.NoProxy(tenant), egressAddresses: r.Egress.Of(tenant)}
-	tenants, err := r.listOnPort(ctx, tenant.Spec.ProxyPort())
+	tenants, err := tenantsOnPort(ctx, r.Client, tenant.Spec.ProxyPort())
 	if err != nil {
 		return facts, err
 	}
@@ -204,21 +213,21 @@ func (r *TenantReconciler) publish(ctx context.Context, tenant *v1alpha1.EgressT
 		return nil
 	}
 	ctrl.LoggerFrom(ctx).Info("readiness of a tenant changed", "ready", after.Status, "reason", after.Reason, "message", after.Message)
-	// Events are for errors that people must correct in the tenant. The webhook
-	// itself creates a missing policy, mostly within milliseconds; if it cannot,
-	// the namespace has an event with the cause.
-	if slices.Contains(correctable(), names.Reason(after.Reason)) {
+	if deservesEvent(names.Reason(after.Reason)) {
 		r.Events.Eventf(tenant, nil, corev1.EventTypeWarning, after.Reason, actionPublish, "%s", after.Message)
 	}
 	return nil
 }
 
-// correctable are the reasons that have an event.
-func correctable() []names.Reason {
-	return []names.Reason{
+// deservesEvent reports whether people must act if a tenant is not ready for a reason.
+// The webhook itself creates a missing policy, mostly within milliseconds; if it
+// cannot, the namespace has an event with the cause.
+func deservesEvent(reason names.Reason) bool {
+	return slices.Contains([]names.Reason{
 		names.ReasonInvalidSpec, names.ReasonPortConflict, names.ReasonForeignEgressRules,
 		names.ReasonSidecarNotOffered, names.ReasonSidecarRequired, names.ReasonClosedDNSMissing,
-	}
+		names.ReasonSidecarsOff, names.ReasonCertificateNotIssued, names.ReasonSecretNotCopied,
+	}, reason)
 }
 
 // namespaceToTenant maps a namespace to the tenant of its label.
@@ -248,7 +257,7 @@ func (r *TenantReconciler) tenantToTenantsOnPort(ctx context.Context, object cli
 	if !isTenant {
 		return nil
 	}
-	tenants, err := r.listOnPort(ctx, tenant.Spec.ProxyPort())
+	tenants, err := tenantsOnPort(ctx, r.Client, tenant.Spec.ProxyPort())
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "the tenants on the port of a changed tenant are not reconciled", "tenant", tenant.Name)
 		return nil
@@ -260,14 +269,14 @@ func (r *TenantReconciler) tenantToTenantsOnPort(ctx context.Context, object cli
 	return requests
 }
 
-// listOnPort returns the names of the tenants with the port, sorted. Port 0, which
+// tenantsOnPort returns the names of the tenants with the port, sorted. Port 0, which
 // tenants without spec.proxy have, belongs to no tenant.
-func (r *TenantReconciler) listOnPort(ctx context.Context, port int32) ([]string, error) {
+func tenantsOnPort(ctx context.Context, reader client.Reader, port int32) ([]string, error) {
 	if port == 0 {
 		return nil, nil
 	}
 	var list v1alpha1.EgressTenantList
-	if err := r.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+	if err := reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing EgressTenants: %w", err)
 	}
 	var tenants []string

@@ -4,7 +4,8 @@ package names
 const (
 	// ConditionReady is true if the spec is valid, no other tenant has the same
 	// port, the NetworkPolicy is in sync in all of the tenant's namespaces, none of
-	// these is protected, and the proxy serves the tenant.
+	// these is protected, the proxy serves the tenant, and the sidecars of its pods, if
+	// it uses them, have a certificate.
 	ConditionReady = "Ready"
 	// ConditionPolicyApplied is true if the NetworkPolicy is in sync in every
 	// namespace of the tenant.
@@ -15,4 +16,7 @@ const (
 	// ConditionProxyReachable is true if every proxy serves the tenant's Revision
 	// on the tenant's port. The leader asks every 10 s.
 	ConditionProxyReachable = "ProxyReachable"
+	// ConditionSidecarReady is true if the tenant's certificate is issued, and in every
+	// namespace of the tenant. Only tenants with spec.sidecar have it.
+	ConditionSidecarReady = "SidecarReady"
 )

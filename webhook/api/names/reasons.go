@@ -166,6 +166,23 @@ const (
 	// Revision of the tenant. Remedy: run bootstrap apply, or write the
 	// EgressTenant again if it is older than egress.yaml.
 	ReasonProxyOutOfSync Reason = "ProxyOutOfSync"
+	// ReasonSidecarReady: the tenant's certificate is issued, and in every namespace of
+	// the tenant.
+	ReasonSidecarReady Reason = "SidecarReady"
+	// ReasonSidecarsOff: the tenant has spec.sidecar, and the proxy accepts no sidecars.
+	// Remedy: set spec.proxy.identity in egress.yaml, run bootstrap apply, and upgrade
+	// the chart with the values.yaml that it writes.
+	ReasonSidecarsOff Reason = "SidecarsOff"
+	// ReasonCertificatePending: cert-manager is issuing the tenant's certificate.
+	ReasonCertificatePending Reason = "CertificatePending"
+	// ReasonCertificateNotIssued: cert-manager does not issue or renew the tenant's
+	// certificate. Remedy: look at the Certificate that the message names, and whether
+	// cert-manager runs.
+	ReasonCertificateNotIssued Reason = "CertificateNotIssued"
+	// ReasonSecretNotCopied: a namespace of the tenant lacks the Secret with the
+	// certificate and the configuration of sidecars. Remedy: remove the cause that the
+	// message names. The webhook tries again.
+	ReasonSecretNotCopied Reason = "SecretNotCopied"
 	// ReasonPending: the condition has not been written for the current spec yet.
 	// Only metrics have it. Remedy: check that one replica of the webhook leads, if
 	// the reason stays.
@@ -215,7 +232,8 @@ func ReadyReasons() []Reason {
 	return []Reason{
 		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied,
 		ReasonSidecarNotOffered, ReasonSidecarRequired, ReasonClosedDNSMissing,
-		ReasonProxyUnreachable, ReasonProxyOutOfSync, ReasonPending,
+		ReasonProxyUnreachable, ReasonProxyOutOfSync,
+		ReasonSidecarsOff, ReasonCertificatePending, ReasonCertificateNotIssued, ReasonSecretNotCopied, ReasonPending,
 	}
 }
 
@@ -226,6 +244,7 @@ func TenantReasons() []Reason {
 		ReasonSidecarNotOffered, ReasonSidecarRequired, ReasonClosedDNSMissing,
 		ReasonGuardsPresent, ReasonGuardsMissing,
 		ReasonProxyReachable, ReasonProxyUnreachable, ReasonProxyOutOfSync,
+		ReasonSidecarReady, ReasonSidecarsOff, ReasonCertificatePending, ReasonCertificateNotIssued, ReasonSecretNotCopied,
 	}
 }
 

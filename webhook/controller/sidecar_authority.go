@@ -1,0 +1,72 @@
+package controller
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
+)
+
+// authority is the ConfigMap with the certificates of the authorities that issued the
+// present certificates of tenants: one, and two while the authority is replaced.
+// bootstrap copies them to the proxy machines.
+type authority struct {
+	live      client.Reader
+	writer    client.Writer
+	namespace string
+}
+
+// publishAuthority writes the ConfigMap once the certificates of all tenants with
+// sidecars have been looked at. It stays as it is while none is issued.
+func (r *SidecarReconciler) publishAuthority(ctx context.Context) error {
+	var tenants v1alpha1.EgressTenantList
+	if err := r.cache.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing EgressTenants: %w", err)
+	}
+	var issuers []string
+	for i := range tenants.Items {
+		if !usesSidecars(&tenants.Items[i]) {
+			continue
+		}
+		state := r.stateOf(tenants.Items[i].Name)
+		if state.reason == "" {
+			return nil // its own reconcile comes here again
+		}
+		if state.identity != nil {
+			issuers = append(issuers, string(bytes.TrimSpace(state.identity.authority))+"\n")
+		}
+	}
+	slices.Sort(issuers)
+	if issuers = slices.Compact(issuers); len(issuers) == 0 {
+		return nil
+	}
+	return r.authority.write(ctx, strings.Join(issuers, ""))
+}
+
+func (a authority) write(ctx context.Context, certificates string) error {
+	present := &corev1.ConfigMap{}
+	key := client.ObjectKey{Namespace: a.namespace, Name: names.AuthorityConfigMap}
+	err := a.live.Get(ctx, key, present)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading ConfigMap %s: %w", key, err)
+	}
+	if !apierrors.IsNotFound(err) && present.Data[names.AuthorityKey] == certificates {
+		return nil
+	}
+	wanted := applycorev1.ConfigMap(key.Name, key.Namespace).
+		WithLabels(map[string]string{names.ChartLabel: names.ChartName}).
+		WithData(map[string]string{names.AuthorityKey: certificates})
+	if err := a.writer.Apply(ctx, wanted, client.FieldOwner(names.FieldOwner), client.ForceOwnership); err != nil {
+		return fmt.Errorf("applying ConfigMap %s: %w", key, err)
+	}
+	return nil
+}
