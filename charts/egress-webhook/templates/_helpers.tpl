@@ -27,14 +27,37 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{- define "egress-webhook.image" -}}
-{{- with .Values.image -}}
+{{- /* The reference of an image. The context is its values, with a tag or a digest. */}}
+{{- define "egress-webhook.reference" -}}
 {{- if .digest -}}
 {{ .repository }}@{{ .digest }}
 {{- else -}}
-{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{ .repository }}:{{ .tag }}
 {{- end -}}
-{{- end -}}
+{{- end }}
+
+{{- define "egress-webhook.image" -}}
+{{ include "egress-webhook.reference" (merge (dict "tag" (.Values.image.tag | default .Chart.AppVersion)) .Values.image) }}
+{{- end }}
+
+{{- define "egress-webhook.sidecarImage" -}}
+{{ include "egress-webhook.reference" (merge (dict "tag" (.Values.sidecar.image.tag | default .Chart.AppVersion)) .Values.sidecar.image) }}
+{{- end }}
+
+{{- /* Whether the proxy accepts sidecars: not empty if it does. */}}
+{{- define "egress-webhook.sidecars" -}}
+{{- if ne .Values.proxy.identity "Port" }}true{{ end }}
+{{- end }}
+
+{{- /* Labels of the pods of the DNS server for tenants with dns Closed. */}}
+{{- define "egress-webhook.closedDNSLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}-dns
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{- /* The port on which they listen: one that needs no privilege. */}}
+{{- define "egress-webhook.closedDNSPort" -}}
+1053
 {{- end }}
 
 {{- /* The cluster's DNS pods. An empty list stands for the default. */}}
@@ -80,14 +103,24 @@ path of an error in the file is the path of the value. Other programs read it
 from the ConfigMap.
 */}}
 {{- define "egress-webhook.settings" -}}
-{{ dict
+{{- $dns := dict
+  "pods" (include "egress-webhook.dnsPods" . | fromYamlArray)
+  "nodeLocalAddress" .Values.dns.nodeLocalAddress }}
+{{- with .Values.dns.closed.address }}
+{{- $_ := set $dns "closed" (dict
+  "address" .
+  "pods" (dict
+    "namespace" $.Release.Namespace
+    "podLabels" (include "egress-webhook.closedDNSLabels" $ | fromYaml)
+    "ports" (list (include "egress-webhook.closedDNSPort" $ | int)))) }}
+{{- end }}
+{{- dict
   "apiVersion" "egress.scw/v1alpha1"
   "kind" "WebhookSettings"
   "proxy" .Values.proxy
   "cluster" .Values.cluster
-  "dns" (dict
-    "pods" (include "egress-webhook.dnsPods" . | fromYamlArray)
-    "nodeLocalAddress" .Values.dns.nodeLocalAddress)
+  "dns" $dns
+  "sidecar" (dict "image" (include "egress-webhook.sidecarImage" .))
   "protectedNamespaces" (include "egress-webhook.protectedNamespaces" . | fromYamlArray)
   "namespaces" (dict "podSecurity" (include "egress-webhook.podSecurity" .))
   "admission" (dict "bindAddress" ":9443" "certDir" "/etc/egress-webhook/tls")

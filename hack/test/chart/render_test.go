@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/network-policy-api/apis/v1alpha2"
 	"sigs.k8s.io/network-policy-api/apis/v1beta1"
 	"sigs.k8s.io/yaml"
@@ -177,6 +179,16 @@ func only[T runtime.Object](t *testing.T, r rendered) T {
 	found := all[T](r)
 	if len(found) != 1 {
 		t.Fatalf("the chart renders %d objects of type %T, not one", len(found), *new(T))
+	}
+	return found[0]
+}
+
+// named returns the rendered object of a type and a name.
+func named[T client.Object](t *testing.T, r rendered, name string) T {
+	t.Helper()
+	found := slices.DeleteFunc(all[T](r), func(object T) bool { return object.GetName() != name })
+	if len(found) != 1 {
+		t.Fatalf("the chart renders %d objects of type %T called %s, not one", len(found), *new(T), name)
 	}
 	return found[0]
 }

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/settings"
 )
 
@@ -20,10 +21,10 @@ const settingsKey = "settings.yaml"
 // settingsOf parses the rendered settings file as the webhook does.
 func settingsOf(t *testing.T, r rendered) *settings.Settings {
 	t.Helper()
-	configMap := only[*corev1.ConfigMap](t, r)
-	parsed, err := settings.Parse([]byte(configMap.Data[settingsKey]))
+	file := named[*corev1.ConfigMap](t, r, names.SettingsConfigMap).Data[settingsKey]
+	parsed, err := settings.Parse([]byte(file))
 	if err != nil {
-		t.Fatalf("the rendered settings file is wrong:\n%v\n%s", err, configMap.Data[settingsKey])
+		t.Fatalf("the rendered settings file is wrong:\n%v\n%s", err, file)
 	}
 	return parsed
 }
