@@ -35,6 +35,7 @@ import (
 
 	"egress.scw/hack/local/cluster"
 	"egress.scw/hack/local/helm"
+	"egress.scw/hack/local/pki"
 	"egress.scw/hack/local/process"
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
@@ -46,6 +47,8 @@ const (
 	releaseNamespace = "egress-system"
 	proxyAddress     = "172.16.28.8"
 	egressAddress    = "203.0.113.50"
+	// closedDNSAddress is in the range of Services.
+	closedDNSAddress = "10.96.0.11"
 	// nodeCIDR is the Private Network, with nodes and proxy.
 	nodeCIDR = "172.16.28.0/22"
 )
@@ -84,6 +87,11 @@ func installWebhook(ctx context.Context, c *cluster.Cluster, api client.Client, 
 	if err != nil {
 		return nil, err
 	}
+	// Proxy machines sign their certificates themselves.
+	machine, err := pki.NewAuthority("proxy")
+	if err != nil {
+		return nil, err
+	}
 	installation := helm.Release{
 		Kubeconfig: c.Kubeconfig("admin"), Name: releaseName, Namespace: releaseNamespace,
 		Chart: filepath.Join(repository, "charts/egress-webhook"),
@@ -92,7 +100,10 @@ func installWebhook(ctx context.Context, c *cluster.Cluster, api client.Client, 
 				"addresses":       []any{proxyAddress},
 				"verifyPorts":     false, // there is no proxy
 				"egressAddresses": map[string]any{"shared": []any{egressAddress}},
+				"identity":        "Offered",
+				"machines":        []any{map[string]any{"address": proxyAddress, "certificate": string(machine.Public)}},
 			},
+			"dns":     map[string]any{"closed": map[string]any{"address": closedDNSAddress}},
 			"cluster": map[string]any{"cidrs": []any{cluster.ServiceCIDR, cluster.PodCIDR, nodeCIDR}},
 			"tenants": []any{tenantValue("client-a", 3129), tenantValue("client-b", 3130)},
 		},

@@ -1,11 +1,12 @@
-// Command coredns is CoreDNS with only the plugins that the local cluster's
-// Corefile names: the full set would compile the SDKs of three clouds.
+// Command coredns is CoreDNS with only the plugins that the Corefiles of the local
+// cluster and of the chart name: the full set would compile the SDKs of three clouds.
 package main
 
 import (
 	"github.com/coredns/coredns/coremain"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/file"
 	_ "github.com/coredns/coredns/plugin/forward"
 	_ "github.com/coredns/coredns/plugin/health"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
