@@ -18,15 +18,22 @@ import (
 	"egress.scw/hack/local/images"
 )
 
+// ClosedDNSAddress is the address of the chart's DNS server, in the range of Services.
+const ClosedDNSAddress = "10.96.0.11"
+
 // Release is the webhook's installation, with the values that bootstrap has
 // written. Only the image is added here: bootstrap does not know it, because
 // there is no registry.
 func (e *Environment) Release() (helm.Release, error) {
-	chart, set := filepath.Join(e.Repository, "charts/egress-webhook"), []string{"image.repository=" + images.Webhook}
+	repository, tag, _ := strings.Cut(coreDNSImage, ":")
+	chart, set := filepath.Join(e.Repository, "charts/egress-webhook"), []string{
+		"image.repository=" + images.Webhook,
+		"dns.closed.address=" + ClosedDNSAddress, "dns.closed.image.repository=" + repository, "dns.closed.image.tag=" + tag,
+	}
 	if e.released != nil {
 		chart = e.released.chart // its default tag is the release's
 	} else {
-		set = append(set, "image.tag="+imageTag)
+		set = append(set, "image.tag="+imageTag, "sidecar.image.tag="+imageTag)
 	}
 	values, err := helm.LoadValues(e.valuesFile(), set...)
 	return helm.Release{

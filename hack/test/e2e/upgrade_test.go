@@ -87,6 +87,7 @@ func downgrade(t *testing.T, install func(context.Context, helm.Release) error) 
 	}
 	mustKubectl(t, "replace", "--filename=testdata/former-chart/crds")
 	former.Chart = "testdata/former-chart"
+	former.Values = formerValues(former.Values)
 	if err := install(t.Context(), former); err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +103,24 @@ func downgrade(t *testing.T, install func(context.Context, helm.Release) error) 
 	if strings.Contains(mustKubectl(t, "get", "customresourcedefinition", "egresstenants.egress.scw", "--output=json"), "clusterAccess") {
 		t.Fatal("the definition is not the former one")
 	}
+}
+
+// formerValues are the values without those that the former chart does not know.
+func formerValues(values map[string]any) map[string]any {
+	former := maps.Clone(values)
+	delete(former, "sidecar")
+	for parent, keys := range map[string][]string{"proxy": {"identity", "machines"}, "dns": {"closed"}} {
+		section, isSection := former[parent].(map[string]any)
+		if !isSection {
+			continue
+		}
+		section = maps.Clone(section)
+		for _, key := range keys {
+			delete(section, key)
+		}
+		former[parent] = section
+	}
+	return former
 }
 
 // state are the objects of tenants that an upgrade does not replace.

@@ -30,6 +30,7 @@ const usage = `usage: probe COMMAND
   flood ADDRESS DURATION          send large, nested and unfinished requests (TLS). Prints the number of connections.
   hold URL DURATION               fetch 10 times a second on one connection
   resolve SERVER NAME             ask a DNS server over UDP
+  resolves COUNT DOMAIN [SERVER]  look up made-up names below a domain; without SERVER as resolv.conf has it
   forge SOURCE DESTINATION        send an empty UDP packet with a made-up source (ADDRESS:PORT each)
   serve ADDRESS                   answer every HTTP request with "hello from HOSTNAME"
   within NAMESPACE COMMAND...     run a command in the network namespace of this path
@@ -80,6 +81,10 @@ func run(ctx context.Context, args []string) error {
 		return hold(ctx, args[1], args[2])
 	case command == "resolve" && len(args) == 3:
 		return resolve(ctx, args[1], args[2])
+	case command == "resolves" && len(args) == 3:
+		return resolves(ctx, args[2], args[1], "")
+	case command == "resolves" && len(args) == 4:
+		return resolves(ctx, args[2], args[1], args[3])
 	case command == "forge" && len(args) == 3:
 		return forge(args[1], args[2])
 	case command == "serve" && len(args) == 2:

@@ -1,0 +1,305 @@
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"egress.scw/hack/local/environment"
+	"egress.scw/hack/local/pki"
+	"egress.scw/webhook/api/names"
+)
+
+// sidecarTenant is a tenant whose pods have sidecars. Its namespace has its name.
+type sidecarTenant struct{ name, port, spec string }
+
+// Both may reach the IP echo and nothing else.
+var (
+	// byVariables uses the proxy by its variables.
+	byVariables = sidecarTenant{"client-v", "3140", "sidecar: {}"}
+	// byNames captures names, and has no DNS but that of the cluster.
+	byNames = sidecarTenant{"client-n", "3141", "sidecar: {capture: Names}, dns: Closed"}
+)
+
+func (s sidecarTenant) fields() string {
+	return fmt.Sprintf("proxy: {port: %s}, allow: {domains: [%s]}, %s", s.port, environment.IPEchoName, s.spec)
+}
+
+// deploySidecars brings up both tenants: their EgressTenants and namespaces, the
+// proxy's configuration with the authority that the cluster has published, and a pod of
+// each. It returns when the pods run.
+func deploySidecars(t *testing.T) {
+	t.Helper()
+	var items string
+	tenants := []sidecarTenant{byVariables, byNames}
+	for _, tenant := range tenants {
+		items += fmt.Sprintf("    - {name: %s, %s}\n", tenant.name, tenant.fields())
+		manifest := fmt.Sprintf("apiVersion: egress.scw/v1alpha1\nkind: EgressTenant\nmetadata: {name: %s}\nspec: {%s}\n", tenant.name, tenant.fields())
+		if err := shared.Apply(t.Context(), manifest); err != nil {
+			t.Fatal(err)
+		}
+		if err := shared.ApplyNamespace(t.Context(), tenant.name, tenant.name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { removeSidecars(t, tenants) })
+	for _, tenant := range tenants {
+		eventually(t, "the certificate of "+tenant.name, func() (bool, string) {
+			out, err := kubectl(t.Context(), "--namespace="+tenant.name, "get", "secret", names.SidecarName, "-o", "name")
+			return err == nil, fmt.Sprint(out, err)
+		})
+	}
+	apply(t, withTenant(t, items))
+	for _, tenant := range tenants {
+		eventually(t, tenant.name+" to be ready", func() (bool, string) {
+			out, err := kubectl(t.Context(), "get", "egresstenant", tenant.name, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")]}`)
+			return err == nil && strings.Contains(out, `"status":"True"`), fmt.Sprint(out, err)
+		})
+		if err := deployProbe(t.Context(), tenant.name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tenant := range tenants {
+		if out, err := kubectl(t.Context(), "--namespace="+tenant.name, "rollout", "status", "deployment/probe", "--timeout=300s"); err != nil {
+			t.Fatal(out, err)
+		}
+	}
+}
+
+func removeSidecars(t *testing.T, tenants []sidecarTenant) {
+	ctx := context.WithoutCancel(t.Context())
+	for _, tenant := range tenants {
+		for _, args := range [][]string{{"delete", "namespace", tenant.name}, {"delete", "egresstenant", tenant.name}} {
+			if out, err := kubectl(ctx, args...); err != nil {
+				t.Error(out, err)
+			}
+		}
+	}
+	apply(t, shared.ConfigFile())
+}
+
+// Programs with and without proxy variables reach a listed host through the sidecar,
+// with the tenant's certificate, and not an unlisted one. The audit log has the tenant
+// and the pod.
+func TestSidecar(t *testing.T) {
+	requireEnvironment(t)
+	deploySidecars(t)
+	t.Run("by variables", func(t *testing.T) { reaches(t, byVariables, "get") })
+	t.Run("ignoring the variables", func(t *testing.T) { reaches(t, byNames, "get", "--direct") })
+	t.Run("ignoring the variables, without capture", func(t *testing.T) {
+		for _, namespace := range []string{byVariables.name, namespaceA} {
+			out, err := probe(t.Context(), namespace, "get", "--direct", "https://"+environment.IPEchoName+"/")
+			if err == nil || !isProbes(err) {
+				t.Errorf("from %s: %q, %v; want no connection", namespace, out, err)
+			}
+		}
+	})
+	t.Run("an unlisted host", func(t *testing.T) {
+		denied(t, byVariables, "get")
+		denied(t, byNames, "get", "--direct")
+	})
+	t.Run("certificates", refusedCertificates)
+	t.Run("names", madeUpNames)
+}
+
+// reaches requires that a pod of the tenant reaches the IP echo by HTTP and HTTPS, from
+// the tenant's address, and that the audit log has the tenant and the pod.
+func reaches(t *testing.T, tenant sidecarTenant, command ...string) {
+	t.Helper()
+	pod, err := kubectl(t.Context(), "--namespace="+tenant.name, "get", "pods", "-l", "app=probe", "-o", "jsonpath={.items[0].metadata.name}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	egress := egressAddress(t, tenant.name)
+	for _, scheme := range []string{"http", "https"} {
+		_, position, err := shared.Audit(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := probe(t.Context(), tenant.name, append(command, scheme+"://"+environment.IPEchoName+"/")...)
+		if got := lines(out); err != nil || !slices.Equal(got, []string{"200", egress}) {
+			t.Errorf("%s by %s: %q, %v; want 200 and the tenant's address %s", tenant.name, scheme, got, err, egress)
+			continue
+		}
+		eventually(t, "the audit line of "+tenant.name+" by "+scheme, func() (bool, string) {
+			records, _, err := shared.Audit(position)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, record := range records {
+				claims := fmt.Sprintf(`"claimedNamespace":%q,"claimedPod":%q`, tenant.name, pod)
+				if record.Tenant == tenant.name && record.Host == environment.IPEchoName && strings.Contains(record.Text, claims) {
+					return true, ""
+				}
+			}
+			return false, fmt.Sprintf("%v", records)
+		})
+	}
+}
+
+// denied requires that a pod of the tenant does not reach a host that is in no list,
+// and that the sidecar's log has the host and the rule.
+func denied(t *testing.T, tenant sidecarTenant, command ...string) {
+	t.Helper()
+	out, err := probe(t.Context(), tenant.name, append(command, "https://"+environment.HTTPBinName+"/")...)
+	if err == nil || !isProbes(err) {
+		t.Errorf("%s reaches %s: %q, %v", tenant.name, environment.HTTPBinName, out, err)
+	}
+	eventually(t, "the reason in the log of the sidecar of "+tenant.name, func() (bool, string) {
+		log, err := kubectl(t.Context(), "--namespace="+tenant.name, "logs", "deployment/probe", "--container="+names.SidecarName)
+		for _, line := range lines(log) {
+			if strings.Contains(line, environment.HTTPBinName) && strings.Contains(line, "allow") {
+				return true, ""
+			}
+		}
+		return false, fmt.Sprint(log, err)
+	})
+}
+
+// refusedCertificates: without a certificate of the cluster's authority, the proxy
+// answers no request, and attributes none to a tenant.
+func refusedCertificates(t *testing.T) {
+	_, position, err := shared.Audit(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := pki.NewAuthority("egress-sidecar-ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := stranger.Issue(pki.Leaf{User: byVariables.name, Group: names.CertificateOrganization})
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := tls.X509KeyPair(forged.Public, forged.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := secretCertificate(t, byVariables.name)
+	for name, test := range map[string]struct {
+		certificates []tls.Certificate
+		want         bool
+	}{
+		"no certificate":          {nil, false},
+		"of another authority":    {[]tls.Certificate{foreign}, false},
+		"of the tenant (control)": {[]tls.Certificate{own}, true},
+	} {
+		if err := askWithCertificate(t, test.certificates); (err == nil) != test.want {
+			t.Errorf("%s: error %v, answered: %t, want %t", name, err, err == nil, test.want)
+		}
+	}
+	eventually(t, "the audit line of the control", func() (bool, string) {
+		records, _, err := shared.Audit(position)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours := 0
+		for _, record := range records {
+			if record.Tenant == byVariables.name {
+				ours++
+			}
+		}
+		if ours > 1 {
+			t.Fatalf("%d requests are attributed to the tenant, and one had its certificate: %v", ours, records)
+		}
+		return ours == 1, fmt.Sprintf("%v", records)
+	})
+}
+
+// secretCertificate is the certificate in the Secret of a tenant's namespace.
+func secretCertificate(t *testing.T, namespace string) tls.Certificate {
+	t.Helper()
+	read := func(key string) []byte {
+		out, err := kubectl(t.Context(), "--namespace="+namespace, "get", "secret", names.SidecarName,
+			"-o", `go-template={{index .data "`+key+`" | base64decode}}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []byte(out)
+	}
+	pair, err := tls.X509KeyPair(read(names.SidecarCertificateKey), read(names.SidecarPrivateKeyKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+// askWithCertificate opens a connection to the proxy's port of sidecars from the node,
+// and sends a CONNECT for the IP echo. The proxy must answer 200.
+func askWithCertificate(t *testing.T, certificates []tls.Certificate) error {
+	t.Helper()
+	address := net.JoinHostPort(shared.Plan.ProxyPrivate.String(), strconv.Itoa(names.SidecarPort))
+	connection, err := dialFromNode(t.Context(), "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	client := tls.Client(connection, &tls.Config{
+		Certificates: certificates, MinVersion: tls.VersionTLS13,
+		InsecureSkipVerify: true, //nolint:gosec // the test is about the client's certificate
+	})
+	if _, err := fmt.Fprintf(client, "CONNECT %[1]s:443 HTTP/1.1\r\nHost: %[1]s:443\r\n\r\n", environment.IPEchoName); err != nil {
+		return err
+	}
+	answer := make([]byte, len("HTTP/1.1 200"))
+	if _, err := client.Read(answer); err != nil {
+		return err
+	}
+	if !strings.HasSuffix(string(answer), " 200") {
+		return fmt.Errorf("the proxy answers %q", answer)
+	}
+	return nil
+}
+
+// madeUpNames: of the names that a pod with dns Closed makes up, none is asked outside
+// of the cluster; of those of another tenant, all are.
+func madeUpNames(t *testing.T) {
+	const count = 1000
+	for name, test := range map[string]struct {
+		namespace, domain string
+		server            []string
+		want              int
+	}{
+		"closed, by the sidecar":        {byNames.name, "closed-a.example", nil, 0},
+		"closed, by the chart's server": {byNames.name, "closed-b.example", []string{environment.ClosedDNSAddress + ":53"}, 0},
+		"closed, by the cluster's":      {byNames.name, "closed-c.example", []string{"10.96.0.10:53"}, 0},
+		"cluster (control)":             {namespaceA, "open.example", nil, count},
+	} {
+		out, err := probe(t.Context(), test.namespace, append([]string{"resolves", strconv.Itoa(count), test.domain}, test.server...)...)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := queriesBelow(t, test.domain)
+		t.Logf("%s: %s: %d of %d names were asked outside", name, strings.Join(lines(out), ", "), got, count)
+		if got != test.want {
+			t.Errorf("%s: %d of %d names were asked outside, want %d", name, got, count, test.want)
+		}
+	}
+	// Names of the cluster are resolved by it.
+	if _, err := probe(t.Context(), byNames.name, "resolve", environment.ClosedDNSAddress+":53", "kubernetes.default.svc.cluster.local"); err != nil {
+		t.Errorf("a name of the cluster: %v", err)
+	}
+}
+
+// queriesBelow returns the number of different names below a domain that the internet's
+// name servers were asked.
+func queriesBelow(t *testing.T, domain string) int {
+	t.Helper()
+	events, err := shared.InternetEvents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]bool{}
+	for _, event := range events {
+		if strings.HasSuffix(strings.ToLower(event.Host), "."+domain+".") {
+			asked[strings.ToLower(event.Host)] = true
+		}
+	}
+	return len(asked)
+}
