@@ -39,7 +39,7 @@ func addControllers(ctx context.Context, manager ctrl.Manager, s *settings.Setti
 		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
 		Unsupported: injection.Unsupported, ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: recorder,
 	}
-	if s.Proxy.OffersSidecars() {
+	if s.Proxy.AcceptsSidecars() {
 		if tenants.Sidecars, err = addSidecars(manager, s); err != nil {
 			return err
 		}
