@@ -40,7 +40,7 @@ func addControllers(ctx context.Context, manager ctrl.Manager, s *settings.Setti
 		Unsupported: injection.Unsupported, ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: recorder,
 	}
 	if s.Proxy.AcceptsSidecars() {
-		if tenants.Sidecars, err = addSidecars(manager, s); err != nil {
+		if tenants.Sidecars, err = addSidecars(manager, s, injection); err != nil {
 			return err
 		}
 	}
@@ -82,7 +82,7 @@ func addProber(ctx context.Context, manager ctrl.Manager, prober *controller.Pro
 const resolvConf = "/etc/resolv.conf"
 
 // addSidecars adds the controller of the sidecars' certificates.
-func addSidecars(manager ctrl.Manager, s *settings.Settings) (*controller.SidecarReconciler, error) {
+func addSidecars(manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster) (*controller.SidecarReconciler, error) {
 	resolvers, err := clusterResolvers(resolvConf)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,10 @@ func addSidecars(manager ctrl.Manager, s *settings.Settings) (*controller.Sideca
 	if err != nil {
 		return nil, err
 	}
-	sidecars := controller.NewSidecarReconciler(manager.GetClient(), manager.GetAPIReader(), namespace, s, resolvers)
+	sidecars := controller.NewSidecarReconciler(controller.SidecarOptions{
+		Client: manager.GetClient(), Live: manager.GetAPIReader(), Namespace: namespace, Settings: s, Resolvers: resolvers,
+		Unsupported: injection.Unsupported, DirectNames: injection.DirectNames,
+	})
 	return sidecars, sidecars.SetupWithManager(manager)
 }
 

@@ -71,8 +71,8 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 		return d, nil
 	}
 	injection, err := h.injection(ctx, t.tenant, t.namespace.Name, pod)
-	if err == nil && injection.NeedsDetails() && !request.ephemeral() {
-		err = readDetails(request, injection)
+	if err == nil && !request.ephemeral() {
+		err = injection.Examine(request.Object, request.body)
 	}
 	if refusal, ok := errors.AsType[*inject.Refusal](err); ok {
 		warnings := d.Warnings
@@ -90,18 +90,6 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 	}
 	d.inject(request, pod, injection, buffer)
 	return d, nil
-}
-
-// readDetails reads the details of a pod that is created. The error is an
-// *inject.Refusal.
-func readDetails(request *reviewRequest, injection *inject.Injection) error {
-	if err := request.Object.ReadDetails(request.body); err != nil {
-		return &inject.Refusal{Reason: names.ReasonSidecarConflict, Message: err.Error()}
-	}
-	if refusal := injection.Conflict(request.Object); refusal != nil {
-		return refusal
-	}
-	return nil
 }
 
 const (

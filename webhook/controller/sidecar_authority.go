@@ -29,7 +29,7 @@ type authority struct {
 // sidecars have been looked at. It stays as it is while none is issued.
 func (r *SidecarReconciler) publishAuthority(ctx context.Context) error {
 	var tenants v1alpha1.EgressTenantList
-	if err := r.cache.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.options.Client.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing EgressTenants: %w", err)
 	}
 	var issuers []string

@@ -17,17 +17,20 @@ type Resolvers []netip.Addr
 // contents returns the contents of the Secret of a tenant.
 func (r *SidecarReconciler) contents(tenant *v1alpha1.EgressTenant, id *identity) (map[string][]byte, error) {
 	config := &sidecar.Config{Tenant: tenant.Name}
-	for _, machine := range r.settings.Proxy.Machines {
+	for _, machine := range r.options.Settings.Proxy.Machines {
 		config.Machines = append(config.Machines, sidecar.Machine{
 			Address: netip.AddrPortFrom(machine.Address, names.SidecarPort), Certificate: machine.Certificate,
 		})
 	}
-	if tenant.Spec.Sidecar.Capture == v1alpha1.CaptureNames {
+	if tenant.Spec.CapturesNames() {
 		resolvers, err := r.resolversOf(tenant)
 		if err != nil {
 			return nil, err
 		}
-		config.Capture = &sidecar.Capture{Ports: tenant.Spec.AllowList().Ports, ClusterDomain: r.settings.Cluster.Domain, Resolvers: resolvers}
+		config.Capture = &sidecar.Capture{
+			Ports: tenant.Spec.AllowList().Ports, ClusterDomain: r.options.Settings.Cluster.Domain, Resolvers: resolvers,
+			Direct: r.options.DirectNames(tenant), Ranges: r.options.Settings.Cluster.CIDRs,
+		}
 	}
 	data, err := sidecar.Marshal(config)
 	if err != nil {
@@ -38,14 +41,12 @@ func (r *SidecarReconciler) contents(tenant *v1alpha1.EgressTenant, id *identity
 	}, nil
 }
 
-// resolversOf returns the servers that resolve the cluster's names for a tenant.
+// resolversOf returns the servers that resolve the cluster's names for a tenant. The
+// settings have what the tenant needs.
 func (r *SidecarReconciler) resolversOf(tenant *v1alpha1.EgressTenant) ([]netip.AddrPort, error) {
-	addresses := r.resolvers
-	if tenant.Spec.DNS == v1alpha1.DNSClosed {
-		if r.settings.DNS.Closed == nil {
-			return nil, errors.New("there is no DNS server for dns Closed: set the chart's value dns.closed")
-		}
-		addresses = Resolvers{r.settings.DNS.Closed.Address}
+	addresses := r.options.Resolvers
+	if tenant.Spec.HasClosedDNS() {
+		addresses = Resolvers{r.options.Settings.DNS.Closed.Address}
 	}
 	if len(addresses) == 0 {
 		return nil, errors.New("the webhook's pod has no DNS server of the cluster in its /etc/resolv.conf, which sidecars with capture need")

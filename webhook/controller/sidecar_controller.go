@@ -22,6 +22,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 	"egress.scw/webhook/settings"
 )
 
@@ -38,11 +39,7 @@ const (
 // issued certificate, its key and the configuration of sidecars. It removes both when
 // the tenant uses sidecars no more, and the Secret when a namespace leaves the tenant.
 type SidecarReconciler struct {
-	cache        client.Reader
-	live         client.Reader
-	writer       client.Client
-	settings     *settings.Settings
-	resolvers    Resolvers
+	options      SidecarOptions
 	certificates certificates
 	copies       secretCopies
 	authority    authority
@@ -54,16 +51,32 @@ type SidecarReconciler struct {
 	clean sets.Set[string]
 }
 
-// NewSidecarReconciler returns the reconciler. Its client reads EgressTenants,
-// Namespaces and the Secrets of sidecars from a cache, and live reads Certificates and
-// their Secrets from the API server, in the namespace of the Issuer. The resolvers are
-// the cluster's DNS.
-func NewSidecarReconciler(c client.Client, live client.Reader, namespace string, s *settings.Settings, resolvers Resolvers) *SidecarReconciler {
+// SidecarOptions are the parts of a SidecarReconciler.
+type SidecarOptions struct {
+	// Client reads EgressTenants, Namespaces and the Secrets of sidecars from a cache.
+	Client client.Client
+	// Live reads Certificates and their Secrets from the API server.
+	Live client.Reader
+	// Namespace is that of the Issuer.
+	Namespace string
+	Settings  *settings.Settings
+	// Resolvers are the cluster's DNS.
+	Resolvers Resolvers
+	// Unsupported returns why the settings do not have what a tenant needs, and nil if
+	// they do.
+	Unsupported func(*v1alpha1.EgressTenant) *inject.Refusal
+	// DirectNames returns the domains that a tenant's pods reach without the proxy.
+	DirectNames func(*v1alpha1.EgressTenant) []string
+}
+
+// NewSidecarReconciler returns the reconciler. All options are required.
+func NewSidecarReconciler(options SidecarOptions) *SidecarReconciler {
+	live, writer, namespace := options.Live, options.Client, options.Namespace
 	return &SidecarReconciler{
-		cache: c, live: live, writer: c, settings: s, resolvers: resolvers,
-		certificates: certificates{live: live, writer: c, namespace: namespace},
-		copies:       secretCopies{cache: c, writer: c},
-		authority:    authority{live: live, writer: c, namespace: namespace},
+		options:      options,
+		certificates: certificates{live: live, writer: writer, namespace: namespace},
+		copies:       secretCopies{cache: writer, writer: writer},
+		authority:    authority{live: live, writer: writer, namespace: namespace},
 		changes:      make(chan event.GenericEvent, 2*(names.TenantPortMax-names.TenantPortMin+1)),
 		states:       map[string]sidecarState{},
 		clean:        sets.New[string](),
@@ -106,7 +119,7 @@ const concurrentTenants = 4
 func (r *SidecarReconciler) secretToTenants(ctx context.Context, secret client.Object) []reconcile.Request {
 	requests := namespaceToTenant(ctx, secret)
 	namespace := &corev1.Namespace{}
-	if err := r.cache.Get(ctx, client.ObjectKey{Name: secret.GetNamespace()}, namespace); err == nil {
+	if err := r.options.Client.Get(ctx, client.ObjectKey{Name: secret.GetNamespace()}, namespace); err == nil {
 		requests = append(requests, namespaceToTenant(ctx, namespace)...)
 	}
 	return requests
@@ -115,7 +128,7 @@ func (r *SidecarReconciler) secretToTenants(ctx context.Context, secret client.O
 // Reconcile keeps the Certificate and the Secrets of one tenant.
 func (r *SidecarReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	tenant := &v1alpha1.EgressTenant{}
-	err := r.cache.Get(ctx, request.NamespacedName, tenant)
+	err := r.options.Client.Get(ctx, request.NamespacedName, tenant)
 	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("reading EgressTenant %s: %w", request.Name, err)
 	}
@@ -187,6 +200,11 @@ func (r *SidecarReconciler) keep(ctx context.Context, tenant *v1alpha1.EgressTen
 	if err != nil || state.identity == nil {
 		return state, err
 	}
+	if refusal := r.options.Unsupported(tenant); refusal != nil {
+		// Pods that run keep the Secret that they have.
+		state.reason, state.message = refusal.Reason, refusal.Message
+		return state, nil
+	}
 	contents, err := r.contents(tenant, state.identity)
 	if err != nil {
 		state.reason, state.message = names.ReasonSecretNotCopied, err.Error()
@@ -208,7 +226,7 @@ func (r *SidecarReconciler) issue(ctx context.Context, tenant *v1alpha1.EgressTe
 	if err != nil {
 		return sidecarState{}, err
 	}
-	holders, err := tenantsOnPort(ctx, r.cache, tenant.Spec.ProxyPort())
+	holders, err := tenantsOnPort(ctx, r.options.Client, tenant.Spec.ProxyPort())
 	if err != nil {
 		return sidecarState{}, err
 	}
@@ -226,7 +244,7 @@ func (r *SidecarReconciler) issue(ctx context.Context, tenant *v1alpha1.EgressTe
 		ctrl.LoggerFrom(ctx).Info("Certificate of a tenant applied", "certificate", wanted.Name)
 	}
 	secret := &corev1.Secret{}
-	err = r.live.Get(ctx, client.ObjectKeyFromObject(certificate), secret)
+	err = r.options.Live.Get(ctx, client.ObjectKeyFromObject(certificate), secret)
 	if client.IgnoreNotFound(err) != nil {
 		return sidecarState{}, fmt.Errorf("reading Secret %s/%s: %w", certificate.Namespace, certificate.Name, err)
 	}
@@ -245,13 +263,13 @@ func (r *SidecarReconciler) issue(ctx context.Context, tenant *v1alpha1.EgressTe
 // namespacesOf returns the names of the namespaces of a tenant: those that get
 // its Secret, and those that keep it because they end and their pods may still run.
 func (r *SidecarReconciler) namespacesOf(ctx context.Context, tenant string) (living, ending []string, err error) {
-	list, err := listNamespaces(ctx, r.cache, tenant)
+	list, err := listNamespaces(ctx, r.options.Client, tenant)
 	if err != nil {
 		return nil, nil, err
 	}
 	for i := range list {
 		switch namespace := &list[i]; {
-		case r.settings.ProtectedNamespaces.Has(namespace.Name):
+		case r.options.Settings.ProtectedNamespaces.Has(namespace.Name):
 		case namespace.DeletionTimestamp != nil:
 			ending = append(ending, namespace.Name)
 		default:

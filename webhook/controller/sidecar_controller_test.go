@@ -21,6 +21,7 @@ import (
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/sidecar"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 	"egress.scw/webhook/settings"
 )
 
@@ -92,7 +93,7 @@ func TestCertificateIsCopied(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := &sidecar.Config{Tenant: "client-a", Machines: []sidecar.Machine{
-			{Address: netip.MustParseAddrPort("172.16.28.8:3443"), Certificate: r.settings.Proxy.Machines[0].Certificate},
+			{Address: netip.MustParseAddrPort("172.16.28.8:3443"), Certificate: r.options.Settings.Proxy.Machines[0].Certificate},
 		}}
 		if diff := cmp.Diff(want, config, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 			t.Errorf("configuration (-want +got):\n%s", diff)
@@ -139,7 +140,7 @@ func TestCopiesFollow(t *testing.T) {
 		t.Error("the copy has the former key after the renewal")
 	}
 
-	r.settings.Proxy.Machines = append(r.settings.Proxy.Machines, settings.Machine{Address: netip.MustParseAddr("172.16.28.9"), Certificate: machineFixture(t).Certificate})
+	r.options.Settings.Proxy.Machines = append(r.options.Settings.Proxy.Machines, settings.Machine{Address: netip.MustParseAddr("172.16.28.9"), Certificate: machineFixture(t).Certificate})
 	tenant := get(t, server, "", "client-a", &v1alpha1.EgressTenant{})
 	tenant.Spec.Sidecar.Capture = v1alpha1.CaptureNames
 	tenant.Spec.Allow = &v1alpha1.AllowSpec{Domains: []string{"db.example.com"}, Ports: []int32{5432, 443}}
@@ -157,21 +158,50 @@ func TestCopiesFollow(t *testing.T) {
 	if want := netip.MustParseAddrPort("10.32.0.10:53"); !slices.Equal(config.Capture.Resolvers, []netip.AddrPort{want}) || config.Capture.ClusterDomain != "cluster.local" {
 		t.Errorf("names of %q are asked of %v", config.Capture.ClusterDomain, config.Capture.Resolvers)
 	}
+	if want := []string{"internal", "intranet.example.com"}; !slices.Equal(config.Capture.Direct, want) {
+		t.Errorf("reached without the proxy are %v, want %v", config.Capture.Direct, want)
+	}
+	if want := netip.MustParsePrefix("10.32.0.0/20"); !slices.Equal(config.Capture.Ranges, []netip.Prefix{want}) {
+		t.Errorf("the ranges of the cluster are %v, want %v", config.Capture.Ranges, want)
+	}
 }
 
 // A tenant with dns Closed has no other resolver in its sidecars either.
 func TestCaptureWithClosedDNS(t *testing.T) {
 	t.Parallel()
-	server := newAPI(t)
-	r := newSidecarReconciler(t, server)
+	r := newSidecarReconciler(t, newAPI(t))
 	tenant := tenantWithSidecar("client-a", 3129)
 	tenant.Spec.DNS = v1alpha1.DNSClosed
-	if got, err := r.resolversOf(tenant); err == nil || !strings.Contains(err.Error(), "dns.closed") {
-		t.Errorf("resolvers %v, error %v", got, err)
-	}
-	r.settings.DNS.Closed = &settings.ClosedDNS{Address: netip.MustParseAddr("10.32.0.11")}
+	r.options.Settings.DNS.Closed = &settings.ClosedDNS{Address: netip.MustParseAddr("10.32.0.11")}
 	if got, err := r.resolversOf(tenant); err != nil || !slices.Equal(got, []netip.AddrPort{netip.MustParseAddrPort("10.32.0.11:53")}) {
 		t.Errorf("resolvers %v, error %v", got, err)
+	}
+}
+
+// Where the settings lack what sidecars need, the certificate is issued and the
+// authority published, which bootstrap needs to complete the settings. Pods keep the
+// Secret that they have, and no namespace gets a new one.
+func TestUnsupportedTenantGetsNoSecret(t *testing.T) {
+	t.Parallel()
+	authority := newAuthority(t)
+	server, r := issued(t, authority)
+	r.options.Settings.Proxy.Machines = nil
+	refusal := &inject.Refusal{Reason: names.ReasonSidecarNotOffered, Message: "there is no machine"}
+	r.options.Unsupported = func(*v1alpha1.EgressTenant) *inject.Refusal { return refusal }
+	if err := server.Create(t.Context(), namespaceFixture("api", "client-a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Delete(t.Context(), get(t, server, issuerNamespace, names.AuthorityConfigMap, &corev1.ConfigMap{})); err != nil {
+		t.Fatal(err)
+	}
+	if state := reconcileSidecars(t, r, "client-a"); state.reason != refusal.Reason || state.message != refusal.Message {
+		t.Errorf("the state is %s: %s", state.reason, state.message)
+	}
+	if copyIn(t, server, "web") == nil || copyIn(t, server, "api") != nil {
+		t.Error("pods lost their Secret, or a namespace got one without machines")
+	}
+	if public := get(t, server, issuerNamespace, names.AuthorityConfigMap, &corev1.ConfigMap{}); public == nil || public.Data[names.AuthorityKey] != string(authority.pem) {
+		t.Errorf("the authority is published as %v", public)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 	"egress.scw/webhook/settings"
 )
 
@@ -176,14 +177,25 @@ func sidecarSettings(t *testing.T) *settings.Settings {
 	t.Helper()
 	s := settingsFixture()
 	s.ProtectedNamespaces = protectedFixture()
-	s.Cluster.Domain = "cluster.local"
+	s.Cluster = settings.Cluster{Domain: "cluster.local", CIDRs: []netip.Prefix{netip.MustParsePrefix("10.32.0.0/20")}}
 	s.Proxy.Identity, s.Proxy.Machines = v1alpha1.IdentityOffered, []settings.Machine{machineFixture(t)}
 	return s
 }
 
 func newSidecarReconciler(t *testing.T, server *api) *SidecarReconciler {
 	t.Helper()
-	return NewSidecarReconciler(strippedCache{server}, server, issuerNamespace, sidecarSettings(t), Resolvers{netip.MustParseAddr("10.32.0.10")})
+	return NewSidecarReconciler(sidecarOptions(t, server))
+}
+
+// sidecarOptions are those of a cluster that has what tenants with sidecars need.
+func sidecarOptions(t *testing.T, server *api) SidecarOptions {
+	t.Helper()
+	return SidecarOptions{
+		Client: strippedCache{server}, Live: server, Namespace: issuerNamespace, Settings: sidecarSettings(t),
+		Resolvers:   Resolvers{netip.MustParseAddr("10.32.0.10")},
+		Unsupported: func(*v1alpha1.EgressTenant) *inject.Refusal { return nil },
+		DirectNames: func(*v1alpha1.EgressTenant) []string { return []string{"internal", "intranet.example.com"} },
+	}
 }
 
 func tenantWithSidecar(name string, port int32) *v1alpha1.EgressTenant {

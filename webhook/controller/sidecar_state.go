@@ -8,6 +8,7 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 )
 
 // sidecarState is what is known about the certificate of a tenant, and its copies.
@@ -59,24 +60,16 @@ func (r *SidecarReconciler) setState(ctx context.Context, tenant *v1alpha1.Egres
 	}
 }
 
-// sidecarsOff is the state of a tenant with spec.sidecar whose proxy accepts no
-// sidecars.
-func sidecarsOff() sidecarState {
-	return sidecarState{
-		reason:  names.ReasonSidecarsOff,
-		message: "The proxy accepts no sidecars: set spec.proxy.identity in egress.yaml to Offered or Required, run bootstrap apply, and upgrade the chart with the values.yaml that it writes",
-	}
-}
-
-// sidecarOf returns the state of a tenant that uses sidecars, nil for others. It is not
-// known until SidecarReconciler has looked at the tenant once, which makes this
-// controller reconcile it again.
-func (r *TenantReconciler) sidecarOf(tenant *v1alpha1.EgressTenant) (state *sidecarState, known bool) {
-	if !usesSidecars(tenant) {
+// sidecarOf returns the state of a tenant that uses sidecars, nil for others. Without
+// what the settings lack, it is the reason for that. It is not known until
+// SidecarReconciler has looked at the tenant once, which makes this controller reconcile
+// it again.
+func (r *TenantReconciler) sidecarOf(tenant *v1alpha1.EgressTenant, unsupported *inject.Refusal) (state *sidecarState, known bool) {
+	switch {
+	case !usesSidecars(tenant):
 		return nil, true
-	}
-	if r.Sidecars == nil {
-		return new(sidecarsOff()), true
+	case unsupported != nil:
+		return &sidecarState{reason: unsupported.Reason, message: unsupported.Message}, true
 	}
 	found := r.Sidecars.stateOf(tenant.Name)
 	return &found, found.reason != ""

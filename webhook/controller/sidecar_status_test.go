@@ -10,16 +10,18 @@ import (
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
+	"egress.scw/webhook/inject"
 )
 
 // statusWith returns the status and the events of client-a with this reconciler of
-// sidecars, nil for none.
-func statusWith(t *testing.T, server *api, sidecars *SidecarReconciler) (v1alpha1.EgressTenantStatus, []string) {
+// sidecars, nil for none, and what the settings lack.
+func statusWith(t *testing.T, server *api, sidecars *SidecarReconciler, unsupported ...*inject.Refusal) (v1alpha1.EgressTenantStatus, []string) {
 	t.Helper()
 	seen := &recorder{}
 	r := &TenantReconciler{
 		Client: server, Policies: NewPolicyApplier(server, settingsFixture()), Protected: protectedFixture(),
-		ProxyURL: func(*v1alpha1.EgressTenant) string { return "http://172.16.28.8:3129" }, NoProxy: func(*v1alpha1.EgressTenant) string { return "" },
+		Unsupported: func(*v1alpha1.EgressTenant) *inject.Refusal { return append(unsupported, nil)[0] },
+		ProxyURL:    func(*v1alpha1.EgressTenant) string { return "http://172.16.28.8:3129" }, NoProxy: func(*v1alpha1.EgressTenant) string { return "" },
 		Sidecars: sidecars, Events: seen,
 	}
 	if _, err := r.Reconcile(t.Context(), requestFor("client-a")); err != nil {
@@ -61,15 +63,28 @@ func TestStatusOfSidecars(t *testing.T) {
 	}
 }
 
-// Without sidecars of the proxy, the status says how to turn them on.
-func TestStatusWithoutSidecarsOfTheProxy(t *testing.T) {
+// Where the settings lack what sidecars need, both conditions have the reason for which
+// pods are refused, whether or not there are certificates.
+func TestStatusOfUnsupportedSidecars(t *testing.T) {
 	t.Parallel()
-	server := newAPI(t, tenantWithSidecar("client-a", 3129))
-	status, events := statusWith(t, server, nil)
-	if got := summary(conditionOf(t, status, names.ConditionSidecarReady)); got != "False SidecarsOff" {
-		t.Errorf("SidecarReady is %s", got)
+	refusal := &inject.Refusal{Reason: names.ReasonSidecarNotOffered, Message: "set spec.proxy.identity in egress.yaml"}
+	for name, sidecars := range map[string]func(*api) *SidecarReconciler{
+		"no certificates": func(*api) *SidecarReconciler { return nil },
+		"certificates": func(server *api) *SidecarReconciler {
+			r := newSidecarReconciler(t, server)
+			reconcileSidecars(t, r, "client-a")
+			return r
+		},
+	} {
+		server := newAPI(t, tenantWithSidecar("client-a", 3129))
+		status, events := statusWith(t, server, sidecars(server), refusal)
+		for _, condition := range []string{names.ConditionSidecarReady, names.ConditionReady} {
+			if got := conditionOf(t, status, condition); summary(got) != "False SidecarNotOffered" || got.Message != refusal.Message {
+				t.Errorf("%s: %s is %s: %s", name, condition, summary(got), got.Message)
+			}
+		}
+		checkEvents(t, events, []string{"client-a Warning/SidecarNotOffered PublishStatus: set spec.proxy.identity in egress.yaml"})
 	}
-	checkEvents(t, events, []string{"client-a Warning/SidecarsOff PublishStatus: The proxy accepts no sidecars: set spec.proxy.identity"})
 }
 
 // The status is not written before the certificate has been looked at: a new leader
@@ -114,8 +129,9 @@ func TestTenantsWithoutSidecarsCostNoRequests(t *testing.T) {
 	t.Parallel()
 	server := newAPI(t, tenantFixture("client-a", 3129), namespaceFixture("web", "client-a"))
 	requests := &atomic.Int64{}
-	live := countingReader{server, requests}
-	r := NewSidecarReconciler(strippedCache{server}, live, issuerNamespace, sidecarSettings(t), nil)
+	options := sidecarOptions(t, server)
+	options.Live = countingReader{server, requests}
+	r := NewSidecarReconciler(options)
 	for range 10 {
 		reconcileSidecars(t, r, "client-a")
 	}

@@ -56,7 +56,8 @@ type TenantReconciler struct {
 	PluginPolicies []PolicyKind
 	// Proxy asks the proxies. It is nil if ports are not verified.
 	Proxy *ProxyProber
-	// Sidecars keeps the certificates of sidecars. It is nil if the proxy accepts none.
+	// Sidecars keeps the certificates of sidecars. It is nil if the proxy accepts none,
+	// and Unsupported has a reason for every tenant with sidecars.
 	Sidecars *SidecarReconciler
 	// Events records errors that people must correct, on the tenants.
 	Events events.EventRecorder
@@ -113,7 +114,7 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 		facts.proxy = &proxy
 	}
 	var known bool
-	if facts.sidecar, known = r.sidecarOf(tenant); !known {
+	if facts.sidecar, known = r.sidecarOf(tenant, facts.unsupported); !known {
 		return ctrl.Result{}, nil // its state triggers the next reconcile
 	}
 	return ctrl.Result{}, r.publish(ctx, tenant, tenantStatus(facts, metav1.Now()))
@@ -226,7 +227,7 @@ func deservesEvent(reason names.Reason) bool {
 	return slices.Contains([]names.Reason{
 		names.ReasonInvalidSpec, names.ReasonPortConflict, names.ReasonForeignEgressRules,
 		names.ReasonSidecarNotOffered, names.ReasonSidecarRequired, names.ReasonClosedDNSMissing,
-		names.ReasonSidecarsOff, names.ReasonCertificateNotIssued, names.ReasonSecretNotCopied,
+		names.ReasonCertificateNotIssued, names.ReasonSecretNotCopied,
 	}, reason)
 }
 

@@ -3,6 +3,7 @@ package inject
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,13 @@ type Cluster struct {
 	// head and tail are the NO_PROXY entries before and after those of the
 	// namespace.
 	head, tail []string
+	// direct are the domains in head that are not in the cluster's domain.
+	direct []string
 }
+
+// privateDomain is ICANN's domain for private use (2024-07-29), and the domain of
+// Scaleway's private networks.
+const privateDomain = "internal"
 
 // NewCluster returns the Cluster of the settings. apiServer is the address or
 // name of the API server for pods (KUBERNETES_SERVICE_HOST in every pod). version
@@ -40,16 +47,17 @@ func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (
 	// Most clients compare "backend.orders.svc.cluster.local." with its final dot. An
 	// entry with a final dot changes nothing for the others.
 	head.Add("." + s.Cluster.Domain + ".")
-	// .internal is ICANN's domain for private use (2024-07-29), and the domain of
-	// Scaleway's private networks.
-	head.AddName("internal")
-	head.Add(".internal.")
+	head.AddName(privateDomain)
+	head.Add("." + privateDomain + ".")
 	tail := noproxy.List{}
 	for _, cidr := range s.Cluster.CIDRs {
 		tail.AddEntry(noproxy.FromPrefix(cidr))
 	}
 
-	cluster := &Cluster{settings: s, version: version, head: head.Entries(), tail: tail.Entries()}
+	cluster := &Cluster{settings: s, version: version, head: head.Entries(), tail: tail.Entries(), direct: []string{privateDomain}}
+	if apiServer.IsName() {
+		cluster.direct = append(cluster.direct, apiServer.String())
+	}
 	longest := cluster.forNamespace(strings.Repeat("x", validation.DNS1123LabelMaxLength))
 	if longest.Bytes() > noproxy.MaxBytes {
 		return nil, field.Invalid(field.NewPath("cluster", "cidrs"), len(s.Cluster.CIDRs),
@@ -66,6 +74,15 @@ func (c *Cluster) ProxyURL(tenant *v1alpha1.EgressTenant) string {
 	return "http://" + net.JoinHostPort(c.settings.Proxy.Addresses[0].String(), strconv.Itoa(int(tenant.Spec.ProxyPort())))
 }
 
+// PodProxyURL returns the value of HTTP_PROXY and HTTPS_PROXY for new pods of the tenant:
+// the address of the sidecar in the pod, or ProxyURL.
+func (c *Cluster) PodProxyURL(tenant *v1alpha1.EgressTenant) string {
+	if tenant.Spec.HasSidecar() {
+		return RelayURL()
+	}
+	return c.ProxyURL(tenant)
+}
+
 // NoProxy returns the NO_PROXY entries that all pods of the tenant get, in every
 // namespace, separated by commas. The tenant must be valid.
 func (c *Cluster) NoProxy(tenant *v1alpha1.EgressTenant) string {
@@ -79,6 +96,21 @@ func (c *Cluster) NoProxy(tenant *v1alpha1.EgressTenant) string {
 		}
 	}
 	return strings.Join(list.Entries(), ",")
+}
+
+// DirectNames returns the domains outside of the cluster's domain that the tenant's pods
+// reach without the proxy, each with all names below it: those in NO_PROXY, once each,
+// at most sidecar.MaxDirect. The tenant must be valid.
+//
+// Names of namespaces are left out: resolvers complete them by the search path.
+func (c *Cluster) DirectNames(tenant *v1alpha1.EgressTenant) []string {
+	domains := slices.Clone(c.direct)
+	for _, text := range tenant.Spec.NoProxy {
+		if entry, err := noproxy.Parse(text); err == nil && entry.IsName() && !slices.Contains(domains, entry.String()) {
+			domains = append(domains, entry.String())
+		}
+	}
+	return domains
 }
 
 // forNamespace returns the NO_PROXY entries that all pods of a namespace get,

@@ -3,10 +3,12 @@ package inject
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"egress.scw/webhook/api/noproxy"
+	file "egress.scw/webhook/api/sidecar"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/settings"
 )
@@ -47,6 +49,50 @@ func mustParseEntry(t testing.TB, text string) noproxy.Entry {
 		t.Fatal(err)
 	}
 	return entry
+}
+
+// The domains that pods reach without the proxy are those of NO_PROXY, each once.
+func TestDirectNames(t *testing.T) {
+	t.Parallel()
+	cluster, err := NewCluster(exampleSettings(), mustParseEntry(t, "api.k8s.example"), "v1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := &v1alpha1.EgressTenant{}
+	tenant.Spec.NoProxy = []string{".Intranet.example.com", "10.8.0.0/16", "192.0.2.1", "intranet.example.com", "bücher.example", "internal"}
+	want := []string{"internal", "api.k8s.example", "intranet.example.com", "xn--bcher-kva.example"}
+	if got := cluster.DirectNames(tenant); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	noProxy := strings.Split(cluster.NoProxy(tenant), ",")
+	for _, domain := range want {
+		if !slices.Contains(noProxy, domain) {
+			t.Errorf("NO_PROXY lacks %s: %q", domain, noProxy)
+		}
+	}
+	if again := cluster.DirectNames(&v1alpha1.EgressTenant{}); !slices.Equal(again, want[:2]) {
+		t.Errorf("the names of another tenant are %q", again)
+	}
+}
+
+// The longest list fits into the file of sidecars.
+func TestDirectNamesAreBounded(t *testing.T) {
+	t.Parallel()
+	cluster, err := NewCluster(exampleSettings(), mustParseEntry(t, "api.k8s.example"), "v1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant := &v1alpha1.EgressTenant{Spec: v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{Port: 3129}}}
+	tenant.Name = "client-a"
+	for i := range 64 {
+		tenant.Spec.NoProxy = append(tenant.Spec.NoProxy, fmt.Sprintf("a%d.example", i))
+	}
+	if errs := tenant.Validate(); len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	if got := len(cluster.DirectNames(tenant)); got != file.MaxDirect {
+		t.Errorf("%d names, want %d", got, file.MaxDirect)
+	}
 }
 
 func TestProxyURL(t *testing.T) {

@@ -144,13 +144,8 @@ func runCase(t *testing.T, c *goldenCase, pod *Pod) (Decision, []jsonpatch.Opera
 		patch := NewEphemeralPatch(pod, mustDecode(t, c.OldPod), injection, nil)
 		return decision, operationsOf(t, patch), slices.Concat(decision.Warnings, injection.Warnings, patch.Warnings)
 	}
-	if injection.NeedsDetails() {
-		if err := pod.ReadDetails(c.Pod); err != nil {
-			return Decision{Action: Deny, Reason: names.ReasonSidecarConflict, Message: err.Error()}, nil, nil
-		}
-		if refusal := injection.Conflict(pod); refusal != nil {
-			return refusal.Decision(), nil, nil
-		}
+	if refusal, ok := errors.AsType[*Refusal](injection.Examine(pod, c.Pod)); ok {
+		return refusal.Decision(), nil, nil
 	}
 	patch := NewPatch(pod, injection, nil)
 	return decision, operationsOf(t, patch), slices.Concat(decision.Warnings, injection.Warnings, patch.Warnings)

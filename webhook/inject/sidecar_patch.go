@@ -14,13 +14,29 @@ import (
 // Kubernetes counts it among the safe ones, which every Pod Security Standard admits.
 const sysctlPortStart = "net.ipv4.ip_unprivileged_port_start"
 
-// NeedsDetails reports whether the details of a pod are to be read before its conflicts
-// are looked for and its patch is computed.
+// NeedsDetails reports whether the details of a pod are to be read before its patch is
+// computed.
 func (i *Injection) NeedsDetails() bool { return i.sidecar != nil || i.dns != nil }
 
-// Conflict returns a Refusal if the pod has settings with which the sidecar cannot
+// Examine reads the details of a pod that is created, if the injection needs them, from
+// the text that the pod was decoded from. The error is a *Refusal if they cannot be
+// read, or if the pod has settings with which the sidecar cannot work.
+func (i *Injection) Examine(pod *Pod, text []byte) error {
+	if !i.NeedsDetails() {
+		return nil
+	}
+	if err := pod.ReadDetails(text); err != nil {
+		return &Refusal{names.ReasonSidecarConflict, err.Error()}
+	}
+	if refusal := i.conflict(pod); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// conflict returns a Refusal if the pod has settings with which the sidecar cannot
 // work, and nil otherwise.
-func (i *Injection) Conflict(pod *Pod) *Refusal {
+func (i *Injection) conflict(pod *Pod) *Refusal {
 	if i.sidecar == nil {
 		return nil
 	}

@@ -48,11 +48,8 @@ func sidecarInjection(t *testing.T, changes ...func(*v1alpha1.EgressTenantSpec))
 func sidecarOperations(t *testing.T, raw []byte, injection *Injection) []jsonpatch.Operation {
 	t.Helper()
 	pod := mustDecode(t, raw)
-	if err := pod.ReadDetails(raw); err != nil {
+	if err := injection.Examine(pod, raw); err != nil {
 		t.Fatal(err)
-	}
-	if refusal := injection.Conflict(pod); refusal != nil {
-		t.Fatal(refusal)
 	}
 	return operationsOf(t, NewPatch(pod, injection, nil))
 }

@@ -28,8 +28,8 @@ type Template struct {
 }
 
 // NewTemplate computes the template of a namespace of the tenant, which has the
-// neighbours; nil stands for none. The error is a *Refusal if the tenant is not valid, or if the settings do not
-// have what it needs.
+// neighbours; nil stands for none. The error is a *Refusal if the tenant is not valid,
+// or if the settings do not have what it needs.
 func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string, neighbours *Neighbours) (*Template, error) {
 	if errs := tenant.Validate(); len(errs) > 0 {
 		return nil, &Refusal{names.ReasonInvalidTenant, fmt.Sprintf("EgressTenant %s is not valid: %s", tenant.Name, errs.ToAggregate())}
@@ -66,12 +66,10 @@ func (t *Template) setRoute(cluster *Cluster, tenant *v1alpha1.EgressTenant, nam
 	i.directURL = cluster.ProxyURL(tenant)
 	i.sidecarRequired = cluster.settings.Proxy.Identity == v1alpha1.IdentityRequired
 	i.dns = newDNS(cluster, tenant, namespace)
-	if !tenant.Spec.HasSidecar() {
-		i.setProxy(i.directURL)
-		return
+	i.setProxy(cluster.PodProxyURL(tenant))
+	if tenant.Spec.HasSidecar() {
+		i.sidecar = newSidecar(cluster.settings.Sidecar.Image, &tenant.Spec)
 	}
-	i.setProxy(RelayURL())
-	i.sidecar = newSidecar(cluster.settings.Sidecar.Image, &tenant.Spec)
 }
 
 // configuration returns the parts of the injected configuration that the status

@@ -109,8 +109,8 @@ type FileEgressAddresses struct {
 type FileCluster struct {
 	// Domain is the DNS domain of the cluster. Default: cluster.local.
 	Domain string `json:"domain"`
-	// CIDRs are the ranges of Services, pods and nodes. Pods reach them without
-	// the proxy.
+	// CIDRs are the ranges of Services, pods and nodes, at most 64. Pods reach them
+	// without the proxy.
 	CIDRs []string `json:"cidrs"`
 }
 

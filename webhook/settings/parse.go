@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"egress.scw/webhook/api/noproxy"
+	"egress.scw/webhook/api/sidecar"
 )
 
 // parse returns the typed settings, and every error with its path. With
@@ -118,6 +119,9 @@ func parseDomain(text string) (string, error) {
 }
 
 func (p *parser) cidrs(texts []string, path *field.Path) []netip.Prefix {
+	if len(texts) > sidecar.MaxRanges {
+		p.add(field.TooMany(path, len(texts), sidecar.MaxRanges))
+	}
 	var prefixes []netip.Prefix
 	for i, text := range texts {
 		entry, err := noproxy.Parse(text)

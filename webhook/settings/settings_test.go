@@ -252,6 +252,7 @@ func TestParseRefuses(t *testing.T) {
 		"domain is a CIDR":        {minimal + "cluster: {domain: 10.0.0.0/8}", []string{"cluster.domain: Invalid value"}},
 		"CIDRs":                   {minimal + "cluster: {cidrs: [10.32.0.0/20, 10.32.0.1, 0.0.0.0/0, '::ffff:0:0/96', '::/0', internal]}", []string{"cluster.cidrs[1]", "cluster.cidrs[2]", "cluster.cidrs[3]", "cluster.cidrs[4]", "cluster.cidrs[5]"}},
 		"no DNS pods":             {minimal + "dns: {pods: []}", []string{"dns.pods: Required value"}},
+		"too many ranges":         {minimal + "cluster: {cidrs: [" + strings.Repeat("10.32.0.0/20,", 65) + "]}", []string{"cluster.cidrs: Too many: 65"}},
 		"no DNS namespace":        {minimal + "dns: {pods: [{podLabels: {a: b}}]}", []string{`dns.pods[0].namespace: Invalid value: ""`}},
 		"DNS namespace":           {minimal + "dns: {pods: [{namespace: Kube_System, podLabels: {a: b}}]}", []string{`dns.pods[0].namespace: Invalid value: "Kube_System"`}},
 		"no labels":               {minimal + "dns: {pods: [{namespace: dns, podLabels: {}}]}", []string{"dns.pods[0].podLabels: Required value"}},

@@ -169,10 +169,6 @@ const (
 	// ReasonSidecarReady: the tenant's certificate is issued, and in every namespace of
 	// the tenant.
 	ReasonSidecarReady Reason = "SidecarReady"
-	// ReasonSidecarsOff: the tenant has spec.sidecar, and the proxy accepts no sidecars.
-	// Remedy: set spec.proxy.identity in egress.yaml, run bootstrap apply, and upgrade
-	// the chart with the values.yaml that it writes.
-	ReasonSidecarsOff Reason = "SidecarsOff"
 	// ReasonCertificatePending: cert-manager is issuing the tenant's certificate.
 	ReasonCertificatePending Reason = "CertificatePending"
 	// ReasonCertificateNotIssued: cert-manager does not issue or renew the tenant's
@@ -233,7 +229,7 @@ func ReadyReasons() []Reason {
 		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied,
 		ReasonSidecarNotOffered, ReasonSidecarRequired, ReasonClosedDNSMissing,
 		ReasonProxyUnreachable, ReasonProxyOutOfSync,
-		ReasonSidecarsOff, ReasonCertificatePending, ReasonCertificateNotIssued, ReasonSecretNotCopied, ReasonPending,
+		ReasonCertificatePending, ReasonCertificateNotIssued, ReasonSecretNotCopied, ReasonPending,
 	}
 }
 
@@ -244,7 +240,7 @@ func TenantReasons() []Reason {
 		ReasonSidecarNotOffered, ReasonSidecarRequired, ReasonClosedDNSMissing,
 		ReasonGuardsPresent, ReasonGuardsMissing,
 		ReasonProxyReachable, ReasonProxyUnreachable, ReasonProxyOutOfSync,
-		ReasonSidecarReady, ReasonSidecarsOff, ReasonCertificatePending, ReasonCertificateNotIssued, ReasonSecretNotCopied,
+		ReasonSidecarReady, ReasonCertificatePending, ReasonCertificateNotIssued, ReasonSecretNotCopied,
 	}
 }
 

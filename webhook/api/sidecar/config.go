@@ -24,10 +24,10 @@ const (
 	MaxPorts = 16
 	// MaxResolvers is the number of resolvers, as in a pod's resolv.conf.
 	MaxResolvers = 3
-	// MaxDirect is the number of domains without the proxy, as in spec.noProxy of a
-	// tenant.
-	MaxDirect = 64
-	// MaxRanges is the number of the cluster's ranges of addresses.
+	// MaxDirect is the number of domains without the proxy: 64 of spec.noProxy of a
+	// tenant, the private domain "internal", and the name of the API server.
+	MaxDirect = 66
+	// MaxRanges is the number of the cluster's ranges of addresses, as in the settings.
 	MaxRanges = 64
 )
 

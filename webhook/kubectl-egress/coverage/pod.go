@@ -105,11 +105,11 @@ func judgeInjection(result *Pod, pod *corev1.Pod, injection *inject.Injection) {
 }
 
 // lackingContainers returns the names of the containers that have neither spelling of
-// HTTP_PROXY, without those that the pod's annotation names.
+// HTTP_PROXY, without the sidecar and those that the pod's annotation names.
 func lackingContainers(pod *corev1.Pod, skip []string) []string {
 	var lacking []string
 	for _, container := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if !slices.Contains(skip, container.Name) && !slices.ContainsFunc(container.Env, isProxy) {
+		if container.Name != names.SidecarName && !slices.Contains(skip, container.Name) && !slices.ContainsFunc(container.Env, isProxy) {
 			lacking = append(lacking, container.Name)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"egress.scw/webhook/api/names"
 )
 
 // environment returns the environment of a container as far as its manifest states it:
@@ -78,11 +80,14 @@ type Container struct {
 	values map[string]string
 }
 
-// containers returns the containers of a pod.
+// containers returns the containers of a pod but the sidecar.
 func containers(pod *corev1.Pod) []Container {
 	var found []Container
 	add := func(list []corev1.Container, init bool) {
 		for i := range list {
+			if init && list[i].Name == names.SidecarName {
+				continue
+			}
 			values, unknown := environment(&list[i])
 			container := Container{Name: list[i].Name, Init: init, Variables: []Variable{}, values: values}
 			for _, name := range proxyNames {

@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"encoding/json"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -147,6 +149,62 @@ func TestRoutes(t *testing.T) {
 			}
 			if pod.Negative() != (test.open == Closed) {
 				t.Errorf("negative: %v", pod.Negative())
+			}
+		})
+	}
+}
+
+// The way of a URL from a pod of client-a, whose tenant has the sidecar.
+func TestRoutesWithSidecar(t *testing.T) {
+	const pod = `{"spec": {"initContainers": [{"name": "egress-sidecar"}], "containers": [{"name": "web"%s}]}}`
+	set, unset := fmt.Sprintf(pod, `, "env": [{"name": "HTTPS_PROXY", "value": "http://127.0.0.1:3128"}]`), fmt.Sprintf(pod, "")
+	old := `{"spec": {"containers": [{"name": "web", "env": [{"name": "HTTPS_PROXY", "value": "http://172.16.28.8:3129"}]}]}}`
+	for name, test := range map[string]struct {
+		sidecar  *v1alpha1.Sidecar
+		identity v1alpha1.Identity
+		pod, url string
+		way      Way
+		open     Openness
+		says     string
+	}{
+		"by variables":          {&v1alpha1.Sidecar{}, v1alpha1.IdentityRequired, set, "https://api.github.com", WayProxy, Open, "api.github.com"},
+		"denied":                {&v1alpha1.Sidecar{}, v1alpha1.IdentityOffered, set, "https://example.org", WayProxy, Closed, "does not cover"},
+		"older pod":             {&v1alpha1.Sidecar{}, v1alpha1.IdentityOffered, old, "https://api.github.com", WayProxy, Open, "api.github.com"},
+		"older pod, required":   {&v1alpha1.Sidecar{}, v1alpha1.IdentityRequired, old, "https://api.github.com", WayProxy, Closed, "the pod has no sidecar"},
+		"sidecar of the past":   {nil, v1alpha1.IdentityOffered, set, "https://api.github.com", WayProxy, Closed, "the tenant has no spec.sidecar"},
+		"without variables":     {&v1alpha1.Sidecar{}, v1alpha1.IdentityOffered, unset, "https://api.github.com", WayDirect, Depends, "the container has no proxy variables"},
+		"captured":              {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "https://api.github.com", WayCapture, Open, "the sidecar takes the connection"},
+		"captured and denied":   {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "https://example.org", WayCapture, Closed, "does not cover"},
+		"port not captured":     {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "https://api.github.com:8443", WayCapture, Closed, "8443 is not one"},
+		"name of the cluster":   {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "http://db.stock.svc.cluster.local", WayDirect, Depends, "resolves to"},
+		"private name":          {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "http://db.internal", WayDirect, Depends, "resolves to"},
+		"name of one label":     {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "http://db", WayDirect, Depends, "resolves to"},
+		"address, not captured": {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "https://198.51.100.1", WayDirect, Closed, "admits nothing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := statetest.Healthy(t)
+			s.Settings.Proxy.Identity, s.Tenants[0].Spec.Sidecar = test.identity, test.sidecar
+			object, _ := s.Namespace(statetest.Orders)
+			s.Policies[statetest.Orders] = s.WantedPolicy(object)
+			target, err := ParseTarget(test.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ways := waysOf(s, object, strings.Contains(test.pod, names.SidecarName))
+			var pod corev1.Pod
+			if err := json.Unmarshal([]byte(test.pod), &pod); err != nil {
+				t.Fatal(err)
+			}
+			found := containers(&pod)
+			if len(found) != 1 {
+				t.Fatalf("containers %+v, want web alone", found)
+			}
+			route, err := ways.routeOf(found[0].values, target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if route.Way != test.way || route.Open != test.open || !strings.Contains(route.Message, test.says) {
+				t.Errorf("got %+v, want %s %s: %s", route, test.way, test.open, test.says)
 			}
 		})
 	}

@@ -62,7 +62,7 @@ type Tenant struct {
 	Path     string `json:"path"`
 	Port     int32  `json:"port,omitempty"`
 	Revision string `json:"revision,omitempty"`
-	// ProxyURL is the value of HTTP_PROXY in the tenant's pods.
+	// ProxyURL is the value of HTTP_PROXY in new pods of the tenant.
 	ProxyURL string `json:"proxyURL,omitempty"`
 	// Egress are the published source addresses of the tenant's requests.
 	Egress  []string `json:"egress"`
@@ -105,7 +105,7 @@ func OfTenant(s *state.State, name string, target *Target) (*Tenant, error) {
 	if tenant.Spec.IsProxied() {
 		list := tenant.Spec.AllowList()
 		result.Path, result.Mode, result.Ports = "Proxy", string(list.Mode), list.Ports
-		result.Revision, result.ProxyURL = Revision(tenant), s.Cluster.ProxyURL(tenant)
+		result.Revision, result.ProxyURL = Revision(tenant), s.Cluster.PodProxyURL(tenant)
 		for _, domain := range list.Domains {
 			result.Domains = append(result.Domains, domain.String())
 		}

@@ -33,7 +33,10 @@ type Pod struct {
 	Warnings []string `json:"warnings,omitempty"`
 	// Coverage is that of a pod that exists.
 	Coverage *coverage.Pod `json:"coverage,omitempty"`
+	// Sidecar is whether the pod has the sidecar, or gets it.
+	Sidecar bool `json:"sidecar,omitempty"`
 	// Containers have the variables of the pod that exists, or else those that it gets.
+	// The sidecar is not one of them.
 	Containers []Container `json:"containers"`
 	// Patch are the operations of the webhook (RFC 6902), of a pod that is created now.
 	Patch json.RawMessage `json:"patch,omitempty"`
@@ -106,17 +109,14 @@ func (p *Pod) complete(s *state.State, raw []byte, namespace inject.Namespace, t
 		return fmt.Errorf("reading the pod: %w", err)
 	}
 	p.Containers = containers(&pod)
+	p.Sidecar = slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == names.SidecarName })
 	if target == nil {
 		return nil
 	}
 	p.URL = target.URL.String()
-	tenant, proxy := s.TenantOf(namespace), ""
-	if tenant != nil && tenant.Spec.IsProxied() {
-		proxy = s.Cluster.ProxyURL(tenant)
-	}
-	_, holds := policyOf(s, namespace)
+	ways := waysOf(s, namespace, p.Sidecar)
 	for i := range p.Containers {
-		route, err := routeOf(p.Containers[i].values, *target, tenant, proxy, holds)
+		route, err := ways.routeOf(p.Containers[i].values, *target)
 		if err != nil {
 			return fmt.Errorf("container %s: %w", p.Containers[i].Name, err)
 		}

@@ -5,10 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"golang.org/x/net/http/httpproxy"
 	networkingv1 "k8s.io/api/networking/v1"
-
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 // Way is how a request leaves a container.
@@ -19,15 +16,18 @@ const (
 	WayProxy Way = "Proxy"
 	// WayDirect means that the client connects to the host itself.
 	WayDirect Way = "Direct"
+	// WayCapture means that the client connects to the host itself, and the sidecar
+	// takes the connection to the proxy.
+	WayCapture Way = "Capture"
 )
 
 // Route is the way of one URL from a container.
 type Route struct {
 	Way Way `json:"way"`
-	// Proxy is the URL of the proxy.
+	// Proxy is the URL of the proxy. It is that of the sidecar in a pod that has it.
 	Proxy string `json:"proxy,omitempty"`
-	// Verdict is that of the proxy. Only with WayProxy, and if the proxy is the
-	// tenant's.
+	// Verdict is that of the proxy. Only with WayProxy, if the proxy is the tenant's,
+	// and with WayCapture.
 	Verdict *Verdict `json:"verdict,omitempty"`
 	// Open is whether the request gets to its destination, as far as that is known
 	// without resolving names.
@@ -46,50 +46,9 @@ const (
 	Depends Openness = "Depends"
 )
 
-// routeOf returns the route of a URL by a container's variables, as Go's clients read
-// them. policy is the NetworkPolicy that holds, nil for none.
-func routeOf(values map[string]string, target Target, tenant *v1alpha1.EgressTenant, proxyURL string, policy *networkingv1.NetworkPolicy) (Route, error) {
-	first := func(names ...string) string {
-		for _, name := range names {
-			if values[name] != "" {
-				return values[name]
-			}
-		}
-		return ""
-	}
-	config := httpproxy.Config{
-		HTTPProxy: first("HTTP_PROXY", "http_proxy"), HTTPSProxy: first("HTTPS_PROXY", "https_proxy"), NoProxy: first("NO_PROXY", "no_proxy"),
-	}
-	proxy, err := config.ProxyFunc()(target.URL)
-	if err != nil {
-		return Route{}, fmt.Errorf("the container's proxy variables: %w", err)
-	}
-	if proxy == nil {
-		return directRoute(config, target, policy), nil
-	}
-	route := Route{Way: WayProxy, Proxy: proxy.String(), Open: Closed}
-	switch {
-	case tenant == nil || policy == nil:
-		route.Open, route.Message = Depends, "the namespace belongs to no tenant: the proxy of the container's own variables decides"
-	case strings.TrimSuffix(route.Proxy, "/") != proxyURL:
-		route.Message = fmt.Sprintf("%s is not the tenant's proxy %s, and the NetworkPolicy admits no other", route.Proxy, proxyURL)
-	default:
-		verdict := Allowed(tenant, target)
-		route.Verdict, route.Message = &verdict, verdict.Message
-		if verdict.Passes() {
-			route.Open = Open
-		}
-	}
-	return route, nil
-}
-
 // directRoute judges a direct connection by the NetworkPolicy.
-func directRoute(config httpproxy.Config, target Target, policy *networkingv1.NetworkPolicy) Route {
+func directRoute(why string, target Target, policy *networkingv1.NetworkPolicy) Route {
 	route := Route{Way: WayDirect}
-	why := "NO_PROXY covers the host"
-	if config.HTTPProxy == "" && config.HTTPSProxy == "" {
-		why = "the container has no proxy variables"
-	}
 	address, err := netip.ParseAddr(target.Host)
 	switch {
 	case policy == nil:

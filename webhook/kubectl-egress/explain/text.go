@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/inject"
 	"egress.scw/webhook/kubectl-egress/coverage"
 	"egress.scw/webhook/kubectl-egress/state"
@@ -19,6 +20,9 @@ func (p *Pod) Text(paint table.Paint, wide bool) string {
 	t.decision(p.Decision, p.Warnings)
 	if p.Coverage != nil {
 		t.coverage(*p.Coverage)
+	}
+	if p.Sidecar {
+		t.field("Sidecar", names.SidecarName)
 	}
 	for _, container := range p.Containers {
 		kind := "Container"
@@ -191,8 +195,12 @@ func (t *text) variables(variables []Variable) {
 
 func (t *text) route(url string, route *Route) {
 	way := "directly"
-	if route.Way == WayProxy {
+	switch route.Way {
+	case WayProxy:
 		way = "by the proxy " + route.Proxy
+	case WayCapture:
+		way = "by the sidecar"
+	case WayDirect:
 	}
 	colour := map[Openness]table.Colour{Open: table.Green, Closed: table.Red, Depends: table.Yellow}[route.Open]
 	t.item(fmt.Sprintf("%s goes %s: %s", url, way, t.paint.In(colour, strings.ToLower(string(route.Open)))))

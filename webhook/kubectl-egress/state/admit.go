@@ -21,10 +21,16 @@ type Admission struct {
 	Patch     inject.Patch
 }
 
-// Decode reads the part of a pod's JSON that decisions depend on.
-func Decode(pod []byte) (*inject.Pod, error) {
-	decoded := &inject.Pod{}
-	if err := jsonv2.Unmarshal(pod, decoded, inject.DecodeOptions); err != nil {
+// Pod is the part of a pod that decisions depend on.
+type Pod struct {
+	*inject.Pod
+	text []byte // that it was decoded from
+}
+
+// Decode reads a pod's JSON.
+func Decode(pod []byte) (*Pod, error) {
+	decoded := &Pod{new(inject.Pod), pod}
+	if err := jsonv2.Unmarshal(pod, decoded.Pod, inject.DecodeOptions); err != nil {
 		return nil, fmt.Errorf("reading the pod: %w", err)
 	}
 	return decoded, nil
@@ -32,19 +38,19 @@ func Decode(pod []byte) (*inject.Pod, error) {
 
 // Admit returns the answer about a pod that is created in the namespace, as the
 // webhook's handler gives it, but for the NetworkPolicy that the handler writes first.
-func (s *State) Admit(pod *inject.Pod, namespace inject.Namespace) Admission {
+func (s *State) Admit(pod *Pod, namespace inject.Namespace) Admission {
 	tenant := s.TenantOf(namespace)
-	admission := Admission{Decision: inject.Decide(pod, namespace, tenant)}
+	admission := Admission{Decision: inject.Decide(pod.Pod, namespace, tenant)}
 	if tenant == nil || admission.Action == inject.Deny {
 		return admission
 	}
 	placed := admission.Reason != names.ReasonMirrorPod
-	if refusal := inject.NodePoolConflict(pod, tenant); refusal != nil && placed {
+	if refusal := inject.NodePoolConflict(pod.Pod, tenant); refusal != nil && placed {
 		return Admission{Decision: refusal.Decision()}
 	}
 	if admission.Action == inject.Skip {
 		if placed {
-			admission.Patch = inject.NewNodePoolPatch(pod, tenant, nil)
+			admission.Patch = inject.NewNodePoolPatch(pod.Pod, tenant, nil)
 		}
 		return admission
 	}
@@ -52,13 +58,16 @@ func (s *State) Admit(pod *inject.Pod, namespace inject.Namespace) Admission {
 	if err == nil {
 		admission.Injection, err = template.Compute(pod.Annotations())
 	}
+	if err == nil {
+		err = admission.Injection.Examine(pod.Pod, pod.text)
+	}
 	if refusal, ok := errors.AsType[*inject.Refusal](err); ok {
 		warnings := admission.Warnings
 		admission = Admission{Decision: refusal.Decision()}
 		admission.Warnings = warnings
 		return admission
 	}
-	admission.Patch = inject.NewPatch(pod, admission.Injection, nil)
+	admission.Patch = inject.NewPatch(pod.Pod, admission.Injection, nil)
 	admission.Warnings = slices.Concat(admission.Warnings, admission.Injection.Warnings, admission.Patch.Warnings)
 	return admission
 }

@@ -183,7 +183,7 @@ func (j *judge) injected() (message, remedy string) {
 	const fix = "look at the MutatingWebhookConfiguration, at the labels of the namespace, and at the webhook's log"
 	want := ""
 	if j.Tenant.Spec.IsProxied() {
-		want = j.State.Cluster.ProxyURL(j.Tenant)
+		want = j.State.Cluster.PodProxyURL(j.Tenant)
 	}
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
 		if got := j.Report.Environment[name]; got != want {
@@ -202,8 +202,7 @@ func (j *judge) unlessProxied() string {
 
 func (j *judge) proxied() (message, remedy string) {
 	wanted := explain.Revision(j.Tenant)
-	for _, address := range j.State.Settings.Proxy.Addresses {
-		own := netip.AddrPortFrom(address, uint16(j.Tenant.Spec.ProxyPort())).String() //nolint:gosec // the tenant is valid
+	for _, own := range ownPorts(j.Input) {
 		result := j.result(attemptOwnPort + own)
 		served, revision := result.Header[names.HeaderTenant], result.Header[names.HeaderRevision]
 		switch {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"egress.scw/webhook/api/names"
@@ -53,6 +54,19 @@ func machinePorts() []int {
 	return []int{22, names.TenantMetricsPort, names.MachineMetricsPort, names.SquidMetricsPort}
 }
 
+// ownPorts are the addresses at which a new pod of the tenant must get the answer of its
+// proxy: the tenant's port of each, or the sidecar, which is a proxy for the pod.
+func ownPorts(in Input) []string {
+	if in.Tenant.Spec.HasSidecar() {
+		return []string{strings.TrimPrefix(inject.RelayURL(), "http://")}
+	}
+	var ports []string
+	for _, address := range in.State.Settings.Proxy.Addresses {
+		ports = append(ports, netip.AddrPortFrom(address, uint16(in.Tenant.Spec.ProxyPort())).String()) //nolint:gosec // the tenant is valid
+	}
+	return ports
+}
+
 // outsideName is asked of DNS servers. The root has its records (RFC 8806), so that any
 // server of the internet knows them.
 const outsideName = "a.root-servers.net."
@@ -76,11 +90,10 @@ func Plan(in Input) probe.Plan {
 	add(probe.Attempt{Name: attemptClusterDNS, Kind: probe.Resolve, Host: "kubernetes.default.svc." + in.State.Settings.Cluster.Domain + ".", Open: true})
 	proxied := in.Tenant.Spec.IsProxied()
 	if proxied {
-		for _, address := range in.State.Settings.Proxy.Addresses {
-			own := netip.AddrPortFrom(address, uint16(in.Tenant.Spec.ProxyPort())).String() //nolint:gosec // the tenant is valid
+		for _, own := range ownPorts(in) {
 			add(probe.Attempt{Name: attemptOwnPort + own, Kind: probe.Get, URL: names.ProbeURL, Proxy: "http://" + own, Open: true})
 		}
-		add(probe.Attempt{Name: attemptURL, Kind: probe.Get, URL: in.URL.URL.String(), Proxy: in.State.Cluster.ProxyURL(in.Tenant), Open: true})
+		add(probe.Attempt{Name: attemptURL, Kind: probe.Get, URL: in.URL.URL.String(), Proxy: in.State.Cluster.PodProxyURL(in.Tenant), Open: true})
 		for _, address := range in.Direct {
 			add(probe.Attempt{Name: attemptDirect + address.String(), Kind: probe.Dial, Address: address.String()})
 		}
@@ -88,7 +101,9 @@ func Plan(in Input) probe.Plan {
 			add(probe.Attempt{Name: attemptOutsideDNS + address.String(), Kind: probe.Resolve, Address: address.String(), Host: outsideName})
 		}
 	}
-	add(probe.Attempt{Name: attemptURLDirect, Kind: probe.Get, URL: in.URL.URL.String(), Open: !proxied})
+	if !in.Tenant.Spec.CapturesNames() { // the sidecar takes the connection to the proxy
+		add(probe.Attempt{Name: attemptURLDirect, Kind: probe.Get, URL: in.URL.URL.String(), Open: !proxied})
+	}
 	for _, port := range otherPorts(in) {
 		add(probe.Attempt{Name: attemptOtherPort + port.address, Kind: probe.Dial, Address: port.address})
 	}
@@ -115,6 +130,9 @@ func otherPorts(in Input) []otherPort {
 		}
 		for _, port := range machinePorts() {
 			add(port, fmt.Sprintf("the machine (%d)", port))
+		}
+		if !in.Tenant.Spec.HasSidecar() {
+			add(names.SidecarPort, "sidecars")
 		}
 	}
 	return ports

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/kubectl-egress/coverage"
 	"egress.scw/webhook/kubectl-egress/explain"
 	"egress.scw/webhook/kubectl-egress/statetest"
@@ -48,7 +49,7 @@ func healthy(t *testing.T) Input {
 func reportOf(in Input) *probe.Report {
 	report := &probe.Report{Environment: map[string]string{}}
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
-		report.Environment[name] = in.State.Cluster.ProxyURL(in.Tenant)
+		report.Environment[name] = in.State.Cluster.PodProxyURL(in.Tenant)
 	}
 	for _, attempt := range Plan(in).Attempts {
 		result := probe.Result{Name: attempt.Name, Succeeded: attempt.Open}
@@ -96,6 +97,43 @@ func TestHealthyTenantHasNoFindings(t *testing.T) {
 	}
 	if len(result.Checks) != 15 || result.Failures() != 0 {
 		t.Errorf("%d checks, %d failures", len(result.Checks), result.Failures())
+	}
+}
+
+// A pod of a tenant with sidecars asks its proxy through the sidecar, also where the
+// tenant's port is closed. With capture, a request without variables is no fault.
+func TestHealthyTenantWithSidecars(t *testing.T) {
+	for _, capture := range []v1alpha1.Capture{v1alpha1.CaptureNone, v1alpha1.CaptureNames} {
+		in := healthy(t)
+		in.State.Settings.Proxy.Identity, in.State.Settings.Sidecar.Image = v1alpha1.IdentityRequired, "sidecar"
+		in.State.Settings.Proxy.Machines = []settings.Machine{{Address: in.State.Settings.Proxy.Addresses[0]}}
+		for i := range in.State.Tenants {
+			in.State.Tenants[i].Spec.Sidecar = &v1alpha1.Sidecar{Capture: capture}
+		}
+		for name := range in.State.Policies {
+			namespace, _ := in.State.Namespace(name)
+			in.State.Policies[name] = in.State.WantedPolicy(namespace)
+		}
+		pod, err := coverage.OfPod(in.State, statetest.Inject(t, in.State, statetest.Pod(statetest.Orders, "web")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.Pods, in.Report = []coverage.Pod{pod}, reportOf(in)
+		for _, check := range Judge(in).Checks {
+			if check.Outcome != Passed {
+				t.Errorf("capture %s: %s: %s %s", capture, check.Name, check.Outcome, check.Message)
+			}
+		}
+		byURL := func(a probe.Attempt) bool {
+			return a.Kind == probe.Get && a.URL == in.URL.URL.String() && a.Proxy == ""
+		}
+		if direct := slices.ContainsFunc(Plan(in).Attempts, byURL); direct != (capture == v1alpha1.CaptureNone) {
+			t.Errorf("capture %s: the URL is tried without the proxy: %t", capture, direct)
+		}
+		set(&in, attemptOwnPort+"127.0.0.1:3128", func(r *probe.Result) { r.Status, r.Header = 503, nil })
+		if got := failed(Judge(in)); !slices.Equal(got, []string{"proxied"}) {
+			t.Errorf("capture %s, a sidecar without a machine: failed %q", capture, got)
+		}
 	}
 }
 
@@ -179,6 +217,9 @@ func TestPlantedFaults(t *testing.T) {
 		"no egress at all on the proxy": {func(_ *testing.T, in *Input) {
 			set(in, attemptURL, func(r *probe.Result) { r.Status, r.Body = 503, "" })
 		}, []string{"request"}, "status 503"},
+		"port of sidecars open": {func(_ *testing.T, in *Input) {
+			set(in, attemptOtherPort+"172.16.28.8:3443", succeed)
+		}, []string{"other-ports"}, "reached: 172.16.28.8:3443 of sidecars"},
 		"tenant with the port of another": {func(_ *testing.T, in *Input) {
 			ready := &in.Tenant.Status.Conditions[0]
 			ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(names.ReasonPortConflict), "Port 3129 is also the port of client-c"
