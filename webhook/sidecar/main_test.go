@@ -58,7 +58,7 @@ func awaitState(t *testing.T, address, want string) {
 	t.Fatalf("the state is %s, want %s", output.String(), want)
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -47,13 +47,13 @@ func run(ctx context.Context, o options, logs io.Writer) error {
 		return fmt.Errorf("listening for the pod's programs (another program of the pod must not use the port): %w", err)
 	}
 	counters := new(metrics.Metrics)
-	s := &sidecar{logger: logger, relay: relay.New(pod, counters, logger)}
-	go s.serveMetrics(ctx, metricsAddress, counters)
-	s.watch(ctx, o.folder)
+	p := &program{logger: logger, relay: relay.New(pod, counters, logger)}
+	go p.serveMetrics(ctx, metricsAddress, counters)
+	p.watch(ctx, o.folder)
 	logger.Info("starting", "version", buildVersion(), "listen", o.listen, "config", o.folder, "metrics", metricsAddress)
 
 	served := make(chan error, 1)
-	go func() { served <- s.relay.Serve(listener) }()
+	go func() { served <- p.relay.Serve(listener) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serving the pod's programs: %w", err)
@@ -62,7 +62,7 @@ func run(ctx context.Context, o options, logs io.Writer) error {
 	logger.Info("stopping: open tunnels may end", "bound", drainBound.String())
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainBound)
 	defer cancel()
-	s.relay.Shutdown(bounded)
+	p.relay.Shutdown(bounded)
 	return nil
 }
 
@@ -84,8 +84,8 @@ func environment(o options) (relay.Pod, string, error) {
 	return pod, address, errors.Join(errs...)
 }
 
-// sidecar connects the files with the relay.
-type sidecar struct {
+// program connects the files with the relay.
+type program struct {
 	logger *slog.Logger
 	relay  *relay.Relay
 	expiry atomic.Pointer[time.Time] // of the certificate in use
@@ -93,54 +93,54 @@ type sidecar struct {
 
 // watch takes the files, and follows them. It returns when they were read once, so
 // that the pod's programs, which start when the sidecar listens, do not come first.
-func (s *sidecar) watch(ctx context.Context, folder string) {
+func (p *program) watch(ctx context.Context, folder string) {
 	read := make(chan struct{})
 	once := sync.OnceFunc(func() { close(read) })
 	go secret.Watch(ctx, folder, func(content *secret.Content, err error) {
-		s.changed(content, err)
+		p.changed(content, err)
 		once()
 	})
 	<-read
 }
 
 // changed takes new files.
-func (s *sidecar) changed(content *secret.Content, err error) {
+func (p *program) changed(content *secret.Content, err error) {
 	var set *machines.Set
 	if err == nil {
-		set, err = machines.New(content.Config, content.Certificate, s.logger)
+		set, err = machines.New(content.Config, content.Certificate, p.logger)
 	}
 	if err != nil {
-		s.logger.Warn("the files of the Secret cannot be used", "secret", names.SidecarName, "error", err,
+		p.logger.Warn("the files of the Secret cannot be used", "secret", names.SidecarName, "error", err,
 			"cure", "see the EgressTenant's condition Ready and its Certificate; former files stay in use")
-		s.relay.Refuse(err)
+		p.relay.Refuse(err)
 		return
 	}
 	expiry := content.Certificate.Leaf.NotAfter
-	s.expiry.Store(&expiry)
-	s.relay.Use(set)
-	s.logger.Info("the files of the Secret are in use", "tenant", content.Config.Tenant, "machines", len(content.Config.Machines), "certificateExpiry", expiry)
+	p.expiry.Store(&expiry)
+	p.relay.Use(set)
+	p.logger.Info("the files of the Secret are in use", "tenant", content.Config.Tenant, "machines", len(content.Config.Machines), "certificateExpiry", expiry)
 }
 
 // serveMetrics serves metrics until the context ends. Without them, the sidecar does
 // its work.
-func (s *sidecar) serveMetrics(ctx context.Context, address string, counters *metrics.Metrics) {
+func (p *program) serveMetrics(ctx context.Context, address string, counters *metrics.Metrics) {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", counters.Handler(s.state))
+	mux.Handle("GET /metrics", counters.Handler(p.state))
 	server := &http.Server{
 		Addr: address, Handler: mux, MaxHeaderBytes: 4 << 10, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(p.logger.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		s.logger.Warn("no metrics: another program of the pod may use the port", "error", err)
+		p.logger.Warn("no metrics: another program of the pod may use the port", "error", err)
 	}
 }
 
-func (s *sidecar) state() metrics.State {
-	states, problem := s.relay.State()
+func (p *program) state() metrics.State {
+	states, problem := p.relay.State()
 	state := metrics.State{Version: buildVersion(), ConfigUsable: problem == nil}
-	if expiry := s.expiry.Load(); expiry != nil {
+	if expiry := p.expiry.Load(); expiry != nil {
 		state.CertificateExpiry = *expiry
 	}
 	for _, m := range states {

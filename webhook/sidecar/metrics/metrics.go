@@ -73,7 +73,8 @@ func (m *Metrics) Handler(state func() State) http.Handler {
 
 func (m *Metrics) write(w io.Writer, state State) {
 	family(w, names.MetricSidecarRequests, "counter", "Tunnels and plain HTTP requests.")
-	for kind, counts := range &m.requests {
+	for kind := range m.requests {
+		counts := &m.requests[kind]
 		for verdict := range counts {
 			fmt.Fprintf(w, "%s{kind=%q,verdict=%q} %d\n", names.MetricSidecarRequests, kinds[kind], verdicts[verdict], counts[verdict].Load())
 		}
