@@ -76,18 +76,24 @@ type proxiedConn struct {
 
 func (c *proxiedConn) readHeader() {
 	c.once.Do(func() {
-		var header [28]byte
-		if _, c.headerError = io.ReadFull(c.Conn, header[:]); c.headerError != nil {
+		var fixed [16]byte
+		if _, c.headerError = io.ReadFull(c.Conn, fixed[:]); c.headerError != nil {
 			return
 		}
-		if string(header[:14]) != "\r\n\r\n\x00\r\nQUIT\n\x21\x11" || binary.BigEndian.Uint16(header[14:]) != 12 {
-			c.headerError = fmt.Errorf("no header of the PROXY protocol: %q", header)
+		size := binary.BigEndian.Uint16(fixed[14:])
+		if string(fixed[:14]) != "\r\n\r\n\x00\r\nQUIT\n\x21\x11" || size < 12 {
+			c.headerError = fmt.Errorf("no header of the PROXY protocol: %q", fixed)
+			return
+		}
+		// The addresses, and fields such as the protocol of the client's connection.
+		header := make([]byte, size)
+		if _, c.headerError = io.ReadFull(c.Conn, header); c.headerError != nil {
 			return
 		}
 		at := func(address, port int) net.Addr {
 			return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte(header[address:address+4])), binary.BigEndian.Uint16(header[port:])))
 		}
-		c.from, c.to = at(16, 24), at(20, 26)
+		c.from, c.to = at(0, 8), at(4, 10)
 	})
 }
 
