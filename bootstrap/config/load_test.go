@@ -92,6 +92,7 @@ func TestLoad(t *testing.T) {
 		Proxy: ProxyMachine{
 			Type: "PLAY2-NANO", Image: "debian_trixie", VolumeGB: 20, PrivateIP: netip.MustParseAddr("172.16.0.10"),
 			SourceAddress: cloudinit.SourceFlexibleIP, NameServers: addresses("51.159.69.162", "51.159.69.156"),
+			Identity: cloudinit.IdentityPort,
 		},
 		Cluster: &Cluster{
 			Version: "1.99", CNI: "cilium", PodCIDR: netip.MustParsePrefix("100.64.0.0/15"), ServiceCIDR: netip.MustParsePrefix("10.32.0.0/20"),

@@ -40,6 +40,7 @@ func (s *Spec) validate(at *field.Path) field.ErrorList {
 	}
 	errs = append(errs, v1alpha1.ValidateTenants(s.Tenants, at.Child("tenants"))...)
 	errs = append(errs, s.requireGateway(at.Child("tenants"))...)
+	errs = append(errs, validateSidecars(s.Tenants, s.Proxy.Identity, at.Child("tenants"))...)
 	if s.Proxy.SourceAddress == cloudinit.SourceGateway {
 		errs = append(errs, refuseDedicated(s.Tenants, at.Child("tenants"))...)
 	}

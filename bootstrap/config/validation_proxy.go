@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"egress.scw/cloudinit"
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 const (
@@ -115,6 +116,22 @@ func (s *Spec) validateIdentity(at *field.Path) field.ErrorList {
 	if p.Identity == cloudinit.IdentityOffered && proxied > cloudinit.MaxTenantsOfTwoPorts {
 		errs = append(errs, field.Invalid(at.Child("identity"), p.Identity,
 			fmt.Sprintf("must be Port or Required with %d tenants on the proxy: Offered takes two of its ports for each, which suffice for %d", proxied, cloudinit.MaxTenantsOfTwoPorts)))
+	}
+	return errs
+}
+
+// validateSidecars requires that the proxy accepts the proof that the pods of each tenant
+// have: the cluster would refuse new pods of the others.
+func validateSidecars(tenants []v1alpha1.Tenant, identity cloudinit.Identity, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, tenant := range tenants {
+		sidecar := at.Index(i).Child("sidecar")
+		switch {
+		case tenant.Sidecar != nil && identity == cloudinit.IdentityPort:
+			errs = append(errs, field.Forbidden(sidecar, "with spec.proxy.identity Port the proxy serves no sidecars: remove it, or set the identity to Offered or Required"))
+		case tenant.Sidecar == nil && tenant.IsProxied() && identity == cloudinit.IdentityRequired:
+			errs = append(errs, field.Required(sidecar, "with spec.proxy.identity Required the proxy refuses requests without a certificate: write sidecar: {}"))
+		}
 	}
 	return errs
 }

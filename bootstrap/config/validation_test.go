@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -344,7 +345,10 @@ func TestEgressValidate(t *testing.T) {
 		},
 		"an authority for no purpose": {
 			func(e *Egress) { e.Spec.Proxy.Identity = cloudinit.IdentityPort },
-			[]string{"spec.proxy.authority: Forbidden: with spec.proxy.identity Port the proxy verifies no certificates: remove it"},
+			[]string{
+				"spec.proxy.authority: Forbidden: with spec.proxy.identity Port the proxy verifies no certificates: remove it",
+				"spec.tenants[0].sidecar: Forbidden: with spec.proxy.identity Port the proxy serves no sidecars: remove it, or set the identity to Offered or Required",
+			},
 		},
 		"the key of the authority": {
 			func(e *Egress) {
@@ -358,6 +362,7 @@ func TestEgressValidate(t *testing.T) {
 		"an unknown authority of an unknown cluster": {
 			func(e *Egress) {
 				e.Spec.Proxy.Authority, e.Spec.Proxy.Identity = "", cloudinit.IdentityRequired
+				e.Spec.Tenants = withSidecars(e.Spec.Tenants)
 				e.Spec.Cluster = &Cluster{CIDRs: prefixes("10.244.0.0/16")}
 			},
 			[]string{"spec.proxy.authority: Required value: bootstrap does not know the cluster: copy the certificates from the ConfigMap egress-sidecar-ca of the chart"},
@@ -368,7 +373,16 @@ func TestEgressValidate(t *testing.T) {
 		},
 		"two ports for as many as fit": {func(e *Egress) { e.Spec.Tenants = manyTenants(63) }, nil},
 		"one port for more": {
-			func(e *Egress) { e.Spec.Proxy.Identity, e.Spec.Tenants = cloudinit.IdentityRequired, manyTenants(64) }, nil,
+			func(e *Egress) {
+				e.Spec.Proxy.Identity, e.Spec.Tenants = cloudinit.IdentityRequired, withSidecars(manyTenants(64))
+			}, nil,
+		},
+		"no proof": {
+			func(e *Egress) { e.Spec.Proxy.Identity = cloudinit.IdentityRequired },
+			[]string{
+				"spec.tenants[1].sidecar: Required value: with spec.proxy.identity Required the proxy refuses requests without a certificate: write sidecar: {}",
+				"spec.tenants[2].sidecar: Required value: with spec.proxy.identity Required the proxy refuses requests without a certificate: write sidecar: {}",
+			},
 		},
 
 		"resolver twice": {
@@ -623,6 +637,17 @@ func manyTenants(count int32) []v1alpha1.Tenant {
 		tenants = append(tenants, v1alpha1.Tenant{
 			Name: fmt.Sprintf("client-%d", i), EgressTenantSpec: v1alpha1.EgressTenantSpec{Proxy: &v1alpha1.TenantProxy{Port: names.TenantPortMin + 1 + i}},
 		})
+	}
+	return tenants
+}
+
+// withSidecars returns the tenants, those on the proxy with sidecars.
+func withSidecars(tenants []v1alpha1.Tenant) []v1alpha1.Tenant {
+	tenants = slices.Clone(tenants)
+	for i := range tenants {
+		if tenants[i].IsProxied() {
+			tenants[i].Sidecar = &v1alpha1.Sidecar{}
+		}
 	}
 	return tenants
 }
