@@ -72,6 +72,10 @@ func TestCacheOptions(t *testing.T) {
 	}
 	for object, restriction := range options.ByObject {
 		switch object.(type) {
+		case *corev1.Secret:
+			if got := restriction.Field.String(); got != "metadata.name=egress-sidecar" {
+				t.Errorf("Secrets are restricted to %s", got)
+			}
 		case *admissionregistrationv1.ValidatingAdmissionPolicyBinding:
 			if got := restriction.Label.String(); got != "app.kubernetes.io/name=egress-webhook" {
 				t.Errorf("bindings are restricted to %s", got)
@@ -87,5 +91,10 @@ func TestCacheOptions(t *testing.T) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "web", ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}}}
 	if _, err := options.DefaultTransform(namespace); err != nil || namespace.ManagedFields != nil {
 		t.Errorf("managed fields are kept: %+v (%v)", namespace.ManagedFields, err)
+	}
+	secret := &corev1.Secret{Data: map[string][]byte{"tls.key": []byte("a key")}, StringData: map[string]string{"tls.key": "a key"}}
+	kept, err := options.DefaultTransform(secret)
+	if stripped, isSecret := kept.(*corev1.Secret); err != nil || !isSecret || stripped.Data["tls.key"] != nil || stripped.StringData != nil {
+		t.Errorf("the contents of Secrets are kept: %+v (%v)", kept, err)
 	}
 }

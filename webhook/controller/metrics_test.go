@@ -42,6 +42,9 @@ func TestStateCollector(t *testing.T) {
 	if err := testutil.CollectAndCompare(collector, strings.NewReader(`
 # HELP egress_webhook_tenants EgressTenants, by the reason of their condition Ready. Only the leader exports it.
 # TYPE egress_webhook_tenants gauge
+egress_webhook_tenants{reason="CertificateNotIssued"} 0
+egress_webhook_tenants{reason="CertificatePending"} 0
+egress_webhook_tenants{reason="ClosedDNSMissing"} 0
 egress_webhook_tenants{reason="ForeignEgressRules"} 0
 egress_webhook_tenants{reason="InvalidSpec"} 0
 egress_webhook_tenants{reason="Pending"} 2
@@ -51,6 +54,9 @@ egress_webhook_tenants{reason="ProtectedNamespace"} 0
 egress_webhook_tenants{reason="ProxyOutOfSync"} 0
 egress_webhook_tenants{reason="ProxyUnreachable"} 0
 egress_webhook_tenants{reason="Ready"} 2
+egress_webhook_tenants{reason="SecretNotCopied"} 0
+egress_webhook_tenants{reason="SidecarNotOffered"} 0
+egress_webhook_tenants{reason="SidecarRequired"} 0
 # HELP egress_webhook_unknown_tenant_namespaces Namespaces whose label names an EgressTenant that does not exist. Only the leader exports it.
 # TYPE egress_webhook_unknown_tenant_namespaces gauge
 egress_webhook_unknown_tenant_namespaces 1

@@ -40,15 +40,6 @@ g4CYxs2dqQIhAJl/TEVGMo/+A/AYuH/era1tu6DnEvcI4wBuMpTCNL+T
 // escaped writes text as a part of a YAML string in double quotes.
 func escaped(text string) string { return strings.ReplaceAll(text, "\n", `\n`) }
 
-// repeatedMachines returns the beginnings of the errors of machines with one address.
-func repeatedMachines(from, to int) []string {
-	var errs []string
-	for i := from; i < to; i++ {
-		errs = append(errs, fmt.Sprintf("proxy.machines[%d].address: Duplicate value", i))
-	}
-	return errs
-}
-
 func addresses(texts ...string) []netip.Addr {
 	var parsed []netip.Addr
 	for _, text := range texts {
@@ -286,7 +277,7 @@ func TestParseRefuses(t *testing.T) {
 		"machine with a chain":    {machines(`{address: 172.16.28.8, certificate: "` + escaped(certificate+certificate+certificate) + `"}`), []string{"proxy.machines[0].certificate: Invalid value"}},
 		"text behind a machine":   {machines(`{address: 172.16.28.8, certificate: "` + escaped(certificate) + `x"}`), []string{"proxy.machines[0].certificate: Invalid value"}},
 		"broken certificate":      {machines(`{address: 172.16.28.8, certificate: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}`), []string{"proxy.machines[0].certificate: Invalid value"}},
-		"too many machines":       {header + "proxy: {addresses: [172.16.28.8], machines: [" + strings.Repeat("{address: 172.16.28.8, certificate: "+pem+"},", 17) + "]}", append([]string{"proxy.machines: Too many: 17"}, repeatedMachines(1, 17)...)},
+		"too many machines":       {header + "proxy: {addresses: [172.16.28.8], machines: [" + strings.Repeat("{address: 172.16.28.8, certificate: "+pem+"},", 17) + "]}", []string{"proxy.machines: Too many: 17"}},
 		"empty closed DNS":        {minimal + "dns: {closed: {}}", []string{`dns.closed.address: Invalid value: ""`, `dns.closed.pods.namespace: Invalid value: ""`, "dns.closed.pods.podLabels: Required value"}},
 		"closed DNS on loopback":  {minimal + "dns: {closed: {address: 127.0.0.1, pods: {namespace: dns, podLabels: {a: b}}}}", []string{"dns.closed.address: Invalid value"}},
 		"image with a space":      {minimal + "sidecar: {image: 'sidecar: v1'}", []string{`sidecar.image: Invalid value: "sidecar: v1"`}},

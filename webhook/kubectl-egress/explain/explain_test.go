@@ -179,7 +179,7 @@ func TestRoutesWithSidecar(t *testing.T) {
 		"name of the cluster":   {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "http://db.stock.svc.cluster.local", WayDirect, Depends, "resolves to"},
 		"private name":          {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "http://db.internal", WayDirect, Depends, "resolves to"},
 		"name of one label":     {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "http://db", WayDirect, Depends, "resolves to"},
-		"address, not captured": {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "https://198.51.100.1", WayDirect, Closed, "admits nothing"},
+		"address, not captured": {&v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.IdentityOffered, unset, "https://198.51.100.1", WayDirect, Depends, "only if it is that of a pod"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := statetest.Healthy(t)

@@ -65,7 +65,11 @@ func OfManifest(s *state.State, manifest state.Manifest, namespace inject.Namesp
 		return nil, err
 	}
 	result := newPod(s, manifest.Name, namespace, admission)
-	return result, result.complete(s, patched, namespace, target)
+	err = result.complete(s, patched, namespace, target)
+	if admission.Action == inject.Deny {
+		err = nil // the pod may be refused because it cannot be read
+	}
+	return result, err
 }
 
 // OfPod explains a pod that exists. raw is its JSON.
