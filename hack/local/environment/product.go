@@ -22,8 +22,8 @@ import (
 const ClosedDNSAddress = "10.96.0.11"
 
 // Release is the webhook's installation, with the values that bootstrap has
-// written. Only the image is added here: bootstrap does not know it, because
-// there is no registry.
+// written. Added are images, which bootstrap does not know, because there is no
+// registry, and the DNS server for tenants with dns Closed.
 func (e *Environment) Release() (helm.Release, error) {
 	repository, tag, _ := strings.Cut(coreDNSImage, ":")
 	chart, set := filepath.Join(e.Repository, "charts/egress-webhook"), []string{

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/settings"
 )
 
@@ -51,7 +52,9 @@ logLevel: debug`))
 				Gateway:   []netip.Addr{netip.MustParseAddr("203.0.113.1")},
 			},
 			VerifyPorts: true,
+			Identity:    v1alpha1.IdentityPort,
 		},
+		Sidecar: settings.Sidecar{Image: "egress.scw/sidecar:0.0.0"},
 		Cluster: settings.Cluster{
 			Domain: "blue.example.internal",
 			CIDRs:  []netip.Prefix{netip.MustParsePrefix("10.32.0.0/20"), netip.MustParsePrefix("fd00:10::/64")},

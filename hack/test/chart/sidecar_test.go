@@ -1,7 +1,6 @@
 package chart_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	"egress.scw/webhook/api/names"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 // withSidecars are values of a proxy that accepts sidecars.
@@ -94,23 +92,6 @@ func TestLeastPrivilegeWithSidecars(t *testing.T) {
 	binding := named[*rbacv1.RoleBinding](t, r, names.FieldOwner+"-sidecars")
 	if binding.RoleRef.Name != names.FieldOwner+"-sidecars" || len(binding.Subjects) != 1 || binding.Subjects[0].Name != names.FieldOwner {
 		t.Errorf("the Role is bound by %+v", binding)
-	}
-}
-
-// Sidecars need Kubernetes 1.29, and the chart without them does not.
-func TestKubernetesVersionForSidecars(t *testing.T) {
-	for _, identity := range []v1alpha1.Identity{v1alpha1.IdentityOffered, v1alpha1.IdentityRequired} {
-		values := fmt.Sprintf("proxy: {addresses: [172.16.28.8], identity: %s}", identity)
-		_, err := installOn(t, "v1.28.15", values)
-		if want := fmt.Sprintf("proxy.identity: %s needs native sidecars, which Kubernetes v1.28.15 does not have: upgrade the cluster to 1.29 or later, or set Port", identity); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("identity %s: the error is %v, want %q", identity, err, want)
-		}
-		if _, err := installOn(t, "v1.29.0", values); err != nil {
-			t.Errorf("identity %s on 1.29: %v", identity, err)
-		}
-	}
-	if _, err := installOn(t, "v1.28.15", minimalValues); err != nil {
-		t.Errorf("without sidecars: %v", err)
 	}
 }
 

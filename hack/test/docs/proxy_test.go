@@ -17,7 +17,8 @@ func TestAuditLog(t *testing.T) {
 	operations := page{"docs/operations.md", read(t, "docs/operations.md")}
 	var fields []string
 	for field := range reflect.TypeFor[squid.AuditRecord]().Fields() {
-		fields = append(fields, field.Tag.Get("json"))
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		fields = append(fields, name)
 	}
 	explained := operations.column(t, "Field")
 	for _, field := range fields {

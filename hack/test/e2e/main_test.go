@@ -187,7 +187,7 @@ func kubectl(ctx context.Context, args ...string) (string, error) {
 
 // probe runs the probe's program in a namespace's pod.
 func probe(ctx context.Context, namespace string, args ...string) (string, error) {
-	return kubectl(ctx, append([]string{"--namespace=" + namespace, "exec", "deployment/probe", "--", "/main"}, args...)...)
+	return kubectl(ctx, append([]string{"--namespace=" + namespace, "exec", "deployment/probe", "--container=probe", "--", "/main"}, args...)...)
 }
 
 // isProbes reports whether an error is the result of the probe's connection,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -54,6 +55,10 @@ func deploySidecars(t *testing.T) {
 			return err == nil, fmt.Sprint(out, err)
 		})
 	}
+	eventually(t, "the authority of the certificates", func() (bool, string) {
+		out, err := kubectl(t.Context(), "--namespace=egress-system", "get", "configmap", names.AuthorityConfigMap, "-o", "name")
+		return err == nil, fmt.Sprint(out, err)
+	})
 	apply(t, withTenant(t, items))
 	for _, tenant := range tenants {
 		eventually(t, tenant.name+" to be ready", func() (bool, string) {
@@ -200,7 +205,7 @@ func refusedCertificates(t *testing.T) {
 		}
 		ours := 0
 		for _, record := range records {
-			if record.Tenant == byVariables.name {
+			if record.Tenant == byVariables.name && record.ClaimedPod == "-" { // no sidecar sent it
 				ours++
 			}
 		}
@@ -247,7 +252,7 @@ func askWithCertificate(t *testing.T, certificates []tls.Certificate) error {
 		return err
 	}
 	answer := make([]byte, len("HTTP/1.1 200"))
-	if _, err := client.Read(answer); err != nil {
+	if _, err := io.ReadFull(client, answer); err != nil {
 		return err
 	}
 	if !strings.HasSuffix(string(answer), " 200") {
