@@ -33,9 +33,11 @@ Usage:
 Flags:
   --config FOLDER   of run: the folder of the Secret egress-sidecar (%s)
   --listen ADDRESS  the address of the HTTP proxy, a loopback address (%s)
+  --dns ADDRESS     of run: the address of the DNS server, if names are captured (%s)
   --metrics ADDRESS of run: the address for metrics (POD_IP:%d)
 
 Environment of run, set by the downward API: %s, %s, %s.
+%s has the ports of the pod's own programs, on which names are not captured.
 
 What to do next: "kubectl logs POD -c egress-sidecar" has a line for each refused
 request, with its reason and its cure.
@@ -43,6 +45,10 @@ request, with its reason and its cure.
 
 // relayAddress is the address of the HTTP proxy.
 var relayAddress = net.JoinHostPort("127.0.0.1", strconv.Itoa(names.RelayPort))
+
+// dnsAddress is the address of the DNS server, the nameserver of pods whose names are
+// captured.
+const dnsAddress = "127.0.0.1:53"
 
 // errUsage: the arguments are not valid.
 var errUsage = errors.New(`see "sidecar help"`)
@@ -66,7 +72,8 @@ func command(ctx context.Context, args []string, output io.Writer) error {
 	name, args := args[0], args[1:]
 	switch name {
 	case "help", "--help", "-h":
-		_, err := fmt.Fprintf(output, help, names.SidecarFolder, relayAddress, names.SidecarMetricsPort, names.EnvPodNamespace, names.EnvPodName, names.EnvPodIP)
+		_, err := fmt.Fprintf(output, help, names.SidecarFolder, relayAddress, dnsAddress, names.SidecarMetricsPort,
+			names.EnvPodNamespace, names.EnvPodName, names.EnvPodIP, names.EnvPodPorts)
 		return err
 	case "version", "--version":
 		_, err := fmt.Fprintln(output, buildVersion())
@@ -75,11 +82,12 @@ func command(ctx context.Context, args []string, output io.Writer) error {
 		flags := newFlags(name)
 		folder := flags.String("config", names.SidecarFolder, "")
 		listen := flags.String("listen", relayAddress, "")
+		dns := flags.String("dns", dnsAddress, "")
 		metrics := flags.String("metrics", "", "")
 		if err := parse(flags, args); err != nil {
 			return err
 		}
-		return run(ctx, options{folder: *folder, listen: *listen, metrics: *metrics}, os.Stderr)
+		return run(ctx, options{folder: *folder, listen: *listen, dns: *dns, metrics: *metrics}, os.Stderr)
 	case "check":
 		flags := newFlags(name)
 		listen := flags.String("listen", relayAddress, "")

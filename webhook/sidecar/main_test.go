@@ -29,7 +29,7 @@ func TestRunAndCheck(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	logs := new(machinetest.Buffer)
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, options{folder: folder, listen: address, metrics: freeAddress(t)}, logs) }()
+	go func() { ended <- run(ctx, options{folder: folder, listen: address, dns: freeAddress(t), metrics: freeAddress(t)}, logs) }()
 	awaitState(t, address, `"config.json is missing`)
 
 	authority := machinetest.NewAuthority(t)

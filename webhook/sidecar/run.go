@@ -8,9 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,18 +25,15 @@ const drainBound = 30 * time.Second
 
 // options are the flags of run.
 type options struct {
-	folder, listen string
-	metrics        string // empty: on the address of the pod
+	folder, listen, dns string
+	metrics             string // empty: on the address of the pod
 }
 
 // run serves the pod until the context ends, and then until its tunnels have ended.
 func run(ctx context.Context, o options, logs io.Writer) error {
-	pod, metricsAddress, err := environment(o)
+	settings, err := newSettings(o)
 	if err != nil {
 		return err
-	}
-	if address, err := netip.ParseAddrPort(o.listen); err != nil || !address.Addr().IsLoopback() {
-		return fmt.Errorf("--listen %s must be a loopback address with a port: every client of the address acts for the tenant", o.listen)
 	}
 	logger := slog.New(slog.NewJSONHandler(logs, nil))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
@@ -47,64 +41,63 @@ func run(ctx context.Context, o options, logs io.Writer) error {
 		return fmt.Errorf("listening for the pod's programs (another program of the pod must not use the port): %w", err)
 	}
 	counters := new(metrics.Metrics)
-	p := &program{logger: logger, relay: relay.New(pod, counters, logger)}
-	go p.serveMetrics(ctx, metricsAddress, counters)
-	p.watch(ctx, o.folder)
-	logger.Info("starting", "version", buildVersion(), "listen", o.listen, "config", o.folder, "metrics", metricsAddress)
+	r := relay.New(settings.pod, counters, logger)
+	p := &program{logger: logger, relay: r, capturing: &capturing{dns: settings.dns, ownPorts: settings.ownPorts, relay: r, logger: logger}}
+	go p.serveMetrics(ctx, settings.metrics, counters)
+	logger.Info("starting", "version", buildVersion(), "listen", o.listen, "config", o.folder, "metrics", settings.metrics)
+	unwatched := p.watch(ctx, o.folder)
 
 	served := make(chan error, 1)
-	go func() { served <- p.relay.Serve(listener) }()
+	go func() { served <- r.Serve(listener) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serving the pod's programs: %w", err)
 	case <-ctx.Done():
 	}
 	logger.Info("stopping: open tunnels may end", "bound", drainBound.String())
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainBound)
-	defer cancel()
-	p.relay.Shutdown(bounded)
+	<-unwatched
+	p.shutdown(context.WithoutCancel(ctx))
 	return nil
 }
 
-// environment reads what the downward API sets.
-func environment(o options) (relay.Pod, string, error) {
-	var errs []error
-	read := func(name string) string {
-		value := os.Getenv(name)
-		if value == "" {
-			errs = append(errs, fmt.Errorf("the environment variable %s is missing: set it by the downward API", name))
-		}
-		return value
-	}
-	pod := relay.Pod{Namespace: read(names.EnvPodNamespace), Name: read(names.EnvPodName)}
-	address := o.metrics
-	if address == "" {
-		address = net.JoinHostPort(read(names.EnvPodIP), strconv.Itoa(names.SidecarMetricsPort))
-	}
-	return pod, address, errors.Join(errs...)
+// shutdown returns when all tunnels have ended, at the latest after drainBound.
+func (p *program) shutdown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainBound)
+	defer cancel()
+	var both sync.WaitGroup
+	both.Go(func() { p.relay.Shutdown(ctx) })
+	both.Go(func() { p.capturing.shutdown(ctx) })
+	both.Wait()
+	p.relay.Close()
 }
 
 // program connects the files with the relay.
 type program struct {
-	logger *slog.Logger
-	relay  *relay.Relay
-	expiry atomic.Pointer[time.Time] // of the certificate in use
+	logger    *slog.Logger
+	relay     *relay.Relay
+	capturing *capturing
+	expiry    atomic.Pointer[time.Time] // of the certificate in use
 }
 
-// watch takes the files, and follows them. It returns when they were read once, so
-// that the pod's programs, which start when the sidecar listens, do not come first.
-func (p *program) watch(ctx context.Context, folder string) {
-	read := make(chan struct{})
+// watch takes the files, and follows them until the context ends, when it closes the
+// channel. It returns when they were read once, so that the pod's programs, which start
+// when the sidecar listens, do not come first.
+func (p *program) watch(ctx context.Context, folder string) (ended <-chan struct{}) {
+	read, over := make(chan struct{}), make(chan struct{})
 	once := sync.OnceFunc(func() { close(read) })
-	go secret.Watch(ctx, folder, func(content *secret.Content, err error) {
-		p.changed(content, err)
-		once()
-	})
+	go func() {
+		defer close(over)
+		secret.Watch(ctx, folder, func(content *secret.Content, err error) {
+			p.changed(ctx, content, err)
+			once()
+		})
+	}()
 	<-read
+	return over
 }
 
 // changed takes new files.
-func (p *program) changed(content *secret.Content, err error) {
+func (p *program) changed(ctx context.Context, content *secret.Content, err error) {
 	var set *machines.Set
 	if err == nil {
 		set, err = machines.New(content.Config, content.Certificate, p.logger)
@@ -119,6 +112,7 @@ func (p *program) changed(content *secret.Content, err error) {
 	p.expiry.Store(&expiry)
 	p.relay.Use(set)
 	p.logger.Info("the files of the Secret are in use", "tenant", content.Config.Tenant, "machines", len(content.Config.Machines), "certificateExpiry", expiry)
+	p.capturing.use(ctx, content.Config.Capture)
 }
 
 // serveMetrics serves metrics until the context ends. Without them, the sidecar does
@@ -139,7 +133,7 @@ func (p *program) serveMetrics(ctx context.Context, address string, counters *me
 
 func (p *program) state() metrics.State {
 	states, problem := p.relay.State()
-	state := metrics.State{Version: buildVersion(), ConfigUsable: problem == nil}
+	state := metrics.State{Version: buildVersion(), ConfigUsable: problem == nil, Capture: p.capturing.state()}
 	if expiry := p.expiry.Load(); expiry != nil {
 		state.CertificateExpiry = *expiry
 	}

@@ -117,6 +117,12 @@ const (
 	// MetricSidecarCertificateExpiry is the time at which the tenant's certificate in use
 	// expires; 0 if there is none.
 	MetricSidecarCertificateExpiry = "egress_sidecar_certificate_expiry_timestamp_seconds"
+	// MetricSidecarCapturedNames is the number of captured names that have an address, at
+	// most 512 divided by the number of the tenant's ports. Only with capture.
+	MetricSidecarCapturedNames = "egress_sidecar_captured_names"
+	// MetricSidecarCapturedConnections is the number of open captured connections, at most
+	// 1,024. Only with capture.
+	MetricSidecarCapturedConnections = "egress_sidecar_captured_connections"
 	// MetricSidecarBuildInfo is 1; its labels version and go_version describe the build.
 	MetricSidecarBuildInfo = "egress_sidecar_build_info"
 )

@@ -55,7 +55,7 @@ type Stats struct {
 	Connections int
 }
 
-// New returns a Capture that does not serve yet.
+// New returns a Capture whose DNS server does not listen yet. Shutdown ends it.
 func New(config Config, proxy Proxy, log *slog.Logger) *Capture {
 	c := &Capture{
 		proxy: proxy, log: log, now: time.Now, forward: newForwarder(),

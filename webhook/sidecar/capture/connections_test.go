@@ -289,7 +289,7 @@ func TestShutdown(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the open connection: %v, want a reset", err)
 	}
-	if again := newCapture(t, testConfig(port)); again.listenDNS(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(f.dns)}) != nil {
+	if again := newCapture(t, testConfig(port)); again.Listen(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(f.dns)}) != nil {
 		t.Error("the address of the DNS server is still taken")
 	}
 }

@@ -143,7 +143,7 @@ func start(t testing.TB, config Config) *fixture {
 	f := newCapture(t, config)
 	f.web.port = config.Ports[len(config.Ports)-1]
 	f.dns = fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	if err := f.listenDNS(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(f.dns)}); err != nil {
+	if err := f.Listen(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(f.dns)}); err != nil {
 		t.Fatal(err)
 	}
 	return f

@@ -21,33 +21,26 @@ const (
 	largestUDP = 4096
 )
 
-// dnsAddresses are the addresses of the DNS server. The first is the nameserver of the
-// pod's resolv.conf. Without IPv6 in the pod, the second is left out.
-func dnsAddresses() []netip.AddrPort {
-	return []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("[::1]:53")}
-}
-
 // servers are the DNS servers of a Capture.
 type servers struct {
 	lock sync.Mutex
 	all  []*dns.Server
 }
 
-// Listen starts the DNS server on port 53 of the loopback addresses, by UDP and TCP.
-func (c *Capture) Listen(ctx context.Context) error { return c.listenDNS(ctx, dnsAddresses()) }
-
-func (c *Capture) listenDNS(ctx context.Context, addresses []netip.AddrPort) error {
-	c.web.start()
+// Listen starts the DNS server on addresses, by UDP and TCP. The first is the nameserver
+// of the pod's resolv.conf; further ones are left out if the pod does not have them. If
+// it returns an error, nothing listens, and it can be called again.
+func (c *Capture) Listen(ctx context.Context, addresses []netip.AddrPort) error {
 	for i, address := range addresses {
 		err := c.serveDNS(ctx, address.String())
-		absent := errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
-		switch {
-		case i > 0 && absent:
-		case errors.Is(err, syscall.EACCES):
-			return fmt.Errorf("%w: set the sysctl net.ipv4.ip_unprivileged_port_start=0 in the pod's securityContext", err)
-		case err != nil:
-			return err
+		if err == nil || i > 0 && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)) {
+			continue
 		}
+		c.servers.shutdown()
+		if errors.Is(err, syscall.EACCES) {
+			err = fmt.Errorf("%w: set the sysctl net.ipv4.ip_unprivileged_port_start=0 in the pod's securityContext", err)
+		}
+		return err
 	}
 	return nil
 }

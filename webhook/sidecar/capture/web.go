@@ -48,11 +48,8 @@ func newWeb(c *Capture) *web {
 		Transport: c.proxy, BufferPool: &bodyBuffers{}, FlushInterval: -1, ErrorLog: w.server.ErrorLog,
 		Rewrite: rewrite, ErrorHandler: fail,
 	}
-	return w
-}
-
-func (w *web) start() {
 	go func() { _ = w.server.Serve(w.queue) }() // its error is ErrServerClosed
+	return w
 }
 
 // take serves a connection. It returns false when the server has been closed.

@@ -55,12 +55,21 @@ type Machine struct {
 	Usable  bool
 }
 
-// State is what is not counted.
+// Capture is the state of the capture of names.
+type Capture struct {
+	// Names is the number of names that have an address.
+	Names int
+	// Connections is the number of open captured connections.
+	Connections int
+}
+
+// State is the state of the sidecar at a time.
 type State struct {
 	Version           string
 	ConfigUsable      bool
 	CertificateExpiry time.Time // zero, if there is no certificate
 	Machines          []Machine
+	Capture           *Capture // nil without capture
 }
 
 // Handler serves the metrics, with the state at that time.
@@ -92,6 +101,10 @@ func (m *Metrics) write(w io.Writer, state State) {
 		expiry = state.CertificateExpiry.Unix()
 	}
 	single(w, names.MetricSidecarCertificateExpiry, "gauge", "Expiry of the tenant's certificate.", expiry)
+	if state.Capture != nil {
+		single(w, names.MetricSidecarCapturedNames, "gauge", "Captured names that have an address.", int64(state.Capture.Names))
+		single(w, names.MetricSidecarCapturedConnections, "gauge", "Open captured connections.", int64(state.Capture.Connections))
+	}
 	family(w, names.MetricSidecarBuildInfo, "gauge", "Always 1.")
 	fmt.Fprintf(w, "%s{version=%q,go_version=%q} 1\n", names.MetricSidecarBuildInfo, state.Version, runtime.Version())
 }

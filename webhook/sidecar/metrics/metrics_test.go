@@ -24,6 +24,7 @@ func TestTextFormat(t *testing.T) {
 		return State{
 			Version: `v1"`, ConfigUsable: true, CertificateExpiry: time.Unix(1_700_000_000, 0),
 			Machines: []Machine{{"172.16.28.8:3443", true}, {"[fd00::8]:3443", false}},
+			Capture:  &Capture{Names: 5, Connections: 2},
 		}
 	}).ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
 	parser := expfmt.NewTextParser(model.UTF8Validation)
@@ -57,6 +58,7 @@ func TestTextFormat(t *testing.T) {
 		names.MetricSidecarTunnels: 3, names.MetricSidecarSentBytes: 0, names.MetricSidecarReceivedBytes: 0,
 		names.MetricSidecarMachineUsable + " 172.16.28.8:3443": 1, names.MetricSidecarMachineUsable + " [fd00::8]:3443": 0,
 		names.MetricSidecarConfigUsable: 1, names.MetricSidecarCertificateExpiry: 1_700_000_000,
+		names.MetricSidecarCapturedNames: 5, names.MetricSidecarCapturedConnections: 2,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -21,13 +21,12 @@ func (r *Relay) connect(w http.ResponseWriter, request *http.Request) {
 	switch {
 	case refused != nil:
 		r.refuse(w, metrics.Tunnel, request.Host, *refused)
-	case stream.Status < 200 || stream.Status > 299:
+	case !opened(stream):
 		defer func() { _ = stream.Close() }()
 		r.passRefusal(w, metrics.Tunnel, request.Host, stream.Status, stream.Header)
 		_, _ = io.Copy(w, stream) // the client may leave
 	default:
-		r.metrics.Count(metrics.Tunnel, metrics.Passed)
-		r.carry(w, stream)
+		r.carry(w, r.count(stream))
 	}
 }
 
@@ -59,7 +58,7 @@ func (r *Relay) tunnel(ctx context.Context, target string, header http.Header) (
 }
 
 // carry answers the request and copies data until both sides have ended.
-func (r *Relay) carry(w http.ResponseWriter, stream *tunnel.Stream) {
+func (r *Relay) carry(w http.ResponseWriter, stream *Counted) {
 	defer func() { _ = stream.Close() }()
 	client, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -77,43 +76,33 @@ func (r *Relay) carry(w http.ResponseWriter, stream *tunnel.Stream) {
 			return
 		}
 	}
-	r.metrics.Tunnels.Add(1)
-	defer r.metrics.Tunnels.Add(-1)
 	stop := context.AfterFunc(r.ctx, func() { _ = stream.Close() })
 	defer stop()
-	sent, received := join(tcp, stream)
-	r.metrics.SentBytes.Add(sent)
-	r.metrics.ReceivedBytes.Add(received)
+	join(tcp, stream)
 }
 
 // join copies data between a client and a tunnel until both have ended, each in its
 // own direction, and closes them. A tunnel that is reset resets the client.
-func join(client *net.TCPConn, stream *tunnel.Stream) (sent, received int64) {
-	done := make(chan struct{})
+func join(client *net.TCPConn, stream *Counted) {
+	sent := make(chan struct{})
 	go func() {
-		defer close(done)
-		n, err := stream.ReadFrom(client)
-		sent = n
-		switch {
-		case err == nil:
-			_ = stream.CloseWrite() // its error ends the reading too
-		case errors.Is(err, tunnel.ErrStopped): // the client may read the rest
-		default:
+		defer close(sent)
+		if _, err := stream.ReadFrom(client); err != nil {
 			_ = stream.Close()
+			return
 		}
+		_ = stream.CloseWrite() // its error ends the reading too
 	}()
-	received, err := stream.WriteTo(client)
-	if err != nil {
+	if _, err := stream.WriteTo(client); err != nil {
 		_ = client.SetLinger(0) // a reset: the client sees that data is missing
 		_ = client.Close()
 		_ = stream.Close()
 	} else {
 		_ = client.CloseWrite()
 	}
-	<-done
+	<-sent
 	_ = client.Close()
 	_ = stream.Close()
-	return sent, received
 }
 
 // writeEstablished writes the answer to CONNECT with the proxy's own header fields.
@@ -125,21 +114,4 @@ func writeEstablished(client io.Writer, header http.Header) error {
 	_ = kept.Write(buffer)
 	_, _ = buffer.WriteString("\r\n")
 	return buffer.Flush()
-}
-
-// Tunnel opens a tunnel for a captured connection. A refusal has been counted, and is
-// logged by the caller.
-func (r *Relay) Tunnel(ctx context.Context, host string, port uint16) (*tunnel.Stream, *Refusal) {
-	target := joinHostPort(host, port)
-	stream, refused := r.tunnel(ctx, target, http.Header{})
-	if refused == nil && (stream.Status < 200 || stream.Status > 299) {
-		_ = stream.Close()
-		refused = explain(stream.Status, stream.Header)
-	}
-	if refused != nil {
-		r.metrics.Count(metrics.Tunnel, refused.verdict)
-		return nil, refused
-	}
-	r.metrics.Count(metrics.Tunnel, metrics.Passed)
-	return stream, nil
 }

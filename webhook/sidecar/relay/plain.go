@@ -63,9 +63,9 @@ func (r *Relay) unsent(err error) *Refusal {
 	return unreachable(err)
 }
 
-// judge counts a response, and logs it if it is the proxy's own.
+// judge counts a response, and logs it if it is the machine's own.
 func (r *Relay) judge(response *http.Response) error {
-	if response.Header.Get("X-Squid-Error") == "" {
+	if !isOwn(response.StatusCode, response.Header) {
 		r.metrics.Count(metrics.HTTP, metrics.Passed)
 		return nil
 	}

@@ -38,24 +38,38 @@ func unreachable(err error) *Refusal {
 	}
 }
 
-// explain describes an answer of the proxy that is not a success.
+// errorPage is the header in which Squid names the reason of an answer of its own.
+const errorPage = "X-Squid-Error"
+
+// isOwn reports whether the answer to a plain request is the machine's own, and not that
+// of the target. Squid adds the revision to each answer of a target; HAProxy does not.
+func isOwn(status int, header http.Header) bool {
+	return header.Get(errorPage) != "" || status >= 400 && header.Get(names.HeaderRevision) == ""
+}
+
+// explain describes an answer of the machine that is not a success.
 func explain(status int, header http.Header) *Refusal {
-	page, _, _ := strings.Cut(header.Get("X-Squid-Error"), " ")
-	switch {
-	case status == http.StatusForbidden && page != "":
+	page, _, _ := strings.Cut(header.Get(errorPage), " ")
+	switch reason := header.Get(names.HeaderReason); {
+	case page != "" && status == http.StatusForbidden:
 		return &Refusal{
 			Status: status, verdict: metrics.Denied, Reason: "the rules of the tenant do not permit the target",
 			Cure: "list the domain and the port in spec.allow of the EgressTenant; the proxy's audit log has the rule",
-		}
-	case status == http.StatusForbidden:
-		return &Refusal{
-			Status: status, verdict: metrics.Denied, Reason: "the machine refused the tenant's certificate (" + header.Get(names.HeaderReason) + ")",
-			Cure: "if the tenant is unknown, run bootstrap apply, so that the machines serve it; if the certificate has expired, see the tenant's Certificate",
 		}
 	case page != "":
 		return &Refusal{
 			Status: status, verdict: metrics.Failed, Reason: "the proxy could not reach the target (" + page + ")",
 			Cure: "see whether the target answers, and whether its name exists in public DNS",
+		}
+	case status == http.StatusForbidden:
+		return &Refusal{
+			Status: status, verdict: metrics.Denied, Reason: "the machine refused the tenant's certificate (" + reason + ")",
+			Cure: "if the tenant is unknown, run bootstrap apply, so that the machines serve it; if the certificate has expired, see the tenant's Certificate",
+		}
+	case reason != "":
+		return &Refusal{
+			Status: status, verdict: metrics.Failed, Reason: "the machine refused the request (" + reason + ")",
+			Cure: "if the reason is connections, the tenant has the maximum number of them on the machine: let its programs close those that they do not use",
 		}
 	}
 	return &Refusal{

@@ -41,6 +41,7 @@ type Relay struct {
 	plain     *httputil.ReverseProxy
 
 	current atomic.Pointer[state]
+	capture atomic.Pointer[string] // its state; nil without capture
 	// open are the tunnels, and the responses to plain requests.
 	open sync.WaitGroup
 	// ctx ends when the remaining tunnels are closed.
@@ -102,8 +103,11 @@ func (r *Relay) Serve(listener net.Listener) error {
 	return nil
 }
 
-// Shutdown accepts no further connections, and returns when the tunnels have ended.
-// When the context ends, it closes them.
+// ReportCapture puts the state of the capture into the sidecar's own.
+func (r *Relay) ReportCapture(state string) { r.capture.Store(&state) }
+
+// Shutdown accepts no further connections, and returns when their tunnels have ended.
+// When the context ends, it closes them. Captured connections are served until Close.
 func (r *Relay) Shutdown(ctx context.Context) {
 	_ = r.server.Shutdown(ctx) // its error is the context's
 	ended := make(chan struct{})
@@ -118,6 +122,11 @@ func (r *Relay) Shutdown(ctx context.Context) {
 	r.abort()
 	<-ended
 	_ = r.server.Close()
+}
+
+// Close ends the connections to the machines as soon as their tunnels have ended. There
+// are no further tunnels.
+func (r *Relay) Close() {
 	if set := r.current.Load().machines; set != nil {
 		set.Drain()
 	}
