@@ -68,7 +68,7 @@ func startHAProxy(t testing.TB, authority *machinetest.Authority) *haproxy {
 		plainProxy(w, r)
 	}))
 	t.Cleanup(proxy.CloseClientConnections)
-	certificate, key := machinetest.Machine(t)
+	certificate, key := machinetest.MachineCertificate(t)
 	folder := t.TempDir()
 	write := func(name string, content []byte) string {
 		file := filepath.Join(folder, name)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +18,7 @@ import (
 // site is machines of one authority, with a target behind them.
 type site struct {
 	authority *machinetest.Authority
-	servers   []*httptest.Server
+	servers   []*machinetest.Machine
 	config    sidecar.Config
 	echo      string
 	logs      *machinetest.Buffer
@@ -103,7 +102,7 @@ func TestStoppedMachine(t *testing.T) {
 func TestMachineComesBack(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1)
-	foreign, _ := machinetest.Machine(t)
+	foreign, _ := machinetest.MachineCertificate(t)
 	own := s.config.Machines[0].Certificate
 	set := s.set(t)
 	s.servers[0].CloseClientConnections()
@@ -192,12 +191,11 @@ func TestPassedOverMachineReturns(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1)
 	set := s.set(t)
-	address := s.servers[0].Listener.Addr().String()
 	s.stop(0)
 	if _, err := set.Open(t.Context(), s.echo, nil); err == nil {
 		t.Fatal("a tunnel by a stopped machine")
 	}
-	machinetest.Restart(t, s.servers[0], address)
+	s.servers[0].Restart(t)
 	for range 1000 {
 		if set.States()[0].Problem == "" {
 			break

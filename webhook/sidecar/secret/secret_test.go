@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/sidecar"
 	"egress.scw/webhook/sidecar/internal/machinetest"
 	"egress.scw/webhook/sidecar/secret"
 )
@@ -20,7 +21,7 @@ func files(t *testing.T, tenant string) map[string][]byte {
 	_, machine := machinetest.Start(t, machinetest.NewAuthority(t))
 	certificate, key := machinetest.NewAuthority(t).Tenant(t, tenant, time.Hour)
 	return map[string][]byte{
-		names.SidecarConfigKey: machinetest.File(t, tenant, machine), names.SidecarCertificateKey: certificate, names.SidecarPrivateKeyKey: key,
+		names.SidecarConfigKey: machinetest.File(t, &sidecar.Config{Tenant: tenant, Machines: []sidecar.Machine{machine}}), names.SidecarCertificateKey: certificate, names.SidecarPrivateKeyKey: key,
 	}
 }
 

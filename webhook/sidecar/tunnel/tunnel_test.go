@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +19,7 @@ import (
 )
 
 // connect starts a machine, and connects to it.
-func connect(t *testing.T) (*tunnel.Conn, *httptest.Server) {
+func connect(t *testing.T) (*tunnel.Conn, *machinetest.Machine) {
 	t.Helper()
 	authority := machinetest.NewAuthority(t)
 	server, machine := machinetest.Start(t, authority)

@@ -58,8 +58,9 @@ func (a *Authority) TenantPair(t testing.TB, name string) *tls.Certificate {
 	return &pair
 }
 
-// Machine makes the certificate of a machine, and returns it and its key in PEM.
-func Machine(t testing.TB) (certificate, key []byte) {
+// MachineCertificate makes the certificate of a machine, and returns it and its key in
+// PEM.
+func MachineCertificate(t testing.TB) (certificate, key []byte) {
 	t.Helper()
 	issued, private := issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "egress-proxy"}}, nil, nil)
 	return encode("CERTIFICATE", issued.Raw), encodeKey(t, private)

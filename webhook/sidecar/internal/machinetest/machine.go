@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"egress.scw/webhook/api/names"
@@ -16,49 +18,102 @@ import (
 )
 
 // Targets of the machines that Start starts. Every other one is reached at the
-// address of its name.
+// address of Reach, or else at that of its name.
 const (
-	// DeniedTarget is not permitted.
-	DeniedTarget = "denied.example:443"
-	// UnservedTarget is answered as by HAProxy without Squid.
-	UnservedTarget = "unserved.example:443"
+	// DeniedTarget is not permitted. Its host is not permitted for plain HTTP either.
+	DeniedTarget = deniedHost + ":443"
+	deniedHost   = "denied.example"
+	// UnservedTarget is answered as by HAProxy without Squid, and its host for plain HTTP
+	// too.
+	UnservedTarget = unservedHost + ":443"
+	unservedHost   = "unserved.example"
 	// ResetTarget resets its connections when it has sent some data.
 	ResetTarget = "reset.example:443"
 )
 
-// ConnectHeader is in the answer to a tunnel.
-const ConnectHeader = "X-Egress-Revision"
+// Machine is a running proxy machine.
+type Machine struct {
+	*httptest.Server
+	// Requests is the number of requests that it has got.
+	Requests atomic.Int64
+
+	certificate atomic.Pointer[tls.Certificate]
+	targets     sync.Map // addresses by host:port
+}
 
 // Start starts a machine that accepts the authority's tenants, as HAProxy and Squid
 // do. Header fields of a tunnel with a target that is an echo server come back in the
 // answer.
-func Start(t testing.TB, authority *Authority) (*httptest.Server, sidecar.Machine) {
+func Start(t testing.TB, authority *Authority) (*Machine, sidecar.Machine) {
 	t.Helper()
-	certificate, key := Machine(t)
-	pair, err := tls.X509KeyPair(certificate, key)
+	m := new(Machine)
+	certificate, use := m.NewCertificate(t)
+	use()
+	m.Server = httptest.NewUnstartedServer(http.HandlerFunc(m.serve))
+	m.start(t, &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
+		Certificates:       []tls.Certificate{*m.certificate.Load()}, // else the server takes one of its own
+		GetConfigForClient: m.configFor,
+		ClientAuth:         tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool,
+	})
+	return m, sidecar.Machine{Address: netip.MustParseAddrPort(m.Listener.Addr().String()), Certificate: certificate}
+}
+
+func (m *Machine) start(t testing.TB, config *tls.Config) {
+	m.EnableHTTP2 = true
+	m.TLS = config
+	m.Config.ErrorLog = log.New(io.Discard, "", 0)
+	m.StartTLS()
+	t.Cleanup(m.CloseClientConnections)
+}
+
+// NewCertificate makes another certificate of the machine, and returns it in PEM. The
+// machine has it on further connections from the call of use on.
+func (m *Machine) NewCertificate(t testing.TB) (certificate string, use func()) {
+	t.Helper()
+	encoded, key := MachineCertificate(t)
+	pair, err := tls.X509KeyPair(encoded, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(serve))
-	server.EnableHTTP2 = true
-	server.TLS = &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"},
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool,
-	}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	t.Cleanup(server.CloseClientConnections)
-	return server, sidecar.Machine{Address: netip.MustParseAddrPort(server.Listener.Addr().String()), Certificate: string(certificate)}
+	return string(encoded), func() { m.certificate.Store(&pair) }
 }
 
-func serve(w http.ResponseWriter, r *http.Request) {
+func (m *Machine) configFor(*tls.ClientHelloInfo) (*tls.Config, error) {
+	config := m.TLS.Clone()
+	config.GetConfigForClient = nil
+	config.Certificates = []tls.Certificate{*m.certificate.Load()}
+	return config, nil
+}
+
+// Reach makes a target, host:port, reachable at an address.
+func (m *Machine) Reach(target, address string) { m.targets.Store(target, address) }
+
+// Restart serves at the address of the machine, which was stopped.
+func (m *Machine) Restart(t testing.TB) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", m.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	former := m.TLS
+	m.Server = httptest.NewUnstartedServer(http.HandlerFunc(m.serve))
+	_ = m.Listener.Close()
+	m.Listener = listener
+	m.start(t, former.Clone())
+}
+
+func (m *Machine) serve(w http.ResponseWriter, r *http.Request) {
+	m.Requests.Add(1)
+	if r.Host == UnservedTarget || r.Host == unservedHost {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
 	w.Header().Set("X-Claimed", r.Header.Get(names.HeaderNamespace)+"/"+r.Header.Get(names.HeaderPod))
 	w.Header().Set("X-Protocol", r.Proto)
-	w.Header().Set(ConnectHeader, "0123456789abcdef")
+	w.Header().Set(names.HeaderRevision, "0123456789abcdef")
 	switch {
-	case r.Host == UnservedTarget:
-		w.WriteHeader(http.StatusServiceUnavailable)
-	case r.Host == DeniedTarget || r.Host == "denied.example":
+	case r.Host == DeniedTarget || r.Host == deniedHost:
 		w.Header().Set("X-Squid-Error", "ERR_ACCESS_DENIED 0")
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprint(w, "denied")
@@ -67,17 +122,21 @@ func serve(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Forwarded", r.Header.Get("X-Forwarded-For"))
 		_, _ = io.Copy(w, r.Body)
 	default:
-		tunnel(w, r)
+		m.tunnel(w, r)
 	}
 }
 
-func tunnel(w http.ResponseWriter, r *http.Request) {
+func (m *Machine) tunnel(w http.ResponseWriter, r *http.Request) {
 	if r.Host == ResetTarget {
 		fmt.Fprint(w, "some data")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
-	target, err := new(net.Dialer).DialContext(r.Context(), "tcp", r.Host)
+	address := r.Host
+	if known, ok := m.targets.Load(r.Host); ok {
+		address = known.(string)
+	}
+	target, err := new(net.Dialer).DialContext(r.Context(), "tcp", address)
 	if err != nil {
 		w.Header().Set("X-Squid-Error", "ERR_CONNECT_FAIL 111")
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -126,20 +185,3 @@ func Target(t testing.TB, serve func(*net.TCPConn)) string {
 
 // Echo is a target that sends back everything that it receives.
 func Echo(connection *net.TCPConn) { _, _ = io.Copy(connection, connection) }
-
-// Restart serves at the address of a machine that was stopped.
-func Restart(t testing.TB, stopped *httptest.Server, address string) {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(stopped.Config.Handler)
-	_ = server.Listener.Close()
-	server.Listener = listener
-	server.EnableHTTP2 = true
-	server.TLS = stopped.TLS.Clone()
-	server.Config.ErrorLog = stopped.Config.ErrorLog
-	server.StartTLS()
-	t.Cleanup(server.CloseClientConnections)
-}

@@ -8,10 +8,10 @@ import (
 	"egress.scw/webhook/api/sidecar"
 )
 
-// File returns config.json of a tenant.
-func File(t testing.TB, tenant string, list ...sidecar.Machine) []byte {
+// File returns config.json.
+func File(t testing.TB, config *sidecar.Config) []byte {
 	t.Helper()
-	data, err := sidecar.Marshal(&sidecar.Config{Tenant: tenant, Machines: list})
+	data, err := sidecar.Marshal(config)
 	if err != nil {
 		t.Fatal(err)
 	}
