@@ -168,25 +168,36 @@ func TestProgramCapture(t *testing.T) {
 }
 
 // TestProgramCapturedAnswer: a target that answers, ends, and reads no more is a clean end
-// for the program, which gets the whole answer.
+// for the program, which gets the whole answer, although it goes on to send.
 func TestProgramCapturedAnswer(t *testing.T) {
 	t.Parallel()
 	port := capturePort(t)
 	p := startProcess(t)
 	machine, _ := captures(t, p, port)
-	answer := strings.Repeat("answer", 100_000)
+	answer := strings.Repeat("answer", 30_000)
+	ended := make(chan struct{})
 	machine.Reach(fmt.Sprintf("a.example.com:%d", port), machinetest.Target(t, func(c *net.TCPConn) {
 		_, _ = c.Read(make([]byte, 7))
 		_, _ = io.WriteString(c, answer)
+		_ = c.Close()
+		ended <- struct{}{}
 	}))
-	for range 20 {
+	for range 2 {
 		connection, err := p.dial(t, "a.example.com", port)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.WriteString(connection, "request"); err != nil {
-			t.Fatal(err)
+		_ = connection.SetReadBuffer(4 << 10) // most of the answer waits in the sidecar's socket
+		for _, text := range []string{"request", "more"} {
+			if _, err := io.WriteString(connection, text); err != nil {
+				t.Fatal(err)
+			}
+			if text == "request" {
+				<-ended
+			}
+			time.Sleep(100 * time.Millisecond) // the sidecar knows of it
 		}
+		_ = connection.SetReadBuffer(1 << 20)
 		if got, err := io.ReadAll(connection); err != nil || string(got) != answer {
 			t.Fatalf("%d bytes of %d, %v", len(got), len(answer), err)
 		}
