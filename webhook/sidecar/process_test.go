@@ -191,13 +191,17 @@ func (p *process) exchange(echo string) error {
 	return opened.echo()
 }
 
-// get requests a URL of plain HTTP, on a connection of its own.
-func (p *process) get(address string) (*http.Response, string, error) {
-	client := &http.Client{
+// client returns a client of the sidecar with a connection for each request.
+func (p *process) client() *http.Client {
+	return &http.Client{
 		Timeout:   time.Minute,
 		Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: p.address}), DisableKeepAlives: true},
 	}
-	response, err := client.Get(address) //nolint:noctx // it has a timeout
+}
+
+// get requests a URL of plain HTTP.
+func (p *process) get(address string) (*http.Response, string, error) {
+	response, err := p.client().Get(address) //nolint:noctx // it has a timeout
 	if err != nil {
 		return nil, "", err
 	}
@@ -206,7 +210,21 @@ func (p *process) get(address string) (*http.Response, string, error) {
 	return response, string(body), err
 }
 
-// metric returns the line of a metric.
+// post sends a body to a URL of plain HTTP, whose server sends it back.
+func (p *process) post(address, body string) (status int, err error) {
+	response, err := p.client().Post(address, "text/plain", strings.NewReader(body)) //nolint:noctx // it has a timeout
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	got, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode == http.StatusOK && string(got) != body {
+		err = fmt.Errorf("the body is %q", got)
+	}
+	return response.StatusCode, err
+}
+
+// metric returns the line of a metric with its labels.
 func (p *process) metric(t *testing.T, name string) string {
 	t.Helper()
 	response, err := http.Get("http://" + p.metrics + "/metrics") //nolint:noctx // loopback
@@ -216,7 +234,7 @@ func (p *process) metric(t *testing.T, name string) string {
 	defer func() { _ = response.Body.Close() }()
 	scanner := bufio.NewScanner(response.Body)
 	for scanner.Scan() {
-		if strings.HasPrefix(scanner.Text(), name+" ") || strings.HasPrefix(scanner.Text(), name+"{") {
+		if strings.HasPrefix(scanner.Text(), name+" ") {
 			return scanner.Text()
 		}
 	}

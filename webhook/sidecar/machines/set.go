@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -72,24 +71,6 @@ func (s *Set) Open(ctx context.Context, target string, header http.Header) (*tun
 	}
 	if unserved != nil {
 		return unserved, nil
-	}
-	return nil, errors.Join(errs...)
-}
-
-// DialHTTP connects to the first machine that answers, for HTTP/1.1: in HTTP/2, a
-// request to a proxy cannot have the URL of plain HTTP in full.
-func (s *Set) DialHTTP(ctx context.Context) (net.Conn, error) {
-	var errs []error
-	for _, m := range s.order() {
-		connection, err := m.dial(ctx, m.tlsHTTP1)
-		if err == nil {
-			return connection, nil
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", m.address, err))
-		s.passOver(m, err)
 	}
 	return nil, errors.Join(errs...)
 }

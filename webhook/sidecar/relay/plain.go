@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/url"
 	"time"
 
 	"egress.scw/webhook/sidecar/machines"
@@ -19,30 +17,12 @@ import (
 // request.
 const plainIdle = 20 * time.Second
 
-// newTransport sends requests with their URL in full to the machines, over HTTP/1.1.
-// Machines close no connection that was dead for a few seconds: the kernel's
-// keep-alive does.
-func (r *Relay) newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy: func(*http.Request) (*url.URL, error) { return &url.URL{Scheme: "https", Host: "machine"}, nil },
-		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			current := r.current.Load()
-			if current.machines == nil {
-				return nil, noMachines(current.problem)
-			}
-			return current.machines.DialHTTP(ctx)
-		},
-		DisableCompression: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: plainIdle,
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-}
-
 // RoundTrip sends a captured request for plain HTTP. The proxy's refusal is the
 // answer (http.RoundTripper).
 func (r *Relay) RoundTrip(request *http.Request) (*http.Response, error) {
 	request = request.Clone(request.Context())
 	r.claims(request.Header)
-	response, err := r.transport.RoundTrip(request)
+	response, err := sender{r}.RoundTrip(request)
 	if err != nil {
 		refused := r.unsent(err)
 		r.record(metrics.HTTP, request.URL.Host, *refused)
@@ -93,7 +73,7 @@ func (r *Relay) forward(w http.ResponseWriter, request *http.Request) {
 
 func (r *Relay) newReverseProxy() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport:     r.transport,
+		Transport:     sender{r},
 		FlushInterval: -1, // responses that are streams
 		ErrorLog:      slog.NewLogLogger(r.logger.Handler(), slog.LevelDebug),
 		Rewrite: func(proxied *httputil.ProxyRequest) {

@@ -36,6 +36,8 @@ type Machine struct {
 	*httptest.Server
 	// Requests is the number of requests that it has got.
 	Requests atomic.Int64
+	// WithoutSquid makes its answers those of HAProxy without Squid.
+	WithoutSquid atomic.Bool
 
 	certificate atomic.Pointer[tls.Certificate]
 	targets     sync.Map // addresses by host:port
@@ -105,7 +107,7 @@ func (m *Machine) Restart(t testing.TB) {
 
 func (m *Machine) serve(w http.ResponseWriter, r *http.Request) {
 	m.Requests.Add(1)
-	if r.Host == UnservedTarget || r.Host == unservedHost {
+	if r.Host == UnservedTarget || r.Host == unservedHost || m.WithoutSquid.Load() {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
