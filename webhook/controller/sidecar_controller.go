@@ -200,6 +200,12 @@ func (r *SidecarReconciler) keep(ctx context.Context, tenant *v1alpha1.EgressTen
 	if err != nil || state.identity == nil {
 		return state, err
 	}
+	return r.copyTo(ctx, tenant, state, namespaces)
+}
+
+// copyTo keeps the Secrets of a tenant with a certificate in its namespaces, and returns
+// the state with the fault that it found. With an error, too.
+func (r *SidecarReconciler) copyTo(ctx context.Context, tenant *v1alpha1.EgressTenant, state sidecarState, namespaces []string) (sidecarState, error) {
 	if refusal := r.options.Unsupported(tenant); refusal != nil {
 		// Pods that run keep the Secret that they have.
 		state.reason, state.message = refusal.Reason, refusal.Message
