@@ -201,7 +201,7 @@ func addSidecar(contents *settings.File, certificates string) error {
 	contents.Proxy.Machines = []settings.FileMachine{{Address: proxyAddress, Certificate: string(pem.EncodeToMemory(block))}}
 	contents.Sidecar.Image = "registry.example/egress-sidecar:v1.2.3"
 	contents.DNS.Closed = &settings.FileClosedDNS{
-		Address: "10.32.0.11", Pods: settings.FileDNSPods{Namespace: releaseNamespace, PodLabels: map[string]string{"app": "closed-dns"}},
+		Address: closedDNSAddress, Pods: settings.FileDNSPods{Namespace: releaseNamespace, PodLabels: map[string]string{"app": "closed-dns"}},
 	}
 	return nil
 }
