@@ -82,8 +82,8 @@ generate: ## Generate deep copies, the CRD, the chart's README and the reference
 	@bin/reference
 
 .PHONY: bench
-bench: ## Measure admission handler, bootstrap and Squid against their floors, and the webhook beside 20,000 pods
-	@go test ./webhook/admission ./bootstrap/... ./cloudinit/squid -timeout 30m -run '^$$' -bench . -benchmem
+bench: ## Measure admission handler, bootstrap, Squid and sidecar against their floors, and the webhook beside 20,000 pods
+	@go test ./webhook/admission ./webhook/sidecar/capture ./bootstrap/... ./cloudinit/squid -timeout 30m -run '^$$' -bench . -benchmem
 	@cd hack && go test ./test/integration -timeout 90m -run '^$$' -bench . -benchtime 1x
 
 # Outside of make test: package registries change. -parallel: each client of

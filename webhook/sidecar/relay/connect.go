@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -57,37 +58,39 @@ func (r *Relay) tunnel(ctx context.Context, target string, header http.Header) (
 	}
 }
 
-// carry answers the request and copies data until both sides have ended.
+// carry answers the request, and begins to copy. It does not wait for the end: the
+// goroutine of the server holds more memory than an idle tunnel may.
 func (r *Relay) carry(w http.ResponseWriter, stream *Counted) {
-	defer func() { _ = stream.Close() }()
 	client, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return // the client has left
-	}
-	defer func() { _ = client.Close() }()
-	tcp := client.(*net.TCPConn)
-	if err := writeEstablished(tcp, stream.Header); err != nil {
+		_ = stream.Close() // the client has left
 		return
 	}
-	// What the client sent behind the header without waiting.
-	if n := buffered.Reader.Buffered(); n > 0 {
-		early, _ := buffered.Peek(n)
-		if _, err := stream.Write(early); err != nil {
-			return
-		}
+	if err := writeEstablished(client, stream.Header); err != nil {
+		_, _ = stream.Close(), client.Close()
+		return
 	}
-	stop := context.AfterFunc(r.ctx, func() { _ = stream.Close() })
-	defer stop()
-	join(tcp, stream)
+	stream.Header = nil
+	// What the client sent behind the header without waiting.
+	early, _ := buffered.Peek(buffered.Reader.Buffered())
+	early = bytes.Clone(early)
+	r.open.Add(1)
+	go func() {
+		defer r.open.Done()
+		stop := context.AfterFunc(r.ctx, func() { _ = stream.Close() })
+		defer stop()
+		join(client.(*net.TCPConn), early, stream)
+	}()
 }
 
 // join copies data between a client and a tunnel until both have ended, each in its
-// own direction, and closes them. A tunnel that is reset resets the client.
-func join(client *net.TCPConn, stream *Counted) {
+// own direction, and closes them. Early data was read from the client before. A tunnel
+// that is reset resets the client.
+func join(client *net.TCPConn, early []byte, stream *Counted) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		if _, err := stream.ReadFrom(client); err != nil {
+		if !send(client, early, stream) {
 			_ = stream.Close()
 			return
 		}
@@ -103,6 +106,17 @@ func join(client *net.TCPConn, stream *Counted) {
 	<-sent
 	_ = client.Close()
 	_ = stream.Close()
+}
+
+// send copies everything that the client sends, and reports whether it came to the end.
+func send(client *net.TCPConn, early []byte, stream *Counted) bool {
+	if len(early) > 0 {
+		if _, err := stream.Write(early); err != nil {
+			return errors.Is(err, tunnel.ErrStopped)
+		}
+	}
+	_, err := stream.ReadFrom(client)
+	return err == nil
 }
 
 // writeEstablished writes the answer to CONNECT with the proxy's own header fields.
