@@ -199,13 +199,11 @@ func TestNameThatLostItsPlace(t *testing.T) {
 	port := freePort(t)
 	f := newCapture(t, testConfig(port))
 	f.table.most = 1
-	now := time.Now()
-	f.now = func() time.Time { return now }
 	address := f.resolve(t, "a.example")
 	f.lock.Lock()
 	former := f.table.byName["a.example"]
 	f.lock.Unlock()
-	now = now.Add(hold + time.Second)
+	f.wait(hold + time.Second)
 	if f.resolve(t, "b.example") == address {
 		t.Error("the address stands for another name at once")
 	}
@@ -241,8 +239,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 	f.lock.Lock()
 	clear(f.conns)
 	f.table.most = 1
-	f.now = func() time.Time { return time.Now().Add(time.Hour) }
 	f.lock.Unlock()
+	f.wait(time.Hour)
 	if got := text(f.ask("b.example.", 1)); got != "SERVFAIL" {
 		t.Errorf("another name took the place of one with a connection: %s", got)
 	}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,7 +103,11 @@ type fixture struct {
 	logs   *logs
 	dns    string // address of its DNS server
 	config Config
+	later  atomic.Int64 // the time by which its clock is ahead, in nanoseconds
 }
+
+// wait puts the clock forward.
+func (f *fixture) wait(time time.Duration) { f.later.Add(int64(time)) }
 
 // freePort returns a TCP port that is free on all addresses, and that the kernel gives to
 // no outgoing connection.
@@ -129,6 +134,7 @@ func newCapture(t testing.TB, config Config) *fixture {
 	t.Helper()
 	f := &fixture{proxy: &fakeProxy{}, logs: &logs{}, config: config}
 	f.Capture = New(config, f.proxy, slog.New(slog.NewTextHandler(f.logs, nil)))
+	f.now = func() time.Time { return time.Now().Add(time.Duration(f.later.Load())) }
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()

@@ -167,20 +167,26 @@ func TestDrainedSet(t *testing.T) {
 	}
 }
 
-// TestManyTunnels: more tunnels than a connection permits share few connections.
+// TestManyTunnels: more tunnels than a connection permits are open at the same time.
 func TestManyTunnels(t *testing.T) {
 	t.Parallel()
+	const (
+		tunnels = 400 // net/http permits 250 streams of a connection
+		openers = 8
+	)
 	s := newSite(t, 1)
 	set := s.set(t)
 	var all sync.WaitGroup
-	for range 400 { // net/http permits 250 streams of a connection
+	for range openers {
 		all.Go(func() {
-			stream, err := set.Open(t.Context(), s.echo, nil)
-			if err != nil {
-				t.Error(err)
-				return
+			for range tunnels / openers {
+				stream, err := set.Open(t.Context(), s.echo, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				t.Cleanup(func() { _ = stream.Close() })
 			}
-			t.Cleanup(func() { _ = stream.Close() })
 		})
 	}
 	all.Wait()
