@@ -246,7 +246,7 @@ func askWithCertificate(t *testing.T, certificates []tls.Certificate) error {
 	defer connection.Close()
 	client := tls.Client(connection, &tls.Config{
 		Certificates: certificates, MinVersion: tls.VersionTLS13,
-		InsecureSkipVerify: true, //nolint:gosec // the test is about the client's certificate
+		InsecureSkipVerify: true, // the test is about the certificate of the client
 	})
 	if _, err := fmt.Fprintf(client, "CONNECT %[1]s:443 HTTP/1.1\r\nHost: %[1]s:443\r\n\r\n", environment.IPEchoName); err != nil {
 		return err
