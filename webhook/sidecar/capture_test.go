@@ -222,7 +222,7 @@ func TestProgramCaptureOfPlainHTTP(t *testing.T) {
 	reader := bufio.NewReader(connection)
 	for range 2 { // on one connection
 		fmt.Fprint(connection, "GET /path HTTP/1.1\r\nHost: a.example.com\r\n\r\n")
-		response, err := http.ReadResponse(reader, nil)
+		response, err := http.ReadResponse(reader, nil) //nolint:bodyclose // the connection is closed
 		if err != nil {
 			t.Fatal(err)
 		}

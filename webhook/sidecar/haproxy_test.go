@@ -89,7 +89,7 @@ func startHAProxy(t testing.TB, authority *machinetest.Authority) *haproxy {
 func (h *haproxy) start(t testing.TB, args ...string) {
 	t.Helper()
 	output := new(machinetest.Buffer)
-	process := exec.CommandContext(context.Background(), "haproxy", append(args, h.files...)...) //nolint:usetesting // it is stopped below
+	process := exec.CommandContext(context.Background(), "haproxy", append(args, h.files...)...)
 	process.Stdout, process.Stderr = output, output
 	if err := process.Start(); err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func (p *pod) tunnel(target string) (*net.TCPConn, *bufio.Reader, error) {
 	_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
 	fmt.Fprintf(connection, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", target)
 	reader := bufio.NewReader(connection)
-	response, err := http.ReadResponse(reader, &http.Request{Method: http.MethodConnect})
+	response, err := http.ReadResponse(reader, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // the connection is closed
 	if err == nil && response.StatusCode != http.StatusOK {
 		err = fmt.Errorf("status %s", response.Status)
 	}
@@ -323,7 +323,7 @@ func TestHAProxyPlainHTTP(t *testing.T) {
 	}
 	defer func() { _ = connection.Close() }()
 	fmt.Fprint(connection, "GET http://a.example/path HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
-	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil) //nolint:bodyclose // the connection is closed
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -157,7 +157,7 @@ func (p *process) open(target string) (*tunnel, error) {
 	_ = connection.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(connection, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", target)
 	opened := &tunnel{connection.(*net.TCPConn), bufio.NewReader(connection)}
-	response, err := http.ReadResponse(opened.reader, &http.Request{Method: http.MethodConnect})
+	response, err := http.ReadResponse(opened.reader, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // the connection is closed
 	if err == nil && response.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(opened.reader, response.ContentLength))
 		err = fmt.Errorf("%s: %s", response.Status, body)

@@ -30,16 +30,16 @@ func TestProgram(t *testing.T) {
 	if err := p.exchange(echo); err != nil {
 		t.Error(err)
 	}
-	if response, _, err := p.get("http://a.example/path"); err != nil || response.Header.Get("X-Url") != "http://a.example/path" || response.Header.Get("X-Protocol") != "HTTP/1.1" {
+	if response, _, err := p.get("http://a.example/path"); err != nil || response.Header.Get("X-Url") != "http://a.example/path" || response.Header.Get("X-Protocol") != "HTTP/1.1" { //nolint:bodyclose // get has read it
 		t.Errorf("plain HTTP: %v, %v", response, err)
 	}
 	if _, err := p.open(machinetest.DeniedTarget); err == nil || !strings.Contains(err.Error(), "403 Forbidden") {
 		t.Errorf("a denied tunnel: %v", err)
 	}
-	if response, body, err := p.get("http://denied.example/"); err != nil || response.StatusCode != http.StatusForbidden || body != "denied" {
+	if response, body, err := p.get("http://denied.example/"); err != nil || response.StatusCode != http.StatusForbidden || body != "denied" { //nolint:bodyclose // get has read it
 		t.Errorf("a denied request: %v, %q, %v", response, body, err)
 	}
-	if response, _, err := p.get("http://unserved.example/"); err != nil || response.StatusCode != http.StatusServiceUnavailable {
+	if response, _, err := p.get("http://unserved.example/"); err != nil || response.StatusCode != http.StatusServiceUnavailable { //nolint:bodyclose // get has read it
 		t.Errorf("without Squid: %v, %v", response, err)
 	}
 	var got []string
@@ -133,7 +133,7 @@ func (p *process) load(t *testing.T, echo string) (requests func() int, stop fun
 		repeat(func() error { return p.exchange(echo) })
 	}
 	repeat(func() error {
-		response, _, err := p.get("http://a.example/")
+		response, _, err := p.get("http://a.example/") //nolint:bodyclose // get has read it
 		if err == nil && response.StatusCode != http.StatusOK {
 			t.Errorf("plain HTTP: %s", response.Status)
 		}
@@ -179,7 +179,7 @@ func startSite(t *testing.T) *site {
 
 // plain requests a URL of plain HTTP.
 func (s *site) plain() error {
-	response, _, err := s.get("http://a.example/")
+	response, _, err := s.get("http://a.example/") //nolint:bodyclose // get has read it
 	if err == nil && response.StatusCode != http.StatusOK {
 		err = errors.New(response.Status)
 	}

@@ -109,14 +109,14 @@ func (c *Capture) tunnel(parent context.Context, name string, port uint16) (Stre
 // Shutdown ends the DNS server and closes the listeners. It returns when all captured
 // connections have ended, or resets them when the context is done.
 func (c *Capture) Shutdown(ctx context.Context) {
-	c.servers.shutdown()
+	c.servers.shutdown(ctx)
 	c.lock.Lock()
 	c.closed = true
 	for _, e := range c.table.byName {
 		e.close()
 	}
 	c.lock.Unlock()
-	c.web.drain()
+	c.web.drain() //nolint:contextcheck // close ends it
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for c.Stats().Connections > 0 && ctx.Err() == nil {

@@ -72,7 +72,7 @@ func connect(address func(string) (netip.Addr, error), name string, port uint16)
 }
 
 func readFrom(address string) error {
-	conn, err := net.DialTimeout("tcp", address, 30*time.Second)
+	conn, err := net.DialTimeout("tcp", address, 30*time.Second) //nolint:noctx // loopback
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func TestServerThatResets(t *testing.T) {
 func TestPortOfTheApplication(t *testing.T) {
 	t.Parallel()
 	own, port := freePort(t), freePort(t)
-	application, err := net.Listen("tcp", fmt.Sprintf(":%d", own))
+	application, err := net.Listen("tcp", fmt.Sprintf(":%d", own)) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestPortOfTheApplication(t *testing.T) {
 	address := f.resolve(t, "a.example")
 	_ = application.Close()
 	f.resolve(t, "b.example")
-	if application, err = net.Listen("tcp", fmt.Sprintf(":%d", own)); err != nil {
+	if application, err = net.Listen("tcp", fmt.Sprintf(":%d", own)); err != nil { //nolint:noctx // loopback
 		t.Fatalf("the program cannot listen again: %v", err)
 	}
 	defer application.Close()
@@ -140,7 +140,7 @@ func TestPortOfTheApplication(t *testing.T) {
 		t.Errorf("the log has no line, or several:\n%s", f.logs)
 	}
 	f.proxy.serve("a.example", port, server(t, func(conn *net.TCPConn) { _ = conn.Close() }))
-	conn, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String())
+	conn, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String()) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatalf("the other port is not served: %v", err)
 	}
@@ -155,7 +155,7 @@ func TestPortsOfThePod(t *testing.T) {
 	config.OwnPorts = []uint16{own}
 	f := newCapture(t, config)
 	f.resolve(t, "a.example")
-	application, err := net.Listen("tcp", fmt.Sprintf(":%d", own))
+	application, err := net.Listen("tcp", fmt.Sprintf(":%d", own)) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatalf("the program cannot listen: %v", err)
 	}
@@ -179,7 +179,7 @@ func TestReloadOfPorts(t *testing.T) {
 	}
 	f.Reload(testConfig(later))
 	for port, want := range map[uint16]bool{former: false, later: true} {
-		conn, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String())
+		conn, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String()) //nolint:noctx // loopback
 		if err == nil {
 			_ = conn.Close()
 		}
@@ -207,7 +207,7 @@ func TestNameThatLostItsPlace(t *testing.T) {
 	if f.resolve(t, "b.example") == address {
 		t.Error("the address stands for another name at once")
 	}
-	if _, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String()); !errors.Is(err, syscall.ECONNREFUSED) { //nolint:noctx // loopback
 		t.Errorf("a connection to the former address: %v", err)
 	}
 	late := server(t, func(conn *net.TCPConn) { f.enter(former, port, conn) })
@@ -273,7 +273,7 @@ func TestShutdown(t *testing.T) {
 		f.Shutdown(ctx)
 	}()
 	eventually(t, "the listener is closed", func() bool {
-		late, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String())
+		late, err := net.Dial("tcp", netip.AddrPortFrom(address, port).String()) //nolint:noctx // loopback
 		if err == nil {
 			_ = late.Close()
 		}

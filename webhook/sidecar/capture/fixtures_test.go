@@ -115,7 +115,7 @@ func freePort(t testing.TB) uint16 {
 	t.Helper()
 	for {
 		port := uint16(10_000 + rand.IntN(20_000))
-		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil {
+		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil { //nolint:noctx // loopback
 			_ = l.Close()
 			return port
 		}
@@ -158,11 +158,11 @@ func start(t testing.TB, config Config) *fixture {
 // resolver serves DNS with a handler, by UDP and TCP, and returns its address.
 func resolver(t testing.TB, handler dns.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	streams, err := net.Listen("tcp4", "127.0.0.1:0")
+	streams, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
 	}
-	packets, err := net.ListenPacket("udp4", streams.Addr().String())
+	packets, err := net.ListenPacket("udp4", streams.Addr().String()) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func (f *fixture) resolve(t testing.TB, name string) netip.Addr {
 // dial connects to a port of a captured name.
 func (f *fixture) dial(t testing.TB, name string, port uint16) *net.TCPConn {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp4", netip.AddrPortFrom(f.resolve(t, name), port).String(), 5*time.Second)
+	conn, err := net.DialTimeout("tcp4", netip.AddrPortFrom(f.resolve(t, name), port).String(), 5*time.Second) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func (f *fixture) dial(t testing.TB, name string, port uint16) *net.TCPConn {
 // server accepts connections and passes each to serve. It returns its address.
 func server(t testing.TB, serve func(*net.TCPConn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
 	}

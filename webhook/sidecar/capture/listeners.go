@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -57,19 +56,18 @@ func (c *Capture) leave(port uint16) {
 		"port", port, "cure", "let the program listen on another port, or on the address of the pod alone")
 }
 
-// listenTCP listens on a captured address. Multipath TCP, which is Go's default, takes
-// more memory and is of no use on the loopback interface.
+// listenTCP listens on a captured address. It has no Multipath TCP, which
+// net.Listen would use: that takes more memory, and is of no use on the loopback
+// interface.
 func listenTCP(address netip.AddrPort) (*net.TCPListener, error) {
-	var config net.ListenConfig
-	config.SetMultipathTCP(false)
-	l, err := config.Listen(context.Background(), "tcp4", address.String())
+	l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(address))
 	switch {
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("%w: set the sysctl net.ipv4.ip_unprivileged_port_start=0 in the pod's securityContext", err)
 	case err != nil:
 		return nil, err //nolint:wrapcheck // it names the operation and the address
 	}
-	return l.(*net.TCPListener), nil //nolint:forcetypeassert // of network tcp4
+	return l, nil
 }
 
 // close closes the listeners of an entry.

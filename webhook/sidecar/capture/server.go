@@ -36,7 +36,7 @@ func (c *Capture) Listen(ctx context.Context, addresses []netip.AddrPort) error 
 		if err == nil || i > 0 && (errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)) {
 			continue
 		}
-		c.servers.shutdown()
+		c.servers.shutdown(ctx)
 		if errors.Is(err, syscall.EACCES) {
 			err = fmt.Errorf("%w: set the sysctl net.ipv4.ip_unprivileged_port_start=0 in the pod's securityContext", err)
 		}
@@ -86,8 +86,8 @@ func (c *Capture) start(server *dns.Server) {
 }
 
 // shutdown ends the servers. It waits a moment for answers on their way.
-func (s *servers) shutdown() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func (s *servers) shutdown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	s.lock.Lock()
 	defer s.lock.Unlock()

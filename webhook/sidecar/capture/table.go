@@ -51,7 +51,8 @@ type entry struct {
 // predecessor gave to other names: 128 a second are more than a table gives for long,
 // and come round after 18 hours.
 func newTable(most int, now time.Time) *table {
-	return &table{most, uint32(now.Unix()*128) & (rangeSize - 1), make(map[string]*entry), make(map[netip.Addr]*entry)}
+	first := uint32(now.Unix()*128) & (rangeSize - 1) //nolint:gosec // the low bits
+	return &table{most, first, make(map[string]*entry), make(map[netip.Addr]*entry)}
 }
 
 // find returns the entry of a name, or nil, and notes an answer.

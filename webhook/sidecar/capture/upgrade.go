@@ -17,8 +17,7 @@ func (w *web) upgrade(response http.ResponseWriter, r *http.Request, name string
 	stream, err := w.capture.tunnel(w.capture.tunnels, name, w.port)
 	if err != nil {
 		status := http.StatusBadGateway
-		var refusal *Refusal
-		if errors.As(err, &refusal) {
+		if refusal, ok := errors.AsType[*Refusal](err); ok {
 			status = refusal.Status
 		}
 		http.Error(response, fmt.Sprintf("The egress sidecar has no tunnel for the request: %v.", err), status)
@@ -36,7 +35,7 @@ func (w *web) upgrade(response http.ResponseWriter, r *http.Request, name string
 	}
 	_ = conn.SetDeadline(time.Time{})
 	early, _ := buffered.Peek(buffered.Reader.Buffered()) // at most what there is
-	if err := r.Write(stream); err == nil {
+	if err = r.Write(stream); err == nil {
 		_, err = stream.Write(early)
 	}
 	if err != nil {

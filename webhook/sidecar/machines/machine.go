@@ -36,7 +36,7 @@ type attempt struct {
 	err  error
 }
 
-// ErrDrained: the set is not in use any more.
+// ErrDrained is the error of a set that is not in use any more.
 var ErrDrained = errors.New("the configuration was replaced")
 
 // open opens a tunnel. A connection that ends at this moment is replaced once.
@@ -105,7 +105,7 @@ func (m *machine) connect(ctx context.Context, tried []*tunnel.Conn) error {
 	if current == nil {
 		current = &attempt{done: make(chan struct{})}
 		m.pending = current
-		go m.attempt(current)
+		go m.attempt(current) //nolint:gosec,contextcheck // other requests wait for it, too
 	}
 	m.mu.Unlock()
 	select {

@@ -40,7 +40,7 @@ func New(config *sidecar.Config, certificate *tls.Certificate, logger *slog.Logg
 			address: m.Address.String(), tls: pinned(trusted, certificate, http2Only), tlsHTTP1: pinned(trusted, certificate, http1Only),
 		})
 	}
-	rand.Shuffle(len(s.machines), func(i, j int) { s.machines[i], s.machines[j] = s.machines[j], s.machines[i] })
+	rand.Shuffle(len(s.machines), func(i, j int) { s.machines[i], s.machines[j] = s.machines[j], s.machines[i] }) //nolint:gosec // it spreads load
 	return s, nil
 }
 

@@ -26,7 +26,7 @@ func TestTextFormat(t *testing.T) {
 			Machines: []Machine{{"172.16.28.8:3443", true}, {"[fd00::8]:3443", false}},
 			Capture:  &Capture{Names: 5, Connections: 2},
 		}
-	}).ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
+	}).ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(recorder.Body)
 	if err != nil {

@@ -74,13 +74,11 @@ func (r *Relay) carry(w http.ResponseWriter, stream *Counted) {
 	// What the client sent behind the header without waiting.
 	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	early = bytes.Clone(early)
-	r.open.Add(1)
-	go func() {
-		defer r.open.Done()
+	r.open.Go(func() {
 		stop := context.AfterFunc(r.ctx, func() { _ = stream.Close() })
 		defer stop()
 		join(client.(*net.TCPConn), early, stream)
-	}()
+	})
 }
 
 // join copies data between a client and a tunnel until both have ended, each in its

@@ -66,7 +66,7 @@ func (r *Relay) forward(w http.ResponseWriter, request *http.Request) {
 	defer r.open.Done()
 	ctx, cancel := context.WithCancel(request.Context())
 	defer cancel()
-	stop := context.AfterFunc(r.ctx, cancel)
+	stop := context.AfterFunc(r.ctx, cancel) //nolint:contextcheck // that of the relay ends it, too
 	defer stop()
 	r.plain.ServeHTTP(w, request.WithContext(ctx))
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -89,9 +90,7 @@ func (r *Relay) refuse(w http.ResponseWriter, kind metrics.Kind, target string, 
 // passRefusal records an answer of the proxy, and passes its header on.
 func (r *Relay) passRefusal(w http.ResponseWriter, kind metrics.Kind, target string, status int, header http.Header) {
 	r.record(kind, target, *explain(status, header))
-	for name, values := range endToEnd(header) {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), endToEnd(header))
 	w.WriteHeader(status)
 }
 

@@ -153,7 +153,7 @@ func TestPlainHTTP(t *testing.T) {
 	s.Use(s.files())
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: s.address}), DisableKeepAlives: true}}
 	const target = "http://a.example/path%2Fx?b=1;2&c"
-	response, err := client.Post(target, "text/plain", strings.NewReader("body"))
+	response, err := client.Post(target, "text/plain", strings.NewReader("body")) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestPlainHTTP(t *testing.T) {
 	if string(body) != "body" {
 		t.Errorf("%q", body)
 	}
-	response, err = client.Get("http://denied.example/")
+	response, err = client.Get("http://denied.example/") //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ type Content struct {
 	Certificate *tls.Certificate
 }
 
-// ErrMissing: the Secret does not exist yet, or has no such key.
+// ErrMissing is the error of a Secret that does not exist yet, or has no such key.
 var ErrMissing = errors.New("is missing")
 
 // Digest identifies the content of the files.
@@ -78,7 +78,7 @@ func readVersion(folder string) ([][]byte, error) {
 	var files [][]byte
 	var errs []error
 	for _, name := range []string{names.SidecarConfigKey, names.SidecarCertificateKey, names.SidecarPrivateKeyKey} {
-		content, err := os.ReadFile(filepath.Join(folder, name))
+		content, err := os.ReadFile(filepath.Join(folder, name)) //nolint:gosec // the folder of the flag
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			err = fmt.Errorf("%s %w", name, ErrMissing)

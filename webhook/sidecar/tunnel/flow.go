@@ -45,7 +45,7 @@ func (c *Conn) addWindow(id uint32, increment int64) error {
 func (c *Conn) refund(n int) {
 	c.mu.Lock()
 	c.consumed += int64(n)
-	increment := uint32(c.consumed)
+	increment := uint32(c.consumed) //nolint:gosec // at most the window
 	due := c.consumed >= connWindow/4
 	if due {
 		c.consumed = 0

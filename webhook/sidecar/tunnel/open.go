@@ -61,7 +61,7 @@ func (c *Conn) enter(s *Stream) error {
 	case c.leaving || c.nextID > maxStreamID:
 		c.leaving = true
 		return ErrUnusable
-	case uint32(len(c.streams)) >= c.maxStreams:
+	case uint32(len(c.streams)) >= c.maxStreams: //nolint:gosec // at most maxStreamID
 		return ErrFull
 	}
 	s.id = c.nextID

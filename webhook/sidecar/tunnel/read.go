@@ -113,7 +113,7 @@ func (c *Conn) settings(frame *http2.SettingsFrame) error {
 	}
 	c.mu.Lock()
 	err := frame.ForeachSetting(func(setting http2.Setting) error {
-		switch setting.ID {
+		switch setting.ID { //nolint:exhaustive // the others do not concern a client, or are taken below
 		case http2.SettingMaxConcurrentStreams:
 			c.maxStreams = setting.Val
 		case http2.SettingInitialWindowSize:

@@ -112,7 +112,7 @@ func (s *Stream) consume(n int) {
 	s.conn.refund(n)
 	s.consumed += n
 	if s.consumed >= streamWindow/2 && s.readErr == nil {
-		increment := uint32(s.consumed)
+		increment := uint32(s.consumed) //nolint:gosec // at most the window
 		s.consumed = 0
 		s.conn.writer.writeLater(func(w *writer) error { return w.frames.WriteWindowUpdate(s.id, increment) })
 	}

@@ -25,7 +25,7 @@ func connect(t *testing.T) (*tunnel.Conn, *machinetest.Machine) {
 	server, machine := machinetest.Start(t, authority)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(machine.Certificate))
-	raw, err := tls.Dial("tcp", machine.Address.String(), &tls.Config{
+	raw, err := tls.Dial("tcp", machine.Address.String(), &tls.Config{ //nolint:noctx // loopback
 		MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{*authority.TenantPair(t, "client-a")},
 	})
 	if err != nil {
@@ -178,7 +178,7 @@ func TestLeavingMachine(t *testing.T) {
 func TestUntrustedClient(t *testing.T) {
 	t.Parallel()
 	_, machine := machinetest.Start(t, machinetest.NewAuthority(t))
-	raw, err := tls.Dial("tcp", machine.Address.String(), &tls.Config{
+	raw, err := tls.Dial("tcp", machine.Address.String(), &tls.Config{ //nolint:noctx // loopback
 		MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{"h2"},
 		Certificates: []tls.Certificate{*machinetest.NewAuthority(t).TenantPair(t, "client-a")},
 	})
