@@ -84,7 +84,7 @@ func TestTunnel(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.Use(s.files())
-	client, response, reader := s.connect(t, machinetest.Target(t, func(c *net.TCPConn) {
+	client, response, reader := s.connect(t, machinetest.Target(t, func(c *net.TCPConn) { //nolint:bodyclose // the connection is closed
 		all, _ := io.ReadAll(c)
 		_, _ = c.Write(bytes.ToUpper(all))
 	}), "early ")
@@ -103,7 +103,7 @@ func TestResetReachesClient(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.Use(s.files())
-	_, _, reader := s.connect(t, machinetest.ResetTarget, "")
+	_, _, reader := s.connect(t, machinetest.ResetTarget, "") //nolint:bodyclose // the connection is closed
 	if got, err := io.ReadAll(reader); err == nil {
 		t.Errorf("%q and a clean end", got)
 	}
@@ -132,7 +132,7 @@ func TestRefusals(t *testing.T) {
 			if c.files {
 				s.Use(s.files())
 			}
-			_, response, _ := s.connect(t, c.target, "")
+			_, response, _ := s.connect(t, c.target, "") //nolint:bodyclose // the connection is closed
 			body, _ := io.ReadAll(io.LimitReader(response.Body, response.ContentLength))
 			if response.StatusCode != c.status || !strings.Contains(string(body), c.body) {
 				t.Errorf("%s: %s", response.Status, body)
