@@ -209,7 +209,7 @@ func (r *SidecarReconciler) copyTo(ctx context.Context, tenant *v1alpha1.EgressT
 	if refusal := r.options.Unsupported(tenant); refusal != nil {
 		// Pods that run keep the Secret that they have.
 		state.reason, state.message = refusal.Reason, refusal.Message
-		return state, nil
+		return state, nil //nolint:nilerr // the state has the refusal
 	}
 	contents, err := r.contents(tenant, state.identity)
 	if err != nil {
