@@ -185,7 +185,7 @@ func TestNewFiles(t *testing.T) {
 	s := serve(t)
 	s.Use(s.files())
 	echo := machinetest.Target(t, machinetest.Echo)
-	client, _, reader := s.connect(t, echo, "")
+	client, _, reader := s.connect(t, echo, "") //nolint:bodyclose // the connection is closed
 	s.Use(s.files())
 	for _, text := range []string{"a", "b"} {
 		fmt.Fprint(client, text)
@@ -193,7 +193,7 @@ func TestNewFiles(t *testing.T) {
 			t.Fatalf("%c, %v", got, err)
 		}
 		s.Refuse(io.ErrUnexpectedEOF) // former files stay in use
-		if _, response, _ := s.connect(t, echo, ""); response.StatusCode != http.StatusOK {
+		if _, response, _ := s.connect(t, echo, ""); response.StatusCode != http.StatusOK { //nolint:bodyclose // the connection is closed
 			t.Errorf("a further tunnel: %s", response.Status)
 		}
 	}
@@ -207,7 +207,7 @@ func TestShutdown(t *testing.T) {
 			t.Parallel()
 			s := serve(t)
 			s.Use(s.files())
-			client, _, reader := s.connect(t, machinetest.Target(t, machinetest.Echo), "")
+			client, _, reader := s.connect(t, machinetest.Target(t, machinetest.Echo), "") //nolint:bodyclose // the connection is closed
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			done := make(chan struct{})
