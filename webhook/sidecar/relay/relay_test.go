@@ -192,7 +192,7 @@ func TestNewFiles(t *testing.T) {
 		if got, err := reader.ReadByte(); err != nil || string(got) != text {
 			t.Fatalf("%c, %v", got, err)
 		}
-		s.Refuse(io.ErrUnexpectedEOF) // former files stay in use
+		s.Refuse(io.ErrUnexpectedEOF)                                                       // former files stay in use
 		if _, response, _ := s.connect(t, echo, ""); response.StatusCode != http.StatusOK { //nolint:bodyclose // the connection is closed
 			t.Errorf("a further tunnel: %s", response.Status)
 		}
