@@ -89,7 +89,6 @@ func (m *sidecarMachine) start() (reload func()) {
 		m.t.Helper()
 		text := strings.ReplaceAll(m.read(sidecarConf), "/etc/egress/", m.dir+"/etc/egress/")
 		text = strings.ReplaceAll(text, sidecarAddress.String(), m.squid.String())
-		text = strings.Replace(text, "maxconn 20000\n", "maxconn 1000\n", 1)                      // more descriptors than tests have
 		text = regexp.MustCompile(`(?m)^    (chroot|user|group) .*\n`).ReplaceAllString(text, "") // need the rights of root
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			m.t.Fatal(err)
@@ -102,7 +101,8 @@ func (m *sidecarMachine) start() (reload func()) {
 	}
 	defer log.Close()
 	var messages strings.Builder
-	command := exec.CommandContext(m.t.Context(), binary, "-W", "-f", file)
+	// Fewer descriptors than its connections need.
+	command := exec.CommandContext(m.t.Context(), "sh", "-c", `ulimit -n 1000; exec "$@"`, "sh", binary, "-W", "-f", file)
 	command.Stdout, command.Stderr = log, &messages
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = 20 * time.Second

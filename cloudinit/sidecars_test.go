@@ -215,6 +215,12 @@ func TestHAProxyFollows(t *testing.T) {
 		{"first", func() {}, "HAProxy serves the sidecars of this squid.conf", []string{"systemctl reload haproxy.service"}, "1"},
 		{"nothing new", func() {}, "", nil, "1"},
 		{"a changed list", func() { tenant.Allow = &v1alpha1.AllowSpec{Domains: []string{"a.example"}} }, "", nil, "1"},
+		{"HAProxy does not load", func() {
+			m.program("systemctl", `[ "$1" != reload ] || { echo "Job for haproxy.service failed"; exit 1; }`)
+			m.machine.Authority = newTestAuthority(t).pem
+		}, "HAProxy does not load its files: Job for haproxy.service failed", []string{"systemctl reload haproxy.service"}, "0"},
+		{"still not", func() {}, "", []string{"systemctl reload haproxy.service"}, "0"},
+		{"it does", func() { m.program("systemctl") }, "HAProxy serves the sidecars of this squid.conf", []string{"systemctl reload haproxy.service"}, "1"},
 		{"a wrong file", func() { m.write("/etc/egress/haproxy.base.cfg", "nonsense\n") }, "HAProxy keeps its old files: haproxy -c: exit status 1", nil, "0"},
 		{"still wrong", func() {}, "", nil, "0"},
 		{"no authority", func() { m.machine.Authority = "" }, "the authority of sidecars is not known any more", []string{"systemctl stop haproxy.service"}, "0"},

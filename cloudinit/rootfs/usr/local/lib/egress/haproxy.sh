@@ -71,8 +71,8 @@ load_haproxy() {
   if systemctl --quiet is-active haproxy.service; then
     systemctl reload haproxy.service
   else
-    systemctl unmask haproxy.service
-    systemctl enable haproxy.service
+    systemctl --quiet unmask haproxy.service
+    systemctl --quiet enable haproxy.service
     systemctl restart haproxy.service
   fi
 }
