@@ -47,10 +47,7 @@ func (p *program) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.readAuthority(ctx); err != nil {
-		return err
-	}
-	_, plan, err := stack.ObserveAndPlan(ctx, t.cloud, t.spec)
+	_, plan, err := t.observeAndPlan(ctx)
 	if err != nil {
 		return err
 	}

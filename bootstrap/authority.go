@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -15,44 +14,62 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/names"
 )
 
 const (
+	// statusReady is the status of a cluster whose API server answers.
+	statusReady       = "ready"
 	authorityPatience = 10 * time.Second
 	maxConfigMap      = 1 << 20 // the limit of Kubernetes
 )
 
-// readAuthority reads the authority of the sidecars from the cluster, unless egress.yaml
-// contains it. Before the cluster or the chart exists there is none. A cluster that does
-// not answer is an error: without the authority, the proxy would close its port for
-// sidecars.
-func (t *target) readAuthority(ctx context.Context) error {
-	proxy := &t.spec.Proxy
-	if !proxy.Identity.Sidecars() || proxy.Authority != "" {
+// observeAndPlan observes the stack and plans the changes that it needs, with the
+// authority of the sidecars that the cluster has published, unless egress.yaml contains
+// it.
+func (t *target) observeAndPlan(ctx context.Context) (*stack.Observed, *stack.Plan, error) {
+	observed, plan, err := stack.ObserveAndPlan(ctx, t.cloud, t.spec)
+	if err != nil || !t.spec.Proxy.Identity.Sidecars() || t.spec.Proxy.Authority != "" {
+		return observed, plan, err
+	}
+	if err := t.readAuthority(ctx, plan.Graph.Cluster); err != nil {
+		return observed, nil, err
+	}
+	if t.spec.Proxy.Authority != "" {
+		plan, err = stack.Diff(t.spec, observed)
+	}
+	return observed, plan, err
+}
+
+// readAuthority reads the authority of the sidecars from the cluster. There is none
+// before the cluster is ready and the chart installed. A cluster that does not answer is
+// an error: without the authority, the proxy would close its port for sidecars.
+func (t *target) readAuthority(ctx context.Context, cluster *stack.Cluster) error {
+	if cluster == nil || cluster.Status != statusReady {
 		return nil
 	}
-	file := t.kubeconfigFile()
-	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	authority, err := authorityOf(ctx, file)
+	kubeconfig, err := t.cloud.Kubeconfig(ctx, cluster)
 	if err != nil {
-		return fmt.Errorf("the authority of the sidecars cannot be read from the cluster of %s: %w; if the cluster cannot be reached from here, set spec.proxy.authority", file, err)
+		return err
 	}
-	proxy.Authority = authority
+	authority, err := authorityOf(ctx, kubeconfig)
+	if err != nil {
+		return fmt.Errorf("the authority of the sidecars cannot be read from the cluster %s: %w; if the cluster cannot be reached from here, set spec.proxy.authority", cluster.Name, err)
+	}
+	t.spec.Proxy.Authority = authority
 	return nil
 }
 
 // authorityOf returns the authority in the chart's ConfigMap; empty if there is no
 // ConfigMap.
-func authorityOf(ctx context.Context, kubeconfig string) (string, error) {
+func authorityOf(ctx context.Context, kubeconfig []byte) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, authorityPatience)
 	defer cancel()
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	config, err := clientcmd.RESTConfigFromKubeConfig(kubeconfig)
 	if err != nil {
-		return "", errNoKubeconfig // the parser's error may quote a secret
+		return "", errors.New("its kubeconfig from Scaleway is invalid") // the parser's error may quote a secret
 	}
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -133,9 +135,23 @@ func kubeconfigOf(server string) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: test\ncontexts: [{name: test, context: {cluster: test, user: test}}]\nclusters: [{name: test, cluster: {server: %q}}]\nusers: [{name: test, user: {token: test}}]\n", server)
 }
 
-// TestAuthorityOfTheCluster: the authority comes from the cluster of the kubeconfig,
-// unless egress.yaml contains it. A cluster that does not answer is an error, because
-// the proxy would close its port without the authority.
+// cloudOfKubeconfig is a cloud that is asked for the kubeconfig only.
+type cloudOfKubeconfig struct {
+	stack.Cloud
+
+	kubeconfig string
+}
+
+func (c cloudOfKubeconfig) Kubeconfig(context.Context, *stack.Cluster) ([]byte, error) {
+	if c.kubeconfig == "" {
+		return nil, errors.New("the kubeconfig is requested")
+	}
+	return []byte(c.kubeconfig), nil
+}
+
+// TestAuthorityOfTheCluster: the authority comes from the cluster, wherever bootstrap
+// runs. A cluster that does not answer is an error, because the proxy would close its
+// port without the authority.
 func TestAuthorityOfTheCluster(t *testing.T) {
 	authority := newCertificate(t)
 	answers := map[string]string{"right": authority, "wrong": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}
@@ -152,30 +168,23 @@ func TestAuthorityOfTheCluster(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	for name, test := range map[string]struct{ configured, kubeconfig, want, problem string }{
-		"from the cluster": {"", kubeconfigOf(server.URL + "/right"), authority, ""},
-		"from egress.yaml": {newCertificate(t), kubeconfigOf(server.URL + "/denied"), "configured", ""},
-		"no cluster yet":   {"", "", "", ""},
-		"no chart yet":     {"", kubeconfigOf(server.URL + "/none"), "", ""},
-		"no rights":        {"", kubeconfigOf(server.URL + "/denied"), "", "403 Forbidden; if the cluster cannot be reached from here, set spec.proxy.authority"},
-		"no answer":        {"", kubeconfigOf("http://127.0.0.1:1"), "", "connection refused"},
-		"a key":            {"", kubeconfigOf(server.URL + "/wrong"), "", "ca.crt of the ConfigMap egress-sidecar-ca: must contain only certificates"},
-		"not a kubeconfig": {"", "nonsense", "", "is not a kubeconfig"},
+	ready := &stack.Cluster{ResourceMeta: stack.ResourceMeta{Name: "egress-test"}, Status: "ready"}
+	for name, test := range map[string]struct {
+		cluster                   *stack.Cluster
+		kubeconfig, want, problem string
+	}{
+		"from the cluster": {ready, kubeconfigOf(server.URL + "/right"), authority, ""},
+		"no cluster yet":   {nil, "", "", ""},
+		"not ready":        {&stack.Cluster{Status: "creating"}, "", "", ""},
+		"no kubeconfig":    {ready, "", "", "the kubeconfig is requested"},
+		"no chart yet":     {ready, kubeconfigOf(server.URL + "/none"), "", ""},
+		"no rights":        {ready, kubeconfigOf(server.URL + "/denied"), "", "cluster egress-test: the API server answers 403 Forbidden; if the cluster cannot be reached from here, set spec.proxy.authority"},
+		"no answer":        {ready, kubeconfigOf("http://127.0.0.1:1"), "", "connection refused"},
+		"a key":            {ready, kubeconfigOf(server.URL + "/wrong"), "", "ca.crt of the ConfigMap egress-sidecar-ca: must contain only certificates"},
+		"not a kubeconfig": {ready, "nonsense", "", "its kubeconfig from Scaleway is invalid"},
 	} {
-		s := newSession(t, withIdentity(t, test.configured))
-		if test.kubeconfig != "" {
-			s.write(t, "kubeconfig.yaml", test.kubeconfig)
-		}
-		egress, err := readConfig(s.path("egress.yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		target := &target{config: egress, file: s.path("egress.yaml"), spec: stack.NewSpec(egress, project)}
-		before := target.spec.Proxy.Authority
-		err = target.readAuthority(t.Context())
-		if test.want == "configured" {
-			test.want = before
-		}
+		target := &target{cloud: cloudOfKubeconfig{kubeconfig: test.kubeconfig}}
+		err := target.readAuthority(t.Context(), test.cluster)
 		if message := fmt.Sprint(err); target.spec.Proxy.Authority != test.want || (test.problem == "") != (err == nil) || !strings.Contains(message, test.problem) {
 			t.Errorf("%s: %q, %v, want %q", name, target.spec.Proxy.Authority, err, test.problem)
 		}

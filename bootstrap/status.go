@@ -65,10 +65,7 @@ func (p *program) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.readAuthority(ctx); err != nil {
-		return err
-	}
-	observed, plan, err := stack.ObserveAndPlan(ctx, t.cloud, t.spec)
+	observed, plan, err := t.observeAndPlan(ctx)
 	if observed == nil {
 		return err
 	}

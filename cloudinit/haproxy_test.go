@@ -45,6 +45,9 @@ func newSidecarMachine(t *testing.T) *sidecarMachine {
 	m.log = m.path(sidecarLog)
 	m.machine.Authority = m.authority.pem
 	m.program("systemctl")
+	// A container that was started 1,234.56 s after its kernel.
+	m.write("/proc/stat", "cpu 1 2 3\nbtime 1795000000\n")
+	m.write("/proc/1/stat", "1 (init (a)) S 0 1 1 0 -1 4194560 5 6 7 8 9 10 11 12 20 0 1 0 123456 14 15\n")
 	m.program("journalctl", "echo '<4>egress-sync: refused, the old squid.conf stays: it \"has\" a fault'")
 	m.program("squid", "echo 'Squid Cache: Version 6.13'")
 	m.program("ip", `echo "$4 via 192.0.2.1 dev ens2 src 192.0.2.2 uid 0"`)

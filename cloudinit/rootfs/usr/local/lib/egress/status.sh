@@ -20,6 +20,15 @@ is_refused() { [ -e "$run/value" ] && [[ "$(cat "$run/refused" 2> /dev/null)" = 
 # text: prints standard input without characters that have a meaning in JSON.
 text() { tr -cd '[:print:]' | tr -d '\\"' | cut -c 1-300; }
 
+# boot: prints the time of the boot. It is the start of the first process, because the
+# kernel of a container is older.
+boot() {
+  local kernel ticks # a hundredth of a second each
+  kernel=$(awk '$1 == "btime" { print $2 }' "$root/proc/stat")
+  ticks=$(sed 's/.*) //' "$root/proc/1/stat" | cut -d ' ' -f 20)
+  utc $((kernel + ticks / 100))
+}
+
 reason() {
   journalctl --unit=egress-sync.service --priority=warning --output=cat --lines=50 2> /dev/null |
     sed -n 's/^.*refused, the old squid.conf stays: //p' | tail -n 1 | text
@@ -27,7 +36,7 @@ reason() {
 
 # fields [REVISIONS]: prints the fields of the status, but for its time.
 fields() {
-  printf '"boot":"%s","squid":"%s","certificate":"%s"' "$(utc "$(awk '$1 == "btime" { print $2 }' /proc/stat)")" \
+  printf '"boot":"%s","squid":"%s","certificate":"%s"' "$(boot)" \
     "$(squid -v | sed -n 's/^Squid Cache: Version \([^ ]*\).*/\1/p' | text)" "$(print_certificate | awk '{ printf "%s\\n", $0 }')"
   if is_live; then printf ',"served":"%s","since":"%s"' "$(digest)" "$(utc "$(stat -c %Y "$run/live")")"; fi
   if is_refused; then printf ',"refused":"%s","reason":"%s"' "$(digest)" "$(reason)"; fi
