@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"text/template"
 
 	"egress.scw/webhook/api/names"
 )
@@ -24,10 +25,10 @@ var (
 
 // recorded returns what each target exports: the webhook's metrics are those of
 // TestRecordedMetrics, the tenants' those of mtail for the lines of
-// testdata/audit.log.
+// testdata/audit.log and testdata/sidecars.log.
 func recorded(t *testing.T) map[Target]string {
 	t.Helper()
-	texts := map[Target]string{tenantsTarget: mtail(t, "testdata/audit.log")}
+	texts := map[Target]string{tenantsTarget: mtail(t, "testdata/audit.log", "testdata/sidecars.log")}
 	for target, file := range map[Target]string{
 		webhookTarget: "webhook.metrics", machineTarget: "machine.metrics", squidTarget: "squid.metrics",
 	} {
@@ -54,13 +55,27 @@ func scrape(t *testing.T) Scrape {
 	return all
 }
 
-// mtail returns the metrics that mtail computes from a file of the audit log with the
-// machine's program.
-func mtail(t *testing.T, log string) string {
+// mtail returns the metrics that mtail computes from logs of the machine with the
+// machine's programs.
+func mtail(t *testing.T, logs ...string) string {
 	t.Helper()
 	requirePrograms(t, "mtail")
+	programs := t.TempDir()
+	for _, name := range []string{"egress-audit.mtail.tmpl", "egress-sidecars.mtail"} {
+		program, err := template.ParseFiles("../../../cloudinit/rootfs/etc/mtail/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text strings.Builder
+		if err := program.Execute(&text, struct{ Sidecars bool }{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(programs, strings.TrimSuffix(name, ".tmpl")), []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	command := exec.CommandContext(t.Context(), "mtail", "--one_shot", "--one_shot_format=prometheus", "--emit_prog_label=false",
-		"--progs=../../../cloudinit/rootfs/etc/mtail", "--logs="+log)
+		"--progs="+programs, "--logs="+strings.Join(logs, ","))
 	output, err := command.Output()
 	if err != nil {
 		t.Fatalf("mtail: %v", err)
@@ -87,7 +102,10 @@ func TestRecordedSeriesAreComplete(t *testing.T) {
 	}
 	var want []string
 	for _, match := range regexp.MustCompile("(?m)^\\| `(egress_[a-z_]+)` ").FindAllStringSubmatch(string(reference), -1) {
-		want = append(want, match[1])
+		// The chart does not scrape sidecars, whose pods are the tenants'.
+		if !strings.HasPrefix(match[1], "egress_sidecar_") {
+			want = append(want, match[1])
+		}
 	}
 	got := map[string]bool{}
 	for _, text := range recorded(t) {

@@ -164,6 +164,17 @@ func causes() map[string]cause {
 			values: map[string]string{`egress_proxy_refused_connections_total{tenant="client-a"}@machine`: "0+0x74 1+0x60"},
 			firing: []string{`EgressConnectionsRefused{severity="warning",tenant="client-a"}`},
 		},
+		"HAProxy does not run": {
+			values: map[string]string{`egress_proxy_sidecars_served@machine`: "1+0x19 0+0x100"},
+			firing: []string{`EgressSidecarsNotServed{instance="172.16.28.8:9100",job="egress-proxy",severity="critical"}`},
+		},
+		"certificates have expired": {
+			values: map[string]string{`egress_proxy_sidecar_refused_total{reason="certificate-expired"}@tenants`: "0+60x120"},
+			firing: []string{`EgressCertificatesRefused{reason="certificate-expired",severity="warning"}`},
+		},
+		"tenants with too many tunnels of sidecars": {
+			values: map[string]string{`egress_proxy_sidecar_refused_total{reason="connections"}@tenants`: "0+60x120"},
+		},
 		"Squid was not restarted": {
 			values: map[string]string{`egress_proxy_squid_outdated@machine`: "0+0x19 1+0x100"},
 			firing: []string{`EgressSquidOutdated{instance="172.16.28.8:9100",job="egress-proxy",severity="warning"}`},
