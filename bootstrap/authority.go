@@ -34,13 +34,23 @@ func (t *target) observeAndPlan(ctx context.Context) (*stack.Observed, *stack.Pl
 	if err != nil || !t.spec.Proxy.Identity.Sidecars() || t.spec.Proxy.Authority != "" {
 		return observed, plan, err
 	}
-	if err := t.readAuthority(ctx, plan.Graph.Cluster); err != nil {
+	if err := t.readAuthority(ctx, clusterIn(observed)); err != nil {
 		return observed, nil, err
 	}
 	if t.spec.Proxy.Authority != "" {
 		plan, err = stack.Diff(t.spec, observed)
 	}
 	return observed, plan, err
+}
+
+// clusterIn returns the existing cluster of the stack, or nil.
+func clusterIn(observed *stack.Observed) *stack.Cluster {
+	for _, resource := range observed.Resources {
+		if cluster, ok := resource.(*stack.Cluster); ok {
+			return cluster
+		}
+	}
+	return nil
 }
 
 // readAuthority reads the authority of the sidecars from the cluster. There is none

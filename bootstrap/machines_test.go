@@ -131,6 +131,34 @@ func TestStatusShowsMachines(t *testing.T) {
 	}
 }
 
+// TestAuthorityIsInThePlan: the authority that a cluster has published is a change of
+// the squid.conf. Before there is a cluster, none is asked.
+func TestAuthorityIsInThePlan(t *testing.T) {
+	authority := newCertificate(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"data": map[string]string{"ca.crt": authority}})
+	}))
+	defer server.Close()
+	text := withIdentity(t, "")
+	_, observed := made(t, newSpec(t, text))
+	for name, test := range map[string]struct {
+		cloud *stubCloud
+		code  int
+		want  string
+	}{
+		"nothing exists": {&stubCloud{observed: &stack.Observed{}}, 2, "20 to create, 0 to change"},
+		"published":      {&stubCloud{observed: observed, kubeconfig: kubeconfigOf(server.URL)}, 2, "0 to create, 1 to change, 0 to replace, 0 to delete\n\n  ~   user-data/proxy/squid-conf  egress-production-proxy\n        text: 0 lines removed, 1 lines added"},
+		"cannot be read": {&stubCloud{observed: observed, kubeconfig: kubeconfigOf("http://127.0.0.1:1")}, 1, "connection refused"},
+	} {
+		s := newSession(t, text)
+		s.cloud = test.cloud
+		got := s.run(t.Context(), "plan")
+		if got.code != test.code || !strings.Contains(got.stdout+got.stderr, test.want) {
+			t.Errorf("%s: exit code %d, no %q in:\n%s%s", name, got.code, test.want, got.stdout, got.stderr)
+		}
+	}
+}
+
 func kubeconfigOf(server string) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Config\ncurrent-context: test\ncontexts: [{name: test, context: {cluster: test, user: test}}]\nclusters: [{name: test, cluster: {server: %q}}]\nusers: [{name: test, user: {token: test}}]\n", server)
 }

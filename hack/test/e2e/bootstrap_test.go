@@ -157,8 +157,7 @@ func answers(t *testing.T, port string) bool {
 }
 
 // withTenant is a copy of the environment's egress.yaml with an additional
-// tenant, in a folder of its own, for its outputs too. bootstrap finds the kubeconfig
-// there, by which it reads the authority of sidecars.
+// tenant, in a folder of its own, for its outputs too.
 func withTenant(t *testing.T, tenant string) string {
 	t.Helper()
 	text, err := os.ReadFile(shared.ConfigFile())
@@ -169,9 +168,7 @@ func withTenant(t *testing.T, tenant string) string {
 		t.Fatalf("%s does not end in the list of tenants", shared.ConfigFile())
 	}
 	file := filepath.Join(t.TempDir(), "egress.yaml")
-	kubeconfig, err := os.ReadFile(shared.Kubeconfig())
-	if err := errors.Join(err, os.WriteFile(file, append(text, tenant...), 0o600),
-		os.WriteFile(filepath.Join(filepath.Dir(file), filepath.Base(shared.Kubeconfig())), kubeconfig, 0o600)); err != nil {
+	if err := os.WriteFile(file, append(text, tenant...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
