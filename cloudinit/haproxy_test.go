@@ -119,7 +119,7 @@ func (m *sidecarMachine) start() (reload func()) {
 		}
 	})
 	m.await("HAProxy listens", func() bool {
-		connection, err := net.DialTimeout("tcp", m.address(), time.Second)
+		connection, err := (&net.Dialer{Timeout: time.Second}).DialContext(m.t.Context(), "tcp", m.address())
 		if err == nil {
 			connection.Close()
 		}

@@ -64,8 +64,12 @@ func TestSidecarsReachTheirTenant(t *testing.T) {
 			request.Header.Set(name, value)
 		}
 		response, err := transport.RoundTrip(request)
-		if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
-			t.Fatalf("WebSocket: %v, %v", response, err)
+		if err != nil {
+			t.Fatalf("WebSocket: %v", err)
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatalf("WebSocket: %v", response)
 		}
 		check(http.MethodGet, "http://a.example/socket")
 		socket := response.Body.(io.ReadWriteCloser)
