@@ -186,7 +186,7 @@ func (s *sidecars) throughStream(t *testing.T, certificate *tls.Certificate, pod
 	}
 	request.Host = echoName + ":443"
 	request.Header.Set(names.HeaderPod, pod)
-	response, err := transport.RoundTrip(request)
+	response, err := transport.RoundTrip(request) //nolint:bodyclose // it is closed below
 	if err != nil {
 		return "", err
 	}
