@@ -30,8 +30,10 @@ func TestLabelsAndAnnotations(t *testing.T) {
 		t.Fatalf("%s is not among the names found: %q", names.LabelTenant, known)
 	}
 	named := regexp.MustCompile(`egress\.scw/[\w-]+`)
+	// kubectl prints objects as RESOURCE.GROUP/NAME.
+	plain := strings.NewReplacer(`\.`, ".", "egresstenant.egress.scw/", "")
 	for _, p := range documentation(t) {
-		for _, name := range named.FindAllString(strings.ReplaceAll(p.text, `\.`, "."), -1) {
+		for _, name := range named.FindAllString(plain.Replace(p.text), -1) {
 			name = strings.TrimSuffix(name, "-") // kubectl label NAME-, which removes it
 			_, folder, _ := strings.Cut(name, "/")
 			if name == v1alpha1.GroupVersion.String() || slices.Contains(known, name) {
