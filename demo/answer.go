@@ -44,6 +44,10 @@ func (r *result) roundTrip(ctx context.Context, transport http.RoundTripper, u *
 		body, r.Truncated = body[:maxBody], true
 	}
 	r.Body = strings.ToValidUTF8(string(body), "\uFFFD")
+	// In a tunnel every answer is the origin's.
+	if r.Via != direct && u.Scheme == "http" && isRefusal(res) {
+		r.Denial = newDenial(u.String(), res.StatusCode, r.Body)
+	}
 	if err != nil {
 		return fmt.Errorf("the answer broke off: %w", err)
 	}
@@ -54,6 +58,7 @@ func (r *result) roundTrip(ctx context.Context, transport http.RoundTripper, u *
 type tunnelError struct {
 	host   string // and port
 	status int
+	page   string // the beginning of the answer's body
 }
 
 func (e *tunnelError) Error() string {
@@ -79,7 +84,7 @@ func refuseTunnel(_ context.Context, _ *url.URL, connect *http.Request, res *htt
 	if res.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &tunnelError{host: connect.Host, status: res.StatusCode}
+	return &tunnelError{host: connect.Host, status: res.StatusCode, page: readPage(res.Body)}
 }
 
 // statusText returns a status with its reason phrase: "403 Forbidden".

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -61,17 +63,19 @@ func TestManifests(t *testing.T) {
 		account    corev1.ServiceAccount
 		deployment appsv1.Deployment
 		service    corev1.Service
+		ingress    networkingv1.NetworkPolicy
 	)
 	decode(t, "serviceaccount.yaml", &account)
 	decode(t, "deployment.yaml", &deployment)
 	decode(t, "service.yaml", &service)
+	decode(t, "networkpolicy.yaml", &ingress)
 	pod := deployment.Spec.Template
 	if len(pod.Spec.Containers) != 1 {
 		t.Fatalf("%d containers, want 1", len(pod.Spec.Containers))
 	}
 	container := pod.Spec.Containers[0]
 
-	for _, namespace := range []string{account.Namespace, deployment.Namespace, service.Namespace} {
+	for _, namespace := range []string{account.Namespace, deployment.Namespace, service.Namespace, ingress.Namespace} {
 		if namespace != "" {
 			t.Errorf("a manifest is fixed to the namespace %q", namespace)
 		}
@@ -81,7 +85,7 @@ func TestManifests(t *testing.T) {
 		t.Errorf("the pod gets the token of ServiceAccount %q", pod.Spec.ServiceAccountName)
 	}
 	for name, selector := range map[string]map[string]string{
-		"Deployment": deployment.Spec.Selector.MatchLabels, "Service": service.Spec.Selector,
+		"Deployment": deployment.Spec.Selector.MatchLabels, "Service": service.Spec.Selector, "NetworkPolicy": ingress.Spec.PodSelector.MatchLabels,
 	} {
 		if diff := cmp.Diff(pod.Labels, selector); diff != "" {
 			t.Errorf("selector of the %s (-pod +selector):\n%s", name, diff)
@@ -101,11 +105,26 @@ func TestManifests(t *testing.T) {
 
 	fields := map[string]string{}
 	for _, env := range container.Env {
-		fields[env.Name] = env.ValueFrom.FieldRef.FieldPath
+		switch from := env.ValueFrom; {
+		case from == nil:
+			fields[env.Name] = env.Value
+		case from.FieldRef != nil:
+			fields[env.Name] = from.FieldRef.FieldPath
+		case from.SecretKeyRef != nil && from.SecretKeyRef.Optional != nil && *from.SecretKeyRef.Optional:
+			fields[env.Name] = "optional " + from.SecretKeyRef.Name + "/" + from.SecretKeyRef.Key
+		}
 	}
-	wantFields := map[string]string{"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "NODE_NAME": "spec.nodeName"}
+	wantFields := map[string]string{
+		"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "NODE_NAME": "spec.nodeName",
+		"EGRESS_DEMO_METRICS_LISTEN": ":9090",
+		variableUsername:             "optional egress-demo-account/username",
+		variablePassword:             "optional egress-demo-account/password",
+	}
 	if diff := cmp.Diff(wantFields, fields); diff != "" {
 		t.Errorf("environment (-want +got):\n%s", diff)
+	}
+	if _, err := parseSettings(nil, variables(map[string]string{"EGRESS_DEMO_METRICS_LISTEN": fields["EGRESS_DEMO_METRICS_LISTEN"]})); err != nil {
+		t.Error(err)
 	}
 
 	yes, no, user := true, false, int64(65532) // the image's USER
@@ -122,6 +141,76 @@ func TestManifests(t *testing.T) {
 	}
 	if diff := cmp.Diff(wantContainer, container.SecurityContext); diff != "" {
 		t.Errorf("security context of the container (-want +got):\n%s", diff)
+	}
+}
+
+// TestIngress expects a policy for ingress alone, since only webhook and cluster
+// administrators may write rules for egress, and a port of the container behind each of
+// its rules.
+func TestIngress(t *testing.T) {
+	var (
+		deployment appsv1.Deployment
+		policy     networkingv1.NetworkPolicy
+	)
+	decode(t, "deployment.yaml", &deployment)
+	decode(t, "networkpolicy.yaml", &policy)
+	if diff := cmp.Diff([]networkingv1.PolicyType{networkingv1.PolicyTypeIngress}, policy.Spec.PolicyTypes); diff != "" || policy.Spec.Egress != nil {
+		t.Errorf("types of the policy (-want +got):\n%s%+v", diff, policy.Spec.Egress)
+	}
+	var ports, named []string
+	for _, port := range deployment.Spec.Template.Spec.Containers[0].Ports {
+		ports = append(ports, port.Name)
+	}
+	for _, rule := range policy.Spec.Ingress {
+		if len(rule.From) == 0 || len(rule.Ports) != 1 {
+			t.Errorf("a rule admits every client, or every port: %+v", rule)
+			continue
+		}
+		named = append(named, rule.Ports[0].Port.String())
+	}
+	if diff := cmp.Diff(ports, named); diff != "" {
+		t.Errorf("ports of the container and of the policy (-container +policy):\n%s", diff)
+	}
+}
+
+// TestTenants compares the two tenants that are side by side: each namespace has the
+// label of its tenant, and only the page of path Gateway has the path set.
+func TestTenants(t *testing.T) {
+	var gateway struct {
+		metav1.TypeMeta   `json:",inline"`
+		metav1.ObjectMeta `json:"metadata"`
+		Spec              struct {
+			Path egressPath `json:"path"`
+		} `json:"spec"`
+	}
+	decode(t, "../tenants/gateway-tenant.yaml", &gateway)
+	if gateway.Kind != "EgressTenant" || gateway.Spec.Path != pathGateway {
+		t.Errorf("gateway-tenant.yaml is %+v", gateway)
+	}
+	for folder, tenant := range map[string]string{"proxy": "client-a", "gateway": gateway.Name} {
+		var (
+			namespace     corev1.Namespace
+			kustomization struct {
+				metav1.TypeMeta `json:",inline"`
+				Namespace       string   `json:"namespace"`
+				Resources       []string `json:"resources"`
+				Patches         []struct {
+					Target struct{ Kind, Name string } `json:"target"`
+					Patch  string                      `json:"patch"`
+				} `json:"patches"`
+			}
+		)
+		decode(t, "../tenants/"+folder+"/namespace.yaml", &namespace)
+		decode(t, "../tenants/"+folder+"/kustomization.yaml", &kustomization)
+		if namespace.Name != tenant || namespace.Labels["egress.scw/tenant"] != tenant || kustomization.Namespace != tenant {
+			t.Errorf("%s: namespace %q with the labels %v, kustomization for %q, want %q", folder, namespace.Name, namespace.Labels, kustomization.Namespace, tenant)
+		}
+		if diff := cmp.Diff([]string{"namespace.yaml", "../../deploy"}, kustomization.Resources); diff != "" {
+			t.Errorf("%s: resources (-want +got):\n%s", folder, diff)
+		}
+		if sets := strings.Contains(readFile(t, "tenants/"+folder+"/kustomization.yaml"), "name: EGRESS_DEMO_PATH\n          value: Gateway"); sets != (folder == "gateway") {
+			t.Errorf("%s: EGRESS_DEMO_PATH is Gateway: %t", folder, sets)
+		}
 	}
 }
 

@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// askDirectly tries to reach the internet without a proxy, like an application
-// that ignores its environment. For a protected tenant the attempt should fail.
+// askDirectly tries once to reach the internet without a proxy, like an application
+// that ignores its environment. With path Proxy the attempt should fail.
 func (c *checker) askDirectly(ctx context.Context) result {
 	u := c.targets.direct
-	r := result{URL: u.String(), Via: direct}
+	r := result{URL: u.String(), Via: direct, Attempts: 1}
 	ctx, cancel := context.WithTimeout(ctx, c.directTimeout)
 	defer cancel()
 
@@ -22,7 +22,11 @@ func (c *checker) askDirectly(ctx context.Context) result {
 	conn, err := c.dialer.DialContext(ctx, "tcp", hostPort(u))
 	if err != nil {
 		r.Error = err.Error()
-		r.conclude(explainNoConnection(u.Hostname(), err))
+		meaning, summary := explainNoConnection(u.Hostname(), err)
+		if meaning == outcomeProtected {
+			meaning = c.path.blocked()
+		}
+		r.conclude(meaning, summary)
 		return r
 	}
 	defer conn.Close()
@@ -34,11 +38,11 @@ func (c *checker) askDirectly(ctx context.Context) result {
 	}, u)
 	switch {
 	case err != nil:
-		r.conclude(outcomeUnprotected, "This pod opened a direct connection to "+conn.RemoteAddr().String()+", though no answer followed.")
+		r.conclude(c.path.reached(true), "This pod opened a direct connection to "+conn.RemoteAddr().String()+", though no answer followed.")
 	case wantAddress(&r) != nil:
-		r.conclude(outcomeUnprotected, "This pod reached the internet directly, at "+conn.RemoteAddr().String()+".")
+		r.conclude(c.path.reached(true), "This pod reached the internet directly, at "+conn.RemoteAddr().String()+".")
 	default:
-		r.conclude(outcomeUnprotected, "This pod reached the internet directly, which saw it as "+r.Address+".")
+		r.conclude(c.path.reached(true), "This pod reached the internet directly, which saw it as "+r.Address+".")
 	}
 	return r
 }

@@ -76,7 +76,7 @@ func TestDirectIsOpen(t *testing.T) {
 }
 
 func TestDirectIsBlocked(t *testing.T) {
-	closed := listen(t)
+	closed := listener(t)
 	closed.Close()
 	tests := []struct {
 		name      string
@@ -95,6 +95,25 @@ func TestDirectIsBlocked(t *testing.T) {
 				t.Errorf("result %+v, want protected, %q, error %q", got, test.want, test.wantError)
 			}
 		})
+	}
+}
+
+// TestDirectWithPathGateway: the direct way is the tenant's own, and a block is the
+// failure.
+func TestDirectWithPathGateway(t *testing.T) {
+	server := httptest.NewServer(ipEcho("198.51.100.66"))
+	defer server.Close()
+	closed := listener(t)
+	closed.Close()
+	for _, test := range []struct {
+		url  string
+		want outcome
+	}{{server.URL, outcomeProtected}, {"http://" + closed.Addr().String(), outcomeFailed}} {
+		c := directChecker(t, test.url)
+		c.path = pathGateway
+		if got := runCheck(t, c, "direct"); got.Outcome != test.want || got.OK != (test.want == outcomeProtected) {
+			t.Errorf("%s: %+v, want %s", test.url, got, test.want)
+		}
 	}
 }
 
@@ -179,7 +198,7 @@ func directChecker(t *testing.T, rawURL string) *checker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newChecker(targets{direct: mustParse(t, rawURL), echo: mustParse(t, "http://echo.example.com")}, transport)
+	c := newChecker(targets{direct: mustParse(t, rawURL), echo: mustParse(t, "http://echo.example.com")}, pathProxy, transport)
 	c.directTimeout = 300 * time.Millisecond
 	return c
 }

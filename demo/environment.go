@@ -11,6 +11,11 @@ type environment struct {
 	Namespace string `json:"namespace"`
 	Version   string `json:"version"`
 
+	// Path is the tenant's path, and Checks are the checks that it has, in their
+	// order.
+	Path   egressPath `json:"path"`
+	Checks []string   `json:"checks"`
+
 	// Injected reports whether there is a proxy for HTTP or HTTPS. The demo's
 	// manifests do not set one, so it was injected.
 	Injected bool `json:"injected"`
@@ -32,10 +37,10 @@ func proxyVariables() []string {
 	return []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"}
 }
 
-// readEnvironment reads the process environment through lookup (os.LookupEnv).
-func readEnvironment(lookup func(name string) (value string, set bool)) environment {
+// readEnvironment reads the process environment of a tenant with that path.
+func readEnvironment(path egressPath, variables lookup) environment {
 	get := func(name string) string {
-		value, _ := lookup(name)
+		value, _ := variables(name)
 		return value
 	}
 	env := environment{
@@ -43,9 +48,11 @@ func readEnvironment(lookup func(name string) (value string, set bool)) environm
 		Node:      get("NODE_NAME"),
 		Namespace: get("POD_NAMESPACE"),
 		Version:   version,
+		Path:      path,
+		Checks:    checkNames(path),
 	}
 	for _, name := range proxyVariables() {
-		value, set := lookup(name)
+		value, set := variables(name)
 		if strings.EqualFold(name, "NO_PROXY") {
 			env.Proxy = append(env.Proxy, variable{Name: name, Value: value, Set: set})
 			continue

@@ -14,7 +14,7 @@ func TestReadEnvironment(t *testing.T) {
 	}{
 		{
 			name: "nothing set",
-			want: environment{Version: "dev", Proxy: []variable{
+			want: environment{Version: "dev", Path: pathProxy, Checks: checkNames(pathProxy), Proxy: []variable{
 				{Name: "HTTP_PROXY"}, {Name: "http_proxy"}, {Name: "HTTPS_PROXY"}, {Name: "https_proxy"}, {Name: "NO_PROXY"}, {Name: "no_proxy"},
 			}},
 		},
@@ -26,7 +26,7 @@ func TestReadEnvironment(t *testing.T) {
 				"HTTPS_PROXY": "http://172.16.28.8:3129", "https_proxy": "http://172.16.28.8:3129",
 				"NO_PROXY": "localhost,.svc", "no_proxy": "localhost,.svc",
 			},
-			want: environment{Pod: "demo-1", Node: "node-1", Namespace: "shop", Version: "dev", Injected: true, Proxy: []variable{
+			want: environment{Pod: "demo-1", Node: "node-1", Namespace: "shop", Version: "dev", Path: pathProxy, Checks: checkNames(pathProxy), Injected: true, Proxy: []variable{
 				{Name: "HTTP_PROXY", Value: "http://172.16.28.8:3129", Set: true},
 				{Name: "http_proxy", Value: "http://172.16.28.8:3129", Set: true},
 				{Name: "HTTPS_PROXY", Value: "http://172.16.28.8:3129", Set: true},
@@ -38,7 +38,7 @@ func TestReadEnvironment(t *testing.T) {
 		{
 			name: "one spelling, with credentials",
 			vars: map[string]string{"https_proxy": "http://shop:secret@172.16.28.8:3129"},
-			want: environment{Version: "dev", Injected: true, Proxy: []variable{
+			want: environment{Version: "dev", Path: pathProxy, Checks: checkNames(pathProxy), Injected: true, Proxy: []variable{
 				{Name: "HTTP_PROXY"},
 				{Name: "http_proxy"},
 				{Name: "HTTPS_PROXY"},
@@ -50,7 +50,7 @@ func TestReadEnvironment(t *testing.T) {
 		{
 			name: "empty values and a list of exceptions are no proxy",
 			vars: map[string]string{"HTTP_PROXY": "", "NO_PROXY": "localhost"},
-			want: environment{Version: "dev", Proxy: []variable{
+			want: environment{Version: "dev", Path: pathProxy, Checks: checkNames(pathProxy), Proxy: []variable{
 				{Name: "HTTP_PROXY", Set: true},
 				{Name: "http_proxy"},
 				{Name: "HTTPS_PROXY"},
@@ -62,10 +62,7 @@ func TestReadEnvironment(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := readEnvironment(func(name string) (string, bool) {
-				value, set := test.vars[name]
-				return value, set
-			})
+			got := readEnvironment(pathProxy, variables(test.vars))
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("environment (-want +got):\n%s", diff)
 			}

@@ -3,11 +3,10 @@ package main
 import (
 	"embed"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
-	"log/slog"
 	"net/http"
-	"strings"
+	"strconv"
 )
 
 //go:embed static
@@ -18,38 +17,49 @@ var static embed.FS
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// newHandler serves the page, the API and /healthz.
-func newHandler(env environment, checks *checker, logger *slog.Logger) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "ok\n")
-	})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+// newHandler serves /healthz, and to clients with the account the page and the API.
+func newHandler(env environment, checks *runner, a account) http.Handler {
+	page := http.NewServeMux()
+	page.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, static, "static/index.html")
 	})
 	// {file} excludes the listing of the folder.
-	mux.Handle("GET /static/{file}", http.FileServerFS(static))
-	mux.HandleFunc("GET /api/environment", func(w http.ResponseWriter, _ *http.Request) {
+	page.Handle("GET /static/{file}", http.FileServerFS(static))
+	page.HandleFunc("GET /api/environment", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, env)
 	})
-	mux.HandleFunc("POST /api/checks/{name}", func(w http.ResponseWriter, r *http.Request) {
-		res, known := checks.run(r.Context(), r.PathValue("name"))
-		if !known {
-			writeJSON(w, http.StatusNotFound, apiError{fmt.Sprintf("unknown check %q; the checks are: %s",
-				r.PathValue("name"), strings.Join(checkNames(), ", "))})
+	page.Handle("GET /api/events", checks.hub)
+	page.HandleFunc("POST /api/checks/{name}", func(w http.ResponseWriter, r *http.Request) {
+		res, err := checks.run(r.Context(), r.PathValue("name"))
+		if err != nil {
+			writeError(w, err)
 			return
 		}
-		logger.Info("check", "check", res.Check, "outcome", res.Outcome, "url", res.URL, "via", res.Via,
-			"status", res.Status, "durationMs", res.DurationMS, "error", res.Error)
 		writeJSON(w, http.StatusOK, res)
 	})
+
+	all := http.NewServeMux()
+	all.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok\n")
+	})
 	// A page of another origin must not press our buttons.
-	return secure(http.NewCrossOriginProtection().Handler(mux))
+	all.Handle("/", a.protect(http.NewCrossOriginProtection().Handler(page)))
+	return secure(all)
 }
 
 // apiError is the body of an API answer that is not a 200.
 type apiError struct {
 	Error string `json:"error"`
+}
+
+// writeError answers with an error of runner.run.
+func writeError(w http.ResponseWriter, err error) {
+	status := http.StatusNotFound
+	if limit, limited := errors.AsType[*rateLimitError](err); limited {
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.Itoa(int(limit.retryAfter.Seconds())))
+	}
+	writeJSON(w, status, apiError{err.Error()})
 }
 
 // secure adds the headers that every answer carries.

@@ -19,10 +19,10 @@ import (
 // receives its log.
 func testDemo(t *testing.T, server *httptest.Server) (base string, logged *bytes.Buffer) {
 	t.Helper()
-	env := readEnvironment(func(string) (string, bool) { return "", false })
 	logged = new(bytes.Buffer)
 	logger := slog.New(slog.NewJSONHandler(logged, nil))
-	demo := httptest.NewServer(newHandler(env, testChecker(t, server.URL, server, nil), logger))
+	checks := newRunner(testChecker(t, server.URL, server, nil), maxChecksPerMinute, newHub(newMetrics()), logger)
+	demo := httptest.NewServer(newHandler(readEnvironment(pathProxy, variables(nil)), checks, account{}))
 	t.Cleanup(demo.Close)
 	return demo.URL, logged
 }
@@ -49,6 +49,8 @@ func TestHandler(t *testing.T) {
 		{name: "no such page", method: "GET", path: "/index.php", wantStatus: 404, wantType: "text/plain; charset=utf-8"},
 		{name: "health", method: "GET", path: "/healthz", wantStatus: 200, wantType: "text/plain; charset=utf-8", wantBody: "ok\n"},
 		{name: "environment", method: "GET", path: "/api/environment", wantStatus: 200, wantType: "application/json", wantBody: `"injected":false`},
+		{name: "module of the script", method: "GET", path: "/static/live.js", wantStatus: 200, wantType: "text/javascript; charset=utf-8", wantBody: "EventSource"},
+		{name: "events are read only", method: "POST", path: "/api/events", wantStatus: 405, wantType: "text/plain; charset=utf-8"},
 		{name: "environment is read only", method: "PUT", path: "/api/environment", wantStatus: 405, wantType: "text/plain; charset=utf-8"},
 		{name: "check", method: "POST", path: "/api/checks/json", wantStatus: 200, wantType: "application/json", wantBody: `"check":"json"`},
 		{
@@ -62,7 +64,7 @@ func TestHandler(t *testing.T) {
 		{name: "a look does not run a check", method: "GET", path: "/api/checks/json", wantStatus: 405, wantType: "text/plain; charset=utf-8"},
 		{
 			name: "unknown check", method: "POST", path: "/api/checks/ftp", wantStatus: 404, wantType: "application/json",
-			wantBody: `{"error":"unknown check \"ftp\"; the checks are: external-ip, json, headers, status, delay, direct"}`,
+			wantBody: `{"error":"unknown check \"ftp\"; the checks are: external-ip, ip-info, json, headers, status, delay, denied, direct"}`,
 		},
 		{
 			name: "a URL is not a check", method: "POST", path: "/api/checks/http:%2F%2F169.254.169.254", wantStatus: 404, wantType: "application/json",
@@ -109,11 +111,11 @@ func TestEveryCheckByHTTP(t *testing.T) {
 	internet := httptest.NewServer(httpbin())
 	defer internet.Close()
 	base, logged := testDemo(t, internet)
-	for _, name := range checkNames() {
+	for i, name := range checkNames(pathProxy) {
 		var got result
 		call(t, http.MethodPost, base+"/api/checks/"+name, http.StatusOK, &got)
-		if got.Check != name || got.Outcome != outcomeUnprotected {
-			t.Errorf("%s: %+v, want unprotected", name, got)
+		if got.Check != name || got.Run != uint64(i+1) || got.Outcome != withoutProxy(name) {
+			t.Errorf("%s: %+v, want run %d, %s", name, got, i+1, withoutProxy(name))
 		}
 	}
 	for line := range strings.Lines(strings.TrimSpace(logged.String())) {
@@ -121,11 +123,11 @@ func TestEveryCheckByHTTP(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &entry); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		if entry.Msg != "check" || entry.Check == "" || entry.Outcome != "unprotected" || entry.Via != direct {
+		if entry.Msg != "check" || entry.Check == "" || entry.Outcome != string(withoutProxy(entry.Check)) || entry.Via != direct {
 			t.Errorf("log entry %s", line)
 		}
 	}
-	if got, want := strings.Count(logged.String(), "\n"), len(checkNames()); got != want {
+	if got, want := strings.Count(logged.String(), "\n"), len(checkNames(pathProxy)); got != want {
 		t.Errorf("%d log entries for %d checks", got, want)
 	}
 }
@@ -147,7 +149,7 @@ func TestPageOffersEveryCheck(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(checkNames(), buttons); diff != "" {
+	if diff := cmp.Diff(checkNames(pathProxy), buttons); diff != "" {
 		t.Errorf("checks of the API and buttons of the page (-API +page):\n%s", diff)
 	}
 	for _, forbidden := range []string{"<style", " style=", " onclick=", "<script>", "http://", "https://"} {

@@ -39,8 +39,11 @@ func TestProcess(t *testing.T) {
 	defer echo.Close()
 	proxy := startProxy(t, echo.Listener.Addr().String())
 
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "--listen=127.0.0.1:0", "--ip-echo-url=http://ip.example.com")
-	cmd.Env = []string{runMainVariable + "=", "POD_NAME=demo-1", "HTTP_PROXY=" + proxy.url.String()}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "--listen=127.0.0.1:0")
+	cmd.Env = []string{
+		runMainVariable + "=", "POD_NAME=demo-1", "HTTP_PROXY=" + proxy.url.String(),
+		"EGRESS_DEMO_IP_ECHO_URL=http://ip.example.com", "EGRESS_DEMO_METRICS_LISTEN=127.0.0.1:0",
+	}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +61,14 @@ func TestProcess(t *testing.T) {
 		t.Fatalf("%v: %s", err, first)
 	}
 	base := "http://" + started.Address
+	second, err := lines.ReadBytes('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(second, &started); err != nil || "http://"+started.Address == base {
+		t.Fatalf("no address of the metrics: %v: %s", err, second)
+	}
+	metricsURL := "http://" + started.Address + "/metrics"
 
 	var env environment
 	call(t, http.MethodGet, base+"/api/environment", http.StatusOK, &env)
@@ -67,7 +78,7 @@ func TestProcess(t *testing.T) {
 	var got result
 	call(t, http.MethodPost, base+"/api/checks/external-ip", http.StatusOK, &got)
 	want := result{
-		Check: "external-ip", OK: true, Outcome: outcomeProtected, URL: "http://ip.example.com",
+		Check: "external-ip", Run: 1, Attempts: 1, OK: true, Outcome: outcomeProtected, URL: "http://ip.example.com",
 		Summary: "The internet sees this pod as 198.51.100.9, through the proxy.",
 		Via:     proxy.url.String(), Status: http.StatusOK, Address: "198.51.100.9", Body: `{"ip":"198.51.100.9"}`,
 	}
@@ -79,6 +90,20 @@ func TestProcess(t *testing.T) {
 		t.Errorf("the proxy saw %q, want %q", proxy.requests(), want)
 	}
 
+	if text := body(t, metricsURL); !strings.Contains(text, `egress_demo_checks_total{check="external-ip",outcome="protected"} 1`) {
+		t.Errorf("the metrics do not count the check:\n%s", text)
+	}
+	if text := body(t, base+"/metrics"); strings.Contains(text, "egress_demo") {
+		t.Error("the port of the page serves metrics")
+	}
+
+	// A stream has no end: it must not delay the stop.
+	stream, err := http.Get(base + "/api/events") //nolint:noctx // ends with the process
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Body.Close()
+	stopped := time.Now()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -89,64 +114,14 @@ func TestProcess(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v\n%s", err, rest)
 	}
-}
-
-func TestParseOptions(t *testing.T) {
-	tests := []struct {
-		name    string
-		args    []string
-		want    [4]string // listen, ipEcho, echo, direct
-		wantErr string
-	}{
-		{
-			name: "defaults",
-			want: [4]string{":8080", "https://api.ipify.org?format=json", "https://httpbin.org", "http://api.ipify.org?format=json"},
-		},
-		{
-			name: "all given",
-			args: []string{"--listen=127.0.0.1:1", "--ip-echo-url=http://a.test:81/ip", "--echo-url=http://b.test/x", "--direct-url=https://c.test"},
-			want: [4]string{"127.0.0.1:1", "http://a.test:81/ip", "http://b.test/x", "https://c.test"},
-		},
-		{
-			name: "direct follows ip echo off the TLS port",
-			args: []string{"--ip-echo-url=https://[2001:db8::1]:8443/ip"},
-			want: [4]string{":8080", "https://[2001:db8::1]:8443/ip", "https://httpbin.org", "http://[2001:db8::1]/ip"},
-		},
-		{
-			name: "direct keeps the port of plain HTTP",
-			args: []string{"--ip-echo-url=http://a.test:81/ip"},
-			want: [4]string{":8080", "http://a.test:81/ip", "https://httpbin.org", "http://a.test:81/ip"},
-		},
-		{name: "no scheme", args: []string{"--echo-url=httpbin.org"}, wantErr: `--echo-url: "httpbin.org" is not an absolute http or https URL`},
-		{name: "other scheme", args: []string{"--direct-url=file:///etc/passwd"}, wantErr: `--direct-url: "file:///etc/passwd" is not an absolute http or https URL`},
-		{name: "no host", args: []string{"--ip-echo-url=https://:443/"}, wantErr: `--ip-echo-url: "https://:443/" is not`},
-		{name: "not a URL", args: []string{"--ip-echo-url=https://a b/"}, wantErr: `--ip-echo-url: parse "https://a b/"`},
-		{name: "credentials", args: []string{"--echo-url=https://me:secret@b.test"}, wantErr: "--echo-url: must not contain credentials"},
-		{name: "argument", args: []string{"serve"}, wantErr: `unexpected argument "serve"`},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			opts, err := parseOptions(test.args)
-			if test.wantErr != "" {
-				if err == nil || !strings.Contains(err.Error(), test.wantErr) {
-					t.Fatalf("error %v, want %q", err, test.wantErr)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := [4]string{opts.listen, opts.targets.ipEcho.String(), opts.targets.echo.String(), opts.targets.direct.String()}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("options (-want +got):\n%s", diff)
-			}
-		})
+	if took := time.Since(stopped); took > shutdownTimeout/2 {
+		t.Errorf("the demo stopped after %s, with a stream open", took)
 	}
 }
 
 func TestRunNamesTheFlag(t *testing.T) {
-	taken := listen(t)
-	err := run(t.Context(), []string{"--listen=" + taken.Addr().String()})
+	taken := listener(t)
+	err := run(t.Context(), []string{"--listen=" + taken.Addr().String()}, variables(nil))
 	if err == nil || !strings.HasPrefix(err.Error(), "--listen: ") || !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("error %v, want one that names --listen", err)
 	}
@@ -161,17 +136,17 @@ func TestServeFinishesRequests(t *testing.T) {
 		_, _ = io.WriteString(w, "done")
 	})
 	ctx, stop := context.WithCancel(t.Context())
-	listener := listen(t)
+	l := listener(t)
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, listener, handler, slog.New(slog.DiscardHandler)) }()
+	go func() { served <- serve(ctx, l, handler, func() {}, slog.New(slog.DiscardHandler)) }()
 
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+listener.Addr().String(), http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String(), http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := make(chan string, 1)
+	answer := make(chan string, 1)
 	go func() {
-		defer close(body)
+		defer close(answer)
 		res, err := http.DefaultTransport.RoundTrip(req)
 		if err != nil {
 			t.Error(err)
@@ -182,13 +157,13 @@ func TestServeFinishesRequests(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		body <- string(text)
+		answer <- string(text)
 	}()
 	<-arrived
 	stop()
-	waitUntilRefused(t, listener.Addr().String())
+	waitUntilRefused(t, l.Addr().String())
 	close(finish)
-	if got := <-body; got != "done" {
+	if got := <-answer; got != "done" {
 		t.Errorf("the request in flight was answered %q, want %q", got, "done")
 	}
 	if err := <-served; err != nil {
@@ -216,6 +191,33 @@ func waitUntilRefused(t *testing.T, address string) {
 	}
 }
 
+// body returns the body of an answer.
+func body(t *testing.T, url string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// variables is an environment of these variables.
+func variables(set map[string]string) lookup {
+	return func(name string) (string, bool) {
+		value, ok := set[name]
+		return value, ok
+	}
+}
+
 // call does a request and decodes its JSON answer strictly.
 func call(t *testing.T, method, url string, wantStatus int, into any) {
 	t.Helper()
@@ -238,14 +240,14 @@ func call(t *testing.T, method, url string, wantStatus int, into any) {
 	}
 }
 
-func listen(t *testing.T) net.Listener {
+func listener(t *testing.T) net.Listener {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	return listener
+	t.Cleanup(func() { l.Close() })
+	return l
 }
 
 func mustParse(t *testing.T, rawURL string) *url.URL {

@@ -26,6 +26,10 @@ type proxy struct {
 	origin string
 	denied int // status of every answer, if not 0
 
+	// deniedPort is the port of the targets that are refused like Squid refuses
+	// them, if not empty.
+	deniedPort string
+
 	mu   sync.Mutex
 	seen []string
 }
@@ -55,6 +59,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case p.denied != 0:
 		http.Error(w, "denied", p.denied)
+	case p.deniedPort != "" && strings.HasSuffix(r.Host, ":"+p.deniedPort):
+		w.Header().Set("X-Squid-Error", "ERR_ACCESS_DENIED 0")
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, "<!DOCTYPE html>\n<title>Denied by the egress proxy</title>\n<h1>Denied</h1>\n"+
+			"<p>Tenant shop: the request to %s is denied by the rule \"port\".</p>\n<p>It was not forwarded.</p>\n", r.Host)
 	case r.Method == http.MethodConnect:
 		p.tunnel(w, r)
 	default:

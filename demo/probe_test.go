@@ -21,6 +21,9 @@ import (
 func httpbin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ip", ipEcho("198.51.100.9"))
+	mux.HandleFunc("GET /info", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"ip":"198.51.100.9","city":"Paris","country":"FR","org":"AS64500 Example"}`)
+	})
 	mux.HandleFunc("GET /json", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"slideshow":{}}`)
 	})
@@ -50,19 +53,31 @@ func testChecker(t *testing.T, base string, server *httptest.Server, proxy *url.
 		pool.AddCert(server.Certificate())
 		transport.TLSClientConfig.RootCAs = pool
 	}
-	return newChecker(targets{
+	c := newChecker(targets{
 		ipEcho: mustParse(t, base+"/ip"),
+		ipInfo: mustParse(t, base+"/info"),
 		echo:   mustParse(t, base),
+		denied: onPort(mustParse(t, base), "8443"),
 		direct: mustParse(t, server.URL+"/ip"),
-	}, transport)
+	}, pathProxy, transport)
+	c.retryDelays = []time.Duration{time.Millisecond, time.Millisecond}
+	return c
+}
+
+// withoutProxy is the outcome of a check of a pod without a proxy and a policy.
+func withoutProxy(check string) outcome {
+	if check == "denied" {
+		return outcomeInconclusive
+	}
+	return outcomeUnprotected
 }
 
 // runCheck runs a check that must exist, and removes the varying fields.
 func runCheck(t *testing.T, c *checker, name string) result {
 	t.Helper()
-	res, known := c.run(t.Context(), name)
-	if !known || res.Check != name {
-		t.Fatalf("check %q: known %t, result %+v", name, known, res)
+	res := c.run(t.Context(), name, func(attempt) bool { return true })
+	if res.Check != name {
+		t.Fatalf("check %q: result %+v", name, res)
 	}
 	res.DurationMS = 0
 	return res
@@ -73,18 +88,20 @@ func TestChecksThroughProxy(t *testing.T) {
 		name     string
 		server   func(http.Handler) *httptest.Server
 		base     string
+		target   string   // of the denial
 		requests []string // of each check, as the proxy sees them
 	}{
 		{
-			name: "HTTP", server: httptest.NewServer, base: "http://echo.example.com",
+			name: "HTTP", server: httptest.NewServer, base: "http://echo.example.com", target: "http://echo.example.com:8443",
 			requests: []string{
-				"GET http://echo.example.com/ip", "GET http://echo.example.com/json", "GET http://echo.example.com/headers",
+				"GET http://echo.example.com/ip", "GET http://echo.example.com/info", "GET http://echo.example.com/json", "GET http://echo.example.com/headers",
 				"GET http://echo.example.com/status/418", "GET http://echo.example.com/delay/1",
+				"GET http://echo.example.com:8443",
 			},
 		},
 		{
-			name: "HTTPS", server: httptest.NewTLSServer, base: "https://echo.example.com",
-			requests: slices.Repeat([]string{"CONNECT echo.example.com:443"}, 5),
+			name: "HTTPS", server: httptest.NewTLSServer, base: "https://echo.example.com", target: "echo.example.com:8443",
+			requests: append(slices.Repeat([]string{"CONNECT echo.example.com:443"}, 6), "CONNECT echo.example.com:8443"),
 		},
 	}
 	for _, test := range tests {
@@ -92,12 +109,18 @@ func TestChecksThroughProxy(t *testing.T) {
 			server := test.server(httpbin())
 			defer server.Close()
 			proxy := startProxy(t, server.Listener.Addr().String())
+			proxy.deniedPort = "8443"
 			c := testChecker(t, test.base, server, proxy.url)
 			via := proxy.url.String()
 
 			want := []result{
 				{
 					Check: "external-ip", URL: test.base + "/ip", Status: 200, Body: `{"ip":"198.51.100.9"}`, Address: "198.51.100.9",
+					Summary: "The internet sees this pod as 198.51.100.9, through the proxy.",
+				},
+				{
+					Check: "ip-info", URL: test.base + "/info", Status: 200, Address: "198.51.100.9", Network: "AS64500 Example, Paris, FR",
+					Body:    `{"ip":"198.51.100.9","city":"Paris","country":"FR","org":"AS64500 Example"}`,
 					Summary: "The internet sees this pod as 198.51.100.9, through the proxy.",
 				},
 				{
@@ -119,10 +142,22 @@ func TestChecksThroughProxy(t *testing.T) {
 				},
 			}
 			for _, want := range want {
-				want.OK, want.Outcome, want.Via = true, outcomeProtected, via
+				want.OK, want.Outcome, want.Via, want.Attempts = true, outcomeProtected, via, 1
 				if diff := cmp.Diff(want, runCheck(t, c, want.Check)); diff != "" {
 					t.Errorf("%s (-want +got):\n%s", want.Check, diff)
 				}
+			}
+			denied := runCheck(t, c, "denied")
+			wantDenied := result{
+				Check: "denied", URL: test.base + ":8443", Status: 403, Via: via, OK: true, Outcome: outcomeProtected, Attempts: 1,
+				Summary: "The proxy refused echo.example.com:8443, as it must.", Body: denied.Body,
+				Denial: &denial{
+					Target: test.target, Status: 403, Rule: "port",
+					Statement: `Tenant shop: the request to echo.example.com:8443 is denied by the rule "port".`,
+				},
+			}
+			if diff := cmp.Diff(wantDenied, denied); diff != "" {
+				t.Errorf("denied (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(test.requests, proxy.requests()); diff != "" {
 				t.Errorf("what the proxy saw (-want +got):\n%s", diff)
@@ -136,11 +171,45 @@ func TestChecksWithoutProxy(t *testing.T) {
 	server := httptest.NewServer(httpbin())
 	defer server.Close()
 	c := testChecker(t, server.URL, server, nil)
-	for _, name := range checkNames() {
+	for _, name := range checkNames(pathProxy) {
 		got := runCheck(t, c, name)
-		if got.OK || got.Outcome != outcomeUnprotected || got.Via != direct || got.Error != "" {
-			t.Errorf("%s without a proxy: %+v, want unprotected, direct", name, got)
+		if got.OK || got.Outcome != withoutProxy(name) || got.Via != direct || got.Error != "" {
+			t.Errorf("%s without a proxy: %+v, want %s, direct", name, got, withoutProxy(name))
 		}
+	}
+}
+
+// TestChecksWithPathGateway: without a proxy, success is as expected, and a proxy is
+// a surprise.
+func TestChecksWithPathGateway(t *testing.T) {
+	server := httptest.NewServer(httpbin())
+	defer server.Close()
+	c := testChecker(t, server.URL, server, nil)
+	c.path = pathGateway
+	for _, name := range c.names() {
+		if got := runCheck(t, c, name); !got.OK || got.Outcome != outcomeProtected || got.Via != direct {
+			t.Errorf("%s with path Gateway: %+v, want as expected, direct", name, got)
+		}
+	}
+	if slices.Contains(c.names(), "denied") {
+		t.Error("a tenant without a proxy has the check of its denials")
+	}
+	proxied := testChecker(t, "http://echo.example.com", server, startProxy(t, server.Listener.Addr().String()).url)
+	proxied.path = pathGateway
+	if got := runCheck(t, proxied, "json"); got.OK || got.Outcome != outcomeInconclusive {
+		t.Errorf("with path Gateway and a proxy: %+v, want inconclusive", got)
+	}
+}
+
+// TestDeniedPortIsOpen: a proxy that forwards the request fails the check.
+func TestDeniedPortIsOpen(t *testing.T) {
+	server := httptest.NewServer(httpbin())
+	defer server.Close()
+	proxy := startProxy(t, server.Listener.Addr().String())
+	got := runCheck(t, testChecker(t, "http://echo.example.com", server, proxy.url), "denied")
+	want := "The proxy forwarded the request to echo.example.com:8443 and returned 404 Not Found."
+	if got.OK || got.Outcome != outcomeUnprotected || got.Summary != want || got.Denial != nil {
+		t.Errorf("result %+v, want unprotected, %q", got, want)
 	}
 }
 
@@ -173,6 +242,22 @@ func TestUnexpectedAnswers(t *testing.T) {
 			},
 		},
 		{
+			name: "no address and network", handler: answer(200, `{"error":"quota"}`), check: "ip-info",
+			want: result{
+				Status: 200, Body: `{"error":"quota"}`, Error: "the answer is not that of ipinfo.io: no address in it",
+				Summary: "An answer came through the proxy, but not the expected one.",
+			},
+		},
+		{
+			name: "an origin cannot pose as the proxy in a tunnel", check: "json",
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Squid-Error", "ERR_ACCESS_DENIED 0")
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = io.WriteString(w, "<p>denied</p>")
+			},
+			want: result{Status: 403, Body: "<p>denied</p>", Summary: "403 Forbidden came through the proxy, not the expected 200 OK."},
+		},
+		{
 			name: "no address", handler: answer(200, `{"origin":"198.51.100.9"}`), check: "external-ip",
 			want: result{
 				Status: 200, Body: `{"origin":"198.51.100.9"}`, Error: `the answer is not {"ip": ADDRESS}: no address in it`,
@@ -202,7 +287,7 @@ func TestUnexpectedAnswers(t *testing.T) {
 				_, _ = io.WriteString(w, "begin")
 			},
 			want: result{
-				Status: 200, Body: "begin", Error: "the answer broke off: unexpected EOF",
+				Status: 200, Body: "begin", Error: "the answer broke off: unexpected EOF", Attempts: 3,
 				Summary: "No answer came from echo.example.com through the proxy.",
 			},
 		},
@@ -216,11 +301,12 @@ func TestUnexpectedAnswers(t *testing.T) {
 			got := runCheck(t, c, test.check)
 			want := test.want
 			want.Check, want.Outcome, want.Via, want.URL = test.check, outcomeFailed, proxy.url.String(), got.URL
+			want.Attempts = max(want.Attempts, 1)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("result (-want +got):\n%s", diff)
 			}
-			if len(proxy.requests()) != 1 {
-				t.Errorf("the check sent %q, want one request", proxy.requests())
+			if len(proxy.requests()) != want.Attempts {
+				t.Errorf("the check sent %q, want %d requests", proxy.requests(), want.Attempts)
 			}
 		})
 	}
@@ -258,7 +344,7 @@ func TestProxyTrouble(t *testing.T) {
 	defer server.Close()
 	denying := startProxy(t, "")
 	denying.denied = http.StatusForbidden
-	closed := listen(t)
+	closed := listener(t)
 	closed.Close()
 
 	tests := []struct {
@@ -269,12 +355,15 @@ func TestProxyTrouble(t *testing.T) {
 	}{
 		{
 			name: "refuses the tunnel", proxy: denying.url,
-			want:      result{Status: 403, Summary: "The proxy refused echo.example.com: 403 Forbidden."},
+			want: result{
+				Status: 403, Summary: "The proxy refused echo.example.com: 403 Forbidden.", Attempts: 1,
+				Denial: &denial{Target: "echo.example.com:443", Status: 403, Statement: "denied"},
+			},
 			wantError: "the proxy answered CONNECT echo.example.com:443 with 403 Forbidden",
 		},
 		{
 			name: "is down", proxy: mustParse(t, "http://"+closed.Addr().String()),
-			want:      result{Summary: "No answer came from echo.example.com through the proxy."},
+			want:      result{Summary: "No answer came from echo.example.com through the proxy.", Attempts: 3},
 			wantError: "connection refused",
 		},
 	}
@@ -309,7 +398,7 @@ func TestProxySettingUnreadable(t *testing.T) {
 		return nil, errors.New(`invalid proxy address "http://shop:secret@p.test:port"`)
 	}
 	want := result{
-		Check: "json", Outcome: outcomeFailed, URL: "https://echo.example.com/json",
+		Check: "json", Outcome: outcomeFailed, URL: "https://echo.example.com/json", Attempts: 1,
 		Summary: "No request was sent: the proxy setting cannot be read.", Error: "the proxy setting for https URLs is not a URL",
 	}
 	if diff := cmp.Diff(want, runCheck(t, c, "json")); diff != "" {

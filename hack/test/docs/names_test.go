@@ -189,9 +189,11 @@ func fieldPaths(prefix string, tree map[string]any) []string {
 func TestMetrics(t *testing.T) {
 	ours := regexp.MustCompile(`\begress_[a-z_]+\b`)
 	declared := map[string]bool{}
-	for _, message := range messages(t, "webhook") {
-		if ours.FindString(message) == message && message != "" {
-			declared[message] = true
+	for _, folder := range []string{"webhook", "demo"} {
+		for _, message := range messages(t, folder) {
+			if ours.FindString(message) == message && message != "" {
+				declared[message] = true
+			}
 		}
 	}
 	for _, name := range proxyMetrics(t) {

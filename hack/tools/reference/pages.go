@@ -13,6 +13,7 @@ const (
 	namesPackage    = "webhook/api/names"
 	settingsPackage = "webhook/settings"
 	configPackage   = "bootstrap/config"
+	demoPackage     = "demo"
 )
 
 func apiPage(_ context.Context, r *repository) (string, error) {
@@ -90,20 +91,22 @@ func flagsPage(ctx context.Context, r *repository) (string, error) {
 }
 
 func metricsPage(_ context.Context, r *repository) (string, error) {
-	names, err := r.parse(namesPackage)
-	if err != nil {
-		return "", err
-	}
 	var b strings.Builder
 	b.WriteString("# Metrics\n\n" + generated)
 	b.WriteString("[Operations](../operations.md#metrics-and-logs) describes where they are scraped, and which of them are worth an alert.\n")
-	for _, group := range names.constants("Metric") {
-		fmt.Fprintf(&b, "\n%s\n\n", names.resolve(group.text))
-		t := newTable("Metric", "Meaning")
-		for _, c := range group.constants {
-			t.row(code(c.value), names.resolve(withoutName(c.text, c.name, "")))
+	for _, declared := range []struct{ folder, prefix string }{{namesPackage, "Metric"}, {demoPackage, "metric"}} {
+		source, err := r.parse(declared.folder)
+		if err != nil {
+			return "", err
 		}
-		b.WriteString(t.String())
+		for _, group := range source.constants(declared.prefix) {
+			fmt.Fprintf(&b, "\n%s\n\n", source.resolve(group.text))
+			t := newTable("Metric", "Meaning")
+			for _, c := range group.constants {
+				t.row(code(c.value), source.resolve(withoutName(c.text, c.name, "")))
+			}
+			b.WriteString(t.String())
+		}
 	}
 	return b.String(), nil
 }
