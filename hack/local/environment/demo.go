@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,18 +20,38 @@ import (
 )
 
 const (
-	// DemoTenant is the tenant of the demo, and the name of its namespace.
-	DemoTenant = "client-a"
+	// DemoTenant is the tenant of the demo with path Proxy, and the name of its
+	// namespace. DemoGatewayTenant is that of path Gateway.
+	DemoTenant        = "client-a"
+	DemoGatewayTenant = "client-c"
 
-	processPage = "port-forward"
-	pagePort    = "8088"
-	// PageURL is the address of the demo's page on this machine.
-	PageURL = "http://127.0.0.1:" + pagePort
+	// PageURL is the address of the page of DemoTenant on this machine, and
+	// GatewayPageURL that of DemoGatewayTenant.
+	PageURL        = "http://127.0.0.1:" + pagePort
+	GatewayPageURL = "http://127.0.0.1:" + gatewayPagePort
+
+	pagePort        = "8088"
+	gatewayPagePort = "8087"
 )
 
+// demoPage is a demo in a tenant's namespace, whose page is forwarded to a port of this
+// machine.
+type demoPage struct {
+	tenant, kustomization, process, port, url string
+}
+
+// demoPages are the demos of the two kinds of tenant, side by side.
+func demoPages() []demoPage {
+	return []demoPage{
+		{DemoTenant, "demo/deploy", "port-forward", pagePort, PageURL},
+		{DemoGatewayTenant, "demo/tenants/gateway", "port-forward-gateway", gatewayPagePort, GatewayPageURL},
+	}
+}
+
 // Demo brings the environment up if necessary, installs the chart, labels a
-// namespace, deploys the demo, and writes the demo's findings about its egress
-// path. It returns an error if they are not those of a protected tenant.
+// namespace of each kind of tenant, deploys the demo there, and writes the demo's
+// findings about its egress path. It returns an error if they are not those of the
+// tenant's path.
 func Demo(ctx context.Context, log *progress.Log, options Options, w io.Writer) error {
 	e, err := upOrOpen(ctx, log, options)
 	if err != nil {
@@ -45,21 +66,24 @@ func Demo(ctx context.Context, log *progress.Log, options Options, w io.Writer) 
 	}); err != nil {
 		return err
 	}
-	if err := log.Step("namespace "+DemoTenant+", demo", func() error { return e.DeployDemo(ctx) }); err != nil {
+	if err := log.Step("namespaces "+DemoTenant+" and "+DemoGatewayTenant+", demo", func() error { return e.DeployDemo(ctx) }); err != nil {
 		return err
 	}
 	_, position, err := e.Audit(0)
 	if err != nil {
 		return err
 	}
-	var proxied, direct checkResult
+	var found findings
 	if err := log.Step("the demo's checks", func() error {
-		proxied, err = runCheck(ctx, "external-ip")
-		if err != nil {
-			return err
+		for _, check := range []struct {
+			page, name string
+			into       *checkResult
+		}{{PageURL, "external-ip", &found.proxied}, {PageURL, "direct", &found.direct}, {PageURL, "denied", &found.denied}, {GatewayPageURL, "direct", &found.gateway}} {
+			if *check.into, err = runCheck(ctx, check.page, check.name); err != nil {
+				return err
+			}
 		}
-		direct, err = runCheck(ctx, "direct")
-		return err
+		return nil
 	}); err != nil {
 		return err
 	}
@@ -71,7 +95,7 @@ func Demo(ctx context.Context, log *progress.Log, options Options, w io.Writer) 
 	if err != nil {
 		return err
 	}
-	return e.summarise(w, provisioned, proxied, direct, record)
+	return e.summarise(w, provisioned, found, record)
 }
 
 func upOrOpen(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
@@ -82,41 +106,60 @@ func upOrOpen(ctx context.Context, log *progress.Log, options Options) (*Environ
 	return Up(ctx, log, options)
 }
 
-// DeployDemo deploys the demo into its tenant's namespace and serves its page
-// at PageURL.
+// DeployDemo deploys the demo into a namespace of each kind of tenant and serves the
+// pages at PageURL and GatewayPageURL.
 func (e *Environment) DeployDemo(ctx context.Context) error {
-	if err := e.ApplyNamespace(ctx, DemoTenant, DemoTenant); err != nil {
+	// The tenant of path Gateway needs no port of the proxy, and so is not in
+	// egress.yaml.
+	manifest := filepath.Join(e.Repository, "demo/tenants/gateway-tenant.yaml")
+	if _, err := e.Kubectl(ctx, nil, "apply", "--server-side", "-f", manifest); err != nil {
+		return err
+	}
+	// The webhook refuses a namespace whose tenant it has not read yet.
+	if _, err := e.Kubectl(ctx, nil, "wait", "egresstenant/"+DemoGatewayTenant, "--for=condition=PolicyApplied", "--timeout=120s"); err != nil {
+		return err
+	}
+	for _, page := range demoPages() {
+		if err := e.deployPage(ctx, page); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Environment) deployPage(ctx context.Context, page demoPage) error {
+	if err := e.ApplyNamespace(ctx, page.tenant, page.tenant); err != nil {
 		return err
 	}
 	for _, args := range [][]string{
-		{"apply", "--server-side", "-k", filepath.Join(e.Repository, "demo/deploy")},
+		{"apply", "--server-side", "-k", filepath.Join(e.Repository, page.kustomization)},
 		{"rollout", "status", "deployment/egress-demo", "--timeout=600s"},
 	} {
-		if _, err := e.Kubectl(ctx, nil, append([]string{"--namespace=" + DemoTenant}, args...)...); err != nil {
+		if _, err := e.Kubectl(ctx, nil, append([]string{"--namespace=" + page.tenant}, args...)...); err != nil {
 			return err
 		}
 	}
 	// Restarted each time: port forwarding ends with the pod that it leads
 	// to.
-	if err := e.processes.Stop(ctx, time.Second, processPage); err != nil {
+	if err := e.processes.Stop(ctx, time.Second, page.process); err != nil {
 		return err
 	}
-	forward := e.Cluster.Command("kubectl", "--kubeconfig="+e.Kubeconfig(), "--namespace="+DemoTenant,
-		"port-forward", "service/egress-demo", pagePort+":80")
-	forward.Name, forward.Netns = processPage, ""
+	forward := e.Cluster.Command("kubectl", "--kubeconfig="+e.Kubeconfig(), "--namespace="+page.tenant,
+		"port-forward", "service/egress-demo", page.port+":80")
+	forward.Name, forward.Netns = page.process, ""
 	p, err := e.processes.Start(forward)
 	if err != nil {
 		return err
 	}
-	return e.waitPage(ctx, p)
+	return e.waitPage(ctx, page, p)
 }
 
-func (e *Environment) waitPage(ctx context.Context, forward process.Process) error {
+func (e *Environment) waitPage(ctx context.Context, page demoPage, forward process.Process) error {
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if !forward.Alive() {
-			return fmt.Errorf("%s cannot be served: %s", PageURL, e.processes.Tail(processPage))
+			return fmt.Errorf("%s cannot be served: %s", page.url, e.processes.Tail(page.process))
 		}
-		err := get(ctx, PageURL+"/healthz")
+		err := get(ctx, page.url+"/healthz")
 		if err == nil {
 			return nil
 		}
@@ -148,12 +191,19 @@ type checkResult struct {
 	Via     string `json:"via"`
 	Address string `json:"address"`
 	Error   string `json:"error"`
+	Denial  struct {
+		Statement string `json:"statement"`
+	} `json:"denial"`
 }
 
-func runCheck(ctx context.Context, name string) (checkResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute) // a check takes at most 10 s
+// findings are the results of the demo's checks: of the tenant with path Proxy, and the
+// direct attempt of the tenant with path Gateway.
+type findings struct{ proxied, direct, denied, gateway checkResult }
+
+func runCheck(ctx context.Context, page, name string) (checkResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // a check takes at most 18 s
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, PageURL+"/api/checks/"+name, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, page+"/api/checks/"+name, nil)
 	if err != nil {
 		return checkResult{}, err
 	}
@@ -216,30 +266,43 @@ func (e *Environment) provisioned(ctx context.Context) (string, error) {
 	return text.String(), nil
 }
 
-func (e *Environment) summarise(w io.Writer, provisioned string, proxied, direct checkResult, record AuditLine) error {
+func (e *Environment) summarise(w io.Writer, provisioned string, found findings, record AuditLine) error {
 	egress, err := e.EgressAddress(DemoTenant)
 	if err != nil {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\nPage\t%s\n", PageURL)
+	fmt.Fprintf(t, "\nPage\t%s (path Proxy), %s (path Gateway)\n", PageURL, GatewayPageURL)
 	fmt.Fprintf(t, "Provisioned\t%s\n", provisioned)
-	fmt.Fprintf(t, "Seen by the internet\t%s (the proxy's address: %s)\n", proxied.Address, egress)
-	fmt.Fprintf(t, "Proxy of the pod\t%s\n", proxied.Via)
-	fmt.Fprintf(t, "Direct attempt\t%s (%s)\n", direct.Summary, direct.Error)
+	fmt.Fprintf(t, "Seen by the internet\t%s (the proxy's address: %s)\n", found.proxied.Address, egress)
+	fmt.Fprintf(t, "Proxy of the pod\t%s\n", found.proxied.Via)
+	fmt.Fprintf(t, "Direct attempt\t%s (%s)\n", found.direct.Summary, found.direct.Error)
+	fmt.Fprintf(t, "Forbidden port\t%s\n", found.denied.Denial.Statement)
+	fmt.Fprintf(t, "Path Gateway\t%s\n", found.gateway.Summary)
 	fmt.Fprintf(t, "Proxy's audit log\t%s\n", record.Text)
 	fmt.Fprintf(t, "Cluster\texport KUBECONFIG=%s\n", e.Kubeconfig())
 	fmt.Fprintf(t, "Scaleway\t. %s; bootstrap status --config %s\n", credentialsFile, e.ConfigFile())
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	return found.check(egress, e.Plan.GatewayPublic, record)
+}
+
+// check compares the findings with the addresses of the two paths.
+func (f findings) check(egress, gateway netip.Addr, record AuditLine) error {
 	switch {
-	case !proxied.OK:
-		return fmt.Errorf("the egress path through the proxy does not work: %s %s", proxied.Summary, proxied.Error)
-	case proxied.Address != egress.String():
-		return fmt.Errorf("the internet saw %s, not the proxy's address %s", proxied.Address, egress)
-	case !direct.OK:
-		return fmt.Errorf("the direct egress path is not closed: %s", direct.Summary)
+	case !f.proxied.OK:
+		return fmt.Errorf("the egress path through the proxy does not work: %s %s", f.proxied.Summary, f.proxied.Error)
+	case f.proxied.Address != egress.String():
+		return fmt.Errorf("the internet saw %s, not the proxy's address %s", f.proxied.Address, egress)
+	case !f.direct.OK:
+		return fmt.Errorf("the direct egress path is not closed: %s", f.direct.Summary)
+	case !f.denied.OK:
+		return fmt.Errorf("the proxy does not refuse a forbidden port: %s %s", f.denied.Summary, f.denied.Error)
+	case !f.gateway.OK:
+		return fmt.Errorf("the egress path by the Public Gateway does not work: %s %s", f.gateway.Summary, f.gateway.Error)
+	case f.gateway.Address != gateway.String():
+		return fmt.Errorf("the internet saw %s, not the gateway's address %s", f.gateway.Address, gateway)
 	case record.Tenant != DemoTenant:
 		return errors.New("the proxy logged another tenant: " + record.Tenant)
 	}

@@ -20,10 +20,11 @@ const processInternet = "internet"
 const (
 	IPEchoName  = "api.ipify.org"
 	HTTPBinName = "httpbin.org"
+	IPInfoName  = "ipinfo.io"
 )
 
 func zone(p network.Plan) internet.Zone {
-	return internet.Zone{IPEchoName: {p.Echoes[0]}, HTTPBinName: {p.Echoes[1]}, packagesName: {p.Packages}}
+	return internet.Zone{IPEchoName: {p.Echoes[0]}, HTTPBinName: {p.Echoes[1]}, IPInfoName: {p.Echoes[1]}, packagesName: {p.Packages}}
 }
 
 const (
@@ -67,7 +68,7 @@ func (e *Environment) startInternet(ctx context.Context) error {
 	if err := os.MkdirAll(internetDir, 0o755); err != nil {
 		return err
 	}
-	if _, err := internet.CreateCertificates(internetDir, []string{IPEchoName, HTTPBinName}, e.Plan.Echoes); err != nil {
+	if _, err := internet.CreateCertificates(internetDir, []string{IPEchoName, HTTPBinName, IPInfoName}, e.Plan.Echoes); err != nil {
 		return err
 	}
 	if err := network.AddRuleset(ctx, e.Plan.Netns(network.Internet), internet.CounterRuleset()); err != nil {

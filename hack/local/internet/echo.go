@@ -15,7 +15,11 @@ import (
 // maxDelay bounds /delay/{seconds}.
 const maxDelay = 10
 
-// echoHandler answers, under every host name, like two public services:
+// ipInfoHost is the host name under which /json is that of ipinfo.io.
+const ipInfoHost = "ipinfo.io"
+
+// echoHandler answers, under every host name, like two public services, and under
+// ipInfoHost also like a third one:
 //
 //	/                    the client's address as plain text, or as JSON ({"ip"})
 //	                     with ?format=json, like api.ipify.org
@@ -23,7 +27,8 @@ const maxDelay = 10
 //	                     like httpbin.org
 //	/get                 the request: arguments, headers, origin, URL
 //	/headers             the request's headers
-//	/json                some JSON
+//	/json                some JSON; of ipInfoHost, the client's address and what is known
+//	                     of it, which is "bogon" there for all of our addresses
 //	/status/{code}       an answer with that status, 200 to 599
 //	/delay/{seconds}     as /get, after at most 10 seconds
 //
@@ -46,6 +51,9 @@ func echoHandler() http.Handler {
 	})
 	mux.HandleFunc("GET /headers", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, map[string]any{"headers": describe(r).Headers})
+	})
+	mux.HandleFunc("GET "+ipInfoHost+"/json", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, map[string]any{"ip": clientAddress(r), "bogon": true})
 	})
 	mux.HandleFunc("GET /json", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, map[string]any{"service": "echo", "paths": []string{"/", "/ip", "/get", "/headers", "/json", "/status/{code}", "/delay/{seconds}"}})

@@ -173,6 +173,7 @@ func TestEcho(t *testing.T) {
 		{"http://whatever.example:8000/ip", 200, `{"origin":"127.0.0.1"}` + "\n"},
 		{"http://echo.example:8000/headers", 200, `{"headers":` + headers + "}\n"},
 		{"http://echo.example:8000/get?a=1&b=2&a=3", 200, `{"args":{"a":"1,3","b":"2"},"headers":` + headers + `,"origin":"127.0.0.1","url":"http://echo.example:8000/get?a=1\u0026b=2\u0026a=3"}` + "\n"},
+		{"http://ipinfo.io:8000/json", 200, `{"bogon":true,"ip":"127.0.0.1"}` + "\n"},
 		{"http://echo.example:8000/json", 200, `{"paths":["/","/ip","/get","/headers","/json","/status/{code}","/delay/{seconds}"],"service":"echo"}` + "\n"},
 		{"http://echo.example:8000/status/418", 418, ""},
 		{"http://echo.example:8000/status/302", 302, ""},
