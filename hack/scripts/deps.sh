@@ -1,7 +1,7 @@
 #!/bin/sh
-# deps.sh [verify|cilium|clients]: installs the missing Debian packages of the
+# deps.sh [verify|cilium|clients|npm]: installs the missing Debian packages of the
 # local environment and the tests, those of make verify, those of Cilium's agent,
-# or those of make clients. It removes no package, and starts no daemon that comes
+# those of make clients, or npm, by which the test of the demo's page gets axe-core. It removes no package, and starts no daemon that comes
 # with one, now or at the next boot. Without root it only lists the missing
 # packages: tests that need them are skipped.
 set -eu
@@ -30,10 +30,18 @@ if [ "${1:-}" = cilium ]; then
 fi
 if [ "${1:-}" = clients ]; then
 	packages="mmdebstrap iproute2"
-	# Not the package npm beside an npm from elsewhere: their Node conflicts.
-	command -v npm >/dev/null || packages="$packages npm"
 	daemons=
 fi
+if [ "${1:-}" = npm ]; then
+	packages=
+	daemons=
+fi
+case ${1:-} in
+clients | npm)
+	# Not the package npm beside an npm from elsewhere: their Node conflicts.
+	command -v npm >/dev/null || packages="$packages npm"
+	;;
+esac
 
 missing=
 for package in $packages; do

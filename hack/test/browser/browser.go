@@ -43,6 +43,29 @@ type Visit struct {
 
 	// Keys focuses the buttons and presses Enter instead of clicking.
 	Keys bool
+
+	// Meanwhile, if not nil, runs when the page is open, before a button is
+	// pressed.
+	Meanwhile func() error
+
+	// Await are CSS selectors. In the end, each must match an element, one after
+	// the other.
+	Await []string
+
+	// Axe is the source of axe-core. If it is not empty, it examines the page in
+	// the end.
+	Axe string
+
+	// Top is the height of the screenshot in CSS pixels, from the top of the page.
+	// 0: the whole page.
+	Top int64
+
+	// Quality is that of the screenshot, 1 to 99, as WebP. 0: PNG.
+	Quality int64
+
+	// Scale is the number of pixels of the screenshot per CSS pixel. 0 stands
+	// for 1.
+	Scale float64
 }
 
 // Installed returns ErrNotInstalled unless there is a browser.
@@ -76,6 +99,11 @@ func Open(ctx context.Context, v Visit) (*Page, error) {
 	if err := v.load(tab); err != nil {
 		return nil, fmt.Errorf("open %s: %w", v.URL, problems.explain(err))
 	}
+	if v.Meanwhile != nil {
+		if err := v.Meanwhile(); err != nil {
+			return nil, err
+		}
+	}
 	for _, check := range v.Press {
 		if err := v.press(tab, check); err != nil {
 			return nil, fmt.Errorf("%s: press %q: %w", v.URL, check, problems.explain(err))
@@ -86,9 +114,19 @@ func Open(ctx context.Context, v Visit) (*Page, error) {
 			return nil, fmt.Errorf("%s: press \"Run all\": %w", v.URL, problems.explain(err))
 		}
 	}
-	page, err := read(tab)
+	for _, selector := range v.Await {
+		if err := chromedp.Do(tab, chromedp.WaitReady(chromedp.CSS(selector))); err != nil {
+			return nil, fmt.Errorf("%s: wait for %s: %w", v.URL, selector, problems.explain(err))
+		}
+	}
+	page, err := v.read(tab)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", v.URL, problems.explain(err))
+	}
+	if v.Axe != "" {
+		if page.Violations, err = audit(tab, v.Axe); err != nil {
+			return nil, fmt.Errorf("examine %s: %w", v.URL, problems.explain(err))
+		}
 	}
 	page.Problems = problems.all()
 	return page, nil
@@ -119,13 +157,17 @@ func flags() []chromedp.ExecAllocatorOption {
 	return options
 }
 
-// load opens the page and waits until it shows its environment.
+// load opens the page and waits until it shows its environment and the state of its live
+// updates.
 func (v Visit) load(tab context.Context) error {
 	scheme := "light"
 	if v.Dark {
 		scheme = "dark"
 	}
-	width, height := v.Width, v.Height
+	width, height, scale := v.Width, v.Height, v.Scale
+	if scale == 0 {
+		scale = 1
+	}
 	if width == 0 {
 		width = 1280
 	}
@@ -133,7 +175,7 @@ func (v Visit) load(tab context.Context) error {
 		height = 900
 	}
 	err := chromedp.Do(tab,
-		chromedp.EmulateViewport(width, height),
+		chromedp.EmulateViewport(width, height, chromedp.EmulateScale(scale)),
 		func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
@@ -142,6 +184,7 @@ func (v Visit) load(tab context.Context) error {
 		},
 		chromedp.Navigate(v.URL),
 		chromedp.WaitReady(chromedp.CSS(`[data-testid="injected"][data-injected], [data-testid="load-error"]:not([hidden])`)),
+		chromedp.WaitReady(chromedp.CSS(`[data-testid="live"]:not([data-live="connecting"])`)),
 	)
 	if err != nil {
 		return err

@@ -1,38 +1,36 @@
 package browser_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"image/png"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"egress.scw/hack/test/browser"
+	"egress.scw/hack/test/browser/fakes"
 )
 
 // externalAddress is the IP echo's answer.
-const externalAddress = "203.0.113.7"
+const externalAddress = fakes.ExternalAddress
 
 func allChecks() []string {
-	return []string{"external-ip", "json", "headers", "status", "delay", "direct"}
+	return []string{"external-ip", "ip-info", "json", "headers", "status", "delay", "denied", "direct"}
+}
+
+// destinations are the settings for a demo behind the proxy of the fakes.
+func destinations() []string {
+	return []string{"--ip-echo-url=https://ip.example.com?format=json", "--ip-info-url=https://ip.example.com/info", "--echo-url=https://echo.example.com"}
 }
 
 // TestProtected presses every button of a demo that has a proxy and no other
@@ -49,8 +47,7 @@ func TestProtected(t *testing.T) {
 			"NO_PROXY=localhost,127.0.0.1,::1,10.32.0.1,cluster.local,.cluster.local,internal,.internal,shop,.shop,10.32.0.0/20,100.64.0.0/15,172.16.28.0/22",
 			"no_proxy=localhost,127.0.0.1",
 		},
-		"--ip-echo-url=https://ip.example.com?format=json", "--echo-url=https://echo.example.com",
-		"--direct-url=http://"+closedPort(t))
+		append(destinations(), "--direct-url=http://"+closedPort(t), "--checks-per-minute=6000")...)
 
 	tests := []struct {
 		name  string
@@ -64,6 +61,7 @@ func TestProtected(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.visit.URL, test.visit.Press = address, allChecks()
+			test.visit.Await = []string{`[data-testid="denial-list"] > li`}
 			page := open(t, test.visit)
 
 			via := "http://redacted@" + proxy
@@ -84,12 +82,24 @@ func TestProtected(t *testing.T) {
 			}
 			wantResults(t, page, map[string]browser.Result{
 				"external-ip": {Outcome: "protected", Status: "200", Via: via, Address: externalAddress},
+				"ip-info":     {Outcome: "protected", Status: "200", Via: via, Address: externalAddress},
+				"denied":      {Outcome: "protected", Status: "403", Via: via},
 				"json":        {Outcome: "protected", Status: "200", Via: via},
 				"headers":     {Outcome: "protected", Status: "200", Via: via},
 				"status":      {Outcome: "protected", Status: "418", Via: via},
 				"delay":       {Outcome: "protected", Status: "200", Via: via},
 				"direct":      {Outcome: "protected", Status: "none", Via: "direct"},
 			})
+			if got, want := page.Results["ip-info"].Network, "AS64500 Example Cloud, Paris, FR"; got != want {
+				t.Errorf("the network is shown as %q, want %q", got, want)
+			}
+			statement := `Tenant client-a: the request to echo.example.com:8443 is denied by the rule "port".`
+			if want := (browser.Denial{Target: "echo.example.com:8443", Rule: "rule port", Statement: statement}); page.Live != "on" || page.Denials[0] != want {
+				t.Errorf("live updates are %s; the newest denial is shown as %+v, want %+v", page.Live, page.Denials[0], want)
+			}
+			if got := page.Results["denied"].Statement; got != statement {
+				t.Errorf("the refusal is shown as %q, want %q", got, statement)
+			}
 			if got, want := page.Results["direct"].Summary, "Blocked: the direct connection was refused."; got != want {
 				t.Errorf("the direct attempt is shown as %q, want %q", got, want)
 			}
@@ -105,7 +115,7 @@ func TestProtected(t *testing.T) {
 func TestUnprotected(t *testing.T) {
 	requireBrowser(t)
 	internet := startInternet(t)
-	address := startDemo(t, internet, nil, "--ip-echo-url="+internet.URL+"/?format=json", "--echo-url="+internet.URL,
+	address := startDemo(t, internet, nil, "--ip-echo-url="+internet.URL+"/?format=json", "--ip-info-url="+internet.URL+"/info", "--echo-url="+internet.URL,
 		"--direct-url="+internet.URL+"/?format=json")
 
 	page := open(t, browser.Visit{URL: address, All: true})
@@ -117,6 +127,8 @@ func TestUnprotected(t *testing.T) {
 	}
 	wantResults(t, page, map[string]browser.Result{
 		"external-ip": {Outcome: "unprotected", Status: "200", Via: "direct", Address: externalAddress},
+		"ip-info":     {Outcome: "unprotected", Status: "200", Via: "direct", Address: externalAddress},
+		"denied":      {Outcome: "inconclusive", Status: "none", Via: "direct"},
 		"json":        {Outcome: "unprotected", Status: "200", Via: "direct"},
 		"headers":     {Outcome: "unprotected", Status: "200", Via: "direct"},
 		"status":      {Outcome: "unprotected", Status: "418", Via: "direct"},
@@ -223,57 +235,27 @@ func wantResults(t *testing.T, page *browser.Page, want map[string]browser.Resul
 	}
 }
 
-// startInternet starts an HTTPS server that stands for the destinations of the
-// demo.
+// startInternet starts the destinations of the demo.
 func startInternet(t *testing.T) *httptest.Server {
 	t.Helper()
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, `{"ip":"`+externalAddress+`"}`)
-	})
-	mux.HandleFunc("GET /json", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, `{"slideshow":{"author":"Yours Truly","date":"date of publication","slides":[{"title":"Wake up to WonderWidgets!","type":"all"}]}}`)
-	})
-	mux.HandleFunc("GET /headers", func(w http.ResponseWriter, r *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]http.Header{"headers": r.Header})
-	})
-	mux.HandleFunc("GET /status/418", func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusTeapot)
-	})
-	mux.HandleFunc("GET /delay/1", func(w http.ResponseWriter, _ *http.Request) {
-		time.Sleep(time.Second)
-		_, _ = io.WriteString(w, "{}")
-	})
-	server := httptest.NewTLSServer(mux)
+	server := fakes.Internet()
 	t.Cleanup(server.Close)
 	return server
 }
 
-// startProxy starts a proxy that supports only CONNECT and connects every
-// tunnel to internet, whatever its name.
+// startProxy starts a proxy that connects every tunnel to internet.
 func startProxy(t *testing.T, internet string) (address string) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect || !strings.HasSuffix(r.Host, ".example.com:443") {
-			http.Error(w, "CONNECT to example.com only", http.StatusForbidden)
-			return
-		}
-		origin, err := new(net.Dialer).DialContext(r.Context(), "tcp", internet)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		defer origin.Close()
-		client, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer client.Close()
-		_, _ = io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n")
-		go func() { _, _ = io.Copy(origin, client) }()
-		_, _ = io.Copy(client, origin)
-	}))
+	return startBusyProxy(t, internet, nil)
+}
+
+// startBusyProxy is startProxy with a proxy that answers 503 where busy returns true.
+func startBusyProxy(t *testing.T, internet string, busy func(host string) bool) (address string) {
+	t.Helper()
+	server, err := fakes.Proxy(t.Context(), "127.0.0.1:0", internet, busy)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()
 }
@@ -281,62 +263,29 @@ func startProxy(t *testing.T, internet string) (address string) {
 // closedPort is an address without a listener.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, err := fakes.ClosedPort(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return address
 }
 
-// startDemo builds the demo and starts it with only env in its environment and
-// the internet's certificate in its trust store. It returns its URL, and stops
-// it by SIGTERM after the test.
+// startDemo builds the demo and starts it with only env in its environment. It returns
+// its URL, and stops it after the test.
 func startDemo(t *testing.T, internet *httptest.Server, env []string, args ...string) string {
 	t.Helper()
-	dir := t.TempDir()
-	binary, trust := filepath.Join(dir, "demo"), filepath.Join(dir, "ca.pem")
-
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./demo")
-	build.Dir = "../../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the demo: %v\n%s", err, out)
-	}
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: internet.Certificate().Raw})
-	if err := os.WriteFile(trust, ca, 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	demo := exec.CommandContext(context.WithoutCancel(t.Context()), binary, append(args, "--listen=127.0.0.1:0")...)
-	demo.Env = slices.Concat(env, []string{"SSL_CERT_FILE=" + trust})
-	stderr, err := demo.StderrPipe()
+	binary, err := fakes.Build(t.Context(), "../../..", t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := demo.Start(); err != nil {
+	demo, err := fakes.Start(t.Context(), binary, internet, env, args...)
+	if err != nil {
 		t.Fatal(err)
 	}
-	drained := make(chan struct{})
 	t.Cleanup(func() {
-		_ = demo.Process.Signal(syscall.SIGTERM)
-		<-drained
-		if err := demo.Wait(); err != nil {
-			t.Errorf("the demo stopped with %v", err)
+		if err := demo.Stop(); err != nil {
+			t.Error(err)
 		}
 	})
-
-	lines := bufio.NewReader(stderr)
-	first, err := lines.ReadBytes('\n')
-	go func() {
-		defer close(drained)
-		_, _ = io.Copy(io.Discard, lines)
-	}()
-	if err != nil {
-		t.Fatalf("the demo did not start: %v: %s", err, first)
-	}
-	var started struct{ Address string }
-	if err := json.Unmarshal(first, &started); err != nil || started.Address == "" {
-		t.Fatalf("the demo's first line has no address: %s", first)
-	}
-	return "http://" + started.Address
+	return demo.URL
 }

@@ -17,7 +17,7 @@
   for (const card of document.querySelectorAll('[data-testid^="check-"][data-state="done"]')) {
     const name = card.dataset.testid.slice("check-".length);
     const result = { outcome: card.dataset.outcome };
-    for (const field of ["summary", "address", "status", "duration", "via", "url", "error", "body"]) {
+    for (const field of ["summary", "address", "network", "status", "duration", "attempts", "via", "url", "error", "statement", "body"]) {
       result[field] = text(find(`result-${name}`).querySelector(`[data-field="${field}"]`));
     }
     results[name] = result;
@@ -36,6 +36,12 @@
       direct: text(find("way-direct")),
     },
     results,
+    live: find("live").dataset.live,
+    denials: [...document.querySelectorAll('[data-testid="denial-list"] > li')].map((item) => ({
+      target: text(item.querySelector(".denial-target")),
+      rule: text(item.querySelector(".denial-rule")),
+      statement: text(item.querySelector(".denial-statement")),
+    })),
     text: document.body.innerText,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     focus: document.activeElement?.dataset.testid ?? "",
