@@ -40,6 +40,7 @@ demo: deps local ## Bring the whole product up here, with the demo in it; RELEAS
 # programs may use most of the machine.
 .PHONY: test
 test: deps local ## Run every test that this machine can run
+	@hack/scripts/deps.sh npm
 	@$(STAGE) "programs of the tests" $(LOCAL) build
 	@GOGC=400 $(STAGE) "unit tests" $(TESTSUM) -count=1 -timeout 60m -parallel 6 ./...
 	@$(STAGE) "race detector" hack/scripts/race.sh
@@ -80,6 +81,11 @@ generate: ## Generate deep copies, the CRD, the chart's README and the reference
 	@$(GENERATE) helm-docs --chart-search-root charts --sort-values-order file --log-level warning
 	@mkdir -p bin && cd hack && go build -buildvcs=false -o ../bin/reference ./tools/reference
 	@bin/reference
+
+.PHONY: pictures
+pictures: ## Make the pictures of the documents, which needs Chromium (docs/images)
+	@mkdir -p bin docs/images && cd hack && go build -buildvcs=false -o ../bin/pictures ./tools/pictures
+	@bin/pictures
 
 .PHONY: bench
 bench: ## Measure admission handler, bootstrap, Squid and sidecar against their floors, and the webhook beside 20,000 pods
