@@ -163,9 +163,9 @@ func appliedText(t *target, result applied, took time.Duration, how outcome) str
 	case how != succeeded:
 		fmt.Fprintf(&text, "%s does not match %s yet: %s (%s).\n", t.spec.Name, t.file, result.Summary.counted(how, "done"), took.Round(time.Second))
 	case result.Summary.Done == 0:
-		fmt.Fprintf(&text, "Nothing to do: everything matches %s.\n", t.file)
+		fmt.Fprintf(&text, "Nothing to do: everything at Scaleway matches %s.\n", t.file)
 	default:
-		fmt.Fprintf(&text, "%s matches %s: %s done (%s).\n", t.spec.Name, t.file, plural(result.Summary.Done, "step"), took.Round(time.Second))
+		fmt.Fprintf(&text, "%s at Scaleway matches %s: %s done (%s).\n", t.spec.Name, t.file, plural(result.Summary.Done, "step"), took.Round(time.Second))
 	}
 	if rows := addressRows(result.Addresses); len(rows) > 0 {
 		text.WriteString("\nAddresses\n" + columns(rows))
@@ -188,7 +188,7 @@ func appliedText(t *target, result applied, took time.Duration, how outcome) str
 	if result.Files.Kubeconfig != "" {
 		text.WriteString("  export KUBECONFIG=" + shellescape.Quote(result.Files.Kubeconfig) + "\n")
 	}
-	text.WriteString("  " + helmCommand(result.Files.Values) + "\n")
+	text.WriteString("  " + helmCommand(result.Files.Values) + "\n" + servedNote)
 	return text.String()
 }
 

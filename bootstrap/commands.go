@@ -144,10 +144,10 @@ tenant whether the user data of the proxy matches egress.yaml, and a summary
 of the steps that apply would execute. It changes nothing. Differences do not
 affect the exit code; use bootstrap plan for that.
 
-Scaleway does not know whether the proxy has loaded its user data. The metrics
-of the proxy show it, and its responses on the port of each tenant.`,
+Scaleway does not know whether the proxy has loaded its user data. The status of
+each EgressTenant shows it (kubectl get et), and so do the metrics of the proxy.`,
 		Example: `  bootstrap status
-  bootstrap status --output json | jq '.tenants[] | select(.wanted != .proxy)'`,
+  bootstrap status --output json | jq '.tenants[] | select(.wanted != .userData)'`,
 		Args: cobra.NoArgs,
 		RunE: p.bounded(p.status),
 	}

@@ -64,9 +64,12 @@ func TestFlow(t *testing.T) {
 	atFake(t, s)
 	s.write(t, "kubeconfig.yaml", scalewayKubeconfig("other", "two"))
 
-	require(t, exitChanges, s.run(t.Context(), "plan"))
-	got := require(t, exitDone, s.run(t.Context(), "--yes"))
-	for _, want := range []string{"production matches egress.yaml: 20 steps done", "172.16.28.8", "egress address of client-b", "admin@egress-production", "helm upgrade --install"} {
+	got := require(t, exitChanges, s.run(t.Context(), "plan"))
+	if want := "(spec.outputs)\n  kubeconfig.yaml  credentials of the cluster's administrator\n  values.yaml      values of the chart\n"; !strings.HasSuffix(got.stdout, want) {
+		t.Errorf("the plan does not end with the files that apply writes:\n%s", got.stdout)
+	}
+	got = require(t, exitDone, s.run(t.Context(), "--yes"))
+	for _, want := range []string{"production at Scaleway matches egress.yaml: 20 steps done", "172.16.28.8", "egress address of client-b", "admin@egress-production", "helm upgrade --install", "shows whether it serves the tenants"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("the output of apply lacks %q:\n%s", want, got.stdout)
 		}
@@ -81,7 +84,7 @@ func TestFlow(t *testing.T) {
 	}
 
 	got = require(t, exitDone, s.run(t.Context(), "plan"))
-	if got.stdout != "Nothing to do: everything matches egress.yaml.\n" {
+	if got.stdout != "Nothing to do: everything at Scaleway matches egress.yaml.\n" {
 		t.Errorf("a second plan is\n%s", got.stdout)
 	}
 	requireStatus(t, s, 0)
@@ -142,7 +145,7 @@ func requireStatus(t *testing.T, s *session, drift int) {
 	if len(document.Drift) != drift || len(document.Resources) != 15 || len(document.Tenants) != 2 {
 		t.Errorf("want a drift of %d, got\n%s", drift, got.stdout)
 	}
-	if stale := document.Tenants[0].Wanted != document.Tenants[0].Proxy; stale != (drift > 0) {
+	if stale := document.Tenants[0].Wanted != document.Tenants[0].UserData; stale != (drift > 0) {
 		t.Errorf("client-a on the proxy is outdated: %t", stale)
 	}
 	got = require(t, exitDone, s.run(t.Context(), "status"))
@@ -235,7 +238,7 @@ func TestExisting(t *testing.T) {
 			t.Errorf("the values lack %s", want)
 		}
 	}
-	require(s.run(t.Context(), "status"), "(existing)", "Everything matches egress.yaml.")
+	require(s.run(t.Context(), "status"), "(existing)", "Everything at Scaleway matches egress.yaml.")
 	require(s.run(t.Context(), "destroy", "--yes"), "production is destroyed", "Kept, because bootstrap does not manage it",
 		"private-network  theirs  22222222-3333-4444-8555-666666666666")
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -31,7 +32,7 @@ func main() {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		terminals:   terminals{isTerminal(os.Stdin), isTerminal(os.Stdout), isTerminal(os.Stderr)},
 		getenv:      os.Getenv,
-		login:       login,
+		login:       func() (*account, error) { return login(os.Stderr) },
 		checkPlaces: scaleway.CheckPlaces,
 	})
 	os.Exit(exitCode(os.Stderr, err))
@@ -65,13 +66,17 @@ type account struct {
 	connect func(context.Context, stack.Spec) (stack.Cloud, error)
 }
 
-func login() (*account, error) {
+// login finds credentials. Waits for an API that does not answer are written to w.
+func login(w io.Writer) (*account, error) {
 	credentials, err := scaleway.FindCredentials()
 	if err != nil {
 		return nil, err
 	}
 	connect := func(ctx context.Context, spec stack.Spec) (stack.Cloud, error) {
-		return scaleway.New(ctx, credentials, spec, scaleway.Options{UserAgent: "egress-bootstrap/" + buildVersion()})
+		return scaleway.New(ctx, credentials, spec, scaleway.Options{
+			UserAgent: "egress-bootstrap/" + buildVersion(),
+			Report:    func(text string) { fmt.Fprintln(w, text) },
+		})
 	}
 	return &account{credentials.ProjectID, connect}, nil
 }

@@ -44,7 +44,7 @@ func defaultOptions() options {
 }
 
 func (o *options) addConfig(command *cobra.Command) {
-	command.PersistentFlags().StringVarP(&o.config, "config", "c", "egress.yaml", "configuration `file`")
+	command.PersistentFlags().StringVarP(&o.config, "config", "c", "egress.yaml", "configuration `file`; relative paths of spec.outputs start at its folder")
 	_ = command.MarkPersistentFlagFilename("config", "yaml", "yml") // fails only for an undefined flag
 }
 

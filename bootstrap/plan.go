@@ -22,7 +22,7 @@ func (p *program) plan(ctx context.Context) error {
 	if p.options.output == outputJSON {
 		err = printJSON(p.stdout, newPlanDocument(t.spec, plan))
 	} else {
-		_, err = fmt.Fprint(p.stdout, planTable(t.spec, plan, t.file, p.painter(p.terminals.stdout)))
+		_, err = fmt.Fprint(p.stdout, planTable(t.spec, plan, t.file, p.painter(p.terminals.stdout))+outputsNote(t, plan))
 	}
 	if err := errors.Join(err, checked); err != nil {
 		return err
@@ -48,6 +48,20 @@ func (p *program) showPlan(t *target, plan *stack.Plan) error {
 	if p.options.output == outputJSON {
 		w, terminal = p.stderr, p.terminals.stderr
 	}
-	_, err := fmt.Fprintln(w, planTable(t.spec, plan, t.file, p.painter(terminal)))
+	_, err := fmt.Fprintln(w, planTable(t.spec, plan, t.file, p.painter(terminal))+outputsNote(t, plan))
 	return err
+}
+
+// outputsNote lists the files that apply writes: a copied egress.yaml in another folder
+// has its outputs there, credentials among them. It is empty for a plan to destroy, and
+// without steps.
+func outputsNote(t *target, plan *stack.Plan) string {
+	if plan.Graph == nil || plan.Empty() {
+		return ""
+	}
+	rows := [][]string{{t.valuesFile(), "values of the chart"}}
+	if t.spec.Cluster.BootstrapManages() {
+		rows = append([][]string{{t.kubeconfigFile(), "credentials of the cluster's administrator"}}, rows...)
+	}
+	return "\nFiles that apply writes (spec.outputs)\n" + columns(rows)
 }

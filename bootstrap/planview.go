@@ -41,7 +41,7 @@ func planTable(spec stack.Spec, plan *stack.Plan, file string, colours paint) st
 		if plan.Graph == nil {
 			return fmt.Sprintf("Nothing to do: no resource of %s exists (project %s, %s).\n", spec.Name, spec.Project, spec.Zone)
 		}
-		return fmt.Sprintf("Nothing to do: everything matches %s.\n", file)
+		return fmt.Sprintf("Nothing to do: everything at Scaleway matches %s.\n", file)
 	}
 	var text strings.Builder
 	text.WriteString(planHeading(spec, plan) + "\n\n")

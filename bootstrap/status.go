@@ -43,8 +43,8 @@ type resourceRow struct {
 }
 
 // tenantRow compares the configuration of a tenant in egress.yaml with the one in
-// the user data of the proxy. The revision that the proxy serves is in its
-// responses on the port of the tenant.
+// the user data of the proxy. Scaleway does not know the revision that the proxy
+// serves, which is in its responses on the port of the tenant.
 type tenantRow struct {
 	Name string `json:"name"`
 	// Path is the egress path of the tenant in egress.yaml. It is empty if
@@ -53,10 +53,10 @@ type tenantRow struct {
 	// Wanted is the revision of the tenant in egress.yaml. It is empty if
 	// egress.yaml does not contain the tenant, or if its path is Gateway.
 	Wanted string `json:"wanted,omitempty"`
-	// Proxy is the revision in the user data of the proxy. It is empty if the
+	// UserData is the revision in the user data of the proxy. It is empty if the
 	// user data does not contain the tenant.
-	Proxy   string `json:"proxy,omitempty"`
-	Address string `json:"address,omitempty"`
+	UserData string `json:"userData,omitempty"`
+	Address  string `json:"address,omitempty"`
 }
 
 // status runs the command of this name.
@@ -136,7 +136,7 @@ func tenantRows(spec stack.Spec, observed *stack.Observed, known addresses) []te
 	}
 	rows := []tenantRow{}
 	for _, tenant := range spec.Tenants {
-		row := tenantRow{Name: tenant.Name, Path: cmp.Or(tenant.Path, v1alpha1.PathProxy), Proxy: proxy[tenant.Name], Address: known.of(tenant)}
+		row := tenantRow{Name: tenant.Name, Path: cmp.Or(tenant.Path, v1alpha1.PathProxy), UserData: proxy[tenant.Name], Address: known.of(tenant)}
 		if tenant.IsProxied() {
 			row.Wanted = tenant.Revision()
 		}
@@ -144,7 +144,7 @@ func tenantRows(spec stack.Spec, observed *stack.Observed, known addresses) []te
 	}
 	for _, name := range slices.Sorted(maps.Keys(proxy)) {
 		if !slices.ContainsFunc(spec.Tenants, func(t v1alpha1.Tenant) bool { return t.Name == name }) {
-			rows = append(rows, tenantRow{Name: name, Proxy: proxy[name]})
+			rows = append(rows, tenantRow{Name: name, UserData: proxy[name]})
 		}
 	}
 	return rows
@@ -174,13 +174,13 @@ func statusText(t *target, document statusDocument, compared bool) string {
 		text.WriteString("\nProxy machines\n" + columns(rows))
 	}
 	if len(document.Tenants) > 0 {
-		text.WriteString("\nTenants\n" + columns(tenantCells(document.Tenants)))
+		text.WriteString("\nTenants\n" + columns(tenantCells(document.Tenants)) + servedNote)
 	}
 	if !compared {
 		return text.String()
 	}
 	if len(document.Drift) == 0 {
-		fmt.Fprintf(&text, "\nEverything matches %s.\n", t.file)
+		fmt.Fprintf(&text, "\nEverything at Scaleway matches %s.\n", t.file)
 		return text.String()
 	}
 	fmt.Fprintf(&text, "\nDiffers from %s (see %s)\n", t.file, t.command("plan"))
@@ -188,23 +188,29 @@ func statusText(t *target, document statusDocument, compared bool) string {
 	return text.String()
 }
 
+// servedNote names the place that shows what the proxy serves: Scaleway does not know it.
+const servedNote = `
+The proxy fetches its user data every 10 s, and may refuse it: kubectl get et
+shows whether it serves the tenants.
+`
+
 func tenantCells(tenants []tenantRow) [][]string {
-	rows := [][]string{{"NAME", "WANTED", "PROXY", "EGRESS ADDRESS", ""}}
+	rows := [][]string{{"NAME", "EGRESS.YAML", "USER DATA", "EGRESS ADDRESS", ""}}
 	for _, row := range tenants {
 		note := ""
 		switch {
 		case row.Path == "":
 			note = "no longer in egress.yaml"
-		case row.Path == v1alpha1.PathGateway && row.Proxy == "":
+		case row.Path == v1alpha1.PathGateway && row.UserData == "":
 			note = "does not use the proxy"
 		case row.Path == v1alpha1.PathGateway:
-			note = "no longer on the proxy"
-		case row.Proxy == "":
-			note = "not on the proxy yet"
-		case row.Proxy != row.Wanted:
+			note = "still in the user data"
+		case row.UserData == "":
+			note = "not in the user data yet"
+		case row.UserData != row.Wanted:
 			note = "changed"
 		}
-		rows = append(rows, []string{row.Name, cmp.Or(row.Wanted, "-"), cmp.Or(row.Proxy, "-"), cmp.Or(row.Address, "-"), note})
+		rows = append(rows, []string{row.Name, cmp.Or(row.Wanted, "-"), cmp.Or(row.UserData, "-"), cmp.Or(row.Address, "-"), note})
 	}
 	return rows
 }

@@ -40,15 +40,18 @@ func (c *Cloud) explain(ctx context.Context, err error, resource stack.Resource)
 // that lacks a permission, for example, knows better which permission it is.
 func explain(err error, kind stack.Kind) error {
 	var (
-		done   *explainedError
-		denied *scw.PermissionsDeniedError
-		auth   *scw.DeniedAuthenticationError
-		quota  *scw.QuotasExceededError
-		locked *scw.ResourceLockedError
+		done    *explainedError
+		denied  *scw.PermissionsDeniedError
+		auth    *scw.DeniedAuthenticationError
+		quota   *scw.QuotasExceededError
+		locked  *scw.ResourceLockedError
+		silence *unreachableError
 	)
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &silence):
+		return silence // without the SDK's words about the request
 	case errors.As(err, &done):
 		return err
 	case errors.As(err, &denied):

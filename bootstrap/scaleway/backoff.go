@@ -28,11 +28,21 @@ func (b backoff) begin() *retries {
 // wait waits before the next attempt, each time about twice as long. It returns an
 // error after the last attempt, and when the context ends.
 func (r *retries) wait(ctx context.Context, problem error) error {
-	r.tried++
-	if r.tried >= r.tries {
-		return fmt.Errorf("given up after %d tries in %s: %w", r.tried, time.Since(r.began).Round(time.Second), problem)
+	if err := r.check(0, problem); err != nil {
+		return err
 	}
 	return sleep(ctx, r.pause())
+}
+
+// check counts an attempt that failed. It returns an error after the last attempt: when
+// their number is reached, or the limit would be before the next one. Limit 0 is none.
+func (r *retries) check(limit time.Duration, problem error) error {
+	r.tried++
+	took := time.Since(r.began)
+	if r.tried >= r.tries || limit > 0 && took+r.next >= limit {
+		return fmt.Errorf("given up after %d tries in %s: %w", r.tried, took.Round(time.Second), problem)
+	}
+	return nil
 }
 
 // pause returns the length of the next wait: a random part between a half and all

@@ -50,6 +50,18 @@ type Options struct {
 	// its final state. Default: 30 s. Scaleway's gateways were recorded to be "failed"
 	// for 0.3 s during an upgrade.
 	Settle time.Duration
+
+	// RetryTimeout is the time in which attempts of a request begin. Default: 2 min,
+	// which Tries take if each fails at once.
+	RetryTimeout time.Duration
+
+	// ReachTimeout takes the place of RetryTimeout until the API has answered. A third
+	// of it bounds an attempt. Default: 30 s.
+	ReachTimeout time.Duration
+
+	// Report is called before a request is repeated to an API that has not answered
+	// yet. Default: there is no report.
+	Report func(string)
 }
 
 func (o Options) withDefaults() Options {
@@ -60,6 +72,8 @@ func (o Options) withDefaults() Options {
 	o.PollFirst = cmp.Or(o.PollFirst, 500*time.Millisecond)
 	o.PollLongest = cmp.Or(o.PollLongest, 5*time.Second)
 	o.Settle = cmp.Or(o.Settle, 30*time.Second)
+	o.RetryTimeout = cmp.Or(o.RetryTimeout, 2*time.Minute)
+	o.ReachTimeout = cmp.Or(o.ReachTimeout, 30*time.Second)
 	return o
 }
 
@@ -88,6 +102,7 @@ func New(ctx context.Context, credentials Credentials, spec stack.Spec, options 
 		scw.WithProfile(credentials.profile),
 		scw.WithHTTPClient(&http.Client{Transport: &transport{
 			base: metadataTransport{http.DefaultTransport}, timeout: options.RequestTimeout, backoff: retry, ctx: ctx,
+			limit: options.RetryTimeout, reach: reach{timeout: options.ReachTimeout, report: options.Report},
 		}}),
 		scw.WithUserAgent(options.UserAgent),
 		scw.WithDefaultPageSize(pageSize),

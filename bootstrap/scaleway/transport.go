@@ -36,6 +36,9 @@ type transport struct {
 	base    http.RoundTripper
 	timeout time.Duration // of a single attempt
 	backoff backoff
+	// limit bounds the time in which attempts of a request begin. 0: no bound.
+	limit time.Duration
+	reach reach
 	// ctx ends all requests: some calls of the SDK send further requests that do
 	// not carry the caller's context.
 	ctx context.Context
@@ -56,7 +59,9 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	retry := t.backoff.begin()
 	for {
-		response, err := t.try(ctx, request, body)
+		attempt, limit := t.reach.bounds(t.timeout, t.limit)
+		response, err := t.try(ctx, attempt, request, body)
+		t.reach.saw(response)
 		problem := transientProblem(response, err)
 		if problem == nil {
 			return response, err
@@ -70,7 +75,11 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		if request.Method == http.MethodPost && !throttled {
 			return nil, &uncertainError{request.Method, problem}
 		}
-		if err := retry.wait(ctx, problem); err != nil {
+		if err := retry.check(limit, problem); err != nil {
+			return nil, t.reach.givenUp(request, err)
+		}
+		t.reach.repeats(request, problem)
+		if err := sleep(ctx, retry.pause()); err != nil {
 			return nil, err
 		}
 	}
@@ -88,10 +97,10 @@ func transientProblem(response *http.Response, err error) error {
 	}
 }
 
-// try sends the request once. It reads the whole answer, so that a connection that
+// try sends the request once, for at most this time. It reads the whole answer, so that a connection that
 // breaks in the middle of an answer counts as no answer.
-func (t *transport) try(ctx context.Context, request *http.Request, body []byte) (*http.Response, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, fmt.Errorf("no answer within %s", t.timeout))
+func (t *transport) try(ctx context.Context, most time.Duration, request *http.Request, body []byte) (*http.Response, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("no answer within %s", most))
 	defer cancel()
 	copied := request.Clone(ctx)
 	if body != nil {

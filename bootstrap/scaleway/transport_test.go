@@ -326,7 +326,7 @@ func TestNewSendsARequest(t *testing.T) {
 	access, secret := "SCWXXXXXXXXXXXXXXXXX", "33333333-3333-4333-8333-333333333333"
 	credentials := Credentials{scwfake.DefaultProjectID, &scw.Profile{AccessKey: &access, SecretKey: &secret, APIURL: &url}}
 	_, err := New(t.Context(), credentials, newSpec(t), impatient())
-	if err == nil || !strings.Contains(err.Error(), "given up after 12 tries") || !strings.Contains(err.Error(), "connection refused") {
+	if err == nil || !strings.HasPrefix(err.Error(), "the Scaleway API ("+url+") does not answer: given up after 12 tries") || !strings.Contains(err.Error(), "connection refused: check the network") {
 		t.Errorf("no server: %v", err)
 	}
 	ctx, end := context.WithCancelCause(t.Context())
@@ -413,11 +413,12 @@ func TestDefaultOptions(t *testing.T) {
 	want := Options{
 		RequestTimeout: 30 * time.Second, RetryFirst: 500 * time.Millisecond, RetryLongest: 15 * time.Second, Tries: 12,
 		PollFirst: 500 * time.Millisecond, PollLongest: 5 * time.Second, Settle: 30 * time.Second,
+		RetryTimeout: 2 * time.Minute, ReachTimeout: 30 * time.Second,
 	}
 	if diff := cmp.Diff(want, Options{}.withDefaults()); diff != "" {
 		t.Errorf("defaults: -want +got\n%s", diff)
 	}
-	own := Options{"me", 1, 2, 3, 4, 5, 6, 7}
+	own := Options{"me", 1, 2, 3, 4, 5, 6, 7, 8, 9, nil}
 	if diff := cmp.Diff(own, own.withDefaults()); diff != "" {
 		t.Errorf("an option that is set changes: -want +got\n%s", diff)
 	}
