@@ -278,6 +278,44 @@ func TestSharedPortIsNotReleased(t *testing.T) {
 	})
 }
 
+// TestNewcomerDoesNotTakeAPort: a tenant that is written with the port of another one
+// is not ready, and the other one stays as it is, until the proxy gives the port away.
+func TestNewcomerDoesNotTakeAPort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, newcomer := tenantFixture("client-a", 3129), tenantFixture("client-b", 3129)
+		f := newProberFixture(t, a)
+		f.serve(map[uint16]string{3129: "client-a"}, a)
+		f.run(t)
+		time.Sleep(time.Minute)
+		if err := f.server.Create(t.Context(), newcomer); err != nil {
+			t.Fatal(err)
+		}
+		check := func(when string, wanted map[string]string) {
+			t.Helper()
+			time.Sleep(time.Minute)
+			for name, want := range wanted {
+				if _, err := f.tenants.Reconcile(t.Context(), requestFor(name)); err != nil { // as the watch of tenants does
+					t.Fatal(err)
+				}
+				if got := f.status(t, name); got != want {
+					t.Errorf("%s, %s: %q, want %q", when, name, got, want)
+				}
+			}
+		}
+		check("with a newcomer", map[string]string{
+			"client-a": "True ProxyReachable, Ready, http://172.16.28.8:3129", "client-b": "False ProxyOutOfSync, PortConflict, ",
+		})
+		f.serve(map[uint16]string{3129: "client-b"}, newcomer)
+		check("after the proxy has changed", map[string]string{
+			"client-a": "False ProxyOutOfSync, ProxyOutOfSync, http://172.16.28.8:3129", "client-b": "True ProxyReachable, PortConflict, ",
+		})
+		if err := f.server.Delete(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		check("after client-a is gone", map[string]string{"client-b": "True ProxyReachable, Ready, http://172.16.28.8:3129"})
+	})
+}
+
 // TestChangedPortIsGivenUp: a tenant whose port changes loses the old one at once.
 func TestChangedPortIsGivenUp(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,8 @@ type tenantFacts struct {
 	tenant *v1alpha1.EgressTenant
 	// portHolders are the other tenants with the same port.
 	portHolders []string
+	// othersAdmitted is whether pods of one of them are admitted to it.
+	othersAdmitted bool
 	// namespaces have the tenant's label and are not protected.
 	namespaces []string
 	// optedOut are those of the namespaces whose label turns injection off.
@@ -60,6 +62,25 @@ type tenantFacts struct {
 	egressAddresses []netip.Addr
 }
 
+// addPortHolders adds the other tenants of those with the tenant's port.
+func (f *tenantFacts) addPortHolders(onPort []v1alpha1.EgressTenant) {
+	for i := range onPort {
+		if onPort[i].Name == f.tenant.Name {
+			continue
+		}
+		f.portHolders = append(f.portHolders, onPort[i].Name)
+		f.othersAdmitted = f.othersAdmitted || onPort[i].AdmittedPort() != 0
+	}
+}
+
+// losesPort is whether another tenant with the same port makes the tenant not ready. It
+// does not if only this tenant's pods are admitted to the port: the proxy serves it
+// there, and a tenant that is written later does not change that.
+func (f *tenantFacts) losesPort() bool {
+	keeps := f.proxy != nil && f.proxy.admitted && !f.othersAdmitted
+	return len(f.portHolders) > 0 && !keeps
+}
+
 // add adds a namespace of the tenant.
 func (f *tenantFacts) add(namespace *corev1.Namespace) {
 	f.namespaces = append(f.namespaces, namespace.Name)
@@ -89,10 +110,10 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 		if tenant.Spec.IsProxied() {
 			status.NoProxy = facts.noProxy
 		}
-		for _, address := range facts.egressAddresses[:min(len(facts.egressAddresses), v1alpha1.MaxStatusEgressIPs)] {
-			status.EgressIPs = append(status.EgressIPs, address.String())
+		for _, address := range facts.egressAddresses[:min(len(facts.egressAddresses), v1alpha1.MaxStatusSourceAddresses)] {
+			status.SourceAddresses = append(status.SourceAddresses, address.String())
 		}
-		status.EgressAddresses = strings.Join(status.EgressIPs, ",")
+		status.EgressAddresses = strings.Join(status.SourceAddresses, ",")
 	}
 	applied := policyAppliedCondition(facts)
 	conditions := []metav1.Condition{applied, guardedCondition(facts.missingGuards), readyCondition(facts, invalid, applied)}
@@ -140,7 +161,7 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 		condition.Reason, condition.Message = string(names.ReasonInvalidSpec), enumerateErrors(invalid)
 	case facts.unsupported != nil:
 		condition.Reason, condition.Message = string(facts.unsupported.Reason), facts.unsupported.Message
-	case len(facts.portHolders) > 0:
+	case facts.losesPort():
 		condition.Reason = string(names.ReasonPortConflict)
 		condition.Message = fmt.Sprintf("Port %d is also the port of %s: the proxy identifies tenants by their port, so set a unique one in spec.proxy.port",
 			facts.tenant.Spec.ProxyPort(), enumerate(facts.portHolders))
@@ -166,6 +187,10 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 		}
 		if len(facts.tenant.Spec.ClusterAccess) > 0 {
 			condition.Message += " beside spec.clusterAccess"
+		}
+		if len(facts.portHolders) > 0 {
+			condition.Message += fmt.Sprintf(". %s also has port %d, and its pods are not admitted to it",
+				enumerate(facts.portHolders), facts.tenant.Spec.ProxyPort())
 		}
 		if facts.tenant.DeletionTimestamp != nil {
 			condition.Message = "Deleted, but kept until no namespace has its label: " + enumerate(append(facts.namespaces, facts.protected...))

@@ -73,6 +73,23 @@ func TestTenantStatus(t *testing.T) {
 			func(f *tenantFacts) { f.portHolders = []string{"client-b", "client-c"} },
 			expectation{"False PortConflict", "True PolicyApplied", "Port 3129 is also the port of client-b, client-c", "http://172.16.28.8:3129"},
 		},
+		"another tenant has the port, to which only this tenant's pods are admitted": {
+			func(f *tenantFacts) { f.portHolders, f.proxy = []string{"client-b"}, servedFixture() },
+			expectation{"True Ready", "True PolicyApplied", "egress path of the tenant's pods. client-b also has port 3129, and its pods are not admitted to it", "http://172.16.28.8:3129"},
+		},
+		"another tenant has the port, to which the pods of both are admitted": {
+			func(f *tenantFacts) {
+				f.portHolders, f.othersAdmitted, f.proxy = []string{"client-b"}, true, servedFixture()
+			},
+			expectation{"False PortConflict", "True PolicyApplied", "Port 3129 is also the port of client-b", "http://172.16.28.8:3129"},
+		},
+		"another tenant has the port, to which this tenant's pods are not admitted": {
+			func(f *tenantFacts) {
+				f.portHolders, f.othersAdmitted, f.proxy = []string{"client-b"}, true, servedFixture()
+				f.proxy.admitted = false
+			},
+			expectation{"False PortConflict", "True PolicyApplied", "Port 3129 is also the port of client-b", ""},
+		},
 		"the spec is wrong in two places": {
 			func(f *tenantFacts) {
 				f.tenant.Spec.Proxy.Port = 80
@@ -134,22 +151,27 @@ func TestTenantStatus(t *testing.T) {
 	}
 }
 
-// TestTenantStatusHasEgressIPs: only a tenant with a valid spec has egress
+// servedFixture is about a tenant that the proxy serves, and whose pods are admitted.
+func servedFixture() *proxyFacts {
+	return &proxyFacts{reason: names.ReasonProxyReachable, message: "Port 3129 of the proxy serves the tenant", admitted: true}
+}
+
+// TestTenantStatusHasSourceAddresses: only a tenant with a valid spec has egress
 // addresses.
-func TestTenantStatusHasEgressIPs(t *testing.T) {
+func TestTenantStatusHasSourceAddresses(t *testing.T) {
 	t.Parallel()
 	facts := tenantFacts{tenant: tenantFixture("client-a", 3129), egressAddresses: []netip.Addr{netip.MustParseAddr("203.0.113.50"), netip.MustParseAddr("2001:db8::50")}}
-	if diff := cmp.Diff([]string{"203.0.113.50", "2001:db8::50"}, tenantStatus(facts, metav1.Now()).EgressIPs); diff != "" {
-		t.Errorf("egressIPs (-want +got):\n%s", diff)
+	if diff := cmp.Diff([]string{"203.0.113.50", "2001:db8::50"}, tenantStatus(facts, metav1.Now()).SourceAddresses); diff != "" {
+		t.Errorf("sourceAddresses (-want +got):\n%s", diff)
 	}
 	facts.tenant.Spec.Proxy.Port = 80
-	if got := tenantStatus(facts, metav1.Now()).EgressIPs; len(got) > 0 {
+	if got := tenantStatus(facts, metav1.Now()).SourceAddresses; len(got) > 0 {
 		t.Errorf("an invalid tenant has the egress addresses %q", got)
 	}
 	facts.tenant.Spec.Proxy.Port = 3129
 	facts.egressAddresses = make([]netip.Addr, 17)
-	if got := tenantStatus(facts, metav1.Now()).EgressIPs; len(got) != v1alpha1.MaxStatusEgressIPs {
-		t.Errorf("%d egress addresses, want %d", len(got), v1alpha1.MaxStatusEgressIPs)
+	if got := tenantStatus(facts, metav1.Now()).SourceAddresses; len(got) != v1alpha1.MaxStatusSourceAddresses {
+		t.Errorf("%d egress addresses, want %d", len(got), v1alpha1.MaxStatusSourceAddresses)
 	}
 }
 

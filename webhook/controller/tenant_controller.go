@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -28,10 +29,6 @@ import (
 	"egress.scw/webhook/netpol"
 	"egress.scw/webhook/settings"
 )
-
-// actionPublish is the action in events about a tenant, whose status has the
-// same reason.
-const actionPublish = "PublishStatus"
 
 // TenantReconciler writes the status and the finalizer of every EgressTenant, and
 // no other object: NamespaceReconciler does the work that the status reports.
@@ -123,11 +120,11 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 // observe reads the inputs of the tenant's status.
 func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressTenant) (tenantFacts, error) {
 	facts := tenantFacts{tenant: tenant, unsupported: r.Unsupported(tenant), proxyURL: r.ProxyURL(tenant), noProxy: r.NoProxy(tenant), egressAddresses: r.Egress.Of(tenant)}
-	tenants, err := tenantsOnPort(ctx, r.Client, tenant.Spec.ProxyPort())
+	onPort, err := tenantsOnPort(ctx, r.Client, tenant.Spec.ProxyPort())
 	if err != nil {
 		return facts, err
 	}
-	facts.portHolders = slices.DeleteFunc(tenants, func(name string) bool { return name == tenant.Name })
+	facts.addPortHolders(onPort)
 
 	namespaces, err := listNamespaces(ctx, r.Client, tenant.Name)
 	if err != nil {
@@ -214,21 +211,8 @@ func (r *TenantReconciler) publish(ctx context.Context, tenant *v1alpha1.EgressT
 		return nil
 	}
 	ctrl.LoggerFrom(ctx).Info("readiness of a tenant changed", "ready", after.Status, "reason", after.Reason, "message", after.Message)
-	if deservesEvent(names.Reason(after.Reason)) {
-		r.Events.Eventf(tenant, nil, corev1.EventTypeWarning, after.Reason, actionPublish, "%s", after.Message)
-	}
+	r.report(tenant, before, after)
 	return nil
-}
-
-// deservesEvent reports whether people must act if a tenant is not ready for a reason.
-// The webhook itself creates a missing policy, mostly within milliseconds; if it
-// cannot, the namespace has an event with the cause.
-func deservesEvent(reason names.Reason) bool {
-	return slices.Contains([]names.Reason{
-		names.ReasonInvalidSpec, names.ReasonPortConflict, names.ReasonForeignEgressRules,
-		names.ReasonSidecarNotOffered, names.ReasonSidecarRequired, names.ReasonClosedDNSMissing,
-		names.ReasonCertificateNotIssued, names.ReasonSecretNotCopied,
-	}, reason)
 }
 
 // namespaceToTenant maps a namespace to the tenant of its label.
@@ -264,15 +248,15 @@ func (r *TenantReconciler) tenantToTenantsOnPort(ctx context.Context, object cli
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(tenants))
-	for _, name := range tenants {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: name}})
+	for i := range tenants {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: tenants[i].Name}})
 	}
 	return requests
 }
 
-// tenantsOnPort returns the names of the tenants with the port, sorted. Port 0, which
-// tenants without spec.proxy have, belongs to no tenant.
-func tenantsOnPort(ctx context.Context, reader client.Reader, port int32) ([]string, error) {
+// tenantsOnPort returns the tenants with the port, sorted by name, which must not be
+// changed. Port 0, which tenants without spec.proxy have, belongs to no tenant.
+func tenantsOnPort(ctx context.Context, reader client.Reader, port int32) ([]v1alpha1.EgressTenant, error) {
 	if port == 0 {
 		return nil, nil
 	}
@@ -280,12 +264,7 @@ func tenantsOnPort(ctx context.Context, reader client.Reader, port int32) ([]str
 	if err := reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing EgressTenants: %w", err)
 	}
-	var tenants []string
-	for i := range list.Items {
-		if list.Items[i].Spec.ProxyPort() == port {
-			tenants = append(tenants, list.Items[i].Name)
-		}
-	}
-	slices.Sort(tenants)
+	tenants := slices.DeleteFunc(list.Items, func(t v1alpha1.EgressTenant) bool { return t.Spec.ProxyPort() != port })
+	slices.SortFunc(tenants, func(a, b v1alpha1.EgressTenant) int { return strings.Compare(a.Name, b.Name) })
 	return tenants, nil
 }

@@ -178,6 +178,32 @@ func TestReconcileTenantFollows(t *testing.T) {
 	}
 }
 
+// TestEndOfAnErrorIsAnEvent: Kubernetes goes on listing the event about an error, so that
+// its end is an event, too. A policy that is missing for a moment is no error.
+func TestEndOfAnErrorIsAnEvent(t *testing.T) {
+	t.Parallel()
+	tenant, rival := tenantFixture("client-a", 3129), tenantFixture("client-b", 3129)
+	server := newAPI(t, tenant, rival, namespaceFixture("web", "client-a"))
+	policy := policyFixture("web", tenant)
+	for i, step := range []struct {
+		change func() error
+		events []string
+	}{
+		{func() error { return nil }, []string{"client-a Warning/PortConflict PublishStatus: Port 3129 is also"}},
+		{func() error { return server.Delete(t.Context(), rival) }, []string{"client-a Normal/PolicyNotApplied PublishStatus: PortConflict is over. NetworkPolicy egress-scw is missing"}},
+		{func() error { return server.Create(t.Context(), policy) }, nil},
+		{func() error { return server.Create(t.Context(), tenantFixture("client-b", 3129)) }, []string{"client-a Warning/PortConflict"}},
+		{func() error { return server.Delete(t.Context(), rival) }, []string{"client-a Normal/Ready PublishStatus: PortConflict is over. The proxy at"}},
+	} {
+		if err := step.change(); err != nil {
+			t.Fatal(err)
+		}
+		events, _ := reconcileTenant(t, server, settings.EgressAddresses{})
+		t.Logf("step %d: %q", i, events)
+		checkEvents(t, events, step.events)
+	}
+}
+
 // TestReconcileTenantPublishesAddresses: the status follows the published
 // addresses, and the tenant's egressIP.
 func TestReconcileTenantPublishesAddresses(t *testing.T) {
@@ -206,8 +232,8 @@ func TestReconcileTenantPublishesAddresses(t *testing.T) {
 	} {
 		setEgressIP(step.egressIP)
 		_, status := reconcileTenant(t, server, step.published)
-		if diff := cmp.Diff(step.want, status.EgressIPs); diff != "" {
-			t.Errorf("step %d: egressIPs (-want +got):\n%s", i, diff)
+		if diff := cmp.Diff(step.want, status.SourceAddresses); diff != "" {
+			t.Errorf("step %d: sourceAddresses (-want +got):\n%s", i, diff)
 		}
 	}
 }

@@ -87,11 +87,11 @@ func TestTenantsShowTheirEgressAddress(t *testing.T) {
 	for _, tenant := range tenants {
 		want := egressAddress(t, tenant.Name)
 		eventually(t, "the status of "+tenant.Name, func() (bool, string) {
-			out, err := kubectl(t.Context(), "get", "egresstenant", tenant.Name, "-o", "jsonpath={.status.egressIPs[*]}")
+			out, err := kubectl(t.Context(), "get", "egresstenant", tenant.Name, "-o", "jsonpath={.status.sourceAddresses[*]}")
 			if err != nil {
 				t.Fatal(err)
 			}
-			return out == want, fmt.Sprintf("egressIPs: %s; want %s", out, want)
+			return out == want, fmt.Sprintf("sourceAddresses: %s; want %s", out, want)
 		})
 	}
 }

@@ -3,9 +3,9 @@ package names
 // Condition types of an EgressTenant.
 const (
 	// ConditionReady is true if the spec is valid, no other tenant has the same
-	// port, the NetworkPolicy is in sync in all of the tenant's namespaces, none of
-	// these is protected, the proxy serves the tenant, and the sidecars of its pods, if
-	// it uses them, have a certificate.
+	// port, or pods of this one alone are admitted to it, the NetworkPolicy is in sync
+	// in all of the tenant's namespaces, none of these is protected, the proxy serves
+	// the tenant, and the sidecars of its pods, if it uses them, have a certificate.
 	ConditionReady = "Ready"
 	// ConditionPolicyApplied is true if the NetworkPolicy is in sync in every
 	// namespace of the tenant.

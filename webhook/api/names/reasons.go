@@ -140,8 +140,9 @@ const (
 	// ReasonInvalidSpec: the spec is not valid. Remedy: correct the fields that the
 	// message names.
 	ReasonInvalidSpec Reason = "InvalidSpec"
-	// ReasonPortConflict: another tenant has the same port. Remedy: give one of the
-	// two tenants another port.
+	// ReasonPortConflict: another tenant has the same port. The tenant whose pods alone
+	// are admitted to the port stays ready. Remedy: give one of the two tenants another
+	// port.
 	ReasonPortConflict Reason = "PortConflict"
 	// ReasonPolicyNotApplied: the NetworkPolicy, or the CiliumNetworkPolicy beside it,
 	// is missing or not in sync in a namespace of the tenant. Remedy: look for events

@@ -232,7 +232,8 @@ type EgressTenantStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready, PolicyApplied, ProxyReachable and Guarded.
+	// conditions are Ready, PolicyApplied, ProxyReachable and Guarded, as the leading
+	// replica of the webhook wrote them last: while no replica runs, they stay.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -255,16 +256,16 @@ type EgressTenantStatus struct {
 	// +optional
 	NoProxy string `json:"noProxy,omitempty"`
 
-	// egressIPs are the addresses that the tenant's requests leave by, as
+	// sourceAddresses are the addresses that the tenant's requests leave by, as
 	// bootstrap published them: the proxy's, or with path Gateway the Public
 	// Gateway's. Empty if it published none for the tenant; at most 16.
 	//
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=set
 	// +optional
-	EgressIPs []string `json:"egressIPs,omitempty"`
+	SourceAddresses []string `json:"sourceAddresses,omitempty"`
 
-	// egressAddresses are egressIPs in one string, separated by commas: a printer
+	// egressAddresses are sourceAddresses in one string, separated by commas: a printer
 	// column shows only the first item of a list, or the list as JSON.
 	//
 	// +optional
@@ -300,8 +301,8 @@ type EgressTenantStatus struct {
 const (
 	// MaxStatusNamespaces bounds the namespaces that a status lists.
 	MaxStatusNamespaces = 100
-	// MaxStatusEgressIPs bounds the addresses that a status lists.
-	MaxStatusEgressIPs = 16
+	// MaxStatusSourceAddresses bounds the addresses that a status lists.
+	MaxStatusSourceAddresses = 16
 )
 
 // maxIngressFrom bounds a tenant's ingressFrom.

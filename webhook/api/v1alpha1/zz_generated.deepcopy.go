@@ -187,8 +187,8 @@ func (in *EgressTenantStatus) DeepCopyInto(out *EgressTenantStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
-	if in.EgressIPs != nil {
-		in, out := &in.EgressIPs, &out.EgressIPs
+	if in.SourceAddresses != nil {
+		in, out := &in.SourceAddresses, &out.SourceAddresses
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}

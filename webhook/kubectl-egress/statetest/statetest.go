@@ -62,7 +62,7 @@ func tenant(name string, port int32, address string) v1alpha1.EgressTenant {
 		ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1},
 		Spec:       v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: &v1alpha1.TenantProxy{Port: port}},
 	}
-	t.Status = v1alpha1.EgressTenantStatus{ObservedGeneration: 1, ProxyURL: url, EgressIPs: []string{address}, EgressAddresses: address}
+	t.Status = v1alpha1.EgressTenantStatus{ObservedGeneration: 1, ProxyURL: url, SourceAddresses: []string{address}, EgressAddresses: address}
 	condition := func(kind string, reason names.Reason, message string) {
 		t.Status.Conditions = append(t.Status.Conditions, metav1.Condition{
 			Type: kind, Status: metav1.ConditionTrue, Reason: string(reason), Message: message, ObservedGeneration: 1,
