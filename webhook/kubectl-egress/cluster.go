@@ -102,10 +102,11 @@ func (c *cluster) readSettings(ctx context.Context, s *state.State, releaseNames
 	if err := c.client.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: "kubernetes"}, &apiServer); err != nil {
 		return fmt.Errorf("reading the address of the API server for pods: %w", err)
 	}
-	image, err := c.webhookImage(ctx, releaseNamespace)
+	deployment, image, err := c.webhook(ctx, releaseNamespace)
 	if err != nil {
 		return err
 	}
+	s.Webhook = &state.Webhook{Name: releaseNamespace + "/" + deployment.Name, Ready: deployment.Status.ReadyReplicas}
 	tag := image[strings.LastIndexByte(image, ':')+1:]
 	if s.Cluster, err = state.NewCluster(s.Settings, apiServer.Spec.ClusterIP, tag); err != nil {
 		return fmt.Errorf("ConfigMap %s: %w", key, err)
@@ -113,18 +114,18 @@ func (c *cluster) readSettings(ctx context.Context, s *state.State, releaseNames
 	return nil
 }
 
-// webhookImage returns the image of the webhook.
-func (c *cluster) webhookImage(ctx context.Context, releaseNamespace string) (string, error) {
+// webhook returns the Deployment of the webhook, and the image in it.
+func (c *cluster) webhook(ctx context.Context, releaseNamespace string) (deployment *appsv1.Deployment, image string, err error) {
 	var deployments appsv1.DeploymentList
 	if err := c.client.List(ctx, &deployments, client.InNamespace(releaseNamespace), client.MatchingLabels{names.ChartLabel: names.ChartName}); err != nil {
-		return "", fmt.Errorf("reading the Deployment of the webhook: %w", err)
+		return nil, "", fmt.Errorf("reading the Deployment of the webhook: %w", err)
 	}
 	for i := range deployments.Items {
 		for _, container := range deployments.Items[i].Spec.Template.Spec.Containers {
-			return container.Image, nil
+			return &deployments.Items[i], container.Image, nil
 		}
 	}
-	return "", fmt.Errorf("namespace %s has no Deployment with the label %s=%s (--release-namespace)", releaseNamespace, names.ChartLabel, names.ChartName)
+	return nil, "", fmt.Errorf("namespace %s has no Deployment with the label %s=%s (--release-namespace)", releaseNamespace, names.ChartLabel, names.ChartName)
 }
 
 // readObjects reads all tenants and namespaces, and Services of the namespace.

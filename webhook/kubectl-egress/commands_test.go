@@ -69,6 +69,24 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Without a replica of the webhook, the conditions of tenants are those of earlier: the
+// outputs that show them report it.
+func TestConditionsThatAreNotKeptUp(t *testing.T) {
+	deployment := statetest.Deployment()
+	c := fakeCluster(t, nil)
+	deployment.Status.ReadyReplicas = 0
+	if err := c.client.Status().Update(t.Context(), deployment); err != nil {
+		t.Fatal(err)
+	}
+	for command, code := range map[string]int{"status": exitNegative, "explain et client-a": exitDone} {
+		out, err := runCommand(t, c, strings.Fields(command)...)
+		t.Logf("%s\n%s", command, out)
+		if codeOf(err) != code || !strings.Contains(out, "deployment/egress-system/egress-webhook") || !strings.Contains(out, "the status of tenants stays as it was last") {
+			t.Errorf("%s: exit code %d, %v\n%s", command, codeOf(err), err, out)
+		}
+	}
+}
+
 func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

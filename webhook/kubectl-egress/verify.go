@@ -113,7 +113,7 @@ func (a *app) verify(ctx context.Context, args []string, o *verifyOptions, in ve
 		return nil, err
 	}
 	if o.image == "" {
-		if o.image, err = cluster.webhookImage(ctx, a.releaseNamespace); err != nil {
+		if _, o.image, err = cluster.webhook(ctx, a.releaseNamespace); err != nil {
 			return nil, err
 		}
 	}

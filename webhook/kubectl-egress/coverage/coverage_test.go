@@ -110,6 +110,7 @@ func TestUncoveredReport(t *testing.T) {
 	delete(s.Policies, statetest.Stock)
 	s.Foreign[statetest.Orders] = []string{"orders/NetworkPolicy mine"}
 	s.MissingGuards = []string{"own-policy.egress.scw"}
+	s.Webhook.Ready = 0
 	orphan, system := statetest.Namespace("orphan", "client-x"), statetest.Namespace("kube-system", "client-a")
 	s.Namespaces = append(s.Namespaces, orphan, system)
 	slices.SortFunc(s.Namespaces, func(a, b corev1.Namespace) int { return strings.Compare(a.Name, b.Name) })

@@ -3,6 +3,7 @@ package coverage
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -82,6 +83,19 @@ func OfCluster(s *state.State) []Finding {
 		})
 	}
 	return findings
+}
+
+// OfWebhook returns the fault of a webhook without a ready replica. The status of the
+// tenants is the webhook's: it stays as it was last.
+func OfWebhook(s *state.State) []Finding {
+	if s.Webhook == nil || s.Webhook.Ready > 0 {
+		return nil
+	}
+	return []Finding{{
+		"deployment/" + s.Webhook.Name,
+		"has no ready replica: new pods of tenants are refused, policies are not restored, and the status of tenants stays as it was last",
+		"kubectl --namespace " + strings.Replace(s.Webhook.Name, "/", " describe deployment ", 1),
+	}}
 }
 
 // Counts are the numbers of pods of one namespace or tenant.

@@ -101,7 +101,7 @@ func (b *Builder) Add(pod *corev1.Pod) error {
 
 // Report returns the report of the pods so far.
 func (b *Builder) Report() *Report {
-	report := Report{Tenants: []Tenant{}, Machines: []Machine{}, Namespaces: []Namespace{}, Uncovered: []Pod{}, Findings: OfCluster(b.state)}
+	report := Report{Tenants: []Tenant{}, Machines: []Machine{}, Namespaces: []Namespace{}, Uncovered: []Pod{}, Findings: slices.Concat(OfWebhook(b.state), OfCluster(b.state))}
 	report.Uncovered = append(report.Uncovered, b.report.Uncovered...)
 	slices.SortFunc(report.Uncovered, func(x, y Pod) int { return cmp.Or(cmp.Compare(x.Namespace, y.Namespace), cmp.Compare(x.Name, y.Name)) })
 	perTenant := map[string]Counts{}

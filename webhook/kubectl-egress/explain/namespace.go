@@ -72,7 +72,9 @@ type Tenant struct {
 	// Invalid are the faults of the spec.
 	Invalid    []string    `json:"invalid,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
-	Namespaces []string    `json:"namespaces"`
+	// NotKeptUp is why the conditions may be those of earlier, empty if they are not.
+	NotKeptUp  string   `json:"notKeptUp,omitempty"`
+	Namespaces []string `json:"namespaces"`
 	// Verdict is that of the URL in question.
 	Verdict *Verdict `json:"verdict,omitempty"`
 }
@@ -109,6 +111,9 @@ func OfTenant(s *state.State, name string, target *Target) (*Tenant, error) {
 		for _, domain := range list.Domains {
 			result.Domains = append(result.Domains, domain.String())
 		}
+	}
+	for _, finding := range coverage.OfWebhook(s) {
+		result.NotKeptUp = finding.Object + " " + finding.Message
 	}
 	for _, condition := range tenant.Status.Conditions {
 		explained := Condition{Type: condition.Type, Status: string(condition.Status), Reason: condition.Reason, Message: condition.Message}

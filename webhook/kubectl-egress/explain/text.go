@@ -85,6 +85,9 @@ func (e *Tenant) Text(paint table.Paint, wide bool) string {
 	for _, fault := range e.Invalid {
 		t.field("Not valid", t.paint.In(table.Red, fault))
 	}
+	if e.NotKeptUp != "" {
+		t.field("Not kept up", t.paint.In(table.Red, e.NotKeptUp))
+	}
 	for _, condition := range e.Conditions {
 		colour := table.Green
 		if condition.Status != "True" {

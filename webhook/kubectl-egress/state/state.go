@@ -39,6 +39,16 @@ type State struct {
 	Foreign map[string][]string
 	// MissingGuards are the names of guards without a binding.
 	MissingGuards []string
+	// Webhook is the Deployment of the webhook. It is nil if the State comes from files.
+	Webhook *Webhook
+}
+
+// Webhook is the state of the webhook's Deployment.
+type Webhook struct {
+	// Name is "NAMESPACE/NAME".
+	Name string
+	// Ready is the number of replicas that answer.
+	Ready int32
 }
 
 // NewCluster returns the values that all pods have in common. serviceHost is the

@@ -96,6 +96,7 @@ func Healthy(t testing.TB) *state.State {
 		Settings: parsed, Tenants: Tenants(), Policies: map[string]*networkingv1.NetworkPolicy{}, Foreign: map[string][]string{},
 		Namespaces: []corev1.Namespace{Namespace(Billing, "client-b"), Namespace(Orders, "client-a"), Namespace(Stock, "client-a"), Namespace(Tools, "")},
 	}
+	s.Webhook = &state.Webhook{Name: "egress-system/egress-webhook", Ready: 2}
 	if s.Cluster, err = state.NewCluster(parsed, ServiceHost, Version); err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +146,7 @@ func Inject(t testing.TB, s *state.State, pod *corev1.Pod) *corev1.Pod {
 func Deployment() *appsv1.Deployment {
 	d := &appsv1.Deployment{}
 	d.Namespace, d.Name, d.Labels = "egress-system", "egress-webhook", map[string]string{names.ChartLabel: names.ChartName}
+	d.Status.ReadyReplicas = 2
 	d.Spec.Template.Spec.Containers = []corev1.Container{{Name: "webhook", Image: "egress.scw/webhook:" + Version}}
 	return d
 }

@@ -134,7 +134,7 @@ func messages(findings []coverage.Finding) (message, remedy string) {
 }
 
 func (j *judge) ready() (message, remedy string) {
-	findings := coverage.OfTenant(j.State, j.Tenant)
+	findings := slices.Concat(coverage.OfWebhook(j.State), coverage.OfTenant(j.State, j.Tenant))
 	return messages(slices.DeleteFunc(findings, coverage.Finding.IsUnpublished))
 }
 

@@ -224,6 +224,9 @@ func TestPlantedFaults(t *testing.T) {
 			ready := &in.Tenant.Status.Conditions[0]
 			ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, string(names.ReasonPortConflict), "Port 3129 is also the port of client-c"
 		}, []string{"ready"}, "PortConflict"},
+		"no replica of the webhook": {func(_ *testing.T, in *Input) {
+			in.State.Webhook.Ready = 0
+		}, []string{"ready"}, "deployment/egress-system/egress-webhook has no ready replica"},
 		"PodSecurity label removed": {func(_ *testing.T, in *Input) {
 			delete(in.State.Namespaces[1].Labels, "pod-security.kubernetes.io/enforce")
 		}, []string{"policy"}, "has no label pod-security.kubernetes.io/enforce=baseline"},
