@@ -17,7 +17,7 @@ import (
 
 // TestUnparsedRequests: the line of a connection without a request that Squid can
 // parse has the tenant of its port, and cache.log has no line for it. A URL of 8 KB is
-// such a request.
+// such a request. Of a request that Squid does not support, the line has the host.
 func TestUnparsedRequests(t *testing.T) {
 	proxy := liveProxy(t)
 	tenants := []v1alpha1.Tenant{withAllow("client-a", 3129, &v1alpha1.AllowSpec{Mode: policy.ModeReport}), withAllow("client-b", 3130, &v1alpha1.AllowSpec{Mode: policy.ModeReport})}
@@ -45,6 +45,8 @@ func TestUnparsedRequests(t *testing.T) {
 		{"CONNECT 10.0.0.1:99999 HTTP/1.1\r\n\r\n", http.StatusBadRequest, "-"},
 		{"\x16\x03\x01\r\n\r\n", http.StatusBadRequest, "-"},
 		{"OPTIONS http://" + allowed + "/ HTTP/1.1\r\nMax-Forwards: 0\r\n\r\n", http.StatusNotImplemented, "-"},
+		{"POST http://" + allowed + "/ HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", http.StatusNotImplemented, "-"},
+		{"POST http://" + allowed + "/ HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", http.StatusLengthRequired, "-"},
 		{"GET " + url(8000) + " HTTP/1.1\r\nConnection: close\r\n\r\n", http.StatusServiceUnavailable, policy.VerdictWouldDeny},
 		{"GET " + url(8192) + " HTTP/1.1\r\n\r\n", http.StatusBadRequest, "-"},
 		{"GET " + url(40_000) + " HTTP/1.1\r\n\r\n", http.StatusRequestURITooLong, "-"},
@@ -73,6 +75,9 @@ func TestUnparsedRequests(t *testing.T) {
 		tenant, test := tenants[i/len(tests)], tests[i%len(tests)]
 		if record.Tenant != tenant.Name || record.Port != fmt.Sprint(tenant.Proxy.Port) || record.Status != test.status || record.Verdict != test.verdict {
 			t.Errorf("%.60q of %s: %+v", test.request, tenant.Name, record)
+		}
+		if unsupported := test.status == http.StatusNotImplemented || test.status == http.StatusLengthRequired; unsupported && record.Host != allowed {
+			t.Errorf("%.60q of %s: the host is %q, want %q", test.request, tenant.Name, record.Host, allowed)
 		}
 	}
 	after, err := os.ReadFile(proxy.CacheLog)
