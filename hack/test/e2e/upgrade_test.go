@@ -179,7 +179,7 @@ func requireUpgraded(t *testing.T, before, after state) {
 		if tenant.UID != was.UID || tenant.Status.ProxyURL != was.Status.ProxyURL || was.Status.ProxyURL == "" {
 			t.Errorf("EgressTenant %s: UID %s, proxy %q; before: %s, %q", name, tenant.UID, tenant.Status.ProxyURL, was.UID, was.Status.ProxyURL)
 		}
-		was.Spec.Ingress = v1alpha1.IngressOpen // the default of a field that is new
+		was.Spec.Ingress, was.Spec.DNS = v1alpha1.IngressOpen, v1alpha1.DNSCluster // the defaults of fields that are new
 		if name == "client-a" {
 			if len(tenant.Spec.ClusterAccess) != 1 || tenant.Spec.ClusterAccess[0].CIDR != accessCIDR {
 				t.Errorf("EgressTenant %s lost the new field: %+v", name, tenant.Spec.ClusterAccess)
