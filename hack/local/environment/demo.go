@@ -21,13 +21,14 @@ import (
 
 const (
 	// DemoTenant is the tenant of the demo with path Proxy, and the name of its
-	// namespace. DemoGatewayTenant is that of path Gateway.
-	DemoTenant        = "client-a"
+	// namespace.
+	DemoTenant = "client-a"
+	// DemoGatewayTenant is that with path Gateway, and the name of its namespace.
 	DemoGatewayTenant = "client-c"
 
-	// PageURL is the address of the page of DemoTenant on this machine, and
-	// GatewayPageURL that of DemoGatewayTenant.
-	PageURL        = "http://127.0.0.1:" + pagePort
+	// PageURL is the address of the page of DemoTenant on this machine.
+	PageURL = "http://127.0.0.1:" + pagePort
+	// GatewayPageURL is that of DemoGatewayTenant.
 	GatewayPageURL = "http://127.0.0.1:" + gatewayPagePort
 
 	pagePort        = "8088"

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -19,7 +20,7 @@ const folder = "docs/images"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, ".")
+	err := run(ctx, ".", os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pictures:", err)
@@ -27,8 +28,8 @@ func main() {
 	}
 }
 
-// run makes the pictures of the repository in the folder root.
-func run(ctx context.Context, root string) (err error) {
+// run makes the pictures of the repository in the folder root, and lists them.
+func run(ctx context.Context, root string, list io.Writer) (err error) {
 	work, err := os.MkdirTemp("", "egress-pictures-")
 	if err != nil {
 		return err
@@ -36,7 +37,7 @@ func run(ctx context.Context, root string) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	write := func(name string, content []byte) error {
 		file := filepath.Join(root, folder, name)
-		fmt.Printf("%s: %d KiB\n", file, (len(content)+1023)/1024)
+		fmt.Fprintf(list, "%s: %d KiB\n", file, (len(content)+1023)/1024)
 		return renameio.WriteFile(file, content, 0o644)
 	}
 	plan, err := planOutput(ctx, root, work)
