@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -81,9 +82,23 @@ func decodeField[T any](name string, raw *rawValue, into **T) error {
 		return nil
 	}
 	if err := json.Unmarshal(raw.json, into, jsontext.AllowInvalidUTF8(true)); err != nil {
-		return fmt.Errorf("%s cannot be read: %w", name, err)
+		return unreadable(name, err)
 	}
 	return nil
+}
+
+// unreadable names the part of a field that cannot be decoded. The library's own words
+// for it differ from process to process.
+func unreadable(field string, err error) error {
+	semantic, ok := errors.AsType[*json.SemanticError](err)
+	if !ok {
+		return fmt.Errorf("%s cannot be read: %w", field, err)
+	}
+	field += strings.ReplaceAll(string(semantic.JSONPointer), "/", ".")
+	if semantic.Err != nil {
+		return fmt.Errorf("%s cannot be read: %w", field, semantic.Err)
+	}
+	return fmt.Errorf("%s cannot be read: Kubernetes has another type for it", field)
 }
 
 type detailedPod struct{ Spec detailedSpec }

@@ -275,8 +275,8 @@ func TestDetailsBoundMemory(t *testing.T) {
 	}
 	for field, problem := range map[string]string{
 		`"dnsConfig":{"nameservers":["` + long + `"]}`: "spec.dnsConfig is longer than 65536 bytes",
-		`"securityContext":{"sysctls":{}}`:             "spec.securityContext cannot be read",
-		`"resources":{"limits":{"cpu":"much"}}`:        "spec.resources cannot be read",
+		`"securityContext":{"sysctls":{}}`:             "spec.securityContext.sysctls cannot be read: Kubernetes has another type for it",
+		`"resources":{"limits":{"cpu":"much"}}`:        "spec.resources.limits.cpu cannot be read: ",
 		`"hostNetwork":"yes"`:                          "the pod cannot be read",
 		`"dnsPolicy":"None","dnsPolicy":"Default"`:     "the pod cannot be read",
 	} {

@@ -74,6 +74,13 @@ func deploySidecars(t *testing.T) {
 			t.Fatal(out, err)
 		}
 	}
+	// The proxy fetches its configuration with the authority every 10 s.
+	for tenant, command := range map[sidecarTenant][]string{byVariables: {"get"}, byNames: {"get", "--direct"}} {
+		eventually(t, "the proxy to serve the sidecars of "+tenant.name, func() (bool, string) {
+			out, err := probe(t.Context(), tenant.name, append(command, "https://"+environment.IPEchoName+"/")...)
+			return err == nil, fmt.Sprint(out, err)
+		})
+	}
 }
 
 func removeSidecars(t *testing.T, tenants []sidecarTenant) {
