@@ -3,6 +3,7 @@
 package pki
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
@@ -13,7 +14,6 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/cert-manager/cert-manager/pkg/util/pki"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/keyutil"
 )
 
@@ -46,7 +46,7 @@ func NewAuthority(name string) (*Authority, error) {
 	return sign(nil, certmanager.CertificateSpec{
 		CommonName: name, IsCA: true,
 		Usages: []certmanager.KeyUsage{certmanager.UsageCertSign, certmanager.UsageCRLSign, certmanager.UsageDigitalSignature},
-	})
+	}, validity)
 }
 
 // Leaf is a certificate to be issued.
@@ -56,6 +56,8 @@ type Leaf struct {
 	User, Group string
 	// Hosts are the names and addresses of a server. Empty: a client.
 	Hosts []string
+	// Validity is the time until it expires. Negative: it has expired. Zero: a year.
+	Validity time.Duration
 }
 
 // Issue makes a key and a certificate for it.
@@ -77,7 +79,7 @@ func (a *Authority) Issue(l Leaf) (Pair, error) {
 	if len(l.Hosts) > 0 {
 		spec.Usages = append(spec.Usages, certmanager.UsageServerAuth)
 	}
-	issued, err := sign(a, spec)
+	issued, err := sign(a, spec, cmp.Or(l.Validity, validity))
 	if err != nil {
 		return Pair{}, err
 	}
@@ -86,8 +88,7 @@ func (a *Authority) Issue(l Leaf) (Pair, error) {
 
 // sign makes a key, and a certificate for it that the issuer signs. Without an
 // issuer the certificate is signed by its own key.
-func sign(issuer *Authority, spec certmanager.CertificateSpec) (*Authority, error) {
-	spec.Duration = &metav1.Duration{Duration: validity}
+func sign(issuer *Authority, spec certmanager.CertificateSpec, valid time.Duration) (*Authority, error) {
 	spec.PrivateKey = &certmanager.CertificatePrivateKey{Algorithm: certmanager.ECDSAKeyAlgorithm}
 	certificate := &certmanager.Certificate{Spec: spec}
 	key, err := pki.GeneratePrivateKeyForCertificate(certificate)
@@ -98,8 +99,9 @@ func sign(issuer *Authority, spec certmanager.CertificateSpec) (*Authority, erro
 	if err != nil {
 		return nil, err
 	}
-	template.NotBefore = time.Now().Add(-time.Hour) // clocks differ
-	template.MaxPathLenZero = spec.IsCA             // it signs no further authorities
+	now := time.Now()
+	template.NotBefore, template.NotAfter = now.Add(-time.Hour), now.Add(valid) // clocks differ
+	template.MaxPathLenZero = spec.IsCA                                         // it signs no further authorities
 	if issuer == nil {
 		issuer = &Authority{certificate: template, key: key}
 	}

@@ -57,3 +57,25 @@ func TestIssue(t *testing.T) {
 		})
 	}
 }
+
+// A certificate expires when its leaf says so, also in the past.
+func TestValidity(t *testing.T) {
+	authority, err := pki.NewAuthority("test-ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, validity := range []time.Duration{-time.Minute, time.Hour} {
+		start := time.Now().Truncate(time.Second)
+		pair, err := authority.Issue(pki.Leaf{User: "client-a", Validity: validity})
+		if err != nil {
+			t.Fatal(err)
+		}
+		certificate, err := tls.X509KeyPair(pair.Public, pair.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := certificate.Leaf.NotAfter; end.Before(start.Add(validity)) || end.After(time.Now().Add(validity)) {
+			t.Errorf("it expires at %s, %s after %s is wanted", end, validity, start)
+		}
+	}
+}

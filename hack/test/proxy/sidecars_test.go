@@ -3,16 +3,10 @@ package proxy
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"slices"
@@ -24,6 +18,7 @@ import (
 	"egress.scw/cloudinit"
 	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/local/machine"
+	"egress.scw/hack/local/pki"
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -81,7 +76,7 @@ type sidecars struct {
 	*world
 	vm          *machine.VM
 	tenants     []v1alpha1.Tenant
-	authority   *authority
+	authority   *pki.Authority
 	certificate string
 }
 
@@ -89,7 +84,7 @@ type sidecars struct {
 // that it serves it.
 func (s *sidecars) publish(t *testing.T, identity cloudinit.Identity) {
 	t.Helper()
-	value := encoded(t, squidConfOf(t, config.ProxyMachine{SourceAddress: cloudinit.SourceFlexibleIP, Identity: identity, Authority: s.authority.pem}, s.tenants))
+	value := encoded(t, squidConfOf(t, config.ProxyMachine{SourceAddress: cloudinit.SourceFlexibleIP, Identity: identity, Authority: string(s.authority.Public)}, s.tenants))
 	s.setSquidConf(value)
 	start := time.Now()
 	status := s.reported(t, func(status *cloudinit.Status) bool { return status.Served == cloudinit.Digest(value) })
@@ -135,7 +130,7 @@ func (s *sidecars) dial(ctx context.Context, certificate *tls.Certificate, proto
 func (s *sidecars) checkTenants(t *testing.T) {
 	before := len(s.logged(t))
 	for _, tenant := range s.tenants {
-		certificate := s.authority.sign(t, tenant.Name, time.Hour)
+		certificate := certificateOf(t, s.authority, tenant.Name, time.Hour)
 		conn, err := s.dial(t.Context(), certificate, "http/1.1")
 		if err != nil {
 			t.Fatal(err)
@@ -206,10 +201,10 @@ func (s *sidecars) throughStream(t *testing.T, certificate *tls.Certificate, pod
 func (s *sidecars) checkRefused(t *testing.T) {
 	requests := len(auditLog(t, s.vm))
 	for reason, certificate := range map[string]*tls.Certificate{
-		"certificate-expired": s.authority.sign(t, s.tenants[0].Name, -time.Minute),
-		"unknown-authority":   newAuthority(t).sign(t, s.tenants[0].Name, time.Hour),
+		"certificate-expired": certificateOf(t, s.authority, s.tenants[0].Name, -time.Minute),
+		"unknown-authority":   certificateOf(t, newAuthority(t), s.tenants[0].Name, time.Hour),
 		"no-certificate":      {},
-		"unknown-tenant":      s.authority.sign(t, "another", time.Hour),
+		"unknown-tenant":      certificateOf(t, s.authority, "another", time.Hour),
 	} {
 		conn, err := s.dial(t.Context(), certificate, "http/1.1")
 		if err != nil {
@@ -266,48 +261,26 @@ func (s *sidecars) checkLocalUsers(t *testing.T) {
 	}
 }
 
-// authority signs certificates of tenants.
-type authority struct {
-	pem         string
-	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
+// newAuthority is an authority of the sidecars. All have the same name.
+func newAuthority(t *testing.T) *pki.Authority {
+	t.Helper()
+	authority, err := pki.NewAuthority("sidecars")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authority
 }
 
-func newAuthority(t *testing.T) *authority {
+// certificateOf is a certificate of a tenant.
+func certificateOf(t *testing.T, authority *pki.Authority, tenant string, validity time.Duration) *tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	issued, err := authority.Issue(pki.Leaf{User: tenant, Group: names.CertificateOrganization, Validity: validity})
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sidecars"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	pair, err := tls.X509KeyPair(issued.Public, issued.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), certificate, key}
-}
-
-// sign returns a certificate of a tenant that expires after a time.
-func (a *authority) sign(t *testing.T, tenant string, validity time.Duration) *tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: tenant, Organization: []string{names.CertificateOrganization}},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(validity), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return &pair
 }
