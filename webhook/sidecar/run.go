@@ -111,6 +111,7 @@ func (p *program) changed(ctx context.Context, content *secret.Content, err erro
 	expiry := content.Certificate.Leaf.NotAfter
 	p.expiry.Store(&expiry)
 	p.relay.Use(set)
+	go set.Connect()
 	p.logger.Info("the files of the Secret are in use", "tenant", content.Config.Tenant, "machines", len(content.Config.Machines), "certificateExpiry", expiry)
 	p.capturing.use(ctx, content.Config.Capture)
 }

@@ -44,6 +44,20 @@ func New(config *sidecar.Config, certificate *tls.Certificate, logger *slog.Logg
 	return s, nil
 }
 
+// Connect connects to the first machine that answers, so that the pod's first tunnel
+// does not wait for the handshake, nor for a machine that does not answer. Machines that
+// do not answer are passed over. It returns when one has answered, when none is left, or
+// after Drain.
+func (s *Set) Connect() {
+	for _, m := range s.order() {
+		err := m.connect(s.ctx, nil)
+		if err == nil || s.ctx.Err() != nil {
+			return
+		}
+		s.passOver(m, err)
+	}
+}
+
 // Open opens a tunnel to a host and port by the first machine that answers. The
 // status of the stream may be any. The error names each machine and its problem.
 func (s *Set) Open(ctx context.Context, target string, header http.Header) (*tunnel.Stream, error) {

@@ -98,6 +98,37 @@ func TestStoppedMachine(t *testing.T) {
 	}
 }
 
+// TestConnect: the first tunnel uses the connection that was made before it.
+func TestConnect(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	set := s.set(t)
+	set.Connect()
+	if err := s.servers[0].Listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := set.Open(t.Context(), s.echo, http.Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	echoes(t, stream)
+}
+
+// TestConnectPassesOver: machines that do not answer are known before the first tunnel.
+func TestConnectPassesOver(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	set := s.set(t)
+	s.stop(0)
+	s.stop(1)
+	set.Connect()
+	for _, state := range set.States() {
+		if state.Problem == "" {
+			t.Errorf("%s has no problem", state.Address)
+		}
+	}
+}
+
 // TestMachineComesBack: a machine that answers again is used again.
 func TestMachineComesBack(t *testing.T) {
 	t.Parallel()
