@@ -1,31 +1,15 @@
 package squid
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
-
-	"egress.scw/webhook/api/names"
-	"egress.scw/webhook/api/sidecar"
-	"egress.scw/webhook/api/v1alpha1"
 )
 
 // Limits of the sidecar's cost.
@@ -82,158 +66,6 @@ func startBulkSite(b *testing.B) site {
 	b.Cleanup(origin.Close)
 	s.tlsPort = origin.Listener.Addr().(*net.TCPAddr).Port
 	return s
-}
-
-// chain is a sidecar and a HAProxy in front of a Squid. All requests are the first
-// tenant's.
-type chain struct {
-	squid   benchSquid
-	haproxy squidProcess
-	sidecar benchSquid // the sidecar's port, as if it were Squid's
-}
-
-// startFloor returns a HAProxy that copies the bytes of each connection to the first
-// tenant's port.
-func startFloor(b *testing.B, squid benchSquid) benchSquid {
-	b.Helper()
-	listen := freeAddress(b)
-	file := filepath.Join(b.TempDir(), "haproxy.cfg")
-	config := fmt.Sprintf(`
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 10m
-    timeout server 10m
-listen squid
-    bind %s
-    source %s
-    server squid %s:%d
-`, listen, squid.proxy.ListenAddress, squid.proxy.ListenAddress, squid.tenants[0].Proxy.Port)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	return asSquid("floor", listen, startListening(b, listen, "haproxy", "-db", "-f", file))
-}
-
-// asSquid returns a relay as if it were a Squid with one tenant.
-func asSquid(name, address string, process squidProcess) benchSquid {
-	listen := netip.MustParseAddrPort(address)
-	return benchSquid{name, process, Config{ListenAddress: listen.Addr()}, []v1alpha1.Tenant{newTenant("client-a", int32(listen.Port()))}}
-}
-
-// buildSidecar returns the path of the program, built as in its image.
-func buildSidecar(b *testing.B) string {
-	b.Helper()
-	program := filepath.Join(b.TempDir(), "sidecar")
-	build := exec.CommandContext(b.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "egress.scw/webhook/sidecar")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, output)
-	}
-	return program
-}
-
-func startChain(b *testing.B, squid benchSquid, program string) chain {
-	b.Helper()
-	if _, err := exec.LookPath("haproxy"); err != nil {
-		b.Skip("skipped: there is no haproxy on this machine (Debian: apt install haproxy)")
-	}
-	folder := b.TempDir()
-	write := func(name string, content []byte) string {
-		file := filepath.Join(folder, name)
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			b.Fatal(err)
-		}
-		return file
-	}
-	machine, machineKey := selfSigned(b, pkix.Name{CommonName: "egress-proxy"})
-	tenant, tenantKey := selfSigned(b, pkix.Name{CommonName: squid.tenants[0].Name, Organization: []string{names.CertificateOrganization}})
-	address, listen := freeAddress(b), freeAddress(b)
-	config := fmt.Sprintf(`
-global
-    ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
-    tune.h2.max-concurrent-streams 1000
-defaults
-    mode http
-    option http-no-delay
-    http-reuse never
-    timeout connect 5s
-    timeout client 10m
-    timeout server 10m
-    timeout tunnel 10m
-frontend sidecars
-    bind %s ssl crt %s ca-file %s verify required alpn h2,http/1.1
-    default_backend squid
-backend squid
-    source %s
-    server squid %s:%d
-`, address, write("machine.pem", append(machine, machineKey...)), write("ca.pem", tenant), squid.proxy.ListenAddress, squid.proxy.ListenAddress, squid.tenants[0].Proxy.Port)
-	file, err := sidecar.Marshal(&sidecar.Config{
-		Tenant: squid.tenants[0].Name, Machines: []sidecar.Machine{{Address: netip.MustParseAddrPort(address), Certificate: string(machine)}},
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	write(names.SidecarConfigKey, file)
-	write(names.SidecarCertificateKey, tenant)
-	write(names.SidecarPrivateKeyKey, tenantKey)
-	return chain{
-		squid:   squid,
-		haproxy: startListening(b, address, "haproxy", "-db", "-f", write("haproxy.cfg", []byte(config))),
-		sidecar: asSquid("sidecar", listen, startListening(b, listen, program, "run", "--config", folder, "--listen", listen, "--metrics", freeAddress(b))),
-	}
-}
-
-// startListening starts a program, and returns when it listens.
-func startListening(b *testing.B, address, program string, args ...string) squidProcess {
-	b.Helper()
-	process := exec.CommandContext(context.WithoutCancel(b.Context()), program, args...)
-	process.Env = append(os.Environ(), names.EnvPodNamespace+"=shop", names.EnvPodName+"=web-1")
-	if err := process.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = process.Process.Kill()
-		_ = process.Wait()
-	})
-	for range 600 {
-		if connection, err := new(net.Dialer).DialContext(b.Context(), "tcp", address); err == nil {
-			connection.Close()
-			return squidProcess{pid: process.Process.Pid}
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	b.Fatalf("%s does not listen", program)
-	return squidProcess{}
-}
-
-func freeAddress(b *testing.B) string {
-	b.Helper()
-	listener, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-// selfSigned returns a certificate and its key in PEM.
-func selfSigned(b *testing.B, subject pkix.Name) (certificate, key []byte) {
-	b.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: subject, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		b.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
 // compareCPU fails if the sidecar or HAProxy need too much of the floor's CPU time for
