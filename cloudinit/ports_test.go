@@ -18,6 +18,8 @@ func (s syncing) firewall() {
 case "$*" in
 "list set inet egress tenant_connections_refused") cat refused-connections 2> /dev/null ;;
 "list set inet egress released_ports") cat released 2> /dev/null || true ;;
+"add element inet egress reopened_ports "*) echo "$6" > reopened ;;
+"flush set inet egress reopened_ports") rm -f reopened ;;
 "-f -")
   while read -r verb set family table name; do
     case "$verb $set" in
@@ -184,5 +186,25 @@ func TestOpenPortsSurviveAReload(t *testing.T) {
 	s.sync()
 	if got, want := s.read(openPorts), "add element inet egress open_ports { "+sorted(ports...)+" }\n"; got != want {
 		t.Errorf("%s: %q, want %q", openPorts, got, want)
+	}
+}
+
+// TestResetsAreHeld: from the reconfiguration until Squid serves the new file, new
+// connections to its ports are not refused.
+func TestResetsAreHeld(t *testing.T) {
+	s := newSyncing(t, "5")
+	s.program("squid", "cd "+s.dir, `[ "$1 $2" = "-k reconfigure" ] || exit 0
+cp reopened held
+cp .`+liveConf+` serving`)
+	ports := s.listen(2, 0)
+	s.publish(conf(ports, "a1", ""))
+	if output, _ := s.sync(); !strings.Contains(output, "squid.conf is live") {
+		t.Fatal(output)
+	}
+	if got, want := strings.TrimSpace(s.read("held")), fmt.Sprintf("{ %s timeout 5s,%s timeout 5s }", ports[0], ports[1]); got != want {
+		t.Errorf("held while Squid rereads its file: %s, want %s", got, want)
+	}
+	if _, err := os.Stat(s.path("reopened")); !os.IsNotExist(err) {
+		t.Errorf("resets are held when Squid serves the file: %v", err)
 	}
 }

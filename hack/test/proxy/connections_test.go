@@ -36,8 +36,9 @@ func checkDescriptors(t *testing.T, vm *machine.VM) {
 
 // checkConnections: a tenant at its maximum number of connections gets a reset
 // for each further one. Other tenants are served. A new squid.conf becomes live,
-// also on the port of the refused tenant. It returns the machine's tenants at the
-// end.
+// also on the port of the refused tenant, and without a refused connection of others,
+// although Squid closes its ports while it reads it. It returns the machine's tenants at
+// the end.
 func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) []v1alpha1.Tenant {
 	const bound = 20
 	checkDescriptors(t, vm)
@@ -75,10 +76,13 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 	for i := range tenants {
 		if allow := tenants[i].Allow; allow != nil && allow.Mode != policy.ModeOpen {
 			allow = allow.DeepCopy()
-			allow.Domains = append(allow.Domains, ".update.example")
+			for n := range 1000 { // so that Squid takes some time to read them
+				allow.Domains = append(allow.Domains, fmt.Sprintf("h%d.update.example", n))
+			}
 			tenants[i].Allow = allow
 		}
 	}
+	stop := attempts(t, strictPort)
 	w.setSquidConf(encoded(t, squidConf(t, cloudinit.SourceFlexibleIP, tenants)))
 	eventually(t, "an update", func() error {
 		got, err := get(t.Context(), strictPort, "http://10.0.0.1/")
@@ -87,6 +91,7 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 		}
 		return err
 	})
+	stop()
 	refused(t.Context())
 	eventually(t, "refused connections in metrics", func() error {
 		if scrape(t)[names.MetricRefusedConnections+`{tenant="client-b"}`] < 2 {

@@ -94,6 +94,19 @@ open_own() {
   own "$1" | admit
 }
 
+# hold_resets FILE: Squid closes the ports of this squid.conf for a moment. New
+# connections wait, and are not refused. If Squid does not open them again, they are
+# refused after 5 s.
+hold_resets() {
+  local ports
+  ports=$(served "$1" | sed 's/ .*/ timeout 5s/' | paste -sd ,)
+  [ -n "$ports" ] || return 0
+  nft add element inet egress reopened_ports "{ $ports }" || warn 'connections are refused while Squid rereads its file'
+}
+
+# pass_resets: Squid listens on its ports again.
+pass_resets() { nft flush set inet egress reopened_ports || true; }
+
 # port_metrics FILE: prints for every tenant whether its port is still closed.
 port_metrics() {
   metric egress_proxy_port_closed gauge 'Whether the port is closed, because it was the port of another tenant and is not released yet.'
