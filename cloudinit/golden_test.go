@@ -39,7 +39,7 @@ func TestRenderGolden(t *testing.T) {
 			if name != wholeCase {
 				got = difference(t, machines[wholeCase], machine)
 			}
-			golden.AssertBytes(t, got, file)
+			golden.Assert(t, string(got), file)
 		})
 	}
 

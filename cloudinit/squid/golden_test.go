@@ -30,7 +30,7 @@ func TestRenderGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden.AssertBytes(t, got, filepath.Base(goldenOf(file)))
+			golden.Assert(t, string(got), filepath.Base(goldenOf(file)))
 			slices.Reverse(given.Tenants)
 			again, err := Render(given.Proxy, given.Tenants)
 			if err != nil {

@@ -79,7 +79,7 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden.AssertBytes(t, got, name+".golden.yaml")
+			golden.Assert(t, string(got), name+".golden.yaml")
 		})
 	}
 }

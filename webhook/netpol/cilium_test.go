@@ -29,7 +29,7 @@ func TestBuildCiliumGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden.AssertBytes(t, got, "cilium/policy.golden.yaml")
+	golden.Assert(t, string(got), "cilium/policy.golden.yaml")
 
 	for name, test := range map[string]struct {
 		change   func(*goldenCase, *settings.Settings)

@@ -64,7 +64,7 @@ func TestBuildGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden.AssertBytes(t, got, name+".golden.yaml")
+			golden.Assert(t, string(got), name+".golden.yaml")
 		})
 	}
 }

@@ -61,7 +61,7 @@ func TestFormatIsStable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden.AssertBytes(t, written, "config.json")
+	golden.Assert(t, string(written), "config.json")
 }
 
 // TestErrors: all errors of a file are returned at once, each with its path.
