@@ -76,7 +76,7 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 	for i := range tenants {
 		if allow := tenants[i].Allow; allow != nil && allow.Mode != policy.ModeOpen {
 			allow = allow.DeepCopy()
-			for n := range 1000 { // so that Squid takes some time to read them
+			for n := range 900 { // so that Squid takes some time to read them
 				allow.Domains = append(allow.Domains, fmt.Sprintf("h%d.update.example", n))
 			}
 			tenants[i].Allow = allow
