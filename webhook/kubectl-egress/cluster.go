@@ -58,7 +58,8 @@ func connect(flags *genericclioptions.ConfigFlags) (*cluster, error) {
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
 	return &cluster{client: api, logs: func(ctx context.Context, namespace, pod string) ([]byte, error) {
-		return clientset.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(ctx)
+		// The container is named: other injectors add containers to the pod.
+		return clientset.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{Container: probeContainer}).DoRaw(ctx)
 	}}, nil
 }
 

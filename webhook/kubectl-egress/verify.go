@@ -32,9 +32,10 @@ func newVerifyCommand(a *app) *cobra.Command {
 		Short: "Prove the guarantees of a tenant from inside a pod",
 		Long: `Run a short-lived pod in a namespace of the tenant, of every tenant without an argument.
 It gets the proxy's answer on the tenant's port, or by the pod's sidecar, requests a URL
-by the proxy, and tries whatever must be closed: direct connections, the ports of other
-tenants and of the proxy machine, the metadata service, other DNS servers. The result is
-compared with the EgressTenant: the Revision, the allow list, the published source
+by the proxy and, if the sidecar captures names, without proxy settings. It tries whatever
+must be closed: direct connections, the ports of other tenants and of the proxy machine,
+the metadata service, other DNS servers, public names by the closed DNS server. The result
+is compared with the EgressTenant: the Revision, the allow list, the published source
 address. Namespaces, policies, guards and existing pods of the tenant are checked as well.
 
 The pod needs the right to create pods and to read their log. It satisfies the Pod

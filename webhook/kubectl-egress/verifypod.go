@@ -17,8 +17,12 @@ import (
 	"egress.scw/webhook/probe"
 )
 
-// probeUser is the user of the webhook's image.
-const probeUser = 65532
+const (
+	// probeUser is the user of the webhook's image.
+	probeUser = 65532
+	// probeContainer is the container whose log is the report.
+	probeContainer = "probe"
+)
 
 // probePod returns a pod that tries the plan. It satisfies the standard "restricted".
 func probePod(namespace, image string, plan probe.Plan) (*corev1.Pod, error) {
@@ -41,7 +45,7 @@ func probePod(namespace, image string, plan probe.Plan) (*corev1.Pod, error) {
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Containers: []corev1.Container{{
-				Name: "probe", Image: image, Args: []string{"--probe"},
+				Name: probeContainer, Image: image, Args: []string{"--probe"},
 				Env:       []corev1.EnvVar{{Name: probe.PlanVariable, Value: string(encoded)}},
 				Resources: corev1.ResourceRequirements{Requests: small, Limits: small},
 				SecurityContext: &corev1.SecurityContext{

@@ -38,7 +38,8 @@ type Attempt struct {
 // Plan is what a pod tries.
 type Plan struct {
 	Attempts []Attempt `json:"attempts"`
-	// Repeat bounds the time for which an attempt that should succeed is repeated.
+	// Repeat bounds the time, from the start, in which attempts that should succeed are
+	// repeated. Each is made at least once.
 	Repeat time.Duration `json:"repeat"`
 	// Timeout bounds one attempt.
 	Timeout time.Duration `json:"timeout"`
@@ -48,7 +49,7 @@ type Plan struct {
 type Result struct {
 	Name string `json:"name"`
 	// Succeeded is whether the other end answered. An answer of HTTP is one, whatever its
-	// status.
+	// status, and that of a proxy which refuses a tunnel too.
 	Succeeded bool   `json:"succeeded"`
 	Error     string `json:"error,omitempty"`
 	// Status and Header are those of an answer of HTTP, and Body its beginning.

@@ -35,9 +35,10 @@ func Main(ctx context.Context, w io.Writer, getenv func(string) string) error {
 // Run tries the attempts of a plan.
 func Run(ctx context.Context, plan Plan) Report {
 	results := make([]Result, len(plan.Attempts))
+	end := time.Now().Add(plan.Repeat)
 	for i, attempt := range plan.Attempts {
 		if attempt.Open {
-			results[i] = repeat(ctx, plan, attempt)
+			results[i] = repeat(ctx, plan.Timeout, end, attempt)
 		}
 	}
 	var wait sync.WaitGroup
@@ -53,9 +54,9 @@ func Run(ctx context.Context, plan Plan) Report {
 // pause is the time between two tries of an attempt.
 const pause = 500 * time.Millisecond
 
-func repeat(ctx context.Context, plan Plan, attempt Attempt) Result {
-	for end := time.Now().Add(plan.Repeat); ; {
-		result := try(ctx, plan.Timeout, attempt)
+func repeat(ctx context.Context, timeout time.Duration, end time.Time, attempt Attempt) Result {
+	for {
+		result := try(ctx, timeout, attempt)
 		if result.Succeeded || time.Now().After(end) {
 			return result
 		}
@@ -102,12 +103,19 @@ const maxBody = 512
 
 func get(ctx context.Context, attempt Attempt, result *Result) error {
 	transport := &http.Transport{DisableKeepAlives: true}
+	refusals := make(chan *http.Response, 1)
 	if attempt.Proxy != "" {
 		proxy, err := url.Parse(attempt.Proxy)
 		if err != nil {
 			return err
 		}
 		transport.Proxy = http.ProxyURL(proxy)
+		transport.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+			if answer.StatusCode != http.StatusOK {
+				refusals <- answer
+			}
+			return nil // the transport makes an error of it
+		}
 	}
 	defer transport.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, attempt.URL, nil)
@@ -116,21 +124,32 @@ func get(ctx context.Context, attempt Attempt, result *Result) error {
 	}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return err
+		select {
+		case refusal := <-refusals: // of the tunnel
+			result.answered(refusal)
+			return nil
+		default:
+			return err
+		}
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	if err != nil {
 		return err
 	}
-	result.Status, result.Body = response.StatusCode, strings.TrimSpace(string(body))
-	result.Header = map[string]string{}
+	result.answered(response)
+	result.Body = strings.TrimSpace(string(body))
+	return nil
+}
+
+// answered notes the status and the headers of an answer.
+func (r *Result) answered(answer *http.Response) {
+	r.Status, r.Header = answer.StatusCode, map[string]string{}
 	for _, name := range []string{names.HeaderTenant, names.HeaderRevision} {
-		if value := response.Header.Get(name); value != "" {
-			result.Header[name] = value
+		if value := answer.Header.Get(name); value != "" {
+			r.Header[name] = value
 		}
 	}
-	return nil
 }
 
 // resolve looks a name up. An answer that the name does not exist is an answer.

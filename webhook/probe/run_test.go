@@ -78,6 +78,40 @@ func TestOpenAttemptsAreRepeated(t *testing.T) {
 	}
 }
 
+// The time for repetitions is that of all attempts together, and each is made once.
+func TestRepetitionsEnd(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer server.Close()
+	attempts := make([]Attempt, 5)
+	for i := range attempts {
+		attempts[i] = Attempt{Kind: Get, URL: server.URL, Open: true}
+	}
+	begin := time.Now()
+	report := Run(t.Context(), Plan{Repeat: pause, Timeout: quick, Attempts: attempts})
+	if lasted := time.Since(begin); lasted > 4*pause {
+		t.Errorf("%s for %d attempts, of which each could be repeated for %s", lasted, len(attempts), pause)
+	}
+	for _, result := range report.Results {
+		if result.Error == "" {
+			t.Errorf("got %+v", result)
+		}
+	}
+}
+
+// A proxy that refuses a tunnel has answered.
+func TestRefusedTunnel(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(names.HeaderRevision, "0123456789abcdef")
+		http.Error(w, r.Method, http.StatusForbidden)
+	}))
+	defer proxy.Close()
+	attempt := Attempt{Kind: Get, URL: "https://example.com/", Proxy: proxy.URL}
+	got := Run(t.Context(), Plan{Timeout: quick, Attempts: []Attempt{attempt}}).Results[0]
+	if !got.Succeeded || got.Status != http.StatusForbidden || got.Header[names.HeaderRevision] != "0123456789abcdef" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestMainPrintsTheReport(t *testing.T) {
 	environment := map[string]string{PlanVariable: `{"attempts": []}`, "HTTP_PROXY": "http://172.16.28.8:3129", "PATH": "/bin"}
 	var out bytes.Buffer

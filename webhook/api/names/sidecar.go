@@ -13,6 +13,10 @@ const (
 	// RelayStatePath is the path on RelayPort at which the sidecar reports its state, in
 	// JSON: whether its files are in use, and which machines are passed over.
 	RelayStatePath = "/egress-sidecar"
+	// CapturedRange is the range of the addresses that the sidecar gives to captured
+	// names. All of 127.0.0.0/8 is local on Linux; programs use the lower half for
+	// themselves.
+	CapturedRange = "127.128.0.0/9"
 	// CertificateOrganization is the organization (O) in the subject of a tenant's
 	// certificate. The common name (CN) is the name of the EgressTenant.
 	CertificateOrganization = "egress.scw"

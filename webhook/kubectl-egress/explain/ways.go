@@ -109,6 +109,12 @@ func (w *ways) captured(host string) bool {
 	return !slices.ContainsFunc(w.direct, func(domain string) bool { return host == domain || strings.HasSuffix(host, "."+domain) })
 }
 
+// Captured reports whether a new pod of the namespace connects to the host by capture,
+// if it asks for the name and uses no proxy variables.
+func Captured(s *state.State, namespace inject.Namespace, host string) bool {
+	return waysOf(s, namespace, true).captured(host)
+}
+
 // capturedRoute is the way of a direct connection to a name, which the sidecar takes on
 // the tenant's ports.
 func (w *ways) capturedRoute(why string, target Target) Route {

@@ -67,27 +67,26 @@ func ownPorts(in Input) []string {
 	return ports
 }
 
-// outsideName is asked of DNS servers. The root has its records (RFC 8806), so that any
-// server of the internet knows them.
-const outsideName = "a.root-servers.net."
-
 // Names of attempts. That of an attempt for each address has the address behind it.
 const (
-	attemptOwnPort    = "own port "
-	attemptURL        = "URL by the proxy"
-	attemptURLDirect  = "URL directly"
-	attemptDirect     = "directly "
-	attemptOtherPort  = "port of the proxy "
-	attemptMetadata   = "metadata service "
-	attemptClusterDNS = "DNS of the cluster"
-	attemptOutsideDNS = "DNS outside "
+	attemptOwnPort      = "own port "
+	attemptURL          = "URL by the proxy"
+	attemptURLDirect    = "URL directly"
+	attemptURLCaptured  = "URL by capture"
+	attemptDirect       = "directly "
+	attemptOtherPort    = "port of the proxy "
+	attemptMetadata     = "metadata service "
+	attemptClusterDNS   = "DNS of the cluster"
+	attemptCapturedName = "captured name"
+	attemptOutsideDNS   = "DNS outside "
+	attemptPublicName   = "public name by "
 )
 
 // Plan returns what the pod tries.
 func Plan(in Input) probe.Plan {
 	plan := probe.Plan{Repeat: repeat, Timeout: timeout}
 	add := func(attempt probe.Attempt) { plan.Attempts = append(plan.Attempts, attempt) }
-	add(probe.Attempt{Name: attemptClusterDNS, Kind: probe.Resolve, Host: "kubernetes.default.svc." + in.State.Settings.Cluster.Domain + ".", Open: true})
+	plan.Attempts = append(plan.Attempts, nameAttempts(in)...)
 	proxied := in.Tenant.Spec.IsProxied()
 	if proxied {
 		for _, own := range ownPorts(in) {
@@ -97,11 +96,10 @@ func Plan(in Input) probe.Plan {
 		for _, address := range in.Direct {
 			add(probe.Attempt{Name: attemptDirect + address.String(), Kind: probe.Dial, Address: address.String()})
 		}
-		for _, address := range in.Resolvers {
-			add(probe.Attempt{Name: attemptOutsideDNS + address.String(), Kind: probe.Resolve, Address: address.String(), Host: outsideName})
-		}
 	}
-	if !in.Tenant.Spec.CapturesNames() { // the sidecar takes the connection to the proxy
+	if isCaptured(in) {
+		add(probe.Attempt{Name: attemptURLCaptured, Kind: probe.Get, URL: in.URL.URL.String(), Open: explain.Allowed(in.Tenant, in.URL).Passes()})
+	} else {
 		add(probe.Attempt{Name: attemptURLDirect, Kind: probe.Get, URL: in.URL.URL.String(), Open: !proxied})
 	}
 	for _, port := range otherPorts(in) {

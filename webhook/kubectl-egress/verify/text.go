@@ -12,15 +12,20 @@ import (
 // Text returns the results for a terminal.
 func Text(results []Result, paint table.Paint, wide bool) string {
 	var parts []string
-	failures, total := 0, 0
+	failures, skipped, made := 0, 0, 0
 	for i := range results {
 		parts = append(parts, results[i].text(paint, wide))
 		failures += results[i].Failures()
-		total += len(results[i].Checks)
+		skipped += results[i].count(Skipped)
+		made += len(results[i].Checks) - results[i].count(Skipped)
 	}
-	summary := paint.In(table.Green, fmt.Sprintf("No findings: %d checks.", total))
+	rest := "."
+	if skipped > 0 {
+		rest = fmt.Sprintf(", %d skipped.", skipped)
+	}
+	summary := paint.In(table.Green, fmt.Sprintf("No findings: %d checks%s", made, rest))
 	if failures > 0 {
-		summary = paint.In(table.Red, fmt.Sprintf("%d of %d checks failed.", failures, total))
+		summary = paint.In(table.Red, fmt.Sprintf("%d of %d checks failed%s", failures, made, rest))
 	}
 	return strings.Join(append(parts, summary+"\n"), "\n")
 }

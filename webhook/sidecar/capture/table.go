@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"egress.scw/webhook/api/names"
 )
 
 const (
@@ -18,9 +20,8 @@ const (
 	hold = ttl + 35*time.Second
 )
 
-// captureRange is the range of the addresses of captured names. All of 127.0.0.0/8 is
-// local on Linux; programs use the lower half for themselves.
-var captureRange = netip.MustParsePrefix("127.128.0.0/9")
+// captureRange is the range of the addresses of captured names.
+var captureRange = netip.MustParsePrefix(names.CapturedRange)
 
 // rangeSize is the number of addresses of captureRange.
 const rangeSize = 1 << 23
