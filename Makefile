@@ -19,9 +19,9 @@ GENERATE   := go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod
 STAGE      := hack/scripts/stage.sh
 LOCAL      := bin/local
 FUZZTIME   ?= 30s
-# End-to-end tests of bootstrap and of the proxy machine alone, which are the same
+# End-to-end tests of bootstrap, of the proxy machine alone and of pages, which are the same
 # on every network of pods. A test that is not listed runs on Cilium too.
-NOT_OF_PODS := TestKubeconfigWorks|TestPlanIsEmptyAfterApply|TestAddAndRemoveTenant|TestPage|TestDomainIsAdded|TestUnreadableConfigurationIsRefused|TestProxyReboot
+NOT_OF_PODS := TestKubeconfigWorks|TestPlanIsEmptyAfterApply|TestAddAndRemoveTenant|TestPage|TestDomainIsAdded|TestUnreadableConfigurationIsRefused|TestProxyReboot|TestCookbook
 KWOK_NODES ?= 0
 CNI        ?= routed
 IMAGE      ?=
