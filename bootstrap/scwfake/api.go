@@ -13,8 +13,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/scaleway/scaleway-sdk-go/validation"
 )
 
 // The project and organisation of resources whose request names neither.
@@ -35,6 +33,8 @@ type Options struct {
 	LatencyScale float64
 	// Token is the only accepted secret key. Empty: any UUID is accepted.
 	Token string
+	// AccessKey is the access key of Token. The default is DefaultAccessKey.
+	AccessKey string
 	// ProjectID and OrganizationID are the token's. The defaults are
 	// DefaultProjectID and DefaultOrganizationID.
 	ProjectID, OrganizationID string
@@ -109,6 +109,9 @@ func New(options Options) *API {
 		options: options, latencies: Latencies(), state: newState(), closed: make(chan struct{}),
 		flexiblePool: addressPool{prefix: options.FlexibleIPs}, gatewayPool: addressPool{prefix: options.GatewayIPs},
 	}
+	owned := a.newBase("", "", options.ProjectID, nil, "")
+	owned.id = cmp.Or(options.AccessKey, DefaultAccessKey)
+	a.apiKeys.add(&apiKey{base: owned, secret: options.Token, description: "the owner's"})
 	a.table = a.routes()
 	return a
 }
@@ -241,22 +244,6 @@ func (a *API) handleLocked(rt *route, values map[string]string, e *exchange) (re
 		return response{status: status, header: c.header}, rest
 	}
 	return success(status, c.header, result), nil
-}
-
-// authenticate accepts the configured token, or any UUID if there is none. Reading
-// /metadata needs no token.
-func (a *API) authenticate(r *http.Request) error {
-	token := r.Header.Get("X-Auth-Token")
-	switch {
-	case r.URL.Path == metadataPath:
-		return nil
-	case !validation.IsUUID(token):
-		return deniedAuthentication("invalid_argument")
-	case a.options.Token != "" && token != a.options.Token:
-		return deniedAuthentication("not_found")
-	default:
-		return nil
-	}
 }
 
 // success returns the reply with a result: raw, nil, or a value for JSON.

@@ -161,11 +161,7 @@ func faultResponse(kind FaultKind, rt *route, r *http.Request) response {
 	case FaultOutOfStock:
 		return refusal(outOfStock(rt.creates))
 	case FaultPermissionsDenied:
-		action := "write"
-		if r.Method == http.MethodGet {
-			action = "read"
-		}
-		return refusal(permissionsDenied(action, "resource"))
+		return refusal(permissionsDenied(actionOf(r), "resource"))
 	case FaultInternal, FaultReplyLost, FaultTimeout, FaultReset, noFault:
 	}
 	return refusal(untyped(http.StatusInternalServerError, "internal error"))

@@ -3,6 +3,7 @@ package scwfake_test
 import (
 	"maps"
 
+	"github.com/scaleway/scaleway-sdk-go/api/iam/v1alpha1"
 	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
 	instance2 "github.com/scaleway/scaleway-sdk-go/api/instance/v2alpha1"
 	"github.com/scaleway/scaleway-sdk-go/api/ipam/v1"
@@ -52,6 +53,16 @@ func presumptions() map[string]presumption {
 		"gateway_network_delete":                     attachedGateway,
 		"gateway_network_get_ready":                  attachedGateway,
 		"gateway_network_patch":                      attachedGateway,
+		"iam_api_key_404":                            nothing,
+		"iam_api_key_create":                         anApplication,
+		"iam_api_key_delete_204":                     anAPIKey,
+		"iam_api_key_get":                            anAPIKey,
+		"iam_application_404":                        nothing,
+		"iam_application_create":                     nothing,
+		"iam_application_get":                        anApplication,
+		"iam_applications_list":                      anApplication,
+		"iam_policy_create":                          anApplication,
+		"iam_rules_list":                             aPolicy,
 		"instance_server_availability":               nothing,
 		"instance_server_types_play2":                nothing,
 		"ipam_book_ip":                               aNetwork,
@@ -97,6 +108,30 @@ func presumptions() map[string]presumption {
 		"server_userdata_patch_cloud_init":           aServer,
 		"vpc_create":                                 nothing,
 	}
+}
+
+func anApplication(c *cloud) ids {
+	app := must(iam.NewAPI(c.client).CreateApplication(&iam.CreateApplicationRequest{
+		Name: "tf_tests_data_source_basic", OrganizationID: scwfake.DefaultOrganizationID,
+	}))(c.tb)
+	return ids{"applications": app.ID, "application_id": app.ID}
+}
+
+func aPolicy(c *cloud) ids {
+	app := anApplication(c)["applications"]
+	policy := must(iam.NewAPI(c.client).CreatePolicy(&iam.CreatePolicyRequest{
+		Name: "p", OrganizationID: scwfake.DefaultOrganizationID, ApplicationID: &app,
+		Rules: []*iam.RuleSpecs{{
+			PermissionSetNames: &[]string{"ContainerRegistryReadOnly"}, OrganizationID: new(scwfake.DefaultOrganizationID),
+		}},
+	}))(c.tb)
+	return ids{"policy_id": policy.ID}
+}
+
+func anAPIKey(c *cloud) ids {
+	app := anApplication(c)["applications"]
+	key := must(iam.NewAPI(c.client).CreateAPIKey(&iam.CreateAPIKeyRequest{ApplicationID: &app, Description: "d"}))(c.tb)
+	return ids{"api-keys": key.AccessKey}
 }
 
 func fault(kind scwfake.FaultKind) presumption {

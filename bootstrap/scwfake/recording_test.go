@@ -18,7 +18,12 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/recordings from the recordings in the folder $EGRESS_RECORDED")
 
-const recordingsFolder = "testdata/recordings"
+// The recordings of publishedFolder were reduced from the recorded tests that Scaleway
+// publishes with its Terraform provider.
+const (
+	recordingsFolder = "testdata/recordings"
+	publishedFolder  = "testdata/published"
+)
 
 // recording is a request that was sent to the real API, and the shape of the answer.
 // It does not contain the values of the answer.
@@ -166,9 +171,13 @@ func owners(t *testing.T, text []byte) []string {
 
 func readRecordings(t *testing.T) []recording {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(recordingsFolder, "*.json"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no recordings: %v", err)
+	var files []string
+	for _, folder := range []string{recordingsFolder, publishedFolder} {
+		some, err := filepath.Glob(filepath.Join(folder, "*.json"))
+		if err != nil || len(some) == 0 {
+			t.Fatalf("no recordings in %s: %v", folder, err)
+		}
+		files = append(files, some...)
 	}
 	all := make([]recording, 0, len(files))
 	for _, file := range files {

@@ -32,6 +32,7 @@ func (a *API) routes() []route {
 		a.serverRoutes(), a.userDataRoutes(), a.securityGroupRoutes(), a.addressRoutes(),
 		a.nicRoutes(), a.productRoutes(), a.volumeRoutes(), a.marketplaceRoutes(),
 		a.clusterRoutes(), a.poolRoutes(), a.registryRoutes(),
+		a.applicationRoutes(), a.policyRoutes(), a.apiKeyRoutes(),
 	} {
 		all = append(all, some...)
 	}

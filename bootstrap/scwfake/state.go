@@ -44,6 +44,11 @@ type state struct {
 	pools           store[*pool]
 	nodes           store[*node]
 	namespaces      store[*namespace]
+	applications    store[*application]
+	policies        store[*policy]
+	apiKeys         store[*apiKey]
+	// revoked are the secret keys of deleted API keys.
+	revoked []string
 }
 
 func newState() state {
@@ -61,12 +66,15 @@ func newState() state {
 		securityGroups: store[*securityGroup]{missing: func(id string) error {
 			return unknownResource("Security group", id)
 		}},
-		addresses: store[*address]{missing: typed("instance_ip")},
-		nics:      store[*nic]{missing: typed("private_network_interface")},
-		volumes:   store[*volume]{missing: typed("volume")},
-		clusters:  store[*cluster]{missing: typed("cluster")},
-		pools:     store[*pool]{missing: typed("pool")},
-		nodes:     store[*node]{missing: typed("node")},
+		addresses:    store[*address]{missing: typed("instance_ip")},
+		nics:         store[*nic]{missing: typed("private_network_interface")},
+		volumes:      store[*volume]{missing: typed("volume")},
+		clusters:     store[*cluster]{missing: typed("cluster")},
+		pools:        store[*pool]{missing: typed("pool")},
+		nodes:        store[*node]{missing: typed("node")},
+		applications: store[*application]{missing: typed("application")},
+		policies:     store[*policy]{missing: typed("policy")},
+		apiKeys:      store[*apiKey]{missing: typed("access_key")},
 		namespaces: store[*namespace]{missing: func(string) error {
 			return untyped(404, "Namespace was not found")
 		}},
