@@ -95,30 +95,41 @@ var _ stack.Cloud = (*Cloud)(nil)
 // New returns the Cloud of a stack, which works until the context ends. It sends
 // one request, so that an address without an answer is reported at once.
 func New(ctx context.Context, credentials Credentials, spec stack.Spec, options Options) (*Cloud, error) {
-	quietSDK()
 	options = options.withDefaults()
-	retry := backoff{options.RetryFirst, options.RetryLongest, options.Tries}
+	client, sends, err := newClient(ctx, credentials, options)
+	if err != nil {
+		return nil, err
+	}
+	return &Cloud{
+		products: newProducts(client), options: options, backoff: sends.backoff,
+		name: spec.Name, project: spec.Project, region: scw.Region(spec.Region), zone: scw.Zone(spec.Zone),
+	}, nil
+}
+
+// newClient returns a client that repeats requests, after its first request, and its
+// transport.
+func newClient(ctx context.Context, credentials Credentials, options Options) (*scw.Client, *transport, error) {
+	quietSDK()
+	sends := &transport{
+		base: metadataTransport{http.DefaultTransport}, timeout: options.RequestTimeout, ctx: ctx,
+		backoff: backoff{options.RetryFirst, options.RetryLongest, options.Tries},
+		limit:   options.RetryTimeout, reach: reach{timeout: options.ReachTimeout, report: options.Report},
+	}
 	client, err := scw.NewClient(
 		scw.WithProfile(credentials.profile),
-		scw.WithHTTPClient(&http.Client{Transport: &transport{
-			base: metadataTransport{http.DefaultTransport}, timeout: options.RequestTimeout, backoff: retry, ctx: ctx,
-			limit: options.RetryTimeout, reach: reach{timeout: options.ReachTimeout, report: options.Report},
-		}}),
+		scw.WithHTTPClient(&http.Client{Transport: sends}),
 		scw.WithUserAgent(options.UserAgent),
 		scw.WithDefaultPageSize(pageSize),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("setting up the Scaleway client: %w", err)
+		return nil, nil, fmt.Errorf("setting up the Scaleway client: %w", err)
 	}
 	// Without this, later calls would each fetch the metadata, and write it to the
 	// client without a lock.
 	if _, err := client.GetAPIMetadata(); err != nil {
-		return nil, explain(err, "")
+		return nil, nil, explain(err, "")
 	}
-	return &Cloud{
-		products: newProducts(client), options: options, backoff: retry,
-		name: spec.Name, project: spec.Project, region: scw.Region(spec.Region), zone: scw.Zone(spec.Zone),
-	}, nil
+	return client, sends, nil
 }
 
 // pageSize is the largest page size that all of the APIs accept.

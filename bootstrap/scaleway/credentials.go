@@ -37,12 +37,24 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 // Scaleway configuration file. The error lists all values that are missing or
 // malformed. It does not contain any key.
 func FindCredentials() (Credentials, error) {
-	quietSDK()
-	fromFile, err := fileProfile()
+	profile, err := foundProfile()
 	if err != nil {
 		return Credentials{}, err
 	}
-	profile := scw.MergeProfiles(fromFile, scw.LoadEnvProfile())
+	return newCredentials(profile)
+}
+
+// foundProfile merges the environment and the configuration file.
+func foundProfile() (*scw.Profile, error) {
+	quietSDK()
+	fromFile, err := fileProfile()
+	if err != nil {
+		return nil, err
+	}
+	return scw.MergeProfiles(fromFile, scw.LoadEnvProfile()), nil
+}
+
+func newCredentials(profile *scw.Profile) (Credentials, error) {
 	errs := []error{
 		checkKey(profile.AccessKey, scw.ScwAccessKeyEnv, "access_key", "SCW and 17 capital letters or digits", accessKey.MatchString),
 		checkKey(profile.SecretKey, scw.ScwSecretKeyEnv, "secret_key", "a UUID", validation.IsUUID),
@@ -85,7 +97,8 @@ func fileProfile() (*scw.Profile, error) {
 func checkKey(value *string, variable, entry, form string, valid func(string) bool) error {
 	switch {
 	case value == nil || *value == "":
-		return fmt.Errorf("credentials: %s is not set, and the Scaleway configuration file (%s) has no %s", variable, scw.GetConfigPath(), entry)
+		return &MissingKeyError{fmt.Sprintf("credentials: %s is not set, and the Scaleway configuration file (%s) has no %s",
+			variable, scw.GetConfigPath(), entry)}
 	case !valid(*value):
 		return fmt.Errorf("credentials: %s (%s in the configuration file) is malformed: it must be %s", variable, entry, form)
 	}
