@@ -20,8 +20,9 @@ func newRootCommand(env environment) *cobra.Command {
 		Long: `bootstrap provisions the stack that egress.yaml describes at Scaleway: a
 Private Network, a Public Gateway, the proxy with its public addresses, and a
 cluster with its pools. It writes kubeconfig.yaml, and values.yaml for the
-chart. Start with a copy of bootstrap/egress.example.yaml, which explains
-every field, and run bootstrap plan, which changes nothing.
+chart. Start with bootstrap init, which asks for the most important fields,
+and run bootstrap plan, which changes nothing. bootstrap/egress.example.yaml
+explains every field.
 
 bootstrap keeps no state: each run finds existing resources by name and tag.
 So it can run on any machine, and after an interruption the next run
@@ -30,7 +31,8 @@ continues. Without a command, bootstrap runs apply.
 Credentials are read from the variables SCW_ACCESS_KEY, SCW_SECRET_KEY and
 SCW_DEFAULT_PROJECT_ID, like in other Scaleway tools, or from the Scaleway
 configuration file, in which SCW_PROFILE selects the profile.`,
-		Example: `  bootstrap plan                  # show the changes
+		Example: `  bootstrap init                  # write egress.yaml and .env
+  bootstrap plan                  # show the changes
   bootstrap                       # show the changes, ask, make them
   bootstrap --yes -o json         # the same in a pipeline
   bootstrap status                # show existing resources and differences
@@ -46,7 +48,7 @@ configuration file, in which SCW_PROFILE selects the profile.`,
 	})
 	p.options.addConfig(root)
 	p.addApplyFlags(root)
-	root.AddCommand(p.applyCommand(), p.planCommand(), p.destroyCommand(), p.statusCommand(), p.renderCommand(), p.versionCommand())
+	root.AddCommand(p.initCommand(), p.applyCommand(), p.planCommand(), p.destroyCommand(), p.statusCommand(), p.renderCommand(), p.versionCommand())
 	return root
 }
 

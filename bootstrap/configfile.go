@@ -17,7 +17,7 @@ import (
 func readConfig(file string) (*config.Egress, error) {
 	data, err := os.ReadFile(filepath.Clean(file))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("--config: the file %s does not exist: start from bootstrap/egress.example.yaml", file)
+		return nil, fmt.Errorf("--config: the file %s does not exist: bootstrap init writes one", file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--config: %w", err)

@@ -34,6 +34,8 @@ func main() {
 		getenv:      os.Getenv,
 		login:       func() (*account, error) { return login(os.Stderr) },
 		checkPlaces: scaleway.CheckPlaces,
+		scaleway:    scalewayOptions(os.Stderr),
+		readSecret:  readSecret(os.Stdin),
 	})
 	os.Exit(exitCode(os.Stderr, err))
 }
@@ -54,6 +56,10 @@ type environment struct {
 	// statusPatience replaces the time for which apply waits for a machine's first
 	// status. 0: the product's.
 	statusPatience time.Duration
+	// scaleway are the settings of the connections that init opens.
+	scaleway scaleway.Options
+	// readSecret reads a line from the terminal without echo.
+	readSecret func(context.Context) (string, error)
 }
 
 // terminals is which of the standard streams are terminals.
@@ -73,12 +79,18 @@ func login(w io.Writer) (*account, error) {
 		return nil, err
 	}
 	connect := func(ctx context.Context, spec stack.Spec) (stack.Cloud, error) {
-		return scaleway.New(ctx, credentials, spec, scaleway.Options{
-			UserAgent: "egress-bootstrap/" + buildVersion(),
-			Report:    func(text string) { fmt.Fprintln(w, text) },
-		})
+		return scaleway.New(ctx, credentials, spec, scalewayOptions(w))
 	}
 	return &account{credentials.ProjectID, connect}, nil
+}
+
+// scalewayOptions returns the settings of connections. Waits for an API that does not
+// answer are written to w.
+func scalewayOptions(w io.Writer) scaleway.Options {
+	return scaleway.Options{
+		UserAgent: "egress-bootstrap/" + buildVersion(),
+		Report:    func(text string) { fmt.Fprintln(w, text) },
+	}
 }
 
 // run runs the program. exitCode turns the error into the exit code.

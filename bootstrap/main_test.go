@@ -81,7 +81,7 @@ func TestMissingFile(t *testing.T) {
 	t.Parallel()
 	s := &session{folder: t.TempDir()}
 	got := s.run(t.Context(), "plan")
-	if want := "Error: --config: the file egress.yaml does not exist: start from bootstrap/egress.example.yaml\n"; got.stderr != want {
+	if want := "Error: --config: the file egress.yaml does not exist: bootstrap init writes one\n"; got.stderr != want {
 		t.Errorf("got %q, want %q", got.stderr, want)
 	}
 }
@@ -209,7 +209,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	root := newRootCommand(environment{})
 	commands := append(root.Commands(), root)
-	if len(commands) != 7 {
+	if len(commands) != 8 {
 		t.Errorf("%d commands", len(commands))
 	}
 	for _, command := range commands {

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 	err := run(ctx, environment{
 		args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		getenv: os.Getenv, login: impatientLogin, checkPlaces: scaleway.CheckPlaces,
+		scaleway: impatientOptions(),
 	})
 	os.Exit(exitCode(os.Stderr, err)) //nolint:gocritic // as main does
 }
@@ -51,20 +52,22 @@ func impatientLogin() (*account, error) {
 	if err != nil {
 		return nil, err
 	}
-	timeout := 30 * time.Second
-	if value := os.Getenv(asImpatient); value != "" {
-		if timeout, err = time.ParseDuration(value); err != nil {
-			return nil, err
-		}
-	}
 	connect := func(ctx context.Context, spec stack.Spec) (stack.Cloud, error) {
-		return scaleway.New(ctx, credentials, spec, scaleway.Options{
-			UserAgent: "egress-bootstrap/test", RequestTimeout: timeout,
-			RetryFirst: 2 * time.Millisecond, RetryLongest: 10 * time.Millisecond,
-			PollFirst: 2 * time.Millisecond, PollLongest: 10 * time.Millisecond,
-		})
+		return scaleway.New(ctx, credentials, spec, impatientOptions())
 	}
 	return &account{credentials.ProjectID, connect}, nil
+}
+
+func impatientOptions() scaleway.Options {
+	timeout, err := time.ParseDuration(os.Getenv(asImpatient))
+	if err != nil {
+		timeout = 30 * time.Second
+	}
+	return scaleway.Options{
+		UserAgent: "egress-bootstrap/test", RequestTimeout: timeout,
+		RetryFirst: 2 * time.Millisecond, RetryLongest: 10 * time.Millisecond,
+		PollFirst: 2 * time.Millisecond, PollLongest: 10 * time.Millisecond,
+	}
 }
 
 // Keys that must not appear in any output. They are well-formed, and not in use.
@@ -83,7 +86,7 @@ type site struct {
 
 func newSite(t testing.TB, config string, options scwfake.Options) *site {
 	t.Helper()
-	options.Token = canarySecretKey
+	options.Token, options.AccessKey = canarySecretKey, canaryAccessKey
 	api := scwfake.New(options)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "egress.yaml"), []byte(config), 0o644); err != nil {
