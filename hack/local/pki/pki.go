@@ -7,6 +7,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -47,6 +48,20 @@ func NewAuthority(name string) (*Authority, error) {
 		CommonName: name, IsCA: true,
 		Usages: []certmanager.KeyUsage{certmanager.UsageCertSign, certmanager.UsageCRLSign, certmanager.UsageDigitalSignature},
 	}, validity)
+}
+
+// OpenAuthority returns the authority with this certificate and its key, which another
+// program has made.
+func OpenAuthority(pair Pair) (*Authority, error) {
+	certificate, err := pki.DecodeX509CertificateBytes(pair.Public)
+	if err != nil {
+		return nil, fmt.Errorf("the authority's certificate: %w", err)
+	}
+	key, err := pki.DecodePrivateKeyBytes(pair.Key)
+	if err != nil {
+		return nil, fmt.Errorf("the authority's key: %w", err)
+	}
+	return &Authority{pair, certificate, key}, nil
 }
 
 // Leaf is a certificate to be issued.

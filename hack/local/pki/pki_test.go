@@ -79,3 +79,33 @@ func TestValidity(t *testing.T) {
 		}
 	}
 }
+
+// An authority that was written issues certificates that its clients trust.
+func TestOpenAuthority(t *testing.T) {
+	made, err := pki.NewAuthority("test-ca")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := pki.OpenAuthority(made.Pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := opened.Issue(pki.Leaf{User: "admin"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := tls.X509KeyPair(pair.Public, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(made.Public)
+	if _, err := certificate.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		t.Error(err)
+	}
+	for name, broken := range map[string]pki.Pair{"certificate": {Key: made.Key}, "key": {Public: made.Public}} {
+		if _, err := pki.OpenAuthority(broken); err == nil {
+			t.Errorf("no error without the %s", name)
+		}
+	}
+}

@@ -305,15 +305,20 @@ func (c *watchedConnection) Close() error {
 	return c.Conn.Close()
 }
 
-// dialFromNode connects from the node's network namespace: a socket stays in
-// the namespace that its thread was in.
+// dialFromNode connects from the node's network namespace.
 func dialFromNode(ctx context.Context, protocol, address string) (connection net.Conn, err error) {
+	return dialFrom(ctx, "/run/netns/"+shared.Plan.Netns(network.Node), protocol, address)
+}
+
+// dialFrom connects from the network namespace with this path: a socket stays in the
+// namespace that its thread was in.
+func dialFrom(ctx context.Context, netns, protocol, address string) (connection net.Conn, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		var namespace *os.File
-		if namespace, err = os.Open("/run/netns/" + shared.Plan.Netns(network.Node)); err != nil {
+		if namespace, err = os.Open(netns); err != nil {
 			return
 		}
 		defer namespace.Close()

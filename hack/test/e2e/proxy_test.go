@@ -131,26 +131,30 @@ func TestUnreadableConfigurationIsRefused(t *testing.T) {
 // waitMetric waits until a metric of the proxy has a value that matches the expression.
 func waitMetric(t *testing.T, name, want string) {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DialContext: dialFromNode, DisableKeepAlives: true}, Timeout: time.Minute}
-	url := "http://" + net.JoinHostPort(shared.Plan.ProxyPrivate.String(), fmt.Sprint(names.MachineMetricsPort)) + "/metrics"
 	wanted := regexp.MustCompile(`(?m)^` + name + ` ` + want + `$`)
 	line := regexp.MustCompile(`(?m)^` + name + ` .*$`)
 	eventually(t, name+" to be "+want, func() (bool, string) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return false, err.Error()
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			return false, err.Error()
-		}
-		return wanted.Match(body), fmt.Sprintf("%q", line.Find(body))
+		body, err := exported(t, names.MachineMetricsPort)
+		return err == nil && wanted.MatchString(body), fmt.Sprintf("%q, %v", line.FindString(body), err)
 	})
+}
+
+// exported returns the metrics on a port of the proxy.
+func exported(t *testing.T, port int) (string, error) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DialContext: dialFromNode, DisableKeepAlives: true}, Timeout: time.Minute}
+	url := "http://" + net.JoinHostPort(shared.Plan.ProxyPrivate.String(), fmt.Sprint(port)) + "/metrics"
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return string(body), err
 }
 
 // The proxy's server is rebooted through the API, as users do. It starts by

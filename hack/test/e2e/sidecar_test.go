@@ -2,42 +2,40 @@ package e2e
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
-	"io"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"egress.scw/hack/local/environment"
-	"egress.scw/hack/local/pki"
 	"egress.scw/webhook/api/names"
 )
 
 // sidecarTenant is a tenant whose pods have sidecars. Its namespace has its name.
-type sidecarTenant struct{ name, port, spec string }
+type sidecarTenant struct {
+	name, port, allow, spec string
+	captures                bool
+}
 
 // Both may reach the IP echo and nothing else.
 var (
 	// byVariables uses the proxy by its variables.
-	byVariables = sidecarTenant{"client-v", "3140", "sidecar: {}"}
+	byVariables = sidecarTenant{"client-v", "3140", "{domains: [" + environment.IPEchoName + "]}", "sidecar: {}", false}
 	// byNames captures names, and has no DNS but that of the cluster.
-	byNames = sidecarTenant{"client-n", "3141", "sidecar: {capture: Names}, dns: Closed"}
+	byNames = sidecarTenant{"client-n", "3141", "{domains: [" + environment.IPEchoName + "]}", "sidecar: {capture: Names}, dns: Closed", true}
 )
 
 func (s sidecarTenant) fields() string {
-	return fmt.Sprintf("proxy: {port: %s}, allow: {domains: [%s]}, %s", s.port, environment.IPEchoName, s.spec)
+	return fmt.Sprintf("proxy: {port: %s}, allow: %s, %s", s.port, s.allow, s.spec)
 }
 
-// deploySidecars brings up both tenants: their EgressTenants and namespaces, the
-// proxy's configuration with the authority that the cluster has published, and a pod of
-// each. It returns when the pods run.
-func deploySidecars(t *testing.T) {
+// deploySidecars brings up tenants: their EgressTenants and namespaces, the proxy's
+// configuration with the authority that the cluster has published, and a pod of each. It
+// returns when the pods reach the IP echo, which their lists must have.
+func deploySidecars(t *testing.T, tenants ...sidecarTenant) {
 	t.Helper()
 	var items string
-	tenants := []sidecarTenant{byVariables, byNames}
 	for _, tenant := range tenants {
 		items += fmt.Sprintf("    - {name: %s, %s}\n", tenant.name, tenant.fields())
 		manifest := fmt.Sprintf("apiVersion: egress.scw/v1alpha1\nkind: EgressTenant\nmetadata: {name: %s}\nspec: {%s}\n", tenant.name, tenant.fields())
@@ -75,7 +73,11 @@ func deploySidecars(t *testing.T) {
 		}
 	}
 	// The proxy fetches its configuration with the authority every 10 s.
-	for tenant, command := range map[sidecarTenant][]string{byVariables: {"get"}, byNames: {"get", "--direct"}} {
+	for _, tenant := range tenants {
+		command := []string{"get"}
+		if tenant.captures {
+			command = append(command, "--direct")
+		}
 		eventually(t, "the proxy to serve the sidecars of "+tenant.name, func() (bool, string) {
 			out, err := probe(t.Context(), tenant.name, append(command, "https://"+environment.IPEchoName+"/")...)
 			return err == nil, fmt.Sprint(out, err)
@@ -100,7 +102,7 @@ func removeSidecars(t *testing.T, tenants []sidecarTenant) {
 // and the pod.
 func TestSidecar(t *testing.T) {
 	requireEnvironment(t)
-	deploySidecars(t)
+	deploySidecars(t, byVariables, byNames)
 	t.Run("by variables", func(t *testing.T) { reaches(t, byVariables, "get") })
 	t.Run("ignoring the variables", func(t *testing.T) { reaches(t, byNames, "get", "--direct") })
 	t.Run("ignoring the variables, without capture", func(t *testing.T) {
@@ -116,7 +118,8 @@ func TestSidecar(t *testing.T) {
 		denied(t, byNames, "get", "--direct")
 	})
 	t.Run("certificates", refusedCertificates)
-	t.Run("names", madeUpNames)
+	t.Run("ended", endedSidecars)
+	t.Run("names", madeUpNames) // the last one: the names take all addresses for a while
 }
 
 // reaches requires that a pod of the tenant reaches the IP echo by HTTP and HTTPS, from
@@ -171,101 +174,6 @@ func denied(t *testing.T, tenant sidecarTenant, command ...string) {
 		}
 		return false, fmt.Sprint(log, err)
 	})
-}
-
-// refusedCertificates: without a certificate of the cluster's authority, the proxy
-// answers no request, and attributes none to a tenant.
-func refusedCertificates(t *testing.T) {
-	_, position, err := shared.Audit(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stranger, err := pki.NewAuthority("egress-sidecar-ca")
-	if err != nil {
-		t.Fatal(err)
-	}
-	forged, err := stranger.Issue(pki.Leaf{User: byVariables.name, Group: names.CertificateOrganization})
-	if err != nil {
-		t.Fatal(err)
-	}
-	foreign, err := tls.X509KeyPair(forged.Public, forged.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := secretCertificate(t, byVariables.name)
-	for name, test := range map[string]struct {
-		certificates []tls.Certificate
-		want         bool
-	}{
-		"no certificate":          {nil, false},
-		"of another authority":    {[]tls.Certificate{foreign}, false},
-		"of the tenant (control)": {[]tls.Certificate{own}, true},
-	} {
-		if err := askWithCertificate(t, test.certificates); (err == nil) != test.want {
-			t.Errorf("%s: error %v, answered: %t, want %t", name, err, err == nil, test.want)
-		}
-	}
-	eventually(t, "the audit line of the control", func() (bool, string) {
-		records, _, err := shared.Audit(position)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ours := 0
-		for _, record := range records {
-			if record.Tenant == byVariables.name && record.ClaimedPod == "-" { // no sidecar sent it
-				ours++
-			}
-		}
-		if ours > 1 {
-			t.Fatalf("%d requests are attributed to the tenant, and one had its certificate: %v", ours, records)
-		}
-		return ours == 1, fmt.Sprintf("%v", records)
-	})
-}
-
-// secretCertificate is the certificate in the Secret of a tenant's namespace.
-func secretCertificate(t *testing.T, namespace string) tls.Certificate {
-	t.Helper()
-	read := func(key string) []byte {
-		out, err := kubectl(t.Context(), "--namespace="+namespace, "get", "secret", names.SidecarName,
-			"-o", `go-template={{index .data "`+key+`" | base64decode}}`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return []byte(out)
-	}
-	pair, err := tls.X509KeyPair(read(names.SidecarCertificateKey), read(names.SidecarPrivateKeyKey))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair
-}
-
-// askWithCertificate opens a connection to the proxy's port of sidecars from the node,
-// and sends a CONNECT for the IP echo. The proxy must answer 200.
-func askWithCertificate(t *testing.T, certificates []tls.Certificate) error {
-	t.Helper()
-	address := net.JoinHostPort(shared.Plan.ProxyPrivate.String(), strconv.Itoa(names.SidecarPort))
-	connection, err := dialFromNode(t.Context(), "tcp", address)
-	if err != nil {
-		return err
-	}
-	defer connection.Close()
-	client := tls.Client(connection, &tls.Config{
-		Certificates: certificates, MinVersion: tls.VersionTLS13,
-		InsecureSkipVerify: true, // the test is about the certificate of the client
-	})
-	if _, err := fmt.Fprintf(client, "CONNECT %[1]s:443 HTTP/1.1\r\nHost: %[1]s:443\r\n\r\n", environment.IPEchoName); err != nil {
-		return err
-	}
-	answer := make([]byte, len("HTTP/1.1 200"))
-	if _, err := io.ReadFull(client, answer); err != nil {
-		return err
-	}
-	if !strings.HasSuffix(string(answer), " 200") {
-		return fmt.Errorf("the proxy answers %q", answer)
-	}
-	return nil
 }
 
 // madeUpNames: of the names that a pod with dns Closed makes up, none is asked outside
