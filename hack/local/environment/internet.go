@@ -24,7 +24,7 @@ const (
 )
 
 func zone(p network.Plan) internet.Zone {
-	return internet.Zone{IPEchoName: {p.Echoes[0]}, HTTPBinName: {p.Echoes[1]}, IPInfoName: {p.Echoes[1]}, packagesName: {p.Packages}}
+	return internet.Zone{IPEchoName: {p.Echoes[0]}, HTTPBinName: {p.Echoes[1]}, IPInfoName: {p.Echoes[1]}, ServersName: {p.Echoes[0]}, packagesName: {p.Packages}}
 }
 
 const (
@@ -68,7 +68,7 @@ func (e *Environment) startInternet(ctx context.Context) error {
 	if err := os.MkdirAll(internetDir, 0o755); err != nil {
 		return err
 	}
-	if _, err := internet.CreateCertificates(internetDir, []string{IPEchoName, HTTPBinName, IPInfoName}, e.Plan.Echoes); err != nil {
+	if _, err := internet.CreateCertificates(internetDir, []string{IPEchoName, HTTPBinName, IPInfoName, ServersName}, e.Plan.Echoes); err != nil {
 		return err
 	}
 	if err := network.AddRuleset(ctx, e.Plan.Netns(network.Internet), internet.CounterRuleset()); err != nil {

@@ -1,46 +1,69 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"egress.scw/hack/local/cluster"
 	"egress.scw/hack/local/environment"
 	"egress.scw/hack/local/images"
+	"egress.scw/hack/test/clients/debian"
 	"egress.scw/hack/test/clients/image"
 	"egress.scw/hack/test/clients/matrix"
 )
 
-// importClients makes the image of the clients, and adds it to the node's store.
-func importClients(t *testing.T, clients []matrix.Client) {
-	t.Helper()
+// serverPackages are the Debian packages of the servers in the image of the clients,
+// and of those clients that have no rows.
+func serverPackages() []string {
+	return []string{"nodejs", "openssh-client", "openssh-server", "postgresql-15", "postgresql-client-15", "redis-server", "redis-tools"}
+}
+
+// clientsImported is the result of the import of the clients' image, which happens once
+// for all tests.
+var clientsImported = sync.OnceValues(func() (took string, err error) {
+	ctx := context.Background()
+	ids := append(clientIDs(), capturedIDs()...)
+	slices.Sort(ids)
+	clients, err := matrix.Select(slices.Compact(ids)...)
+	if err != nil {
+		return "", err
+	}
 	start := time.Now()
-	root, err := image.Make(t.Context(), clients, filepath.Join(shared.Repository, "hack", "test", "clients", "programs"))
+	packages := append(debian.Packages(clients), serverPackages()...)
+	root, err := image.Make(ctx, packages, filepath.Join(shared.Repository, "hack", "test", "clients", "programs"))
+	if err != nil {
+		return "", err
+	}
+	made := time.Now()
+	err = shared.Import(ctx, images.Image{Reference: clientsImage, Root: root})
+	return fmt.Sprintf("the image was made in %s and imported in %s", made.Sub(start).Round(time.Second), time.Since(made).Round(time.Second)), err
+})
+
+// importClients makes the image of the clients, and adds it to the node's store.
+func importClients(t *testing.T) {
+	t.Helper()
+	took, err := clientsImported()
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := time.Now()
-	if err := shared.Import(t.Context(), images.Image{Reference: clientsImage, Root: root}); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("the image was made in %s and imported in %s", made.Sub(start).Round(time.Second), time.Since(made).Round(time.Second))
+	t.Log(took)
 }
 
 // deployClients starts the clients' pod and a Service, whose address it returns.
 func deployClients(t *testing.T) string {
 	t.Helper()
-	internet, err := os.ReadFile(shared.CAFile())
-	if err != nil {
+	applyAuthority(t, clientsTenant)
+	if err := shared.Apply(t.Context(), fmt.Sprintf(clientManifests, clientsTenant, clientsService, clientsImage)); err != nil {
 		t.Fatal(err)
 	}
-	if err := shared.Apply(t.Context(), fmt.Sprintf(clientManifests, clientsTenant, clientsService, clientsImage, indent(string(internet), 4))); err != nil {
-		t.Fatal(err)
-	}
-	pod := fmt.Sprintf(clientsPod, clientsTenant, clientsImage)
+	pod := clientsPod(clientsTenant, "clients", "{}")
 	create := func(args ...string) (string, error) {
 		return shared.Kubectl(t.Context(), strings.NewReader(pod), append([]string{"create", "--output=json", "--filename=-"}, args...)...)
 	}
@@ -61,15 +84,30 @@ func deployClients(t *testing.T) string {
 	return mustKubectl(t, "--namespace="+clientsTenant, "get", "service", clientsService, "--output=jsonpath={.spec.clusterIP}")
 }
 
-// The server prints a line for each request.
-const clientManifests = `
+// applyAuthority puts the authority of the internet's certificates into a namespace, for
+// clientsPod.
+func applyAuthority(t *testing.T, namespace string) {
+	t.Helper()
+	authority, err := os.ReadFile(shared.CAFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shared.Apply(t.Context(), fmt.Sprintf(internetAuthority, namespace, indent(string(authority), 4))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const internetAuthority = `
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: internet, namespace: %[1]s}
 data:
   ca.crt: |
-%[4]s
----
+%[2]s
+`
+
+// The server prints a line for each request.
+const clientManifests = `
 apiVersion: v1
 kind: Service
 metadata: {name: %[2]s, namespace: %[1]s}
@@ -90,20 +128,24 @@ spec:
     readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
 `
 
-// The pod trusts the authorities of the internet and of the API server, as images in a
-// company do.
-const clientsPod = `
+// clientsPod is a pod with the clients. It trusts the authorities of the internet and of
+// the API server, as images in a company do. Its namespace has applyAuthority's object.
+func clientsPod(namespace, name, labels string) string {
+	return fmt.Sprintf(clientsPodManifest, namespace, name, labels, clientsImage)
+}
+
+const clientsPodManifest = `
 apiVersion: v1
 kind: Pod
-metadata: {name: clients, namespace: %[1]s}
+metadata: {name: %[2]s, namespace: %[1]s, labels: %[3]s}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
   - name: clients
-    image: %[2]s
+    image: %[4]s
     imagePullPolicy: Never
     command: [sh, -c, "update-ca-certificates && touch /tmp/ready && exec sleep infinity"]
-    env: [{name: LANG, value: C.UTF-8}]
+    env: [{name: LANG, value: C.UTF-8}, {name: NODE_EXTRA_CA_CERTS, value: /etc/ssl/certs/ca-certificates.crt}]
     readinessProbe: {exec: {command: [test, -e, /tmp/ready]}, periodSeconds: 1}
     volumeMounts:
     - {name: internet, mountPath: /usr/local/share/ca-certificates/internet.crt, subPath: ca.crt}

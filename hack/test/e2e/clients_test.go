@@ -69,7 +69,7 @@ func TestClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	importClients(t, clients)
+	importClients(t)
 	t.Cleanup(func() { apply(t, shared.ConfigFile()) })
 	const rules = "proxy: {port: " + clientsPort + "}, allow: {mode: Enforce, domains: [" + environment.IPEchoName + "]}"
 	apply(t, withTenant(t, "    - {name: "+clientsTenant+", "+rules+"}\n"))

@@ -75,7 +75,7 @@ func clientScript(client *matrix.Client, targets []target) string {
 	for _, target := range targets {
 		words := client.Command(target.Target, "/"+target.id+"/")
 		for i, word := range words {
-			words[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+			words[i] = quoted(word)
 		}
 		fmt.Fprintf(&script, "timeout --signal=KILL 60 %s </dev/null >/tmp/printed 2>&1; echo \"%s: exit status $?\"; tail -c 300 /tmp/printed; echo\n",
 			strings.Join(words, " "), target.id)

@@ -57,10 +57,10 @@ func Folder(ctx context.Context, folder string, packages []string, hooks ...stri
 	return install(ctx, io.Discard, packages, append(hooks, "--format=directory"), folder)
 }
 
-// Tar installs the packages, runs the hooks, and writes the root filesystem to out in
-// the format of tar.
-func Tar(ctx context.Context, out io.Writer, packages []string, hooks ...string) error {
-	return install(ctx, out, packages, append(hooks, "--format=tar"), "-")
+// Tar installs the packages with further options, among them hooks, and writes the root
+// filesystem to out in the format of tar.
+func Tar(ctx context.Context, out io.Writer, packages []string, options ...string) error {
+	return install(ctx, out, packages, append(options, "--format=tar"), "-")
 }
 
 func install(ctx context.Context, out io.Writer, packages, options []string, target string) error {

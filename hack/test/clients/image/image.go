@@ -1,5 +1,5 @@
-// Package image makes the root filesystem of a container image with real clients,
-// for pods of the end-to-end tests.
+// Package image makes the root filesystem of a container image with real clients and
+// servers, for pods and for the internet of the end-to-end tests.
 package image
 
 import (
@@ -13,27 +13,31 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 
 	"egress.scw/hack/test/clients/debian"
 	"egress.scw/hack/test/clients/matrix"
 )
 
-// languages are the folders of programs that the image contains. Those of Go and
-// Node need more than Debian's packages.
-var languages = []string{"java", "perl", "php", "python", "ruby"}
+// languages are the folders of programs that the image contains as they are. Those
+// programs of Node do not work that need more than Debian's packages.
+var languages = []string{"java", "node", "perl", "php", "python", "ruby"}
+
+// goModule is the folder of the Go module, of which the image has one program.
+const goModule = "go"
 
 // Make returns a file in the format of tar, compressed by gzip: a root filesystem with
-// the clients' Debian packages and their programs. programs is the folder of the
-// programs' sources. If the user's cache folder does not contain the file, Make makes
-// it in a minute or two, and removes older ones.
-func Make(ctx context.Context, clients []matrix.Client, programs string) (string, error) {
+// Debian packages and the clients' programs. programs is the folder of the programs'
+// sources. If the user's cache folder does not contain the file, Make makes it in a
+// minute or two, and removes older ones.
+func Make(ctx context.Context, packages []string, programs string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", fmt.Errorf("finding the user's cache folder for the clients' image: %w", err)
 	}
 	cache = filepath.Join(cache, "egress-scw", "clients-image")
-	packages := debian.Packages(clients)
 	recipe, err := recipeHash(packages, programs)
 	if err != nil {
 		return "", err
@@ -45,25 +49,57 @@ func Make(ctx context.Context, clients []matrix.Client, programs string) (string
 	if err := errors.Join(os.RemoveAll(cache), os.MkdirAll(cache, 0o755)); err != nil {
 		return "", err
 	}
-	unfinished := filepath.Join(cache, "unfinished")
-	if err := write(ctx, unfinished, packages, install(programs)); err != nil {
+	unfinished, compiled := filepath.Join(cache, "unfinished"), filepath.Join(cache, "ignoring")
+	if err := compileGo(ctx, filepath.Join(programs, goModule), compiled); err != nil {
+		return "", err
+	}
+	if err := write(ctx, unfinished, packages, options(programs, compiled)); err != nil {
 		return "", err
 	}
 	return file, os.Rename(unfinished, file)
 }
 
-// install copies the programs into the root filesystem, and compiles that of the JDK's
-// clients.
-func install(programs string) []string {
-	hooks := []string{debian.Hook(`mkdir -p "$1"%s`, matrix.Programs)}
-	for _, language := range languages {
-		hooks = append(hooks, debian.Hook(`cp -r "%s" "$1"%s`, filepath.Join(programs, language), matrix.Programs))
+// compileGo compiles the program of the Go clients.
+func compileGo(ctx context.Context, module, binary string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", binary, "./ignoring")
+	cmd.Dir = module
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w; the end of its output:\n%s", err, out[max(0, len(out)-2000):])
 	}
-	return append(hooks, debian.Hook(`chroot "$1" javac -d %[1]s/java %[1]s/java/Clients.java`, matrix.Programs))
+	return nil
 }
 
+// options are those of mmdebstrap beside the packages: they copy the programs into the
+// root filesystem, compile that of the JDK's clients, and prepare the servers.
+func options(programs, compiled string) []string {
+	options := []string{
+		// PostgreSQL's compiler of queries, a hundred megabytes.
+		"--dpkgopt=path-exclude=/usr/lib/*/libLLVM-*",
+		// The package of PostgreSQL would create a database.
+		`--essential-hook=mkdir "$1"/etc/postgresql-common && echo "create_main_cluster = false" >"$1"/etc/postgresql-common/createcluster.conf`,
+		debian.Hook(`mkdir -p "$1"%s`, matrix.Programs),
+		debian.Hook(`cp "%s" "$1"%s`, compiled, matrix.Programs),
+	}
+	for _, language := range languages {
+		options = append(options, debian.Hook(`cp -r "%s" "$1"%s`, filepath.Join(programs, language), matrix.Programs))
+	}
+	return append(options,
+		debian.Hook(`chroot "$1" javac -d %[1]s/java %[1]s/java/Clients.java`, matrix.Programs),
+		debian.Hook(`chroot "$1" sh -euc '%s'`, trustSSH))
+}
+
+// trustSSH lets root in one copy of the root filesystem log in to another copy: both
+// have the same keys, and trust them.
+const trustSSH = `
+mkdir -m 700 -p /root/.ssh
+ssh-keygen -q -t ed25519 -N "" -f /root/.ssh/id_ed25519
+cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+echo "* $(cat /etc/ssh/ssh_host_ed25519_key.pub)" >/etc/ssh/ssh_known_hosts
+`
+
 // write writes the root filesystem to the file.
-func write(ctx context.Context, file string, packages, hooks []string) error {
+func write(ctx context.Context, file string, packages, options []string) error {
 	out, err := os.Create(file)
 	if err != nil {
 		return err
@@ -73,7 +109,7 @@ func write(ctx context.Context, file string, packages, hooks []string) error {
 	if err != nil {
 		return err
 	}
-	if err := debian.Tar(ctx, compressed, packages, hooks...); err != nil {
+	if err := debian.Tar(ctx, compressed, packages, options...); err != nil {
 		return err
 	}
 	return errors.Join(compressed.Close(), out.Close())
@@ -83,9 +119,9 @@ func write(ctx context.Context, file string, packages, hooks []string) error {
 // are.
 func recipeHash(packages []string, programs string) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintln(sum, debian.Release, debian.Options(packages), install(""))
-	for _, language := range languages {
-		if err := hashFolder(sum, filepath.Join(programs, language)); err != nil {
+	fmt.Fprintln(sum, debian.Release, debian.Options(packages), options("", ""), runtime.Version())
+	for _, folder := range append(languages, goModule) {
+		if err := hashFolder(sum, filepath.Join(programs, folder)); err != nil {
 			return "", err
 		}
 	}

@@ -11,7 +11,7 @@ func TestRecipeHash(t *testing.T) {
 	folder := func() string {
 		t.Helper()
 		folder := t.TempDir()
-		for _, language := range languages {
+		for _, language := range append(languages, goModule) {
 			if err := os.Mkdir(filepath.Join(folder, language), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -40,6 +40,13 @@ func TestRecipeHash(t *testing.T) {
 	}
 	if hash("curl") == first {
 		t.Error("a changed program does not change the hash")
+	}
+	second := hash("curl")
+	if err := os.WriteFile(filepath.Join(programs, goModule, "go.mod"), []byte("module clients"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if hash("curl") == second {
+		t.Error("a changed Go module does not change the hash")
 	}
 	if err := os.Remove(filepath.Join(programs, "java")); err != nil {
 		t.Fatal(err)

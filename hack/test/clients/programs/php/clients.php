@@ -1,5 +1,6 @@
 <?php
-// clients.php CLIENT URL: one request by a PHP client in its default configuration.
+// clients.php CLIENT URL: one request by a PHP client in its default configuration. The
+// status is 1 if PHP's own clients fail: these only warn.
 
 [, $client, $url] = $argv;
 
@@ -7,11 +8,9 @@ switch ($client) {
     case 'curl':
         $connection = curl_init($url);
         curl_setopt($connection, CURLOPT_TIMEOUT, 20);
-        curl_exec($connection);
-        break;
+        exit(curl_exec($connection) === false ? 1 : 0);
     case 'streams':
-        file_get_contents($url);
-        break;
+        exit(file_get_contents($url) === false ? 1 : 0);
     case 'guzzle':
         require 'GuzzleHttp/autoload.php';
         (new GuzzleHttp\Client())->get($url);
