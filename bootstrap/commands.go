@@ -35,6 +35,7 @@ configuration file, in which SCW_PROFILE selects the profile.`,
   bootstrap plan                  # show the changes
   bootstrap                       # show the changes, ask, make them
   bootstrap --yes -o json         # the same in a pipeline
+  bootstrap adopt --gateway ID    # use an existing gateway from now on
   bootstrap status                # show existing resources and differences
   bootstrap destroy               # delete the stack`,
 		SilenceUsage: true, SilenceErrors: true,
@@ -48,7 +49,7 @@ configuration file, in which SCW_PROFILE selects the profile.`,
 	})
 	p.options.addConfig(root)
 	p.addApplyFlags(root)
-	root.AddCommand(p.initCommand(), p.applyCommand(), p.planCommand(), p.destroyCommand(), p.statusCommand(), p.renderCommand(), p.versionCommand())
+	root.AddCommand(p.initCommand(), p.adoptCommand(), p.applyCommand(), p.planCommand(), p.destroyCommand(), p.statusCommand(), p.renderCommand(), p.versionCommand())
 	return root
 }
 

@@ -34,15 +34,21 @@ func (o *observation) gateways(ctx context.Context) error {
 			return err
 		}
 		for _, g := range gateways {
-			o.add(newGateway(g))
-			for _, n := range g.GatewayNetworks {
-				network := newGatewayNetwork(n)
-				network.Name = g.Name
-				o.add(network)
-			}
+			o.add(gatewayResources(g)...)
 		}
 	}
 	return nil
+}
+
+// gatewayResources returns a gateway and its networks.
+func gatewayResources(g *vpcgw.Gateway) []stack.Resource {
+	all := []stack.Resource{newGateway(g)}
+	for _, n := range g.GatewayNetworks {
+		network := newGatewayNetwork(n)
+		network.Name = g.Name
+		all = append(all, network)
+	}
+	return all
 }
 
 func (c *Cloud) createGateway(ctx context.Context, r *stack.Gateway, report func(string)) error {

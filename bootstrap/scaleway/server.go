@@ -47,7 +47,9 @@ func (o *observation) servers(ctx context.Context) error {
 		return err
 	}
 	addAll(o, addresses)
-	o.attachments(addresses)
+	for _, address := range addresses {
+		o.add(attachmentsOf(address)...)
+	}
 
 	staying := map[string]*stack.Server{} // by role: the oldest one
 	byID := map[string]*instance.Server{}
@@ -78,16 +80,15 @@ func (o *observation) servers(ctx context.Context) error {
 	return nil
 }
 
-// attachments adds the attachments of addresses.
-func (o *observation) attachments(addresses []*stack.FlexibleIP) {
-	for _, address := range addresses {
-		if address.ServerID != "" {
-			o.add(&stack.Attachment{
-				ResourceMeta: stack.ResourceMeta{ID: address.ID, Name: address.Name}, IP: address,
-				Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: address.ServerID}}, State: address.State,
-			})
-		}
+// attachmentsOf returns the attachment of an address, if a server has it.
+func attachmentsOf(address *stack.FlexibleIP) []stack.Resource {
+	if address.ServerID == "" {
+		return nil
 	}
+	return []stack.Resource{&stack.Attachment{
+		ResourceMeta: stack.ResourceMeta{ID: address.ID, Name: address.Name}, IP: address,
+		Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: address.ServerID}}, State: address.State,
+	}}
 }
 
 // claimVolumes takes a server's boot volume out of the list. Only the server that

@@ -26,6 +26,9 @@ func RoleTag(role string) string { return tagRole + role }
 // another image every few weeks.
 func ImageTag(label string) string { return tagImage + label }
 
+// Owner returns the name of the stack among a resource's tags, or an empty string.
+func Owner(tags []string) string { return tagValue(tags, tagOwner) }
+
 // Role returns the role among a resource's tags, or an empty string.
 func Role(tags []string) string { return tagValue(tags, tagRole) }
 
