@@ -19,9 +19,10 @@ GENERATE   := go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod
 STAGE      := hack/scripts/stage.sh
 LOCAL      := bin/local
 FUZZTIME   ?= 30s
-# End-to-end tests of bootstrap, of the proxy machine alone and of pages, which are the same
-# on every network of pods. A test that is not listed runs on Cilium too.
-NOT_OF_PODS := TestKubeconfigWorks|TestPlanIsEmptyAfterApply|TestAddAndRemoveTenant|TestPage|TestDomainIsAdded|TestUnreadableConfigurationIsRefused|TestProxyReboot|TestCookbook
+# End-to-end tests of bootstrap, of the proxy machine alone, of pages and of kubectl
+# egress, which are the same on every network of pods. A test that is not listed runs
+# on Cilium too.
+NOT_OF_PODS := TestKubeconfigWorks|TestPlanIsEmptyAfterApply|TestAddAndRemoveTenant|TestPage|TestDomainIsAdded|TestUnreadableConfigurationIsRefused|TestProxyReboot|TestCookbook|TestQuickStart|TestQuickStartOnKapsule|TestVerifyNamesPlantedFaults
 KWOK_NODES ?= 0
 CNI        ?= routed
 IMAGE      ?=
