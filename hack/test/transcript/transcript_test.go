@@ -64,27 +64,27 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// cookbook is the page whose commands the end-to-end tests run.
-const cookbook = "../../../docs/cookbook.md"
-
-// Each block of the cookbook is a step in the syntax of a POSIX shell.
-func TestCookbookCanBeRead(t *testing.T) {
-	page, err := os.ReadFile(cookbook)
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps, err := transcript.Read(string(page))
-	if err != nil {
-		t.Fatal(cookbook, err)
-	}
-	shown := 0
-	for _, step := range steps {
-		if len(step.Shown) > 0 {
-			shown++
+// Each block of a page whose commands the end-to-end tests run is a step in the syntax of
+// a POSIX shell.
+func TestPagesCanBeRead(t *testing.T) {
+	for name, least := range map[string]int{"cookbook.md": 30, "quickstart.md": 12} {
+		page, err := os.ReadFile("../../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		requireSyntax(t, step)
-	}
-	if len(steps) < 30 || shown < len(steps)/2 {
-		t.Errorf("%s has %d blocks of commands, of which %d show their output: the test searches in the wrong way", cookbook, len(steps), shown)
+		steps, err := transcript.Read(string(page))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		shown := 0
+		for _, step := range steps {
+			if len(step.Shown) > 0 {
+				shown++
+			}
+			requireSyntax(t, step)
+		}
+		if len(steps) < least || shown < len(steps)/2 {
+			t.Errorf("%s has %d blocks of commands, of which %d show their output: the test searches in the wrong way", name, len(steps), shown)
+		}
 	}
 }
