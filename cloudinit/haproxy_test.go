@@ -44,6 +44,12 @@ func newSidecarMachine(t *testing.T) *sidecarMachine {
 	m := &sidecarMachine{newMachineRoot(t, machine), machine, newTestAuthority(t), netip.AddrFrom4([4]byte{127, 76, a, b}), ""}
 	m.log = m.path(sidecarLog)
 	m.machine.Authority = m.authority.pem
+	m.imitate()
+	return m
+}
+
+// imitate installs the other programs of the machine.
+func (m *sidecarMachine) imitate() {
 	m.program("systemctl")
 	// A container that was started 1,234.56 s after its kernel.
 	m.write("/proc/stat", "cpu 1 2 3\nbtime 1795000000\n")
@@ -53,7 +59,6 @@ func newSidecarMachine(t *testing.T) *sidecarMachine {
 	m.program("ip", `echo "$4 via 192.0.2.1 dev ens2 src 192.0.2.2 uid 0"`)
 	m.program("curl", `while [ $# -gt 1 ]; do [ "$1" != --data-binary ] || cp "${2#@}" `+m.path("sent")+`; shift; done
 [ ! -e `+m.path("silent")+` ] || { echo "no response" >&2; exit 7; }`)
-	return m
 }
 
 // serve makes a squid.conf with these tenants the one in use, and runs egress-sidecars.
@@ -74,6 +79,9 @@ func (m *sidecarMachine) serve(tenants ...v1alpha1.Tenant) string {
 	live.Dir = m.path("/run/egress")
 	if output, err := live.CombinedOutput(); err != nil {
 		m.t.Fatalf("%v: %s", err, output)
+	}
+	if !m.machine.Identity.Sidecars() {
+		return ""
 	}
 	return m.run("egress-sidecars")
 }

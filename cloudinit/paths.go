@@ -18,6 +18,7 @@ const (
 	commonScript  = "/usr/local/lib/egress/common.sh"
 	policyScript  = "/usr/sbin/policy-rc.d" // run by scripts of packages
 	portScript    = "/usr/local/lib/egress/ports.sh"
+	statusScript  = "/usr/local/lib/egress/status.sh"
 	valuesFile    = "/etc/egress/egress.conf"
 	readyFile     = "/var/lib/egress/ready"
 	openPorts     = "/var/lib/egress/open-ports.nft" // read by nftables.service
@@ -36,7 +37,6 @@ const (
 	sidecarConf        = "/etc/egress/haproxy.cfg"      // written by egress-sidecars
 	sidecarLog         = "/var/log/egress/sidecars.log" // refused connections and requests
 	sidecarScript      = "/usr/local/lib/egress/haproxy.sh"
-	statusScript       = "/usr/local/lib/egress/status.sh"
 )
 
 // Addresses of Scaleway's metadata service.

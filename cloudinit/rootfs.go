@@ -82,6 +82,6 @@ func sidecarOnly() []string {
 	return []string{
 		"/etc/egress/haproxy.base.cfg", "/etc/logrotate.d/egress-sidecars", "/etc/mtail/egress-sidecars.mtail",
 		"/etc/systemd/system/egress-sync.service.d/sidecars.conf", "/etc/systemd/system/haproxy.service.d/egress.conf",
-		sidecarScript, statusScript, scriptFolder + "/egress-sidecars",
+		sidecarScript, scriptFolder + "/egress-sidecars",
 	}
 }

@@ -258,6 +258,7 @@ func TestKeyOfTheMachine(t *testing.T) {
 	if info, err := os.Stat(m.path(sidecarCertificate)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
+	m.run("egress-status")
 	if strings.Contains(m.read("sent"), "KEY") {
 		t.Error("the key is in the status")
 	}

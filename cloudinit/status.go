@@ -10,13 +10,15 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // MaxStatus is the maximum size of a value of UserDataStatus, in bytes.
 const MaxStatus = 2048
 
-// Status is the state of a machine that serves sidecars, as the machine writes it into
-// its own user data: when it changes, and every 10 minutes.
+// Status is the state of a machine, as the machine writes it into its own user data:
+// when it changes, and every 10 minutes.
 type Status struct {
 	// Time is the time of the report.
 	Time time.Time `json:"time"`
@@ -25,8 +27,11 @@ type Status struct {
 	// Squid is the version of Squid, as in 6.13.
 	Squid string `json:"squid"`
 	// Certificate is the certificate of the port for sidecars, in PEM. It changes with
-	// the machine.
-	Certificate string `json:"certificate"`
+	// the machine. Empty if the machine serves no sidecars, or has just booted.
+	Certificate string `json:"certificate,omitempty"`
+	// HostKeys are the public keys of the machine for SSH, as in a known_hosts file
+	// without the name. They change with the machine. Empty without SSH.
+	HostKeys []string `json:"hostKeys,omitempty"`
 	// Served identifies the value of UserDataSquidConf that is served: Digest. Empty if
 	// none is since the boot.
 	Served string `json:"served,omitempty"`
@@ -49,8 +54,8 @@ func Digest(value []byte) string {
 }
 
 // ParseStatus parses a value of UserDataStatus. Every process of root on the machine
-// can write any value: it is an error if this one is too large, not a Status, or if its
-// certificate is not exactly one certificate.
+// can write any value: it is an error if this one is too large, not a Status, if its
+// certificate is not exactly one certificate, or a host key not a public key.
 func ParseStatus(value []byte) (*Status, error) {
 	if len(value) > MaxStatus {
 		return nil, fmt.Errorf("the status of the machine has more than %d bytes", MaxStatus)
@@ -60,12 +65,27 @@ func ParseStatus(value []byte) (*Status, error) {
 	if err := decoder.Decode(&status); err != nil {
 		return nil, fmt.Errorf("the status of the machine cannot be parsed: %w", err)
 	}
-	block, rest := pem.Decode([]byte(status.Certificate))
-	if block == nil || block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) > 0 {
-		return nil, errors.New("the status of the machine does not contain exactly one certificate")
+	if status.Certificate != "" {
+		if err := checkCertificate(status.Certificate); err != nil {
+			return nil, err
+		}
 	}
-	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-		return nil, fmt.Errorf("the certificate in the status of the machine: %w", err)
+	for _, key := range status.HostKeys {
+		parsed, comment, options, _, err := ssh.ParseAuthorizedKey([]byte(key))
+		if err != nil || comment != "" || options != nil || string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(parsed))) != key {
+			return nil, errors.New("the status of the machine contains a host key that is not a public key of SSH")
+		}
 	}
 	return &status, nil
+}
+
+func checkCertificate(text string) error {
+	block, rest := pem.Decode([]byte(text))
+	if block == nil || block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) > 0 {
+		return errors.New("the status of the machine does not contain exactly one certificate")
+	}
+	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		return fmt.Errorf("the certificate in the status of the machine: %w", err)
+	}
+	return nil
 }

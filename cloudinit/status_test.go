@@ -3,6 +3,7 @@ package cloudinit
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ func TestStatus(t *testing.T) {
 	m.machine.Authority = ""
 	sent := func() *Status {
 		t.Helper()
+		m.run("egress-status")
 		defer os.Remove(m.path("sent"))
 		value, err := os.ReadFile(m.path("sent"))
 		if os.IsNotExist(err) {
@@ -40,26 +42,24 @@ func TestStatus(t *testing.T) {
 		!strings.Contains(strings.Join(call, "\n"), "http://169.254.42.42/user_data/egress-status") {
 		t.Errorf("it is written with %q", call)
 	}
-	if m.run("egress-sidecars"); sent() != nil {
+	if sent() != nil {
 		t.Error("it is written again, without a change")
 	}
 	then := time.Now().Add(-11 * time.Minute)
 	if err := os.Chtimes(m.path("/run/egress/status"), then, then); err != nil {
 		t.Fatal(err)
 	}
-	if m.run("egress-sidecars"); sent() == nil {
+	if sent() == nil {
 		t.Error("it is not written after 10 minutes")
 	}
 
 	m.write("/run/egress/value", "another")
 	m.write("/run/egress/refused", "cb2db14f2c2af1f3ffe5b7b7d3e0b3b1a8e4 10") // of another value
-	m.run("egress-sidecars")
 	if status := sent(); status.Served != "" || status.Refused != "" {
 		t.Errorf("before the value is decided on: %+v", status)
 	}
 	sum := Digest([]byte("another"))
 	m.write("/run/egress/refused", sum+"  - 10")
-	m.run("egress-sidecars")
 	if status := sent(); status.Refused != sum || status.Reason != "it has a fault" {
 		t.Errorf("refused: %+v", status)
 	}
@@ -80,8 +80,9 @@ func TestStatusIsNotNeeded(t *testing.T) {
 	m := newSidecarMachine(t)
 	m.machine.Authority = ""
 	m.write("silent", "")
-	for _, want := range []string{"<4>egress-sidecars: cannot write the status into the user data: no response\n", ""} {
-		if output := m.serve(); output != want {
+	m.serve()
+	for _, want := range []string{"<4>egress-status: cannot write the status into the user data: no response\n", ""} {
+		if output := m.run("egress-status"); output != want {
 			t.Errorf("it prints %q, want %q", output, want)
 		}
 	}
@@ -89,7 +90,7 @@ func TestStatusIsNotNeeded(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = os.Remove(m.path("sent"))
-	m.serve()
+	m.run("egress-status")
 	if _, err := os.Stat(m.path("sent")); err != nil {
 		t.Error(err)
 	}
@@ -100,15 +101,46 @@ func TestParseStatusRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ value, want string }{
 		"too large":        {strings.Repeat(" ", MaxStatus+1), "more than 2048 bytes"},
 		"not JSON":         {"SSH keys", "cannot be parsed"},
-		"no certificate":   {`{"time":"2026-11-29T00:00:00Z"}`, "exactly one certificate"},
+		"no certificate":   {`{"time":"2026-11-29T00:00:00Z"}`, ""},
 		"two certificates": {`{"certificate":"` + certificate + certificate + `"}`, "exactly one certificate"},
 		"a key":            {`{"certificate":"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}`, "exactly one certificate"},
 		"a wrong one":      {`{"certificate":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}`, "the certificate in the status"},
+		"no key":           {`{"hostKeys":["ssh-ed25519 AAAA"]}`, "not a public key of SSH"},
+		"a key with more":  {`{"hostKeys":["` + hostKey + `\n@cert-authority * ` + hostKey + `"]}`, "not a public key of SSH"},
+		"host keys":        {`{"hostKeys":["` + hostKey + `"]}`, ""},
 		"right":            {`{"certificate":"` + certificate + `","later":1}`, ""},
 	} {
 		_, err := ParseStatus([]byte(test.value))
 		if message := fmt.Sprint(err); test.want == "" && err != nil || !strings.Contains(message, test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+// hostKey is a public key, for which there is no private one.
+const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
+// TestStatusOfAllMachines: a machine without sidecars writes its status too, with the
+// keys by which SSH knows it.
+func TestStatusOfAllMachines(t *testing.T) {
+	for _, ssh := range []bool{true, false} {
+		m := newSidecarMachine(t)
+		m.machine.Identity, m.machine.Authority, m.machine.SSH = IdentityPort, "", ssh
+		m.machineRoot = newMachineRoot(t, m.machine)
+		m.imitate()
+		m.write("/etc/ssh/ssh_host_ed25519_key.pub", hostKey+" root@egress-proxy\n")
+		m.serve(sidecarTenant("client-a", 3129))
+		m.run("egress-status")
+		status, err := ParseStatus([]byte(m.read("sent")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if ssh {
+			want = []string{hostKey}
+		}
+		if status.Certificate != "" || status.Served == "" || len(status.Revisions) != 1 || !slices.Equal(status.HostKeys, want) {
+			t.Errorf("with SSH: %v: %+v", ssh, status)
 		}
 	}
 }

@@ -103,6 +103,8 @@ func (m Machine) shellValues() string {
 		{"USER_DATA_KEY", UserDataSquidConf},
 		{"MAX_VALUE", strconv.Itoa(maxSquidConfValue)},
 		{"MAX_CONF", strconv.Itoa(maxSquidConf)},
+		{"STATUS_KEY", UserDataStatus},
+		{"MAX_STATUS", strconv.Itoa(MaxStatus)},
 		{"CERTIFICATE", certificate},
 		{"ERROR_PAGES", errorPages},
 		{"READY", readyFile},
@@ -123,8 +125,6 @@ func (m Machine) shellValues() string {
 			{"SIDECAR_LOG", sidecarLog},
 			{"TENANT_HEADER", names.HeaderTenant},
 			{"TENANT_CONNECTIONS", strconv.Itoa(TenantConnections)},
-			{"STATUS_KEY", UserDataStatus},
-			{"MAX_STATUS", strconv.Itoa(MaxStatus)},
 		}...)
 	}
 	for _, value := range values {

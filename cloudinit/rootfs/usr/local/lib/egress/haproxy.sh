@@ -26,9 +26,6 @@ make_certificate() {
   put "$sidecar_certificate.next" "$sidecar_certificate"
 }
 
-# print_certificate: prints the certificate without its key.
-print_certificate() { openssl x509 -in "$sidecar_certificate"; }
-
 # print_authorities FILE: prints the authorities of a squid.conf in PEM.
 print_authorities() {
   local der

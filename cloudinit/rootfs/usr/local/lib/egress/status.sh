@@ -1,8 +1,7 @@
 # shellcheck shell=bash
-# Functions of egress-sidecars: the status that the machine writes into its own user
-# data, where bootstrap reads it.
+# Functions of egress-status: the fields of the status of this machine, in JSON.
 
-# shellcheck disable=SC2153,SC2154 # common.sh and egress-sidecars set these variables
+# shellcheck disable=SC2153,SC2154 # common.sh and egress-status set these variables
 sent=$run/status # the last status that was written, without its time
 
 # utc SECONDS: prints a time as RFC 3339.
@@ -34,10 +33,31 @@ reason() {
     sed -n 's/^.*refused, the old squid.conf stays: //p' | tail -n 1 | text
 }
 
+# certificate: prints that of the port for sidecars without its key, as a text of JSON.
+certificate() { openssl x509 -in "$root$SIDECAR_CERTIFICATE" | awk '{ printf "%s\\n", $0 }'; }
+
+# host_keys: prints the public keys by which SSH knows the machine, as texts of JSON. RSA
+# is for clients older than 2014.
+host_keys() {
+  local key separator=''
+  for key in "$root"/etc/ssh/ssh_host_{ed25519,ecdsa}_key.pub; do
+    [ -s "$key" ] || continue
+    printf '%s"%s"' "$separator" "$(cut -d ' ' -f 1,2 "$key" | text)"
+    separator=,
+  done
+}
+
+# revisions: prints the tenants' revisions that Squid serves.
+revisions() {
+  sed -n 's/^# serves\(-sidecars\)\{0,1\} //p' "$conf" | awk '{ printf "%s\"%s\":\"%s\"", (NR > 1 ? "," : ""), $3, $2 }'
+}
+
 # fields [REVISIONS]: prints the fields of the status, but for its time.
 fields() {
-  printf '"boot":"%s","squid":"%s","certificate":"%s"' "$(boot)" \
-    "$(squid -v | sed -n 's/^Squid Cache: Version \([^ ]*\).*/\1/p' | text)" "$(print_certificate | awk '{ printf "%s\\n", $0 }')"
+  printf '"boot":"%s","squid":"%s"' "$(boot)" "$(squid -v | sed -n 's/^Squid Cache: Version \([^ ]*\).*/\1/p' | text)"
+  # egress-sidecars creates it.
+  if [ -n "${SIDECAR_CERTIFICATE:-}" ] && [ -s "$root$SIDECAR_CERTIFICATE" ]; then printf ',"certificate":"%s"' "$(certificate)"; fi
+  if [ "$SSH" = yes ]; then printf ',"hostKeys":[%s]' "$(host_keys)"; fi
   if is_live; then printf ',"served":"%s","since":"%s"' "$(digest)" "$(utc "$(stat -c %Y "$run/live")")"; fi
   if is_refused; then printf ',"refused":"%s","reason":"%s"' "$(digest)" "$(reason)"; fi
   if [ "${1-}" != '' ] && is_live; then printf ',"revisions":{%s}' "$1"; fi
@@ -54,7 +74,7 @@ write_status() {
 # depends on its success, which is tried again with the next run.
 report_status() {
   local now message
-  now=$(fields "$(serving "$conf" | awk '{ printf "%s\"%s\":\"%s\"", (NR > 1 ? "," : ""), $3, $2 }')")
+  now=$(fields "$(revisions)")
   # The time takes 32 bytes.
   [ "${#now}" -le "$((MAX_STATUS - 40))" ] || now=$(fields)
   if [ "$now" = "$(cat "$sent" 2> /dev/null)" ] && [ -n "$(find "$sent" -mmin -10)" ]; then return; fi
