@@ -19,7 +19,7 @@ type applied struct {
 	Name      string    `json:"name"`
 	Summary   summary   `json:"summary"`
 	Addresses addresses `json:"addresses"`
-	// Machines are the proxy machines that serve sidecars, as they report themselves.
+	// Machines are the proxy machines, as they report themselves.
 	Machines []machineStatus `json:"machines,omitempty"`
 	Files    files           `json:"files"`
 	// Kubeconfig is the kubeconfig of this cluster alone, unless it is hidden.
@@ -65,9 +65,9 @@ func (p *program) apply(ctx context.Context) error {
 	result.Summary, err = p.execute(ctx, t, plan)
 	if err == nil {
 		err = p.awaitMachines(ctx, t, plan.Graph, &result)
-	}
-	if err == nil {
-		err = writeFiles(ctx, t, plan.Graph, &result)
+		if ctx.Err() == nil {
+			err = errors.Join(err, writeFiles(ctx, t, plan.Graph, &result))
+		}
 	}
 	result.Addresses = addressesOf(plan.Graph, t.spec)
 	if p.options.output == outputJSON {
@@ -188,7 +188,7 @@ func appliedText(t *target, result applied, took time.Duration, how outcome) str
 	if result.Files.Kubeconfig != "" {
 		text.WriteString("  export KUBECONFIG=" + shellescape.Quote(result.Files.Kubeconfig) + "\n")
 	}
-	text.WriteString("  " + helmCommand(result.Files.Values) + "\n" + servedNote)
+	text.WriteString("  " + helmCommand(result.Files.Values) + "\n")
 	return text.String()
 }
 

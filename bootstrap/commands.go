@@ -56,6 +56,7 @@ configuration file, in which SCW_PROFILE selects the profile.`,
 func (p *program) addApplyFlags(command *cobra.Command) {
 	p.options.addRun(command, "do not ask for confirmation")
 	p.options.addAllowReplace(command)
+	p.options.addWait(command)
 	p.options.addOutput(command)
 	p.options.addTimeout(command)
 }
@@ -69,6 +70,10 @@ for confirmation, and executes the plan, in parallel where possible. Then it
 writes the files of spec.outputs: the kubeconfig of the cluster, merged into
 an existing file, and the values of the chart. It writes them also if there
 was nothing to do.
+
+Before, it waits until the proxy reports that it serves the configuration. A
+proxy that refuses it is a failure, with the reason. A proxy that has not
+reported after 2 minutes is a warning.
 
 Resources that cannot be changed in place are replaced, which loses their
 data: the audit log of the proxy is on its disk, and workloads are in the
@@ -142,13 +147,14 @@ func (p *program) statusCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "status",
 		Short: "Show existing resources, and their differences from egress.yaml",
-		Long: `status shows the resources of this stack, its egress addresses, for each
-tenant whether the user data of the proxy matches egress.yaml, and a summary
-of the steps that apply would execute. It changes nothing. Differences do not
-affect the exit code; use bootstrap plan for that.
+		Long: `status shows the resources of this stack, its egress addresses, whether the
+proxy serves the configuration in its user data, for each tenant whether that
+matches egress.yaml, and a summary of the steps that apply would execute. It
+changes nothing. Differences do not affect the exit code; use bootstrap plan
+for that.
 
-Scaleway does not know whether the proxy has loaded its user data. The status of
-each EgressTenant shows it (kubectl get et), and so do the metrics of the proxy.`,
+The proxy reports on each change and every 10 minutes. The status of each
+EgressTenant (kubectl get et) and the metrics of the proxy are newer.`,
 		Example: `  bootstrap status
   bootstrap status --output json | jq '.tenants[] | select(.wanted != .userData)'`,
 		Args: cobra.NoArgs,

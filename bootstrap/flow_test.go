@@ -69,7 +69,7 @@ func TestFlow(t *testing.T) {
 		t.Errorf("the plan does not end with the files that apply writes:\n%s", got.stdout)
 	}
 	got = require(t, exitDone, s.run(t.Context(), "--yes"))
-	for _, want := range []string{"production at Scaleway matches egress.yaml: 20 steps done", "172.16.28.8", "egress address of client-b", "admin@egress-production", "helm upgrade --install", "shows whether it serves the tenants"} {
+	for _, want := range []string{"production at Scaleway matches egress.yaml: 20 steps done", "172.16.28.8", "egress address of client-b", "admin@egress-production", "helm upgrade --install", "Proxy machines"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("the output of apply lacks %q:\n%s", want, got.stdout)
 		}

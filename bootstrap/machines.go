@@ -8,13 +8,17 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
 	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 )
 
 const (
-	// statusPatience is the maximum time for which apply waits for the first status of
-	// a machine. A machine is a proxy within a minute of its first boot.
+	// statusPatience is the maximum time for which apply waits until a machine reports
+	// that it serves its squid.conf. A machine is a proxy within a minute of its first
+	// boot, and follows a new squid.conf within 15 s.
 	statusPatience = 2 * time.Minute
 	// statusInterval is the time between two looks at it.
 	statusInterval = 2 * time.Second
@@ -28,7 +32,7 @@ type machineValues struct {
 	Certificate string `json:"certificate"`
 }
 
-// machineStatus is the state of a proxy machine that serves sidecars.
+// machineStatus is the state of a proxy machine.
 type machineStatus struct {
 	Role    string `json:"role"`
 	Address string `json:"address"`
@@ -36,16 +40,17 @@ type machineStatus struct {
 	Status *cloudinit.Status `json:"status,omitempty"`
 	// Live is whether it serves the squid.conf in its user data.
 	Live bool `json:"live"`
+	// KnownHosts are the lines of a known_hosts file for SSH to the shared egress address,
+	// which is the machine's. Empty without SSH.
+	KnownHosts []string `json:"knownHosts,omitempty"`
 	// Problem is the reason for which its report cannot be read.
 	Problem string `json:"problem,omitempty"`
+
+	wanted string // the digest of the squid.conf in its user data
 }
 
-// readMachines reads the reports of the machines. It returns nil if the proxy serves no
-// sidecars.
+// readMachines reads the reports of the machines.
 func readMachines(ctx context.Context, t *target, graph *stack.Graph) ([]machineStatus, error) {
-	if !t.spec.Proxy.Identity.Sidecars() {
-		return nil, nil
-	}
 	var machines []machineStatus
 	var errs []error
 	for _, proxy := range graph.Proxies {
@@ -53,14 +58,15 @@ func readMachines(ctx context.Context, t *target, graph *stack.Graph) ([]machine
 		if proxy.Server.ID != "" {
 			value, err := t.cloud.MachineStatus(ctx, proxy.Server)
 			errs = append(errs, err)
-			machine.read(value, proxy)
+			machine.read(value, proxy, addressesOf(graph, t.spec).Shared)
 		}
 		machines = append(machines, machine)
 	}
 	return machines, errors.Join(errs...)
 }
 
-func (m *machineStatus) read(value []byte, proxy *stack.ProxyMachine) {
+// read takes the report of a machine, which has a public address.
+func (m *machineStatus) read(value []byte, proxy *stack.ProxyMachine, public string) {
 	if value == nil {
 		return
 	}
@@ -70,13 +76,22 @@ func (m *machineStatus) read(value []byte, proxy *stack.ProxyMachine) {
 		return
 	}
 	m.Status = status
-	wanted, err := proxy.SquidConfValue()
-	m.Live = err == nil && status.Served == cloudinit.Digest(wanted)
+	if wanted, err := proxy.SquidConfValue(); err == nil {
+		m.wanted = cloudinit.Digest(wanted)
+	}
+	for _, text := range status.HostKeys {
+		// ParseStatus has parsed it.
+		if key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(text)); err == nil && public != "" {
+			m.KnownHosts = append(m.KnownHosts, knownhosts.Line([]string{public}, key))
+		}
+	}
+	m.Live = m.wanted != "" && status.Served == m.wanted
 }
 
-// awaitMachines reads the reports of the machines for the values. A machine that has
-// just been created makes its certificate when it boots: apply waits for it, at most
-// for statusPatience. Without it the values lack the machine, which is only a warning.
+// awaitMachines waits until each machine reports that it serves the squid.conf in its
+// user data, at most for statusPatience: longer is a warning. A machine that refuses it
+// is an error. Without --wait, it reads the reports once. The values need them: a
+// machine that has just been created makes its certificate when it boots.
 func (p *program) awaitMachines(ctx context.Context, t *target, graph *stack.Graph, result *applied) error {
 	deadline := time.Now().Add(p.patience())
 	for waits := false; ; waits = true {
@@ -85,15 +100,19 @@ func (p *program) awaitMachines(ctx context.Context, t *target, graph *stack.Gra
 			return err
 		}
 		result.Machines = machines
-		missing := unreported(machines)
+		waiting, refused := notLive(machines)
 		switch {
-		case len(missing) == 0:
+		case refused != nil:
+			return refused
+		case len(waiting) == 0:
+			return nil
+		case !p.options.wait:
 			return nil
 		case time.Now().After(deadline):
-			p.note("warning: %s have not reported their certificates, so sidecars cannot use them: run apply again later", strings.Join(missing, ", "))
+			p.note("warning: within %s, %s did not report to serve the configuration: see %s", p.patience(), strings.Join(waiting, ", "), t.command("status"))
 			return nil
 		case !waits:
-			p.note("waiting for the certificates of %s", strings.Join(missing, ", "))
+			p.note("waiting until the configuration is served by %s", strings.Join(waiting, ", "))
 		}
 		select {
 		case <-ctx.Done():
@@ -103,25 +122,30 @@ func (p *program) awaitMachines(ctx context.Context, t *target, graph *stack.Gra
 	}
 }
 
-// patience is the time for which apply waits for a machine's first status.
+// patience is the time for which apply waits for the machines' reports.
 func (p *program) patience() time.Duration { return cmp.Or(p.statusPatience, statusPatience) }
 
-// unreported are the machines whose certificates are not known.
-func unreported(machines []machineStatus) []string {
-	var addresses []string
+// notLive returns the machines that have not reported that they serve the squid.conf in
+// their user data, and an error for those that refuse it.
+func notLive(machines []machineStatus) (waiting []string, refused error) {
+	var errs []error
 	for _, machine := range machines {
-		if machine.Status == nil {
-			addresses = append(addresses, machine.Address)
+		switch status := machine.Status; {
+		case machine.Live:
+		case status != nil && status.Refused != "" && status.Refused == machine.wanted:
+			errs = append(errs, fmt.Errorf("%s (%s) refuses its configuration, and serves the former one: %s", machine.Role, machine.Address, status.Reason))
+		default:
+			waiting = append(waiting, fmt.Sprintf("%s (%s)", machine.Role, machine.Address))
 		}
 	}
-	return addresses
+	return waiting, errors.Join(errs...)
 }
 
 // valuesOfMachines are the machines whose certificates are known.
 func valuesOfMachines(machines []machineStatus) []machineValues {
 	var values []machineValues
 	for _, machine := range machines {
-		if machine.Status != nil {
+		if machine.Status != nil && machine.Status.Certificate != "" {
 			values = append(values, machineValues{machine.Address, machine.Status.Certificate})
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,7 +98,7 @@ func TestValuesOfMachines(t *testing.T) {
 		s := newSession(t, text)
 		s.cloud = &stubCloud{observed: observed, kubeconfig: kubeconfigOf("test"), statuses: test.statuses}
 		got := s.run(t.Context(), "apply", "--yes")
-		if got.code != 0 || strings.Contains(got.stderr, "warning: 172.16.28.8 have not reported") != test.warns {
+		if got.code != 0 || strings.Contains(got.stderr, "warning: within 50ms, proxy (172.16.28.8) did not report to serve the configuration") != test.warns {
 			t.Errorf("%s: exit code %d, %s", name, got.code, got.stderr)
 		}
 		var values chartValues
@@ -107,6 +108,66 @@ func TestValuesOfMachines(t *testing.T) {
 		if diff := cmp.Diff(test.machines, values.Proxy.Machines); diff != "" || values.Proxy.Identity != cloudinit.IdentityOffered {
 			t.Errorf("%s: identity %s, machines, -want +got:\n%s", name, values.Proxy.Identity, diff)
 		}
+	}
+}
+
+// TestApplyWaits: apply returns when the machine serves what was sent. A refusal is an
+// error with the machine's reason, and the files are written all the same.
+func TestApplyWaits(t *testing.T) {
+	text := baseConfig
+	graph, observed := made(t, newSpec(t, text))
+	live := reported(t, graph, nil)
+	former := reported(t, graph, func(s *cloudinit.Status) { s.Served = "x" })
+	refused := reported(t, graph, func(s *cloudinit.Status) {
+		s.Served, s.Refused, s.Reason = "x", s.Served, "squid -k parse: exit status 1"
+	})
+	const waiting = "waiting until the configuration is served by proxy (172.16.28.8)"
+	for name, test := range map[string]struct {
+		statuses [][]byte
+		args     []string
+		code     int
+		want     []string
+		waits    bool
+	}{
+		"live":            {[][]byte{live}, nil, 0, []string{"6.13   live since"}, false},
+		"live later":      {[][]byte{former, live}, nil, 0, []string{"6.13   live since"}, true},
+		"former":          {[][]byte{former}, nil, 0, []string{"warning: within 50ms", "bootstrap status"}, true},
+		"without waiting": {[][]byte{former}, []string{"--wait=false"}, 0, []string{"the new squid.conf was not live"}, false},
+		"refused": {[][]byte{former, refused}, nil, 1, []string{
+			"proxy (172.16.28.8) refuses its configuration, and serves the former one: squid -k parse: exit status 1", "values.yaml", "To continue",
+		}, true},
+	} {
+		s := newSession(t, text)
+		s.cloud = &stubCloud{observed: observed, kubeconfig: kubeconfigOf("test"), statuses: test.statuses}
+		got := s.run(t.Context(), append([]string{"apply", "--yes"}, test.args...)...)
+		if got.code != test.code || strings.Contains(got.stderr, waiting) != test.waits {
+			t.Errorf("%s: exit code %d, waits: want %v\n%s", name, got.code, test.waits, got.stderr)
+		}
+		for _, want := range test.want {
+			if !strings.Contains(got.stdout+got.stderr, want) {
+				t.Errorf("%s: no %q in\n%s%s", name, want, got.stdout, got.stderr)
+			}
+		}
+		if !strings.Contains(s.read(t, "values.yaml"), "172.16.28.8") {
+			t.Errorf("%s: no values", name)
+		}
+	}
+}
+
+// TestKnownHosts: status has the lines of a known_hosts file, by which the first SSH to a
+// machine is to this machine.
+func TestKnownHosts(t *testing.T) {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+	graph, observed := made(t, newSpec(t, baseConfig))
+	s := newSession(t, baseConfig)
+	s.cloud = &stubCloud{observed: observed, statuses: [][]byte{reported(t, graph, func(s *cloudinit.Status) { s.HostKeys = []string{key} })}}
+	var document statusDocument
+	if err := json.Unmarshal([]byte(require(t, exitDone, s.run(t.Context(), "status", "-o", "json")).stdout), &document); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{document.Addresses.Shared + " " + key}
+	if document.Addresses.Shared == "" || !slices.Equal(document.Machines[0].KnownHosts, want) {
+		t.Errorf("%q, want %q", document.Machines[0].KnownHosts, want)
 	}
 }
 

@@ -53,8 +53,8 @@ type environment struct {
 	// checkPlaces returns an error for each zone and region that Scaleway does not
 	// have, or that lacks a product of the stack.
 	checkPlaces func(stack.Spec) error
-	// statusPatience replaces the time for which apply waits for a machine's first
-	// status. 0: the product's.
+	// statusPatience replaces the time for which apply waits for the machines'
+	// reports. 0: the product's.
 	statusPatience time.Duration
 	// scaleway are the settings of the connections that init opens.
 	scaleway scaleway.Options

@@ -18,6 +18,7 @@ type options struct {
 	parallelism  int
 	timeout      time.Duration
 	allowReplace bool
+	wait         bool
 	only         string
 }
 
@@ -64,6 +65,10 @@ func (o *options) addRun(command *cobra.Command, yes string) {
 
 func (o *options) addAllowReplace(command *cobra.Command) {
 	command.Flags().BoolVar(&o.allowReplace, "allow-replace", false, "with --yes: also replace resources that cannot be changed in place")
+}
+
+func (o *options) addWait(command *cobra.Command) {
+	command.Flags().BoolVar(&o.wait, "wait", true, "wait until the proxy reports that it serves the configuration, at most 2 minutes")
 }
 
 func (o *options) addOnly(command *cobra.Command) {

@@ -108,8 +108,12 @@ func (s *site) settled() {
 	s.server = httptest.NewServer(s.server.Config.Handler)
 }
 
-// process returns the program as a process that is not started.
+// process returns the program as a process that is not started. Its apply does not wait:
+// the fake servers have no machines that report.
 func (s *site) process(ctx context.Context, args ...string) (cmd *exec.Cmd, output *bytes.Buffer) {
+	if args[0] == "apply" {
+		args = append(args, "--wait=false")
+	}
 	cmd = exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Dir = s.dir
 	cmd.Env = []string{

@@ -22,7 +22,7 @@ type statusDocument struct {
 	Region    string        `json:"region"`
 	Resources []resourceRow `json:"resources"`
 	Addresses addresses     `json:"addresses"`
-	// Machines are the proxy machines that serve sidecars, as they report themselves.
+	// Machines are the proxy machines, as they report themselves.
 	Machines []machineStatus `json:"machines,omitempty"`
 	Tenants  []tenantRow     `json:"tenants"`
 	// Drift are the steps that apply would execute.
@@ -174,7 +174,7 @@ func statusText(t *target, document statusDocument, compared bool) string {
 		text.WriteString("\nProxy machines\n" + columns(rows))
 	}
 	if len(document.Tenants) > 0 {
-		text.WriteString("\nTenants\n" + columns(tenantCells(document.Tenants)) + servedNote)
+		text.WriteString("\nTenants\n" + columns(tenantCells(document.Tenants)))
 	}
 	if !compared {
 		return text.String()
@@ -187,12 +187,6 @@ func statusText(t *target, document statusDocument, compared bool) string {
 	text.WriteString(columns(driftCells(document.Drift)))
 	return text.String()
 }
-
-// servedNote names the place that shows what the proxy serves: Scaleway does not know it.
-const servedNote = `
-The proxy fetches its user data every 10 s, and may refuse it: kubectl get et
-shows whether it serves the tenants.
-`
 
 func tenantCells(tenants []tenantRow) [][]string {
 	rows := [][]string{{"NAME", "EGRESS.YAML", "USER DATA", "EGRESS ADDRESS", ""}}
