@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"egress.scw/hack/local/process"
 )
 
 // kwokStages make kwok's nodes ready and its pods run at once. kwok has no
@@ -23,8 +25,9 @@ var kwokStages = []string{
 
 // StartKwok starts kwok, which runs pods in name only, and adds nodes for it.
 // Their pods have no address. repository is the folder of the checkout:
-// hack/tools/kubernetes there pins kwok's version.
-func (c *Cluster) StartKwok(ctx context.Context, repository string, nodes int) error {
+// hack/tools/kubernetes there pins kwok's version. binary is the path of
+// programs.Kwok.
+func (c *Cluster) StartKwok(ctx context.Context, repository, binary string, nodes int) error {
 	dir, err := moduleDir(ctx, filepath.Join(repository, "hack/tools/kubernetes"), "sigs.k8s.io/kwok")
 	if err != nil {
 		return err
@@ -41,11 +44,11 @@ func (c *Cluster) StartKwok(ctx context.Context, repository string, nodes int) e
 	if err := os.WriteFile(c.path("kwok.yaml"), stages.Bytes(), 0o600); err != nil {
 		return err
 	}
-	if err := c.start(c.Command("kwok",
-		"--config="+c.path("kwok.yaml"), "--kubeconfig="+c.Kubeconfig("admin"),
+	if err := c.start(process.Command{Name: "kwok", Path: binary, Netns: c.Netns, Args: []string{
+		"--config=" + c.path("kwok.yaml"), "--kubeconfig=" + c.Kubeconfig("admin"),
 		"--manage-all-nodes=false", "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
 		"--node-lease-duration-seconds=40", "--server-address=",
-	)); err != nil {
+	}}); err != nil {
 		return err
 	}
 	var manifests strings.Builder

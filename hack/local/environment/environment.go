@@ -158,15 +158,7 @@ func newEnvironment(ctx context.Context, log *progress.Log, options Options) (*E
 		released:   release,
 		processes:  process.Environment(Dir),
 	}
-	if err := e.binaries.build(ctx, log); err != nil {
-		return nil, err
-	}
-	if options.CNI == CNICilium {
-		if err := e.binaries.buildCilium(ctx, log); err != nil {
-			return nil, err
-		}
-	}
-	if e.rootfs, err = machine.MakeRootFS(ctx, machine.DefaultImage(), log); err != nil {
+	if e.rootfs, err = e.binaries.prepare(ctx, log, options); err != nil {
 		return nil, err
 	}
 	e.Cluster = cluster.Open(e.clusterConfig())
@@ -207,7 +199,7 @@ func (e *Environment) start(ctx context.Context, log *progress.Log, options Opti
 		return err
 	}
 	return log.Step("kwok", func() error {
-		if err := e.Cluster.StartKwok(ctx, e.Repository, options.KwokNodes); err != nil {
+		if err := e.Cluster.StartKwok(ctx, e.Repository, e.binaries.kwok, options.KwokNodes); err != nil {
 			return err
 		}
 		// Pods that need a real node must not be scheduled there.

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sync/errgroup"
+
 	"egress.scw/charts"
 	"egress.scw/hack/local/machine"
 	"egress.scw/hack/local/programs"
@@ -19,13 +21,14 @@ type binaries struct {
 	builder *programs.Builder
 
 	kubernetes, coreDNS, certManager, local, netpolPlugin, bootstrap, webhook, sidecar, demo, probe string
+	// kwok is empty unless there are nodes that exist in the API only.
+	kwok string
 	// cilium is nil unless it is the pods' network.
 	cilium *programs.Cilium
 }
 
 // Build builds all programs of the environment with this network of pods. Run as
-// root it also makes the root filesystem of the proxy's machine, which needs
-// root.
+// root it also makes the root filesystem of the proxy's machine.
 func Build(ctx context.Context, log *progress.Log, cni string) error {
 	if err := CheckCNI(cni); err != nil {
 		return err
@@ -35,19 +38,37 @@ func Build(ctx context.Context, log *progress.Log, cni string) error {
 		return err
 	}
 	built := &binaries{builder: builder}
-	if err := built.build(ctx, log); err != nil {
-		return err
-	}
-	if cni == CNICilium {
-		if err := built.buildCilium(ctx, log); err != nil {
+	_, err = built.prepare(ctx, log, Options{CNI: cni})
+	return err
+}
+
+// prepare builds the programs of an environment with these options. At the same
+// time it makes the root filesystem of the proxy's machine, which takes more
+// waiting than computing. Without root there is no root filesystem.
+func (p *binaries) prepare(ctx context.Context, log *progress.Log, options Options) (rootfs machine.RootFS, err error) {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := p.build(groupCtx, log); err != nil {
 			return err
 		}
+		if options.CNI == CNICilium {
+			if err := p.buildCilium(groupCtx, log); err != nil {
+				return err
+			}
+		}
+		if options.KwokNodes == 0 {
+			return nil
+		}
+		return p.buildKwok(groupCtx, log)
+	})
+	if os.Geteuid() == 0 {
+		group.Go(func() (err error) {
+			rootfs, err = machine.MakeRootFS(groupCtx, machine.DefaultImage(), log)
+			return err
+		})
 	}
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	_, err = machine.MakeRootFS(ctx, machine.DefaultImage(), log)
-	return err
+	err = group.Wait()
+	return rootfs, err
 }
 
 // build builds the programs one after the other: each build uses every core.
@@ -78,6 +99,13 @@ func (p *binaries) build(ctx context.Context, log *progress.Log) error {
 	})
 }
 
+func (p *binaries) buildKwok(ctx context.Context, log *progress.Log) error {
+	return log.Step("kwok", func() (err error) {
+		p.kwok, err = p.builder.Build(ctx, programs.Kwok())
+		return err
+	})
+}
+
 func (p *binaries) buildCilium(ctx context.Context, log *progress.Log) error {
 	return log.Step("Cilium (the first build takes some 5 minutes)", func() (err error) {
 		p.cilium, err = p.builder.BuildCilium(ctx)
@@ -85,8 +113,9 @@ func (p *binaries) buildCilium(ctx context.Context, log *progress.Log) error {
 	})
 }
 
-// fingerprint changes with every program and file of an environment. The local
-// program contains the internet, the fake Scaleway API and egress.yaml.
+// fingerprint changes with every program and file of an environment, apart from
+// kwok, whose nodes only Up knows. The local program contains the internet, the
+// fake Scaleway API and egress.yaml.
 func (e *Environment) fingerprint() (string, error) {
 	h := sha256.New()
 	if e.released != nil {

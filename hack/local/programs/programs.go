@@ -10,6 +10,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,7 +42,7 @@ type Program struct {
 const kubernetesVersion = "v1.37.2"
 
 // Kubernetes is the multi-call binary of the control plane, the node agents,
-// kubectl, etcd and kwok.
+// kubectl and etcd.
 func Kubernetes() Program {
 	major, minor, _ := strings.Cut(strings.TrimPrefix(kubernetesVersion, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
@@ -49,6 +51,11 @@ func Kubernetes() Program {
 		flags = append(flags, "-X", pkg+".gitVersion="+kubernetesVersion, "-X", pkg+".gitMajor="+major, "-X", pkg+".gitMinor="+minor)
 	}
 	return Program{Name: "kubernetes", Module: "hack/tools/kubernetes", Package: ".", LDFlags: flags, ThirdParty: true}
+}
+
+// Kwok plays the kubelet for nodes that exist only in the API.
+func Kwok() Program {
+	return Program{Name: "kwok", Module: "hack/tools/kubernetes", Package: "./kwok", ThirdParty: true}
 }
 
 // CoreDNS is the cluster's DNS server.
@@ -134,7 +141,7 @@ func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 		return "", err
 	}
 	defer os.Remove(temporary.Name())
-	if err := temporary.Close(); err != nil {
+	if err := errors.Join(copyFrom(path, temporary), temporary.Close()); err != nil {
 		return "", err
 	}
 
@@ -154,6 +161,23 @@ func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 		return path, b.prune(p, path)
 	}
 	return path, nil
+}
+
+// copyFrom copies an executable into a file: Go does not link a file again whose
+// build ID is up to date. It is not an error if there is none.
+func copyFrom(path string, to *os.File) error {
+	from, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if _, err := io.Copy(to, from); err != nil {
+		return fmt.Errorf("copying %s, to link it only if it changed: %w", path, err)
+	}
+	return to.Chmod(0o755)
 }
 
 // prune removes older builds of a program: a Kubernetes binary has 160 MB.

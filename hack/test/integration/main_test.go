@@ -68,12 +68,14 @@ func setUp(ctx context.Context, environment process.Environment) (*fixture, erro
 	if err != nil {
 		return nil, err
 	}
-	var kubernetesBinary, certManager, webhook string
+	var kubernetesBinary, kwok, certManager, webhook string
 	if err := log.Step("programs", func() error {
 		for _, each := range []struct {
 			program programs.Program
 			path    *string
-		}{{programs.Kubernetes(), &kubernetesBinary}, {programs.CertManager(), &certManager}, {programs.Webhook(), &webhook}} {
+		}{
+			{programs.Kubernetes(), &kubernetesBinary}, {programs.Kwok(), &kwok}, {programs.CertManager(), &certManager}, {programs.Webhook(), &webhook},
+		} {
 			if *each.path, err = builder.Build(ctx, each.program); err != nil {
 				return err
 			}
@@ -93,7 +95,7 @@ func setUp(ctx context.Context, environment process.Environment) (*fixture, erro
 		return nil, err
 	}
 	if err := log.Step("kwok and cert-manager", func() error {
-		if err := f.cluster.StartKwok(ctx, builder.Root(), 2); err != nil {
+		if err := f.cluster.StartKwok(ctx, builder.Root(), kwok, 2); err != nil {
 			return err
 		}
 		return f.cluster.StartCertManager(ctx, builder.Root(), certManager)

@@ -1,7 +1,7 @@
 // Command kubernetes is every binary of the local cluster in one: the control
-// plane, the node agents, kubectl, etcd and kwok. They share nearly all of
-// their packages, so one link instead of eight saves most of the build's time
-// and disk space.
+// plane, the node agents, kubectl and etcd. They share nearly all of their
+// packages, so one link instead of seven saves most of the build's time and
+// disk space.
 //
 // The base name of the command (a symbolic link), or else its first argument,
 // selects the program.
@@ -44,7 +44,6 @@ func run(args []string) int {
 		"kube-scheduler":          func() int { return cli.Run(scheduler.NewSchedulerCommand()) },
 		"kubectl":                 runKubectl,
 		"kubelet":                 func() int { return cli.Run(kubelet.NewKubeletCommand(context.Background())) },
-		"kwok":                    runKwok,
 	}
 	if program, ok := programs[filepath.Base(args[0])]; ok {
 		return program()

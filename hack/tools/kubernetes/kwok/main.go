@@ -1,3 +1,5 @@
+// Command kwok plays the kubelet for nodes that exist only in the API. It is a
+// program of its own because only tests of scale and of the control plane run it.
 package main
 
 import (
@@ -11,12 +13,14 @@ import (
 	"sigs.k8s.io/kwok/pkg/utils/signals"
 )
 
-// runKwok plays the kubelet for nodes that exist only in the API.
-func runKwok() int {
-	// cobra adds the global flags to kwok's own. Kubernetes has put a
-	// --version there that is not a boolean, as cobra requires.
-	pflag.CommandLine = pflag.NewFlagSet("kwok", pflag.ContinueOnError)
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "kwok:", err)
+		os.Exit(1)
+	}
+}
 
+func run() error {
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
 	flags.Usage = func() {}
@@ -24,14 +28,9 @@ func runKwok() int {
 	ctx, _ := kwoklog.InitFlags(signals.SetupSignalContext(), flags)
 	ctx, err := kwokconfig.InitFlags(ctx, flags)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "kwok:", err)
-		return 1
+		return err
 	}
 	command := kwok.NewCommand(ctx)
 	command.PersistentFlags().AddFlagSet(flags)
-	if err := command.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "kwok:", err)
-		return 1
-	}
-	return 0
+	return command.ExecuteContext(ctx)
 }
