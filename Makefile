@@ -108,7 +108,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s)
 .PHONY: local
 local:
 	@[ -e $(LOCAL) ] || echo "building $(LOCAL) (the first time this takes some minutes)"
-	@mkdir -p bin && cd hack && go build -buildvcs=false -ldflags "-s -w" -o ../$(LOCAL) ./local
+	@mkdir -p bin && cd hack && GOGC=400 go build -buildvcs=false -ldflags "-s -w" -o ../$(LOCAL) ./local
 
 # The version is that of the git tag, without its leading v, as in a release.
 .PHONY: build

@@ -150,7 +150,8 @@ func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 	cmd.Dir = filepath.Join(b.root, p.Module)
 	// Without cgo the binaries run in images that contain no other files.
 	// Builds with and without cgo share no cache.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	// GOGC: a tenth of the time to compile would be garbage collection.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOGC=400")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), cmd.Dir, err, out)
 	}
