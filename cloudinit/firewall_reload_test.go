@@ -26,7 +26,8 @@ of_client ip link set client0 up
 nft -f "$RULES"
 perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => $ENV{ADDRESS}, LocalPort => 3129, Listen => 50) or die $!; sleep 120' &
 server=$!
-of_client perl -MIO::Socket::INET -e '
+# Not by of_client: the trap would end the subshell of the function, and not perl.
+nsenter --target "$client" --net perl -MIO::Socket::INET -e '
   for (1 .. 2) { select(undef, undef, undef, 0.05) until $s[$_] = IO::Socket::INET->new(PeerAddr => $ENV{ADDRESS}, PeerPort => 3129) }
   open(my $done, ">", "$ENV{RULES}.open"); print $done "2\n"; close($done); sleep 120' &
 holder=$!
