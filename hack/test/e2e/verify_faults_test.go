@@ -132,9 +132,6 @@ func faults() map[string][]plant {
 				do(t, "--namespace="+namespaceVerify, "delete", "networkpolicy", "egress-scw")
 			}},
 		},
-		"the webhook's configuration": {
-			{"the webhook's configuration is removed", []string{"injected"}, `HTTP_PROXY of a new pod is ""`, removeObject("mutatingwebhookconfiguration", "egress-webhook")},
-		},
 	}
 }
 
