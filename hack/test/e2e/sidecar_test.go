@@ -30,6 +30,15 @@ func (s sidecarTenant) fields() string {
 	return fmt.Sprintf("proxy: {port: %s}, allow: %s, %s", s.port, s.allow, s.spec)
 }
 
+// applyTenant writes the tenant's EgressTenant.
+func applyTenant(ctx context.Context, t *testing.T, tenant sidecarTenant) {
+	t.Helper()
+	manifest := fmt.Sprintf("apiVersion: egress.scw/v1alpha1\nkind: EgressTenant\nmetadata: {name: %s}\nspec: {%s}\n", tenant.name, tenant.fields())
+	if err := shared.Apply(ctx, manifest); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // deploySidecars brings up tenants: their EgressTenants and namespaces, the proxy's
 // configuration with the authority that the cluster has published, and a pod of each. It
 // returns when the pods reach the IP echo, which their lists must have.
@@ -38,10 +47,7 @@ func deploySidecars(t *testing.T, tenants ...sidecarTenant) {
 	var items string
 	for _, tenant := range tenants {
 		items += fmt.Sprintf("    - {name: %s, %s}\n", tenant.name, tenant.fields())
-		manifest := fmt.Sprintf("apiVersion: egress.scw/v1alpha1\nkind: EgressTenant\nmetadata: {name: %s}\nspec: {%s}\n", tenant.name, tenant.fields())
-		if err := shared.Apply(t.Context(), manifest); err != nil {
-			t.Fatal(err)
-		}
+		applyTenant(t.Context(), t, tenant)
 		if err := shared.ApplyNamespace(t.Context(), tenant.name, tenant.name); err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +125,10 @@ func TestSidecar(t *testing.T) {
 	})
 	t.Run("certificates", refusedCertificates)
 	t.Run("ended", endedSidecars)
-	t.Run("names", madeUpNames) // the last one: the names take all addresses for a while
+	t.Run("names", madeUpNames)        // they take all addresses of the pods for a while
+	if *cni == environment.CNIRouted { // the same on every network, as TestVerifyNamesPlantedFaults
+		t.Run("verify", verifiedNames)
+	}
 }
 
 // reaches requires that a pod of the tenant reaches the IP echo by HTTP and HTTPS, from
