@@ -46,7 +46,8 @@ type machineStatus struct {
 	// Problem is the reason for which its report cannot be read.
 	Problem string `json:"problem,omitempty"`
 
-	wanted string // the digest of the squid.conf in its user data
+	wanted      string // the digest of the squid.conf in its user data
+	uncertified bool   // it must serve sidecars, and has no certificate yet
 }
 
 // readMachines reads the reports of the machines.
@@ -60,6 +61,7 @@ func readMachines(ctx context.Context, t *target, graph *stack.Graph) ([]machine
 			errs = append(errs, err)
 			machine.read(value, proxy, addressesOf(graph, t.spec).Shared)
 		}
+		machine.uncertified = t.spec.Proxy.Identity.Sidecars() && (machine.Status == nil || machine.Status.Certificate == "")
 		machines = append(machines, machine)
 	}
 	return machines, errors.Join(errs...)
@@ -131,7 +133,7 @@ func notLive(machines []machineStatus) (waiting []string, refused error) {
 	var errs []error
 	for _, machine := range machines {
 		switch status := machine.Status; {
-		case machine.Live:
+		case machine.Live && !machine.uncertified:
 		case status != nil && status.Refused != "" && status.Refused == machine.wanted:
 			errs = append(errs, fmt.Errorf("%s (%s) refuses its configuration, and serves the former one: %s", machine.Role, machine.Address, status.Reason))
 		default:

@@ -90,10 +90,11 @@ func TestValuesOfMachines(t *testing.T) {
 		machines []machineValues
 		warns    bool
 	}{
-		"reported":     {[][]byte{status}, []machineValues{{"172.16.28.8", want.Certificate}}, false},
-		"later":        {[][]byte{nil, status}, []machineValues{{"172.16.28.8", want.Certificate}}, false},
-		"not reported": {nil, nil, true},
-		"nonsense":     {[][]byte{[]byte("nonsense")}, nil, true},
+		"reported":       {[][]byte{status}, []machineValues{{"172.16.28.8", want.Certificate}}, false},
+		"later":          {[][]byte{nil, status}, []machineValues{{"172.16.28.8", want.Certificate}}, false},
+		"not reported":   {nil, nil, true},
+		"no certificate": {[][]byte{reported(t, graph, func(s *cloudinit.Status) { s.Certificate = "" })}, nil, true},
+		"nonsense":       {[][]byte{[]byte("nonsense")}, nil, true},
 	} {
 		s := newSession(t, text)
 		s.cloud = &stubCloud{observed: observed, kubeconfig: kubeconfigOf("test"), statuses: test.statuses}
