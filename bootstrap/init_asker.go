@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -59,7 +60,9 @@ func (a *asker) yes(ctx context.Context, text string) (bool, error) {
 
 // readSecret returns a function that reads a line from a terminal without echo. The
 // read cannot be cancelled: when the context ends, the terminal gets its echo back and
-// the goroutine is abandoned.
+// the goroutine is abandoned. That goroutine has a descriptor of its own: at its end it
+// restores the terminal, which with the number of a closed descriptor could be another
+// file.
 func readSecret(terminal *os.File) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		fd := int(terminal.Fd())
@@ -67,14 +70,18 @@ func readSecret(terminal *os.File) func(context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return "", fmt.Errorf("duplicating the descriptor of the terminal: %w", err)
+		}
 		type answer struct {
 			text []byte
 			err  error
 		}
 		read := make(chan answer, 1)
 		go func() {
-			text, err := term.ReadPassword(fd)
-			read <- answer{text, err}
+			text, err := term.ReadPassword(own)
+			read <- answer{text, errors.Join(err, unix.Close(own))}
 		}()
 		select {
 		case <-ctx.Done():

@@ -187,6 +187,15 @@ func TestSecretIsNotEchoed(t *testing.T) {
 func TestEchoAfterAnInterruption(t *testing.T) {
 	t.Parallel()
 	_, terminal := newTerminal(t)
+	interruptQuestion(t, terminal)
+	if !echoes(t, terminal) {
+		t.Error("the terminal stays without echo")
+	}
+}
+
+// interruptQuestion asks for a secret on the terminal and cancels the question.
+func interruptQuestion(t *testing.T, terminal *os.File) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	got := make(chan error, 1)
 	go func() {
@@ -198,7 +207,35 @@ func TestEchoAfterAnInterruption(t *testing.T) {
 	if err := <-got; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if !echoes(t, terminal) {
-		t.Error("the terminal stays without echo")
+}
+
+// TestInterruptedQuestionLeavesOtherFiles closes the terminal of an interrupted question
+// and opens another one, which gets the number of the closed descriptor. The abandoned
+// read ends when its terminal hangs up; it must not change the other one.
+func TestInterruptedQuestionLeavesOtherFiles(t *testing.T) {
+	for range 20 {
+		screen, terminal := newTerminal(t)
+		interruptQuestion(t, terminal)
+		if err := terminal.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, other := newTerminal(t)
+		state, err := unix.IoctlGetTermios(int(other.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state.Lflag &^= unix.ECHO
+		if err := unix.IoctlSetTermios(int(other.Fd()), unix.TCSETS, state); err != nil {
+			t.Fatal(err)
+		}
+		if err := screen.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			if echoes(t, other) {
+				t.Fatal("the end of the abandoned read changed another terminal")
+			}
+			time.Sleep(time.Millisecond)
+		}
 	}
 }
