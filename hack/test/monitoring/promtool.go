@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -70,6 +71,11 @@ func Check(ctx context.Context, dir string, rules []byte, evaluations ...Evaluat
 		test := queryTest{Expression: e.Query, At: e.At.String(), Samples: []sample{}}
 		for _, labels := range e.Want {
 			test.Samples = append(test.Samples, sample{labels, 1})
+		}
+		// promtool evaluates the rules over the series once for each group.
+		if last := len(file.Tests) - 1; last >= 0 && slices.Equal(file.Tests[last].InputSeries, e.Series) {
+			file.Tests[last].Expressions = append(file.Tests[last].Expressions, test)
+			continue
 		}
 		file.Tests = append(file.Tests, testGroup{Interval.String(), e.Series, []queryTest{test}})
 	}
