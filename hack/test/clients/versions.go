@@ -61,7 +61,7 @@ func nodeVersion(file string) (string, error) {
 	if err := json.Unmarshal(text, &about); err != nil {
 		return "", fmt.Errorf("%s: %w", file, err)
 	}
-	return about.Version, nil
+	return strings.TrimPrefix(about.Version, "v"), nil // Node 18's has a v
 }
 
 // check returns an error if another version of the client is installed than that of

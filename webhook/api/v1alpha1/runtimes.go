@@ -15,7 +15,7 @@ type Runtime string
 const (
 	// RuntimeJava sets the proxy in JAVA_TOOL_OPTIONS, which every Java VM reads.
 	RuntimeJava Runtime = "Java"
-	// RuntimeNode sets NODE_USE_ENV_PROXY, which Node 22, 24 and 26 read, Node 20 not.
+	// RuntimeNode sets NODE_USE_ENV_PROXY, which Node 22, 24 and 26 read, Node 18 and 20 not.
 	RuntimeNode Runtime = "Node"
 	// RuntimePerl sets PERL_LWP_ENV_PROXY and MOJO_PROXY, for LWP and Mojolicious.
 	RuntimePerl Runtime = "Perl"
