@@ -1,10 +1,20 @@
 #!/bin/sh
 # deps.sh [verify|cilium|clients|npm]: installs the missing Debian packages of the
 # local environment and the tests, those of make verify, those of Cilium's agent,
-# those of make clients, or npm, by which the test of the demo's page gets axe-core. It removes no package, and starts no daemon that comes
-# with one, now or at the next boot. Without root it only lists the missing
-# packages: tests that need them are skipped.
+# those of make clients, or npm, by which the test of the demo's page gets axe-core. It
+# removes no package, and starts no daemon that comes with one, now or at the next boot.
+# Without root it only lists the missing packages: tests that need them are skipped.
 set -eu
+
+# The names are those of Debian 12 and 13, and of Ubuntu 24.04, where Chromium is a snap:
+# tests of pages are skipped there. On a distribution other than Debian, mmdebstrap needs
+# the keys of Debian's archive, and gpg, by which it finds the key of a release.
+browser=chromium
+keys=
+if ! grep -qsx 'ID=debian' /etc/os-release; then
+	browser=
+	keys="debian-archive-keyring gpg"
+fi
 
 # ca-certificates and git: Go modules. gcc and libc6-dev: the race detector.
 # mmdebstrap, systemd-container and dnsmasq-base: the proxy machine. mtail,
@@ -13,8 +23,8 @@ set -eu
 # alert rules. The rest: a Kubernetes node, its networks, the proxy, and a browser for
 # the demo's page.
 packages="ca-certificates git gcc libc6-dev containerd runc containernetworking-plugins iproute2 iptables nftables
-	conntrack ipset procps util-linux squid-openssl haproxy chromium
-	mmdebstrap systemd-container dnsmasq-base mtail rsyslog rsyslog-openssl curl prometheus-node-exporter
+	conntrack ipset procps util-linux squid-openssl haproxy $browser
+	mmdebstrap $keys systemd-container dnsmasq-base mtail rsyslog rsyslog-openssl curl prometheus-node-exporter
 	prometheus"
 daemons="containerd squid haproxy mtail rsyslog prometheus-node-exporter prometheus"
 if [ "${1:-}" = verify ]; then
@@ -29,7 +39,7 @@ if [ "${1:-}" = cilium ]; then
 	daemons=
 fi
 if [ "${1:-}" = clients ]; then
-	packages="mmdebstrap iproute2"
+	packages="mmdebstrap $keys iproute2"
 	daemons=
 fi
 if [ "${1:-}" = npm ]; then

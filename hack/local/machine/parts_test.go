@@ -30,6 +30,10 @@ https://three.example/apt/ nodistro main
 		if diff := cmp.Diff(want, releaseSources(targets, release)); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", release, diff)
 		}
+		const ubuntu = "http://one.example/ubuntu/ noble main\nhttp://one.example/ubuntu/ noble universe\n"
+		if got := releaseSources(ubuntu, release); len(got) > 0 {
+			t.Errorf("%s on another distribution: %v, want no sources", release, got)
+		}
 	}
 }
 
