@@ -1,4 +1,4 @@
-# All targets run on a Debian 12 machine with Go and make, without a container
+# All targets run on a machine with Debian 12 or 13, with Go and make, without a container
 # engine. They install further dependencies (apt, as root) or build them from
 # pinned Go modules. Binaries are kept in the user's cache folder.
 
@@ -34,7 +34,7 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: deps local ## Bring the whole product up here, with the demo in it; RELEASE: a release's images and chart (root)
+demo: deps-local local ## Bring the whole product up here, with the demo in it; RELEASE: a release's images and chart (root)
 	@$(LOCAL) demo --release="$(RELEASE)"
 
 # -count=1: Go's cache of test results ignores other modules and the programs
@@ -125,7 +125,7 @@ release: ## Build a release of VERSION (the git tag's) into OUTPUT (dist) and pu
 	@bin/release --version="$(VERSION)" --output="$(OUTPUT)" --registry="$(REGISTRY)" --downloads="$(DOWNLOADS)"
 
 .PHONY: local-up
-local-up: deps local ## Bring the local environment up, with KWOK_NODES (0) extra nodes, and Cilium if CNI is cilium (root)
+local-up: deps-local local ## Bring the local environment up, with KWOK_NODES (0) extra nodes, and Cilium if CNI is cilium (root)
 	@[ "$(CNI)" != cilium ] || hack/scripts/deps.sh cilium
 	@$(LOCAL) up --kwok-nodes=$(KWOK_NODES) --release="$(RELEASE)" --cni=$(CNI)
 
@@ -141,6 +141,11 @@ local-status: local ## Show the existing parts of the local environment (root)
 clean: local ## Remove the remains of killed tests: processes, folders, networks and machines
 	@$(LOCAL) clean
 
+# Of the local environment alone: without compiler, browser and the programs of tests.
+.PHONY: deps-local
+deps-local:
+	@hack/scripts/deps.sh local
+
 .PHONY: deps
-deps: ## Install the Debian packages that demo and test need (root)
+deps: ## Install the Debian packages that demo and tests need (root)
 	@hack/scripts/deps.sh

@@ -1,9 +1,10 @@
 #!/bin/sh
-# deps.sh [verify|cilium|clients|npm]: installs the missing Debian packages of the
-# local environment and the tests, those of make verify, those of Cilium's agent,
-# those of make clients, or npm, by which the test of the demo's page gets axe-core. It
-# removes no package, and starts no daemon that comes with one, now or at the next boot.
-# Without root it only lists the missing packages: tests that need them are skipped.
+# deps.sh [local|verify|cilium|clients|npm]: installs the missing Debian packages of the
+# local environment and the tests, those of the local environment alone, those of make
+# verify, those of Cilium's agent, those of make clients, or npm, by which the test of the
+# demo's page gets axe-core. It removes no package, and starts no daemon that comes with
+# one, now or at the next boot. Without root it only lists the missing packages: tests
+# that need them are skipped.
 set -eu
 
 # The names are those of Debian 12 and 13, and of Ubuntu 24.04, where Chromium is a snap:
@@ -16,17 +17,20 @@ if ! grep -qsx 'ID=debian' /etc/os-release; then
 	keys="debian-archive-keyring gpg"
 fi
 
-# ca-certificates and git: Go modules. gcc and libc6-dev: the race detector.
-# mmdebstrap, systemd-container and dnsmasq-base: the proxy machine. mtail,
-# prometheus-node-exporter, rsyslog and curl: its metrics, its log server and its
-# configuration. haproxy: its port for sidecars. prometheus: promtool, which tests the
-# alert rules. The rest: a Kubernetes node, its networks, the proxy, and a browser for
-# the demo's page.
-packages="ca-certificates git gcc libc6-dev containerd runc containernetworking-plugins iproute2 iptables nftables
-	conntrack ipset procps util-linux squid-openssl haproxy $browser
-	mmdebstrap $keys systemd-container dnsmasq-base mtail rsyslog rsyslog-openssl curl prometheus-node-exporter
-	prometheus"
-daemons="containerd squid haproxy mtail rsyslog prometheus-node-exporter prometheus"
+# ca-certificates and git: Go modules. mmdebstrap, systemd-container and dnsmasq-base: the
+# proxy machine. The rest: a Kubernetes node and its networks.
+packages="ca-certificates git containerd runc containernetworking-plugins iproute2 iptables nftables conntrack ipset
+	procps util-linux mmdebstrap $keys systemd-container dnsmasq-base"
+daemons="containerd"
+if [ -z "${1:-}" ]; then
+	# gcc and libc6-dev: the race detector. mtail, prometheus-node-exporter, rsyslog and
+	# curl: the machine's metrics, its log server and its configuration. haproxy: its
+	# port for sidecars. prometheus: promtool, which tests the alert rules. The rest:
+	# the proxy, and a browser for the demo's page.
+	packages="$packages gcc libc6-dev squid-openssl haproxy $browser mtail rsyslog rsyslog-openssl curl
+		prometheus-node-exporter prometheus"
+	daemons="$daemons squid haproxy mtail rsyslog prometheus-node-exporter prometheus"
+fi
 if [ "${1:-}" = verify ]; then
 	# ruby-mdl: the Markdown linter mdl. prometheus: promtool.
 	packages="ca-certificates git shellcheck ruby-mdl prometheus"
