@@ -36,6 +36,8 @@ func (d DHCP) command(name string, nic NIC) process.Command {
 		// to match it.
 		"--dhcp-range=" + address + "," + address + ",255.255.252.0," + leaseTime,
 		"--dhcp-host=" + nic.MAC + "," + address,
+		// The bridge may have a server for each of several machines.
+		"--dhcp-ignore=tag:!known",
 		"--dhcp-option=option:router," + d.Router.String(),
 		"--dhcp-option=option:dns-server," + d.NameServer.String(),
 		"--dhcp-option-force=option:netmask," + netmask(d.Address.Bits()),

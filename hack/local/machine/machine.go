@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -306,8 +307,24 @@ func (vm *VM) Reboot(ctx context.Context) error {
 // Stop shuts the machine down. Its disk is kept.
 func (vm *VM) Stop(ctx context.Context) error { return vm.config.stop(ctx, stopTimeout) }
 
-// Kill ends the machine as a loss of power does. Its disk is kept.
-func (vm *VM) Kill(ctx context.Context) error { return vm.config.stop(ctx, 0) }
+// Unplug removes the machine's NICs, the last one first. Its programs run on, and send
+// nothing more.
+func (vm *VM) Unplug(ctx context.Context) error {
+	var errs []error
+	// The public one is the first: a machine without it alone would still accept
+	// tunnels.
+	for _, nic := range slices.Backward(vm.config.NICs) {
+		errs = append(errs, vm.config.unplug(ctx, nic))
+	}
+	return errors.Join(errs...)
+}
+
+// Kill ends the machine as a loss of power does: the kernel does not close its
+// connections either. Its disk is kept. The DHCP servers are of the networks, and go on
+// until the machine boots again or is removed.
+func (vm *VM) Kill(ctx context.Context) error {
+	return errors.Join(vm.Unplug(ctx), vm.config.end(ctx, 0))
+}
 
 // Stop shuts a machine down that another program may have booted. Its disk is
 // kept. It is not an error if it does not run.
@@ -323,16 +340,21 @@ func Remove(ctx context.Context, config Config) error {
 
 // stop ends the machine and removes everything of it except its disk.
 func (c Config) stop(ctx context.Context, grace time.Duration) error {
+	errs := []error{c.end(ctx, grace)}
+	for _, nic := range c.NICs {
+		errs = append(errs, c.Environment.Stop(ctx, 5*time.Second, c.dhcpProcess(nic)), c.unplug(ctx, nic))
+	}
+	return errors.Join(errs...)
+}
+
+// end ends the machine's processes.
+func (c Config) end(ctx context.Context, grace time.Duration) error {
 	if err := c.Environment.Stop(ctx, grace, c.process()); err != nil {
 		return err
 	}
 	// systemd-nspawn may have ended while processes of the machine still
 	// run.
-	errs := []error{cgroupOf(c.Name).Remove(ctx), c.removePropagation()}
-	for _, nic := range c.NICs {
-		errs = append(errs, c.Environment.Stop(ctx, 5*time.Second, c.dhcpProcess(nic)), c.unplug(ctx, nic))
-	}
-	return errors.Join(errs...)
+	return errors.Join(cgroupOf(c.Name).Remove(ctx), c.removePropagation())
 }
 
 // removePropagation removes a folder that systemd-nspawn leaves on machines

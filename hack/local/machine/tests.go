@@ -10,15 +10,17 @@ import (
 	"egress.scw/hack/local/process"
 )
 
-// TestName is the name of the tests' machine. There is one at a time
-// (LockTests).
-const TestName = "test"
+// Names of the tests' machines. One test at a time has them (LockTests).
+const (
+	TestName       = "test"
+	TestSecondName = "test-2"
+)
 
-// testLock is the lock of the test that has the machine. The file is not
+// testLock is the lock of the test that has the machines. The file is not
 // removed.
 const testLock = "/run/egress-machine-test.lock"
 
-// LockTests reserves the machine of the tests, and the networks around it
+// LockTests reserves the machines of the tests, and the networks around them
 // (network.TestPrefix), until it is unlocked or the program ends. It is an
 // error if another test has them.
 func LockTests() (unlock func(), err error) {
@@ -29,8 +31,8 @@ func LockTests() (unlock func(), err error) {
 	return unlock, nil
 }
 
-// RemoveTests removes the remains of killed tests: their machine, the processes
-// and folders around it, and every network namespace of tests with the links in
+// RemoveTests removes the remains of killed tests: their machines, the processes
+// and folders around them, and every network namespace of tests with the links in
 // it. It needs root. It is an error if a test of the machine runs.
 func RemoveTests(ctx context.Context) error {
 	unlock, err := LockTests()
@@ -38,11 +40,10 @@ func RemoveTests(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	machine := Config{Name: TestName}
-	return errors.Join(
-		// First the machine: it writes into one of the folders.
-		cgroupOf(TestName).Remove(ctx), machine.removePropagation(),
-		process.RemoveTemporary(ctx),
-		network.RemoveTests(ctx),
-	)
+	var errs []error
+	// First the machines: they write into the folders.
+	for _, name := range []string{TestName, TestSecondName} {
+		errs = append(errs, cgroupOf(name).Remove(ctx), Config{Name: name}.removePropagation())
+	}
+	return errors.Join(append(errs, process.RemoveTemporary(ctx), network.RemoveTests(ctx))...)
 }

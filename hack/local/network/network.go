@@ -12,7 +12,8 @@
 // The node's default route is the gateway, which masquerades: packets that no
 // policy stops reach the internet from the gateway's address. The proxy's
 // namespace is empty: its machine brings its own NICs, of which one is
-// connected to the bridge Edge, the other to PrivateBridge.
+// connected to the bridge Edge, the other to PrivateBridge. A plan may have
+// further proxies, each with a namespace of its own.
 package network
 
 import (
@@ -63,6 +64,8 @@ type Plan struct {
 	// ProxyPublic contains the proxy's public addresses: the prefix's own
 	// address, and those behind it.
 	ProxyPublic netip.Prefix
+	// MoreProxies is the number of proxies beside the first one.
+	MoreProxies int
 	// Resolver is the name server of the cluster and the proxy.
 	// OpenResolver is another one, which no component is configured to use.
 	// Invalid: there is none.
@@ -106,9 +109,22 @@ func (p Plan) EdgeRouter() netip.Addr { return lastOf(p.ProxyPublic.Addr()) }
 // Netns is the name of one of the plan's network namespaces.
 func (p Plan) Netns(namespace string) string { return p.Prefix + namespace }
 
-// namespaces are the names of all network namespaces of the plan.
+// FurtherProxy is the network namespace of a proxy beside the first one, without the
+// plan's prefix. The second proxy has the number 2.
+func FurtherProxy(number int) string { return fmt.Sprintf("%s-%d", Proxy, number) }
+
+// namespaces are the names of all network namespaces of the plan, without its prefix.
 func (p Plan) namespaces() []string {
-	return []string{p.Netns(Node), p.Netns(Proxy), p.Netns(Gateway), p.Netns(Internet)}
+	names := []string{Node, Proxy, Gateway, Internet}
+	for i := range p.MoreProxies {
+		names = append(names, FurtherProxy(i+2))
+	}
+	return names
+}
+
+// isOfPlan reports whether the plan has a network namespace of that name.
+func (p Plan) isOfPlan(name string) bool {
+	return slices.ContainsFunc(p.namespaces(), func(namespace string) bool { return name == p.Netns(namespace) })
 }
 
 // hostLink is the machine's end of the veth pair to the node.
@@ -126,7 +142,7 @@ func Existing(ctx context.Context, p Plan) ([]string, error) {
 	}
 	var found []string
 	for _, name := range names {
-		if slices.Contains(p.namespaces(), name) {
+		if p.isOfPlan(name) {
 			found = append(found, "network namespace "+name)
 		}
 	}
@@ -187,7 +203,7 @@ func Up(ctx context.Context, p Plan) error {
 
 // Down removes all existing parts.
 func Down(ctx context.Context, p Plan) error {
-	err := removeNamespaces(ctx, func(name string) bool { return slices.Contains(p.namespaces(), name) })
+	err := removeNamespaces(ctx, p.isOfPlan)
 	// The link disappears with the namespace of its other end, a moment
 	// later. If it was never moved into that namespace, it still exists.
 	if p.hostLinkExists(ctx) {
@@ -221,8 +237,8 @@ func (p Plan) commands() []string {
 		add("ip -n %s %s", p.Netns(namespace), fmt.Sprintf(format, args...))
 	}
 	for _, namespace := range p.namespaces() {
-		add("ip netns add %s", namespace)
-		add("ip -n %s link set lo up", namespace)
+		add("ip netns add %s", p.Netns(namespace))
+		in(namespace, "link set lo up")
 	}
 
 	// A bridge without an address of its own takes a port's, and another
