@@ -125,7 +125,7 @@ func (r audited) expected() (auditedLine, bool) {
 	}
 	arrives := passes && !strings.Contains(r.host, ".missing.")
 	if arrives {
-		line.Egress = addressOf(r.tenant)
+		line.Egress = firstServer().addressOf(r.tenant)
 	}
 	return line, arrives
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -17,8 +16,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"egress.scw/bootstrap/config"
-	"egress.scw/bootstrap/scwfake"
-	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
 	"egress.scw/hack/test/stopwatch"
@@ -155,47 +152,11 @@ func allShared() []v1alpha1.Tenant {
 	return tenants
 }
 
-// addressOf returns the source address of a tenant's requests, if the machine has
-// flexible addresses.
-func addressOf(tenant v1alpha1.Tenant) string {
-	switch {
-	case !tenant.HasDedicatedIP():
-		return sharedAddress
-	case tenant.Proxy.Port == ownPort:
-		return ownAddress
-	default:
-		return strictAddress
-	}
-}
-
-// squidConf returns squid.conf for these tenants, as bootstrap renders it.
+// squidConf returns the first machine's squid.conf for these tenants, as bootstrap
+// renders it.
 func squidConf(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) []byte {
 	t.Helper()
-	return squidConfOf(t, config.ProxyMachine{SourceAddress: egress}, tenants)
-}
-
-// squidConfOf is squidConf for a proxy with further settings.
-func squidConfOf(t *testing.T, proxy config.ProxyMachine, tenants []v1alpha1.Tenant) []byte {
-	t.Helper()
-	proxy.PrivateIP, proxy.NameServers = netip.MustParseAddr(proxyAddress), []netip.Addr{netip.MustParseAddr(nameServer)}
-	graph, err := stack.Desired(stack.Spec{Spec: config.Spec{
-		Network: config.Network{CIDR: netip.MustParsePrefix(privateNetwork)}, Gateway: config.Gateway{Enabled: new(false)}, Tenants: tenants, Proxy: proxy,
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	addresses := map[string]string{stack.RoleShared: sharedAddress}
-	for _, tenant := range tenants {
-		addresses[stack.RoleTenant(tenant.Name)] = addressOf(tenant)
-	}
-	for _, made := range graph.Proxies[0].Addresses {
-		made.Address = netip.MustParseAddr(addresses[made.Role])
-	}
-	conf, err := graph.Proxies[0].SquidConf()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conf
+	return firstServer().squidConf(t, config.ProxyMachine{SourceAddress: egress}, tenants)
 }
 
 // encoded returns the value in the user data for a squid.conf.
@@ -208,53 +169,13 @@ func encoded(t *testing.T, conf []byte) []byte {
 	return value
 }
 
-// boot boots a machine and waits until the proxy works.
+// boot boots the first machine and waits until the proxy works.
 func (w *world) boot(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) *machine.VM {
 	t.Helper()
 	start := time.Now()
-	vm := w.powerOn(t, egress, tenants)
+	vm := w.powerOn(t, w.servers[0], egress, tenants)
 	w.wait(t, vm)
 	t.Logf("booted in %s", time.Since(start).Round(time.Second/10))
-	return vm
-}
-
-// powerOn starts the boot of a machine.
-func (w *world) powerOn(t *testing.T, egress cloudinit.SourceAddress, tenants []v1alpha1.Tenant) *machine.VM {
-	t.Helper()
-	address := netip.MustParseAddr
-	var syslog *cloudinit.Syslog
-	if w.logs != nil {
-		syslog = &w.logs.config
-	}
-	text, err := cloudinit.Render(cloudinit.Machine{
-		Hostname: "egress-proxy", PrivateAddress: address(proxyAddress), PrivateNetwork: netip.MustParsePrefix(privateNetwork),
-		SourceAddress: egress, NameServers: []netip.Addr{address(nameServer)}, SSH: w.ssh, Syslog: syslog, Identity: w.identity,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.egress = egress
-	w.server = scwfake.Machine{
-		ID: "11111111-1111-1111-1111-111111111111", Name: "egress-proxy", Zone: "fr-par-1",
-		UserData:  map[string][]byte{cloudinit.UserDataCloudInit: text, cloudinit.UserDataSquidConf: encoded(t, squidConfOf(t, config.ProxyMachine{SourceAddress: egress, Identity: w.identity}, tenants))},
-		PublicIPs: []netip.Addr{address(sharedAddress), address(ownAddress), address(strictAddress)},
-	}
-	if egress == cloudinit.SourceGateway {
-		w.server.PublicIPs = w.server.PublicIPs[:1] // for the metadata service
-	}
-	config := w.config()
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of the machine's console:\n%s\nand of its journal:\n%s", w.environment.Tail("machine-"+config.Name), journal(config))
-		}
-		if err := machine.Remove(context.Background(), config); err != nil {
-			t.Error(err)
-		}
-	})
-	vm, err := machine.Boot(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return vm
 }
 
@@ -451,7 +372,7 @@ func (w *world) checkUpdate(t *testing.T, tenants []v1alpha1.Tenant) {
 // checkRefusal publishes values that must be refused: the old squid.conf stays
 // in use, and the journal contains the reason.
 func (w *world) checkRefusal(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
-	good := w.machine().UserData[cloudinit.UserDataSquidConf]
+	good := w.servers[0].machine().UserData[cloudinit.UserDataSquidConf]
 	sum := in(t, vm, "sha256sum", "/etc/squid/squid.conf")
 	for name, bad := range map[string]struct {
 		value []byte

@@ -23,7 +23,7 @@ func TestInterruptedProxyWithSSH(t *testing.T) {
 	signer := newSSHKey(t)
 	w := newWorld(t, imageOr(t, machine.Image{Release: machine.Trixie, Network: machine.Dhcpcd}), string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	tenants := everyKind()
-	vm := w.powerOn(t, cloudinit.SourceFlexibleIP, tenants)
+	vm := w.powerOn(t, w.servers[0], cloudinit.SourceFlexibleIP, tenants)
 	w.interrupt(t, vm)
 	w.checkServices(t, vm)
 	checkRevisions(t, tenants)

@@ -23,17 +23,19 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// TestProxyWithSidecars boots a machine that serves sidecars. It reports its
-// certificate, which is the same after a reboot. A request has the tenant of its
-// certificate.
+// TestProxyWithSidecars boots two machines that serve sidecars. They report their
+// certificates. A request has the tenant of its certificate. The sidecars of pods go on
+// with one machine while the other one has no power, and while certificates change.
 func TestProxyWithSidecars(t *testing.T) {
 	w := newWorld(t, imageOr(t, machine.DefaultImage()))
+	w.servers = append(w.servers, secondServer())
 	w.identity = cloudinit.IdentityOffered
 	tenants := everyKind()
+	secondVM := w.powerOn(t, w.servers[1], cloudinit.SourceFlexibleIP, tenants) // it boots meanwhile
 	vm := w.boot(t, cloudinit.SourceFlexibleIP, tenants)
 	keepAuditLog(t, vm)
 	authority := newAuthority(t)
-	s := &sidecars{w, vm, tenants, authority, ""}
+	s := &sidecars{w, w.servers[0], vm, tenants, authority, ""}
 
 	w.checkServices(t, vm)
 	checkRevisions(t, tenants)
@@ -43,8 +45,16 @@ func TestProxyWithSidecars(t *testing.T) {
 		t.Error("port 3443 is open without an authority")
 	}
 	s.publish(t, cloudinit.IdentityOffered)
-	s.certificate = w.reported(t, nil).Certificate
+	s.certificate = s.reported(t, nil).Certificate
 	if !t.Run("tenants", s.checkTenants) || !t.Run("refused", s.checkRefused) || !t.Run("local users", s.checkLocalUsers) {
+		t.FailNow()
+	}
+	w.wait(t, secondVM)
+	keepAuditLog(t, secondVM)
+	second := &sidecars{w, w.servers[1], secondVM, tenants, authority, ""}
+	second.publish(t, cloudinit.IdentityOffered)
+	second.certificate = second.reported(t, nil).Certificate
+	if !t.Run("two machines", func(t *testing.T) { startFailover(t, s, second).check(t) }) {
 		t.FailNow()
 	}
 	t.Run("required", func(t *testing.T) {
@@ -57,23 +67,12 @@ func TestProxyWithSidecars(t *testing.T) {
 		}
 		s.checkTenants(t)
 	})
-	t.Run("reboot", func(t *testing.T) {
-		boot := w.reported(t, nil).Boot
-		if err := vm.Reboot(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w.wait(t, vm)
-		status := w.reported(t, func(status *cloudinit.Status) bool { return status.Boot.After(boot) && status.Served != "" })
-		if status.Certificate != s.certificate {
-			t.Error("it has another certificate")
-		}
-		s.checkTenants(t)
-	})
 }
 
 // sidecars is a machine that serves sidecars, with its tenants and their authority.
 type sidecars struct {
 	*world
+	*server
 	vm          *machine.VM
 	tenants     []v1alpha1.Tenant
 	authority   *pki.Authority
@@ -84,8 +83,8 @@ type sidecars struct {
 // that it serves it.
 func (s *sidecars) publish(t *testing.T, identity cloudinit.Identity) {
 	t.Helper()
-	value := encoded(t, squidConfOf(t, config.ProxyMachine{SourceAddress: cloudinit.SourceFlexibleIP, Identity: identity, Authority: string(s.authority.Public)}, s.tenants))
-	s.setSquidConf(value)
+	value := encoded(t, s.squidConf(t, config.ProxyMachine{SourceAddress: cloudinit.SourceFlexibleIP, Identity: identity, Authority: string(s.authority.Public)}, s.tenants))
+	s.server.setSquidConf(value)
 	start := time.Now()
 	status := s.reported(t, func(status *cloudinit.Status) bool { return status.Served == cloudinit.Digest(value) })
 	t.Logf("%s is reported as served after %s", identity, time.Since(start).Round(time.Second/10))
@@ -97,11 +96,11 @@ func (s *sidecars) publish(t *testing.T, identity cloudinit.Identity) {
 }
 
 // reported returns the status in the machine's user data, once it is as wanted.
-func (w *world) reported(t *testing.T, wanted func(*cloudinit.Status) bool) *cloudinit.Status {
+func (s *server) reported(t *testing.T, wanted func(*cloudinit.Status) bool) *cloudinit.Status {
 	t.Helper()
 	var status *cloudinit.Status
 	eventually(t, "the status of the machine", func() (err error) {
-		status, err = cloudinit.ParseStatus(w.machine().UserData[cloudinit.UserDataStatus])
+		status, err = cloudinit.ParseStatus(s.machine().UserData[cloudinit.UserDataStatus])
 		if err == nil && wanted != nil && !wanted(status) {
 			err = fmt.Errorf("it reports %+v", status)
 		}
@@ -112,14 +111,14 @@ func (w *world) reported(t *testing.T, wanted func(*cloudinit.Status) bool) *clo
 
 // dial opens a connection of a sidecar from the node.
 func (s *sidecars) dial(ctx context.Context, certificate *tls.Certificate, protocol string) (*tls.Conn, error) {
-	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, names.SidecarPort))
+	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", s.private, names.SidecarPort))
 	if err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM([]byte(s.certificate))
 	secured := tls.Client(conn.Conn, &tls.Config{
-		RootCAs: roots, ServerName: proxyAddress, MinVersion: tls.VersionTLS13, NextProtos: []string{protocol},
+		RootCAs: roots, ServerName: s.private, MinVersion: tls.VersionTLS13, NextProtos: []string{protocol},
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil },
 	})
 	return secured, secured.HandshakeContext(ctx)
@@ -137,12 +136,12 @@ func (s *sidecars) checkTenants(t *testing.T) {
 		}
 		plain := &connection{conn, bufio.NewReader(conn)}
 		got, err := plain.ask(http.MethodGet, "http://"+echoName+"/ip", echoName+"\r\n"+names.HeaderPod+": "+tenant.Name+"-pod")
-		if err != nil || got.origin != addressOf(tenant) || got.revision != tenant.Revision() {
-			t.Errorf("%s: %+v, %v, want %s", tenant.Name, got, err, addressOf(tenant))
+		if err != nil || got.origin != s.addressOf(tenant) || got.revision != tenant.Revision() {
+			t.Errorf("%s: %+v, %v, want %s", tenant.Name, got, err, s.addressOf(tenant))
 		}
 		conn.Close()
-		if origin, err := s.throughStream(t, certificate, tenant.Name+"-pod"); err != nil || origin != addressOf(tenant) {
-			t.Errorf("%s, by a tunnel: %q, %v, want %s", tenant.Name, origin, err, addressOf(tenant))
+		if origin, err := s.throughStream(t, certificate, tenant.Name+"-pod"); err != nil || origin != s.addressOf(tenant) {
+			t.Errorf("%s, by a tunnel: %q, %v, want %s", tenant.Name, origin, err, s.addressOf(tenant))
 		}
 	}
 	eventually(t, "the lines of the audit log", func() error {
@@ -175,7 +174,7 @@ func (s *sidecars) throughStream(t *testing.T, certificate *tls.Certificate, pod
 	defer transport.CloseIdleConnections()
 	here, there := net.Pipe()
 	defer here.Close()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodConnect, fmt.Sprintf("https://%s:%d", proxyAddress, names.SidecarPort), there)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodConnect, fmt.Sprintf("https://%s:%d", s.private, names.SidecarPort), there)
 	if err != nil {
 		return "", err
 	}
@@ -236,12 +235,12 @@ func (s *sidecars) checkRefused(t *testing.T) {
 // exported returns the metrics on a port of the machine.
 func (s *sidecars) exported(t *testing.T, port int) string {
 	t.Helper()
-	conn, err := dial(t.Context(), netnsNode, fmt.Sprintf("%s:%d", proxyAddress, port))
+	conn, err := dial(t.Context(), netnsNode, fmt.Sprintf("%s:%d", s.private, port))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n", proxyAddress)
+	fmt.Fprintf(conn, "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n", s.private)
 	text, err := io.ReadAll(conn)
 	if err != nil {
 		t.Fatal(err)

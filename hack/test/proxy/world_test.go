@@ -18,12 +18,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"egress.scw/bootstrap/scwfake"
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/internet"
 	"egress.scw/hack/local/machine"
@@ -49,6 +47,10 @@ const (
 	sharedAddress   = "203.0.113.50"
 	ownAddress      = "203.0.113.51"
 	strictAddress   = "203.0.113.52"
+	secondAddress   = "172.16.28.9" // of the second machine, as those that follow
+	secondShared    = "203.0.113.60"
+	secondOwn       = "203.0.113.61"
+	secondStrict    = "203.0.113.62"
 	nodeAddress     = "172.16.28.16"
 	nameServer      = "192.0.2.53"
 	echoAddress     = "192.0.2.10"
@@ -66,7 +68,7 @@ func plan() network.Plan {
 	return network.Plan{
 		Prefix: network.TestPrefix, PrivateNetwork: netip.MustParsePrefix(privateNetwork),
 		NodePrivate: address(nodeAddress), ProxyPrivate: address(proxyAddress), GatewayPrivate: address(gatewayPrivate),
-		GatewayPublic: address(gatewayPublic), ProxyPublic: netip.PrefixFrom(address(sharedAddress), 24),
+		GatewayPublic: address(gatewayPublic), ProxyPublic: netip.PrefixFrom(address(sharedAddress), 24), MoreProxies: 1,
 		Resolver: address(nameServer), Metadata: address(metadataAddress), Packages: address(packageServer),
 		Echoes: []netip.Addr{address(echoAddress), address(spoofedAddress)},
 	}
@@ -88,56 +90,39 @@ table ip strays {
 }
 `
 
-// edgeRules let packets out only from the machine's own flexible addresses, as
+// edgeRules let packets out only from the machines' own flexible addresses, as
 // Scaleway does.
 const edgeRules = `
 table ip edge {
 	counter spoofed { }
 	chain prerouting {
 		type filter hook prerouting priority -300;
-		iifname "edge0" ip saddr != { 0.0.0.0, 203.0.113.50, 203.0.113.51, 203.0.113.52 } counter name spoofed drop
+		iifname "edge0" ip saddr != { 0.0.0.0, 203.0.113.50-203.0.113.52, 203.0.113.60-203.0.113.62 } counter name spoofed drop
 	}
 }
 `
 
-// world is the machine's environment.
+// world is the environment of machines.
 type world struct {
 	environment process.Environment
 	image       machine.Image
 	rootfs      machine.RootFS // of the image
 	roots       *x509.CertPool
-	ssh         bool                    // of the machine: whether it has SSH
-	egress      cloudinit.SourceAddress // of the machine
-	identity    cloudinit.Identity      // of the machine
-	updates     string                  // the folder of updates for its packages
+	servers     []*server               // a test has the second one only if it adds it
+	ssh         bool                    // of the machines: whether they have SSH
+	egress      cloudinit.SourceAddress // of the machines
+	identity    cloudinit.Identity      // of the machines
+	updates     string                  // the folder of updates for their packages
 	eventLog    string                  // the file with the internet's events
 	// logs receives the machine's audit log. Nil: there is no log server.
 	logs *logReceiver
 	// strangers counts the connections to the metadata service from ports that
 	// root's programs on the machine do not use.
 	strangers atomic.Int64
-
-	mu     sync.Mutex
-	server scwfake.Machine // the API's state
 }
 
-func (w *world) machine() scwfake.Machine {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.server
-}
-
-// setSquidConf publishes a value for squid.conf in the machine's user data.
-func (w *world) setSquidConf(value []byte) { w.setUserData(cloudinit.UserDataSquidConf, value) }
-
-// setUserData sets a value of the machine's user data.
-func (w *world) setUserData(key string, value []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	data := maps.Clone(w.server.UserData) // others may be reading the former data
-	data[key] = value
-	w.server.UserData = data
-}
+// setSquidConf publishes a value for squid.conf in the first machine's user data.
+func (w *world) setSquidConf(value []byte) { w.servers[0].setSquidConf(value) }
 
 // newWorld creates a world for a machine of an image. With SSH keys, its machine has SSH, and the owners of
 // the keys may log in.
@@ -171,13 +156,9 @@ func newWorld(t *testing.T, image machine.Image, sshKeys ...string) *world {
 	execute(t, gatewayRules, "ip", "netns", "exec", netnsGateway, "nft", "-f", "-")
 	execute(t, edgeRules, "ip", "netns", "exec", netnsInternet, "nft", "-f", "-")
 
-	w := &world{environment: environment, image: image, rootfs: root, ssh: len(sshKeys) > 0, updates: t.TempDir()}
+	w := &world{environment: environment, image: image, rootfs: root, servers: []*server{firstServer()}, ssh: len(sshKeys) > 0, updates: t.TempDir()}
 	w.serveInternet(t)
-	metadata := machine.Metadata{Machine: w.machine, Gateway: netip.MustParseAddr(edgeRouter), SSHKeys: sshKeys, SetUserData: func(key string, value []byte) error {
-		w.setUserData(key, value)
-		return nil
-	}}
-	w.serve(t, metadataAddress+":80", &http.Server{Handler: metadata.Handler(), ConnState: w.countStrangers})
+	w.serve(t, metadataAddress+":80", &http.Server{Handler: w.metadata(sshKeys), ConnState: w.countStrangers})
 	w.serve(t, packageServer+":80", &http.Server{Handler: w.packages()})
 	return w
 }
@@ -230,6 +211,7 @@ func (w *world) serveInternet(t *testing.T) {
 	maps.Copy(zone, auditZone())
 	maps.Copy(zone, privateZone())
 	maps.Copy(zone, handoverZone())
+	maps.Copy(zone, failoverZone())
 	config := internet.Config{
 		Zone: zone, Rebinding: rebindingZone(), Pointers: map[netip.Addr]string{address(spoofedAddress): echoName},
 		NameServers:  []netip.AddrPort{netip.AddrPortFrom(address(nameServer), 53)},
@@ -296,28 +278,6 @@ func (w *world) serve(t *testing.T, address string, server *http.Server) {
 	server.ReadHeaderTimeout = 10 * time.Second
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-}
-
-// config returns the part of the machine's configuration that all tests share.
-func (w *world) config() machine.Config {
-	return machine.Config{
-		Environment: w.environment, Name: machine.TestName, RootFS: w.rootfs, PackagesURL: "http://" + packageName, Netns: network.TestPrefix + network.Proxy,
-		NICs: []machine.NIC{
-			{
-				Name: "ens2", MAC: "de:00:00:00:00:02", Netns: netnsInternet, Bridge: network.Edge,
-				DHCP: machine.DHCP{
-					Address: netip.MustParsePrefix(sharedAddress + "/32"), Router: netip.MustParseAddr(edgeRouter), NameServer: netip.MustParseAddr(nameServer),
-				},
-			},
-			{
-				Name: "ens5", MAC: "02:00:00:00:00:05", Netns: netnsGateway, Bridge: network.PrivateBridge,
-				DHCP: machine.DHCP{
-					Address: netip.MustParsePrefix(proxyAddress + "/22"), Router: netip.MustParseAddr(gatewayPrivate), Classless: true,
-					NameServer: netip.MustParseAddr(gatewayPrivate), Upstream: netip.MustParseAddr(nameServer),
-				},
-			},
-		},
-	}
 }
 
 // connection is a connection to a port of the proxy, from the node.
