@@ -22,7 +22,8 @@ import (
 // another connection.
 func (c *Conn) Open(ctx context.Context, target string, header http.Header) (*Stream, error) {
 	s := newStream(c, target)
-	err := c.writer.write(func(w *writer) error {
+	// Not by this goroutine: a machine that lost its power takes no bytes.
+	err := c.writer.addLater(func(w *writer) error {
 		if err := c.enter(s); err != nil {
 			return err
 		}

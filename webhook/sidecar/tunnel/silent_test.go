@@ -74,6 +74,54 @@ func TestSilentMachine(t *testing.T) {
 	}
 }
 
+// TestMachineTakesNoBytes: a machine that does not even take the request is given up
+// after a second, too.
+func TestMachineTakesNoBytes(t *testing.T) {
+	t.Parallel()
+	raw, other := net.Pipe() // without a buffer: each write waits for the other side
+	t.Cleanup(func() { _ = other.Close() })
+	go func() {
+		if _, err := io.ReadFull(other, make([]byte, len(http2.ClientPreface))); err != nil {
+			return
+		}
+		framer := http2.NewFramer(other, other)
+		for {
+			frame, err := framer.ReadFrame()
+			if err != nil {
+				return
+			}
+			switch frame := frame.(type) {
+			case *http2.WindowUpdateFrame: // the end of the first write
+				_ = framer.WriteSettings()
+			case *http2.PingFrame:
+				_ = framer.WritePing(true, frame.Data)
+				return
+			}
+		}
+	}()
+	conn, err := tunnel.New(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	if err := conn.Ping(t.Context()); err != nil { // behind it, nothing is being written
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		_, err := conn.Open(t.Context(), "a.example:443", http.Header{})
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if !errors.Is(err, tunnel.ErrSilent) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the request waits for the machine")
+	}
+}
+
 // TestSlowTarget: a machine that answers pings is waited for.
 func TestSlowTarget(t *testing.T) {
 	t.Parallel()

@@ -81,11 +81,19 @@ func (w *writer) writeData(id uint32, end bool, data []byte) error {
 // writeLater is write for the goroutine that reads, which must not wait for the
 // proxy to read.
 func (w *writer) writeLater(add func(*writer) error) {
+	_ = w.addLater(add) // the connection has ended
+}
+
+// addLater adds frames, and leaves it to another goroutine to write them. The error is
+// that of the function, or of an earlier writing.
+func (w *writer) addLater(add func(*writer) error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.add(add) == nil && !w.flushing {
+	err := w.add(add)
+	if err == nil && !w.flushing {
 		go w.flushNow()
 	}
+	return err
 }
 
 func (w *writer) add(add func(*writer) error) error {
