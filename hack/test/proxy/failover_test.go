@@ -218,7 +218,6 @@ func (f *failover) checkRotation(t *testing.T) {
 // checkAttribution: each line of both audit logs has the tenant that sent the request,
 // and its proof.
 func (f *failover) checkAttribution(t *testing.T) {
-	const fewest = 10
 	type sender struct{ tenant, identity, pod string }
 	senders := map[string]sender{
 		failoverHostB: {f.b.tenant, squid.IdentityCertificate, f.b.pod},
@@ -240,11 +239,11 @@ func (f *failover) checkAttribution(t *testing.T) {
 			both[record.Tenant]++
 		}
 		t.Logf("lines of %s: %v", m.name, lines)
-		if lines["client-b"] < fewest || lines["client-e"] < fewest {
+		if lines["client-b"] < firstTunnels || lines["client-e"] < firstTunnels {
 			t.Errorf("%s: too few lines: %v", m.name, lines)
 		}
 	}
-	if both["client-d"] < fewest {
+	if both["client-d"] < firstTunnels {
 		t.Errorf("too few lines: %v", both)
 	}
 }

@@ -32,8 +32,11 @@ type opening struct {
 	err    error
 }
 
-// run opens tunnels until stop is called. stop ends those of which the proxy's answer is
-// older than a time, and waits for all others.
+// firstTunnels is the number of tunnels that show that a client is served.
+const firstTunnels = 10
+
+// run opens tunnels until stop is called, after the first ones have succeeded. stop ends
+// those of which the proxy's answer is older than a time, and waits for all others.
 func (c client) run(t *testing.T) (stop func(end time.Time) []opening) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -61,6 +64,20 @@ func (c client) run(t *testing.T) (stop func(end time.Time) []opening) {
 			waiting <- struct{}{}
 			all.Go(one)
 		}
+	})
+	eventually(t, "tunnels to "+c.host, func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		succeeded := 0
+		for _, o := range openings {
+			if o.err == nil {
+				succeeded++
+			}
+		}
+		if succeeded < firstTunnels {
+			return fmt.Errorf("%d of %d have succeeded", succeeded, len(openings))
+		}
+		return nil
 	})
 	return func(end time.Time) []opening {
 		cancel()
