@@ -20,8 +20,10 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 	if err := errors.Join(append(observed.Missing, d.checkExisting()...)...); err != nil {
 		return nil, err
 	}
-	if err := graph.renderCloudInit(); err != nil {
-		return nil, err
+	if graph.Network.Existing { // its range is now known
+		if err := graph.renderCloudInit(); err != nil {
+			return nil, err
+		}
 	}
 	for _, wanted := range graph.resources {
 		if err := d.compare(wanted); err != nil {
