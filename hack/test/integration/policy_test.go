@@ -112,16 +112,25 @@ func TestPolicyIsRemovedWithTheLabel(t *testing.T) {
 // do: in the API's own order of events, every pod is created after its
 // namespace's policy, and every pod is injected.
 func TestPolicyBeforePod(t *testing.T) {
-	const rounds = 200
+	const (
+		rounds = 200
+		// A file has several namespaces, each directly before its Deployment: kubectl
+		// sends the objects in this order, and its start takes longer than its requests.
+		inFile = 20
+	)
 	order := watchOrder(t)
-	for i := range rounds {
-		name := fmt.Sprintf("order-%d", i)
-		if err := shared.cluster.Apply(t.Context(), fmt.Sprintf(oneFile, name)); err != nil {
+	for first := 0; first < rounds; first += inFile {
+		var file strings.Builder
+		for i := range inFile {
+			name := fmt.Sprintf("order-%d", first+i)
+			fmt.Fprintf(&file, oneNamespace, name)
+			t.Cleanup(func() {
+				_ = shared.client.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+			})
+		}
+		if err := shared.cluster.Apply(t.Context(), file.String()); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			_ = shared.client.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
-		})
 	}
 	eventually(t, fmt.Sprintf("pods and policies in %d namespaces", rounds), func(context.Context) (bool, string) {
 		pods, policies := order.namespaces()
@@ -132,7 +141,8 @@ func TestPolicyBeforePod(t *testing.T) {
 	}
 }
 
-const oneFile = `
+const oneNamespace = `
+---
 apiVersion: v1
 kind: Namespace
 metadata:
