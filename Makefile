@@ -40,8 +40,7 @@ demo: deps-local local ## Bring the whole product up here, with the demo in it; 
 # -count=1: Go's cache of test results ignores other modules and the programs
 # that tests start. -parallel: bootstrap's runs with injected faults mostly
 # wait. GOGC: a sixth of their CPU time would be garbage collection. -timeout: other
-# programs may use most of the machine. -p 2: end-to-end tests mostly wait, and the
-# integration tests run beside them, on a control plane of their own.
+# programs may use most of the machine.
 .PHONY: test
 test: deps local ## Run every test that this machine can run
 	@hack/scripts/deps.sh npm
@@ -49,8 +48,9 @@ test: deps local ## Run every test that this machine can run
 	@GOGC=400 $(STAGE) "unit tests" $(TESTSUM) -count=1 -timeout 60m -parallel 6 ./...
 	@$(STAGE) "race detector" hack/scripts/race.sh
 	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 -timeout 30m $$(go list ./... | grep -v -e '/test/integration$$' -e '/test/e2e$$' -e '/test/proxy$$')
+	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 60m ./test/integration
 	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 60m ./test/proxy
-	@cd hack && ../$(STAGE) "integration tests (real control plane, no root) and end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 60m -p 2 ./test/integration ./test/e2e
+	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 60m ./test/e2e
 
 .PHONY: test-proxy
 test-proxy: deps ## Run the tests of the proxy's machine on one IMAGE, such as bookworm-dhclient (root)
