@@ -48,20 +48,7 @@ func TestProxyAsContainer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := machine.LockTests()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(unlock)
-	environment, err := process.Temporary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := environment.Remove(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	environment := lockedEnvironment(t)
 	serveContainer(t, environment)
 
 	repository := builder.Root()

@@ -124,11 +124,10 @@ type world struct {
 // setSquidConf publishes a value for squid.conf in the first machine's user data.
 func (w *world) setSquidConf(value []byte) { w.servers[0].setSquidConf(value) }
 
-// newWorld creates a world for a machine of an image. With SSH keys, its machine has SSH, and the owners of
-// the keys may log in.
-func newWorld(t *testing.T, image machine.Image, sshKeys ...string) *world {
+// lockedEnvironment returns an environment for processes, while no other test has the
+// names of the tests' machines.
+func lockedEnvironment(t *testing.T) process.Environment {
 	t.Helper()
-	root := rootfs(t, image)
 	unlock, err := machine.LockTests()
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +142,15 @@ func newWorld(t *testing.T, image machine.Image, sshKeys ...string) *world {
 			t.Error(err)
 		}
 	})
+	return environment
+}
+
+// newWorld creates a world for a machine of an image. With SSH keys, its machine has SSH, and the owners of
+// the keys may log in.
+func newWorld(t *testing.T, image machine.Image, sshKeys ...string) *world {
+	t.Helper()
+	root := rootfs(t, image)
+	environment := lockedEnvironment(t)
 	removeNetwork := func() {
 		if err := network.Down(context.Background(), plan()); err != nil {
 			t.Error(err)
