@@ -46,7 +46,7 @@ func SquidConf(machine Machine, tenants []v1alpha1.Tenant, addresses Addresses) 
 	}
 	config := squid.Config{
 		ListenAddress:      machine.PrivateAddress,
-		ManagerPort:        names.ProxyManagerPort,
+		StatusPort:         names.StatusPort,
 		ClientNetworks:     []netip.Prefix{machine.PrivateNetwork},
 		EgressAddress:      addresses.Shared,
 		DedicatedAddresses: addresses.Dedicated,

@@ -25,7 +25,7 @@ type templateValues struct {
 	ReleaseOffset, ReleaseMin, ReleaseMax int
 	OpenPorts                             string
 	TenantConnections                     int
-	ManagerPort                           int
+	StatusPort                            int
 	TenantMetricsPort                     int
 	MachineMetricsPort                    int
 	SquidMetricsPort                      int
@@ -67,7 +67,7 @@ func (m Machine) templateValues() templateValues {
 		SSH: m.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: names.TenantPortMin, PortMax: names.TenantPortMax,
 		ReleaseOffset: names.ReleaseOffset, ReleaseMin: names.TenantPortMin + names.ReleaseOffset, ReleaseMax: names.TenantPortMax + names.ReleaseOffset,
 		OpenPorts:         path.Dir(openPorts) + "/*.nft",
-		TenantConnections: TenantConnections, ManagerPort: names.ProxyManagerPort, TenantMetricsPort: names.TenantMetricsPort,
+		TenantConnections: TenantConnections, StatusPort: names.StatusPort, TenantMetricsPort: names.TenantMetricsPort,
 		MachineMetricsPort: names.MachineMetricsPort, SquidMetricsPort: names.SquidMetricsPort, AuditLog: AuditLog, MetricsFolder: metricsFolder,
 		Sidecars: m.Identity.Sidecars(), SidecarPort: names.SidecarPort, SidecarAddress: sidecarAddress, SidecarConnections: SidecarConnections, SidecarLog: sidecarLog,
 		SidecarFiles: sidecarFiles{sidecarCertificate, sidecarAuthorities, sidecarConf}, SidecarHeader: names.HeaderTenant,

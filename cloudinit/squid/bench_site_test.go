@@ -121,7 +121,7 @@ access_log daemon:%s squid
 cache_log %s
 pid_filename %s
 coredump_dir none
-%s`, proxy.ListenAddress, names.TenantPortMin, portOption, proxy.ManagerPort, site.writeHosts(b, proxy), proxy.NameServers[0], proxy.AuditLog, proxy.CacheLog, proxy.PIDFile, directives)
+%s`, proxy.ListenAddress, names.TenantPortMin, portOption, proxy.StatusPort, site.writeHosts(b, proxy), proxy.NameServers[0], proxy.AuditLog, proxy.CacheLog, proxy.PIDFile, directives)
 	return benchSquid{name, startFile(b, proxy, []byte(file)), proxy, []v1alpha1.Tenant{newTenant("everybody", names.TenantPortMin)}}
 }
 

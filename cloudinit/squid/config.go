@@ -24,10 +24,11 @@ type Config struct {
 	// outside.
 	ListenAddress netip.Addr
 
-	// ManagerPort is the port on 127.0.0.1 on which Squid serves its statistics
-	// to programs of its own machine. It is outside the range of the tenants'
-	// ports; Squid's usual port is 3128.
-	ManagerPort uint16
+	// StatusPort is the port, on all addresses, on which Squid states the tenants that
+	// it serves (package proxystatus) to clients, and on 127.0.0.1 its own statistics to
+	// programs of its machine. It is outside the range of the tenants' ports; Squid's
+	// usual port is 3128.
+	StatusPort uint16
 
 	// ClientNetworks are the networks that requests may come from: the networks
 	// of the nodes, and of the pods where pods keep their addresses. They are
@@ -56,7 +57,8 @@ type Config struct {
 
 	// ErrorPages is the folder of the pages that Squid itself responds with,
 	// under Squid's names for them. The pages of a denial, ERR_ACCESS_DENIED and,
-	// for tunnels, ERR_FORWARDING_DENIED, can use the notes "tenant" and "rule".
+	// for tunnels, ERR_FORWARDING_DENIED, can use the notes "tenant" and "rule". The page
+	// on StatusPort, ERR_EGRESS_STATUS, has the note "served".
 	ErrorPages string
 
 	// AuditLog is the file of the audit log. Its path is absolute, in a folder
@@ -91,7 +93,7 @@ type Config struct {
 
 func (c Config) validate(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorList {
 	errs := validateListenAddress(c.ListenAddress, at.Child("listenAddress"))
-	errs = append(errs, validateManagerPort(c.ManagerPort, at.Child("managerPort"))...)
+	errs = append(errs, validateStatusPort(c.StatusPort, at.Child("statusPort"))...)
 	errs = append(errs, validateClientNetworks(c.ClientNetworks, at.Child("clientNetworks"))...)
 	errs = append(errs, validateAddress(c.EgressAddress, at.Child("egressAddress"))...)
 	errs = append(errs, c.validateDedicatedAddresses(tenants, at.Child("dedicatedAddresses"))...)
@@ -143,7 +145,7 @@ func validateListenAddress(address netip.Addr, at *field.Path) field.ErrorList {
 	return nil
 }
 
-func validateManagerPort(port uint16, at *field.Path) field.ErrorList {
+func validateStatusPort(port uint16, at *field.Path) field.ErrorList {
 	if port == 0 || (port >= names.TenantPortMin && port <= names.TenantPortMax) {
 		return field.ErrorList{field.Invalid(at, port,
 			"must be a port outside "+strconv.Itoa(names.TenantPortMin)+"-"+strconv.Itoa(names.TenantPortMax)+", the range of the tenants' ports")}

@@ -12,11 +12,12 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// The folder of Squid's own pages on the machine, and our page in this
+// The folder of Squid's own pages on the machine, and our pages in this
 // repository.
 const (
 	debianPages = "/usr/share/squid/errors/templates"
 	denialPage  = "../rootfs/etc/squid/errors/ERR_ACCESS_DENIED"
+	statusPage  = "../rootfs/etc/squid/errors/ERR_EGRESS_STATUS"
 )
 
 // writeErrorPages creates a folder of error pages as egress-setup does on the
@@ -33,6 +34,13 @@ func writeErrorPages(t testing.TB, folder string) string {
 	}
 	ours, err := os.ReadFile(denialPage)
 	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile(statusPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(pages, filepath.Base(statusPage)), status, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, page := range all {

@@ -82,7 +82,7 @@ func TestNoReverseLookups(t *testing.T) {
 		t.Fatalf("status %d, want 503", status)
 	}
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	page := string(exchange(t, loopback, netip.AddrPortFrom(loopback, proxy.ManagerPort), "GET /squid-internal-mgr/fqdncache"))
+	page := string(exchange(t, loopback, netip.AddrPortFrom(loopback, proxy.StatusPort), "GET /squid-internal-mgr/fqdncache"))
 	if !strings.Contains(page, "FQDNcache Requests: 0\n") {
 		t.Errorf("lookups of names of addresses:\n%s", page)
 	}

@@ -59,7 +59,7 @@ func TestForbiddenDestinations(t *testing.T) {
 		{"TRACE", "http://" + allowed + "/", http.StatusForbidden, "", ""},
 		{"GET", "cache_object://" + allowed + "/info", http.StatusForbidden, "", ""},
 		{"GET", "http://egress-proxy/squid-internal-mgr/info", http.StatusForbidden, "", ""},
-		{"GET", fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", proxy.ManagerPort), http.StatusForbidden, "", ""},
+		{"GET", fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", proxy.StatusPort), http.StatusForbidden, "", ""},
 		{"GET", "/squid-internal-mgr/info", http.StatusForbidden, "", ""},
 		// For any client input, the line stays one JSON object.
 		{"GET", `http://10.0.0.1/"},{"tenant":"client-z`, http.StatusForbidden, "10.0.0.1", "80"},
@@ -144,7 +144,7 @@ func TestClientsAndManager(t *testing.T) {
 	proxy := liveProxy(t)
 	startRendered(t, proxy, []v1alpha1.Tenant{newTenant("client-a", 3129)})
 	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	manager := netip.AddrPortFrom(loopback, proxy.ManagerPort)
+	manager := netip.AddrPortFrom(loopback, proxy.StatusPort)
 	listener := netip.AddrPortFrom(proxy.ListenAddress, 3129)
 
 	cases := []struct {
@@ -206,7 +206,7 @@ func liveProxy(t testing.TB) Config {
 	address := netip.AddrFrom4([4]byte{127, 77, byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
 	return Config{
 		ListenAddress:  address,
-		ManagerPort:    uint16(10_000 + rand.IntN(20_000)), // below the system's ephemeral ports, which other processes may get meanwhile
+		StatusPort:     uint16(10_000 + rand.IntN(20_000)), // below the system's ephemeral ports, which other processes may get meanwhile
 		ClientNetworks: []netip.Prefix{netip.PrefixFrom(address, 32)},
 		EgressAddress:  address,
 		NameServers:    []netip.Addr{address},
@@ -244,7 +244,7 @@ func startFile(t testing.TB, proxy Config, file []byte) squidProcess {
 // file, and the manager's port is the last.
 func waitForPorts(t testing.TB, proxy Config, times int) {
 	t.Helper()
-	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.ManagerPort)
+	manager := netip.AddrPortFrom(netip.IPv4Unspecified(), proxy.StatusPort)
 	mine := regexp.MustCompile("Accepting HTTP Socket connections at .*local=" + regexp.QuoteMeta(manager.String()) + " ")
 	dialer := net.Dialer{Timeout: 30 * time.Second}
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {

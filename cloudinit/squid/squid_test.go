@@ -17,7 +17,7 @@ import (
 func validProxy() Config {
 	return Config{
 		ListenAddress:  netip.MustParseAddr("172.16.28.8"),
-		ManagerPort:    3128,
+		StatusPort:     3128,
 		ClientNetworks: []netip.Prefix{netip.MustParsePrefix("172.16.28.0/22")},
 		EgressAddress:  netip.MustParseAddr("203.0.113.50"),
 		NameServers:    []netip.Addr{netip.MustParseAddr("192.0.2.53")},
@@ -75,7 +75,7 @@ func TestRenderRefuses(t *testing.T) {
 		"everything missing, all told at once": {
 			change: func(p *Config) { *p = Config{} },
 			want: []string{
-				"proxy.listenAddress: Required", "proxy.managerPort: Invalid", "proxy.clientNetworks: Required", "proxy.egressAddress: Required",
+				"proxy.listenAddress: Required", "proxy.statusPort: Invalid", "proxy.clientNetworks: Required", "proxy.egressAddress: Required",
 				"proxy.nameServers: Required", "proxy.auditLog: Required", "proxy.auditWriter: Required", "proxy.cacheLog: Required", "proxy.pidFile: Required",
 			},
 		},
@@ -90,7 +90,7 @@ func TestRenderRefuses(t *testing.T) {
 		"listening with a zone":         {change: func(p *Config) { p.ListenAddress = address("fe80::1%eth0\nvia on") }, want: []string{"proxy.listenAddress", "zone"}},
 		"listening on a group":          {change: func(p *Config) { p.ListenAddress = address("224.0.0.1") }, want: []string{"proxy.listenAddress", "of one machine"}},
 		"listening on a mapped":         {change: func(p *Config) { p.ListenAddress = address("::ffff:10.0.0.1") }, want: []string{"proxy.listenAddress", "IPv4 address"}},
-		"manager on a tenant's port":    {change: func(p *Config) { p.ManagerPort = 3129 }, want: []string{"proxy.managerPort", "3129-3255"}},
+		"manager on a tenant's port":    {change: func(p *Config) { p.StatusPort = 3129 }, want: []string{"proxy.statusPort", "3129-3255"}},
 		"clients from anywhere":         {change: func(p *Config) { p.ClientNetworks = networks("0.0.0.0/0") }, want: []string{"proxy.clientNetworks[0]", "private"}},
 		"clients from all of IPv6":      {change: func(p *Config) { p.ClientNetworks = networks("::/0") }, want: []string{"proxy.clientNetworks[0]", "private"}},
 		"clients from the internet":     {change: func(p *Config) { p.ClientNetworks = networks("10.0.0.0/8", "203.0.113.0/24") }, want: []string{"proxy.clientNetworks[1]", "private"}},

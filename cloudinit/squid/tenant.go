@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"egress.scw/webhook/api/policy"
+	"egress.scw/webhook/api/proxystatus"
 	"egress.scw/webhook/api/v1alpha1"
 )
 
@@ -34,6 +35,8 @@ type tenant struct {
 	// has no bound.
 	Pool     int
 	Revision string
+	// Served is the tenant in the page on StatusPort.
+	Served proxystatus.Tenant
 }
 
 func tenantValues(config Config, t v1alpha1.Tenant) tenant {
@@ -56,6 +59,7 @@ func tenantValues(config Config, t v1alpha1.Tenant) tenant {
 		Egress:         egress,
 		BytesPerSecond: int(t.BandwidthKiB()) * 1024,
 		Revision:       t.Revision(),
+		Served:         proxystatus.Tenant{Port: port, Revision: t.Revision(), Name: t.Name},
 	}
 }
 

@@ -71,7 +71,7 @@ func TestUnparsedRequests(t *testing.T) {
 			connection.Close()
 		}
 	}
-	for i, record := range readLines(t, proxy.AuditLog, len(tenants)*len(tests), func(r AuditRecord) bool { return r.Tenant != "-" || r.Port != fmt.Sprint(proxy.ManagerPort) }) {
+	for i, record := range readLines(t, proxy.AuditLog, len(tenants)*len(tests), func(r AuditRecord) bool { return r.Tenant != "-" || r.Port != fmt.Sprint(proxy.StatusPort) }) {
 		tenant, test := tenants[i/len(tests)], tests[i%len(tests)]
 		if record.Tenant != tenant.Name || record.Port != fmt.Sprint(tenant.Proxy.Port) || record.Status != test.status || record.Verdict != test.verdict {
 			t.Errorf("%.60q of %s: %+v", test.request, tenant.Name, record)

@@ -16,7 +16,10 @@ import (
 // from it and from the tenants.
 type values struct {
 	Config
-	ManagerListen netip.AddrPort
+	// StatusListen is the unspecified address with StatusPort.
+	StatusListen netip.AddrPort
+	// StatusPath is the path that is answered with status 200 there.
+	StatusPath string
 	// Forbidden are the destinations that are closed to every tenant.
 	Forbidden []netip.Prefix
 	// ForbiddenPorts are closed to every tenant.
@@ -54,7 +57,8 @@ type values struct {
 func newValues(config Config, tenants []v1alpha1.Tenant) values {
 	result := values{
 		Config:         config,
-		ManagerListen:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), config.ManagerPort),
+		StatusListen:   netip.AddrPortFrom(unspecified(config.ListenAddress), config.StatusPort),
+		StatusPath:     names.StatusPath,
 		Forbidden:      forbidden(config),
 		ForbiddenPorts: policy.ForbiddenPorts(),
 		Denials: []policy.Rule{
@@ -88,6 +92,14 @@ func newValues(config Config, tenants []v1alpha1.Tenant) values {
 		}
 	}
 	return result
+}
+
+// unspecified returns the unspecified address that includes 127.0.0.1 and the address.
+func unspecified(address netip.Addr) netip.Addr {
+	if address.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
 }
 
 // forbidden returns the destinations that no tenant may reach on any proxy,

@@ -15,7 +15,7 @@ import (
 // decision, which the list shows to the reviewer.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"names", "noproxy", "policy", "sidecar"} {
+	for _, name := range []string{"names", "noproxy", "policy", "proxystatus", "sidecar"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := dependencies(t, "./"+name)

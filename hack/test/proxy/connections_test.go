@@ -26,7 +26,7 @@ func checkDescriptors(t *testing.T, vm *machine.VM) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manager := fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.ProxyManagerPort)
+	manager := fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.StatusPort)
 	page := in(t, vm, "curl", "--silent", "--noproxy", "*", manager)
 	want := strconv.Itoa(min(limit, 65536))
 	if got := regexp.MustCompile(`Maximum number of file descriptors:\s+(\d+)`).FindStringSubmatch(page); got == nil || got[1] != want {

@@ -138,7 +138,7 @@ func everyKind() []v1alpha1.Tenant {
 	report.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeReport, Domains: domains}
 	enforce.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeEnforce, Domains: domains}
 	open, strict := tenant("client-d", openPort, v1alpha1.EgressIPShared), tenant("client-e", strictPort, v1alpha1.EgressIPDedicated)
-	open.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: []int32{80, 443, names.ProxyManagerPort, ownPort, sharedPort}}
+	open.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeOpen, Ports: []int32{80, 443, names.StatusPort, ownPort, sharedPort}}
 	strict.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeEnforce, Domains: domains, Ports: []int32{80, 443, otherPort}}
 	return []v1alpha1.Tenant{report, enforce, open, strict}
 }

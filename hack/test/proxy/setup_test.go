@@ -124,7 +124,7 @@ func (w *world) checkSSH(t *testing.T, vm *machine.VM, signer ssh.Signer) {
 	}
 	// The purpose of port forwarding: Squid's statistics.
 	statistics := http.Client{Transport: &http.Transport{DialContext: client.DialContext, DisableKeepAlives: true}, Timeout: time.Minute}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.ProxyManagerPort), nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.StatusPort), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,7 +143,7 @@ func (w *world) checkForbidden(t *testing.T, vm *machine.VM, tenants []v1alpha1.
 	notReached(t, vm, targets)
 
 	for _, record := range auditLog(t, vm)[mark:] {
-		if record.Client != nodeAddress || record.Port == strconv.Itoa(names.ProxyManagerPort) {
+		if record.Client != nodeAddress || record.Port == strconv.Itoa(names.StatusPort) {
 			t.Errorf("the proxy was asked by other than the node: %+v", record)
 		}
 	}
@@ -155,7 +155,7 @@ func (w *world) checkForbidden(t *testing.T, vm *machine.VM, tenants []v1alpha1.
 func (w *world) checkSeesItself(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	mark := markAuditLog(t, vm)
-	manager := fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.ProxyManagerPort)
+	manager := fmt.Sprintf("http://127.0.0.1:%d/squid-internal-mgr/info", names.StatusPort)
 	if page := in(t, vm, "curl", "--silent", "--noproxy", "*", manager); !strings.Contains(page, managerMark) {
 		t.Errorf("the manager's own answer has no %q: %q", managerMark, page)
 	}
@@ -167,7 +167,7 @@ func (w *world) checkSeesItself(t *testing.T, vm *machine.VM) {
 				ports = append(ports, record.Port)
 			}
 		}
-		if want := []string{strconv.Itoa(names.ProxyManagerPort), strconv.Itoa(openPort)}; !slices.Equal(ports, want) {
+		if want := []string{strconv.Itoa(names.StatusPort), strconv.Itoa(openPort)}; !slices.Equal(ports, want) {
 			return fmt.Errorf("the lines are of ports %q, want %q", ports, want)
 		}
 		return nil
@@ -226,7 +226,7 @@ func ownAttempts(tenant v1alpha1.Tenant) []attempt {
 		attempts = append(attempts, attempt{port: tenant.Proxy.Port, line: line, host: host, inside: host})
 	}
 	for _, host := range []string{proxyAddress, "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", privateName(proxyAddress), privateName("127.0.0.1")} {
-		for _, port := range []int{names.ProxyManagerPort, ownPort, sharedPort, openPort} {
+		for _, port := range []int{names.StatusPort, ownPort, sharedPort, openPort} {
 			address := fmt.Sprintf("%s:%d", host, port)
 			add("GET http://"+address+"/squid-internal-mgr/info", address)
 			add("CONNECT "+address, address)
@@ -234,7 +234,7 @@ func ownAttempts(tenant v1alpha1.Tenant) []attempt {
 		add("GET cache_object://"+host+"/info", host)
 		add("GET ftp://"+host+"/", host)
 	}
-	for _, host := range []string{"egress-proxy", fmt.Sprintf("egress-proxy:%d", tenant.Proxy.Port), fmt.Sprintf("127.0.0.1:%d", names.ProxyManagerPort), "localhost"} {
+	for _, host := range []string{"egress-proxy", fmt.Sprintf("egress-proxy:%d", tenant.Proxy.Port), fmt.Sprintf("127.0.0.1:%d", names.StatusPort), "localhost"} {
 		add("GET http://"+host+"/squid-internal-mgr/info", host)
 		add("GET http://egress-proxy/squid-internal-mgr/info", host)
 		add("GET /squid-internal-mgr/info", host)
@@ -255,7 +255,7 @@ func (w *world) trickAttempts(tenant v1alpha1.Tenant) []attempt {
 		attempts = append(attempts, attempt{port: tenant.Proxy.Port, line: line, host: host, inside: inside})
 	}
 	// Behind the gateway, Squid does not know the machine's public address.
-	for _, port := range []int{80, 443, names.ProxyManagerPort, ownPort, sharedPort} {
+	for _, port := range []int{80, 443, names.StatusPort, ownPort, sharedPort} {
 		add(fmt.Sprintf("GET http://%s:%d/squid-internal-mgr/info", sharedAddress, port), sharedAddress, "")
 		add(fmt.Sprintf("CONNECT %s:%d", sharedAddress, port), sharedAddress, sharedAddress)
 	}
@@ -292,7 +292,7 @@ func (w *world) trickAttempts(tenant v1alpha1.Tenant) []attempt {
 	for _, line := range []string{
 		"GET urn:" + private + ":x", "GET urn:menu." + private, "GET gopher://" + private + ":80/", "GET wais://" + private + ":80/", "GET whois://" + private + ":80/x", "GET coap://" + private + "/",
 		"GET ws://" + private + "/", "GET file:///etc/passwd", "OPTIONS *", "TRACE http://" + private + "/", "PRI *", "PROXY TCP4 127.0.0.1 127.0.0.1 1 3128",
-		fmt.Sprintf("GET http://127.0.0.1:%d/squid-internal-mgr/info HTTP/1.1\r\nX-Forwarded-For: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\nX-Rest:", names.ProxyManagerPort),
+		fmt.Sprintf("GET http://127.0.0.1:%d/squid-internal-mgr/info HTTP/1.1\r\nX-Forwarded-For: 127.0.0.1\r\nForwarded: for=127.0.0.1\r\nX-Rest:", names.StatusPort),
 	} {
 		add(line, private, "")
 	}

@@ -118,14 +118,14 @@ func TestInjectionStatusIsStable(t *testing.T) {
 // TestPortsDoNotOverlap: no other port of the machine is in the range of tenants.
 func TestPortsDoNotOverlap(t *testing.T) {
 	t.Parallel()
-	ports := []int{ProxyManagerPort, TenantMetricsPort, MachineMetricsPort, SquidMetricsPort, SidecarPort}
+	ports := []int{StatusPort, TenantMetricsPort, MachineMetricsPort, SquidMetricsPort, SidecarPort}
 	for i, port := range ports {
 		if port >= TenantPortMin && port <= TenantPortMax || slices.Contains(ports[:i], port) {
 			t.Errorf("port %d is taken twice", port)
 		}
 	}
 	// Squid listens on at most 128 ports (MAXTCPLISTENPORTS), one of which is
-	// ProxyManagerPort.
+	// StatusPort.
 	if got := TenantPortMax - TenantPortMin + 1; got != 127 {
 		t.Errorf("there are ports for %d tenants, want 127", got)
 	}

@@ -4,6 +4,10 @@ package names
 // admission reviews of pods to.
 const PodHandlerPath = "/mutate-pods"
 
+// StatusPath is the path on StatusPort of a proxy that is answered with status 200.
+// Other requests are denied with the same page, and CONNECT without it.
+const StatusPath = "/egress-status"
+
 // Paths of the webhook's server for admission reviews of namespaces.
 const (
 	NamespaceMutationPath   = "/mutate-namespaces"

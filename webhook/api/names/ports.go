@@ -3,7 +3,7 @@ package names
 // The proxy listens for tenants in one fixed range, so that the firewall of the
 // proxy machine does not change with the tenants. Squid is compiled to listen on
 // 128 ports (MAXTCPLISTENPORTS) and ignores any further port silently: 127 are
-// for tenants, and one, ProxyManagerPort, is for Squid's own statistics.
+// for tenants, and one is StatusPort.
 const (
 	TenantPortMin = 3129
 	TenantPortMax = 3255
@@ -12,9 +12,10 @@ const (
 // Ports of the proxy machine beside those of the tenants. The firewall opens
 // those with metrics to the Private Network.
 const (
-	// ProxyManagerPort serves Squid's own pages, on the loopback address alone.
-	// It is Squid's usual port.
-	ProxyManagerPort = 3128
+	// StatusPort answers each request with the state of the proxy: the tenants that
+	// Squid serves (package proxystatus). It forwards nothing. On the loopback address,
+	// it serves Squid's own statistics, too. It is Squid's usual port.
+	StatusPort = 3128
 	// TenantMetricsPort serves the tenants' metrics, which mtail computes from
 	// the audit log.
 	TenantMetricsPort = 3903
