@@ -244,8 +244,8 @@ func startFile(t testing.TB, proxy Config, file []byte) squidProcess {
 // file, and the manager's port is the last.
 func waitForPorts(t testing.TB, proxy Config, times int) {
 	t.Helper()
-	manager := netip.AddrPortFrom(netip.IPv4Unspecified(), proxy.StatusPort)
-	mine := regexp.MustCompile("Accepting HTTP Socket connections at .*local=" + regexp.QuoteMeta(manager.String()) + " ")
+	manager := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), proxy.StatusPort)
+	mine := regexp.MustCompile(fmt.Sprintf(`Accepting (reverse-proxy )?HTTP Socket connections at .*local=(0\.0\.0\.0|127\.0\.0\.1):%d `, proxy.StatusPort))
 	dialer := net.Dialer{Timeout: 30 * time.Second}
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		messages, err := os.ReadFile(proxy.CacheLog) // exists once Squid has started

@@ -70,7 +70,7 @@ func askBy(ctx context.Context, transport *http.Transport) portAnswer {
 	}
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
-		answer.err = cause(err)
+		answer.err = cause(err, askTimeout)
 		return answer
 	}
 	defer response.Body.Close()
@@ -83,8 +83,9 @@ func askBy(ctx context.Context, transport *http.Transport) portAnswer {
 }
 
 // cause returns the cause of a failed request without the parts that differ between
-// attempts, such as the client's own port: the status of a tenant contains it.
-func cause(err error) string {
+// attempts, such as the client's own port: the status of a tenant contains it. The timeout
+// is that of the request.
+func cause(err error, timeout time.Duration) string {
 	errno, isErrno := errors.AsType[syscall.Errno](err)
 	netErr, isNet := errors.AsType[net.Error](err)
 	operation, isOperation := errors.AsType[*net.OpError](err)
@@ -94,7 +95,7 @@ func cause(err error) string {
 	case isOperation && operation.Op == "remote error": // an alert of TLS
 		return fmt.Sprintf("it refuses the tenant's certificate (%s): run bootstrap apply, which gives it the authority of the certificates", operation.Err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), isNet && netErr.Timeout():
-		return fmt.Sprintf("no answer within %s", askTimeout)
+		return fmt.Sprintf("no answer within %s", timeout)
 	case isErrno:
 		return errno.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -3,6 +3,7 @@ package controller
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,48 +30,71 @@ func (f proxyFacts) condition() metav1.Condition {
 	return condition
 }
 
-// proxyAnswer is the answer of one proxy about a tenant's port.
+// proxyAnswer is the answer of one proxy about a tenant, and the address and port that
+// gave it: the port for the state of the machine, or the tenant's.
 type proxyAnswer struct {
-	address netip.Addr
+	proxy netip.AddrPort
 	portAnswer
 }
 
-// judge compares the answers of all proxies on a tenant's port with the tenant. blocked
+func revisionOf(tenant *v1alpha1.EgressTenant) string {
+	return v1alpha1.Tenant{Name: tenant.Name, EgressTenantSpec: tenant.Spec}.Revision()
+}
+
+// judge compares the answers of all proxies about a tenant with the tenant. blocked
 // describes the users of the port that keep it from passing to the tenant.
+//
+// A machine that serves another list, or another tenant, makes the tenant out of sync,
+// whatever the others serve. Without one, a single machine that serves the tenant is
+// sufficient, once its pods are admitted to the port; all of them must, before they are.
 func judge(tenant *v1alpha1.EgressTenant, answers []proxyAnswer, blocked string) proxyFacts {
-	port := tenant.Spec.ProxyPort()
-	wanted := v1alpha1.Tenant{Name: tenant.Name, EgressTenantSpec: tenant.Spec}.Revision()
+	port, wanted := tenant.Spec.ProxyPort(), revisionOf(tenant)
 	var silent, other []string
 	for _, answer := range answers {
 		switch {
 		case answer.err != "":
-			silent = append(silent, fmt.Sprintf("%s: %s", netip.AddrPortFrom(answer.address, uint16(port)), answer.err)) //nolint:gosec // isTenantPort
+			silent = append(silent, fmt.Sprintf("%s: %s", answer.proxy, answer.err))
 		case answer.revision == wanted:
-		case answer.tenant != tenant.Name:
-			other = append(other, fmt.Sprintf("the proxy %s serves tenant %q on port %d", answer.address, answer.tenant, port))
 		default:
-			other = append(other, fmt.Sprintf("the proxy %s serves revision %s of the tenant, and the EgressTenant is revision %s",
-				answer.address, answer.revision, wanted))
+			other = append(other, difference(tenant, answer, wanted))
 		}
 	}
+	waits := tenant.AdmittedPort() == 0
 	switch {
-	case len(silent) > 0:
-		message := "The proxy does not answer on the tenant's port: " + strings.Join(silent, "; ")
-		if tenant.AdmittedPort() == 0 {
+	case len(other) > 0:
+		return proxyFacts{reason: names.ReasonProxyOutOfSync, message: "The tenant differs from the proxy: " + strings.Join(slices.Concat(other, silent), "; ") +
+			". Run bootstrap apply with the egress.yaml that contains this EgressTenant; if egress.yaml is the newer one, write the EgressTenant again"}
+	case len(silent) == len(answers), len(silent) > 0 && waits:
+		message := "The proxy does not answer: " + strings.Join(silent, "; ")
+		if waits {
 			message += ". The proxy opens a port that was another tenant's once no pods are admitted to it" + blocked
 		}
 		return proxyFacts{reason: names.ReasonProxyUnreachable, message: message}
-	case len(other) > 0:
-		return proxyFacts{reason: names.ReasonProxyOutOfSync, message: "The tenant differs from the proxy: " + strings.Join(other, "; ") +
-			". Run bootstrap apply with the egress.yaml that contains this EgressTenant; if egress.yaml is the newer one, write the EgressTenant again"}
 	}
-	return proxyFacts{reason: names.ReasonProxyReachable, message: fmt.Sprintf("Port %d of the proxy serves the tenant's revision %s", port, wanted)}
+	message := fmt.Sprintf("Port %d of the proxy serves the tenant's revision %s", port, wanted)
+	if len(silent) > 0 {
+		message += ", but a machine does not answer: " + strings.Join(silent, "; ")
+	}
+	return proxyFacts{reason: names.ReasonProxyReachable, message: message}
 }
 
-// serves returns the time since which all proxies are known to serve the tenant on its
-// port, in whatever revision. It is false if one of them is not.
-func serves(tenant *v1alpha1.EgressTenant, answers []proxyAnswer) (asked time.Time, ok bool) {
-	wanted := v1alpha1.Tenant{Name: tenant.Name, EgressTenantSpec: tenant.Spec}.Revision()
+// difference describes the answer of a proxy that does not serve the wanted revision.
+func difference(tenant *v1alpha1.EgressTenant, answer proxyAnswer, wanted string) string {
+	address, port := answer.proxy.Addr(), tenant.Spec.ProxyPort()
+	switch answer.tenant {
+	case "":
+		return fmt.Sprintf("the proxy %s serves no tenant on port %d", address, port)
+	case tenant.Name:
+		return fmt.Sprintf("the proxy %s serves revision %s of the tenant, and the EgressTenant is revision %s", address, answer.revision, wanted)
+	}
+	return fmt.Sprintf("the proxy %s serves tenant %q on port %d", address, answer.tenant, port)
+}
+
+// serves returns the time since which all proxies, of which there are this many, are
+// known to serve the tenant on its port, in whatever revision. It is false if one of them
+// is not. The answers are those of the port itself.
+func serves(tenant *v1alpha1.EgressTenant, answers []proxyAnswer, proxies int) (asked time.Time, ok bool) {
+	wanted := revisionOf(tenant)
 	for i, answer := range answers {
 		if answer.err != "" || (answer.tenant != tenant.Name && answer.revision != wanted) {
 			return time.Time{}, false
@@ -79,5 +103,5 @@ func serves(tenant *v1alpha1.EgressTenant, answers []proxyAnswer) (asked time.Ti
 			asked = answer.asked
 		}
 	}
-	return asked, len(answers) > 0
+	return asked, len(answers) > 0 && len(answers) == proxies
 }

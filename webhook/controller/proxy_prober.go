@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -19,30 +20,42 @@ import (
 )
 
 const (
-	// probeInterval is the time from the start of one round to that of the next. A
-	// proxy that stops is noticed within this time and two attempts of askTimeout.
+	// probeInterval is the time from the start of one round, in which ports are asked, to
+	// that of the next.
 	probeInterval = 10 * time.Second
 	// probePause is the minimum time between two rounds, when new tenants ask for
 	// one early.
 	probePause = 500 * time.Millisecond
 )
 
-// ProxyProber asks the proxies which tenant they serve on each tenant's port, and
-// releases ports that no pod is admitted to. It runs on the leader. TenantReconciler
-// writes what it finds into the tenants' status.
+// ProxyProber asks the proxies which tenants they serve, and releases ports that no pod
+// is admitted to. It runs on the leader. TenantReconciler writes what it finds into the
+// tenants' status.
+//
+// Every statusInterval it asks each machine by one request for all tenants. Only the
+// tenant's own port shows that the machine's firewall has opened it, and that a sidecar
+// would be served: in rounds of probeInterval, it asks the ports of tenants whose pods
+// are not admitted to them yet, all of them with certificates, and all of machines that
+// do not tell their state.
 type ProxyProber struct {
 	cache     client.Reader
 	addresses []netip.Addr
+	askState  func(ctx context.Context, machine netip.AddrPort) machineState
 	ask       func(ctx context.Context, proxy netip.AddrPort, tenant string) portAnswer
 	give      func(context.Context, netip.AddrPort) // releases a port
+	// certificates is whether ask proves more than the state of the machine.
+	certificates bool
 
 	wake    chan struct{}
 	changes chan event.GenericEvent
-
-	mu      sync.Mutex
 	ledger  *portLedger
-	answers map[netip.AddrPort]portAnswer
-	uses    portUses
+
+	mu       sync.Mutex
+	machines map[netip.Addr]machineState
+	answers  map[netip.AddrPort]portAnswer
+	uses     portUses
+
+	reporting sync.Mutex
 	// reported is what was last reported about a tenant, to report changes only.
 	reported map[string]proxyFacts
 }
@@ -51,9 +64,9 @@ type ProxyProber struct {
 // EgressTenants and NetworkPolicies from the cache.
 func NewProxyProber(reader client.Reader, addresses []netip.Addr) *ProxyProber {
 	return &ProxyProber{
-		cache: reader, addresses: addresses, ask: askPort, give: releasePort,
+		cache: reader, addresses: addresses, askState: newStatusAsker().ask, ask: askPort, give: releasePort,
 		wake: make(chan struct{}, 1), changes: make(chan event.GenericEvent),
-		ledger: newPortLedger(), answers: map[netip.AddrPort]portAnswer{}, reported: map[string]proxyFacts{},
+		ledger: newPortLedger(), machines: map[netip.Addr]machineState{}, answers: map[netip.AddrPort]portAnswer{}, reported: map[string]proxyFacts{},
 	}
 }
 
@@ -62,6 +75,7 @@ func NewProxyProber(reader client.Reader, addresses []netip.Addr) *ProxyProber {
 func (p *ProxyProber) UseCertificates(sidecars *SidecarReconciler, machines []settings.Machine) {
 	identityOf := func(tenant string) *identity { return sidecars.stateOf(tenant).identity }
 	p.ask = certificateAsker{identityOf: identityOf, machines: machines}.ask
+	p.certificates = true
 }
 
 // SetupWithManager registers the prober. A NetworkPolicy that exists between two
@@ -98,6 +112,10 @@ func (*ProxyProber) NeedLeaderElection() bool { return true }
 // Start runs rounds until the context ends.
 func (p *ProxyProber) Start(ctx context.Context) error {
 	p.ledger.begin(time.Now())
+	p.askMachines(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { p.watchMachines(ctx) })
 	for {
 		next := time.After(probeInterval)
 		pause := time.After(probePause)
@@ -118,8 +136,45 @@ func (p *ProxyProber) Start(ctx context.Context) error {
 	}
 }
 
-// round asks about all ports, releases those that may be released, and reports
-// changes.
+// watchMachines asks the machines for their state, and reports changes, until the
+// context ends.
+func (p *ProxyProber) watchMachines(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(statusInterval):
+		}
+		p.askMachines(ctx)
+		tenants, err := p.proxied(ctx)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "the state of the proxies is not reported")
+			continue
+		}
+		p.report(ctx, tenants, false)
+	}
+}
+
+// askMachines asks all machines at once for their state.
+func (p *ProxyProber) askMachines(ctx context.Context) {
+	states := make([]machineState, len(p.addresses))
+	var asking sync.WaitGroup
+	for i, address := range p.addresses {
+		asking.Go(func() { states[i] = p.askState(ctx, statusPortOf(address)) })
+	}
+	asking.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, address := range p.addresses {
+		state := states[i]
+		if state.err != "" {
+			state.answered = p.machines[address].answered
+		}
+		p.machines[address] = state
+	}
+}
+
+// round asks ports, releases those that may be released, and reports changes.
 func (p *ProxyProber) round(ctx context.Context) error {
 	tenants, err := p.observe(ctx)
 	if err != nil {
@@ -133,8 +188,21 @@ func (p *ProxyProber) round(ctx context.Context) error {
 	for i := range tenants {
 		p.release(ctx, &tenants[i], tenants)
 	}
-	p.report(ctx, tenants)
+	p.report(ctx, tenants, true)
 	return nil
+}
+
+// proxied reads the tenants that use the proxy.
+func (p *ProxyProber) proxied(ctx context.Context) ([]v1alpha1.EgressTenant, error) {
+	var tenants v1alpha1.EgressTenantList
+	if err := p.cache.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing EgressTenants: %w", err)
+	}
+	return onTenantPorts(tenants.Items), nil
+}
+
+func onTenantPorts(tenants []v1alpha1.EgressTenant) []v1alpha1.EgressTenant {
+	return slices.DeleteFunc(tenants, func(t v1alpha1.EgressTenant) bool { return !isTenantPort(t.Spec.ProxyPort()) })
 }
 
 // observe reads the tenants that use the proxy, and records the users of ports.
@@ -154,23 +222,33 @@ func (p *ProxyProber) observe(ctx context.Context) ([]v1alpha1.EgressTenant, err
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uses = uses
-	return slices.DeleteFunc(tenants.Items, func(t v1alpha1.EgressTenant) bool { return !isTenantPort(t.Spec.ProxyPort()) }), nil
+	return onTenantPorts(tenants.Items), nil
 }
 
-// askAll asks all proxies on all ports at once: at most 127 connections to each.
+// asksPort returns whether the port of a tenant must be asked, beside the state of the
+// machine.
+func (p *ProxyProber) asksPort(tenant *v1alpha1.EgressTenant, state machineState) bool {
+	return p.certificates || tenant.AdmittedPort() == 0 || state.fallsBack()
+}
+
+// askAll asks the ports that must be asked, all at once: at most 127 connections to each
+// proxy.
 func (p *ProxyProber) askAll(ctx context.Context, tenants []v1alpha1.EgressTenant) {
+	p.mu.Lock()
+	states := maps.Clone(p.machines)
+	p.mu.Unlock()
 	answers := map[netip.AddrPort]portAnswer{}
 	var lock sync.Mutex
 	var asking sync.WaitGroup
-	seen := map[int32]bool{}
+	seen := map[netip.AddrPort]bool{}
 	for i := range tenants {
 		port := tenants[i].Spec.ProxyPort()
-		if seen[port] {
-			continue
-		}
-		seen[port] = true
 		for _, address := range p.addresses {
 			proxy := netip.AddrPortFrom(address, uint16(port)) //nolint:gosec // isTenantPort
+			if seen[proxy] || !p.asksPort(&tenants[i], states[address]) {
+				continue
+			}
+			seen[proxy] = true
 			asking.Go(func() {
 				answer := p.ask(ctx, proxy, tenants[i].Name)
 				lock.Lock()
@@ -194,7 +272,7 @@ func (p *ProxyProber) release(ctx context.Context, tenant *v1alpha1.EgressTenant
 	}
 	for _, answer := range p.answersOn(port) {
 		if answer.err != "" && p.ledger.release(port, time.Now()) {
-			p.give(ctx, netip.AddrPortFrom(answer.address, uint16(port))) //nolint:gosec // isTenantPort
+			p.give(ctx, answer.proxy)
 		}
 	}
 }
@@ -206,14 +284,25 @@ func sharesPort(tenant *v1alpha1.EgressTenant, tenants []v1alpha1.EgressTenant) 
 }
 
 // report makes TenantReconciler reconcile the tenants about which something new is
-// known, and those whose pods are not admitted yet.
-func (p *ProxyProber) report(ctx context.Context, tenants []v1alpha1.EgressTenant) {
+// known, and with waiting also those whose pods are not admitted yet.
+func (p *ProxyProber) report(ctx context.Context, tenants []v1alpha1.EgressTenant, waiting bool) {
+	p.reporting.Lock()
+	defer p.reporting.Unlock()
 	reported := map[string]proxyFacts{}
 	for i := range tenants {
 		tenant := &tenants[i]
-		facts := judge(tenant, p.answersOn(tenant.Spec.ProxyPort()), p.blockedBy(tenant.Spec.ProxyPort()))
+		known, isKnown := p.reported[tenant.Name]
+		answers := p.answersAbout(tenant)
+		if len(answers) < len(p.addresses) {
+			if isKnown {
+				reported[tenant.Name] = known
+			}
+			p.wakeUp()
+			continue // until the port has been asked
+		}
+		facts := judge(tenant, answers, p.blockedBy(tenant.Spec.ProxyPort()))
 		reported[tenant.Name] = facts
-		if known, ok := p.reported[tenant.Name]; ok && known == facts && tenant.AdmittedPort() != 0 {
+		if isKnown && known == facts && (tenant.AdmittedPort() != 0 || !waiting) {
 			continue
 		}
 		select {
@@ -226,14 +315,41 @@ func (p *ProxyProber) report(ctx context.Context, tenants []v1alpha1.EgressTenan
 }
 
 // answersOn returns the last answers of all proxies on a port. There are none until
-// the port has been asked about.
+// the port itself has been asked.
 func (p *ProxyProber) answersOn(port int32) []proxyAnswer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var answers []proxyAnswer
 	for _, address := range p.addresses {
-		if answer, ok := p.answers[netip.AddrPortFrom(address, uint16(port))]; ok { //nolint:gosec // isTenantPort
-			answers = append(answers, proxyAnswer{address, answer})
+		proxy := netip.AddrPortFrom(address, uint16(port)) //nolint:gosec // isTenantPort
+		if answer, ok := p.answers[proxy]; ok {
+			answers = append(answers, proxyAnswer{proxy, answer})
+		}
+	}
+	return answers
+}
+
+// answersAbout returns the last answers of all proxies about a tenant: the state of the
+// machine, and if that shows no fault, the answer of the port where it must be asked.
+// There are fewer answers than proxies until all have been asked.
+func (p *ProxyProber) answersAbout(tenant *v1alpha1.EgressTenant) []proxyAnswer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	port, wanted := tenant.Spec.ProxyPort(), revisionOf(tenant)
+	var answers []proxyAnswer
+	for _, address := range p.addresses {
+		state, known := p.machines[address]
+		if !known {
+			continue
+		}
+		answer := proxyAnswer{statusPortOf(address), state.about(port)}
+		if isFault := answer.err != "" || answer.revision != wanted; !state.fallsBack() && (isFault || !p.asksPort(tenant, state)) {
+			answers = append(answers, answer)
+			continue
+		}
+		proxy := netip.AddrPortFrom(address, uint16(port)) //nolint:gosec // isTenantPort
+		if answer, asked := p.answers[proxy]; asked {
+			answers = append(answers, proxyAnswer{proxy, answer})
 		}
 	}
 	return answers
@@ -245,23 +361,28 @@ func (p *ProxyProber) blockedBy(port int32) string {
 	return p.uses.blockedBy(port)
 }
 
+// wakeUp begins the next round early.
+func (p *ProxyProber) wakeUp() {
+	select {
+	case p.wake <- struct{}{}:
+	default: // a round is due already
+	}
+}
+
 // factsOf returns what the proxies answer about a tenant. Without an answer yet, ok is
 // false, and the tenant is reconciled again when there is one. contested is whether
 // another tenant has the same port: no pods are admitted to it then, unless they are
 // already.
 func (p *ProxyProber) factsOf(tenant *v1alpha1.EgressTenant, contested bool) (facts proxyFacts, ok bool) {
 	port := tenant.Spec.ProxyPort()
-	answers := p.answersOn(port)
+	answers := p.answersAbout(tenant)
 	if len(answers) < len(p.addresses) {
-		select {
-		case p.wake <- struct{}{}:
-		default: // a round is due already
-		}
+		p.wakeUp()
 		return proxyFacts{}, false
 	}
 	facts = judge(tenant, answers, p.blockedBy(port))
 	facts.admitted = tenant.AdmittedPort() != 0
-	if asked, served := serves(tenant, answers); served && !facts.admitted && !contested {
+	if asked, served := serves(tenant, p.answersOn(port), len(p.addresses)); served && !facts.admitted && !contested {
 		facts.admitted = p.ledger.admit(port, asked, time.Now())
 	}
 	return facts, true

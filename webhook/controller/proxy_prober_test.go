@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -13,23 +14,63 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/proxystatus"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
 	"egress.scw/webhook/netpol"
 )
 
-// fakeProxy answers on ports as a proxy does. A port that is not in the map refuses
-// connections.
+// fakeProxy answers as a proxy does. A port that is not in the map of tenants refuses
+// connections, and without the map no port answers.
 type fakeProxy struct {
 	mu       sync.Mutex
 	tenants  map[uint16]string
 	revision map[string]string // by tenant; "other" if it is not here
 	released []uint16
+	// closed are ports that the firewall closes, while Squid serves tenants there.
+	closed map[uint16]bool
+	// isOld is whether the proxy does not tell its state.
+	isOld bool
+	// asked and states are the numbers of questions on ports, and for the state.
+	asked, states int
+}
+
+func (f *fakeProxy) askState(context.Context, netip.AddrPort) machineState {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.states++
+	state := machineState{asked: time.Now()}
+	if f.tenants == nil || f.isOld {
+		state.err = "connection refused"
+		return state
+	}
+	state.answered = state.asked
+	for port, tenant := range f.tenants {
+		state.served = append(state.served, proxystatus.Tenant{Port: port, Name: tenant, Revision: cmp.Or(f.revision[tenant], "other")})
+	}
+	return state
+}
+
+// change changes the proxy.
+func (f *fakeProxy) change(to func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	to()
+}
+
+// takeAsked returns the numbers of questions on ports, and for the state, since the last
+// call.
+func (f *fakeProxy) takeAsked() (ports, states int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ports, states = f.asked, f.states
+	f.asked, f.states = 0, 0
+	return ports, states
 }
 
 func (f *fakeProxy) serve(tenants map[uint16]string, same ...*v1alpha1.EgressTenant) {
@@ -44,9 +85,10 @@ func (f *fakeProxy) serve(tenants map[uint16]string, same ...*v1alpha1.EgressTen
 func (f *fakeProxy) ask(_ context.Context, proxy netip.AddrPort, _ string) portAnswer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.asked++
 	answer := portAnswer{asked: time.Now(), tenant: f.tenants[proxy.Port()]}
-	if answer.tenant == "" {
-		answer.err = "connection refused"
+	if answer.tenant == "" || f.closed[proxy.Port()] {
+		answer.tenant, answer.err = "", "connection refused"
 		return answer
 	}
 	if answer.revision = f.revision[answer.tenant]; answer.revision == "" {
@@ -81,7 +123,7 @@ func newProberFixture(t *testing.T, objects ...client.Object) *proberFixture {
 	t.Helper()
 	server, proxy := newAPI(t, objects...), &fakeProxy{}
 	prober := NewProxyProber(server, []netip.Addr{netip.MustParseAddr("172.16.28.8")})
-	prober.ask, prober.give = proxy.ask, proxy.release
+	prober.askState, prober.ask, prober.give = proxy.askState, proxy.ask, proxy.release
 	s := settingsFixture()
 	s.Proxy.VerifyPorts = true
 	return &proberFixture{
@@ -149,7 +191,7 @@ func TestProxyReachable(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			got := map[string]string{"client-a": f.status(t, "client-a"), "client-b": f.status(t, "client-b")}
-			if diff := cmp.Diff(wanted, got); diff != "" {
+			if diff := gocmp.Diff(wanted, got); diff != "" {
 				t.Errorf("%s, -want +got:\n%s", when, diff)
 			}
 		}
@@ -184,6 +226,9 @@ func TestProxyReachable(t *testing.T) {
 # TYPE egress_webhook_proxy_reachable gauge
 egress_webhook_proxy_reachable{proxy="172.16.28.8",tenant="client-a"} 1
 egress_webhook_proxy_reachable{proxy="172.16.28.8",tenant="client-b"} 0
+# HELP egress_webhook_proxy_up Whether a proxy machine answers. Only the leader exports it.
+# TYPE egress_webhook_proxy_up gauge
+egress_webhook_proxy_up{proxy="172.16.28.8"} 1
 `)); err != nil {
 			t.Error(err)
 		}
@@ -368,7 +413,7 @@ func TestAskOnce(t *testing.T) {
 			t.Errorf("%s: the answer has no time", name)
 		}
 		got.asked = time.Time{}
-		if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(portAnswer{})); diff != "" {
+		if diff := gocmp.Diff(test.want, got, gocmp.AllowUnexported(portAnswer{})); diff != "" {
 			t.Errorf("%s, -want +got:\n%s", name, diff)
 		}
 	}
