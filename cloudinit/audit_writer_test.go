@@ -17,11 +17,17 @@ func handedOver(tenant, port, host string) string {
 	return `L{"time":"2026-01-02T03:04:05.678Z","tenant":"` + tenant + `","port":"` + port + `","client":"172.16.28.16","method":"-","host":"` + host + `"}` + "\n"
 }
 
+// unreadOn is the line of a connection without a request that Squid can parse.
+func unreadOn(port string) string {
+	return `L{"time":"2026-01-02T03:04:05.678Z","tenant":"-","port":"` + port + `","client":"172.16.28.16","method":"-","host":"-","status":400,"verdict":"-","rule":"-","result":"NONE_NONE/HIER_NONE"}` + "\n"
+}
+
 // TestAuditWriter: a line without a tenant gets the tenant of its port, and every
-// other line stays as it is. A rotation continues in a new file.
+// other line stays as it is. Connections to the port for the state without a request are
+// left out. A rotation continues in a new file.
 func TestAuditWriter(t *testing.T) {
 	root := newMachineRoot(t, validMachine())
-	root.write("/etc/squid/squid.conf", "# serves 3129 0123 client-a\nhttp_port 172.16.28.8:3129 name=client-a\n# serves 3130 4567 client-b\n")
+	root.write("/etc/squid/squid.conf", "# serves 3129 0123 client-a\nhttp_port 172.16.28.8:3129 name=client-a\n# serves 3130 4567 client-b\nhttp_port 0.0.0.0:3128 accel name=manager_port\n")
 	log := root.path("/audit.log")
 	write := func(lines ...string) {
 		t.Helper()
@@ -36,13 +42,14 @@ func TestAuditWriter(t *testing.T) {
 		handedOver("-", "3129", "-"),
 		handedOver("client-b", "3130", "a.example"),
 		handedOver("-", "3130", `%22,%22tenant%22:%22-`),
-		handedOver("-", "3128", "-"), // Squid's own port
+		handedOver("-", "3128", "-"), // Squid's statistics
+		unreadOn("3128"), unreadOn("3129"),
 		"F\n",
 		handedOver("client-a", "3130", "-"), // as Squid wrote it
 	)
 	write(handedOver("-", "3129", "before"), "R\n")
 	want := handedOver("client-a", "3129", "-") + handedOver("client-b", "3130", "a.example") + handedOver("client-b", "3130", `%22,%22tenant%22:%22-`) +
-		handedOver("-", "3128", "-") + handedOver("client-a", "3130", "-") + handedOver("client-a", "3129", "before")
+		handedOver("-", "3128", "-") + strings.Replace(unreadOn("3129"), `"tenant":"-"`, `"tenant":"client-a"`, 1) + handedOver("client-a", "3130", "-") + handedOver("client-a", "3129", "before")
 	got, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,14 @@ const setupUnit = "egress-setup.service"
 // a tunnel takes two: they suffice for eight tenants at this bound.
 const TenantConnections = 4000
 
+// Open connections to the port for the state of the machine, in all and from one address;
+// further ones are reset. The webhook's leader has one, and the address is a node's, if
+// pods are masqueraded.
+const (
+	statusConnections       = 256
+	statusClientConnections = 16
+)
+
 // cloudConfig is the part of cloud-init's configuration that is used. It does not
 // contain packages: egress-setup installs them, and gives the reason.
 type cloudConfig struct {

@@ -26,12 +26,14 @@ type templateValues struct {
 	OpenPorts                             string
 	TenantConnections                     int
 	StatusPort                            int
-	TenantMetricsPort                     int
-	MachineMetricsPort                    int
-	SquidMetricsPort                      int
-	AuditLog                              string
-	MetricsFolder                         string
-	Metadata, Metadata6                   string
+	// StatusConnections and StatusClientConnections bound the connections to it.
+	StatusConnections, StatusClientConnections int
+	TenantMetricsPort                          int
+	MachineMetricsPort                         int
+	SquidMetricsPort                           int
+	AuditLog                                   string
+	MetricsFolder                              string
+	Metadata, Metadata6                        string
 	// Sidecars is whether the machine serves sidecars.
 	Sidecars           bool
 	SidecarPort        int
@@ -67,7 +69,8 @@ func (m Machine) templateValues() templateValues {
 		SSH: m.SSH, EgressNIC: nic, PublicForMetadata: gateway, PortMin: names.TenantPortMin, PortMax: names.TenantPortMax,
 		ReleaseOffset: names.ReleaseOffset, ReleaseMin: names.TenantPortMin + names.ReleaseOffset, ReleaseMax: names.TenantPortMax + names.ReleaseOffset,
 		OpenPorts:         path.Dir(openPorts) + "/*.nft",
-		TenantConnections: TenantConnections, StatusPort: names.StatusPort, TenantMetricsPort: names.TenantMetricsPort,
+		TenantConnections: TenantConnections, StatusPort: names.StatusPort,
+		StatusConnections: statusConnections, StatusClientConnections: statusClientConnections, TenantMetricsPort: names.TenantMetricsPort,
 		MachineMetricsPort: names.MachineMetricsPort, SquidMetricsPort: names.SquidMetricsPort, AuditLog: AuditLog, MetricsFolder: metricsFolder,
 		Sidecars: m.Identity.Sidecars(), SidecarPort: names.SidecarPort, SidecarAddress: sidecarAddress, SidecarConnections: SidecarConnections, SidecarLog: sidecarLog,
 		SidecarFiles: sidecarFiles{sidecarCertificate, sidecarAuthorities, sidecarConf}, SidecarHeader: names.HeaderTenant,

@@ -267,7 +267,7 @@ func targets(s *settings.Settings) []netip.AddrPort {
 	}
 	var all []netip.AddrPort
 	for _, address := range addresses {
-		for _, port := range []uint16{22, 53, 80, 443, 3129, 3130, 3255, 3443, 5432, 6443} {
+		for _, port := range []uint16{22, 53, 80, 443, 3128, 3129, 3130, 3255, 3443, 5432, 6443} {
 			if address.IsValid() {
 				all = append(all, netip.AddrPortFrom(address, port))
 			}

@@ -132,10 +132,8 @@ dns: {nodeLocalAddress: 169.254.20.10}`)
 			t.Errorf("ingress is not open to a managed API server, which may come from anywhere: %v", rule.From)
 		}
 	}
-	proxyPorts := func(offset int32) networkingv1.NetworkPolicyPort {
-		return networkingv1.NetworkPolicyPort{
-			Protocol: new(corev1.ProtocolTCP), Port: new(intstr.FromInt32(names.TenantPortMin + offset)), EndPort: new(names.TenantPortMax + offset),
-		}
+	ports := func(first, last int32) networkingv1.NetworkPolicyPort {
+		return networkingv1.NetworkPolicyPort{Protocol: new(corev1.ProtocolTCP), Port: new(intstr.FromInt32(first)), EndPort: new(last)}
 	}
 	want := []networkingv1.NetworkPolicyEgressRule{
 		{
@@ -157,7 +155,10 @@ dns: {nodeLocalAddress: 169.254.20.10}`)
 				{IPBlock: &networkingv1.IPBlock{CIDR: "172.16.28.8/32"}},
 				{IPBlock: &networkingv1.IPBlock{CIDR: "2001:db8::8/128"}},
 			},
-			Ports: []networkingv1.NetworkPolicyPort{proxyPorts(0), proxyPorts(names.ReleaseOffset)},
+			// Without StatusPort, every tenant would be ProxyUnreachable.
+			Ports: []networkingv1.NetworkPolicyPort{
+				ports(names.StatusPort, names.TenantPortMax), ports(names.TenantPortMin+names.ReleaseOffset, names.TenantPortMax+names.ReleaseOffset),
+			},
 		},
 	}
 	if diff := cmp.Diff(want, networkPolicy.Spec.Egress); diff != "" {
