@@ -222,20 +222,21 @@ func TestFirewallOpens(t *testing.T) {
 	flexible, withSSH, gateway, sidecars := validMachine(), validMachine(), validMachine(), withSidecars()
 	withSSH.SSH = true
 	gateway.SourceAddress = SourceGateway
+	const status = `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3128`
 	const metrics = `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport {3903, 9100, 9301}`
 	for name, test := range map[string]struct {
 		machine Machine
 		opens   []string // accepted packets, besides answers, ICMP and DHCP
 		nic     string
 	}{
-		"FlexibleIP": {flexible, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics}, "$public_nic"},
+		"FlexibleIP": {flexible, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, status, metrics}, "$public_nic"},
 		"SSH": {withSSH, []string{
-			`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics, `$public_nic tcp dport 22`,
+			`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, status, metrics, `$public_nic tcp dport 22`,
 		}, "$public_nic"},
 		"sidecars": {sidecars, []string{
-			`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3443`, metrics,
+			`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, `$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3443`, status, metrics,
 		}, "$public_nic"},
-		"Gateway": {gateway, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, metrics}, "$private_nic"},
+		"Gateway": {gateway, []string{`$private_nic ip saddr 172.16.28.0/22 ip daddr 172.16.28.8 tcp dport 3129-3255`, status, metrics}, "$private_nic"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := contentOf(t, render(t, test.machine), "/etc/nftables.conf")

@@ -12,7 +12,7 @@ import (
 
 // reachableTime is the product's promise: the time from the end of the proxy until every
 // tenant's status shows it.
-const reachableTime = 30 * time.Second
+const reachableTime = 10 * time.Second
 
 // Squid is stopped on the machine: every tenant is ProxyReachable=False within the
 // promised time. Started, all of them recover by themselves.

@@ -86,6 +86,13 @@ func causes() map[string]cause {
 			},
 			firing: []string{`EgressTenantNotServed{proxy="172.16.28.8",severity="critical",tenant="client-a"}`},
 		},
+		"a machine does not answer": {
+			values: map[string]string{
+				`egress_webhook_proxy_up{proxy="172.16.28.8"}@webhook`: "1+0x120",
+				`egress_webhook_proxy_up{proxy="172.16.28.9"}@webhook`: "1+0x19 0+0x100",
+			},
+			firing: []string{`EgressMachineUnanswered{proxy="172.16.28.9",severity="critical"}`},
+		},
 		"a namespace of no tenant": {
 			values: map[string]string{`egress_webhook_unknown_tenant_namespaces@webhook`: "0+0x19 1+0x100"},
 			firing: []string{`EgressUnknownTenant{severity="warning"}`},

@@ -64,6 +64,7 @@ func TestProxy(t *testing.T) {
 	step("services", func(t *testing.T) { w.checkServices(t, vm) })
 	step("addresses", func(t *testing.T) { w.checkAddresses(t, ownAddress, sharedAddress) })
 	step("revision", func(t *testing.T) { checkRevisions(t, tenants) })
+	step("status", func(t *testing.T) { checkStatus(t, vm, tenants) })
 	step("closed", func(t *testing.T) { checkClosed(t, vm) })
 	step("audit", func(t *testing.T) { w.checkAudit(t, vm, tenants) })
 	step("forbidden", func(t *testing.T) { w.checkForbidden(t, vm, tenants) })

@@ -3,9 +3,11 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,6 +23,8 @@ import (
 	"egress.scw/cloudinit/squid"
 	"egress.scw/hack/local/machine"
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/proxystatus"
+	"egress.scw/webhook/api/v1alpha1"
 )
 
 // The number of clients that send requests of a tenant, and the number of rotations
@@ -212,6 +216,53 @@ func checkExporters(t *testing.T, vm *machine.VM) {
 			t.Errorf("%s answers to Squid's user: %.100s", target, out)
 		}
 		in(t, vm, "curl", "--silent", "--fail", "--max-time", "5", "--output", "/dev/null", target) // the control
+	}
+}
+
+// checkStatus: the state of the machine is told to the Private Network, lists the
+// tenants, and is no proxy. Squid's user does not reach it.
+func checkStatus(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
+	t.Helper()
+	mark := markAuditLog(t, vm)
+	target := fmt.Sprintf("http://%s:%d%s", proxyAddress, names.StatusPort, names.StatusPath)
+	client := http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, netnsNode, address) }, DisableKeepAlives: true,
+	}, Timeout: time.Minute}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	served, parseErr := proxystatus.Parse(page)
+	if err = errors.Join(err, parseErr); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v:\n%s", target, response.Status, err, page)
+	}
+	want := map[string]string{}
+	for _, tenant := range tenants {
+		want[tenant.Name] = tenant.Revision()
+	}
+	got := map[string]string{}
+	for _, tenant := range served {
+		got[tenant.Name] = tenant.Revision
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%s lists %v, want %v", target, got, want)
+	}
+	if got, err := get(t.Context(), openPort, target); err != nil || got.status != http.StatusForbidden {
+		t.Errorf("%s by the proxy: %+v, %v, want status 403", target, got, err)
+	}
+	if out, err := vm.Exec(t.Context(), "setpriv", "--reuid=proxy", "--clear-groups", "curl", "--silent", "--max-time", "5", target); err == nil {
+		t.Errorf("%s answers to Squid's user: %.100s", target, out)
+	}
+	for _, record := range auditLog(t, vm)[mark:] {
+		if record.Port == strconv.Itoa(names.StatusPort) {
+			t.Errorf("the audit log has a request for the state: %+v", record)
+		}
 	}
 }
 

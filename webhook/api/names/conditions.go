@@ -13,8 +13,8 @@ const (
 	// ConditionGuarded is true if every guard of the chart that is on by default has
 	// a binding, so that admins of namespaces cannot open them.
 	ConditionGuarded = "Guarded"
-	// ConditionProxyReachable is true if every proxy serves the tenant's Revision
-	// on the tenant's port. The leader asks every 10 s.
+	// ConditionProxyReachable is true if a proxy serves the tenant's Revision on the
+	// tenant's port, and no proxy serves another one. The leader asks every 2 s.
 	ConditionProxyReachable = "ProxyReachable"
 	// ConditionSidecarReady is true if the tenant's certificate is issued, and in every
 	// namespace of the tenant. Only tenants with spec.sidecar have it.

@@ -157,13 +157,14 @@ const (
 	// ReasonGuardsMissing: a guard has no binding. Remedy: turn the guards on that
 	// the message names, in the chart's value guards.
 	ReasonGuardsMissing Reason = "GuardsMissing"
-	// ReasonProxyReachable: every proxy serves the tenant's Revision on its port.
+	// ReasonProxyReachable: a proxy serves the tenant's Revision, and no proxy another
+	// one. The message names machines that do not answer.
 	ReasonProxyReachable Reason = "ProxyReachable"
-	// ReasonProxyUnreachable: a proxy does not answer on the tenant's port. Remedy:
-	// look at the proxy machine, unless the message names pods that are still
+	// ReasonProxyUnreachable: no proxy answers, or one does not on the port of a tenant
+	// whose pods are not admitted to it yet. Remedy: look at the proxy machine, unless the message names pods that are still
 	// admitted to the port.
 	ReasonProxyUnreachable Reason = "ProxyUnreachable"
-	// ReasonProxyOutOfSync: a proxy serves another tenant on the port, or another
+	// ReasonProxyOutOfSync: a proxy serves another tenant on the port, none, or another
 	// Revision of the tenant. Remedy: run bootstrap apply, or write the
 	// EgressTenant again if it is older than egress.yaml.
 	ReasonProxyOutOfSync Reason = "ProxyOutOfSync"
