@@ -146,6 +146,7 @@ func fixedLines() []string {
 	return []string{
 		`reply_header_add X-Egress-Revision "%note{revision}" tagged_already`,
 		`reply_header_add X-Egress-Tenant "%note{tenant}" tagged_already probe`,
+		`acl status_path urlpath_regex ^/egress-status$`,
 		`acl probe_url url_regex ^http://0[.]0[.]0[.]0/egress-probe$`,
 		`acl note_inside annotate_client inside="%ssl::>received_hello_version"`,
 		`acl no_tls_inside note inside -`,

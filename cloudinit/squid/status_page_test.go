@@ -103,15 +103,22 @@ func TestStatusPage(t *testing.T) {
 		t.Errorf("an address that is no client's gets\n%s", answer)
 	}
 
-	// The log has the lines of this denial and of a tenant's request, and no others.
+	// Squid's own statistics, for programs of the machine.
+	machine := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if status, _ := ask(t, machine, netip.AddrPortFrom(machine, proxy.StatusPort), "GET /squid-internal-mgr/info"); status != http.StatusOK {
+		t.Errorf("Squid's statistics: status %d", status)
+	}
+
+	// The log has the lines of this denial, of the statistics and of a tenant's request,
+	// and no others.
 	if status, _ := ask(t, proxy.ListenAddress, netip.AddrPortFrom(proxy.ListenAddress, 3129), "GET http://10.0.0.1/"); status != http.StatusForbidden {
 		t.Errorf("a tenant's request: status %d", status)
 	}
 	var ports []string
-	for _, record := range readAudit(t, proxy.AuditLog, 2) {
+	for _, record := range readAudit(t, proxy.AuditLog, 3) {
 		ports = append(ports, record.Port)
 	}
-	if diff := cmp.Diff([]string{fmt.Sprint(proxy.StatusPort), "3129"}, ports); diff != "" {
+	if diff := cmp.Diff([]string{fmt.Sprint(proxy.StatusPort), fmt.Sprint(proxy.StatusPort), "3129"}, ports); diff != "" {
 		t.Errorf("lines of the audit log by port, -want +got:\n%s", diff)
 	}
 }
