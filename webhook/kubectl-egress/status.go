@@ -17,7 +17,7 @@ by the webhook today, or in its node's network.
 
 READY and SERVED are the status that the webhook wrote last. A finding reports that no
 replica of it is ready: the status is not kept up then. SERVED is the condition
-ProxyReachable: the leader of the webhook asks each proxy every 10 s. Unknown: it has not
+ProxyReachable: the leader of the webhook asks each proxy every 2 s. Unknown: it has not
 asked, or proxy.verifyPorts is false.
 
 Exit codes: 0 all is covered, 1 something is uncovered, 2 an error.`,
