@@ -161,8 +161,8 @@ const (
 	// one. The message names machines that do not answer.
 	ReasonProxyReachable Reason = "ProxyReachable"
 	// ReasonProxyUnreachable: no proxy answers, or one does not on the port of a tenant
-	// whose pods are not admitted to it yet. Remedy: look at the proxy machine, unless the message names pods that are still
-	// admitted to the port.
+	// whose pods are not admitted to it yet. Remedy: look at the proxy machine, unless
+	// the message names pods that are still admitted to the port.
 	ReasonProxyUnreachable Reason = "ProxyUnreachable"
 	// ReasonProxyOutOfSync: a proxy serves another tenant on the port, none, or another
 	// Revision of the tenant. Remedy: run bootstrap apply, or write the
