@@ -37,7 +37,7 @@ func addControllers(ctx context.Context, manager ctrl.Manager, s *settings.Setti
 	}
 	tenants := &controller.TenantReconciler{
 		Client: manager.GetClient(), Policies: policies, Protected: s.ProtectedNamespaces,
-		Unsupported: injection.Unsupported, ProxyURL: injection.ProxyURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: recorder,
+		Unsupported: injection.Unsupported, DirectURL: injection.DirectURL, NoProxy: injection.NoProxy, PluginPolicies: plugins, Egress: s.Proxy.Egress, Events: recorder,
 	}
 	if s.Proxy.AcceptsSidecars() {
 		if tenants.Sidecars, err = addSidecars(manager, s, injection); err != nil {
@@ -62,11 +62,25 @@ func addControllers(ctx context.Context, manager ctrl.Manager, s *settings.Setti
 			return err
 		}
 	}
+	namespace, err := ownNamespace(s)
+	if err != nil {
+		return err
+	}
+	tenants.Services = controller.NewTenantServices(manager.GetClient(), namespace, &s.Proxy, reachability(tenants.Proxy))
 	return errors.Join(
 		namespaces.SetupWithManager(manager),
 		tenants.SetupWithManager(manager),
 		manager.Add(definition),
 	)
+}
+
+// reachability returns what is known about the machines of the proxy: nothing without a
+// prober.
+func reachability(prober *controller.ProxyProber) controller.Reachability {
+	if prober == nil {
+		return nil
+	}
+	return prober
 }
 
 // addProber adds the prober of the proxies, which runs on the leader, and its metrics.

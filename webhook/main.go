@@ -137,6 +137,10 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, log
 	if err != nil {
 		return nil, fmt.Errorf("finding the API server (run in a pod, or set KUBECONFIG): %w", err)
 	}
+	namespace, err := ownNamespace(s)
+	if err != nil {
+		return nil, err
+	}
 	// No limit in the client: it would make admission wait behind the controllers,
 	// while the API server's priority and fairness distinguishes its clients, and
 	// returns 429 when it is busy. The number of concurrent reconciles bounds the
@@ -145,7 +149,7 @@ func newManager(s *settings.Settings, certificates *certwatcher.CertWatcher, log
 	config.UserAgent = names.FieldOwner + "/" + buildVersion()
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:        scheme,
-		Cache:         controller.CacheOptions(),
+		Cache:         controller.CacheOptions(namespace),
 		Client:        controller.ClientOptions(),
 		WebhookServer: newWebhookServer(s.Admission.BindAddress, certificates, logger),
 		// Metrics and probes are served by servers of bounded memory too.

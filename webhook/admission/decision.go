@@ -70,7 +70,7 @@ func (h *Handler) decide(ctx context.Context, request *reviewRequest, buffer []b
 		}
 		return d, nil
 	}
-	injection, err := h.injection(ctx, t.tenant, t.namespace.Name, pod)
+	injection, err := h.injection(ctx, h.withService(ctx, t.tenant), t.namespace.Name, pod)
 	if err == nil && !request.ephemeral() {
 		err = injection.Examine(request.Object, request.body)
 	}

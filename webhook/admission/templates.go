@@ -36,15 +36,16 @@ func (t *templates) of(tenant *v1alpha1.EgressTenant, namespace string, neighbou
 	return template, nil
 }
 
-// tenantState identifies a tenant's spec: the UID differs after the tenant was
-// recreated, the generation after its spec was changed.
+// tenantState identifies the parts of a tenant that injection reads: the UID differs
+// after the tenant was recreated, the generation after its spec was changed.
 type tenantState struct {
 	uid        types.UID
 	generation int64
+	service    string // the address
 }
 
 func stateOf(tenant *v1alpha1.EgressTenant) tenantState {
-	return tenantState{tenant.UID, tenant.Generation}
+	return tenantState{tenant.UID, tenant.Generation, tenant.ServiceAddress()}
 }
 
 // maxNamespaces bounds a perNamespace. More namespaces than clusters have with

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/inject"
 )
@@ -47,6 +50,8 @@ func TestTemplatesFollowTheTenant(t *testing.T) {
 		{"first", tenant, "orders"},
 		{"the same", tenant, "orders"},
 		{"another namespace", tenant, "billing"},
+		{"with a Service", served(tenant, "10.32.4.31"), "orders"},
+		{"the Service has another address", served(tenant, "10.32.4.32"), "orders"},
 		{"spec changed", changed, "orders"},
 		{"made again under its name", again, "orders"},
 		{"namespace of another tenant", other, "orders"},
@@ -57,6 +62,14 @@ func TestTemplatesFollowTheTenant(t *testing.T) {
 			t.Errorf("%s: %s, want %s", step.what, got, want)
 		}
 	}
+}
+
+// served returns the tenant with a Service.
+func served(tenant *v1alpha1.EgressTenant, address string) *v1alpha1.EgressTenant {
+	served := tenant.DeepCopy()
+	served.Status.ServiceIP = address
+	served.Status.Conditions = []metav1.Condition{{Type: names.ConditionServiceReady, Status: metav1.ConditionTrue}}
+	return served
 }
 
 func TestTemplatesAreCached(t *testing.T) {

@@ -52,5 +52,5 @@ func TestPolicyWithAPIServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	checkRequests(t, namespaceRequests{server}.ofAPIServer(t.Context(), nil), "web")
+	checkRequests(t, namespaceRequests{server}.ofAPIServer(t.Context(), endpointsFixture("default", "kubernetes", 6443, "172.16.28.2")), "web")
 }

@@ -12,7 +12,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -29,18 +28,17 @@ const syncWait = 500 * time.Millisecond
 
 // CacheOptions restrict a manager's cache to the objects that the webhook
 // reads. Of the NetworkPolicies of other clients it holds only whether they have
-// egress rules, and of Services only names and addresses. It holds the endpoints of
-// the API server, the bindings of the guards, and no managed fields. Of Secrets it
-// holds those of sidecars, without their contents, on the leader alone.
-func CacheOptions() cache.Options {
+// egress rules, and of Services only names and addresses, except for those of tenants
+// in the namespace of the webhook. It holds the endpoints of these and of the API
+// server, the bindings of the guards, and no managed fields. Of Secrets it holds those
+// of sidecars, without their contents, on the leader alone.
+func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			// The rights of the webhook are restricted to this name.
-			&corev1.Secret{}: {Field: fields.OneTermEqualSelector("metadata.name", names.SidecarName)},
-			&discoveryv1.EndpointSlice{}: {
-				Namespaces: map[string]cache.Config{metav1.NamespaceDefault: {}},
-				Label:      labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: apiServerService}),
-			},
+			&corev1.Secret{}:             {Field: fields.OneTermEqualSelector("metadata.name", names.SidecarName)},
+			&corev1.Service{}:            {Transform: keepServices(namespace)},
+			&discoveryv1.EndpointSlice{}: endpointSlices(namespace),
 			&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}: {
 				Label: labels.SelectorFromSet(labels.Set{names.ChartLabel: names.ChartName}),
 			},

@@ -66,7 +66,7 @@ func TestCachesSynced(t *testing.T) {
 // be stale, leak or use memory.
 func TestCacheOptions(t *testing.T) {
 	t.Parallel()
-	options := CacheOptions()
+	options := CacheOptions("egress-system")
 	if !options.ReaderFailOnMissingInformer {
 		t.Error("a read may start an informer in the middle of an admission request")
 	}
@@ -81,9 +81,17 @@ func TestCacheOptions(t *testing.T) {
 				t.Errorf("bindings are restricted to %s", got)
 			}
 		case *discoveryv1.EndpointSlice:
-			if _, only := restriction.Namespaces["default"]; !only || len(restriction.Namespaces) != 1 || restriction.Label.String() != "kubernetes.io/service-name=kubernetes" {
-				t.Errorf("endpoints are restricted to %v in %v", restriction.Label, restriction.Namespaces)
+			want := map[string]string{"default": "kubernetes.io/service-name=kubernetes", "egress-system": "egress.scw/tenant"}
+			for namespace, config := range restriction.Namespaces {
+				if config.LabelSelector.String() != want[namespace] {
+					t.Errorf("endpoints in %s are restricted to %v", namespace, config.LabelSelector)
+				}
 			}
+			if len(restriction.Namespaces) != len(want) {
+				t.Errorf("endpoints of the namespaces %v", restriction.Namespaces)
+			}
+		case *corev1.Service:
+			checkServices(t, restriction.Transform)
 		default:
 			t.Errorf("a restriction on %T", object)
 		}
@@ -96,5 +104,25 @@ func TestCacheOptions(t *testing.T) {
 	kept, err := options.DefaultTransform(secret)
 	if stripped, isSecret := kept.(*corev1.Secret); err != nil || !isSecret || stripped.Data["tls.key"] != nil || stripped.StringData != nil {
 		t.Errorf("the contents of Secrets are kept: %+v (%v)", kept, err)
+	}
+}
+
+// checkServices: Services are reduced to names and addresses, except those of tenants in
+// the namespace of the webhook.
+func checkServices(t *testing.T, transform func(any) (any, error)) {
+	t.Helper()
+	for _, test := range []struct {
+		namespace, tenant string
+		whole             bool
+	}{{"egress-system", "client-a", true}, {"egress-system", "", false}, {"web", "client-a", false}} {
+		service := &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: test.namespace, Name: "s", Labels: map[string]string{"egress.scw/tenant": test.tenant}},
+			Spec:       corev1.ServiceSpec{ClusterIPs: []string{"10.32.0.9"}, Type: corev1.ServiceTypeClusterIP},
+		}
+		kept, err := transform(service)
+		reduced, ok := kept.(*corev1.Service)
+		if err != nil || !ok || reduced.Spec.ClusterIPs[0] != "10.32.0.9" || (reduced.Spec.Type != "") != test.whole {
+			t.Errorf("a Service of %q in %s is cached as %+v (%v)", test.tenant, test.namespace, kept, err)
+		}
 	}
 }

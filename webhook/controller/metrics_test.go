@@ -55,6 +55,8 @@ egress_webhook_tenants{reason="ProxyOutOfSync"} 0
 egress_webhook_tenants{reason="ProxyUnreachable"} 0
 egress_webhook_tenants{reason="Ready"} 2
 egress_webhook_tenants{reason="SecretNotCopied"} 0
+egress_webhook_tenants{reason="ServiceAddressUnavailable"} 0
+egress_webhook_tenants{reason="ServiceNotWritten"} 0
 egress_webhook_tenants{reason="SidecarNotOffered"} 0
 egress_webhook_tenants{reason="SidecarRequired"} 0
 # HELP egress_webhook_unknown_tenant_namespaces Namespaces whose label names an EgressTenant that does not exist. Only the leader exports it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -41,7 +42,10 @@ func (r namespaceRequests) ofTenant(ctx context.Context, tenant client.Object) [
 
 // ofAPIServer maps the addresses of the API server to the namespaces of
 // the tenants that may reach it.
-func (r namespaceRequests) ofAPIServer(ctx context.Context, _ client.Object) []reconcile.Request {
+func (r namespaceRequests) ofAPIServer(ctx context.Context, endpoints client.Object) []reconcile.Request {
+	if endpoints.GetNamespace() != metav1.NamespaceDefault {
+		return nil // those of a tenant's Service
+	}
 	var tenants v1alpha1.EgressTenantList
 	if err := r.cache.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "the namespaces of tenants with access to the API server are not reconciled")

@@ -132,7 +132,7 @@ func newProberFixture(t *testing.T, objects ...client.Object) *proberFixture {
 			Client: server, Policies: NewPolicyApplier(server, s), Protected: protectedFixture(), Proxy: prober, Events: &recorder{},
 			NoProxy:     func(*v1alpha1.EgressTenant) string { return "localhost" },
 			Unsupported: func(*v1alpha1.EgressTenant) *inject.Refusal { return nil },
-			ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
+			DirectURL: func(tenant *v1alpha1.EgressTenant) string {
 				return "http://" + net.JoinHostPort("172.16.28.8", strconv.Itoa(int(tenant.Spec.ProxyPort())))
 			},
 		},

@@ -21,7 +21,7 @@ func statusWith(t *testing.T, server *api, sidecars *SidecarReconciler, unsuppor
 	r := &TenantReconciler{
 		Client: server, Policies: NewPolicyApplier(server, settingsFixture()), Protected: protectedFixture(),
 		Unsupported: func(*v1alpha1.EgressTenant) *inject.Refusal { return append(unsupported, nil)[0] },
-		ProxyURL:    func(*v1alpha1.EgressTenant) string { return "http://172.16.28.8:3129" }, NoProxy: func(*v1alpha1.EgressTenant) string { return "" },
+		DirectURL:   func(*v1alpha1.EgressTenant) string { return "http://172.16.28.8:3129" }, NoProxy: func(*v1alpha1.EgressTenant) string { return "" },
 		Sidecars: sidecars, Events: seen,
 	}
 	if _, err := r.Reconcile(t.Context(), requestFor("client-a")); err != nil {

@@ -46,14 +46,16 @@ type tenantFacts struct {
 	// unsupported is the reason why the settings do not have what the tenant needs. It
 	// is nil if they do.
 	unsupported *inject.Refusal
-	// proxyURL is the value of HTTP_PROXY in the tenant's pods without the sidecar, with
-	// path Proxy.
-	proxyURL string
+	// directURL is the URL of the proxy without the tenant's Service, and proxyURL the
+	// value of HTTP_PROXY in the tenant's new pods without the sidecar, with path Proxy.
+	directURL, proxyURL string
 	// noProxy is the part of NO_PROXY that the tenant's pods have in common, with
 	// path Proxy.
 	noProxy string
 	// proxy is what the proxies answer about the tenant, nil if they are not asked.
 	proxy *proxyFacts
+	// service is what is known about the tenant's Service, nil if it has none.
+	service *serviceState
 	// sidecar is what is known about the tenant's certificate, nil if its pods have no
 	// sidecars.
 	sidecar *sidecarState
@@ -104,7 +106,7 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 	// An admitted port stays admitted with a spec that is not valid: only new pods
 	// are refused.
 	if facts.proxy != nil && facts.proxy.admitted || facts.proxy == nil && len(invalid) == 0 && tenant.Spec.IsProxied() {
-		status.ProxyURL = facts.proxyURL
+		status.ProxyURL, status.AdmittedPort = facts.proxyURL, tenant.Spec.ProxyPort()
 	}
 	if len(invalid) == 0 {
 		if tenant.Spec.IsProxied() {
@@ -121,6 +123,12 @@ func tenantStatus(facts tenantFacts, now metav1.Time) v1alpha1.EgressTenantStatu
 		conditions = append(conditions, facts.proxy.condition())
 	} else {
 		meta.RemoveStatusCondition(&status.Conditions, names.ConditionProxyReachable)
+	}
+	if facts.service != nil {
+		status.ServiceIP = facts.service.address
+		conditions = append(conditions, facts.service.condition())
+	} else {
+		meta.RemoveStatusCondition(&status.Conditions, names.ConditionServiceReady)
 	}
 	if facts.sidecar != nil {
 		conditions = append(conditions, facts.sidecar.condition())
@@ -177,6 +185,8 @@ func readyCondition(facts tenantFacts, invalid field.ErrorList, applied metav1.C
 		condition.Reason, condition.Message = applied.Reason, applied.Message
 	case facts.proxy != nil && facts.proxy.reason != names.ReasonProxyReachable:
 		condition.Reason, condition.Message = string(facts.proxy.reason), facts.proxy.message
+	case facts.service != nil && !facts.service.isReady():
+		condition.Reason, condition.Message = string(facts.service.reason), facts.service.message
 	case facts.sidecar != nil && facts.sidecar.reason != names.ReasonSidecarReady:
 		condition.Reason, condition.Message = string(facts.sidecar.reason), facts.sidecar.message
 	default:

@@ -2,9 +2,11 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +20,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -30,8 +33,8 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-// TenantReconciler writes the status and the finalizer of every EgressTenant, and
-// no other object: NamespaceReconciler does the work that the status reports.
+// TenantReconciler writes the status and the finalizer of every EgressTenant, and keeps
+// its Service. NamespaceReconciler does the other work that the status reports.
 type TenantReconciler struct {
 	// Client reads from the manager's cache and writes the status.
 	Client client.Client
@@ -42,8 +45,8 @@ type TenantReconciler struct {
 	// Unsupported returns why the settings do not have what a tenant needs, and nil if
 	// they do.
 	Unsupported func(*v1alpha1.EgressTenant) *inject.Refusal
-	// ProxyURL returns the value of HTTP_PROXY in a tenant's pods without the sidecar.
-	ProxyURL func(*v1alpha1.EgressTenant) string
+	// DirectURL returns the URL of the proxy for a tenant's pods without its Service.
+	DirectURL func(*v1alpha1.EgressTenant) string
 	// NoProxy returns the part of NO_PROXY that a tenant's pods have in common.
 	NoProxy func(*v1alpha1.EgressTenant) string
 	// Egress are the source addresses of the proxy's requests.
@@ -56,8 +59,12 @@ type TenantReconciler struct {
 	// Sidecars keeps the certificates of sidecars. It is nil if the proxy accepts none,
 	// and Unsupported has a reason for every tenant with sidecars.
 	Sidecars *SidecarReconciler
+	// Services keeps the Services of tenants. It is nil in tests of other parts.
+	Services *TenantServices
 	// Events records errors that people must correct, on the tenants.
 	Events events.EventRecorder
+
+	former formerStatuses
 }
 
 // SetupWithManager registers the controller, which runs on the leader only.
@@ -65,6 +72,7 @@ func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	controlled := ctrl.NewControllerManagedBy(mgr).
 		Named("tenant").
 		WithLogConstructor(logConstructor(mgr, "tenant", "tenant")).
+		WithOptions(controller.Options{RateLimiter: retryLimiter()}).
 		For(&v1alpha1.EgressTenant{}).
 		// An update maps both its old and its new object, so that the tenants
 		// on the old port are reconciled as well as those on the new port.
@@ -73,6 +81,9 @@ func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Namespace{}, enqueueLater(namespaceToTenant)).
 		Watches(&networkingv1.NetworkPolicy{}, enqueueLater(r.policyToTenant)).
 		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, enqueueLater(r.allTenants))
+	if r.Services != nil {
+		r.Services.watch(controlled)
+	}
 	if r.Proxy != nil {
 		controlled.WatchesRawSource(source.Channel(r.Proxy.changes, &handler.EnqueueRequestForObject{}))
 	}
@@ -89,7 +100,8 @@ func (r *TenantReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// Reconcile computes one tenant's status and writes it if it changed.
+// Reconcile keeps the Service of one tenant, computes the tenant's status and writes it
+// if it changed.
 func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	tenant := &v1alpha1.EgressTenant{}
 	if err := r.Client.Get(ctx, request.NamespacedName, tenant); err != nil {
@@ -103,23 +115,33 @@ func (r *TenantReconciler) Reconcile(ctx context.Context, request ctrl.Request) 
 	if err != nil || tenant.DeletionTimestamp != nil && len(tenant.Finalizers) == 0 {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	var serviceErr error
+	if r.Services != nil {
+		facts.service, serviceErr = r.Services.keep(ctx, tenant)
+	}
 	if r.Proxy != nil && isTenantPort(tenant.Spec.ProxyPort()) {
 		proxy, known := r.Proxy.factsOf(tenant, len(facts.portHolders) > 0)
 		if !known {
-			return ctrl.Result{}, nil // the answers trigger the next reconcile
+			return ctrl.Result{}, serviceErr // the answers trigger the next reconcile
 		}
 		facts.proxy = &proxy
 	}
 	var known bool
 	if facts.sidecar, known = r.sidecarOf(tenant, facts.unsupported); !known {
-		return ctrl.Result{}, nil // its state triggers the next reconcile
+		return ctrl.Result{}, serviceErr // its state triggers the next reconcile
 	}
-	return ctrl.Result{}, r.publish(ctx, tenant, tenantStatus(facts, metav1.Now()))
+	var again time.Duration
+	facts.proxyURL, again = r.former.proxyURL(tenant, facts.service, facts.directURL, time.Now())
+	err = r.publish(ctx, tenant, tenantStatus(facts, metav1.Now()))
+	if again == 0 && facts.service != nil && facts.service.reason == names.ReasonServiceAddressUnavailable {
+		again = addressRetry
+	}
+	return ctrl.Result{RequeueAfter: again}, errors.Join(err, serviceErr)
 }
 
 // observe reads the inputs of the tenant's status.
 func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressTenant) (tenantFacts, error) {
-	facts := tenantFacts{tenant: tenant, unsupported: r.Unsupported(tenant), proxyURL: r.ProxyURL(tenant), noProxy: r.NoProxy(tenant), egressAddresses: r.Egress.Of(tenant)}
+	facts := tenantFacts{tenant: tenant, unsupported: r.Unsupported(tenant), directURL: r.DirectURL(tenant), noProxy: r.NoProxy(tenant), egressAddresses: r.Egress.Of(tenant)}
 	onPort, err := tenantsOnPort(ctx, r.Client, tenant.Spec.ProxyPort())
 	if err != nil {
 		return facts, err

@@ -26,7 +26,7 @@ func reconcileTenant(t *testing.T, server *api, egress settings.EgressAddresses)
 		PluginPolicies: pluginPolicies[:1],
 		Protected:      protectedFixture(),
 		Unsupported:    func(*v1alpha1.EgressTenant) *inject.Refusal { return nil },
-		ProxyURL: func(tenant *v1alpha1.EgressTenant) string {
+		DirectURL: func(tenant *v1alpha1.EgressTenant) string {
 			return fmt.Sprintf("http://172.16.28.8:%d", tenant.Spec.ProxyPort())
 		},
 		NoProxy: func(*v1alpha1.EgressTenant) string { return "localhost,.svc" },

@@ -33,6 +33,6 @@ func isReported(reason string) bool {
 	return slices.Contains([]names.Reason{
 		names.ReasonInvalidSpec, names.ReasonPortConflict, names.ReasonForeignEgressRules,
 		names.ReasonSidecarNotOffered, names.ReasonSidecarRequired, names.ReasonClosedDNSMissing,
-		names.ReasonCertificateNotIssued, names.ReasonSecretNotCopied,
+		names.ReasonServiceAddressUnavailable, names.ReasonServiceNotWritten, names.ReasonCertificateNotIssued, names.ReasonSecretNotCopied,
 	}, names.Reason(reason))
 }

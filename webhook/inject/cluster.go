@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/noproxy"
 	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/settings"
@@ -66,11 +67,26 @@ func NewCluster(s *settings.Settings, apiServer noproxy.Entry, version string) (
 	return cluster, nil
 }
 
-// ProxyURL returns the value of HTTP_PROXY and HTTPS_PROXY for the tenant's pods
-// without the sidecar: the proxy's address, and the port that identifies the tenant. The scheme is
-// http for both, because clients connect to the proxy without TLS (and gRPC
-// accepts no other scheme).
+// ProxyURL returns the value of HTTP_PROXY and HTTPS_PROXY for new pods of the tenant
+// without the sidecar: the tenant's Service, or the proxy itself while there is no
+// Service. The scheme is http for both, because clients connect to the proxy without
+// TLS (and gRPC accepts no other scheme).
 func (c *Cluster) ProxyURL(tenant *v1alpha1.EgressTenant) string {
+	if address := tenant.ServiceAddress(); address != "" {
+		return ServiceURL(address)
+	}
+	return c.DirectURL(tenant)
+}
+
+// ServiceURL returns the URL of the proxy at a tenant's Service.
+func ServiceURL(address string) string {
+	return "http://" + net.JoinHostPort(address, strconv.Itoa(names.ServicePort))
+}
+
+// DirectURL returns the URL of the proxy without the Service: the address of its first
+// machine, and the port that identifies the tenant. Pods have it that were created
+// before the tenant's Service.
+func (c *Cluster) DirectURL(tenant *v1alpha1.EgressTenant) string {
 	return "http://" + net.JoinHostPort(c.settings.Proxy.Addresses[0].String(), strconv.Itoa(int(tenant.Spec.ProxyPort())))
 }
 

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/noproxy"
 	file "egress.scw/webhook/api/sidecar"
 	"egress.scw/webhook/api/v1alpha1"
@@ -111,5 +114,21 @@ func TestProxyURL(t *testing.T) {
 		if got := cluster.ProxyURL(tenant); got != want {
 			t.Errorf("%s: %s, want %s", address, got, want)
 		}
+		served := withService(tenant, "10.32.4.31")
+		if got, direct := cluster.ProxyURL(served), cluster.DirectURL(served); got != "http://10.32.4.31:3128" || direct != want {
+			t.Errorf("%s: with a Service %s, and without it %s", address, got, direct)
+		}
+		served.Status.Conditions[0].Status = metav1.ConditionFalse
+		if got := cluster.ProxyURL(served); got != want {
+			t.Errorf("%s: with a Service that is not ready %s, want %s", address, got, want)
+		}
 	}
+}
+
+// withService returns the tenant with a Service.
+func withService(tenant *v1alpha1.EgressTenant, address string) *v1alpha1.EgressTenant {
+	served := tenant.DeepCopy()
+	served.Status.ServiceIP = address
+	served.Status.Conditions = []metav1.Condition{{Type: names.ConditionServiceReady, Status: metav1.ConditionTrue}}
+	return served
 }

@@ -36,10 +36,36 @@ func withPlain(t *testing.T, raw []byte) []byte {
 	return encode(t, pod)
 }
 
-// TestInjectedElsewhere: a pod that was injected in the namespace of another tenant
-// gets what it would have got without that.
+// formerRoutes are injections that a pod may have had: of another tenant by the proxy's
+// address, and of the same and of another tenant by a Service.
+func formerRoutes(t *testing.T) map[string]*Injection {
+	t.Helper()
+	routes := map[string]*Injection{"another tenant": otherInjection(t)}
+	for name, address := range map[string]string{"client-a": "10.32.4.99", "client-b": "10.32.4.32"} {
+		tenant := withService(&v1alpha1.EgressTenant{}, address)
+		tenant.Name, tenant.Spec.Proxy, tenant.Spec.Runtimes = name, &v1alpha1.TenantProxy{Port: 3130}, v1alpha1.Runtimes()
+		injection, err := compute(exampleCluster(t), tenant, "billing", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(injection.runtimes.java.encoded, address) {
+			t.Errorf("the options of Java lack %s: %s", address, injection.runtimes.java.encoded)
+		}
+		routes["the Service of "+name] = injection
+	}
+	return routes
+}
+
+// TestInjectedElsewhere: a pod that was injected in the namespace of another tenant, or
+// with another address of the proxy, gets what it would have got without that.
 func TestInjectedElsewhere(t *testing.T) {
-	former, injection := otherInjection(t), exampleInjection(t)
+	for name, former := range formerRoutes(t) {
+		t.Run(name, func(t *testing.T) { checkInjectedElsewhere(t, former, exampleInjection(t)) })
+	}
+}
+
+func checkInjectedElsewhere(t *testing.T, former, injection *Injection) {
+	t.Helper()
 	forEachRandomPod(t, func(t *testing.T, _ *rand.Rand, raw []byte) {
 		raw = withPlain(t, raw)
 		operations, _ := operationsFor(t, mustDecode(t, raw), former)

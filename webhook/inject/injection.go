@@ -29,7 +29,7 @@ type Injection struct {
 	nodePool                       *v1alpha1.NodePool
 	sidecar                        *sidecar // nil without one
 	dns                            *dns     // nil for the cluster's DNS
-	directURL                      string   // the tenant's port of the proxy
+	portURL                        string   // of the proxy without the sidecar
 	sidecarRequired                bool     // the port is closed
 	httpProxy, httpsProxy, noProxy pair
 	runtimes                       runtimeVariables
@@ -40,7 +40,7 @@ type Injection struct {
 // of returns the injection with the address of the proxy that an existing pod reaches:
 // the pod may be older than the sidecar of its tenant.
 func (i *Injection) of(pod *Pod) *Injection {
-	url := i.directURL
+	url := i.portURL
 	if pod.hasSidecar() {
 		url = RelayURL()
 	}

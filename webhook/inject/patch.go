@@ -47,7 +47,7 @@ func NewPatch(pod *Pod, injection *Injection, buffer []byte) Patch {
 // variables lead to the sidecar if the pod has it, whatever its tenant has by now.
 func NewEphemeralPatch(pod, old *Pod, injection *Injection, buffer []byte) Patch {
 	p := newPatcher(pod, injection.of(old), buffer)
-	if injection.sidecarRequired && p.injection.ProxyURL == injection.directURL {
+	if injection.sidecarRequired && p.injection.ProxyURL == injection.portURL {
 		p.warn("the pod was created without the sidecar, and the proxy accepts no connection without its certificate: create the pod again")
 	}
 	for _, container := range old.Spec.EphemeralContainers {

@@ -14,7 +14,8 @@ import (
 
 // Template is the injection that the pods of one namespace have in common,
 // before their own annotations are read. It is safe for concurrent use, and
-// valid as long as the tenant's spec and the neighbours stay the same.
+// valid as long as the tenant's spec, its Service's address and the neighbours stay the
+// same.
 type Template struct {
 	tenant        string
 	tenantEntries []noproxy.Entry
@@ -60,10 +61,10 @@ func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace stri
 	return t, nil
 }
 
-// setRoute sets the way to the proxy: the tenant's port, or the sidecar.
+// setRoute sets the way to the proxy: the tenant's Service or port, or the sidecar.
 func (t *Template) setRoute(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace string) {
 	i := &t.injection
-	i.directURL = cluster.ProxyURL(tenant)
+	i.portURL = cluster.ProxyURL(tenant)
 	i.sidecarRequired = cluster.settings.Proxy.Identity == v1alpha1.IdentityRequired
 	i.dns = newDNS(cluster, tenant, namespace)
 	i.setProxy(cluster.PodProxyURL(tenant))

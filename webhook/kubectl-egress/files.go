@@ -58,7 +58,7 @@ func stateOf(settingsFile string, tenants []string, serviceHost, version string)
 		// A tenant of egress.yaml has no status: its policy is explained as it is once the
 		// proxy serves the tenant.
 		if tenant := &objects.Tenants[i]; tenant.Spec.IsProxied() && tenant.Status.ProxyURL == "" {
-			tenant.Status.ProxyURL = cluster.ProxyURL(tenant)
+			tenant.Status.ProxyURL, tenant.Status.AdmittedPort = cluster.ProxyURL(tenant), tenant.Spec.ProxyPort()
 		}
 	}
 	return &state.State{

@@ -62,8 +62,9 @@ type File struct {
 
 // FileProxy is the field proxy of the settings file.
 type FileProxy struct {
-	// Addresses are the IP addresses of the proxy, at least one. Pods get the
-	// first, NetworkPolicies admit all of them. Required.
+	// Addresses are the IP addresses of the proxy, at least one. The tenants'
+	// Services lead to those that answer, and NetworkPolicies admit all of them.
+	// Required.
 	Addresses []string `json:"addresses"`
 	// EgressAddresses are the source addresses of the tenants' requests.
 	EgressAddresses FileEgressAddresses `json:"egressAddresses"`

@@ -47,8 +47,9 @@ type Settings struct {
 // Proxy are the addresses of the proxy.
 type Proxy struct {
 	// Addresses are the addresses at which pods reach the proxy: at least one,
-	// distinct, in the order of the file. Pods get the first, NetworkPolicies
-	// admit all of them.
+	// distinct, in the order of the file. The tenants' Services lead to those that
+	// answer, and NetworkPolicies admit all of them. Pods that are created before
+	// their tenant's Service get the first.
 	Addresses []netip.Addr
 	// Egress are the source addresses of the proxy's requests.
 	Egress EgressAddresses

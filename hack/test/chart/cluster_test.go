@@ -74,6 +74,9 @@ func TestLeastPrivilege(t *testing.T) {
 	rules := slices.Clone(webhookRole(t, r).Rules)
 	roles := all[*rbacv1.Role](r)
 	for _, role := range roles {
+		if role.Namespace == releaseNamespace && role.Name == names.ChartName+"-services" {
+			continue // TestServicesOfTenants
+		}
 		rules = append(rules, role.Rules...)
 	}
 	written := []string{"egresstenants", "egresstenants/status", "networkpolicies", "ciliumnetworkpolicies", "customresourcedefinitions", "leases", "events"}
@@ -118,6 +121,30 @@ func TestLeastPrivilege(t *testing.T) {
 	if diff := cmp.Diff(want, binding.Subjects); diff != "" || binding.RoleRef.Name != webhookRole(t, r).Name {
 		t.Errorf("ClusterRoleBinding to %s: -want +rendered\n%s", binding.RoleRef.Name, diff)
 	}
+}
+
+// The Services of tenants are written in the namespace of the release alone.
+func TestServicesOfTenants(t *testing.T) {
+	r := mustInstall(t, minimalValues)
+	for _, role := range all[*rbacv1.Role](r) {
+		if role.Name != names.ChartName+"-services" {
+			continue
+		}
+		got := map[string][]string{}
+		for _, rule := range role.Rules {
+			for _, resource := range rule.Resources {
+				got[resource] = rule.Verbs
+			}
+		}
+		want := map[string][]string{
+			"services": {"create", "patch", "update", "delete"}, "endpointslices": {"get", "list", "watch", "create", "patch", "delete"},
+		}
+		if diff := cmp.Diff(want, got); diff != "" || role.Namespace != releaseNamespace {
+			t.Errorf("Role %s in %s: -want +rendered\n%s", role.Name, role.Namespace, diff)
+		}
+		return
+	}
+	t.Error("there is no Role for the Services of tenants")
 }
 
 func TestOwnNetworkPolicy(t *testing.T) {

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,10 +59,18 @@ func endpoints(subset string) string {
 func endpointsAttempts() []attempt {
 	slices := right("discovery.k8s.io", "endpointslices", "create", "patch")
 	old := right("", "endpoints", "create", "patch")
+	proxyPort := strings.Replace(slice("IPv4", "10.244.0.1"), "port: 80", "port: 3128", 1)
 	return []attempt{
 		{name: "the internet", rights: slices, request: create(slice("IPv4", "192.0.2.10"))},
 		{name: "a private address outside of cluster.cidrs", rights: slices, request: create(slice("IPv4", "192.168.1.1"))},
 		{name: "the proxy, which is in cluster.cidrs", rights: slices, request: create(slice("IPv4", proxyAddress))},
+		{name: "a tenant's Service, which is in cluster.cidrs", rights: slices, request: create(proxyPort)},
+		{name: "every port", rights: slices, request: create(strings.Replace(proxyPort, "port: 3128", "name: any", 1))},
+		{name: "Endpoints with the port of tenants' Services", rights: old, request: create(strings.Replace(endpoints("addresses: [{ip: 10.244.0.1}]"), "port: 80", "port: 3128", 1))},
+		{
+			name: "the port changed", rights: slices, prepare: prepared(create(slice("IPv4", "10.244.0.1"))),
+			request: merge(sliceHead, "{ports: [{port: 3128}]}"),
+		},
 		{name: "IPv6", rights: slices, request: create(slice("IPv6", "2001:db8::10"))},
 		{name: "a host name", rights: slices, request: create(slice("FQDN", "www.example.com"))},
 		{

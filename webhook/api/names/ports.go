@@ -29,6 +29,10 @@ const (
 	SidecarPort = 3443
 )
 
+// ServicePort is the port of every tenant's Service in the cluster, which leads to the
+// tenant's port of the proxy machines. It is Squid's usual port.
+const ServicePort = 3128
+
 // Ports of the sidecar, in the pod.
 const (
 	// RelayPort is the port of the HTTP proxy, on the loopback address alone. It is

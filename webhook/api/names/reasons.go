@@ -168,6 +168,17 @@ const (
 	// Revision of the tenant. Remedy: run bootstrap apply, or write the
 	// EgressTenant again if it is older than egress.yaml.
 	ReasonProxyOutOfSync Reason = "ProxyOutOfSync"
+	// ReasonServiceReady: the tenant's Service leads to the proxy.
+	ReasonServiceReady Reason = "ServiceReady"
+	// ReasonServiceAddressUnavailable: the tenant's Service was deleted, and the API
+	// server refuses its address for the new one. Pods that have the address do not reach
+	// the proxy; new pods get the address of a proxy machine. Remedy: delete the Service
+	// that the message names, or clear status.serviceIP of the EgressTenant for another
+	// address, and create the pods again.
+	ReasonServiceAddressUnavailable Reason = "ServiceAddressUnavailable"
+	// ReasonServiceNotWritten: the tenant's Service, or its EndpointSlice, could not be
+	// written. Remedy: remove the cause that the message names. The webhook tries again.
+	ReasonServiceNotWritten Reason = "ServiceNotWritten"
 	// ReasonSidecarReady: the tenant's certificate is issued, and in every namespace of
 	// the tenant.
 	ReasonSidecarReady Reason = "SidecarReady"
@@ -230,7 +241,7 @@ func ReadyReasons() []Reason {
 	return []Reason{
 		ReasonReady, ReasonInvalidSpec, ReasonPortConflict, ReasonProtectedNamespace, ReasonForeignEgressRules, ReasonPolicyNotApplied,
 		ReasonSidecarNotOffered, ReasonSidecarRequired, ReasonClosedDNSMissing,
-		ReasonProxyUnreachable, ReasonProxyOutOfSync,
+		ReasonProxyUnreachable, ReasonProxyOutOfSync, ReasonServiceAddressUnavailable, ReasonServiceNotWritten,
 		ReasonCertificatePending, ReasonCertificateNotIssued, ReasonSecretNotCopied, ReasonPending,
 	}
 }
@@ -242,6 +253,7 @@ func TenantReasons() []Reason {
 		ReasonSidecarNotOffered, ReasonSidecarRequired, ReasonClosedDNSMissing,
 		ReasonGuardsPresent, ReasonGuardsMissing,
 		ReasonProxyReachable, ReasonProxyUnreachable, ReasonProxyOutOfSync,
+		ReasonServiceReady, ReasonServiceAddressUnavailable, ReasonServiceNotWritten,
 		ReasonSidecarReady, ReasonCertificatePending, ReasonCertificateNotIssued, ReasonSecretNotCopied,
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"egress.scw/webhook/api/names"
 )
 
 // Path is the egress path of a tenant: the route on which its traffic leaves the
@@ -199,8 +201,23 @@ func (t *EgressTenant) AdmittedPort() int32 {
 	return port
 }
 
-// ProxyPort returns the port in proxyURL, 0 if it is empty.
+// ServiceAddress returns the address of the tenant's Service, by which new pods reach
+// the proxy. It is empty while there is no such Service.
+func (t *EgressTenant) ServiceAddress() string {
+	for i := range t.Status.Conditions {
+		if c := &t.Status.Conditions[i]; c.Type == names.ConditionServiceReady && c.Status == metav1.ConditionTrue {
+			return t.Status.ServiceIP
+		}
+	}
+	return ""
+}
+
+// ProxyPort returns the port of the proxy that the status names, 0 if it names none.
+// The webhook of a version without Services wrote it into proxyURL alone.
 func (s *EgressTenantStatus) ProxyPort() int32 {
+	if s.AdmittedPort != 0 {
+		return s.AdmittedPort
+	}
 	port, err := strconv.ParseUint(s.ProxyURL[strings.LastIndexByte(s.ProxyURL, ':')+1:], 10, 16)
 	if err != nil {
 		return 0
@@ -232,7 +249,7 @@ type EgressTenantStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions are Ready, PolicyApplied, ProxyReachable and Guarded, as the leading
+	// conditions are Ready, PolicyApplied, ProxyReachable, ServiceReady and Guarded, as the leading
 	// replica of the webhook wrote them last: while no replica runs, they stay.
 	//
 	// +listType=map
@@ -240,12 +257,27 @@ type EgressTenantStatus struct {
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// proxyURL is the value of HTTP_PROXY in the tenant's pods. Empty with path
-	// Gateway, and until the proxy serves the tenant on its port: NetworkPolicies
-	// admit the tenant's pods to the port from then on.
+	// proxyURL is the value of HTTP_PROXY in the tenant's new pods without the sidecar:
+	// the address of the tenant's Service, and port 3128. While there is no Service, it
+	// is the address of a proxy machine, and the tenant's port. Empty with path
+	// Gateway, and until the proxy serves the tenant on its port.
 	//
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
+
+	// admittedPort is the port of the proxy machines to which NetworkPolicies admit the
+	// tenant's pods. Empty with path Gateway, and until the proxy serves the tenant on
+	// its port.
+	//
+	// +optional
+	AdmittedPort int32 `json:"admittedPort,omitempty"`
+
+	// serviceIP is the address of the tenant's Service in the namespace of the webhook.
+	// It stays when the Service is deleted, which then gets the same address again.
+	//
+	// +kubebuilder:validation:MaxLength=45
+	// +optional
+	ServiceIP string `json:"serviceIP,omitempty"`
 
 	// noProxy is the part of NO_PROXY that all of the tenant's pods have in
 	// common. The entries of the namespace, of its Services and of the tenant's other

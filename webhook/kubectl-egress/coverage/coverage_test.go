@@ -17,7 +17,8 @@ import (
 )
 
 func TestOfPod(t *testing.T) {
-	s := statetest.Healthy(t)
+	s, before := statetest.Healthy(t), statetest.Healthy(t)
+	before.Tenants[0].Status.ServiceIP = ""
 	injected := func(change func(*corev1.Pod)) *corev1.Pod {
 		pod := statetest.Inject(t, s, statetest.Pod(statetest.Orders, "web"))
 		change(pod)
@@ -33,10 +34,11 @@ func TestOfPod(t *testing.T) {
 		want coverage.Kind
 		says string
 	}{
-		"injected":             {injected(func(*corev1.Pod) {}), coverage.Covered, ""},
-		"older than the label": {plain(func(*corev1.Pod) {}), coverage.WithoutVariables, "older than the label"},
-		"ended":                {plain(func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), coverage.Ended, ""},
-		"opted out":            {plain(func(p *corev1.Pod) { p.Labels = map[string]string{names.LabelInject: "false"} }), coverage.OptedOut, "egress.scw/inject=false"},
+		"injected before the tenant's Service": {statetest.Inject(t, before, statetest.Pod(statetest.Orders, "web")), coverage.Covered, ""},
+		"injected":                             {injected(func(*corev1.Pod) {}), coverage.Covered, ""},
+		"older than the label":                 {plain(func(*corev1.Pod) {}), coverage.WithoutVariables, "older than the label"},
+		"ended":                                {plain(func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), coverage.Ended, ""},
+		"opted out":                            {plain(func(p *corev1.Pod) { p.Labels = map[string]string{names.LabelInject: "false"} }), coverage.OptedOut, "egress.scw/inject=false"},
 		"own proxy variables": {injected(func(p *corev1.Pod) {
 			p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "http_proxy", Value: "http://proxy.corp:8080"}}
 		}), coverage.Covered, ""},

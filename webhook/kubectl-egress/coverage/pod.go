@@ -77,12 +77,14 @@ func OfPod(s *state.State, pod *corev1.Pod) (Pod, error) {
 	case admission.Action == inject.Skip:
 		result.Kind, result.Reason = OptedOut, admission.Message
 	default:
-		judgeInjection(&result, pod, admission.Injection)
+		judgeInjection(&result, pod, admission.Injection, s.DirectHash(decoded, namespace))
 	}
 	return result, nil
 }
 
-func judgeInjection(result *Pod, pod *corev1.Pod, injection *inject.Injection) {
+// judgeInjection judges a pod by the injection of a new one. direct is the hash of a pod
+// that was created before the tenant had a Service, and reaches the proxy as well.
+func judgeInjection(result *Pod, pod *corev1.Pod, injection *inject.Injection, direct string) {
 	restart := "create the pod again: kubectl rollout restart its workload, or delete the pod"
 	lacking := lackingContainers(pod, injection.Skip)
 	status, injected := statusOf(pod)
@@ -93,7 +95,7 @@ func judgeInjection(result *Pod, pod *corev1.Pod, injection *inject.Injection) {
 	case len(lacking) > 0:
 		result.Kind, result.Remedy = WithoutVariables, restart
 		result.Reason = "no proxy variables in " + enumerate(lacking) + ", although the pod has the annotation " + names.AnnotationStatus
-	case status.Hash != state.Hash(injection):
+	case status.Hash != state.Hash(injection) && status.Hash != direct:
 		result.Kind, result.Remedy = Outdated, restart
 		result.Reason = "injected under another configuration of the tenant, the namespace or the webhook"
 		if url := proxyURL(pod); url != "" && url != injection.ProxyURL {

@@ -118,21 +118,25 @@ func TestRoutes(t *testing.T) {
 	}
 	namespace, _ := s.Namespace(statetest.Orders)
 	plain := `{"spec": {"containers": [{"name": "web"}]}}`
+	direct := `{"spec": {"containers": [{"name": "web", "env": [{"name": "HTTPS_PROXY", "value": "http://172.16.28.8:3129"}]}]}}`
+	neighbour := `{"spec": {"containers": [{"name": "web", "env": [{"name": "HTTPS_PROXY", "value": "http://10.32.4.32:3128"}]}]}}`
 	own := `{"spec": {"containers": [{"name": "web", "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.corp:8080"}]}]}}`
 	for name, test := range map[string]struct {
 		pod, url string
 		way      Way
 		open     Openness
 	}{
-		"allowed":          {plain, "https://api.github.com", WayProxy, Open},
-		"denied":           {plain, "https://example.org", WayProxy, Closed},
-		"a Service":        {plain, "http://db.stock.svc.cluster.local:5432", WayDirect, Depends},
-		"loopback":         {plain, "http://localhost:8080", WayDirect, Open},
-		"clusterAccess":    {plain, "http://172.16.28.20:5432", WayDirect, Open},
-		"another port":     {plain, "http://172.16.28.20:5433", WayDirect, Depends},
-		"other's proxy":    {own, "https://api.github.com", WayProxy, Closed},
-		"public address":   {plain, "https://198.51.100.1", WayProxy, Closed},
-		"metadata service": {plain, "http://169.254.42.42", WayProxy, Closed},
+		"allowed":           {plain, "https://api.github.com", WayProxy, Open},
+		"machine's address": {direct, "https://api.github.com", WayProxy, Open},
+		"other's Service":   {neighbour, "https://api.github.com", WayProxy, Closed},
+		"denied":            {plain, "https://example.org", WayProxy, Closed},
+		"a Service":         {plain, "http://db.stock.svc.cluster.local:5432", WayDirect, Depends},
+		"loopback":          {plain, "http://localhost:8080", WayDirect, Open},
+		"clusterAccess":     {plain, "http://172.16.28.20:5432", WayDirect, Open},
+		"another port":      {plain, "http://172.16.28.20:5433", WayDirect, Depends},
+		"other's proxy":     {own, "https://api.github.com", WayProxy, Closed},
+		"public address":    {plain, "https://198.51.100.1", WayProxy, Closed},
+		"metadata service":  {plain, "http://169.254.42.42", WayProxy, Closed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target, err := ParseTarget(test.url)

@@ -19,9 +19,10 @@ type ways struct {
 	tenant *v1alpha1.EgressTenant // nil without one
 	// policy is the NetworkPolicy that holds, nil for none.
 	policy *networkingv1.NetworkPolicy
-	// proxy is the only URL of a proxy that the pod reaches, and closed is the reason
-	// why the proxy accepts no connection there.
-	proxy, closed string
+	// proxy is the URL of the proxy for new pods, and former that of pods which are older
+	// than the tenant's Service: the pod reaches no other. closed is the reason why the
+	// proxy accepts no connection there.
+	proxy, former, closed string
 	// captures is whether the sidecar takes connections to names, but those of direct,
 	// and all names below these.
 	captures bool
@@ -40,7 +41,7 @@ func waysOf(s *state.State, namespace inject.Namespace, sidecar bool) *ways {
 			w.closed = "the tenant has no spec.sidecar, without which the NetworkPolicy admits the sidecar to no proxy: create the pod again"
 		}
 	default:
-		w.proxy = s.Cluster.ProxyURL(w.tenant)
+		w.proxy, w.former = s.Cluster.ProxyURL(w.tenant), s.Cluster.DirectURL(w.tenant)
 		if s.Settings.Proxy.Identity == v1alpha1.IdentityRequired {
 			w.closed = "the pod has no sidecar, without which the proxy accepts no connection: create the pod again"
 		}
@@ -80,7 +81,7 @@ func (w *ways) routeOf(values map[string]string, target Target) (Route, error) {
 	switch {
 	case w.tenant == nil || w.policy == nil:
 		route.Open, route.Message = Depends, "the namespace belongs to no tenant: the proxy of the container's own variables decides"
-	case strings.TrimSuffix(route.Proxy, "/") != w.proxy:
+	case !slices.Contains([]string{w.proxy, w.former}, strings.TrimSuffix(route.Proxy, "/")):
 		route.Message = fmt.Sprintf("%s is not the tenant's proxy %s, and the NetworkPolicy admits no other", route.Proxy, w.proxy)
 	case w.closed != "":
 		route.Message = w.closed

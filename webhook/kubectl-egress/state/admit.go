@@ -81,6 +81,26 @@ func Hash(injection *inject.Injection) string {
 	return status.Hash
 }
 
+// DirectHash returns the hash of the configuration that the pod got, or would get, while
+// its tenant has no Service. It is empty if the pod gets no variables.
+func (s *State) DirectHash(pod *Pod, namespace inject.Namespace) string {
+	tenant := s.TenantOf(namespace)
+	if tenant == nil {
+		return ""
+	}
+	former := tenant.DeepCopy()
+	former.Status.ServiceIP = ""
+	template, err := inject.NewTemplate(s.Cluster, former, namespace.Name, s.neighbours(tenant.Name, namespace.Name))
+	if err != nil {
+		return ""
+	}
+	injection, err := template.Compute(pod.Annotations())
+	if err != nil {
+		return ""
+	}
+	return Hash(injection)
+}
+
 // Apply applies a patch to a pod's JSON, as the API server does.
 func Apply(pod []byte, patch inject.Patch) ([]byte, error) {
 	if patch.Operations == 0 {

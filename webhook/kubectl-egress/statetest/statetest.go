@@ -48,21 +48,21 @@ const (
 // Tenants are client-a with an allow list, and client-b without one, each as the
 // webhook's controllers leave it.
 func Tenants() []v1alpha1.EgressTenant {
-	a := tenant("client-a", 3129, "203.0.113.50")
+	a := tenant("client-a", 3129, "10.32.4.31", "203.0.113.50")
 	a.Spec.Allow = &v1alpha1.AllowSpec{Mode: policy.ModeEnforce, Domains: []string{"api.github.com", ".example.com", "httpbin.org"}, Ports: []int32{80, 443}}
-	b := tenant("client-b", 3130, "203.0.113.51")
+	b := tenant("client-b", 3130, "10.32.4.32", "203.0.113.51")
 	b.Spec.Proxy.EgressIP = v1alpha1.EgressIPDedicated
 	return []v1alpha1.EgressTenant{a, b}
 }
 
-func tenant(name string, port int32, address string) v1alpha1.EgressTenant {
-	url := fmt.Sprintf("http://172.16.28.8:%d", port)
+func tenant(name string, port int32, service, address string) v1alpha1.EgressTenant {
+	url := fmt.Sprintf("http://%s:%d", service, names.ServicePort)
 	t := v1alpha1.EgressTenant{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "egress.scw/v1alpha1", Kind: "EgressTenant"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1},
 		Spec:       v1alpha1.EgressTenantSpec{Path: v1alpha1.PathProxy, Proxy: &v1alpha1.TenantProxy{Port: port}},
 	}
-	t.Status = v1alpha1.EgressTenantStatus{ObservedGeneration: 1, ProxyURL: url, SourceAddresses: []string{address}, EgressAddresses: address}
+	t.Status = v1alpha1.EgressTenantStatus{ObservedGeneration: 1, ProxyURL: url, AdmittedPort: port, ServiceIP: service, SourceAddresses: []string{address}, EgressAddresses: address}
 	condition := func(kind string, reason names.Reason, message string) {
 		t.Status.Conditions = append(t.Status.Conditions, metav1.Condition{
 			Type: kind, Status: metav1.ConditionTrue, Reason: string(reason), Message: message, ObservedGeneration: 1,
@@ -72,6 +72,7 @@ func tenant(name string, port int32, address string) v1alpha1.EgressTenant {
 	condition(names.ConditionPolicyApplied, names.ReasonPolicyApplied, "NetworkPolicy egress-scw is in sync in every namespace of the tenant")
 	condition(names.ConditionGuarded, names.ReasonGuardsPresent, "Every guard of the chart has a binding")
 	condition(names.ConditionProxyReachable, names.ReasonProxyReachable, fmt.Sprintf("Port %d of the proxy serves the tenant", port))
+	condition(names.ConditionServiceReady, names.ReasonServiceReady, fmt.Sprintf("The Service egress-system/%s leads to port %d of 172.16.28.8", names.TenantService(name), port))
 	return t
 }
 

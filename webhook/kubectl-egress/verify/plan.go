@@ -111,7 +111,7 @@ func Plan(in Input) probe.Plan {
 	return plan
 }
 
-// otherPort is a port of a proxy that is not the tenant's.
+// otherPort is a port of a proxy that is not the tenant's, or the Service in front of it.
 type otherPort struct{ address, owner string }
 
 func otherPorts(in Input) []otherPort {
@@ -131,6 +131,12 @@ func otherPorts(in Input) []otherPort {
 		}
 		if !in.Tenant.Spec.HasSidecar() {
 			add(names.SidecarPort, "sidecars")
+		}
+	}
+	for i := range in.State.Tenants {
+		other := &in.State.Tenants[i]
+		if address := other.ServiceAddress(); other.Name != in.Tenant.Name && address != "" {
+			ports = append(ports, otherPort{net.JoinHostPort(address, strconv.Itoa(names.ServicePort)), "tenant " + other.Name + ", by its Service"})
 		}
 	}
 	return ports

@@ -143,10 +143,10 @@ func TestPlantedFaults(t *testing.T) {
 			}
 			in.Pods = append(in.Pods, old)
 		}, []string{"pods"}, "pod stock/old: WithoutVariables: no proxy variables in web"},
-		"pod of a former port": {func(t *testing.T, in *Input) {
+		"pod of a former address": {func(t *testing.T, in *Input) {
 			pod := statetest.Inject(t, in.State, statetest.Pod(statetest.Stock, "former"))
 			for i := range pod.Spec.Containers[0].Env {
-				pod.Spec.Containers[0].Env[i].Value = strings.ReplaceAll(pod.Spec.Containers[0].Env[i].Value, ":3129", ":3140")
+				pod.Spec.Containers[0].Env[i].Value = strings.ReplaceAll(pod.Spec.Containers[0].Env[i].Value, "10.32.4.31", "10.32.4.40")
 			}
 			pod.Annotations[names.AnnotationStatus] = `{"tenant":"client-a","hash":"0000000000000000"}`
 			former, err := coverage.OfPod(in.State, pod)
@@ -154,7 +154,7 @@ func TestPlantedFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			in.Pods = append(in.Pods, former)
-		}, []string{"pods"}, "HTTP_PROXY is http://172.16.28.8:3140"},
+		}, []string{"pods"}, "HTTP_PROXY is http://10.32.4.40:3128"},
 		"DNS open": {func(_ *testing.T, in *Input) {
 			set(in, attemptOutsideDNS, succeed)
 		}, []string{"outside-dns"}, "answered: 1.1.1.1:53"},
@@ -179,7 +179,7 @@ func TestPlantedFaults(t *testing.T) {
 		}, []string{"policy", "other-ports"}, "reached: 172.16.28.8:3130 of tenant client-b"},
 		"webhook configuration removed": {func(_ *testing.T, in *Input) {
 			in.Report.Environment = map[string]string{}
-		}, []string{"injected"}, `HTTP_PROXY of a new pod is "", want "http://172.16.28.8:3129"`},
+		}, []string{"injected"}, `HTTP_PROXY of a new pod is "", want "http://10.32.4.31:3128"`},
 		"webhook down": {func(_ *testing.T, in *Input) {
 			in.Report, in.NotRun = nil, "the pod was not admitted: failed calling webhook"
 		}, []string{"pod"}, "failed calling webhook"},
