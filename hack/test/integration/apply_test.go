@@ -144,7 +144,7 @@ func TestForgedEphemeralContainerIsInjected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if proxy := environment(got, "debug")["HTTP_PROXY"]; proxy != "http://"+proxyAddress+":3129" {
+	if proxy := environment(got, "debug")["HTTP_PROXY"]; proxy != proxyURL(t, "client-a") {
 		t.Errorf("HTTP_PROXY=%q", proxy)
 	}
 	if got.Labels[names.LabelInject] != "" || got.Annotations[names.AnnotationSkipContainers] != "" {

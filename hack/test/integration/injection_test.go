@@ -35,7 +35,7 @@ func TestPodsOfATenantGetProxyVariables(t *testing.T) {
 			{Name: "own", Image: "none", Env: []corev1.EnvVar{{Name: "HTTP_PROXY", Value: "http://own.example:8080"}}},
 		},
 	})
-	const ours = "http://" + proxyAddress + ":3129"
+	ours := proxyURL(t, "client-a")
 	for container, want := range map[string]map[string]string{
 		"init":  {"HTTP_PROXY": ours, "http_proxy": ours, "HTTPS_PROXY": ours, "https_proxy": ours},
 		"plain": {"HTTP_PROXY": ours, "http_proxy": ours, "HTTPS_PROXY": ours, "https_proxy": ours},
@@ -77,7 +77,7 @@ func TestEphemeralContainersGetProxyVariables(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", container, err)
 		}
-		if got := environment(pod, container)["HTTPS_PROXY"]; got != "http://"+proxyAddress+":3129" {
+		if got := environment(pod, container)["HTTPS_PROXY"]; got != proxyURL(t, "client-a") {
 			t.Errorf("%s: HTTPS_PROXY=%q", container, got)
 		}
 	}

@@ -212,7 +212,7 @@ func (o *eventOrder) follow(w watch.Interface) {
 				o.policies[object.Namespace] = revision
 			}
 		case *corev1.Pod:
-			injected := environment(object, "app")["HTTPS_PROXY"] == "http://"+proxyAddress+":3129"
+			injected := strings.HasPrefix(environment(object, "app")["HTTPS_PROXY"], "http://")
 			o.pods[object.Namespace] = append(o.pods[object.Namespace], createdPod{revision, injected})
 		}
 		o.mu.Unlock()
