@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 	if page.Namespace != environment.DemoTenant || page.Node != "node1" || !strings.HasPrefix(page.Pod, "egress-demo-") || !page.Injected {
 		t.Errorf("the page shows pod %q, node %q, namespace %q, injected %t", page.Pod, page.Node, page.Namespace, page.Injected)
 	}
-	if got := page.Proxy["HTTPS_PROXY"]; got != "http://172.16.28.8:3129" {
+	if got := page.Proxy["HTTPS_PROXY"]; got != proxyURL(t, "client-a") {
 		t.Errorf("the page shows HTTPS_PROXY=%q", got)
 	}
 	for _, check := range []string{"external-ip", "ip-info", "json", "headers", "status", "delay", "denied", "direct"} {

@@ -13,14 +13,14 @@ import (
 // in the API.
 func TestProcessesHaveTheProxyInTheirEnvironment(t *testing.T) {
 	requireEnvironment(t)
-	for namespace, port := range map[string]string{namespaceA: "3129", namespaceB: "3130"} {
+	for namespace, tenant := range map[string]string{namespaceA: "client-a", namespaceB: "client-b"} {
 		out, err := probe(t.Context(), namespace, "environment")
 		if err != nil {
 			t.Fatal(err)
 		}
 		variables := lines(out)
 		for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
-			if want := name + "=http://172.16.28.8:" + port; !slices.Contains(variables, want) {
+			if want := name + "=" + proxyURL(t, tenant); !slices.Contains(variables, want) {
 				t.Errorf("%s: no %s in\n%s", namespace, want, out)
 			}
 		}
