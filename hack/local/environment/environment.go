@@ -85,6 +85,9 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 	if err := os.WriteFile(filepath.Join(Dir, cniFile), []byte(options.CNI), 0o600); err != nil {
 		return nil, err
 	}
+	if err := e.linkKubectl(); err != nil {
+		return nil, err
+	}
 	if err := e.start(ctx, log, options); err != nil {
 		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes the environment)", err, Dir)
 	}
@@ -163,6 +166,16 @@ func newEnvironment(ctx context.Context, log *progress.Log, options Options) (*E
 	}
 	e.Cluster = cluster.Open(e.clusterConfig())
 	return e, nil
+}
+
+// linkKubectl puts kubectl into the environment's folder "bin", for people. The base
+// name of the multi-call binary selects the program.
+func (e *Environment) linkKubectl() error {
+	folder := filepath.Join(Dir, "bin")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	return os.Symlink(e.binaries.kubernetes, filepath.Join(folder, "kubectl"))
 }
 
 func (e *Environment) start(ctx context.Context, log *progress.Log, options Options) error {

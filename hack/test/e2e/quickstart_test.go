@@ -75,9 +75,6 @@ func quickStartShell(t *testing.T) transcript.Shell {
 	linkPrograms(t, filepath.Join(shell.Dir, "bootstrap"), map[string]string{
 		"egress.example.yaml": filepath.Join(shared.Repository, "bootstrap", "egress.example.yaml"),
 	})
-	cache := filepath.Join(t.TempDir(), ".cache", "egress-scw", "bin")
-	linkPrograms(t, cache, map[string]string{filepath.Base(shared.Cluster.Binary): shared.Cluster.Binary})
-	shell.Env = append(shell.Env, "HOME="+strings.TrimSuffix(cache, "/.cache/egress-scw/bin"))
 	return shell
 }
 
