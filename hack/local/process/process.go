@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -135,6 +136,23 @@ func (e Environment) List() ([]Process, error) {
 	slices.SortFunc(found, func(a, b Process) int {
 		return cmp.Or(cmp.Compare(a.started, b.started), cmp.Compare(a.PID, b.PID))
 	})
+	return found, nil
+}
+
+// Executables returns the files that processes run, apart from those of other users,
+// which only root sees.
+func Executables() ([]fs.FileInfo, error) {
+	pids, err := processIDs()
+	if err != nil {
+		return nil, err
+	}
+	var found []fs.FileInfo
+	for _, pid := range pids {
+		// The link leads to the file even if its name is gone, or belongs to another file now.
+		if info, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
+			found = append(found, info)
+		}
+	}
 	return found, nil
 }
 
