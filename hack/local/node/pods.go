@@ -41,8 +41,7 @@ func (c Config) installPlugins() error {
 	if c.Cilium != nil {
 		return nil
 	}
-	// A copy: the original is replaced when the checkout changes, and a node
-	// keeps the plugin that belongs to its enforcer.
+	// A copy: the original is removed when no build has used it for a while.
 	plugin, err := os.ReadFile(c.Plugin)
 	if err != nil {
 		return fmt.Errorf("CNI plugin: %w", err)

@@ -67,13 +67,13 @@ func (e edit) apply(dir string) error {
 func (b *Builder) BuildCilium(ctx context.Context) (*Cilium, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), ciliumVersion, ciliumSum, ciliumEdits, withoutBGP)
-	path := filepath.Join(b.cache, "cilium-"+hex.EncodeToString(h.Sum(nil))[:hashLength])
+	path := b.path("cilium", hex.EncodeToString(h.Sum(nil))[:hashLength])
 	built := &Cilium{
 		Agent: filepath.Join(path, ciliumAgent), Plugin: filepath.Join(path, ciliumPlugin),
 		Library: path, CRDs: filepath.Join(path, ciliumCRDs),
 	}
-	if _, err := os.Stat(path); err == nil {
-		return built, nil
+	if exists, err := b.take(path); exists || err != nil {
+		return built, err
 	}
 	work, err := os.MkdirTemp(b.cache, ".cilium-*")
 	if err != nil {
@@ -87,10 +87,7 @@ func (b *Builder) BuildCilium(ctx context.Context) (*Cilium, error) {
 	if err := compileCilium(ctx, source, out); err != nil {
 		return nil, fmt.Errorf("building Cilium %s: %w", ciliumVersion, err)
 	}
-	if err := os.Rename(out, path); err != nil {
-		return nil, err
-	}
-	return built, b.pruneCilium(path)
+	return built, b.keep(out, path, keepThirdParty)
 }
 
 // copyCilium downloads the module and copies it with the edits.
@@ -124,22 +121,6 @@ func compileCilium(ctx context.Context, source, out string) error {
 	for from, to := range map[string]string{"bpf": "bpf", ciliumCRDSource: ciliumCRDs} {
 		if err := os.CopyFS(filepath.Join(out, to), os.DirFS(filepath.Join(source, from))); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// pruneCilium removes older builds, of 150 MB each.
-func (b *Builder) pruneCilium(keep string) error {
-	all, err := filepath.Glob(filepath.Join(b.cache, "cilium-*"))
-	if err != nil {
-		return err
-	}
-	for _, path := range all {
-		if path != keep {
-			if err := os.RemoveAll(path); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

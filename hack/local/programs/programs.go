@@ -31,8 +31,8 @@ type Program struct {
 	// LDFlags are passed to the linker beside -s -w.
 	LDFlags []string
 	// ThirdParty programs change only with their module folder. A hash of
-	// that folder shows whether they are up to date. The others rely on
-	// Go's own cache.
+	// that folder shows whether they are up to date. The others are built each
+	// time, with Go's own cache.
 	ThirdParty bool
 }
 
@@ -122,29 +122,65 @@ func New() (*Builder, error) {
 // Root is the folder of the checkout.
 func (b *Builder) Root() string { return b.root }
 
-// Build returns the path of the program's binary, and builds it if necessary.
-// An interrupted build does not leave a file that looks like a binary.
+// Build returns the path of the program's binary, and builds it if necessary. The
+// path belongs to this version of the program: a build of another checkout, or of a
+// later state of this one, has another path.
 func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
-	path := filepath.Join(b.cache, p.Name)
-	if p.ThirdParty {
-		hash, err := b.hash(p)
-		if err != nil {
-			return "", err
-		}
-		path += "-" + hash
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
+	if !p.ThirdParty {
+		return b.buildOwn(ctx, p)
 	}
+	hash, err := b.hash(p)
+	if err != nil {
+		return "", err
+	}
+	path := b.path(p.Name, hash)
+	if exists, err := b.take(path); exists || err != nil {
+		return path, err
+	}
+	made, err := b.compile(ctx, p, "")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(made)
+	return path, b.keep(made, path, keepThirdParty)
+}
+
+// buildOwn builds a program of the checkout. Its path contains the hash of its
+// content: Go alone knows all of its inputs.
+func (b *Builder) buildOwn(ctx context.Context, p Program) (string, error) {
+	latest := b.latest(p)
+	made, err := b.compile(ctx, p, latest)
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(made)
+	content, err := os.ReadFile(made)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(content)
+	path := b.path(p.Name, hex.EncodeToString(sum[:])[:hashLength])
+	if err := b.keep(made, path, keepOwn); err != nil {
+		return "", err
+	}
+	return path, b.setLatest(latest, path)
+}
+
+// compile builds a program into a temporary file. If former is an up-to-date build
+// of the program, the file is a copy of it.
+func (b *Builder) compile(ctx context.Context, p Program, former string) (path string, err error) {
 	temporary, err := os.CreateTemp(b.cache, "."+p.Name+"-*")
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(temporary.Name())
-	if err := errors.Join(copyFrom(path, temporary), temporary.Close()); err != nil {
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temporary.Name())
+		}
+	}()
+	if err := errors.Join(copyFrom(former, temporary), temporary.Close()); err != nil {
 		return "", err
 	}
-
 	args := []string{"build", "-buildvcs=false", "-ldflags=" + strings.Join(append([]string{"-s", "-w"}, p.LDFlags...), " "), "-o", temporary.Name(), p.Package}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(b.root, p.Module)
@@ -155,13 +191,7 @@ func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), cmd.Dir, err, out)
 	}
-	if err := os.Rename(temporary.Name(), path); err != nil {
-		return "", err
-	}
-	if p.ThirdParty {
-		return path, b.prune(p, path)
-	}
-	return path, nil
+	return temporary.Name(), nil
 }
 
 // copyFrom copies an executable into a file: Go does not link a file again whose
@@ -180,25 +210,6 @@ func copyFrom(path string, to *os.File) error {
 	}
 	return to.Chmod(0o755)
 }
-
-// prune removes older builds of a program: a Kubernetes binary has 160 MB.
-func (b *Builder) prune(p Program, keep string) error {
-	all, err := filepath.Glob(filepath.Join(b.cache, p.Name+"-*"))
-	if err != nil {
-		return err
-	}
-	for _, path := range all {
-		// "kubernetes-<hash>" only, not "kubernetes-other-<hash>".
-		if hash := strings.TrimPrefix(filepath.Base(path), p.Name+"-"); path != keep && len(hash) == hashLength {
-			if err := os.Remove(path); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-const hashLength = 16
 
 // hash covers everything that determines a third-party program's binary.
 func (b *Builder) hash(p Program) (string, error) {
