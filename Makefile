@@ -39,13 +39,14 @@ demo: deps-local local ## Bring the whole product up here, with the demo in it; 
 
 # -count=1: Go's cache of test results ignores other modules and the programs
 # that tests start. -parallel: bootstrap's runs with injected faults mostly
-# wait. GOGC: a sixth of their CPU time would be garbage collection. -timeout: other
-# programs may use most of the machine.
+# wait. -p: so do the tests of cloudinit, for Squid and for the machine's scripts;
+# other packages run meanwhile. GOGC: a sixth of the CPU time of bootstrap's runs
+# would be garbage collection. -timeout: other programs may use most of the machine.
 .PHONY: test
 test: deps local ## Run every test that this machine can run
 	@hack/scripts/deps.sh npm
 	@$(STAGE) "programs of the tests" $(LOCAL) build
-	@GOGC=400 $(STAGE) "unit tests" $(TESTSUM) -count=1 -timeout 60m -parallel 6 ./...
+	@GOGC=400 $(STAGE) "unit tests" $(TESTSUM) -count=1 -timeout 60m -p 4 -parallel 6 ./...
 	@$(STAGE) "race detector" hack/scripts/race.sh
 	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 -timeout 30m $$(go list ./... | grep -v -e '/test/integration$$' -e '/test/e2e$$' -e '/test/proxy$$')
 	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 60m ./test/integration
