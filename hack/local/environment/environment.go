@@ -245,7 +245,7 @@ func Down(ctx context.Context, log *progress.Log) error {
 		if err := os.Remove(filepath.Join(Dir, upFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		if err := machine.Remove(ctx, machineConfig(network.DefaultPlan())); err != nil {
+		if err := removeMachines(ctx, network.DefaultPlan()); err != nil {
 			return err
 		}
 		if err := node.Stop(ctx, processes); err != nil {

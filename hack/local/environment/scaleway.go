@@ -160,7 +160,7 @@ func (e *Environment) startScaleway(ctx context.Context) error {
 }
 
 // ServeScaleway is the main function of the fake Scaleway API's process. It
-// boots the proxy's machine. The cluster is the environment's. Everything else
+// boots the proxy's machines. The cluster is the environment's. Everything else
 // exists in the API only: the networks were made before (hack/local/network).
 func ServeScaleway(ctx context.Context, rootfs machine.RootFS) error {
 	if err := rootfs.Hold(); err != nil {

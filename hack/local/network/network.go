@@ -95,6 +95,7 @@ func DefaultPlan() Plan {
 		GatewayPrivate: netip.MustParseAddr("172.16.28.1"),
 		GatewayPublic:  netip.MustParseAddr("198.51.100.9"),
 		ProxyPublic:    netip.MustParsePrefix("203.0.113.50/24"),
+		MoreProxies:    1,
 		Resolver:       netip.MustParseAddr("192.0.2.53"),
 		OpenResolver:   netip.MustParseAddr("192.0.2.54"),
 		Metadata:       netip.MustParseAddr("169.254.42.42"),

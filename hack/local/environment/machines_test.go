@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 
@@ -17,12 +19,15 @@ import (
 // recorder records calls and does nothing else.
 type recorder struct {
 	calls []string
+	// booted are the configurations of the boots.
+	booted []machine.Config
 	// removeErr is the error that remove returns.
 	removeErr error
 }
 
 func (r *recorder) boot(_ context.Context, config machine.Config) error {
 	r.calls = append(r.calls, "boot "+config.NICs[1].MAC)
+	r.booted = append(r.booted, config)
 	return nil
 }
 
@@ -44,10 +49,12 @@ func (r *recorder) did() []string {
 }
 
 // bootable is a server with everything that a machine needs. Its NIC is
-// identified by its ID.
-func bootable(id string) scwfake.Machine {
+// identified by its ID. All of them have one name: they replace each other.
+func bootable(id string) scwfake.Machine { return named("local-proxy", id) }
+
+func named(name, id string) scwfake.Machine {
 	return scwfake.Machine{
-		ID: id, PublicIPs: []netip.Addr{netip.MustParseAddr("203.0.113.50")},
+		ID: id, Name: name, PublicIPs: []netip.Addr{netip.MustParseAddr("203.0.113.50")},
 		NICs: []scwfake.MachineNIC{{MAC: "nic-of-" + id, Addresses: []netip.Prefix{netip.MustParsePrefix("172.16.28.8/22")}}},
 	}
 }
@@ -91,11 +98,55 @@ func TestPowerOffIsForOneServer(t *testing.T) {
 	if diff := cmp.Diff([]string{"boot nic-of-old", "remove", "boot nic-of-new"}, driver.did()); diff != "" {
 		t.Errorf("the old one is powered off, -want +got:\n%s", diff)
 	}
-	if got := machines.get().ID; got != "new" {
+	if got := machines.get(1).ID; got != "new" {
 		t.Errorf("the machine gets the metadata of server %s", got)
 	}
 	machines.PowerOff("new")
 	if diff := cmp.Diff([]string{"stop"}, driver.did()); diff != "" {
 		t.Errorf("the new one is powered off, -want +got:\n%s", diff)
+	}
+}
+
+// Several servers run at a time, and each keeps its place.
+func TestServersOfSeveralNames(t *testing.T) {
+	machines, driver := newMachines()
+	machines.PowerOn(named("local-proxy", "one"))
+	machines.PowerOn(named("local-proxy-2", "two"))
+	machines.PowerOff("one")
+	machines.PowerOn(named("local-proxy-2", "three"))
+	machines.PowerOn(named("local-proxy", "one"))
+	machines.PowerOn(named("local-proxy-3", "four"))
+	if diff := cmp.Diff([]string{"boot nic-of-one", "boot nic-of-two", "stop", "remove", "boot nic-of-three", "boot nic-of-one"}, driver.did()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	var names []string
+	for _, config := range driver.booted {
+		names = append(names, config.Name)
+	}
+	if diff := cmp.Diff([]string{"local", "local-2", "local-2", "local"}, names); diff != "" {
+		t.Errorf("places, -want +got:\n%s", diff)
+	}
+	if one, two := driver.booted[0], driver.booted[1]; one.Netns == two.Netns || one.NICs[0].MAC == two.NICs[0].MAC {
+		t.Error("two machines share a network namespace or the address of a NIC")
+	}
+}
+
+// The metadata service answers each machine with its own user data.
+func TestMetadataOfSeveralServers(t *testing.T) {
+	machines, _ := newMachines()
+	for i, name := range []string{"local-proxy", "local-proxy-2"} {
+		server := named(name, name)
+		server.PublicIPs = []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, byte(50 + i)})}
+		server.UserData = map[string][]byte{"key": []byte(name)}
+		machines.PowerOn(server)
+	}
+	for from, want := range map[string]string{"203.0.113.50:80": "local-proxy", "203.0.113.51:80": "local-proxy-2", "203.0.113.52:80": "no server has the address 203.0.113.52:80\n"} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/user_data/key", http.NoBody)
+		request.RemoteAddr = from
+		recorder := httptest.NewRecorder()
+		machines.metadata().ServeHTTP(recorder, request)
+		if got := recorder.Body.String(); got != want {
+			t.Errorf("a request of %s is answered with %q, want %q", from, got, want)
+		}
 	}
 }
