@@ -63,10 +63,16 @@ type AuditLine struct {
 	Text string
 }
 
-// Audit returns the proxy's log lines from a position of its audit log on, and
-// the position behind the last one.
+// Audit returns the first proxy machine's log lines from a position of its audit log on,
+// and the position behind the last one.
 func (e *Environment) Audit(from int64) (lines []AuditLine, next int64, err error) {
-	file, err := os.Open(e.AuditLog())
+	return e.AuditOf(1, from)
+}
+
+// AuditOf is Audit of a proxy machine, from 1 on.
+func (e *Environment) AuditOf(place int, from int64) (lines []AuditLine, next int64, err error) {
+	name := e.AuditLogOf(place)
+	file, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, from, nil // no requests yet
 	}
@@ -86,7 +92,7 @@ func (e *Environment) Audit(from int64) (lines []AuditLine, next int64, err erro
 		}
 		parsed := AuditLine{Text: string(bytes.TrimSpace(line))}
 		if err := json.Unmarshal(line, &parsed.AuditRecord); err != nil {
-			return lines, next, fmt.Errorf("%s, at byte %d: %w", e.AuditLog(), next, err)
+			return lines, next, fmt.Errorf("%s, at byte %d: %w", name, next, err)
 		}
 		lines = append(lines, parsed)
 		next += int64(len(line))

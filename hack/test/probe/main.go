@@ -29,6 +29,7 @@ const usage = `usage: probe COMMAND
   dials ADDRESS DURATION          connect (tcp) 100 times a second, and print how often it worked. Ignores SIGTERM.
   flood ADDRESS DURATION          send large, nested and unfinished requests (TLS). Prints the number of connections.
   hold URL DURATION               fetch 10 times a second on one connection
+  loads URL RATE DURATION         fetch RATE times a second on new connections. Prints each request as a line of JSON.
   outlive [--direct] URL          fetch 10 times a second until a second connection serves. Prints the requests that failed.
   resolve SERVER NAME             ask a DNS server over UDP
   resolves COUNT DOMAIN [SERVER]  look up made-up names below a domain; without SERVER as resolv.conf has it
@@ -80,6 +81,8 @@ func run(ctx context.Context, args []string) error {
 		return flood(ctx, args[1], args[2])
 	case command == "hold" && len(args) == 3:
 		return hold(ctx, args[1], args[2])
+	case command == "loads" && len(args) == 4:
+		return loads(ctx, args[1], args[2], args[3])
 	case command == "outlive" && len(args) == 2:
 		return outlive(ctx, args[1], http.ProxyFromEnvironment)
 	case command == "outlive" && len(args) == 3 && args[1] == "--direct":

@@ -1,0 +1,245 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
+
+	"egress.scw/hack/local/environment"
+	"egress.scw/hack/test/stopwatch"
+)
+
+// The product's promises about a machine that loses its power, to clients that have only
+// the proxy variables.
+const (
+	lostBound = 6 * time.Second  // until no new connection fails
+	backBound = 10 * time.Second // until a machine that serves again is used
+)
+
+// lostRate is the number of new connections a second.
+const lostRate = 200
+
+// request is a line of the probe's loads.
+type request struct {
+	Begun, Took int64 // milliseconds
+	Body, Error string
+}
+
+func (r request) begun() time.Time { return time.UnixMilli(r.Begun) }
+
+// One of two machines loses its power under load. Failing connections end within the
+// promised time, and the audit logs have each request under its tenant. Once it serves
+// again, it is used again.
+func TestProxyMachineIsLost(t *testing.T) {
+	requireEnvironment(t)
+	addMachine(t)
+	var positions [2]int64
+	for i := range positions {
+		var err error
+		if _, positions[i], err = shared.AuditOf(i+1, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sources := waitSources(t, 2)
+	vm, err := shared.MachineOf(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := make(chan []request, 1)
+	go func() { results <- loads(t, lostRate, 25*time.Second) }()
+	time.Sleep(5 * time.Second)
+	watch := stopwatch.Start()
+	lost := time.Now()
+	if err := vm.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	requests := <-results
+	checkLost(t, requests, lost, lostBound+time.Since(lost)-watch.Elapsed())
+	checkBack(t, sources)
+	checkTenantOfAll(t, positions)
+}
+
+// addMachine brings a second proxy machine up, until the end of the test.
+func addMachine(t *testing.T) {
+	t.Helper()
+	file := shared.ConfigFile()
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const one = "privateIP: 172.16.28.8\n"
+	two := bytes.Replace(before, []byte(one), []byte("replicas: 2\n    privateIPs: [172.16.28.8, 172.16.28.9]\n"), 1)
+	if bytes.Equal(before, two) {
+		t.Fatalf("%s does not contain %q", file, one)
+	}
+	set := func(ctx context.Context, content []byte) {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Error(err)
+		}
+		apply(t, file)
+		r, err := shared.Release()
+		if err == nil {
+			err = r.Upgrade(ctx)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(func() { set(context.WithoutCancel(t.Context()), before) })
+	set(t.Context(), two)
+	vm, err := shared.MachineOf(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	booting, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	if err := vm.Wait(booting); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// loads sends requests of tenant client-a, each on a connection of its own.
+func loads(t *testing.T, rate int, duration time.Duration) []request {
+	out, err := probe(t.Context(), namespaceA, "loads", "http://"+environment.IPEchoName+"/", fmt.Sprint(rate), duration.String())
+	if err != nil {
+		t.Error(err)
+	}
+	var requests []request
+	for _, line := range lines(out) {
+		var r request
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Errorf("%q: %v", line, err)
+			continue
+		}
+		requests = append(requests, r)
+	}
+	return requests
+}
+
+// waitSources waits until requests of client-a leave from a number of addresses, and
+// returns the number of requests by address.
+func waitSources(t *testing.T, want int) map[string]int {
+	t.Helper()
+	sources := map[string]int{}
+	eventually(t, fmt.Sprintf("requests from %d addresses", want), func() (bool, string) {
+		clear(sources)
+		for _, r := range loads(t, 20, time.Second) {
+			if r.Error == "" {
+				sources[r.Body]++
+			}
+		}
+		return len(sources) == want, fmt.Sprint(sources)
+	})
+	return sources
+}
+
+// checkLost: requests succeed, but for those of the first moments after the loss.
+func checkLost(t *testing.T, requests []request, lost time.Time, bound time.Duration) {
+	t.Helper()
+	var before, failed int
+	var last time.Duration
+	after := map[string]int{}
+	for _, r := range requests {
+		since := r.begun().Sub(lost)
+		switch {
+		case r.Error != "" && since+time.Duration(r.Took)*time.Millisecond < 0:
+			t.Errorf("before the loss: %s", r.Error)
+		case r.Error != "":
+			failed++
+			last = max(last, since)
+			if since > bound {
+				t.Errorf("%s after the loss: %s", since, r.Error)
+			}
+		case since < 0:
+			before++
+		default:
+			after[r.Body]++
+		}
+	}
+	t.Logf("%d requests; %d failed, the last one begun %s after the loss; successful: %d before it, and by address %v after it",
+		len(requests), failed, last, before, after)
+	if before == 0 || failed == 0 || len(after) == 0 {
+		t.Error("not all phases have requests: the machine was not in use, or nothing was lost")
+	}
+}
+
+// checkBack: the machine boots again, and is used again.
+func checkBack(t *testing.T, sources map[string]int) {
+	t.Helper()
+	api, server := serverOf(t, "local-proxy-2")
+	timeout, pause := 5*time.Minute, 200*time.Millisecond
+	if err := api.ServerActionAndWait(&instance.ServerActionAndWaitRequest{
+		ServerID: server.ID, Action: instance.ServerActionReboot, Timeout: &timeout, RetryInterval: &pause,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	vm, err := shared.MachineOf(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	booting, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	if err := vm.Wait(booting); err != nil {
+		t.Fatal(err)
+	}
+	watch := stopwatch.Start()
+	again := waitSources(t, len(sources))
+	took := watch.Elapsed()
+	t.Logf("used again %s after it had booted: %v", took.Round(time.Second/10), again)
+	if took > backBound {
+		t.Errorf("used again %s after it had booted", took)
+	}
+}
+
+// serverOf finds a server by its name.
+func serverOf(t *testing.T, name string) (*instance.API, *instance.Server) {
+	t.Helper()
+	client, err := shared.Scaleway()
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := instance.NewAPI(client)
+	list, err := api.ListServers(&instance.ListServersRequest{Name: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range list.Servers {
+		if server.Name == name {
+			return api, server
+		}
+	}
+	t.Fatalf("no server has the name %s", name)
+	return nil, nil
+}
+
+// checkTenantOfAll: all requests of the load are in the audit logs as those of client-a.
+func checkTenantOfAll(t *testing.T, positions [2]int64) {
+	t.Helper()
+	for i, position := range positions {
+		records, _, err := shared.AuditOf(i+1, position)
+		if err != nil {
+			t.Error(err)
+		}
+		count := 0
+		for _, record := range records {
+			if !strings.Contains(record.Text, environment.IPEchoName) || record.Verdict != "allowed" {
+				continue
+			}
+			count++
+			if record.Tenant != "client-a" {
+				t.Errorf("machine %d: %s", i+1, record.Text)
+			}
+		}
+		t.Logf("machine %d: %d lines", i+1, count)
+		if count == 0 {
+			t.Errorf("machine %d has no line", i+1)
+		}
+	}
+}

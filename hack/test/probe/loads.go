@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Bounds of a request of loads. Clients of the field wait longer by default. A
+// machine that has lost its power answers none.
+const loadsPatience = 3 * time.Second
+
+// loadedRequest is a line of loads' output.
+type loadedRequest struct {
+	// Begun is the time in Unix milliseconds.
+	Begun int64 `json:"begun"`
+	// Took is in milliseconds.
+	Took int64 `json:"took"`
+	// Body is the start of the answer's body.
+	Body string `json:"body,omitempty"`
+	// Error is why there was no answer with status 200.
+	Error string `json:"error,omitempty"`
+}
+
+// loads fetches at a rate, each time on a connection of its own, and prints each
+// request as a line of JSON. At most the requests of two seconds wait at a time: a
+// machine with other work gets as many as it can answer.
+func loads(ctx context.Context, target, rateText, durationText string) error {
+	rate, err := strconv.Atoi(rateText)
+	if err != nil || rate < 1 {
+		return fmt.Errorf("%q is not a number of requests a second", rateText)
+	}
+	duration, err := time.ParseDuration(durationText)
+	if err != nil {
+		return err
+	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "http", Host: "example.com"}})
+	if err != nil || proxy == nil {
+		return fmt.Errorf("the environment names no proxy for http: %w", err)
+	}
+	client := &http.Client{
+		Timeout:   loadsPatience,
+		Transport: &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true},
+	}
+	var mu sync.Mutex
+	out := json.NewEncoder(os.Stdout)
+	waiting := make(chan struct{}, 2*rate)
+	var all sync.WaitGroup
+	end := time.Now().Add(duration)
+	for next := time.Now(); next.Before(end) && ctx.Err() == nil; next = next.Add(time.Second / time.Duration(rate)) {
+		time.Sleep(time.Until(next))
+		waiting <- struct{}{}
+		all.Go(func() {
+			defer func() { <-waiting }()
+			result := load(client, target) //nolint:contextcheck // its time is bounded
+			mu.Lock()
+			defer mu.Unlock()
+			_ = out.Encode(result) // without a reader the program ends
+		})
+	}
+	all.Wait()
+	return nil
+}
+
+func load(client *http.Client, target string) loadedRequest {
+	begun := time.Now()
+	result := loadedRequest{Begun: begun.UnixMilli()}
+	body, err := fetch(client, target)
+	result.Took, result.Body = time.Since(begun).Milliseconds(), strings.TrimSpace(body)
+	if err != nil {
+		result.Error = err.Error()
+	}
+	return result
+}
+
+func fetch(client *http.Client, target string) (string, error) {
+	response, err := client.Get(target) //nolint:noctx // the client bounds the time
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 64))
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %s", response.Status)
+	}
+	return string(body), err
+}
