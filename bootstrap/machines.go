@@ -18,10 +18,10 @@ import (
 const (
 	// statusPatience is the maximum time for which apply waits until a machine reports
 	// that it serves its squid.conf. A machine is a proxy within a minute of its first
-	// boot, and follows a new squid.conf within 15 s.
+	// boot, and follows a new squid.conf within some seconds.
 	statusPatience = 2 * time.Minute
 	// statusInterval is the time between two looks at it.
-	statusInterval = 2 * time.Second
+	statusInterval = time.Second
 )
 
 // machineValues is a proxy machine in the values of the chart.

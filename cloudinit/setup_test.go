@@ -55,6 +55,7 @@ func TestSetupFailsUntilEverythingRuns(t *testing.T) {
 		{"everything runs", validMachine(), "", false},
 		{"no firewall", validMachine(), "is-active nftables", true},
 		{"no updates of the configuration", validMachine(), "is-active egress-sync.timer", true},
+		{"no quick updates of the configuration", validMachine(), "is-active egress-poll.timer", true},
 		{"no checks of the routes", validMachine(), "is-active egress-net.timer", true},
 		{"no metrics of tenants", validMachine(), "is-active mtail", true},
 		{"no metrics of the machine", validMachine(), "is-active prometheus-node-exporter", true},

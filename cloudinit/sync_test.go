@@ -202,6 +202,36 @@ func TestSyncRefusalRemains(t *testing.T) {
 	}
 }
 
+// TestPoll: egress-poll starts egress-sync for a value that egress-sync has not fetched
+// yet, and for no other.
+func TestPoll(t *testing.T) {
+	s := newSyncing(t, "")
+	const start = "systemctl start --no-block egress-sync.service"
+	poll := func(what string, want bool) {
+		t.Helper()
+		s.write("calls", "")
+		if output := s.run("egress-poll"); output != "" {
+			t.Errorf("%s: it prints %q", what, output)
+		}
+		if got := slices.Contains(s.calls(), start); got != want {
+			t.Errorf("%s: egress-sync is started: %v; calls:\n%s", what, got, strings.Join(s.calls(), "\n"))
+		}
+	}
+	s.publish(conf(s.listen(1, 0), "a1", ""))
+	poll("the first value", true)
+	s.sync()
+	poll("the fetched value", false)
+	s.publish(conf(nil, "", "no_such_directive"))
+	poll("another value", true)
+	if output, _ := s.sync(); !strings.Contains(output, "refused") {
+		t.Fatalf("egress-sync prints %q", output)
+	}
+	poll("the refused value", false)
+	s.publish(conf(nil, "", ""))
+	s.write("silent", "")
+	poll("no response", false)
+}
+
 // TestSyncTriesAgain: a value that cannot be parsed is retried after 10 minutes, because
 // the attempt interrupts no tenant. A value that Squid does not serve is retried after an
 // hour. Another value is tried at once.

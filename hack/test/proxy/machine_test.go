@@ -216,7 +216,7 @@ func in(t *testing.T, vm *machine.VM, argv ...string) string {
 
 func (w *world) checkServices(t *testing.T, vm *machine.VM) {
 	t.Helper()
-	for _, unit := range []string{"squid", "nftables", "egress-net.timer", "egress-sync.timer", "mtail", "prometheus-node-exporter", "prometheus-squid-exporter"} {
+	for _, unit := range []string{"squid", "nftables", "egress-net.timer", "egress-sync.timer", "egress-poll.timer", "mtail", "prometheus-node-exporter", "prometheus-squid-exporter"} {
 		// One unit per call: given several, systemctl succeeds if one
 		// of them is active.
 		eventually(t, unit, func() error {
@@ -411,7 +411,7 @@ func (w *world) checkPrivateDefaultRoute(t *testing.T, vm *machine.VM) {
 		t.Errorf("%s packets of flexible addresses have come to the gateway", strays)
 	}
 	private := in(t, vm, "sh", "-c", ". /etc/egress/nics.conf; echo $PRIVATE_NIC")
-	in(t, vm, "systemctl", "stop", "egress-net.timer", "egress-sync.timer")
+	in(t, vm, "systemctl", "stop", "egress-net.timer", "egress-sync.timer", "egress-poll.timer")
 	// A run that a timer has started may still go on, and repair the routes.
 	in(t, vm, "systemctl", "start", "egress-sync.service", "egress-net.service")
 	in(t, vm, "ip", "route", "replace", "default", "via", gatewayPrivate, "dev", private)
@@ -431,7 +431,7 @@ func (w *world) checkPrivateDefaultRoute(t *testing.T, vm *machine.VM) {
 	}
 
 	in(t, vm, "systemctl", "reload", "nftables")
-	in(t, vm, "systemctl", "start", "egress-net.service", "egress-net.timer", "egress-sync.timer")
+	in(t, vm, "systemctl", "start", "egress-net.service", "egress-net.timer", "egress-sync.timer", "egress-poll.timer")
 	w.checkAddresses(t, ownAddress, sharedAddress)
 }
 
