@@ -39,6 +39,8 @@ type files struct {
 	// Context is the new current context of the kubeconfig.
 	Context string `json:"context,omitempty"`
 	Values  string `json:"values,omitempty"`
+	// KnownHosts is empty without SSH, and until a machine has reported its keys.
+	KnownHosts string `json:"knownHosts,omitempty"`
 }
 
 // apply runs the command of this name.
@@ -85,13 +87,16 @@ func (p *program) execute(ctx context.Context, t *target, plan *stack.Plan) (sum
 	progress := p.newProgress(ctx, len(plan.Steps))
 	defer progress.close()
 	runner := stack.Runner{Cloud: t.cloud, Parallelism: p.options.parallelism, Events: progress.event}
+	if p.options.wait {
+		runner.Live = p.awaitLive(t)
+	}
 	counts, err := runner.Run(ctx, plan)
 	return summary(counts), err
 }
 
-// writeFiles writes both outputs, even if one of them fails.
+// writeFiles writes all outputs, even if one of them fails.
 func writeFiles(ctx context.Context, t *target, graph *stack.Graph, result *applied) error {
-	return errors.Join(outputKubeconfig(ctx, t, graph, result), outputValues(t, graph, result))
+	return errors.Join(outputKubeconfig(ctx, t, graph, result), outputValues(t, graph, result), outputKnownHosts(t, result))
 }
 
 func outputKubeconfig(ctx context.Context, t *target, graph *stack.Graph, result *applied) error {
@@ -105,7 +110,7 @@ func outputKubeconfig(ctx context.Context, t *target, graph *stack.Graph, result
 	file := t.kubeconfigFile()
 	current, err := writeKubeconfig(file, kubeconfig, graph.Cluster.ID)
 	if err != nil {
-		return ofOutput("kubeconfig", file, err)
+		return ofOutput(outputNameKubeconfig, file, err)
 	}
 	result.Files.Kubeconfig, result.Files.Context = file, current
 	if !*t.config.Spec.Outputs.HideKubeconfig {
@@ -118,10 +123,10 @@ func outputValues(t *target, graph *stack.Graph, result *applied) error {
 	file := t.valuesFile()
 	text, err := values(graph, t.spec, result.Machines)
 	if err == nil {
-		err = writeValues(file, text)
+		err = writeMarked(file, text)
 	}
 	if err != nil {
-		return ofOutput("values", file, err)
+		return ofOutput(outputNameValues, file, err)
 	}
 	result.Files.Values = file
 	return nil
@@ -195,8 +200,8 @@ func appliedText(t *target, result applied, took time.Duration, how outcome) str
 // addressRows lists the addresses and their purposes.
 func addressRows(a addresses) [][]string {
 	var rows [][]string
-	add := func(address, purpose string) {
-		if address != "" {
+	add := func(addresses []string, purpose string) {
+		for _, address := range addresses {
 			rows = append(rows, []string{address, purpose})
 		}
 	}
@@ -205,8 +210,8 @@ func addressRows(a addresses) [][]string {
 	for _, tenant := range slices.Sorted(maps.Keys(a.Dedicated)) {
 		add(a.Dedicated[tenant], "egress address of "+tenant+" alone")
 	}
-	if a.Gateway != a.Shared {
-		add(a.Gateway, "egress address of nodes (Public Gateway)")
+	if a.Gateway != "" && !slices.Contains(a.Shared, a.Gateway) {
+		add([]string{a.Gateway}, "egress address of nodes (Public Gateway)")
 	}
 	return rows
 }
@@ -218,6 +223,9 @@ func fileRows(f files) [][]string {
 	}
 	if f.Values != "" {
 		rows = append(rows, []string{f.Values, "values of the chart"})
+	}
+	if f.KnownHosts != "" {
+		rows = append(rows, []string{f.KnownHosts, "SSH host keys of the proxy"})
 	}
 	return rows
 }

@@ -68,12 +68,13 @@ func (p *program) applyCommand() *cobra.Command {
 		Long: `apply compares egress.yaml with the existing resources, shows the plan, asks
 for confirmation, and executes the plan, in parallel where possible. Then it
 writes the files of spec.outputs: the kubeconfig of the cluster, merged into
-an existing file, and the values of the chart. It writes them also if there
+an existing file, the values of the chart, and with spec.proxy.sshSources a
+known_hosts file with the host keys of the proxy. It writes them also if there
 was nothing to do.
 
-Before, it waits until the proxy reports that it serves the configuration. A
-proxy that refuses it is a failure, with the reason. A proxy that has not
-reported after 2 minutes is a warning.
+Before, it waits until each machine of the proxy reports that it serves the
+configuration. A machine that refuses it is a failure, with the reason. One that
+has not reported after 2 minutes is a warning.
 
 Resources that cannot be changed in place are replaced, which loses their
 data: the audit log of the proxy is on its disk, and workloads are in the
@@ -85,7 +86,7 @@ cause and run the command again to continue. The same applies after Ctrl-C; a
 second Ctrl-C ends the program immediately.`,
 		Example: `  bootstrap apply
   bootstrap apply --config production/egress.yaml
-  bootstrap apply --yes --output json | jq --raw-output .addresses.shared
+  bootstrap apply --yes --output json | jq --raw-output '.addresses.shared[]'
   bootstrap apply --yes --allow-replace`,
 		Args: cobra.NoArgs,
 		RunE: p.bounded(p.apply),
@@ -147,13 +148,13 @@ func (p *program) statusCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "status",
 		Short: "Show existing resources, and their differences from egress.yaml",
-		Long: `status shows the resources of this stack, its egress addresses, whether the
-proxy serves the configuration in its user data, for each tenant whether that
+		Long: `status shows the resources of this stack, its egress addresses, whether each
+machine serves the configuration in its user data, for each tenant whether that
 matches egress.yaml, and a summary of the steps that apply would execute. It
 changes nothing. Differences do not affect the exit code; use bootstrap plan
 for that.
 
-The proxy reports on each change and every 10 minutes. The status of each
+Each machine reports on each change and every 10 minutes. The status of each
 EgressTenant (kubectl get et) and the metrics of the proxy are newer.`,
 		Example: `  bootstrap status
   bootstrap status --output json | jq '.tenants[] | select(.wanted != .userData)'`,
@@ -169,8 +170,8 @@ func (p *program) renderCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "render",
 		Short: "Print the rendered files, without Scaleway",
-		Long: `render prints the user data that the proxy boots from, its squid.conf, and the
-values of the chart. It needs neither network nor credentials. Addresses that
+		Long: `render prints the user data that each machine boots from, its squid.conf, and the
+values of the chart; --only prints those of the first machine. It needs neither network nor credentials. Addresses that
 Scaleway assigns are not known: addresses that are reserved for documentation
 (203.0.113.0/24) replace them, and a comment lists them.
 

@@ -40,6 +40,10 @@ func (p *program) checkAllPlaces(egress *config.Egress, invalid error) error {
 	}
 	unlessWrong("spec.zone", &spec.Zone)
 	unlessWrong("spec.gateway.zone", &spec.Gateway.Zone)
+	spec.Proxy.Zones = slices.Clone(spec.Proxy.Zones)
+	for i := range spec.Proxy.Zones {
+		unlessWrong(fmt.Sprintf("spec.proxy.zones[%d]", i), &spec.Proxy.Zones[i])
+	}
 	if spec.Cluster != nil {
 		cluster := *spec.Cluster
 		cluster.Pools = slices.Clone(cluster.Pools)

@@ -46,7 +46,7 @@ func (p *program) destroy(ctx context.Context) error {
 			result.Left = append(result.Left, row)
 		}
 	}
-	for _, file := range []string{t.kubeconfigFile(), t.valuesFile()} {
+	for _, file := range []string{t.kubeconfigFile(), t.valuesFile(), t.knownHostsFile()} {
 		if _, err := os.Stat(file); err == nil {
 			result.Files = append(result.Files, file)
 		}

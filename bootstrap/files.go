@@ -11,6 +11,17 @@ import (
 	"github.com/google/renameio/v2"
 )
 
+// outputMark is part of every file that bootstrap writes, except for the kubeconfig, which
+// it merges. Files without it are not overwritten.
+const outputMark = "# Written by bootstrap apply"
+
+// The names of the outputs, below spec.outputs.
+const (
+	outputNameKubeconfig = "kubeconfig"
+	outputNameValues     = "values"
+	outputNameKnownHosts = "knownHosts"
+)
+
 // Modes of the output files.
 const (
 	modeSecret fs.FileMode = 0o600
@@ -30,17 +41,26 @@ func checkOutputs(t *target) error {
 		if err == nil {
 			err = checkWritable(file)
 		}
-		errs = append(errs, ofOutput("kubeconfig", file, err))
+		errs = append(errs, ofOutput(outputNameKubeconfig, file, err))
 	}
-	file := t.valuesFile()
+	errs = append(errs, checkMarked(outputNameValues, t.valuesFile()))
+	if len(t.spec.Proxy.SSHSources) > 0 {
+		errs = append(errs, checkMarked(outputNameKnownHosts, t.knownHostsFile()))
+	}
+	return errors.Join(errs...)
+}
+
+// checkMarked returns the problem that will prevent writing a file with the mark of
+// bootstrap.
+func checkMarked(name, file string) error {
 	old, err := readOutput(file)
 	if err == nil {
-		err = checkOldValues(old)
+		err = checkMark(old)
 	}
 	if err == nil {
 		err = checkWritable(file)
 	}
-	return errors.Join(append(errs, ofOutput("values", file, err))...)
+	return ofOutput(name, file, err)
 }
 
 // checkWritable begins to write a file and stops: permissions alone do not show
@@ -60,12 +80,12 @@ func ofOutput(name, file string, err error) error {
 	return fmt.Errorf("spec.outputs.%s: %s: %w", name, file, err)
 }
 
-// checkOldValues protects a file of values that bootstrap did not write.
-func checkOldValues(old []byte) error {
-	if len(bytes.TrimSpace(old)) == 0 || bytes.Contains(old, []byte(valuesMark)) {
+// checkMark protects a file that bootstrap did not write.
+func checkMark(old []byte) error {
+	if len(bytes.TrimSpace(old)) == 0 || bytes.Contains(old, []byte(outputMark)) {
 		return nil
 	}
-	return errors.New("was not written by bootstrap, so it is not overwritten: move it away, or set another file in spec.outputs.values")
+	return errors.New("was not written by bootstrap, so it is not overwritten: move it away, or set another file in egress.yaml")
 }
 
 // readOutput reads a file that will be written. The file may be missing, but its
@@ -147,13 +167,13 @@ func writeKubeconfig(file string, added []byte, clusterID string) (string, error
 	return context, writeOutput(file, merged, modeSecret)
 }
 
-// writeValues replaces the file of values that an earlier run wrote.
-func writeValues(file string, text []byte) error {
+// writeMarked replaces a file with the mark of bootstrap, which an earlier run wrote.
+func writeMarked(file string, text []byte) error {
 	old, err := readOutput(file)
 	if err != nil {
 		return err
 	}
-	if err := checkOldValues(old); err != nil {
+	if err := checkMark(old); err != nil {
 		return err
 	}
 	return writeOutput(file, text, modePublic)

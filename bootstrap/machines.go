@@ -8,9 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
-
 	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 )
@@ -20,6 +17,9 @@ const (
 	// that it serves its squid.conf. A machine is a proxy within a minute of its first
 	// boot, and follows a new squid.conf within some seconds.
 	statusPatience = 2 * time.Minute
+	// replacePatience is the same for a machine that was replaced, before the next one is: a
+	// machine that does not come up stops the replacement of the others.
+	replacePatience = 5 * time.Minute
 	// statusInterval is the time between two looks at it.
 	statusInterval = time.Second
 )
@@ -40,8 +40,8 @@ type machineStatus struct {
 	Status *cloudinit.Status `json:"status,omitempty"`
 	// Live is whether it serves the squid.conf in its user data.
 	Live bool `json:"live"`
-	// KnownHosts are the lines of a known_hosts file for SSH to the shared egress address,
-	// which is the machine's. Empty without SSH.
+	// KnownHosts are the lines of a known_hosts file for SSH to the machine's shared egress
+	// address. Empty without SSH.
 	KnownHosts []string `json:"knownHosts,omitempty"`
 	// Problem is the reason for which its report cannot be read.
 	Problem string `json:"problem,omitempty"`
@@ -55,20 +55,27 @@ func readMachines(ctx context.Context, t *target, graph *stack.Graph) ([]machine
 	var machines []machineStatus
 	var errs []error
 	for _, proxy := range graph.Proxies {
-		machine := machineStatus{Role: proxy.Role, Address: addressText(proxy.PrivateIP.Address)}
-		if proxy.Server.ID != "" {
-			value, err := t.cloud.MachineStatus(ctx, proxy.Server)
-			errs = append(errs, err)
-			machine.read(value, proxy, addressesOf(graph, t.spec).Shared)
-		}
-		machine.uncertified = t.spec.Proxy.Identity.Sidecars() && (machine.Status == nil || machine.Status.Certificate == "")
-		machines = append(machines, machine)
+		machine, err := readMachine(ctx, t, proxy)
+		machines, errs = append(machines, machine), append(errs, err)
 	}
 	return machines, errors.Join(errs...)
 }
 
-// read takes the report of a machine, which has a public address.
-func (m *machineStatus) read(value []byte, proxy *stack.ProxyMachine, public string) {
+// readMachine reads the report of a machine.
+func readMachine(ctx context.Context, t *target, proxy *stack.ProxyMachine) (machineStatus, error) {
+	machine := machineStatus{Role: proxy.Role, Address: addressText(proxy.PrivateIP.Address)}
+	var err error
+	if proxy.Server.ID != "" {
+		var value []byte
+		value, err = t.cloud.MachineStatus(ctx, proxy.Server)
+		machine.read(value, proxy)
+	}
+	machine.uncertified = t.spec.Proxy.Identity.Sidecars() && (machine.Status == nil || machine.Status.Certificate == "")
+	return machine, err
+}
+
+// read takes the report of a machine.
+func (m *machineStatus) read(value []byte, proxy *stack.ProxyMachine) {
 	if value == nil {
 		return
 	}
@@ -81,12 +88,7 @@ func (m *machineStatus) read(value []byte, proxy *stack.ProxyMachine, public str
 	if wanted, err := proxy.SquidConfValue(); err == nil {
 		m.wanted = cloudinit.Digest(wanted)
 	}
-	for _, text := range status.HostKeys {
-		// ParseStatus has parsed it.
-		if key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(text)); err == nil && public != "" {
-			m.KnownHosts = append(m.KnownHosts, knownhosts.Line([]string{public}, key))
-		}
-	}
+	m.KnownHosts = knownHostsOf(proxy, status.HostKeys)
 	m.Live = m.wanted != "" && status.Served == m.wanted
 }
 
@@ -122,6 +124,45 @@ func (p *program) awaitMachines(ctx context.Context, t *target, graph *stack.Gra
 		case <-time.After(min(statusInterval, p.patience())):
 		}
 	}
+}
+
+// awaitLive returns the function that waits, at most for replacePatience, until a machine
+// serves the squid.conf in its user data, before another one is replaced.
+func (p *program) awaitLive(t *target) func(context.Context, *stack.ProxyMachine, func(string)) error {
+	return func(ctx context.Context, proxy *stack.ProxyMachine, report func(string)) error {
+		deadline := time.Now().Add(cmp.Or(p.statusPatience, replacePatience))
+		report(proxy.Role + " does not serve its configuration yet")
+		for {
+			machine, err := readMachine(ctx, t, proxy)
+			if err != nil {
+				return err
+			}
+			waiting, refused := notLive([]machineStatus{machine})
+			if len(waiting) == 0 && refused == nil && machine.isStale() {
+				waiting = []string{fmt.Sprintf("%s (%s), which has not reported since %s", machine.Role, machine.Address, machine.Status.Time.Format(time.RFC3339))}
+			}
+			switch {
+			case refused != nil:
+				return fmt.Errorf("the machine is not replaced, because another one is not serving: %w", refused)
+			case len(waiting) == 0:
+				return nil
+			case time.Now().After(deadline):
+				return fmt.Errorf("the machine is not replaced, because %s does not report that it serves its configuration: see %s, and run this again when it does; to replace it all the same, add --wait=false",
+					waiting[0], t.command("status"))
+			}
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(min(statusInterval, cmp.Or(p.statusPatience, statusInterval))):
+			}
+		}
+	}
+}
+
+// isStale reports whether a machine reports no more: it does so every 10 minutes.
+func (m *machineStatus) isStale() bool {
+	const longest = 15 * time.Minute
+	return m.Status != nil && time.Since(m.Status.Time) > longest
 }
 
 // patience is the time for which apply waits for the machines' reports.

@@ -166,8 +166,11 @@ func TestKnownHosts(t *testing.T) {
 	if err := json.Unmarshal([]byte(require(t, exitDone, s.run(t.Context(), "status", "-o", "json")).stdout), &document); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{document.Addresses.Shared + " " + key}
-	if document.Addresses.Shared == "" || !slices.Equal(document.Machines[0].KnownHosts, want) {
+	if len(document.Addresses.Shared) != 1 {
+		t.Fatalf("the shared addresses are %q", document.Addresses.Shared)
+	}
+	want := []string{document.Addresses.Shared[0] + " " + key}
+	if !slices.Equal(document.Machines[0].KnownHosts, want) {
 		t.Errorf("%q, want %q", document.Machines[0].KnownHosts, want)
 	}
 }

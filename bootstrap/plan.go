@@ -63,5 +63,8 @@ func outputsNote(t *target, plan *stack.Plan) string {
 	if t.spec.Cluster.BootstrapManages() {
 		rows = append([][]string{{t.kubeconfigFile(), "credentials of the cluster's administrator"}}, rows...)
 	}
+	if len(t.spec.Proxy.SSHSources) > 0 {
+		rows = append(rows, []string{t.knownHostsFile(), "SSH host keys of the proxy, when it has reported them"})
+	}
 	return "\nFiles that apply writes (spec.outputs)\n" + columns(rows)
 }

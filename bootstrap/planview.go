@@ -114,6 +114,9 @@ func newPlanRow(step *stack.Step) planRow {
 	case stack.Replace:
 		row.sign, row.colour = "-/+", red
 		row.detail = []string{"(replaced: " + strings.Join(fixedReasons(step.Changes), "; ") + ")"}
+		if len(step.After) > 0 {
+			row.detail = append(row.detail, "when "+strings.Join(step.After, " and ")+" serves")
+		}
 		row.below = changeLines(step.Changes)
 	case stack.Delete:
 		row.sign, row.colour = "-", red
@@ -239,7 +242,10 @@ func handovers(plan *stack.Plan) []string {
 	for _, step := range plan.Steps {
 		for _, change := range step.Changes {
 			if step.Kind == stack.KindUserData && strings.HasPrefix(change.Field, "port ") {
-				passing = append(passing, fmt.Sprintf("%s of the proxy, from %s to %s", change.Field, change.From, change.To))
+				port := fmt.Sprintf("%s of the proxy, from %s to %s", change.Field, change.From, change.To)
+				if !slices.Contains(passing, port) { // each machine has it
+					passing = append(passing, port)
+				}
 			}
 		}
 	}

@@ -16,9 +16,16 @@ import (
 // rendered holds the files of a stack, as far as they can be rendered without
 // Scaleway.
 type rendered struct {
-	userData, squidConf, values []byte
+	machines []renderedMachine
+	values   []byte
 	// notes describe the placeholders, one per line.
 	notes []string
+}
+
+// renderedMachine holds the files of one machine.
+type renderedMachine struct {
+	role                string
+	userData, squidConf []byte
 }
 
 // render runs the command of this name.
@@ -35,9 +42,9 @@ func (p *program) render() error {
 	var text []byte
 	switch p.options.only {
 	case onlyUserData:
-		text = r.commented(r.userData)
+		text = r.commented(r.machines[0].userData)
 	case onlySquidConf:
-		text = r.commented(r.squidConf)
+		text = r.commented(r.machines[0].squidConf)
 	case onlyValues:
 		text = r.commented(r.values)
 	default:
@@ -52,7 +59,7 @@ func (p *program) render() error {
 func renderOffline(spec stack.Spec) (rendered, error) {
 	var r rendered
 	if id := spec.Network.ID; id != "" {
-		spec.Network = config.Network{CIDR: netip.PrefixFrom(spec.Proxy.PrivateIP, existingNetworkBits).Masked()}
+		spec.Network = config.Network{CIDR: assumedNetwork(spec)}
 		r.note("%s: the range of the Private Network %s", spec.Network.CIDR, id)
 	}
 	graph, err := stack.Desired(spec)
@@ -63,13 +70,16 @@ func renderOffline(spec stack.Spec) (rendered, error) {
 	if cluster := graph.Cluster; cluster != nil && cluster.Existing {
 		r.note("the ranges of the cluster %s are missing from the values", cluster.ID)
 	}
-	r.userData = graph.Proxies[0].Server.CloudInit
-	if r.squidConf, err = graph.Proxies[0].SquidConf(); err != nil {
-		return r, err
-	}
-	// It must fit into user data.
-	if _, err = cloudinit.EncodeSquidConf(r.squidConf); err != nil {
-		return r, err
+	for _, proxy := range graph.Proxies {
+		squidConf, err := proxy.SquidConf()
+		if err != nil {
+			return r, err
+		}
+		// It must fit into user data.
+		if _, err = cloudinit.EncodeSquidConf(squidConf); err != nil {
+			return r, err
+		}
+		r.machines = append(r.machines, renderedMachine{proxy.Role, proxy.Server.CloudInit, squidConf})
 	}
 	if spec.Proxy.Identity.Sidecars() {
 		r.note("the certificate of the proxy, which makes it when it boots, is missing from the values")
@@ -92,6 +102,17 @@ func checkRendering(t *target) error {
 // length of the ranges that Scaleway assigns.
 const existingNetworkBits = 22
 
+// assumedNetwork is the assumed range of an existing network. It contains all machines.
+func assumedNetwork(spec stack.Spec) netip.Prefix {
+	machines := spec.Machines()
+	for bits := existingNetworkBits; ; bits-- {
+		network := netip.PrefixFrom(machines[0].PrivateIP, bits).Masked()
+		if bits == 0 || !slices.ContainsFunc(machines, func(m config.Machine) bool { return !network.Contains(m.PrivateIP) }) {
+			return network
+		}
+	}
+}
+
 func (r *rendered) note(format string, args ...any) {
 	r.notes = append(r.notes, fmt.Sprintf(format, args...))
 }
@@ -105,12 +126,18 @@ func (r *rendered) placeholders(graph *stack.Graph, region string) {
 		r.note("%s: %s", address, purpose)
 		return address
 	}
-	for _, address := range graph.Proxies[0].Addresses {
-		if address.Role == stack.RoleShared {
-			address.Address = take("the shared address")
-			continue
+	for i, proxy := range graph.Proxies {
+		of := ""
+		if i > 0 {
+			of = " on " + proxy.Role
 		}
-		address.Address = take("the address of " + strings.TrimPrefix(address.Role, stack.RoleTenant("")))
+		for _, address := range proxy.Addresses {
+			if tenant := address.Tenant(); tenant != "" {
+				address.Address = take("the address of " + tenant + of)
+			} else {
+				address.Address = take("the shared address" + of)
+			}
+		}
 	}
 	if graph.Gateway != nil {
 		graph.Gateway.Address = take("the Public Gateway's address")
@@ -142,14 +169,18 @@ func (r *rendered) commented(file []byte) []byte {
 func (r *rendered) all(spec stack.Spec) []byte {
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "# bootstrap render: the files of %s.\n%s", spec.Name, r.comment())
-	for _, part := range []struct {
+	type part struct {
 		name string
 		text []byte
-	}{
-		{"the proxy's user data cloud-init (--only " + onlyUserData + ")", r.userData},
-		{"the proxy's squid.conf (--only " + onlySquidConf + ")", r.squidConf},
-		{"the chart's values.yaml (--only " + onlyValues + ")", r.values},
-	} {
+	}
+	parts := []part{
+		{"the proxy's user data cloud-init (--only " + onlyUserData + ")", r.machines[0].userData},
+		{"the proxy's squid.conf (--only " + onlySquidConf + ")", r.machines[0].squidConf},
+	}
+	for _, machine := range r.machines[1:] {
+		parts = append(parts, part{"the user data cloud-init of " + machine.role, machine.userData}, part{"the squid.conf of " + machine.role, machine.squidConf})
+	}
+	for _, part := range append(parts, part{"the chart's values.yaml (--only " + onlyValues + ")", r.values}) {
 		fmt.Fprintf(&text, "\n# %s\n# %s\n# %[1]s\n\n", strings.Repeat("=", 70), part.name)
 		text.Write(bytes.TrimRight(part.text, "\n"))
 		text.WriteByte('\n')

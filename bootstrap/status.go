@@ -53,10 +53,12 @@ type tenantRow struct {
 	// Wanted is the revision of the tenant in egress.yaml. It is empty if
 	// egress.yaml does not contain the tenant, or if its path is Gateway.
 	Wanted string `json:"wanted,omitempty"`
-	// UserData is the revision in the user data of the proxy. It is empty if the
-	// user data does not contain the tenant.
+	// UserData is the revision in the user data of the proxy. It is empty if the user data
+	// does not contain the tenant. Of several machines it is that of the first one which
+	// differs from Wanted.
 	UserData string `json:"userData,omitempty"`
-	Address  string `json:"address,omitempty"`
+	// Addresses are the egress addresses of the tenant, one for each machine.
+	Addresses []string `json:"addresses,omitempty"`
 }
 
 // status runs the command of this name.
@@ -128,26 +130,56 @@ func kindOrder(spec stack.Spec) func(stack.Kind) int {
 // tenantRows are the tenants of egress.yaml in their order, and those that only
 // the proxy knows.
 func tenantRows(spec stack.Spec, observed *stack.Observed, known addresses) []tenantRow {
-	proxy := map[string]string{}
-	for _, r := range observed.Resources {
-		if data, ok := r.(*stack.UserData); ok && data.DataKey == cloudinit.UserDataSquidConf {
-			proxy = data.Revisions
-		}
-	}
+	machines := revisionsOf(observed)
 	rows := []tenantRow{}
 	for _, tenant := range spec.Tenants {
-		row := tenantRow{Name: tenant.Name, Path: cmp.Or(tenant.Path, v1alpha1.PathProxy), UserData: proxy[tenant.Name], Address: known.of(tenant)}
+		row := tenantRow{Name: tenant.Name, Path: cmp.Or(tenant.Path, v1alpha1.PathProxy), Addresses: known.of(tenant)}
 		if tenant.IsProxied() {
 			row.Wanted = tenant.Revision()
 		}
+		row.UserData = differing(machines, tenant.Name, row.Wanted)
 		rows = append(rows, row)
 	}
-	for _, name := range slices.Sorted(maps.Keys(proxy)) {
+	unwanted := map[string]string{}
+	for _, revisions := range machines {
+		maps.Copy(unwanted, revisions)
+	}
+	for _, name := range slices.Sorted(maps.Keys(unwanted)) {
 		if !slices.ContainsFunc(spec.Tenants, func(t v1alpha1.Tenant) bool { return t.Name == name }) {
-			rows = append(rows, tenantRow{Name: name, UserData: proxy[name]})
+			rows = append(rows, tenantRow{Name: name, UserData: unwanted[name]})
 		}
 	}
 	return rows
+}
+
+// revisionsOf returns the revisions of the tenants in the user data of each machine, in
+// the order of the machines.
+func revisionsOf(observed *stack.Observed) []map[string]string {
+	byRole := map[string]map[string]string{}
+	for _, r := range observed.Resources {
+		if data, ok := r.(*stack.UserData); ok && data.DataKey == cloudinit.UserDataSquidConf {
+			byRole[data.Server.Role] = data.Revisions
+		}
+	}
+	var machines []map[string]string
+	for _, role := range slices.Sorted(maps.Keys(byRole)) {
+		machines = append(machines, byRole[role])
+	}
+	return machines
+}
+
+// differing returns the revision of a tenant in the user data of the first machine that
+// does not have the wanted one, and otherwise the wanted one.
+func differing(machines []map[string]string, tenant, wanted string) string {
+	for _, revisions := range machines {
+		if revisions[tenant] != wanted {
+			return revisions[tenant]
+		}
+	}
+	if len(machines) == 0 {
+		return ""
+	}
+	return wanted
 }
 
 // statusText is the readable form of the status. The differences are left out if
@@ -204,7 +236,7 @@ func tenantCells(tenants []tenantRow) [][]string {
 		case row.UserData != row.Wanted:
 			note = "changed"
 		}
-		rows = append(rows, []string{row.Name, cmp.Or(row.Wanted, "-"), cmp.Or(row.UserData, "-"), cmp.Or(row.Address, "-"), note})
+		rows = append(rows, []string{row.Name, cmp.Or(row.Wanted, "-"), cmp.Or(row.UserData, "-"), cmp.Or(strings.Join(row.Addresses, ", "), "-"), note})
 	}
 	return rows
 }

@@ -28,6 +28,9 @@ func (t *target) kubeconfigFile() string { return t.besideConfig(t.config.Spec.O
 // valuesFile is the path of the values of the chart.
 func (t *target) valuesFile() string { return t.besideConfig(t.config.Spec.Outputs.Values) }
 
+// knownHostsFile is the path of the known_hosts file.
+func (t *target) knownHostsFile() string { return t.besideConfig(t.config.Spec.Outputs.KnownHosts) }
+
 func (t *target) besideConfig(path string) string {
 	if filepath.IsAbs(path) {
 		return path

@@ -13,10 +13,6 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// valuesMark is part of every file of values that bootstrap writes. Files without
-// it are not overwritten.
-const valuesMark = "# Written by bootstrap apply"
-
 // The path of the chart, and the name and namespace of its release.
 const (
 	chartPath      = "charts/egress-webhook"
@@ -51,9 +47,9 @@ type proxyValues struct {
 
 // egressValues are the addresses that requests leave by.
 type egressValues struct {
-	Shared    []string          `json:"shared"`
-	Dedicated map[string]string `json:"dedicated,omitempty"`
-	Gateway   []string          `json:"gateway,omitempty"`
+	Shared    []string            `json:"shared"`
+	Dedicated map[string][]string `json:"dedicated,omitempty"`
+	Gateway   []string            `json:"gateway,omitempty"`
 }
 
 // values renders the values of the chart. The result is deterministic. An address
@@ -61,14 +57,14 @@ type egressValues struct {
 // out.
 func values(graph *stack.Graph, spec stack.Spec, machines []machineStatus) ([]byte, error) {
 	found := addressesOf(graph, spec)
-	if missing := found.missing(spec); len(missing) > 0 {
+	if missing := found.missing(len(graph.Proxies), spec); len(missing) > 0 {
 		return nil, fmt.Errorf("addresses are not known yet: %v", missing)
 	}
 	v := chartValues{
 		Cluster: clusterValues{CIDRs: clusterCIDRs(graph, spec)},
 		Proxy: proxyValues{
-			Addresses:       []string{found.Private},
-			EgressAddresses: egressValues{Shared: []string{found.Shared}, Dedicated: found.Dedicated},
+			Addresses:       found.Private,
+			EgressAddresses: egressValues{Shared: found.Shared, Dedicated: found.Dedicated},
 		},
 		Tenants: spec.Tenants,
 	}
@@ -95,7 +91,7 @@ func values(graph *stack.Graph, spec stack.Spec, machines []machineStatus) ([]by
 # instead, or put your own values into a second file (--values may be repeated).
 #
 #   %s
-`, valuesMark, spec.Name, helmCommand("values.yaml"))
+`, outputMark, spec.Name, helmCommand("values.yaml"))
 	return append([]byte(header), text...), nil
 }
 
@@ -125,67 +121,77 @@ func clusterCIDRs(graph *stack.Graph, spec stack.Spec) []string {
 	return texts
 }
 
-// addresses are the addresses that tenants use and that their destinations see.
-// Addresses that are not known are empty.
+// addresses are the addresses that tenants use and that their destinations see, each list
+// in the order of the machines. Addresses that are not known are left out.
 type addresses struct {
-	// Private is the address of the proxy in the Private Network, for pods.
-	Private string `json:"private,omitempty"`
-	// Shared is the egress address of tenants without a dedicated one.
-	Shared string `json:"shared,omitempty"`
+	// Private are the addresses of the machines in the Private Network, for pods.
+	Private []string `json:"private,omitempty"`
+	// Shared are the egress addresses of tenants without dedicated ones.
+	Shared []string `json:"shared,omitempty"`
 	// Dedicated are the dedicated egress addresses by tenant.
-	Dedicated map[string]string `json:"dedicated,omitempty"`
+	Dedicated map[string][]string `json:"dedicated,omitempty"`
 	// Gateway is the address of the Public Gateway.
 	Gateway string `json:"gateway,omitempty"`
 }
 
 func addressesOf(graph *stack.Graph, spec stack.Spec) addresses {
-	result := addresses{Private: addressText(graph.Proxies[0].PrivateIP.Address)}
+	var result addresses
 	if graph.Gateway != nil {
 		result.Gateway = addressText(graph.Gateway.Address)
 	}
-	if spec.Proxy.SourceAddress == cloudinit.SourceGateway {
-		result.Shared = result.Gateway
+	if spec.Proxy.SourceAddress == cloudinit.SourceGateway && result.Gateway != "" {
+		result.Shared = []string{result.Gateway}
 	}
-	byRole := map[string]string{}
-	for _, address := range graph.Proxies[0].Addresses {
-		byRole[address.Role] = addressText(address.Address)
-	}
-	if shared := byRole[stack.RoleShared]; shared != "" {
-		result.Shared = shared
-	}
-	for _, tenant := range spec.Tenants {
-		if address := byRole[stack.RoleTenant(tenant.Name)]; address != "" {
-			if result.Dedicated == nil {
-				result.Dedicated = map[string]string{}
+	for _, proxy := range graph.Proxies {
+		if proxy.PrivateIP.Address.IsValid() {
+			result.Private = append(result.Private, proxy.PrivateIP.Address.String())
+		}
+		for _, address := range proxy.Addresses {
+			if address.Address.IsValid() {
+				result.add(address)
 			}
-			result.Dedicated[tenant.Name] = address
 		}
 	}
 	return result
 }
 
-// missing names the addresses that are not known yet.
-func (a addresses) missing(spec stack.Spec) []string {
+// add adds an address that requests leave from.
+func (a *addresses) add(address *stack.FlexibleIP) {
+	tenant := address.Tenant()
+	if tenant == "" {
+		a.Shared = append(a.Shared, address.Address.String())
+		return
+	}
+	if a.Dedicated == nil {
+		a.Dedicated = map[string][]string{}
+	}
+	a.Dedicated[tenant] = append(a.Dedicated[tenant], address.Address.String())
+}
+
+// missing names the addresses of which some machine's is not known yet.
+func (a addresses) missing(machines int, spec stack.Spec) []string {
 	var names []string
-	if a.Private == "" {
+	if len(a.Private) < machines {
 		names = append(names, "private")
 	}
-	if a.Shared == "" {
+	if len(a.Shared) < machines && (len(a.Shared) == 0 || spec.Proxy.SourceAddress != cloudinit.SourceGateway) {
 		names = append(names, "shared")
 	}
 	for _, tenant := range spec.Tenants {
-		if tenant.HasDedicatedIP() && a.Dedicated[tenant.Name] == "" {
+		if tenant.HasDedicatedIP() && len(a.Dedicated[tenant.Name]) < machines {
 			names = append(names, tenant.Name)
 		}
 	}
 	return names
 }
 
-// of returns the egress address of a tenant; it is empty if it is not known.
-func (a addresses) of(tenant v1alpha1.Tenant) string {
+// of returns the egress addresses of a tenant; there are none if they are not known.
+func (a addresses) of(tenant v1alpha1.Tenant) []string {
 	switch {
+	case !tenant.IsProxied() && a.Gateway != "":
+		return []string{a.Gateway}
 	case !tenant.IsProxied():
-		return a.Gateway
+		return nil
 	case tenant.HasDedicatedIP():
 		return a.Dedicated[tenant.Name]
 	}

@@ -42,7 +42,7 @@ func TestValuesGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden.Assert(t, string(text), file)
-			if err := checkOldValues(text); err != nil {
+			if err := checkMark(text); err != nil {
 				t.Errorf("the next run would not replace them: %v", err)
 			}
 			var decoded chartValues

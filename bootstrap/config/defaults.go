@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"egress.scw/cloudinit"
@@ -19,6 +18,8 @@ const (
 	defaultPoolVolumeGB   = 20
 	defaultKubeconfigFile = "kubeconfig.yaml"
 	defaultValuesFile     = "values.yaml"
+	defaultKnownHostsFile = "known_hosts"
+	defaultReplicas       = 1
 )
 
 // The ranges that Kapsule uses if a request omits them.
@@ -56,20 +57,22 @@ func addresses(texts ...string) []netip.Addr {
 	return parsed
 }
 
-// SetDefaults sets the defaults that the types document. Defaults that depend on
-// the zone stay unset if the zone has a wrong form. A second call has no effect.
+// SetDefaults sets the defaults that the types document, except for those that differ
+// between machines, which Machines resolves. Defaults that depend on the zone stay unset
+// if the zone has a wrong form. A second call has no effect.
 func (e *Egress) SetDefaults() {
 	s := &e.Spec
 	if s.Region == "" {
 		s.Region = regionOf(s.Zone)
 	}
 	s.Gateway.setDefaults(s.Zone)
-	s.Proxy.setDefaults(s.Zone)
+	s.Proxy.setDefaults()
 	if s.Cluster != nil {
 		s.Cluster.setDefaults(s.Zone)
 	}
 	setDefault(&s.Outputs.Kubeconfig, defaultKubeconfigFile)
 	setDefault(&s.Outputs.Values, defaultValuesFile)
+	setDefault(&s.Outputs.KnownHosts, defaultKnownHostsFile)
 	setDefaultTrue(&s.Outputs.HideKubeconfig)
 }
 
@@ -81,7 +84,8 @@ func (g *Gateway) setDefaults(zone string) {
 	setDefaultTrue(&g.DefaultRoute)
 }
 
-func (p *ProxyMachine) setDefaults(zone string) {
+func (p *ProxyMachine) setDefaults() {
+	setDefault(&p.Replicas, defaultReplicas)
 	setDefault(&p.Type, defaultProxyType)
 	setDefault(&p.Image, defaultProxyImage)
 	setDefault(&p.VolumeGB, defaultProxyVolumeGB)
@@ -89,9 +93,6 @@ func (p *ProxyMachine) setDefaults(zone string) {
 	setDefault(&p.Identity, cloudinit.IdentityPort)
 	if p.AuditLog.Syslog != nil {
 		setDefault(&p.AuditLog.Syslog.Port, defaultSyslogPort)
-	}
-	if len(p.NameServers) == 0 {
-		p.NameServers = slices.Clone(publicResolvers[zone])
 	}
 }
 

@@ -147,7 +147,7 @@ func TestLoadErrors(t *testing.T) {
 		"unknown for a required": {strings.Replace(minimal, "zone:", "zoen:", 1), []string{`6: spec.zoen: unknown field; did you mean "zone"?`}},
 		"unknown for one of two": {strings.Replace(minimal, "cidr", "cird", 1), []string{`7: spec.network.cird: unknown field; did you mean "cidr"?`}},
 
-		"missing field":            {strings.Replace(minimal, "    privateIP: 172.16.0.10\n", "    type: PLAY2-NANO\n", 1), []string{"8: spec.proxy.privateIP: is required"}},
+		"missing field":            {strings.Replace(minimal, "    privateIP: 172.16.0.10\n", "    type: PLAY2-NANO\n", 1), []string{"8: spec.proxy.privateIP: Required value: the address of the proxy in the Private Network"}},
 		"missing field in a list":  {minimal + "  tenants:\n    - name: a\n      proxy: {port: 3129}\n    - name: b\n", []string{"13: spec.tenants[1].proxy: Required value: path Proxy needs a port of the proxy: set proxy.port"}},
 		"required, but empty":      {strings.Replace(minimal, "zone: fr-par-1", "zone: ''", 1), []string{"6: spec.zone: Required value: a zone such as fr-par-1"}},
 		"zero for the default":     {minimal + "    volumeGB: 0\n", []string{"10: spec.proxy.volumeGB: must not be 0, which would be read as not set: leave it out for the default"}},

@@ -54,8 +54,8 @@ type Spec struct {
 	// registry. Default: the region of zone.
 	Region string `json:"region,omitempty"`
 
-	// Zone is the zone of the machines: proxy, and gateway and pools without a zone
-	// of their own.
+	// Zone is the zone of the machines: proxies, gateway and pools without a zone of
+	// their own.
 	Zone string `json:"zone"`
 
 	// Network is the Private Network of the proxy and the nodes.
@@ -64,7 +64,7 @@ type Spec struct {
 	// Gateway is the Public Gateway of the network.
 	Gateway Gateway `json:"gateway,omitzero"`
 
-	// Proxy is the machine that runs Squid.
+	// Proxy describes the machines that run Squid.
 	Proxy ProxyMachine `json:"proxy,omitzero"`
 
 	// Cluster is the Kubernetes cluster of the tenants. Nil: bootstrap does not
@@ -118,8 +118,19 @@ type Gateway struct {
 	DefaultRoute *bool `json:"defaultRoute,omitempty"`
 }
 
-// ProxyMachine describes the machine that runs Squid.
+// ProxyMachine describes the machines that run Squid. They are alike, except for their
+// zones and addresses.
 type ProxyMachine struct {
+	// Replicas is the number of machines, 1 to 4. Each has public addresses of its own,
+	// so that a tenant's requests leave by as many addresses as there are machines.
+	// Default: 1.
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// Zones are the zones of the machines, in the region. The machines take them in turn:
+	// with two zones, the third machine is in the first zone again. A changed zone
+	// replaces a machine, with its public addresses. Default: spec.zone.
+	Zones []string `json:"zones,omitempty"`
+
 	// Type is the commercial type of the Instance. Default: PLAY2-NANO.
 	Type string `json:"type,omitempty"`
 
@@ -133,11 +144,15 @@ type ProxyMachine struct {
 	// The volume also stores the audit log. Default: 20.
 	VolumeGB int32 `json:"volumeGB,omitempty"`
 
-	// PrivateIP is the address of the proxy in the Private Network, which pods
-	// use as their proxy. Private IPv4 (RFC 1918), in spec.network.cidr except for its
-	// first two and last two addresses, which Scaleway reserves, and outside the
-	// ranges of the cluster.
-	PrivateIP netip.Addr `json:"privateIP"`
+	// PrivateIP is the address of the only machine in the Private Network. Private IPv4
+	// (RFC 1918), in spec.network.cidr except for its first two and last two addresses,
+	// which Scaleway reserves, and outside the ranges of the cluster. Required with one
+	// machine, unless privateIPs is set.
+	PrivateIP netip.Addr `json:"privateIP,omitzero"`
+
+	// PrivateIPs are the addresses of the machines in the Private Network, one for each
+	// machine, with the bounds of privateIP. Required with several machines.
+	PrivateIPs []netip.Addr `json:"privateIPs,omitempty"`
 
 	// SourceAddress selects the address that requests leave by. Default:
 	// FlexibleIP.
@@ -145,8 +160,8 @@ type ProxyMachine struct {
 
 	// NameServers resolve the names that tenants request: IPv4, at most 3. With
 	// sourceAddress FlexibleIP they are public, because queries are sent from the
-	// flexible IP. Default: Scaleway's resolvers in the zone; required in zones
-	// for which Scaleway documents none.
+	// flexible IP. Default: Scaleway's resolvers in the zone of each machine; required
+	// in zones for which Scaleway documents none.
 	NameServers []netip.Addr `json:"nameServers,omitempty"`
 
 	// SSHSources are the networks that may reach the proxy by SSH, on its
@@ -331,6 +346,10 @@ type Outputs struct {
 
 	// Values are the values of the chart. Default: values.yaml.
 	Values string `json:"values,omitempty"`
+
+	// KnownHosts is the known_hosts file for SSH to the machines, with the keys that they
+	// report. It is only written with proxy.sshSources. Default: known_hosts.
+	KnownHosts string `json:"knownHosts,omitempty"`
 
 	// HideKubeconfig keeps the credentials of the cluster out of printed output:
 	// they are in the file only. Default: true.

@@ -158,8 +158,12 @@ func (o *Outputs) validate(at *field.Path) field.ErrorList {
 			errs = append(errs, field.Invalid(at.Child(output.name), output.file, "must be the path of a file"))
 		}
 	}
-	if filepath.Clean(o.Kubeconfig) == filepath.Clean(o.Values) {
-		errs = append(errs, field.Invalid(at.Child("values"), o.Values, "must be another file than spec.outputs.kubeconfig"))
+	for i, output := range o.files() {
+		for _, other := range o.files()[:i] {
+			if filepath.Clean(output.file) == filepath.Clean(other.file) {
+				errs = append(errs, field.Invalid(at.Child(output.name), output.file, "must be another file than spec.outputs."+other.name))
+			}
+		}
 	}
 	return errs
 }
@@ -182,7 +186,7 @@ func (o *Outputs) validateAgainst(config string, at *field.Path) field.ErrorList
 type outputFile struct{ name, file string }
 
 func (o *Outputs) files() []outputFile {
-	return []outputFile{{"kubeconfig", o.Kubeconfig}, {"values", o.Values}}
+	return []outputFile{{"kubeconfig", o.Kubeconfig}, {"values", o.Values}, {"knownHosts", o.KnownHosts}}
 }
 
 // validateIPv4CIDRs requires different IPv4 ranges in which check finds no

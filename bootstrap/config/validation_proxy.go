@@ -26,11 +26,7 @@ func (s *Spec) validateProxy(at *field.Path) field.ErrorList {
 	if p.VolumeGB < minProxyVolumeGB || p.VolumeGB > maxProxyVolumeGB {
 		errs = append(errs, field.Invalid(at.Child("volumeGB"), p.VolumeGB, fmt.Sprintf("must be between %d and %d", minProxyVolumeGB, maxProxyVolumeGB)))
 	}
-	if !p.PrivateIP.IsValid() {
-		errs = append(errs, field.Required(at.Child("privateIP"), "the address of the proxy in the Private Network"))
-	} else if problem := s.proxyAddressProblem(); problem != "" {
-		errs = append(errs, field.Invalid(at.Child("privateIP"), p.PrivateIP.String(), problem))
-	}
+	errs = append(errs, s.validateMachines(at)...)
 	if p.SourceAddress != cloudinit.SourceFlexibleIP && p.SourceAddress != cloudinit.SourceGateway {
 		errs = append(errs, field.NotSupported(at.Child("sourceAddress"), p.SourceAddress,
 			[]cloudinit.SourceAddress{cloudinit.SourceFlexibleIP, cloudinit.SourceGateway}))
@@ -41,42 +37,6 @@ func (s *Spec) validateProxy(at *field.Path) field.ErrorList {
 		errs = append(errs, syslog.Validate(at.Child("auditLog", "syslog"))...)
 	}
 	return append(errs, p.validateSSHSources(at.Child("sshSources"))...)
-}
-
-func (s *Spec) proxyAddressProblem() string {
-	address := s.Proxy.PrivateIP
-	if !address.Is4() || !isPrivate(netip.PrefixFrom(address, address.BitLen())) {
-		return mustBePrivate
-	}
-	if network := s.Network.CIDR; network.IsValid() && network.Addr().Is4() {
-		switch {
-		case !network.Contains(address):
-			return "must be in spec.network.cidr, " + network.String()
-		case IsReserved(network, address):
-			return "must not be one of the first two and the last two addresses of spec.network.cidr, " + network.String() + ": Scaleway reserves them"
-		}
-	}
-	for _, taken := range s.Cluster.ranges() {
-		if taken.prefix.Contains(address) {
-			return fmt.Sprintf("must not be in %s, %s", taken.prefix, taken.path)
-		}
-	}
-	return ""
-}
-
-func (s *Spec) validateNameServers(at *field.Path) field.ErrorList {
-	servers := s.Proxy.NameServers
-	if len(servers) == 0 {
-		if !zoneForm.MatchString(s.Zone) {
-			return nil // Once the zone is corrected, there may be a default.
-		}
-		return field.ErrorList{field.Required(at, "Scaleway documents no public resolvers in "+s.Zone+": list the IPv4 addresses of name servers")}
-	}
-	var errs field.ErrorList
-	if len(servers) > maxNameServers {
-		errs = append(errs, field.TooMany(at, len(servers), maxNameServers))
-	}
-	return append(errs, cloudinit.ValidateNameServers(servers, s.Proxy.SourceAddress, at)...)
 }
 
 func (p *ProxyMachine) validateSSHSources(at *field.Path) field.ErrorList {

@@ -260,6 +260,52 @@ func TestEgressValidate(t *testing.T) {
 			func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.Addr{} },
 			[]string{"spec.proxy.privateIP: Required value: the address of the proxy in the Private Network"},
 		},
+		"four machines in two zones": {
+			func(e *Egress) {
+				e.Spec.Proxy.Replicas, e.Spec.Proxy.Zones, e.Spec.Proxy.PrivateIP = 4, []string{"fr-par-1", "fr-par-2"}, netip.Addr{}
+				e.Spec.Proxy.PrivateIPs = addresses("172.16.0.10", "172.16.0.11", "172.16.0.12", "172.16.0.13")
+			}, nil,
+		},
+		"one machine with a list": {
+			func(e *Egress) {
+				e.Spec.Proxy.PrivateIP, e.Spec.Proxy.PrivateIPs = netip.Addr{}, addresses("172.16.0.10")
+			}, nil,
+		},
+		"five machines": {
+			func(e *Egress) {
+				e.Spec.Proxy.Replicas, e.Spec.Proxy.PrivateIP = 5, netip.Addr{}
+				e.Spec.Proxy.PrivateIPs = addresses("172.16.0.10", "172.16.0.11", "172.16.0.12", "172.16.0.13", "172.16.0.14")
+			},
+			[]string{"spec.proxy.replicas: Invalid value: 5: must be between 1 and 4"},
+		},
+		"both forms of addresses": {
+			func(e *Egress) { e.Spec.Proxy.PrivateIPs = addresses("172.16.0.10") },
+			[]string{"spec.proxy.privateIP: Forbidden: spec.proxy.privateIPs has the addresses: remove one of the two"},
+		},
+		"one address for two machines": {
+			func(e *Egress) { e.Spec.Proxy.Replicas = 2 },
+			[]string{"spec.proxy.privateIP: Forbidden: is the address of one machine, and spec.proxy.replicas is 2: list the addresses in spec.proxy.privateIPs instead, this one first"},
+		},
+		"no addresses for two machines": {
+			func(e *Egress) { e.Spec.Proxy.Replicas, e.Spec.Proxy.PrivateIP = 2, netip.Addr{} },
+			[]string{"spec.proxy.privateIPs: Required value: the addresses of the 2 machines in the Private Network"},
+		},
+		"everything that can be wrong with machines": {
+			func(e *Egress) {
+				e.Spec.Proxy.Replicas, e.Spec.Proxy.Zones, e.Spec.Proxy.PrivateIP = 2, []string{"fr-par-2", "paris", "nl-ams-1", "fr-par-2"}, netip.Addr{}
+				e.Spec.Proxy.PrivateIPs = addresses("172.16.0.10", "172.16.0.10", "172.16.3.255", "10.32.0.7", "8.8.8.8")
+			},
+			[]string{
+				`spec.proxy.zones[1]: Invalid value: "paris": must be a zone such as fr-par-1`,
+				`spec.proxy.zones[2]: Invalid value: "nl-ams-1": must be in the region fr-par, like network and cluster`,
+				`spec.proxy.zones[3]: Duplicate value: "fr-par-2"`,
+				"spec.proxy.privateIPs: Invalid value: 5: must have one address for each machine: spec.proxy.replicas is 2",
+				`spec.proxy.privateIPs[1]: Duplicate value: "172.16.0.10"`,
+				`spec.proxy.privateIPs[2]: Invalid value: "172.16.3.255": must not be one of the first two and the last two addresses of spec.network.cidr, 172.16.0.0/22: Scaleway reserves them`,
+				`spec.proxy.privateIPs[3]: Invalid value: "10.32.0.7": must be in spec.network.cidr, 172.16.0.0/22`,
+				`spec.proxy.privateIPs[4]: Invalid value: "8.8.8.8": must be private: in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16`,
+			},
+		},
 		"third address": {func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.0.2") }, nil},
 		"last but two":  {func(e *Egress) { e.Spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.3.253") }, nil},
 		"second address": {
@@ -312,8 +358,11 @@ func TestEgressValidate(t *testing.T) {
 		},
 
 		"no resolvers": {
-			func(e *Egress) { e.Spec.Proxy.NameServers = nil },
-			[]string{"spec.proxy.nameServers: Required value: Scaleway documents no public resolvers in fr-par-1: list the IPv4 addresses of name servers"},
+			func(e *Egress) {
+				e.Spec.Proxy.NameServers, e.Spec.Proxy.Zones = nil, []string{"fr-par-9", "fr-par-2"}
+				e.Spec.Proxy.Replicas, e.Spec.Proxy.PrivateIP, e.Spec.Proxy.PrivateIPs = 3, netip.Addr{}, addresses("172.16.0.10", "172.16.0.11", "172.16.0.12")
+			},
+			[]string{"spec.proxy.nameServers: Required value: Scaleway documents no public resolvers in fr-par-9: list the IPv4 addresses of name servers"},
 		},
 		"many resolvers": {
 			func(e *Egress) {

@@ -67,8 +67,8 @@ func (c *Cloud) AdoptableGateway(ctx context.Context, id string) (*Adoptable, er
 	return nil, fmt.Errorf("there is no Public Gateway %s in %s, or the API key may not see it", id, c.region)
 }
 
-// AdoptableAddress returns a flexible address of the zone, by its ID or by the address
-// itself. The role is the one that it gets.
+// AdoptableAddress returns a flexible address in the zone of the first machine, by its ID or
+// by the address itself. The role is the one that it gets.
 func (c *Cloud) AdoptableAddress(ctx context.Context, role, name string) (*Adoptable, error) {
 	list, err := c.instance.ListIPs(&instance.ListIPsRequest{Zone: c.zone, Project: &c.project}, scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *Cloud) AdoptableAddress(ctx context.Context, role, name string) (*Adopt
 	if err != nil {
 		return nil, fmt.Errorf("the flexible address %s: %w", name, err)
 	}
-	address := newFlexibleIP(ip)
+	address := newFlexibleIP(c.zone, ip)
 	address.Role = role
 	ages, err := c.ages(ctx, list.IPs)
 	if err != nil {
@@ -106,10 +106,10 @@ func (c *Cloud) AdoptableAddress(ctx context.Context, role, name string) (*Adopt
 func (c *Cloud) ages(ctx context.Context, all []*instance.IP) (map[string]time.Time, error) {
 	addresses, ipamIDs := make([]*stack.FlexibleIP, 0, len(all)), map[string]string{}
 	for _, ip := range all {
-		addresses = append(addresses, newFlexibleIP(ip))
+		addresses = append(addresses, newFlexibleIP(c.zone, ip))
 		ipamIDs[ip.ID] = ip.IpamID
 	}
-	aged, err := c.withAges(ctx, addresses, ipamIDs)
+	aged, err := c.withAges(ctx, c.zone, addresses, ipamIDs)
 	ages := map[string]time.Time{}
 	for _, address := range aged {
 		ages[address.ID] = address.CreatedAt

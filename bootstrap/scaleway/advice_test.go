@@ -287,7 +287,7 @@ func TestPermissionOfAPart(t *testing.T) {
 	if err != nil || len(servers.Servers) != 1 {
 		t.Fatalf("%v, %v", servers, err)
 	}
-	err = cloud.Delete(t.Context(), newServer(servers.Servers[0]), silent)
+	err = cloud.Delete(t.Context(), newServer(cloud.zone, servers.Servers[0]), silent)
 	if err == nil || !strings.Contains(err.Error(), "BlockStorageFullAccess") || strings.Contains(err.Error(), "InstancesFullAccess") {
 		t.Errorf("delete: %v", err)
 	}

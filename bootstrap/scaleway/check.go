@@ -14,27 +14,32 @@ import (
 // planCheck checks the resources that a plan creates, and some of its changes.
 type planCheck struct {
 	cloud *Cloud
+	spec  stack.Spec
 	plan  *stack.Plan
 	// typesByZone are the server types that have been requested.
 	typesByZone map[scw.Zone]map[string]*instance.ServerType
 }
 
-func newPlanCheck(cloud *Cloud, plan *stack.Plan) *planCheck {
-	return &planCheck{cloud, plan, map[scw.Zone]map[string]*instance.ServerType{}}
+func newPlanCheck(cloud *Cloud, spec stack.Spec, plan *stack.Plan) *planCheck {
+	return &planCheck{cloud, spec, plan, map[scw.Zone]map[string]*instance.ServerType{}}
 }
 
 // Check implements stack.Cloud. It requests information only about the resources
 // that the plan creates.
 func (c *Cloud) Check(ctx context.Context, spec stack.Spec, plan *stack.Plan) error {
 	var errs []error
-	checked := newPlanCheck(c, plan)
+	checked := newPlanCheck(c, spec, plan)
 	for _, step := range plan.Steps {
 		row := rowOf(step.Kind)
 		creates := step.Action == stack.Create || step.Action == stack.Replace
 		if row.check == nil || (!creates && !changed(step.Changes, row.rechecked...)) {
 			continue
 		}
-		errs = append(errs, explain(row.check(checked, ctx, step.Resource()), step.Kind))
+		err := explain(row.check(checked, ctx, step.Resource()), step.Kind)
+		// Machines in one zone have the same errors.
+		if err != nil && !slices.ContainsFunc(errs, func(other error) bool { return other.Error() == err.Error() }) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(append(errs, CheckPlaces(spec))...)
 }

@@ -87,7 +87,8 @@ type Cloud struct {
 	// The stack's name, project and location.
 	name, project string
 	region        scw.Region
-	zone          scw.Zone
+	// zone is the zone of the first machine.
+	zone scw.Zone
 }
 
 var _ stack.Cloud = (*Cloud)(nil)
@@ -102,7 +103,7 @@ func New(ctx context.Context, credentials Credentials, spec stack.Spec, options 
 	}
 	return &Cloud{
 		products: newProducts(client), options: options, backoff: sends.backoff,
-		name: spec.Name, project: spec.Project, region: scw.Region(spec.Region), zone: scw.Zone(spec.Zone),
+		name: spec.Name, project: spec.Project, region: scw.Region(spec.Region), zone: scw.Zone(spec.Machines()[0].Zone),
 	}, nil
 }
 

@@ -115,32 +115,50 @@ func applied(t *testing.T, cloud *Cloud, spec stack.Spec) {
 // run that was killed may have requested deletions that are still in progress.
 func TestConcurrentDestroys(t *testing.T) {
 	t.Parallel()
-	spec := newSpec(t)
-	disturbance{
-		spec: spec, run: destroy, other: destroy, check: requireNothingLeft,
-		// The SDK locks a server within the process while it changes it. The other
-		// run waits for the lock.
-		timeout: 2 * time.Second,
-		prepare: func(t *testing.T, cloud *Cloud) { t.Helper(); applied(t, cloud, spec) },
-	}.everywhere(t)
+	for name, spec := range oneAndTwoMachines(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disturbance{
+				spec: spec, run: destroy, other: destroy, check: requireNothingLeft,
+				// The SDK locks a server within the process while it changes it. The other
+				// run waits for the lock.
+				timeout: 2 * time.Second,
+				prepare: func(t *testing.T, cloud *Cloud) { t.Helper(); applied(t, cloud, spec) },
+			}.everywhere(t)
+		})
+	}
 }
 
 // At each request of an apply, another apply happens as a whole. In the end there is
 // one of each resource.
 func TestConcurrentApplies(t *testing.T) {
 	t.Parallel()
-	spec := newSpec(t)
-	want, _ := reference(t, spec)
-	disturbance{
-		spec: spec, run: applyAll, other: applyAll,
-		check: func(t *testing.T, f *fake, cloud *Cloud, what string) {
-			t.Helper()
-			if diff := cmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
-				t.Errorf("%s: the resources: -want +got\n%s", what, diff)
-			}
-			requireNothingToDo(t, cloud, spec)
-		},
-	}.everywhere(t)
+	for name, spec := range oneAndTwoMachines(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want, _ := reference(t, spec)
+			disturbance{
+				spec: spec, run: applyAll, other: applyAll,
+				check: func(t *testing.T, f *fake, cloud *Cloud, what string) {
+					t.Helper()
+					if diff := cmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
+						t.Errorf("%s: the resources: -want +got\n%s", what, diff)
+					}
+					requireNothingToDo(t, cloud, spec)
+				},
+			}.everywhere(t)
+		})
+	}
+}
+
+// oneAndTwoMachines are stacks with one machine, and with two in two zones, without a
+// cluster.
+func oneAndTwoMachines(t *testing.T) map[string]stack.Spec {
+	t.Helper()
+	return map[string]stack.Spec{
+		"one machine":  newSpec(t),
+		"two machines": newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...),
+	}
 }
 
 // An apply is cancelled just before it starts the server. Its last request takes effect
@@ -165,11 +183,11 @@ func TestServerStartedDuringDestroy(t *testing.T) {
 			off.Store(plan.Graph.Proxies[0].Server)
 		},
 		other: func(ctx context.Context, cloud *Cloud, _ stack.Spec) error {
-			server, err := cloud.getServer(ctx, off.Load().ID)
+			server, err := cloud.getServer(ctx, cloud.zone, off.Load().ID)
 			if isNotFound(err) {
 				return nil
 			}
-			request := actionRequest{cloud: cloud, server: server.ID, action: instance.ServerActionPoweron}
+			request := actionRequest{cloud: cloud, zone: cloud.zone, server: server.ID, action: instance.ServerActionPoweron}
 			return errors.Join(err, request.send(ctx, server))
 		},
 	}.everywhere(t)

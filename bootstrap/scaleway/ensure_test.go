@@ -302,7 +302,7 @@ func TestAgesOfAddresses(t *testing.T) {
 	shared := flexibleIP(t, cloud, stack.RoleShared)
 	flexibleIP(t, cloud, stack.RoleTenant("client-b"))
 	f.ResetCount()
-	for _, address := range must[[]*stack.FlexibleIP](t)(cloud.findFlexibleIPs(t.Context())) {
+	for _, address := range must[[]*stack.FlexibleIP](t)(cloud.findFlexibleIPs(t.Context(), cloud.zone)) {
 		if !address.CreatedAt.IsZero() {
 			t.Errorf("the age of %s is requested, which is the only address for its role", address.ID)
 		}
@@ -313,7 +313,7 @@ func TestAgesOfAddresses(t *testing.T) {
 
 	flexibleIP(t, cloud, stack.RoleShared)
 	flexibleIP(t, cloud, stack.RoleShared)
-	found := must[[]*stack.FlexibleIP](t)(cloud.findFlexibleIPs(t.Context()))
+	found := must[[]*stack.FlexibleIP](t)(cloud.findFlexibleIPs(t.Context(), cloud.zone))
 	if len(found) != 4 || !asksIPAM(f) {
 		t.Fatalf("%d addresses, IPAM is asked: %t", len(found), asksIPAM(f))
 	}
@@ -357,7 +357,7 @@ func TestAddressesUnknownToIPAM(t *testing.T) {
 			answer(http.StatusOK, `{"ips": [`+address("a")+`, `+address("b")+`]}`)(w, r)
 		})
 		var ids []string
-		for _, address := range must[[]*stack.FlexibleIP](t)(cloud.findFlexibleIPs(t.Context())) {
+		for _, address := range must[[]*stack.FlexibleIP](t)(cloud.findFlexibleIPs(t.Context(), cloud.zone)) {
 			ids = append(ids, address.ID)
 		}
 		if diff := cmp.Diff(c.want, ids); diff != "" {

@@ -65,6 +65,27 @@ func TestEveryFaultAtEachRequest(t *testing.T) {
 	}
 }
 
+// Two machines in two zones, without a cluster: at each request another kind of fault
+// happens.
+func TestFaultsAtEachRequestOfTwoMachines(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...)
+	want, requests := reference(t, spec)
+	kinds := []scwfake.FaultKind{
+		scwfake.FaultReplyLost, scwfake.FaultOutOfStock, scwfake.FaultReset, scwfake.FaultQuota, scwfake.FaultInternal,
+		scwfake.FaultTimeout, scwfake.FaultUnavailable, scwfake.FaultTooManyRequests,
+	}
+	applied := 0
+	for position := 1; position <= requests; position++ {
+		for _, kind := range []scwfake.FaultKind{kinds[position%len(kinds)], kinds[(position+len(kinds)/2+1)%len(kinds)]} {
+			applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: kind}, want)
+		}
+	}
+	if least := len(want); applied < least {
+		t.Errorf("%d faults happened, which is fewer than %d", applied, least)
+	}
+}
+
 // faultAt runs apply and destroy, each with a fault, and returns the number of faults
 // that happened.
 func faultAt(t *testing.T, spec stack.Spec, fault scwfake.Fault, want []string) int {
@@ -120,12 +141,20 @@ func requireConverged(t *testing.T, f *fake, cloud *Cloud, spec stack.Spec, want
 // takes effect, and afterwards. It stops, and the next run continues.
 func TestInterruptionAtEachRequest(t *testing.T) {
 	t.Parallel()
-	spec := newSpec(t)
-	want, requests := reference(t, spec)
 	errStop := errors.New("stopped by the test")
-	for _, when := range []string{"before", "after"} {
-		t.Run(when, func(t *testing.T) {
+	for _, c := range []struct {
+		when, machines string
+		spec           stack.Spec
+	}{
+		{"before", "one machine", newSpec(t)},
+		{"after", "one machine", newSpec(t)},
+		{"before", "two machines", newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...)},
+		{"after", "two machines", newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...)},
+	} {
+		when, spec := c.when, c.spec
+		t.Run(c.when+", "+c.machines, func(t *testing.T) {
 			t.Parallel()
+			want, requests := reference(t, spec)
 			for position := 1; position <= requests; position++ {
 				var stop context.CancelCauseFunc
 				at := func(n int) {

@@ -21,27 +21,29 @@ func flexibleIPRow() operations {
 }
 
 func (c *Cloud) createFlexibleIP(ctx context.Context, r *stack.FlexibleIP, _ func(string)) error {
+	zone := scw.Zone(r.Zone)
 	created, err := ensure(ctx, c, maker[*stack.FlexibleIP]{
 		find: func(ctx context.Context) ([]*stack.FlexibleIP, error) {
-			all, err := c.findFlexibleIPs(ctx)
+			all, err := c.findFlexibleIPs(ctx, zone)
 			return slices.DeleteFunc(all, func(a *stack.FlexibleIP) bool { return a.Role != r.Role }), err
 		},
 		create: func(ctx context.Context) (*stack.FlexibleIP, error) {
 			response, err := c.instance.CreateIP(&instance.CreateIPRequest{
-				Zone: c.zone, Project: &c.project, Tags: c.tags(r.Role), Type: instance.IPTypeRoutedIPv4,
+				Zone: zone, Project: &c.project, Tags: c.tags(r.Role), Type: instance.IPTypeRoutedIPv4,
 			}, scw.WithContext(ctx))
 			if err != nil {
 				return nil, err
 			}
-			return newFlexibleIP(response.IP), nil
+			return newFlexibleIP(zone, response.IP), nil
 		},
 		remove: c.deleteFlexibleIP,
 	})
 	return copyCreated(r, created, err)
 }
 
-func (c *Cloud) findFlexibleIPs(ctx context.Context) ([]*stack.FlexibleIP, error) {
-	list, err := c.instance.ListIPs(&instance.ListIPsRequest{Zone: c.zone, Project: &c.project, Tags: c.tags("")},
+// findFlexibleIPs returns the stack's addresses in a zone.
+func (c *Cloud) findFlexibleIPs(ctx context.Context, zone scw.Zone) ([]*stack.FlexibleIP, error) {
+	list, err := c.instance.ListIPs(&instance.ListIPsRequest{Zone: zone, Project: &c.project, Tags: c.tags("")},
 		scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
 		return nil, err
@@ -50,7 +52,7 @@ func (c *Cloud) findFlexibleIPs(ctx context.Context) ([]*stack.FlexibleIP, error
 	roles, ipamIDs := map[string]bool{}, map[string]string{}
 	for _, ip := range list.IPs {
 		if c.owns(ip.Project, ip.Tags) {
-			found = append(found, newFlexibleIP(ip))
+			found = append(found, newFlexibleIP(zone, ip))
 			roles[stack.Role(ip.Tags)] = true
 			ipamIDs[ip.ID] = ip.IpamID
 		}
@@ -58,15 +60,15 @@ func (c *Cloud) findFlexibleIPs(ctx context.Context) ([]*stack.FlexibleIP, error
 	if len(roles) == len(found) {
 		return found, nil // one for each role: their ages do not matter
 	}
-	return c.withAges(ctx, found, ipamIDs)
+	return c.withAges(ctx, zone, found, ipamIDs)
 }
 
-func newFlexibleIP(ip *instance.IP) *stack.FlexibleIP {
+func newFlexibleIP(zone scw.Zone, ip *instance.IP) *stack.FlexibleIP {
 	if ip == nil {
 		return &stack.FlexibleIP{}
 	}
 	address, _ := netip.AddrFromSlice(ip.Address)
-	result := &stack.FlexibleIP{ResourceMeta: stack.ResourceMeta{ID: ip.ID, Name: address.Unmap().String()}, Role: stack.Role(ip.Tags), Address: address.Unmap()}
+	result := &stack.FlexibleIP{ResourceMeta: stack.ResourceMeta{ID: ip.ID, Name: address.Unmap().String()}, Role: stack.Role(ip.Tags), Zone: string(zone), Address: address.Unmap()}
 	if ip.Server != nil {
 		result.ServerID, result.State = ip.Server.ID, ip.State.String()
 	}
@@ -76,8 +78,8 @@ func newFlexibleIP(ip *instance.IP) *stack.FlexibleIP {
 // withAges adds the ages to addresses. The Instance API does not report them;
 // IPAM, which lists all addresses, does. An address that IPAM does not list any
 // more is gone.
-func (c *Cloud) withAges(ctx context.Context, addresses []*stack.FlexibleIP, ipamIDs map[string]string) ([]*stack.FlexibleIP, error) {
-	list, err := c.ipam.ListIPs(&ipam.ListIPsRequest{Region: c.region, ProjectID: &c.project, Zonal: new(string(c.zone))},
+func (c *Cloud) withAges(ctx context.Context, zone scw.Zone, addresses []*stack.FlexibleIP, ipamIDs map[string]string) ([]*stack.FlexibleIP, error) {
+	list, err := c.ipam.ListIPs(&ipam.ListIPsRequest{Region: c.region, ProjectID: &c.project, Zonal: new(string(zone))},
 		scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
 		return nil, explain(err, stack.KindPrivateIP)
@@ -101,7 +103,7 @@ func (c *Cloud) withAges(ctx context.Context, addresses []*stack.FlexibleIP, ipa
 
 func (c *Cloud) deleteFlexibleIP(ctx context.Context, r *stack.FlexibleIP, report func(string)) error {
 	return c.persist(ctx, report, func(ctx context.Context) error {
-		return c.instance.DeleteIP(&instance.DeleteIPRequest{Zone: c.zone, IP: r.ID}, scw.WithContext(ctx))
+		return c.instance.DeleteIP(&instance.DeleteIPRequest{Zone: scw.Zone(r.Zone), IP: r.ID}, scw.WithContext(ctx))
 	})
 }
 
@@ -118,19 +120,19 @@ func attachmentRow() operations {
 // attach attaches an address to its server. It detaches the address first if another
 // server has it, or if an earlier attachment failed.
 func (c *Cloud) attach(ctx context.Context, r *stack.Attachment, report func(string)) error {
-	current, err := c.getFlexibleIP(ctx, r.IP.ID)
+	current, err := c.getFlexibleIP(ctx, r.IP)
 	if err != nil {
 		return err
 	}
 	attached := current.Server != nil && current.Server.ID == r.Server.ID
 	if current.Server != nil && (!attached || current.State == instance.IPStateError) {
-		if err := c.setServer(ctx, r.IP.ID, &instance.NullableStringValue{Null: true}); err != nil {
+		if err := c.setServer(ctx, r.IP, &instance.NullableStringValue{Null: true}); err != nil {
 			return err
 		}
 		attached = false
 	}
 	if !attached {
-		if err := c.setServer(ctx, r.IP.ID, &instance.NullableStringValue{Value: r.Server.ID}); err != nil {
+		if err := c.setServer(ctx, r.IP, &instance.NullableStringValue{Value: r.Server.ID}); err != nil {
 			return err
 		}
 	}
@@ -142,7 +144,7 @@ func (c *Cloud) attach(ctx context.Context, r *stack.Attachment, report func(str
 // seconds, during which it is "pending".
 func (c *Cloud) awaitAttached(ctx context.Context, r *stack.Attachment, report func(string)) error {
 	_, err := await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
-		ip, err := c.getFlexibleIP(ctx, r.IP.ID)
+		ip, err := c.getFlexibleIP(ctx, r.IP)
 		if err != nil {
 			return struct{}{}, "", err
 		}
@@ -154,8 +156,8 @@ func (c *Cloud) awaitAttached(ctx context.Context, r *stack.Attachment, report f
 	return err
 }
 
-func (c *Cloud) getFlexibleIP(ctx context.Context, id string) (*instance.IP, error) {
-	response, err := c.instance.GetIP(&instance.GetIPRequest{Zone: c.zone, IP: id}, scw.WithContext(ctx))
+func (c *Cloud) getFlexibleIP(ctx context.Context, r *stack.FlexibleIP) (*instance.IP, error) {
+	response, err := c.instance.GetIP(&instance.GetIPRequest{Zone: scw.Zone(r.Zone), IP: r.ID}, scw.WithContext(ctx))
 	switch {
 	case err != nil:
 		return nil, err
@@ -165,7 +167,7 @@ func (c *Cloud) getFlexibleIP(ctx context.Context, id string) (*instance.IP, err
 	return response.IP, nil
 }
 
-func (c *Cloud) setServer(ctx context.Context, address string, server *instance.NullableStringValue) error {
-	_, err := c.instance.UpdateIP(&instance.UpdateIPRequest{Zone: c.zone, IP: address, Server: server}, scw.WithContext(ctx))
+func (c *Cloud) setServer(ctx context.Context, r *stack.FlexibleIP, server *instance.NullableStringValue) error {
+	_, err := c.instance.UpdateIP(&instance.UpdateIPRequest{Zone: scw.Zone(r.Zone), IP: r.ID, Server: server}, scw.WithContext(ctx))
 	return err
 }

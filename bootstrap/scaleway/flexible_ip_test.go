@@ -103,7 +103,7 @@ func TestObservedStateOfAddresses(t *testing.T) {
 	for state, want := range map[string]string{"attached": "attached", "pending": "pending", "error": "error"} {
 		cloud := at(t.Context(), t, impatient(), answer(http.StatusOK,
 			`{"ips": [{"id": "one", "address": "203.0.113.1", "project": "`+scwfake.DefaultProjectID+`", "tags": ["`+stack.OwnerTag("test")+`"], "state": "`+state+`", "server": {"id": "ours"}}]}`))
-		found, err := cloud.findFlexibleIPs(t.Context())
+		found, err := cloud.findFlexibleIPs(t.Context(), cloud.zone)
 		if err != nil || len(found) != 1 || found[0].State != want {
 			t.Errorf("%s: %v, %v", state, found, err)
 		}

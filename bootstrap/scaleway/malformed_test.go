@@ -133,7 +133,7 @@ func TestListsOfNull(t *testing.T) {
 func TestServerTypeOfNull(t *testing.T) {
 	t.Parallel()
 	cloud := at(t.Context(), t, impatient(), answer(http.StatusOK, `{"total_count": 2, "servers": {"PLAY2-NANO": null, "PLAY2-MICRO": {}}}`))
-	err := newPlanCheck(cloud, &stack.Plan{}).server(t.Context(), &stack.Server{Type: "PLAY2-NANO", Image: "debian_bookworm"})
+	err := newPlanCheck(cloud, stack.Spec{}, &stack.Plan{}).server(t.Context(), &stack.Server{Zone: cloud.zone.String(), Type: "PLAY2-NANO", Image: "debian_bookworm"})
 	if err == nil || !strings.Contains(err.Error(), "there is no PLAY2-NANO in "+cloud.zone.String()+"; there are PLAY2-MICRO") {
 		t.Errorf("%v", err)
 	}

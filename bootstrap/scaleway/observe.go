@@ -10,7 +10,7 @@ import (
 	"egress.scw/bootstrap/stack"
 )
 
-// Observe implements stack.Cloud. It sends some 17 requests, in parallel. An error
+// Observe implements stack.Cloud. It sends some 20 requests, in parallel. An error
 // about one kind does not hide the errors about other kinds.
 func (c *Cloud) Observe(ctx context.Context, spec stack.Spec) (*stack.Observed, error) {
 	o := &observation{cloud: c, spec: spec}

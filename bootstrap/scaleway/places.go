@@ -59,6 +59,9 @@ func needs(spec stack.Spec) []need {
 		return texts(all)
 	}
 	all := []need{{"Instances with Block Storage", "spec.zone", spec.Zone, "", zones(machineZones())}}
+	for i, zone := range spec.Proxy.Zones {
+		all = append(all, need{"Instances with Block Storage", fmt.Sprintf("spec.proxy.zones[%d]", i), zone, "", zones(machineZones())})
+	}
 	if spec.Gateway.Enabled == nil || *spec.Gateway.Enabled {
 		all = append(all, need{
 			"Public Gateways", "spec.gateway.zone", spec.Gateway.Zone,
@@ -96,7 +99,7 @@ func CheckPlaces(spec stack.Spec) error {
 	}
 	all := needs(spec)
 	for _, n := range all {
-		isZone := strings.HasSuffix(n.field, "zone")
+		isZone := strings.Contains(n.field, "zone")
 		if isZone && !reported[n.place] && !slices.Contains(scw.AllZones, scw.Zone(n.place)) {
 			report(n.place, "%s: there is no zone %s: there are %v", n.field, n.place, scw.AllZones)
 		}

@@ -25,9 +25,10 @@ func powerRow() operations {
 func (c *Cloud) powerOn(ctx context.Context, r *stack.Power, report func(string)) error {
 	const stoppedAgain = "stopped again"
 	r.ID = r.Server.ID
-	request := actionRequest{cloud: c, server: r.Server.ID, action: instance.ServerActionPoweron}
+	zone := scw.Zone(r.Server.Zone)
+	request := actionRequest{cloud: c, zone: zone, server: r.Server.ID, action: instance.ServerActionPoweron}
 	s, err := await(ctx, c, report, func(ctx context.Context) (*instance.Server, string, error) {
-		s, err := c.getServer(ctx, r.Server.ID)
+		s, err := c.getServer(ctx, zone, r.Server.ID)
 		if err != nil {
 			return nil, "", err
 		}
@@ -49,6 +50,7 @@ func (c *Cloud) powerOn(ctx context.Context, r *stack.Power, report func(string)
 // observed again, still allows it: another run may have been faster.
 type actionRequest struct {
 	cloud  *Cloud
+	zone   scw.Zone
 	server string
 	action instance.ServerAction
 
@@ -60,7 +62,7 @@ func (a *actionRequest) send(ctx context.Context, s *instance.Server) error {
 	if a.accepted || !slices.Contains(s.AllowedActions, a.action) {
 		return nil
 	}
-	_, err := a.cloud.instance.ServerAction(&instance.ServerActionRequest{Zone: a.cloud.zone, ServerID: a.server, Action: a.action}, scw.WithContext(ctx))
+	_, err := a.cloud.instance.ServerAction(&instance.ServerActionRequest{Zone: a.zone, ServerID: a.server, Action: a.action}, scw.WithContext(ctx))
 	if err == nil {
 		a.accepted = true
 		return nil

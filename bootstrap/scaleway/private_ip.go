@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 
 	"github.com/scaleway/scaleway-sdk-go/api/ipam/v1"
@@ -85,10 +86,20 @@ func (p *planCheck) privateIP(ctx context.Context, wanted *stack.PrivateIP) erro
 	for _, ip := range list.IPs {
 		ours := c.owns(ip.ProjectID, ip.Tags) // another run may be creating it
 		if prefix(ip.Address).Addr() == wanted.Address && !ours && !p.deletes(ip.ID) {
-			return fmt.Errorf("spec.proxy.privateIP: %s is taken by %s", wanted.Address, addressUser(ip))
+			return fmt.Errorf("%s: %s is taken by %s", p.addressField(wanted.Address), wanted.Address, addressUser(ip))
 		}
 	}
 	return nil
+}
+
+// addressField returns the path of the field with the private address of a machine.
+func (p *planCheck) addressField(address netip.Addr) string {
+	for _, machine := range p.spec.Machines() {
+		if machine.PrivateIP == address {
+			return machine.Field
+		}
+	}
+	return "spec.proxy"
 }
 
 // addressUser names the holder of an address.

@@ -22,23 +22,26 @@ func privateNICRow() operations {
 }
 
 func (c *Cloud) createPrivateNIC(ctx context.Context, r *stack.PrivateNIC, report func(string)) error {
+	zone := scw.Zone(r.Server.Zone)
 	created, err := ensure(ctx, c, maker[*stack.PrivateNIC]{
 		find: func(ctx context.Context) ([]*stack.PrivateNIC, error) {
-			s, err := c.getServer(ctx, r.Server.ID)
+			s, err := c.getServer(ctx, zone, r.Server.ID)
 			if err != nil {
 				return nil, err
 			}
-			return newPrivateNICs(s, r.Network.ID), nil
+			return newPrivateNICs(zone, s, r.Network.ID), nil
 		},
 		create: func(ctx context.Context) (*stack.PrivateNIC, error) {
 			n, err := c.nic.CreatePrivateNetworkInterface(&nic.CreatePrivateNetworkInterfaceRequest{
-				Zone: c.zone, ProjectID: c.project, ServerID: &r.Server.ID, PrivateNetworkID: r.Network.ID,
+				Zone: zone, ProjectID: c.project, ServerID: &r.Server.ID, PrivateNetworkID: r.Network.ID,
 				IPIDs: []string{r.PrivateIP.ID}, Tags: c.tags(r.Server.Role),
 			}, scw.WithContext(ctx))
 			if err != nil {
 				return nil, err
 			}
-			return &stack.PrivateNIC{ResourceMeta: stack.ResourceMeta{ID: n.ID, Name: r.Name, CreatedAt: timeOf(n.CreatedAt)}}, nil
+			return &stack.PrivateNIC{
+				ResourceMeta: stack.ResourceMeta{ID: n.ID, Name: r.Name, CreatedAt: timeOf(n.CreatedAt)}, Server: r.Server,
+			}, nil
 		},
 		remove: c.deletePrivateNIC,
 	})
@@ -47,7 +50,7 @@ func (c *Cloud) createPrivateNIC(ctx context.Context, r *stack.PrivateNIC, repor
 	}
 	r.CopyObserved(created)
 	_, err = await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
-		n, err := c.getPrivateNIC(ctx, r.ID)
+		n, err := c.getPrivateNIC(ctx, zone, r.ID)
 		if err != nil {
 			return struct{}{}, "", err
 		}
@@ -56,8 +59,8 @@ func (c *Cloud) createPrivateNIC(ctx context.Context, r *stack.PrivateNIC, repor
 	return explainNIC(err)
 }
 
-func (c *Cloud) getPrivateNIC(ctx context.Context, id string) (*nic.PrivateNetworkInterface, error) {
-	return c.nic.GetPrivateNetworkInterface(&nic.GetPrivateNetworkInterfaceRequest{Zone: c.zone, PrivateNetworkInterfaceID: id}, scw.WithContext(ctx))
+func (c *Cloud) getPrivateNIC(ctx context.Context, zone scw.Zone, id string) (*nic.PrivateNetworkInterface, error) {
+	return c.nic.GetPrivateNetworkInterface(&nic.GetPrivateNetworkInterfaceRequest{Zone: zone, PrivateNetworkInterfaceID: id}, scw.WithContext(ctx))
 }
 
 // nicErrors are the statuses of NICs that a stop of the server mends, according to the
@@ -75,7 +78,7 @@ func explainNIC(err error) error {
 }
 
 // newPrivateNICs returns the NICs of a server in one network.
-func newPrivateNICs(s *instance.Server, network string) []*stack.PrivateNIC {
+func newPrivateNICs(zone scw.Zone, s *instance.Server, network string) []*stack.PrivateNIC {
 	var found []*stack.PrivateNIC
 	for _, n := range s.PrivateNics {
 		if n.PrivateNetworkID != network {
@@ -83,7 +86,7 @@ func newPrivateNICs(s *instance.Server, network string) []*stack.PrivateNIC {
 		}
 		found = append(found, &stack.PrivateNIC{
 			ResourceMeta: stack.ResourceMeta{ID: n.ID, Name: s.Name, CreatedAt: timeOf(n.CreationDate)},
-			Server:       &stack.Server{ResourceMeta: stack.ResourceMeta{ID: s.ID}, Role: stack.Role(s.Tags)},
+			Server:       &stack.Server{ResourceMeta: stack.ResourceMeta{ID: s.ID}, Role: stack.Role(s.Tags), Zone: string(zone)},
 			Network:      &stack.PrivateNetwork{ResourceMeta: stack.ResourceMeta{ID: n.PrivateNetworkID}},
 			PrivateIP:    &stack.PrivateIP{ResourceMeta: stack.ResourceMeta{ID: strings.Join(n.IpamIPIDs, ",")}},
 		})
@@ -95,17 +98,18 @@ func newPrivateNICs(s *instance.Server, network string) []*stack.PrivateNIC {
 // recorded to detach it as well; according to reports since September, it is refused
 // while the NIC is attached.
 func (c *Cloud) deletePrivateNIC(ctx context.Context, r *stack.PrivateNIC, report func(string)) error {
-	if err := c.detachPrivateNIC(ctx, r.ID, report); err != nil {
+	zone := scw.Zone(r.Server.Zone)
+	if err := c.detachPrivateNIC(ctx, zone, r.ID, report); err != nil {
 		return err
 	}
 	err := c.persist(ctx, report, func(ctx context.Context) error {
-		return c.nic.DeletePrivateNetworkInterface(&nic.DeletePrivateNetworkInterfaceRequest{Zone: c.zone, PrivateNetworkInterfaceID: r.ID}, scw.WithContext(ctx))
+		return c.nic.DeletePrivateNetworkInterface(&nic.DeletePrivateNetworkInterfaceRequest{Zone: zone, PrivateNetworkInterfaceID: r.ID}, scw.WithContext(ctx))
 	})
 	if err != nil {
 		return err
 	}
 	return explainNIC(awaitGone(ctx, c, report, func(ctx context.Context) (string, error) {
-		n, err := c.getPrivateNIC(ctx, r.ID)
+		n, err := c.getPrivateNIC(ctx, zone, r.ID)
 		if err != nil {
 			return "", err
 		}
@@ -116,11 +120,11 @@ func (c *Cloud) deletePrivateNIC(ctx context.Context, r *stack.PrivateNIC, repor
 // detachPrivateNIC detaches a NIC from its server, if it has one. The request is a POST:
 // after an uncertain answer or a refusal the NIC is observed before the request is sent
 // again.
-func (c *Cloud) detachPrivateNIC(ctx context.Context, id string, report func(string)) error {
+func (c *Cloud) detachPrivateNIC(ctx context.Context, zone scw.Zone, id string, report func(string)) error {
 	const detached = "detached"
 	var refused refusals
 	_, err := await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
-		n, err := c.getPrivateNIC(ctx, id)
+		n, err := c.getPrivateNIC(ctx, zone, id)
 		switch {
 		case isNotFound(err):
 			return struct{}{}, detached, nil
@@ -132,7 +136,7 @@ func (c *Cloud) detachPrivateNIC(ctx context.Context, id string, report func(str
 			return struct{}{}, n.Status.String(), nil
 		}
 		_, err = c.nic.DetachServerPrivateNetworkInterface(&nic.DetachServerPrivateNetworkInterfaceRequest{
-			Zone: c.zone, ServerID: n.ServerID, PrivateNetworkInterfaceID: id,
+			Zone: zone, ServerID: n.ServerID, PrivateNetworkInterfaceID: id,
 		}, scw.WithContext(ctx))
 		if isTransient(err) {
 			err = nil

@@ -55,7 +55,7 @@ func TestOperationsRefuseOtherTypes(t *testing.T) {
 				t.Errorf("%s %s: %v", what, kind, err)
 			}
 		}
-		if check := rowOf(kind).check; check != nil && check(newPlanCheck(cloud, &stack.Plan{}), t.Context(), r) == nil {
+		if check := rowOf(kind).check; check != nil && check(newPlanCheck(cloud, stack.Spec{}, &stack.Plan{}), t.Context(), r) == nil {
 			t.Errorf("check %s: no error", kind)
 		}
 	}

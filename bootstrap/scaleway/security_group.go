@@ -17,32 +17,23 @@ const permissionInstances = "InstancesFullAccess"
 
 func securityGroupRow() operations {
 	return row[*stack.SecurityGroup]{
-		kind: stack.KindSecurityGroup, permission: permissionInstances, observe: (*observation).securityGroups,
+		kind: stack.KindSecurityGroup, permission: permissionInstances, foundWith: stack.KindServer,
 		create: (*Cloud).createSecurityGroup, update: (*Cloud).updateSecurityGroup, delete: (*Cloud).deleteSecurityGroup,
 	}.untyped()
-}
-
-func (o *observation) securityGroups(ctx context.Context) error {
-	groups, err := o.cloud.findSecurityGroups(ctx)
-	if err != nil {
-		return err
-	}
-	groups, err = complete(groups, func(group *stack.SecurityGroup) error { return o.cloud.readRules(ctx, group) })
-	addAll(o, groups)
-	return err
 }
 
 const sshPort = 22
 
 func (c *Cloud) createSecurityGroup(ctx context.Context, r *stack.SecurityGroup, _ func(string)) error {
+	zone := scw.Zone(r.Zone)
 	created, err := ensure(ctx, c, maker[*stack.SecurityGroup]{
 		find: func(ctx context.Context) ([]*stack.SecurityGroup, error) {
-			all, err := c.findSecurityGroups(ctx)
+			all, err := c.findSecurityGroups(ctx, zone)
 			return slices.DeleteFunc(all, func(g *stack.SecurityGroup) bool { return g.Role != r.Role }), err
 		},
 		create: func(ctx context.Context) (*stack.SecurityGroup, error) {
 			response, err := c.instance.CreateSecurityGroup(&instance.CreateSecurityGroupRequest{
-				Zone: c.zone, Project: &c.project, Name: r.Name, Tags: c.tags(r.Role),
+				Zone: zone, Project: &c.project, Name: r.Name, Tags: c.tags(r.Role),
 				Stateful:              true,
 				InboundDefaultPolicy:  instance.SecurityGroupPolicyDrop,
 				OutboundDefaultPolicy: instance.SecurityGroupPolicyAccept,
@@ -51,7 +42,7 @@ func (c *Cloud) createSecurityGroup(ctx context.Context, r *stack.SecurityGroup,
 			if err != nil {
 				return nil, err
 			}
-			return newSecurityGroup(response.SecurityGroup), nil
+			return newSecurityGroup(zone, response.SecurityGroup), nil
 		},
 		remove: c.deleteSecurityGroup,
 	})
@@ -64,15 +55,16 @@ func (c *Cloud) createSecurityGroup(ctx context.Context, r *stack.SecurityGroup,
 
 // setRules replaces all rules of a group.
 func (c *Cloud) setRules(ctx context.Context, r *stack.SecurityGroup) error {
+	zone := scw.Zone(r.Zone)
 	rules := make([]*instance.SetSecurityGroupRulesRequestRule, 0, len(r.SSHSources))
 	for i, source := range r.SSHSources {
 		rules = append(rules, &instance.SetSecurityGroupRulesRequestRule{
 			Action: instance.SecurityGroupRuleActionAccept, Protocol: instance.SecurityGroupRuleProtocolTCP,
 			Direction: instance.SecurityGroupRuleDirectionInbound, IPRange: ipNet(source),
-			DestPortFrom: new(uint32(sshPort)), Position: uint32(i + 1), Editable: new(true), Zone: &c.zone,
+			DestPortFrom: new(uint32(sshPort)), Position: uint32(i + 1), Editable: new(true), Zone: &zone,
 		})
 	}
-	_, err := c.instance.SetSecurityGroupRules(&instance.SetSecurityGroupRulesRequest{Zone: c.zone, SecurityGroupID: r.ID, Rules: rules}, scw.WithContext(ctx))
+	_, err := c.instance.SetSecurityGroupRules(&instance.SetSecurityGroupRulesRequest{Zone: zone, SecurityGroupID: r.ID, Rules: rules}, scw.WithContext(ctx))
 	return err
 }
 
@@ -80,7 +72,7 @@ func (c *Cloud) setRules(ctx context.Context, r *stack.SecurityGroup) error {
 // accepts the rules while the group is "syncing" from the change before.
 func (c *Cloud) updateSecurityGroup(ctx context.Context, r *stack.SecurityGroup, _ []stack.Change, report func(string)) error {
 	_, err := c.instance.UpdateSecurityGroup(&instance.UpdateSecurityGroupRequest{
-		Zone: c.zone, SecurityGroupID: r.ID, Name: &r.Name, Stateful: new(true),
+		Zone: scw.Zone(r.Zone), SecurityGroupID: r.ID, Name: &r.Name, Stateful: new(true),
 		InboundDefaultPolicy: instance.SecurityGroupPolicyDrop, OutboundDefaultPolicy: instance.SecurityGroupPolicyAccept,
 		EnableDefaultSecurity: new(true),
 	}, scw.WithContext(ctx))
@@ -91,7 +83,7 @@ func (c *Cloud) updateSecurityGroup(ctx context.Context, r *stack.SecurityGroup,
 		return err
 	}
 	_, err = await(ctx, c, report, func(ctx context.Context) (struct{}, string, error) {
-		response, err := c.instance.GetSecurityGroup(&instance.GetSecurityGroupRequest{Zone: c.zone, SecurityGroupID: r.ID}, scw.WithContext(ctx))
+		response, err := c.instance.GetSecurityGroup(&instance.GetSecurityGroupRequest{Zone: scw.Zone(r.Zone), SecurityGroupID: r.ID}, scw.WithContext(ctx))
 		switch {
 		case err != nil:
 			return struct{}{}, "", err
@@ -103,8 +95,9 @@ func (c *Cloud) updateSecurityGroup(ctx context.Context, r *stack.SecurityGroup,
 	return err
 }
 
-func (c *Cloud) findSecurityGroups(ctx context.Context) ([]*stack.SecurityGroup, error) {
-	list, err := c.instance.ListSecurityGroups(&instance.ListSecurityGroupsRequest{Zone: c.zone, Project: &c.project, Tags: c.tags("")},
+// findSecurityGroups returns the stack's groups in a zone.
+func (c *Cloud) findSecurityGroups(ctx context.Context, zone scw.Zone) ([]*stack.SecurityGroup, error) {
+	list, err := c.instance.ListSecurityGroups(&instance.ListSecurityGroupsRequest{Zone: zone, Project: &c.project, Tags: c.tags("")},
 		scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
 		return nil, err
@@ -112,19 +105,19 @@ func (c *Cloud) findSecurityGroups(ctx context.Context) ([]*stack.SecurityGroup,
 	var found []*stack.SecurityGroup
 	for _, g := range list.SecurityGroups {
 		if c.owns(g.Project, g.Tags) {
-			found = append(found, newSecurityGroup(g))
+			found = append(found, newSecurityGroup(zone, g))
 		}
 	}
 	return found, nil
 }
 
 // newSecurityGroup returns a group without its rules, which take another request.
-func newSecurityGroup(g *instance.SecurityGroup) *stack.SecurityGroup {
+func newSecurityGroup(zone scw.Zone, g *instance.SecurityGroup) *stack.SecurityGroup {
 	if g == nil {
 		return &stack.SecurityGroup{}
 	}
 	group := &stack.SecurityGroup{
-		ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: timeOf(g.CreationDate)}, Role: stack.Role(g.Tags),
+		ResourceMeta: stack.ResourceMeta{ID: g.ID, Name: g.Name, CreatedAt: timeOf(g.CreationDate)}, Role: stack.Role(g.Tags), Zone: string(zone),
 	}
 	if g.InboundDefaultPolicy != instance.SecurityGroupPolicyDrop || g.OutboundDefaultPolicy != instance.SecurityGroupPolicyAccept || !g.Stateful {
 		group.Unmanaged = append(group.Unmanaged, fmt.Sprintf("inbound %s, outbound %s, stateful %t", g.InboundDefaultPolicy, g.OutboundDefaultPolicy, g.Stateful))
@@ -134,7 +127,7 @@ func newSecurityGroup(g *instance.SecurityGroup) *stack.SecurityGroup {
 
 // readRules adds the rules to a group.
 func (c *Cloud) readRules(ctx context.Context, group *stack.SecurityGroup) error {
-	list, err := c.instance.ListSecurityGroupRules(&instance.ListSecurityGroupRulesRequest{Zone: c.zone, SecurityGroupID: group.ID},
+	list, err := c.instance.ListSecurityGroupRules(&instance.ListSecurityGroupRulesRequest{Zone: scw.Zone(group.Zone), SecurityGroupID: group.ID},
 		scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
 		return err
@@ -181,6 +174,6 @@ func hostPrefix(n scw.IPNet) netip.Prefix {
 
 func (c *Cloud) deleteSecurityGroup(ctx context.Context, r *stack.SecurityGroup, report func(string)) error {
 	return c.persist(ctx, report, func(ctx context.Context) error {
-		return c.instance.DeleteSecurityGroup(&instance.DeleteSecurityGroupRequest{Zone: c.zone, SecurityGroupID: r.ID}, scw.WithContext(ctx))
+		return c.instance.DeleteSecurityGroup(&instance.DeleteSecurityGroupRequest{Zone: scw.Zone(r.Zone), SecurityGroupID: r.ID}, scw.WithContext(ctx))
 	})
 }

@@ -58,7 +58,7 @@ func (c *Cloud) alternatives(ctx context.Context, resource stack.Resource) strin
 		return unknown
 	}
 	var types, zones []string
-	here, err := c.availability(ctx, c.zone)
+	here, err := c.availability(ctx, scw.Zone(server.Zone))
 	if err != nil {
 		return unknown
 	}
@@ -69,7 +69,7 @@ func (c *Cloud) alternatives(ctx context.Context, resource stack.Resource) strin
 		}
 	}
 	for _, zone := range c.region.GetZones() {
-		if zone == c.zone {
+		if zone == scw.Zone(server.Zone) {
 			continue
 		}
 		if there, err := c.availability(ctx, zone); err == nil && there[server.Type] {

@@ -13,6 +13,7 @@ const (
 	maxCriticalPath = 1.15 // times the longest chain of steps that need each other
 	maxSerial       = 0.65 // times the same steps one after the other
 	maxNoOpRequests = 25
+	maxSecond       = 1.1 // times what one machine takes
 )
 
 // TestNoOpRequests bounds the number of requests of a plan without steps. Unlike time,
@@ -127,6 +128,26 @@ func BenchmarkApply(b *testing.B) {
 				b.Errorf("%.2f times what one step after the other takes, want at most %.2f", ofSerial, c.maxSerial)
 			}
 		})
+	}
+}
+
+// BenchmarkSecondMachine compares an apply of two machines in two zones with one of a
+// single machine. Machines are made at the same time.
+func BenchmarkSecondMachine(b *testing.B) {
+	const scale, parallelism = 0.2, 8
+	one, two := newSpec(b, clusterConfig, ""), newSpec(b, append(machines(2, "fr-par-1", "fr-par-2"), clusterConfig, "")...)
+	var alone, both time.Duration
+	for b.Loop() {
+		took, _ := timedApply(b, one, scale, parallelism)
+		alone += took
+		took, _ = timedApply(b, two, scale, parallelism)
+		both += took
+	}
+	b.ReportMetric(float64(both)/float64(alone), "x-one-machine")
+	b.ReportMetric(both.Seconds()/scale/float64(b.N), "s-at-Scaleway")
+	b.ReportMetric(0, "ns/op") // meaningless for a scaled time
+	if float64(both) > maxSecond*float64(alone) {
+		b.Errorf("%.2f times what one machine takes, want at most %.2f", float64(both)/float64(alone), maxSecond)
 	}
 }
 

@@ -55,7 +55,7 @@ func (n neighbour) network(cidr string) *vpc.PrivateNetwork {
 func (n neighbour) server(network *vpc.PrivateNetwork, address string) {
 	n.t.Helper()
 	c := n.cloud
-	image, err := c.image(n.t.Context(), "debian_bookworm", "PLAY2-NANO")
+	image, err := c.image(n.t.Context(), c.zone, "debian_bookworm", "PLAY2-NANO")
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func (n neighbour) server(network *vpc.PrivateNetwork, address string) {
 	_ = must[*nic.PrivateNetworkInterface](n.t)(c.nic.CreatePrivateNetworkInterface(&nic.CreatePrivateNetworkInterfaceRequest{
 		Zone: c.zone, ProjectID: c.project, ServerID: &s.ID, PrivateNetworkID: network.ID, IPIDs: []string{booked.ID},
 	}))
-	if err := c.powerOn(n.t.Context(), &stack.Power{Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: s.ID}}}, silent); err != nil {
+	if err := c.powerOn(n.t.Context(), &stack.Power{Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: s.ID}, Zone: c.zone.String()}}, silent); err != nil {
 		n.t.Fatal(err)
 	}
 }

@@ -29,7 +29,7 @@ func (c *Cloud) setUserData(ctx context.Context, r *stack.UserData, _ func(strin
 	}
 	r.ID = r.Server.ID
 	return c.instance.SetServerUserData(&instance.SetServerUserDataRequest{
-		Zone: c.zone, ServerID: r.Server.ID, Key: r.DataKey, Content: bytes.NewReader(value),
+		Zone: scw.Zone(r.Server.Zone), ServerID: r.Server.ID, Key: r.DataKey, Content: bytes.NewReader(value),
 	}, scw.WithContext(ctx))
 }
 
@@ -40,7 +40,7 @@ func (o *observation) userData(ctx context.Context, server *stack.Server) error 
 	group, ctx := errgroup.WithContext(ctx)
 	for i, key := range keys {
 		group.Go(func() (err error) {
-			values[i], err = o.cloud.getUserData(ctx, server.ID, key)
+			values[i], err = o.cloud.getUserData(ctx, server, key)
 			return err
 		})
 	}
@@ -56,8 +56,10 @@ func (o *observation) userData(ctx context.Context, server *stack.Server) error 
 }
 
 // getUserData reads a value of a server. It returns nil if there is none.
-func (c *Cloud) getUserData(ctx context.Context, server, key string) ([]byte, error) {
-	content, err := c.instance.GetServerUserData(&instance.GetServerUserDataRequest{Zone: c.zone, ServerID: server, Key: key}, scw.WithContext(ctx))
+func (c *Cloud) getUserData(ctx context.Context, server *stack.Server, key string) ([]byte, error) {
+	content, err := c.instance.GetServerUserData(&instance.GetServerUserDataRequest{
+		Zone: scw.Zone(server.Zone), ServerID: server.ID, Key: key,
+	}, scw.WithContext(ctx))
 	switch {
 	case isNotFound(err):
 		return nil, nil
@@ -69,7 +71,7 @@ func (c *Cloud) getUserData(ctx context.Context, server, key string) ([]byte, er
 
 // MachineStatus implements stack.Cloud.
 func (c *Cloud) MachineStatus(ctx context.Context, server *stack.Server) ([]byte, error) {
-	value, err := c.getUserData(ctx, server.ID, stack.UserDataStatus)
+	value, err := c.getUserData(ctx, server, stack.UserDataStatus)
 	if err != nil {
 		return nil, c.explain(ctx, err, server)
 	}

@@ -25,7 +25,7 @@ func volumeRow() operations {
 // volume as the stack's, so that the volume is found even when its server is gone.
 func (c *Cloud) claimVolume(ctx context.Context, r *stack.Volume, report func(string)) error {
 	volume, err := await(ctx, c, report, func(ctx context.Context) (*block.Volume, string, error) {
-		v, err := c.block.GetVolume(&block.GetVolumeRequest{Zone: c.zone, VolumeID: r.Server.VolumeID}, scw.WithContext(ctx))
+		v, err := c.block.GetVolume(&block.GetVolumeRequest{Zone: scw.Zone(r.Zone), VolumeID: r.Server.VolumeID}, scw.WithContext(ctx))
 		if err != nil {
 			return nil, "", err
 		}
@@ -41,11 +41,11 @@ func (c *Cloud) claimVolume(ctx context.Context, r *stack.Volume, report func(st
 		return err
 	}
 	r.ID, r.CreatedAt = volume.ID, timeOf(volume.CreatedAt)
-	return c.tagVolume(ctx, volume.ID, r.Name, r.Role)
+	return c.tagVolume(ctx, scw.Zone(r.Zone), volume.ID, r.Name, r.Role)
 }
 
-func (c *Cloud) tagVolume(ctx context.Context, id, name, role string) error {
-	_, err := c.block.UpdateVolume(&block.UpdateVolumeRequest{Zone: c.zone, VolumeID: id, Name: &name, Tags: new(c.tags(role))}, scw.WithContext(ctx))
+func (c *Cloud) tagVolume(ctx context.Context, zone scw.Zone, id, name, role string) error {
+	_, err := c.block.UpdateVolume(&block.UpdateVolumeRequest{Zone: zone, VolumeID: id, Name: &name, Tags: new(c.tags(role))}, scw.WithContext(ctx))
 	return explain(err, stack.KindVolume)
 }
 
@@ -53,14 +53,14 @@ func (c *Cloud) tagVolume(ctx context.Context, id, name, role string) error {
 // part of the deletion of a server.
 func (c *Cloud) deleteVolume(ctx context.Context, r *stack.Volume, report func(string)) error {
 	err := c.persist(ctx, report, func(ctx context.Context) error {
-		return c.block.DeleteVolume(&block.DeleteVolumeRequest{Zone: c.zone, VolumeID: r.ID}, scw.WithContext(ctx))
+		return c.block.DeleteVolume(&block.DeleteVolumeRequest{Zone: scw.Zone(r.Zone), VolumeID: r.ID}, scw.WithContext(ctx))
 	})
 	return explain(err, stack.KindVolume)
 }
 
-// findVolumes returns the volumes that are tagged as the stack's.
-func (c *Cloud) findVolumes(ctx context.Context) ([]*block.Volume, error) {
-	list, err := c.block.ListVolumes(&block.ListVolumesRequest{Zone: c.zone, ProjectID: &c.project, Tags: c.tags("")},
+// findVolumes returns the volumes in a zone that are tagged as the stack's.
+func (c *Cloud) findVolumes(ctx context.Context, zone scw.Zone) ([]*block.Volume, error) {
+	list, err := c.block.ListVolumes(&block.ListVolumesRequest{Zone: zone, ProjectID: &c.project, Tags: c.tags("")},
 		scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
 		return nil, err
@@ -72,9 +72,9 @@ func (c *Cloud) findVolumes(ctx context.Context) ([]*block.Volume, error) {
 
 // newVolume returns a volume of a server. A volume without a server is one that
 // has lost it.
-func newVolume(v *block.Volume, server *stack.Server) *stack.Volume {
+func newVolume(zone scw.Zone, v *block.Volume, server *stack.Server) *stack.Volume {
 	volume := &stack.Volume{
-		ResourceMeta: stack.ResourceMeta{ID: v.ID, Name: v.Name, CreatedAt: timeOf(v.CreatedAt)}, Role: v.ID, Server: server,
+		ResourceMeta: stack.ResourceMeta{ID: v.ID, Name: v.Name, CreatedAt: timeOf(v.CreatedAt)}, Role: v.ID, Zone: string(zone), Server: server,
 	}
 	if server != nil {
 		volume.Role = server.Role

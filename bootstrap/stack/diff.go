@@ -35,6 +35,7 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 	}
 	d.deleteUnwanted()
 	d.order()
+	d.orderReplacements()
 	d.plan.sort()
 	return d.plan, nil
 }
@@ -80,11 +81,11 @@ func (d *differ) checkExisting() []error {
 		for _, proxy := range d.plan.Graph.Proxies {
 			switch address := proxy.PrivateIP.Address; {
 			case !network.CIDR.Contains(address):
-				errs = append(errs, fmt.Errorf("spec.proxy.privateIP: %s is not in %s, the range of the Private Network %s",
-					address, network.CIDR, network.ID))
+				errs = append(errs, fmt.Errorf("%s: %s is not in %s, the range of the Private Network %s",
+					proxy.place.Field, address, network.CIDR, network.ID))
 			case config.IsReserved(network.CIDR, address):
-				errs = append(errs, fmt.Errorf("spec.proxy.privateIP: %s is one of the first two and the last two addresses of %s, the range of the Private Network %s: Scaleway reserves them",
-					address, network.CIDR, network.ID))
+				errs = append(errs, fmt.Errorf("%s: %s is one of the first two and the last two addresses of %s, the range of the Private Network %s: Scaleway reserves them",
+					proxy.place.Field, address, network.CIDR, network.ID))
 			}
 		}
 	}
@@ -200,12 +201,36 @@ func (d *differ) claimAll(wanted Resource) []Resource {
 	if server := serverOf(wanted); server != nil && !server.exists() {
 		return nil // the observed part goes away with the server that is replaced
 	}
+	found = d.inItsZone(wanted, found)
 	return slices.DeleteFunc(found, func(r Resource) bool {
 		// An existing resource that egress.yaml names is never taken for one that
 		// bootstrap created. If there are several addresses for one purpose, the
 		// attachment of a younger one goes away with it.
 		return r.Meta().Existing || !haveSameAddress(wanted, r)
 	})
+}
+
+// inItsZone returns those of the found resources that can be the wanted one. A security
+// group or a flexible address in another zone cannot: it is deleted after the wanted one
+// has been made. A server in another zone is replaced.
+func (d *differ) inItsZone(wanted Resource, found []Resource) []Resource {
+	switch wanted.(type) {
+	case *SecurityGroup, *FlexibleIP:
+	default:
+		return found
+	}
+	var here, elsewhere []Resource
+	for _, r := range found {
+		if ZoneOf(r) == ZoneOf(wanted) {
+			here = append(here, r)
+		} else {
+			elsewhere = append(elsewhere, r)
+		}
+	}
+	if len(elsewhere) > 0 {
+		d.observed[wanted.Key()] = elsewhere
+	}
+	return here
 }
 
 func haveSameAddress(wanted, found Resource) bool {
@@ -331,20 +356,42 @@ func (d *differ) order() {
 }
 
 // comesBefore reports whether a step has to wait for another one because one of
-// them deletes a resource.
+// them deletes a resource, or because of the zone.
 func comesBefore(other, step *Step) bool {
 	switch {
 	case step.Action == Delete && other.Action == Delete:
-		return slices.Contains(step.Kind.row().deletedAfter, other.Kind)
+		return slices.Contains(step.Kind.row().deletedAfter, other.Kind) && !isOfAnotherMachine(other, step)
 	case step.Kind == KindFlexibleIP && step.Action == Delete:
 		return other.Kind == KindUserData // until it is written, the proxy uses the address
+	case step.Kind == KindFlexibleIP && step.Action == Create:
+		// The group is the first resource in a zone.
+		return other.Kind == KindSecurityGroup && other.Action == Create && inSameZone(other, step)
 	case step.Kind == KindSecurityGroup && step.Action == Delete:
 		return other.Kind == KindServer && other.Action == Update // which may move the server to another group
 	case step.Kind == KindPrivateNIC && step.Action != Delete:
 		// A second server may hold the address, and no other step waits for its
 		// deletion.
 		return other.Kind == KindServer && other.Action == Delete && !other.replaced
+	case step.Kind == KindPrivateIP && step.Action != Delete:
+		return other.Kind == KindPrivateIP && other.Action == Delete && haveSamePrivateIP(other, step)
 	default:
 		return false
 	}
 }
+
+// isOfAnotherMachine reports whether a deletion frees nothing that the deletion of a private
+// address waits for, because it belongs to the replacement of another machine, which may
+// come later.
+func isOfAnotherMachine(other, step *Step) bool {
+	return other.replaced && step.Kind == KindPrivateIP && other.Role != step.Role
+}
+
+// haveSamePrivateIP reports whether two steps are about one address: machines may have
+// exchanged theirs.
+func haveSamePrivateIP(a, b *Step) bool {
+	one, ok := a.resource.(*PrivateIP)
+	other, both := b.resource.(*PrivateIP)
+	return ok && both && one.Address == other.Address
+}
+
+func inSameZone(a, b *Step) bool { return ZoneOf(a.resource) == ZoneOf(b.resource) }

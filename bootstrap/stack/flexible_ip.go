@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // The kinds of a proxy's public addresses.
@@ -26,11 +27,14 @@ var flexibleIPRow = kindRow{
 	}),
 }
 
-// FlexibleIP is a public address of a proxy. Its role is RoleShared,
-// RoleMetadata, or the RoleTenant of the tenant that it is dedicated to.
+// FlexibleIP is a public address of a proxy machine, in its zone. Its role is its use,
+// which is RoleShared, RoleMetadata, or the RoleTenant of the tenant that it is dedicated
+// to. Before the use, the addresses of all machines but the first have the machine's role
+// and a slash.
 type FlexibleIP struct {
 	ResourceMeta
 	Role string
+	Zone string
 	// Address is invalid until the resource exists.
 	Address netip.Addr
 	// ServerID is the ID of the server that the address is attached to, or empty;
@@ -56,6 +60,31 @@ const RoleMetadata = "metadata"
 
 // RoleTenant returns the role of the address that is dedicated to a tenant.
 func RoleTenant(name string) string { return "tenant/" + name }
+
+// addressRole returns the role of an address of a machine.
+func addressRole(machine, use string) string {
+	if machine == roleProxy {
+		return use
+	}
+	return machine + "/" + use
+}
+
+// Use returns the use of the address: its role without the machine.
+func (a *FlexibleIP) Use() string {
+	if machine, use, ok := strings.Cut(a.Role, "/"); ok && strings.HasPrefix(machine, roleProxy+"-") {
+		return use
+	}
+	return a.Role
+}
+
+// Tenant returns the tenant that the address is dedicated to, or an empty string.
+func (a *FlexibleIP) Tenant() string {
+	tenant, ok := strings.CutPrefix(a.Use(), RoleTenant(""))
+	if !ok {
+		return ""
+	}
+	return tenant
+}
 
 // Key implements Resource.
 func (a *FlexibleIP) Key() Key { return Key{KindFlexibleIP, a.Role} }

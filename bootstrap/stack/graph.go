@@ -20,7 +20,7 @@ type Graph struct {
 	Network        *PrivateNetwork
 	Gateway        *Gateway        // nil if there is none
 	GatewayNetwork *GatewayNetwork // nil if there is none
-	Proxies        []*ProxyMachine // exactly one
+	Proxies        []*ProxyMachine // at least one
 	Cluster        *Cluster        // nil if there is none
 	Registry       *Registry       // nil if there is none
 
@@ -37,7 +37,7 @@ func Desired(spec Spec) (*Graph, error) {
 	g := &Graph{spec: spec}
 	g.addNetwork()
 	g.addGateway()
-	g.addProxy(roleProxy)
+	g.addProxies()
 	if err := g.renderCloudInit(); err != nil {
 		return nil, err
 	}

@@ -105,25 +105,24 @@ func TestKindsOfACompleteStack(t *testing.T) {
 	}
 }
 
-// The resources of two machines have different keys and names. Public addresses
-// and their attachments have the roles of their uses.
+// The resources of two machines have different keys and names. The names of public
+// addresses and their attachments also have their uses.
 func TestMachinesHaveTheirOwnKeys(t *testing.T) {
 	t.Parallel()
-	graph, err := Desired(newSpec(t))
+	graph, err := Desired(newSpec(t, machines(2)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph.addProxy("proxy-2")
 	keys, names := map[Key]bool{}, map[string]string{}
 	for _, r := range graph.Resources() {
 		key := r.Key()
-		if key.Kind == KindFlexibleIP || key.Kind == KindAttachment {
-			continue
-		}
 		if keys[key] {
 			t.Errorf("two resources have the key %s", key)
 		}
 		keys[key] = true
+		if key.Kind == KindFlexibleIP || key.Kind == KindAttachment {
+			continue
+		}
 		machine, ok := strings.CutPrefix(r.Meta().Name, "egress-test-proxy")
 		if before, named := names[key.Role]; ok && named && before != machine {
 			t.Errorf("the role %s is in the names %q and %q", key.Role, before, machine)

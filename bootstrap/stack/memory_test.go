@@ -27,6 +27,17 @@ func newSpec(t testing.TB, changes ...func(*Spec)) Spec {
 	return spec
 }
 
+// machines sets the number of machines, in two zones.
+func machines(replicas int) func(*Spec) {
+	return func(s *Spec) {
+		s.Proxy.Replicas, s.Proxy.Zones = int32(replicas), []string{"fr-par-1", "fr-par-2"}
+		s.Proxy.PrivateIP, s.Proxy.PrivateIPs = netip.Addr{}, nil
+		for i := range replicas {
+			s.Proxy.PrivateIPs = append(s.Proxy.PrivateIPs, netip.AddrFrom4([4]byte{172, 16, 28, byte(8 + 20*i)}))
+		}
+	}
+}
+
 // The network and the cluster of another owner.
 const (
 	theirNetwork = "their-network"
@@ -100,19 +111,19 @@ func (m *memory) destroy(ctx context.Context, spec Spec, parallelism int) (*Plan
 	return plan, err
 }
 
-// Observe implements Cloud. Like the real one, it returns the parts of only the server
-// that stays, and only those resources of another owner that egress.yaml names.
+// Observe implements Cloud. Like the real one, it returns the parts of only the servers
+// that stay, and only those resources of another owner that egress.yaml names.
 func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	observed := &Observed{}
-	server := m.stayingServer()
+	staying := m.stayingServers()
 	for _, stored := range m.resources {
 		meta := stored.Meta()
 		if named := meta.ID == spec.Network.ID || spec.Cluster != nil && meta.ID == spec.Cluster.ID; meta.Existing && !named {
 			continue
 		}
-		if isPart(stored) && (server == nil || stored.Key().Kind != KindAttachment && serverOf(stored).ID != server.ID) {
+		if server := serverOf(stored); server != nil && stored.Key().Kind != KindAttachment && !staying[server.ID] {
 			continue
 		}
 		r := snapshot(stored)
@@ -125,7 +136,7 @@ func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
 				}
 			}
 		case *Server:
-			if server != nil && r.ID == server.ID {
+			if staying[r.ID] {
 				r.CloudInit = m.userData(r.ID, cloudinit.UserDataCloudInit)
 			}
 		}
@@ -137,19 +148,22 @@ func (m *memory) Observe(_ context.Context, spec Spec) (*Observed, error) {
 	return observed, nil
 }
 
-// stayingServer returns the server that an observation takes for the proxy.
-func (m *memory) stayingServer() *Server {
-	var staying []*Server
+// stayingServers returns the IDs of the servers that an observation takes for the
+// machines: the oldest one of each role.
+func (m *memory) stayingServers() map[string]bool {
+	var servers []*Server
 	for _, r := range m.resources {
 		if s, ok := r.(*Server); ok && !s.Deleting {
-			staying = append(staying, s)
+			servers = append(servers, s)
 		}
 	}
-	if len(staying) == 0 {
-		return nil
+	SortByAge(servers)
+	roles, staying := map[string]bool{}, map[string]bool{}
+	for _, s := range servers {
+		staying[s.ID] = !roles[s.Role]
+		roles[s.Role] = true
 	}
-	SortByAge(staying)
-	return staying[0]
+	return staying
 }
 
 func (m *memory) userData(server, key string) []byte {
@@ -183,7 +197,7 @@ func (m *memory) begin() {
 func (m *memory) Create(_ context.Context, r Resource, _ func(string)) error {
 	m.begin()
 	defer m.mutex.Unlock()
-	if err := m.checkNeeds(r); err != nil {
+	if err := errors.Join(m.checkNeeds(r), m.checkMark(r)); err != nil {
 		return err
 	}
 	found := slices.DeleteFunc(slices.Clone(m.resources), func(other Resource) bool { return !finds(r, other) })
@@ -262,6 +276,20 @@ func (m *memory) checkNeeds(r Resource) error {
 	return nil
 }
 
+// checkMark returns an error if a resource that is in a zone has no security group there,
+// which is how the zone is found again.
+func (m *memory) checkMark(r Resource) error {
+	if kind := r.Key().Kind; kind != KindFlexibleIP && kind != KindServer && kind != KindVolume {
+		return nil
+	}
+	for _, other := range m.resources {
+		if other.Key().Kind == KindSecurityGroup && ZoneOf(other) == ZoneOf(r) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is in %s, which has no security group", r.Key(), ZoneOf(r))
+}
+
 // find returns the stored form of a resource.
 func (m *memory) find(r Resource) Resource {
 	for _, other := range m.resources {
@@ -274,7 +302,7 @@ func (m *memory) find(r Resource) Resource {
 
 // finds reports whether a resource would be taken for the one to create.
 func finds(wanted, other Resource) bool {
-	if wanted.Key() != other.Key() || other.Meta().Existing || other.Meta().Deleting {
+	if wanted.Key() != other.Key() || ZoneOf(wanted) != ZoneOf(other) || other.Meta().Existing || other.Meta().Deleting {
 		return false
 	}
 	switch wanted := wanted.(type) {
@@ -362,6 +390,13 @@ func (m *memory) Delete(_ context.Context, r Resource, _ func(string)) error {
 		}
 	}
 	m.resources = slices.DeleteFunc(m.resources, func(other Resource) bool { return slices.Contains(goes, other) })
+	if target.Key().Kind == KindSecurityGroup {
+		for _, other := range m.resources {
+			if err := m.checkMark(other); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -410,12 +445,14 @@ func snapshot(r Resource) Resource {
 	return copied.Interface().(Resource)
 }
 
-// reference returns a pointer to a resource with nothing but an ID and a role.
+// reference returns a pointer to a resource with nothing but an ID, a role and a zone.
 func reference(resource reflect.Value) reflect.Value {
 	referred := reflect.New(resource.Type().Elem())
 	referred.Interface().(Resource).Meta().ID = resource.Interface().(Resource).Meta().ID
-	if role := referred.Elem().FieldByName("Role"); role.IsValid() {
-		role.Set(resource.Elem().FieldByName("Role"))
+	for _, name := range []string{"Role", "Zone"} {
+		if field := referred.Elem().FieldByName(name); field.IsValid() {
+			field.Set(resource.Elem().FieldByName(name))
+		}
 	}
 	return referred
 }

@@ -43,8 +43,14 @@ type Step struct {
 	Reason string `json:"reason,omitempty"`
 	// Needs are the IDs of the steps that come first.
 	Needs []string `json:"needs,omitempty"`
+	// After are the roles of the machines that must serve their configuration before the
+	// step begins; of the two steps that replace a machine.
+	After []string `json:"after,omitempty"`
 
 	resource Resource
+	after    []*ProxyMachine
+	// covered marks the replacement of a machine while others serve.
+	covered bool
 	// replaced marks the deletion that belongs to a Replace.
 	replaced bool
 }
@@ -80,7 +86,7 @@ func (s *Step) Loss() string {
 		return ""
 	}
 	loss := row.loss(s.resource)
-	if s.Action == Replace && row.outage != "" {
+	if s.Action == Replace && row.outage != "" && !s.covered {
 		loss += "; " + row.outage
 	}
 	return loss

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +73,13 @@ func randomSpec(t *testing.T, random *rand.Rand) Spec {
 	if chance(20) {
 		spec.Network.CIDR = netip.MustParsePrefix("172.16.24.0/21")
 	}
-	if chance(20) {
+	if chance(50) { // one machine to three, in one zone or two
+		machines(1 + random.IntN(3))(&spec)
+		spec.Proxy.Zones = [][]string{nil, {"fr-par-2"}, {"fr-par-1", "fr-par-2"}, {"fr-par-2", "fr-par-3"}}[random.IntN(4)]
+		if chance(30) { // some of them change their addresses
+			random.Shuffle(len(spec.Proxy.PrivateIPs), reflect.Swapper(spec.Proxy.PrivateIPs))
+		}
+	} else if chance(20) {
 		spec.Proxy.PrivateIP = netip.MustParseAddr("172.16.28.9")
 	}
 	if chance(20) {
@@ -217,7 +224,7 @@ func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 			}
 		}
 	case *PrivateIP:
-		s.Address = netip.AddrFrom4([4]byte{172, 16, 28, byte(8 + n)})
+		s.Address = netip.AddrFrom4([4]byte{172, 16, 28, byte(100 + n)})
 		for _, r := range m.resources {
 			if o, ok := r.(*PrivateIP); ok && o.Address == s.Address {
 				return false
@@ -231,7 +238,7 @@ func (m *memory) doubleAnything(victim Resource, random *rand.Rand) bool {
 	for _, r := range m.resources {
 		switch r := r.(type) {
 		case *Server:
-			if group, ok := second.(*SecurityGroup); ok && random.IntN(2) == 0 {
+			if group, ok := second.(*SecurityGroup); ok && group.Zone == r.Zone && random.IntN(2) == 0 {
 				r.SecurityGroup = group
 			}
 		case *GatewayNetwork:

@@ -11,14 +11,24 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
-// roleProxy is the role of the stack's only machine.
+// roleProxy is the role of the first machine. The others have it with their number, from
+// 2 on.
 const roleProxy = "proxy"
+
+// machineRole returns the role of a machine, counted from 0.
+func machineRole(i int) string {
+	if i == 0 {
+		return roleProxy
+	}
+	return roleProxy + "-" + strconv.Itoa(i+1)
+}
 
 // ProxyMachine contains the resources of a machine that runs Squid.
 type ProxyMachine struct {
 	// Role tells the machines of a stack apart. It is part of the names, tags and
 	// keys of their resources.
-	Role          string
+	Role string
+	// SecurityGroup is that of all machines in the zone.
 	SecurityGroup *SecurityGroup
 	// Addresses are the addresses that requests leave from, the shared one first.
 	// There are none if requests leave through the gateway.
@@ -29,26 +39,36 @@ type ProxyMachine struct {
 	Server     *Server
 
 	network *PrivateNetwork
+	place   config.Machine
 	spec    config.ProxyMachine
 	tenants []v1alpha1.Tenant
 }
 
-// addProxy adds a machine, in the order of its resources' kinds.
-func (g *Graph) addProxy(role string) {
-	meta := ResourceMeta{Name: ResourceName(g.spec.Name) + "-" + role}
-	p := &ProxyMachine{Role: role, network: g.Network, spec: g.spec.Proxy, tenants: g.spec.Tenants}
-	g.Proxies = append(g.Proxies, p)
+// addProxies adds all machines.
+func (g *Graph) addProxies() {
+	for i, place := range g.spec.Machines() {
+		g.addProxy(machineRole(i), place)
+	}
+}
 
-	p.SecurityGroup = &SecurityGroup{ResourceMeta: meta, Role: role, SSHSources: p.spec.SSHSources}
-	g.add(p.SecurityGroup)
+// addProxy adds a machine, in the order of its resources' kinds.
+func (g *Graph) addProxy(role string, place config.Machine) {
+	meta := ResourceMeta{Name: ResourceName(g.spec.Name) + "-" + role}
+	p := &ProxyMachine{Role: role, network: g.Network, place: place, spec: g.spec.Proxy, tenants: g.spec.Tenants}
+	p.SecurityGroup = g.groupIn(place.Zone)
+	if p.SecurityGroup == nil {
+		p.SecurityGroup = &SecurityGroup{ResourceMeta: meta, Role: role, Zone: place.Zone, SSHSources: p.spec.SSHSources}
+		g.add(p.SecurityGroup)
+	}
+	g.Proxies = append(g.Proxies, p)
 	p.makeAddresses(meta.Name)
 	for _, address := range p.allAddresses() {
 		g.add(address)
 	}
-	p.PrivateIP = &PrivateIP{ResourceMeta: meta, Role: role, Network: g.Network, Address: p.spec.PrivateIP}
+	p.PrivateIP = &PrivateIP{ResourceMeta: meta, Role: role, Network: g.Network, Address: place.PrivateIP}
 	g.add(p.PrivateIP)
 	p.Server = &Server{
-		ResourceMeta: meta, Role: role, Type: p.spec.Type, Image: p.spec.Image, VolumeGB: p.spec.VolumeGB, SecurityGroup: p.SecurityGroup,
+		ResourceMeta: meta, Role: role, Zone: place.Zone, Type: p.spec.Type, Image: p.spec.Image, VolumeGB: p.spec.VolumeGB, SecurityGroup: p.SecurityGroup,
 	}
 	g.add(p.Server)
 
@@ -64,11 +84,22 @@ func (g *Graph) addProxy(role string) {
 	g.add(&Power{ResourceMeta: meta, Server: p.Server, Before: parts})
 }
 
+// groupIn returns the security group of the machines in a zone, or nil if there is none
+// yet.
+func (g *Graph) groupIn(zone string) *SecurityGroup {
+	for _, proxy := range g.Proxies {
+		if proxy.SecurityGroup.Zone == zone {
+			return proxy.SecurityGroup
+		}
+	}
+	return nil
+}
+
 // makeAddresses makes the public addresses, whose names begin with the
 // machine's.
 func (p *ProxyMachine) makeAddresses(name string) {
-	address := func(suffix, role string) *FlexibleIP {
-		return &FlexibleIP{ResourceMeta: ResourceMeta{Name: name + "-" + suffix}, Role: role}
+	address := func(suffix, use string) *FlexibleIP {
+		return &FlexibleIP{ResourceMeta: ResourceMeta{Name: name + "-" + suffix}, Role: addressRole(p.Role, use), Zone: p.place.Zone}
 	}
 	if p.spec.SourceAddress != cloudinit.SourceFlexibleIP {
 		p.MetadataIP = address("metadata", RoleMetadata)
@@ -96,7 +127,7 @@ func (p *ProxyMachine) allAddresses() []*FlexibleIP {
 func (p *ProxyMachine) parts() []Resource {
 	meta := ResourceMeta{Name: p.Server.Name}
 	parts := []Resource{
-		&Volume{ResourceMeta: meta, Role: p.Role, Server: p.Server},
+		&Volume{ResourceMeta: meta, Role: p.Role, Zone: p.place.Zone, Server: p.Server},
 		&PrivateNIC{ResourceMeta: meta, Server: p.Server, Network: p.network, PrivateIP: p.PrivateIP},
 	}
 	var attachments []*Attachment
@@ -120,10 +151,10 @@ func (p *ProxyMachine) parts() []Resource {
 func (p *ProxyMachine) machine() cloudinit.Machine {
 	return cloudinit.Machine{
 		Hostname:       p.Server.Name,
-		PrivateAddress: p.spec.PrivateIP,
+		PrivateAddress: p.place.PrivateIP,
 		PrivateNetwork: p.network.CIDR,
 		SourceAddress:  p.spec.SourceAddress,
-		NameServers:    p.spec.NameServers,
+		NameServers:    p.place.NameServers,
 		SSH:            len(p.spec.SSHSources) > 0,
 		Syslog:         p.spec.AuditLog.Syslog,
 		Identity:       p.spec.Identity,
@@ -154,19 +185,17 @@ func (p *ProxyMachine) SquidConfValue() ([]byte, error) {
 func (p *ProxyMachine) SquidConf() ([]byte, error) {
 	addresses := cloudinit.Addresses{}
 	for _, address := range p.Addresses {
-		if address.Role == RoleShared {
+		if address.Use() == RoleShared {
 			addresses.Shared = address.Address
 			continue
 		}
 		if addresses.Dedicated == nil {
 			addresses.Dedicated = map[string]netip.Addr{}
 		}
-		addresses.Dedicated[tenantOfRole(address.Role)] = address.Address
+		addresses.Dedicated[address.Tenant()] = address.Address
 	}
 	return cloudinit.SquidConf(p.machine(), p.tenants, addresses)
 }
-
-func tenantOfRole(role string) string { return role[len(RoleTenant("")):] }
 
 // revisions returns the wanted revisions of the proxy's tenants, by name.
 func (p *ProxyMachine) revisions() map[string]string {

@@ -43,6 +43,10 @@ type Runner struct {
 	Parallelism int
 	// Events receives the progress. It is called by one goroutine at a time.
 	Events func(Event)
+	// Live waits until a machine serves its configuration, before another one is deleted
+	// for its replacement. Its error prevents that. Nil: a machine that has been started
+	// is not waited for.
+	Live func(ctx context.Context, machine *ProxyMachine, report func(string)) error
 }
 
 // Run carries out a plan, in parallel along its dependencies. If a step fails, the
@@ -114,10 +118,26 @@ func (e *execution) perform(ctx context.Context, step *Step, report func(string)
 	case Update:
 		return e.runner.Cloud.Update(ctx, step.resource, step.Changes, report)
 	case Delete:
+		if err := e.awaitOthers(ctx, step, report); err != nil {
+			return err
+		}
 		return e.runner.Cloud.Delete(ctx, step.resource, report)
 	default:
 		return fmt.Errorf("unknown action %q", step.Action)
 	}
+}
+
+// awaitOthers waits until the machines serve that a deletion comes after.
+func (e *execution) awaitOthers(ctx context.Context, step *Step, report func(string)) error {
+	if e.runner.Live == nil {
+		return nil
+	}
+	for _, machine := range step.after {
+		if err := e.runner.Live(ctx, machine, report); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *execution) allDone(ids []string) bool {

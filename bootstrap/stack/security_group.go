@@ -9,15 +9,19 @@ import (
 // KindSecurityGroup is the kind of SecurityGroup.
 const KindSecurityGroup Kind = "security-group"
 
-var securityGroupRow = kindRow{kind: KindSecurityGroup, deletedAfter: []Kind{KindServer}}
+var securityGroupRow = kindRow{kind: KindSecurityGroup, deletedAfter: []Kind{KindServer, KindFlexibleIP, KindVolume}}
 
-// SecurityGroup filters the traffic to a proxy's flexible addresses. Scaleway's
-// groups filter public traffic only. The machine itself filters the traffic from
-// the Private Network.
+// SecurityGroup filters the traffic to the flexible addresses of the machines in a zone.
+// Scaleway's groups filter public traffic only. The machine itself filters the traffic
+// from the Private Network.
+//
+// It is the first of the stack's resources in a zone to exist, and the last one to be
+// deleted. So a zone without it has none of them.
 type SecurityGroup struct {
 	ResourceMeta
-	// Role is the role of the machine.
+	// Role is the role of the first machine in the zone.
 	Role string
+	Zone string
 	// SSHSources may reach port 22. All other incoming traffic is dropped.
 	SSHSources []netip.Prefix
 	// Unmanaged describes rules and policies that bootstrap did not make; of

@@ -28,6 +28,7 @@ type Server struct {
 	ResourceMeta
 	// Role is the role of the machine.
 	Role          string
+	Zone          string
 	Type          string
 	Image         string // label
 	VolumeGB      int32
@@ -53,6 +54,7 @@ func (s *Server) Fields() []Field {
 	const fixed = "a machine keeps the parts that it was created with"
 	return []Field{
 		{Name: "name", Value: s.Name},
+		{Name: "zone", Value: s.Zone, Fixed: "a machine stays in its zone"},
 		{Name: "type", Value: s.Type, Fixed: fixed},
 		{Name: "image", Value: s.Image, Fixed: fixed},
 		{Name: "volume", Value: gigabytes(s.VolumeGB), Fixed: fixed},

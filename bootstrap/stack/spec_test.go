@@ -43,8 +43,8 @@ func TestDesiredOfTheExample(t *testing.T) {
 		{Kind: KindPrivateNetwork}: &PrivateNetwork{ResourceMeta: ResourceMeta{Name: "egress-production"}, CIDR: netip.MustParsePrefix("172.16.0.0/22")},
 		{Kind: KindGateway}:        &Gateway{ResourceMeta: ResourceMeta{Name: "egress-production"}, Zone: "fr-par-1", Type: "VPC-GW-S", Status: "ready"},
 		{Kind: KindGatewayNetwork}: &GatewayNetwork{ResourceMeta: ResourceMeta{Name: "egress-production"}, Masquerade: true, DefaultRoute: true, Status: "ready"},
-		proxy(KindSecurityGroup):   &SecurityGroup{ResourceMeta: ResourceMeta{Name: "egress-production-proxy"}, Role: "proxy", SSHSources: prefixes("198.51.100.0/24")},
-		proxy(KindServer):          &Server{ResourceMeta: ResourceMeta{Name: "egress-production-proxy"}, Role: "proxy", Type: "PLAY2-NANO", Image: "debian_trixie", VolumeGB: 40},
+		proxy(KindSecurityGroup):   &SecurityGroup{ResourceMeta: ResourceMeta{Name: "egress-production-proxy"}, Role: "proxy", Zone: "fr-par-1", SSHSources: prefixes("198.51.100.0/24")},
+		proxy(KindServer):          &Server{ResourceMeta: ResourceMeta{Name: "egress-production-proxy"}, Role: "proxy", Zone: "fr-par-1", Type: "PLAY2-NANO", Image: "debian_trixie", VolumeGB: 40},
 		proxy(KindPrivateIP):       &PrivateIP{ResourceMeta: ResourceMeta{Name: "egress-production-proxy"}, Role: "proxy", Address: netip.MustParseAddr("172.16.0.10")},
 		{Kind: KindCluster}: &Cluster{
 			ResourceMeta: ResourceMeta{Name: "egress-production"}, CNI: "cilium",

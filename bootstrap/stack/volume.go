@@ -17,6 +17,7 @@ var volumeRow = kindRow{
 type Volume struct {
 	ResourceMeta
 	Role   string
+	Zone   string
 	Server *Server
 }
 

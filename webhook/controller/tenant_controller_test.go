@@ -240,7 +240,7 @@ func TestReconcileTenantPublishesAddresses(t *testing.T) {
 
 // egressAddresses are shared addresses, and 203.0.113.51 for one tenant.
 func egressAddresses(tenant string, shared ...string) settings.EgressAddresses {
-	addresses := settings.EgressAddresses{Dedicated: map[string]netip.Addr{tenant: netip.MustParseAddr("203.0.113.51")}}
+	addresses := settings.EgressAddresses{Dedicated: map[string][]netip.Addr{tenant: {netip.MustParseAddr("203.0.113.51")}}}
 	for _, address := range shared {
 		addresses.Shared = append(addresses.Shared, netip.MustParseAddr(address))
 	}

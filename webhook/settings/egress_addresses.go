@@ -18,9 +18,9 @@ type EgressAddresses struct {
 	// Shared are the addresses of all tenants without an address of their own,
 	// distinct, in the order of the file.
 	Shared []netip.Addr
-	// Dedicated are the addresses of single tenants, by the tenant's name. An
-	// address occurs once in Shared and Dedicated together.
-	Dedicated map[string]netip.Addr
+	// Dedicated are the addresses of single tenants, by the tenant's name: one for each
+	// machine of the proxy. An address occurs once in Shared and Dedicated together.
+	Dedicated map[string][]netip.Addr
 	// Gateway are the addresses of the Public Gateway, distinct, in the order of
 	// the file. With sourceAddress Gateway the proxy's requests leave by them too.
 	Gateway []netip.Addr
@@ -35,14 +35,11 @@ func (a EgressAddresses) Of(tenant *v1alpha1.EgressTenant) []netip.Addr {
 	if !tenant.Spec.HasDedicatedIP() {
 		return a.Shared
 	}
-	if own, ok := a.Dedicated[tenant.Name]; ok {
-		return []netip.Addr{own}
-	}
-	return nil
+	return a.Dedicated[tenant.Name]
 }
 
 func (p *parser) egressAddresses(f FileEgressAddresses, path *field.Path) EgressAddresses {
-	result := EgressAddresses{Dedicated: make(map[string]netip.Addr, len(f.Dedicated))}
+	result := EgressAddresses{Dedicated: make(map[string][]netip.Addr, len(f.Dedicated))}
 	taken := sets.New[netip.Addr]()
 	unique := func(text string, at *field.Path) (netip.Addr, bool) {
 		address, ok := p.address(text, at, nil)
@@ -63,8 +60,10 @@ func (p *parser) egressAddresses(f FileEgressAddresses, path *field.Path) Egress
 		if len(validation.IsDNS1123Label(tenant)) > 0 {
 			p.add(field.Invalid(at, tenant, "must be the name of an EgressTenant"))
 		}
-		if address, ok := unique(f.Dedicated[tenant], at); ok {
-			result.Dedicated[tenant] = address
+		for i, text := range f.Dedicated[tenant] {
+			if address, ok := unique(text, at.Index(i)); ok {
+				result.Dedicated[tenant] = append(result.Dedicated[tenant], address)
+			}
 		}
 	}
 	for i, text := range f.Gateway {

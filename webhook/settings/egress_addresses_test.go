@@ -27,8 +27,8 @@ func TestEgressAddresses(t *testing.T) {
 		"none":                     {"{}", "[] [] []"},
 		"shared":                   {"{shared: [203.0.113.50]}", "[203.0.113.50] [] []"},
 		"in normal form":           {`{shared: ["2001:DB8:0::50", "::ffff:203.0.113.50"]}`, "[2001:db8::50 203.0.113.50] [] []"},
-		"one each":                 {`{shared: [203.0.113.50], dedicated: {client-c: "2001:db8::52", client-b: 203.0.113.51}}`, "[203.0.113.50] [203.0.113.51] [2001:db8::52]"},
-		"for a tenant that shares": {"{shared: [203.0.113.50], dedicated: {client-a: 203.0.113.51}}", "[203.0.113.50] [] []"},
+		"one each":                 {`{shared: [203.0.113.50], dedicated: {client-c: ["2001:db8::52"], client-b: [203.0.113.51, 203.0.113.53]}}`, "[203.0.113.50] [203.0.113.51 203.0.113.53] [2001:db8::52]"},
+		"for a tenant that shares": {"{shared: [203.0.113.50], dedicated: {client-a: [203.0.113.51]}}", "[203.0.113.50] [] []"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -60,12 +60,12 @@ func TestParseRefusesEgressAddresses(t *testing.T) {
 	}
 	for name, test := range map[string]struct{ egress, want string }{
 		"an address twice":             {`{shared: [203.0.113.50, "::ffff:203.0.113.50"]}`, "shared[1]: Duplicate value"},
-		"a shared one is a tenant's":   {"{shared: [203.0.113.50], dedicated: {client-a: 203.0.113.50}}", "dedicated[client-a]: Duplicate value"},
-		"two tenants have one address": {"{dedicated: {client-b: 203.0.113.50, client-a: 203.0.113.50}}", "dedicated[client-b]: Duplicate value"},
-		"no address":                   {"{dedicated: {client-a: ''}}", "dedicated[client-a]: Invalid value"},
-		"no tenant":                    {"{dedicated: {'': 203.0.113.51}}", "dedicated[]: Invalid value"},
-		"not a tenant's name":          {"{dedicated: {Client: 203.0.113.51}}", "dedicated[Client]: Invalid value"},
-		"the address as the name":      {"{dedicated: {203.0.113.51: client-a}}", "dedicated[203.0.113.51]: Invalid value"},
+		"a shared one is a tenant's":   {"{shared: [203.0.113.50], dedicated: {client-a: [203.0.113.50]}}", "dedicated[client-a][0]: Duplicate value"},
+		"two tenants have one address": {"{dedicated: {client-b: [203.0.113.50], client-a: [203.0.113.50]}}", "dedicated[client-b][0]: Duplicate value"},
+		"no address":                   {"{dedicated: {client-a: ['']}}", "dedicated[client-a][0]: Invalid value"},
+		"no tenant":                    {"{dedicated: {'': [203.0.113.51]}}", "dedicated[]: Invalid value"},
+		"not a tenant's name":          {"{dedicated: {Client: [203.0.113.51]}}", "dedicated[Client]: Invalid value"},
+		"the address as the name":      {"{dedicated: {203.0.113.51: [client-a]}}", "dedicated[203.0.113.51]: Invalid value"},
 	} {
 		_, err := Parse([]byte(header + "proxy: {addresses: [172.16.28.8], egressAddresses: " + test.egress + "}"))
 		if err == nil || !strings.Contains(err.Error(), "  proxy.egressAddresses."+test.want) {

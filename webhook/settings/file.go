@@ -99,8 +99,8 @@ type FileEgressAddresses struct {
 	// own.
 	Shared []string `json:"shared"`
 	// Dedicated are the IP addresses of tenants with egressIP Dedicated, by the
-	// tenant's name.
-	Dedicated map[string]string `json:"dedicated"`
+	// tenant's name: one for each machine of the proxy.
+	Dedicated map[string][]string `json:"dedicated"`
 	// Gateway are the IP addresses of the Public Gateway, by which tenants with
 	// path Gateway leave.
 	Gateway []string `json:"gateway"`

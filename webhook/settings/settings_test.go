@@ -57,7 +57,7 @@ func compare(t *testing.T, want, got *Settings) {
 
 func defaultSettings() *Settings {
 	return &Settings{
-		Proxy:               Proxy{Addresses: addresses("172.16.28.8"), Egress: EgressAddresses{Dedicated: map[string]netip.Addr{}}, VerifyPorts: true, Identity: v1alpha1.IdentityPort},
+		Proxy:               Proxy{Addresses: addresses("172.16.28.8"), Egress: EgressAddresses{Dedicated: map[string][]netip.Addr{}}, VerifyPorts: true, Identity: v1alpha1.IdentityPort},
 		Cluster:             Cluster{Domain: "cluster.local"},
 		DNS:                 DNS{Pods: []DNSPods{{Namespace: "kube-system", PodLabels: map[string]string{"k8s-app": "kube-dns"}, Ports: []uint16{53}}}},
 		ProtectedNamespaces: sets.New("kube-system"),
@@ -77,7 +77,7 @@ proxy:
   addresses: [172.16.28.8, "::ffff:172.16.28.9", "2001:DB8::8"]
   egressAddresses:
     shared: [203.0.113.50, "2001:DB8:0::50"]
-    dedicated: {client-b: 203.0.113.51, client-a: "::ffff:203.0.113.52"}
+    dedicated: {client-b: [203.0.113.51], client-a: ["::ffff:203.0.113.52"]}
     gateway: [203.0.113.1, "2001:db8::1"]
   verifyPorts: false
   identity: Offered
@@ -111,7 +111,7 @@ logLevel: debug
 			Addresses: addresses("172.16.28.8", "172.16.28.9", "2001:db8::8"),
 			Egress: EgressAddresses{
 				Shared:    addresses("203.0.113.50", "2001:db8::50"),
-				Dedicated: map[string]netip.Addr{"client-a": netip.MustParseAddr("203.0.113.52"), "client-b": netip.MustParseAddr("203.0.113.51")},
+				Dedicated: map[string][]netip.Addr{"client-a": addresses("203.0.113.52"), "client-b": addresses("203.0.113.51")},
 				Gateway:   addresses("203.0.113.1", "2001:db8::1"),
 			},
 			Identity: v1alpha1.IdentityOffered,

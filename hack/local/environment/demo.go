@@ -248,8 +248,8 @@ func (e *Environment) provisioned(ctx context.Context) (string, error) {
 	var status struct {
 		Resources []any `json:"resources"`
 		Addresses struct {
-			Shared    string            `json:"shared"`
-			Dedicated map[string]string `json:"dedicated"`
+			Shared    []string            `json:"shared"`
+			Dedicated map[string][]string `json:"dedicated"`
 		} `json:"addresses"`
 		Drift []any `json:"drift"`
 	}
@@ -260,9 +260,9 @@ func (e *Environment) provisioned(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("bootstrap's resources do not match %s: %v", e.ConfigFile(), status.Drift)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "by bootstrap: %d resources; egress addresses: shared %s", len(status.Resources), status.Addresses.Shared)
+	fmt.Fprintf(&text, "by bootstrap: %d resources; egress addresses: shared %s", len(status.Resources), strings.Join(status.Addresses.Shared, " and "))
 	for _, tenant := range slices.Sorted(maps.Keys(status.Addresses.Dedicated)) {
-		fmt.Fprintf(&text, ", %s %s", tenant, status.Addresses.Dedicated[tenant])
+		fmt.Fprintf(&text, ", %s %s", tenant, strings.Join(status.Addresses.Dedicated[tenant], " and "))
 	}
 	return text.String(), nil
 }

@@ -76,22 +76,22 @@ func (e *Environment) EgressAddress(tenant string) (netip.Addr, error) {
 	var values struct {
 		Proxy struct {
 			EgressAddresses struct {
-				Shared    []netip.Addr          `json:"shared"`
-				Dedicated map[string]netip.Addr `json:"dedicated"`
+				Shared    []netip.Addr            `json:"shared"`
+				Dedicated map[string][]netip.Addr `json:"dedicated"`
 			} `json:"egressAddresses"`
 		} `json:"proxy"`
 	}
 	if err := yaml.Unmarshal(data, &values); err != nil {
 		return netip.Addr{}, fmt.Errorf("%s: %w", e.valuesFile(), err)
 	}
-	addresses := values.Proxy.EgressAddresses
-	if own, ok := addresses.Dedicated[tenant]; ok {
-		return own, nil
+	addresses, ok := values.Proxy.EgressAddresses.Dedicated[tenant]
+	if !ok {
+		addresses = values.Proxy.EgressAddresses.Shared
 	}
-	if len(addresses.Shared) != 1 {
-		return netip.Addr{}, fmt.Errorf("%s: %d shared addresses, want one", e.valuesFile(), len(addresses.Shared))
+	if len(addresses) != 1 {
+		return netip.Addr{}, fmt.Errorf("%s: %d addresses of %s, want one", e.valuesFile(), len(addresses), tenant)
 	}
-	return addresses.Shared[0], nil
+	return addresses[0], nil
 }
 
 // credentialsFile contains the environment variables of Scaleway's tools, for

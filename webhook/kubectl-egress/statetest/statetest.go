@@ -26,7 +26,7 @@ proxy:
   addresses: [172.16.28.8]
   egressAddresses:
     shared: [203.0.113.50]
-    dedicated: {client-b: 203.0.113.51}
+    dedicated: {client-b: [203.0.113.51]}
 cluster:
   cidrs: [10.32.0.0/20, 100.64.0.0/15, 172.16.28.0/22]
 `

@@ -1,0 +1,241 @@
+package scaleway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
+
+	"egress.scw/bootstrap/scwfake"
+	"egress.scw/bootstrap/stack"
+)
+
+// machines are replacements in the shared egress.yaml: so many machines, in zones.
+func machines(replicas int, zones ...string) []string {
+	addresses := []string{"172.16.28.8", "172.16.28.18", "172.16.28.28", "172.16.28.38"}[:replicas]
+	return []string{"privateIP: 172.16.28.8", fmt.Sprintf("replicas: %d\n    zones: [%s]\n    privateIPs: [%s]",
+		replicas, strings.Join(zones, ", "), strings.Join(addresses, ", "))}
+}
+
+// withoutCluster are replacements that leave the cluster out, which no machine depends on.
+func withoutCluster(oldnew []string) []string { return append(oldnew, clusterConfig, "") }
+
+// TestMachinesComeAndGo: whatever the number of the machines and their zones were, the
+// same resources exist after an apply as after the first one. The resources of other
+// owners in all zones stay.
+func TestMachinesComeAndGo(t *testing.T) {
+	t.Parallel()
+	f := serve(t, scwfake.Options{})
+	cloud := f.cloud(t.Context(), t, newSpec(t))
+	for _, zone := range within(cloud.region, machineZones()) {
+		c := *cloud
+		c.zone = zone
+		_ = must[*instance.CreateIPResponse](t)(c.instance.CreateIP(&instance.CreateIPRequest{Zone: zone, Project: &c.project, Tags: []string{"egress-scw-role=shared"}}))
+		_ = must[*instance.CreateSecurityGroupResponse](t)(c.instance.CreateSecurityGroup(&instance.CreateSecurityGroupRequest{
+			Zone: zone, Project: &c.project, Name: "egress-test-proxy", Tags: []string{"egress-scw=other"},
+		}))
+	}
+	before := f.Inventory()
+
+	for _, c := range []struct {
+		replicas int
+		zones    []string
+	}{
+		{1, []string{"fr-par-1"}},
+		{2, []string{"fr-par-1", "fr-par-2"}}, // one more
+		{4, []string{"fr-par-1", "fr-par-2"}},
+		{3, []string{"fr-par-1", "fr-par-2"}}, // one fewer
+		{2, []string{"fr-par-3", "fr-par-1"}}, // all of them elsewhere
+		{1, []string{"fr-par-2"}},             // the others are in zones that egress.yaml does not name any more
+		{3, []string{"fr-par-2"}},
+	} {
+		name := fmt.Sprintf("%d in %v", c.replicas, c.zones)
+		spec := newSpec(t, withoutCluster(machines(c.replicas, c.zones...))...)
+		cloud := f.cloud(t.Context(), t, spec)
+		if _, err := apply(t.Context(), cloud, spec); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want, _ := reference(t, spec)
+		got := slices.DeleteFunc(scwfake.Summary(f.Inventory()), func(line string) bool {
+			return strings.Contains(line, "egress-scw=other") || strings.Contains(line, `["egress-scw-role=shared"]`)
+		})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: the resources: -want +got\n%s", name, diff)
+		}
+		requireNothingToDo(t, cloud, spec)
+	}
+	if err := destroy(t.Context(), cloud, newSpec(t)); err != nil { // with an egress.yaml that names another zone
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, f.Inventory()); diff != "" {
+		t.Errorf("left after destroy: -before +after\n%s", diff)
+	}
+}
+
+// TestFirstMachineStays: nothing of a machine is touched when further ones come and go.
+func TestFirstMachineStays(t *testing.T) {
+	t.Parallel()
+	f := serve(t, scwfake.Options{})
+	one := newSpec(t)
+	cloud := f.cloud(t.Context(), t, one)
+	applied(t, cloud, one)
+	alone := f.Inventory()
+	for _, zones := range [][]string{{"fr-par-1"}, {"fr-par-1", "fr-par-2"}} {
+		several := newSpec(t, machines(3, zones...)...)
+		plan := must[*stack.Plan](t)(apply(t.Context(), cloud, several))
+		for _, step := range plan.Steps {
+			if step.Action != stack.Create {
+				t.Errorf("%v: %s", zones, step.ID)
+			}
+		}
+		applied(t, cloud, one)
+		if diff := cmp.Diff(alone, f.Inventory()); diff != "" {
+			t.Errorf("%v: -before +after\n%s", zones, diff)
+		}
+	}
+}
+
+// TestLostMachineIsMadeAnew: a machine that Scaleway does not have any more is created
+// with its addresses by the next apply. The others stay.
+func TestLostMachineIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	f := serve(t, scwfake.Options{})
+	spec := newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...)
+	cloud := f.cloud(t.Context(), t, spec)
+	applied(t, cloud, spec)
+	want := scwfake.Summary(f.Inventory())
+	lost := must[[]*stack.Server](t)(cloud.findServers(t.Context(), "fr-par-2", "proxy-2"))
+	if err := cloud.instance.DeleteServer(&instance.DeleteServerRequest{Zone: "fr-par-2", ServerID: lost[0].ID}); err == nil {
+		t.Fatal("a running server is deleted")
+	}
+	if _, err := cloud.instance.ServerAction(&instance.ServerActionRequest{Zone: "fr-par-2", ServerID: lost[0].ID, Action: instance.ServerActionTerminate}); err != nil {
+		t.Fatal(err)
+	}
+	if err := awaitGone(t.Context(), cloud, silent, func(ctx context.Context) (string, error) {
+		s, err := cloud.getServer(ctx, "fr-par-2", lost[0].ID)
+		if err != nil {
+			return "", err
+		}
+		return s.State.String(), nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	plan := must[*stack.Plan](t)(apply(t.Context(), cloud, spec))
+	for _, step := range plan.Steps {
+		if !strings.Contains(step.ID, "proxy-2") && step.Kind != stack.KindVolume {
+			t.Errorf("%s, which is not about the lost machine", step.ID)
+		}
+		if step.Kind == stack.KindFlexibleIP {
+			t.Errorf("%s: an address that partners know", step.ID)
+		}
+	}
+	if diff := cmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	requireNothingToDo(t, cloud, spec)
+}
+
+// TestSilentZone: a zone whose API does not answer is an error that names it, also one
+// that egress.yaml does not name: a machine in it may not be taken for one that does not
+// exist.
+func TestSilentZone(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...)
+	for _, silent := range []string{"fr-par-2", "fr-par-3"} {
+		for _, path := range []string{"/servers", "/security_groups", "/ips", "/volumes"} {
+			f := serve(t, scwfake.Options{})
+			options := impatient()
+			options.Tries = 3
+			cloud := f.cloudWith(t.Context(), t, spec, options)
+			applied(t, cloud, spec)
+			if silent == "fr-par-3" && path != "/security_groups" {
+				continue // not asked
+			}
+			f.SetFaults([]scwfake.Fault{{Method: http.MethodGet, Path: "/zones/" + silent + path, Count: 1 << 20, Kind: scwfake.FaultUnavailable}})
+			_, err := cloud.Observe(t.Context(), spec)
+			if err == nil || !strings.Contains(err.Error(), "in "+silent+": ") {
+				t.Errorf("%s of %s: %v", path, silent, err)
+			}
+		}
+	}
+}
+
+// TestRequestsOfFourMachines bounds the requests of a plan without steps, and of what each
+// further machine and zone adds.
+func TestRequestsOfFourMachines(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		zones []string
+		most  int
+	}{
+		{[]string{"fr-par-1"}, 26},
+		{[]string{"fr-par-1", "fr-par-2"}, 30},
+	} {
+		spec := newSpec(t, machines(4, c.zones...)...)
+		f := serve(t, scwfake.Options{})
+		applied(t, f.cloud(t.Context(), t, spec), spec)
+		f.ResetCount()
+		requireNothingToDo(t, f.cloud(t.Context(), t, spec), spec)
+		if got := f.Requests(); got > c.most {
+			t.Errorf("%d requests with four machines in %v, want at most %d: %v", got, c.zones, c.most, f.Calls())
+		}
+	}
+}
+
+// TestInterruptedChangesOfMachines: a change of the number of machines, of their zones and
+// of the machines themselves is cancelled at each request. The next run continues.
+func TestInterruptedChangesOfMachines(t *testing.T) {
+	t.Parallel()
+	errStop := errors.New("stopped by the test")
+	for name, c := range map[string]struct{ before, after []string }{
+		"up":      {machines(1, "fr-par-1"), machines(2, "fr-par-1", "fr-par-2")},
+		"down":    {machines(2, "fr-par-1", "fr-par-2"), machines(1, "fr-par-1")},
+		"zones":   {machines(2, "fr-par-1", "fr-par-2"), machines(2, "fr-par-2", "fr-par-1")},
+		"replace": {machines(2, "fr-par-1", "fr-par-2"), append(machines(2, "fr-par-1", "fr-par-2"), "proxy:\n", "proxy:\n    volumeGB: 30\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before, after := newSpec(t, withoutCluster(c.before)...), newSpec(t, withoutCluster(c.after)...)
+			want, _ := reference(t, after)
+			for position := 1; ; position++ {
+				var stop context.CancelCauseFunc
+				ended := false
+				hook := func(n int, _ *http.Request) {
+					if n == position && stop != nil {
+						ended = true
+						stop(errStop)
+					}
+				}
+				options := scwfake.Options{OnRequest: hook}
+				if position%2 == 0 {
+					options = scwfake.Options{OnReply: hook}
+				}
+				f := serve(t, options)
+				cloud := f.cloud(t.Context(), t, before)
+				applied(t, cloud, before)
+
+				ctx, cancel := context.WithCancelCause(t.Context())
+				stop = cancel
+				f.ResetCount()
+				_, err := apply(ctx, cloud, after)
+				if err != nil && !errors.Is(err, errStop) {
+					t.Errorf("apply ended at request %d: %v", position, err)
+				}
+				stop = nil
+				f.settled()
+				cloud = f.cloud(t.Context(), t, after)
+				requireConverged(t, f, cloud, after, want, fmt.Sprintf("an end at request %d", position))
+				if !ended {
+					return
+				}
+			}
+		})
+	}
+}
