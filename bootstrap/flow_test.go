@@ -66,7 +66,8 @@ func TestFlow(t *testing.T) {
 	s.write(t, "kubeconfig.yaml", scalewayKubeconfig("other", "two"))
 
 	got := require(t, exitChanges, s.run(t.Context(), "plan"))
-	if want := "(spec.outputs)\n  kubeconfig.yaml  credentials of the cluster's administrator\n  values.yaml      values of the chart\n"; !strings.HasSuffix(got.stdout, want) {
+	if want := "(spec.outputs)\n  kubeconfig.yaml  credentials of the cluster's administrator\n  values.yaml      values of the chart\n" +
+		"  known_hosts      SSH host keys of the proxy, when it has reported them\n"; !strings.HasSuffix(got.stdout, want) {
 		t.Errorf("the plan does not end with the files that apply writes:\n%s", got.stdout)
 	}
 	got = require(t, exitDone, s.run(t.Context(), "--yes"))

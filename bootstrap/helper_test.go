@@ -33,6 +33,11 @@ func replaced(t testing.TB, oldnew ...string) string {
 	return configtest.Replace(t, baseConfig, oldnew...)
 }
 
+// twoMachines are replacements in baseConfig: two machines in two zones.
+func twoMachines() []string {
+	return []string{"privateIP: 172.16.28.8", "replicas: 2\n    zones: [fr-par-1, fr-par-2]\n    privateIPs: [172.16.28.8, 172.16.28.9]"}
+}
+
 func newSpec(t testing.TB, text string) stack.Spec {
 	t.Helper()
 	return stack.NewSpec(configtest.Decode(t, text), project)
@@ -52,7 +57,9 @@ func made(t testing.TB, spec stack.Spec) (*stack.Graph, *stack.Observed) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		graph.Proxies[0].Server.CloudInit = ranged.Proxies[0].Server.CloudInit
+		for i, proxy := range graph.Proxies {
+			proxy.Server.CloudInit = ranged.Proxies[i].Server.CloudInit
+		}
 	}
 	address := netip.MustParseAddr("203.0.113.1")
 	for i, r := range graph.Resources() {
@@ -110,6 +117,8 @@ type stubCloud struct {
 	kubeconfig string
 	// statuses are the results of MachineStatus; the last one is repeated.
 	statuses [][]byte
+	// ofMachine returns the result of MachineStatus for a role. Nil: statuses has it.
+	ofMachine func(role string) []byte
 	// create is called for each resource to create, change or delete. Nil: all
 	// calls succeed.
 	create func(context.Context, stack.Resource) error
@@ -136,7 +145,10 @@ func (c *stubCloud) Delete(ctx context.Context, r stack.Resource, report func(st
 	return c.Create(ctx, r, report)
 }
 
-func (c *stubCloud) MachineStatus(context.Context, *stack.Server) ([]byte, error) {
+func (c *stubCloud) MachineStatus(_ context.Context, server *stack.Server) ([]byte, error) {
+	if c.ofMachine != nil {
+		return c.ofMachine(server.Role), nil
+	}
 	if len(c.statuses) == 0 {
 		return nil, nil
 	}

@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,7 +60,12 @@ func withIdentity(t *testing.T, authority string) string {
 // reported returns a status that the machine of a stack would write.
 func reported(t *testing.T, graph *stack.Graph, change func(*cloudinit.Status)) []byte {
 	t.Helper()
-	value, err := graph.Proxies[0].SquidConfValue()
+	return reportedBy(t, graph.Proxies[0], change)
+}
+
+func reportedBy(t *testing.T, proxy *stack.ProxyMachine, change func(*cloudinit.Status)) []byte {
+	t.Helper()
+	value, err := proxy.SquidConfValue()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,6 +178,143 @@ func TestKnownHosts(t *testing.T) {
 	want := []string{document.Addresses.Shared[0] + " " + key}
 	if !slices.Equal(document.Machines[0].KnownHosts, want) {
 		t.Errorf("%q, want %q", document.Machines[0].KnownHosts, want)
+	}
+}
+
+// TestKnownHostsFile: apply writes the keys of the machines that have reported some, each
+// at its own address, and keeps a file of somebody else.
+func TestKnownHostsFile(t *testing.T) {
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+	keys := func(s *cloudinit.Status) { s.HostKeys = []string{key} }
+	text := replaced(t, twoMachines()...)
+	graph, observed := made(t, newSpec(t, text))
+	first, second := graph.Proxies[0].Addresses[0].Address.String(), graph.Proxies[1].Addresses[0].Address.String()
+	s := newSession(t, text)
+	for name, c := range map[string]struct {
+		withKeys []bool
+		want     []string
+	}{
+		"both":  {[]bool{true, true}, []string{first + " " + key, second + " " + key}},
+		"one":   {[]bool{false, true}, []string{second + " " + key}},
+		"again": {[]bool{true, true}, []string{first + " " + key, second + " " + key}},
+	} {
+		s.cloud = &stubCloud{observed: observed, kubeconfig: kubeconfigOf("test"), ofMachine: func(role string) []byte {
+			for i, proxy := range graph.Proxies {
+				if proxy.Role == role && c.withKeys[i] {
+					return reportedBy(t, proxy, keys)
+				}
+			}
+			return nil
+		}}
+		got := require(t, exitDone, s.run(t.Context(), "apply", "--yes"))
+		lines := slices.DeleteFunc(strings.Split(strings.TrimSpace(s.read(t, "known_hosts")), "\n"), func(line string) bool { return strings.HasPrefix(line, "#") })
+		if !slices.Equal(lines, c.want) || !strings.Contains(got.stdout, "known_hosts") {
+			t.Errorf("%s: %q, want %q", name, lines, c.want)
+		}
+	}
+
+	s.cloud = &stubCloud{observed: observed, kubeconfig: kubeconfigOf("test")}
+	before := s.read(t, "known_hosts")
+	require(t, exitDone, s.run(t.Context(), "apply", "--yes"))
+	if s.read(t, "known_hosts") != before {
+		t.Error("without a report, the file has changed")
+	}
+	s.write(t, "known_hosts", "203.0.113.1 ssh-ed25519 theirs\n")
+	got := require(t, exitFailed, s.run(t.Context(), "apply", "--yes"))
+	if !strings.Contains(got.stderr, "spec.outputs.knownHosts: known_hosts: was not written by bootstrap") {
+		t.Errorf("somebody else's file: %s", got.stderr)
+	}
+}
+
+// TestNoKnownHostsWithoutSSH: no file is written, and one that exists is no obstacle.
+func TestNoKnownHostsWithoutSSH(t *testing.T) {
+	text := replaced(t, "\n    sshSources: [192.0.2.0/24]", "")
+	graph, observed := made(t, newSpec(t, text))
+	s := newSession(t, text)
+	s.cloud = &stubCloud{observed: observed, kubeconfig: kubeconfigOf("test"), statuses: [][]byte{reported(t, graph, nil)}}
+	s.write(t, "known_hosts", "theirs")
+	require(t, exitDone, s.run(t.Context(), "apply", "--yes"))
+	if s.read(t, "known_hosts") != "theirs" {
+		t.Error("the file has changed")
+	}
+}
+
+// TestApplyWaitsForEveryMachine: the machines that do not serve yet are named.
+func TestApplyWaitsForEveryMachine(t *testing.T) {
+	text := replaced(t, twoMachines()...)
+	graph, observed := made(t, newSpec(t, text))
+	s := newSession(t, text)
+	s.cloud = &stubCloud{observed: observed, kubeconfig: kubeconfigOf("test"), ofMachine: func(role string) []byte {
+		if role == "proxy-2" {
+			return nil
+		}
+		return reportedBy(t, graph.Proxies[0], nil)
+	}}
+	got := require(t, exitDone, s.run(t.Context(), "apply", "--yes"))
+	if !strings.Contains(got.stderr, "proxy-2 (172.16.28.9) did not report to serve the configuration") {
+		t.Errorf("the warning is missing: %s", got.stderr)
+	}
+	status := require(t, exitDone, s.run(t.Context(), "status"))
+	for _, want := range []string{"proxy    172.16.28.8  6.13   live since", "proxy-2  172.16.28.9  -      not reported"} {
+		if !strings.Contains(status.stdout, want) {
+			t.Errorf("no %q in\n%s", want, status.stdout)
+		}
+	}
+}
+
+// TestReplacementStopsAtASilentMachine: a machine that does not report that it serves, or
+// has not reported for a long time, is not followed by the replacement of the next one.
+// Without waiting it is.
+func TestReplacementStopsAtASilentMachine(t *testing.T) {
+	text := replaced(t, append(twoMachines(), "proxy:\n", "proxy:\n    type: PLAY2-MICRO\n")...)
+	graph, observed := made(t, newSpec(t, replaced(t, twoMachines()...)))
+	fresh := func(s *cloudinit.Status) { s.Time = time.Now() }
+	for name, c := range map[string]struct {
+		change func(*cloudinit.Status)
+		silent bool
+		args   []string
+		want   string
+	}{
+		"serves":       {change: fresh},
+		"silent":       {silent: true, want: "the machine is not replaced, because proxy (172.16.28.8) does not report that it serves its configuration: see bootstrap status"},
+		"stale":        {want: "proxy (172.16.28.8), which has not reported since 2026-11-29T02:00:00Z does not report"},
+		"refuses":      {change: func(s *cloudinit.Status) { s.Time, s.Refused, s.Served, s.Reason = time.Now(), s.Served, "x", "FATAL" }, want: "refuses its configuration, and serves the former one: FATAL"},
+		"no waiting":   {silent: true, args: []string{"--wait=false"}},
+		"former state": {change: func(s *cloudinit.Status) { s.Time, s.Served = time.Now(), "x" }, want: "to replace it all the same, add --wait=false"},
+	} {
+		var changed []string
+		s := newSession(t, text)
+		cloud := &stubCloud{observed: observed, kubeconfig: kubeconfigOf("test")}
+		cloud.ofMachine = func(role string) []byte {
+			for _, proxy := range graph.Proxies {
+				if proxy.Role == role && !c.silent {
+					return reportedBy(t, proxy, c.change)
+				}
+			}
+			return nil
+		}
+		var mutex sync.Mutex
+		cloud.create = func(_ context.Context, r stack.Resource) error {
+			mutex.Lock()
+			defer mutex.Unlock()
+			if server, ok := r.(*stack.Server); ok {
+				changed = append(changed, server.Role+" "+server.Type)
+				if server.ID == "" { // otherwise it is deleted
+					server.ID = "made"
+				}
+			}
+			return nil
+		}
+		s.cloud = cloud
+		got := s.run(t.Context(), append([]string{"apply", "--yes", "--allow-replace"}, c.args...)...)
+		all := []string{"proxy PLAY2-NANO", "proxy PLAY2-MICRO", "proxy-2 PLAY2-NANO", "proxy-2 PLAY2-MICRO"}
+		want, code := all, exitDone
+		if c.want != "" {
+			want, code = all[:2], exitFailed
+		}
+		if got.code != code || !slices.Equal(changed, want) || !strings.Contains(got.stderr, c.want) {
+			t.Errorf("%s: exit code %d, %q, want %q\n%s", name, got.code, changed, want, got.stderr)
+		}
 	}
 }
 

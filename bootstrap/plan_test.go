@@ -40,6 +40,8 @@ func planCases() []planCase {
 		}},
 		{name: "swap", after: []string{"port: 3129", "port: 9999", "port: 3130", "port: 3129", "port: 9999", "port: 3130"}},
 		{name: "replace", after: []string{"proxy:\n", "proxy:\n    type: PLAY2-MICRO\n", "PRO2-XS", "PRO2-S"}},
+		{name: "second-machine", after: twoMachines()},
+		{name: "two-machines-replaced", before: twoMachines(), after: append(twoMachines(), "proxy:\n", "proxy:\n    type: PLAY2-MICRO\n")},
 		{name: "existing", before: []string{"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666"}, after: []string{
 			"cidr: 172.16.28.0/22", "id: 22222222-3333-4444-8555-666666666666", "port: 3129", "port: 3131",
 		}},

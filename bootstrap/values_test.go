@@ -15,6 +15,7 @@ import (
 func valuesCases() map[string][]string {
 	return map[string][]string{
 		"flexible":   nil,
+		"machines":   twoMachines(),
 		"gateway":    {"    sshSources: [192.0.2.0/24]", "    sourceAddress: Gateway\n    nameServers: [51.159.69.162]", ", egressIP: Dedicated", ""},
 		"no-cluster": {baseConfig[strings.Index(baseConfig, "cluster:"):strings.Index(baseConfig, "tenants:")], ""},
 		"unmanaged-cluster": {
@@ -60,12 +61,14 @@ func TestValuesGolden(t *testing.T) {
 // TestValuesIncomplete requires an error for each missing address.
 func TestValuesIncomplete(t *testing.T) {
 	t.Parallel()
-	spec := newSpec(t, baseConfig)
+	spec := newSpec(t, replaced(t, twoMachines()...))
 	for _, c := range []struct {
 		want   string
 		forget func(*stack.Graph)
 	}{
 		{"[shared]", func(g *stack.Graph) { g.Proxies[0].Addresses[0] = &stack.FlexibleIP{Role: stack.RoleShared} }},
+		{"[shared]", func(g *stack.Graph) { g.Proxies[1].Addresses[0] = &stack.FlexibleIP{Role: "proxy-2/shared"} }},
+		{"[client-b]", func(g *stack.Graph) { g.Proxies[1].Addresses = g.Proxies[1].Addresses[:1] }},
 		{"[client-b]", func(g *stack.Graph) { g.Proxies[0].Addresses = g.Proxies[0].Addresses[:1] }},
 		{"registry example-production", func(g *stack.Graph) { g.Registry.Endpoint = "" }},
 	} {

@@ -148,20 +148,21 @@ func TestLostMachineIsMadeAnew(t *testing.T) {
 func TestSilentZone(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...)
+	f := serve(t, scwfake.Options{})
+	options := impatient()
+	options.Tries = 3
+	cloud := f.cloudWith(t.Context(), t, spec, options)
+	applied(t, cloud, spec)
 	for _, silent := range []string{"fr-par-2", "fr-par-3"} {
-		for _, path := range []string{"/servers", "/security_groups", "/ips", "/volumes"} {
-			f := serve(t, scwfake.Options{})
-			options := impatient()
-			options.Tries = 3
-			cloud := f.cloudWith(t.Context(), t, spec, options)
-			applied(t, cloud, spec)
-			if silent == "fr-par-3" && path != "/security_groups" {
+		for resource, product := range map[string]string{"servers": "instance", "security_groups": "instance", "ips": "instance", "volumes": "block"} {
+			if silent == "fr-par-3" && resource != "security_groups" {
 				continue // not asked
 			}
-			f.SetFaults([]scwfake.Fault{{Method: http.MethodGet, Path: "/zones/" + silent + path, Count: 1 << 20, Kind: scwfake.FaultUnavailable}})
+			path := "/" + product + "/v1/zones/" + silent + "/" + resource
+			f.SetFaults([]scwfake.Fault{{Method: http.MethodGet, Path: path, Count: 1 << 20, Kind: scwfake.FaultUnavailable}})
 			_, err := cloud.Observe(t.Context(), spec)
 			if err == nil || !strings.Contains(err.Error(), "in "+silent+": ") {
-				t.Errorf("%s of %s: %v", path, silent, err)
+				t.Errorf("%s: %v", path, err)
 			}
 		}
 	}
