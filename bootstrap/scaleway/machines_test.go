@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -190,53 +191,62 @@ func TestRequestsOfFourMachines(t *testing.T) {
 	}
 }
 
-// TestInterruptedChangesOfMachines: a change of the number of machines, of their zones and
-// of the machines themselves is cancelled at each request. The next run continues.
+// TestInterruptedChangesOfMachines: changes of the number of machines, of their zones and
+// of the machines themselves are cancelled, each at its share of the requests: before the
+// request takes effect, or afterwards. The next run continues.
 func TestInterruptedChangesOfMachines(t *testing.T) {
 	t.Parallel()
-	errStop := errors.New("stopped by the test")
-	for name, c := range map[string]struct{ before, after []string }{
-		"up":      {machines(1, "fr-par-1"), machines(2, "fr-par-1", "fr-par-2")},
-		"down":    {machines(2, "fr-par-1", "fr-par-2"), machines(1, "fr-par-1")},
-		"zones":   {machines(2, "fr-par-1", "fr-par-2"), machines(2, "fr-par-2", "fr-par-1")},
-		"replace": {machines(2, "fr-par-1", "fr-par-2"), append(machines(2, "fr-par-1", "fr-par-2"), "proxy:\n", "proxy:\n    volumeGB: 30\n")},
-	} {
-		t.Run(name, func(t *testing.T) {
+	changes := []struct {
+		name          string
+		before, after []string
+	}{
+		{"one more", machines(1, "fr-par-1"), machines(2, "fr-par-1", "fr-par-2")},
+		{"one fewer", machines(2, "fr-par-1", "fr-par-2"), machines(1, "fr-par-1")},
+		{"other zones", machines(2, "fr-par-1", "fr-par-2"), machines(2, "fr-par-2", "fr-par-1")},
+		{"replaced", machines(2, "fr-par-1", "fr-par-2"), append(machines(2, "fr-par-1", "fr-par-2"), "proxy:\n", "proxy:\n    volumeGB: 30\n")},
+	}
+	for i, c := range changes {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := newSpec(t, withoutCluster(c.before)...), newSpec(t, withoutCluster(c.after)...)
 			want, _ := reference(t, after)
-			for position := 1; ; position++ {
-				var stop context.CancelCauseFunc
-				ended := false
-				hook := func(n int, _ *http.Request) {
-					if n == position && stop != nil {
-						ended = true
-						stop(errStop)
-					}
-				}
-				options := scwfake.Options{OnRequest: hook}
-				if position%2 == 0 {
-					options = scwfake.Options{OnReply: hook}
-				}
-				f := serve(t, options)
-				cloud := f.cloud(t.Context(), t, before)
-				applied(t, cloud, before)
-
-				ctx, cancel := context.WithCancelCause(t.Context())
-				stop = cancel
-				f.ResetCount()
-				_, err := apply(ctx, cloud, after)
-				if err != nil && !errors.Is(err, errStop) {
-					t.Errorf("apply ended at request %d: %v", position, err)
-				}
-				stop = nil
-				f.settled()
-				cloud = f.cloud(t.Context(), t, after)
-				requireConverged(t, f, cloud, after, want, fmt.Sprintf("an end at request %d", position))
-				if !ended {
-					return
-				}
+			for position := 1 + i; interruptedChange(t, position, before, after, want); position += len(changes) - 1 {
 			}
 		})
 	}
+}
+
+// interruptedChange ends an apply at a request. It returns false if the run had fewer
+// requests.
+func interruptedChange(t *testing.T, position int, before, after stack.Spec, want []string) bool {
+	t.Helper()
+	errStop := errors.New("stopped by the test")
+	var stop context.CancelCauseFunc
+	var ended atomic.Bool
+	hook := func(n int, _ *http.Request) {
+		if n == position && stop != nil {
+			ended.Store(true)
+			stop(errStop)
+		}
+	}
+	options := scwfake.Options{OnRequest: hook}
+	if position%2 == 0 {
+		options = scwfake.Options{OnReply: hook}
+	}
+	f := serve(t, options)
+	cloud := f.cloud(t.Context(), t, before)
+	applied(t, cloud, before)
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	stop = cancel
+	f.ResetCount()
+	if _, err := apply(ctx, cloud, after); err != nil && !errors.Is(err, errStop) {
+		t.Errorf("apply ended at request %d: %v", position, err)
+	}
+	stop = nil
+	f.settled()
+	cloud = f.cloud(t.Context(), t, after)
+	requireConverged(t, f, cloud, after, want, fmt.Sprintf("an end at request %d", position))
+	return ended.Load()
 }
