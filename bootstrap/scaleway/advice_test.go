@@ -205,9 +205,9 @@ func TestOutOfStock(t *testing.T) {
 		resource stack.Resource
 		want     string
 	}{
-		{"other types and zones", map[string]string{"fr-par-1": here, "fr-par-2": there}, &stack.Server{Type: "PLAY2-NANO"}, "there are PLAY2-MICRO, PLAY2-PICO here, and PLAY2-NANO in fr-par-2"},
-		{"nothing", map[string]string{"fr-par-1": `{"servers":{}}`}, &stack.Server{Type: "PLAY2-NANO"}, "there are none here, and PLAY2-NANO in none"},
-		{"unknown", nil, &stack.Server{Type: "PLAY2-NANO"}, "choose another type, or another zone"},
+		{"other types and zones", map[string]string{"fr-par-1": here, "fr-par-2": there}, &stack.Server{Zone: "fr-par-1", Type: "PLAY2-NANO"}, "there are PLAY2-MICRO, PLAY2-PICO here, and PLAY2-NANO in fr-par-2"},
+		{"nothing", map[string]string{"fr-par-1": `{"servers":{}}`}, &stack.Server{Zone: "fr-par-1", Type: "PLAY2-NANO"}, "there are none here, and PLAY2-NANO in none"},
+		{"unknown", nil, &stack.Server{Zone: "fr-par-1", Type: "PLAY2-NANO"}, "choose another type, or another zone"},
 		{"not a server", nil, &stack.Pool{}, "choose another type, or another zone"},
 	} {
 		cloud := at(t.Context(), t, impatient(), availability(c.zones))

@@ -323,7 +323,7 @@ func TestAgesOfAddresses(t *testing.T) {
 	if found[0].ID != shared || !found[0].CreatedAt.Before(found[2].CreatedAt) {
 		t.Errorf("the oldest is %+v, want %s", found[0], shared)
 	}
-	r := &stack.FlexibleIP{Role: stack.RoleShared}
+	r := &stack.FlexibleIP{Role: stack.RoleShared, Zone: "fr-par-1"}
 	if err := cloud.createFlexibleIP(t.Context(), r, silent); err != nil || r.ID != shared {
 		t.Errorf("%v, and %s is adopted instead of the oldest, %s", err, r.ID, shared)
 	}

@@ -82,8 +82,8 @@ func TestAttach(t *testing.T) {
 			api := addressAPI{states: c.states}
 			cloud := at(t.Context(), t, impatient(), api.handle)
 			err := cloud.Create(t.Context(), &stack.Attachment{
-				IP:     &stack.FlexibleIP{ResourceMeta: stack.ResourceMeta{ID: "one"}},
-				Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: "ours"}},
+				IP:     &stack.FlexibleIP{ResourceMeta: stack.ResourceMeta{ID: "one"}, Zone: "fr-par-1"},
+				Server: &stack.Server{ResourceMeta: stack.ResourceMeta{ID: "ours"}, Zone: "fr-par-1"},
 			}, silent)
 			lasting, ok := errors.AsType[*lastingError](err)
 			if ok != (c.lasting != "") || (ok && lasting.status != c.lasting) || (!ok && err != nil) {

@@ -22,7 +22,7 @@ func replaceNIC(t *testing.T, cloud *Cloud, graph *stack.Graph) {
 	if err != nil || len(list.PrivateNetworkInterfaces) != 1 {
 		t.Fatalf("%v, %v", list, err)
 	}
-	if err := cloud.deletePrivateNIC(t.Context(), &stack.PrivateNIC{ResourceMeta: stack.ResourceMeta{ID: list.PrivateNetworkInterfaces[0].ID}}, silent); err != nil {
+	if err := cloud.deletePrivateNIC(t.Context(), &stack.PrivateNIC{ResourceMeta: stack.ResourceMeta{ID: list.PrivateNetworkInterfaces[0].ID}, Server: graph.Proxies[0].Server}, silent); err != nil {
 		t.Fatal(err)
 	}
 	_, err = cloud.nic.CreatePrivateNetworkInterface(&nic.CreatePrivateNetworkInterfaceRequest{
@@ -115,7 +115,7 @@ func TestDeletePrivateNIC(t *testing.T) {
 			t.Parallel()
 			api := c.nicAPI
 			cloud := at(t.Context(), t, impatient(), api.handle)
-			err := cloud.Delete(t.Context(), &stack.PrivateNIC{ResourceMeta: stack.ResourceMeta{ID: "one"}, Server: &stack.Server{}}, silent)
+			err := cloud.Delete(t.Context(), &stack.PrivateNIC{ResourceMeta: stack.ResourceMeta{ID: "one"}, Server: &stack.Server{Zone: "fr-par-1"}}, silent)
 			if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("the error is %v, want %q", err, c.want)
 			}
