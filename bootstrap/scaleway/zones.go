@@ -1,6 +1,7 @@
 package scaleway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func (c *Cloud) contentOf(ctx context.Context, zone scw.Zone, named bool) (*zone
 	content := &zoneContent{zone: zone}
 	if !named {
 		if err := content.listGroups(ctx, c); err != nil || len(content.groups) == 0 {
-			return content, err
+			return content, explain(err, stack.KindSecurityGroup)
 		}
 	}
 	var group sync.WaitGroup
@@ -81,11 +82,8 @@ func (c *Cloud) contentOf(ctx context.Context, zone scw.Zone, named bool) (*zone
 		return nil, all[i]
 	}
 	// All but volumes belong to one product, and fail for the same reasons.
-	instances := slices.DeleteFunc(all[:3], func(err error) bool { return err == nil })
-	if len(instances) > 0 {
-		instances = instances[:1]
-	}
-	return content, errors.Join(explain(errors.Join(instances...), stack.KindServer), explain(volumesErr, stack.KindVolume))
+	instances := cmp.Or(groupsErr, serversErr, addressesErr)
+	return content, errors.Join(explain(instances, stack.KindServer), explain(volumesErr, stack.KindVolume))
 }
 
 // listGroups lists the security groups with their rules.
