@@ -1,6 +1,7 @@
 package scaleway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (c *Cloud) explain(ctx context.Context, err error, resource stack.Resource)
 		return nil
 	}
 	if sold, ok := errors.AsType[*scw.OutOfStockError](err); ok {
-		return explained(err, "%s is sold out in %s: %s", sold.Resource, stack.ZoneOf(resource), c.alternatives(ctx, resource))
+		return explained(err, "%s is sold out in %s: %s", sold.Resource, cmp.Or(stack.ZoneOf(resource), string(c.zone)), c.alternatives(ctx, resource))
 	}
 	return explain(err, resource.Key().Kind)
 }
