@@ -20,8 +20,14 @@ const (
 	// the tunnel has read them: 64 MB/s at a round trip of 2 ms, which is the longest
 	// between zones of a region.
 	streamWindow = 128 << 10
-	// connWindow is the number of bytes of all tunnels together: 64 clients that do not
-	// read. It bounds the memory.
+	// largestWindow is that number for a client that has taken everything at once until
+	// now. With streamWindow, the machine and the sidecar wait for each other so often
+	// that a byte costs both of them a third more CPU time.
+	largestWindow = 512 << 10
+	// maxGrown bounds the windows of all such clients beyond streamWindow, together.
+	maxGrown = 2 << 20
+	// connWindow is the number of bytes of all tunnels together: maxGrown, and 48
+	// clients that do not read. It bounds the memory.
 	connWindow = 8 << 20
 	// maxFrame is the size of the largest frame in both directions, the least that
 	// RFC 9113 permits.
@@ -66,6 +72,7 @@ type Conn struct {
 	initialWindow int64 // of the streams' windows for sending
 	window        int64 // for sending, of all streams together
 	consumed      int64 // received bytes that were not refunded yet
+	grown         int   // the streams' windows for receiving, beyond streamWindow
 	pings         map[[8]byte]chan struct{}
 	lastPing      uint64
 	leaving       bool // no further streams
@@ -171,7 +178,10 @@ func (c *Conn) fail(err error) {
 // remove forgets a stream that has ended.
 func (c *Conn) remove(id uint32) {
 	c.mu.Lock()
-	delete(c.streams, id)
+	if s := c.streams[id]; s != nil {
+		c.grown -= s.granted - streamWindow
+		delete(c.streams, id)
+	}
 	last := c.leaving && len(c.streams) == 0 && c.err == nil
 	c.sendable.Broadcast()
 	c.mu.Unlock()

@@ -40,10 +40,25 @@ func (c *Conn) addWindow(id uint32, increment int64) error {
 	return nil
 }
 
-// refund lets the proxy send as many bytes more on the connection, in steps of a
-// quarter of its window.
-func (c *Conn) refund(n int) {
+// grow doubles the window of a stream within the bounds, and returns the bytes that the
+// proxy may send in addition.
+func (c *Conn) grow(s *Stream) int {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	more := min(s.granted, largestWindow-s.granted, maxGrown-c.grown)
+	s.granted += more
+	c.grown += more
+	return more
+}
+
+// refund lets the proxy send as many bytes more on the connection, in steps of a
+// quarter of its window. It returns the window of the stream, if there is one.
+func (c *Conn) refund(s *Stream, n int) int {
+	c.mu.Lock()
+	granted := 0
+	if s != nil {
+		granted = s.granted
+	}
 	c.consumed += int64(n)
 	increment := uint32(c.consumed) //nolint:gosec // at most the window
 	due := c.consumed >= connWindow/4
@@ -54,6 +69,7 @@ func (c *Conn) refund(n int) {
 	if due {
 		c.writer.writeLater(func(w *writer) error { return w.frames.WriteWindowUpdate(0, increment) })
 	}
+	return granted
 }
 
 // endSending ends the data of a stream's client. It reports whether it had ended

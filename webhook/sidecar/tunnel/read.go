@@ -101,7 +101,7 @@ func (c *Conn) readData(header http2.FrameHeader) error {
 	s := c.stream(header.StreamID)
 	if s == nil { // has ended on this side, while the frame was on its way
 		giveBuffer(buffer)
-		c.refund(length)
+		c.refund(nil, length)
 		return nil
 	}
 	return s.receive(buffer, data, length, header.Flags.Has(http2.FlagDataEndStream))

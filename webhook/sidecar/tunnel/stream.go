@@ -30,6 +30,7 @@ type Stream struct {
 	window      int64 // for sending
 	sendErr     error // not nil: nothing can be sent
 	receivedAll bool  // readErr is not nil
+	granted     int   // the window for receiving
 
 	mu         sync.Mutex
 	readable   sync.Cond
@@ -43,7 +44,7 @@ type Stream struct {
 }
 
 func newStream(c *Conn, target string) *Stream {
-	s := &Stream{conn: c, target: target, answered: make(chan struct{})}
+	s := &Stream{conn: c, target: target, answered: make(chan struct{}), granted: streamWindow}
 	s.readable.L = &s.mu
 	return s
 }
@@ -104,14 +105,18 @@ func (s *Stream) receive(buffer *[maxFrame]byte, data []byte, length int, end bo
 	return nil
 }
 
-// consume lets the proxy send as many bytes more, in steps of half a window.
+// consume lets the proxy send as many bytes more, in steps of half a window. The
+// window grows while the client takes all of the data.
 func (s *Stream) consume(n int) {
 	if n == 0 {
 		return
 	}
-	s.conn.refund(n)
+	granted := s.conn.refund(s, n)
 	s.consumed += n
-	if s.consumed >= streamWindow/2 && s.readErr == nil {
+	if s.consumed >= granted/2 && s.readErr == nil {
+		if s.received.empty() {
+			s.consumed += s.conn.grow(s)
+		}
 		increment := uint32(s.consumed) //nolint:gosec // at most the window
 		s.consumed = 0
 		s.conn.writer.writeLater(func(w *writer) error { return w.frames.WriteWindowUpdate(s.id, increment) })
