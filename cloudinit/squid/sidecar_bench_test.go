@@ -2,11 +2,7 @@ package squid
 
 import (
 	"fmt"
-	"io"
-	"log"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -19,7 +15,6 @@ const (
 	// times Squid's time.
 	maxSidecarOfFloor = 2.5
 	maxHAProxyOfFloor = 1.8
-	minBulkOfPlain    = 0.4 // throughput of one tunnel
 	maxAddedLatency   = 300 * time.Microsecond
 	maxAddedByFirst   = 5 * time.Millisecond // by the first tunnel of a pod
 	maxIdleMemory     = 10.0                 // MiB
@@ -39,33 +34,6 @@ func BenchmarkSidecar(b *testing.B) {
 	b.Run("Latency", func(b *testing.B) { chain.compareLatency(b, site) })
 	b.Run("First", func(b *testing.B) { chain.compareFirst(b, site, program) })
 	b.Run("Memory", func(b *testing.B) { chain.measureMemory(b, site, program) })
-}
-
-// bulk is the size of the answer to /bulk.
-const bulk = 256 << 20
-
-// startBulkSite is startSite with an origin that keeps connections, and has a large
-// answer.
-func startBulkSite(b *testing.B) site {
-	b.Helper()
-	s := startSite(b)
-	origin := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/bulk" {
-			fmt.Fprint(w, "reached")
-			return
-		}
-		block := make([]byte, 256<<10)
-		for range bulk / len(block) {
-			if _, err := w.Write(block); err != nil {
-				return
-			}
-		}
-	}))
-	origin.Config.ErrorLog = log.New(io.Discard, "", 0)
-	origin.StartTLS()
-	b.Cleanup(origin.Close)
-	s.tlsPort = origin.Listener.Addr().(*net.TCPAddr).Port
-	return s
 }
 
 // compareCPU fails if the sidecar or HAProxy need too much of the floor's CPU time for
@@ -125,35 +93,6 @@ func (s site) openFirst(b *testing.B, by benchSquid) net.Conn {
 	b.Cleanup(func() { connection.Close() })
 	_ = connection.SetDeadline(time.Time{})
 	return connection
-}
-
-// compareBulk fails if a tunnel through the sidecar is too slow.
-func (c chain) compareBulk(b *testing.B, s site) {
-	throughput := func(by benchSquid) float64 {
-		connection := s.openFirst(b, by)
-		defer connection.Close()
-		start := time.Now()
-		fmt.Fprint(connection, "GET /bulk HTTP/1.0\r\n\r\n")
-		n, err := io.Copy(io.Discard, connection)
-		if err != nil || n < bulk {
-			b.Fatalf("%d bytes, %v", n, err)
-		}
-		return float64(n) / (1 << 20) / time.Since(start).Seconds()
-	}
-	for b.Loop() {
-		var through, plain []float64
-		for range 5 {
-			through, plain = append(through, throughput(c.sidecar)), append(plain, throughput(c.squid))
-		}
-		ratio := median(through) / median(plain)
-		b.ReportMetric(median(through), "MiB/s-sidecar")
-		b.ReportMetric(median(plain), "MiB/s-plain")
-		b.ReportMetric(ratio, "×plain")
-		if ratio < minBulkOfPlain {
-			b.Errorf("%.2f times the throughput of the plain port, want at least %.1f", ratio, minBulkOfPlain)
-		}
-	}
-	b.ReportMetric(0, "ns/op")
 }
 
 // compareLatency fails if a request in an open tunnel takes too much longer.
