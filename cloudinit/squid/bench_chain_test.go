@@ -64,7 +64,7 @@ func (c chain) startTunnelFloor(b *testing.B) benchSquid {
 	listen := freeAddress(b)
 	file := filepath.Join(b.TempDir(), "haproxy.cfg")
 	// Its windows are as large as the sidecar's become. With those of its default, 64 KiB,
-	// it needs a third more CPU time.
+	// it needs a quarter more CPU time.
 	config := fmt.Sprintf(`
 global
     tune.h2.initial-window-size 524288
