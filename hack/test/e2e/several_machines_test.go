@@ -173,7 +173,7 @@ func checkLost(t *testing.T, requests []request, lost time.Time, bound time.Dura
 // checkBack: the machine boots again, and is used again.
 func checkBack(t *testing.T, sources map[string]int) {
 	t.Helper()
-	api, server := serverOf(t, "local-proxy-2")
+	api, server := serverOf(t, "egress-local-proxy-2")
 	timeout, pause := 5*time.Minute, 200*time.Millisecond
 	if err := api.ServerActionAndWait(&instance.ServerActionAndWaitRequest{
 		ServerID: server.ID, Action: instance.ServerActionReboot, Timeout: &timeout, RetryInterval: &pause,
