@@ -100,6 +100,13 @@ func downgrade(t *testing.T, install func(context.Context, helm.Release) error) 
 		out := mustKubectl(t, "get", "networkpolicies", "--all-namespaces", "--output=json")
 		return !strings.Contains(out, accessCIDR), "a policy has the new field's rule"
 	})
+	// The former definition has no field for the admitted port: the proxy is asked again.
+	for _, namespace := range tenantNamespaces() {
+		eventually(t, "the former policy in "+namespace+" to admit the pods to the proxy", func() (bool, string) {
+			out := mustKubectl(t, "--namespace="+namespace, "get", "networkpolicy", "egress-scw", "--output=json")
+			return strings.Contains(out, `"`+shared.Plan.ProxyPrivate.String()+`/32"`), out
+		})
+	}
 	if strings.Contains(mustKubectl(t, "get", "customresourcedefinition", "egresstenants.egress.scw", "--output=json"), "clusterAccess") {
 		t.Fatal("the definition is not the former one")
 	}
