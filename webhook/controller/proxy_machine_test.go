@@ -66,7 +66,7 @@ func TestMachinesAreAskedForTheirState(t *testing.T) {
 		all := map[uint16]string{3129: "client-a", 3130: "client-b"}
 		f.serve(all, a, b)
 		f.run(t)
-		time.Sleep(30 * time.Second)
+		time.Sleep(31 * time.Second) // between two questions, which begin every 2 s
 		f.takeAsked()
 		time.Sleep(time.Minute)
 		if ports, states := f.takeAsked(); ports != 0 || states != 30 {
