@@ -54,6 +54,8 @@ func plural(noun string) string {
 	switch {
 	case noun == "any":
 		return noun
+	case strings.HasPrefix(noun, "list of "):
+		return "lists of " + strings.TrimPrefix(noun, "list of ")
 	case strings.HasSuffix(noun, "s"):
 		return noun + "es"
 	}

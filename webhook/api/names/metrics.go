@@ -34,7 +34,7 @@ const (
 	// MetricProxyReachable is 1 if a proxy serves the tenant's Revision on the
 	// tenant's port, otherwise 0; by tenant and by the proxy's address.
 	MetricProxyReachable = "egress_webhook_proxy_reachable"
-	// MetricProxyUp is 1 if a proxy machine answers the leader on StatusPort, or one of
+	// MetricProxyUp is 1 if a proxy machine answers the leader on port 3128, or one of
 	// an earlier version on a tenant's port, otherwise 0; by the proxy's address. Only the
 	// leader exports it.
 	MetricProxyUp = "egress_webhook_proxy_up"
