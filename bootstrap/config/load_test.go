@@ -90,16 +90,15 @@ func TestLoad(t *testing.T) {
 		Network: Network{CIDR: netip.MustParsePrefix("172.16.0.0/22")},
 		Gateway: Gateway{Enabled: new(true), Zone: "fr-par-1", Type: "VPC-GW-S", Masquerade: new(true), DefaultRoute: new(true)},
 		Proxy: ProxyMachine{
-			Type: "PLAY2-NANO", Image: "debian_trixie", VolumeGB: 20, PrivateIP: netip.MustParseAddr("172.16.0.10"),
-			SourceAddress: cloudinit.SourceFlexibleIP, NameServers: addresses("51.159.69.162", "51.159.69.156"),
-			Identity: cloudinit.IdentityPort,
+			Replicas: 1, Type: "PLAY2-NANO", Image: "debian_trixie", VolumeGB: 20, PrivateIP: netip.MustParseAddr("172.16.0.10"),
+			SourceAddress: cloudinit.SourceFlexibleIP, Identity: cloudinit.IdentityPort,
 		},
 		Cluster: &Cluster{
 			Version: "1.99", CNI: "cilium", PodCIDR: netip.MustParsePrefix("100.64.0.0/15"), ServiceCIDR: netip.MustParsePrefix("10.32.0.0/20"),
 			Autoscaler: &Autoscaler{Expander: "random", ScaleDownDelayAfterAdd: "10m", ScaleDownUnneededTime: "10m"},
 			Pools:      []Pool{{Name: "a", NodeType: "PRO2-XXS", Zone: "fr-par-1", Size: 1, Autohealing: new(true), VolumeGB: 20}},
 		},
-		Outputs: Outputs{Kubeconfig: "kubeconfig.yaml", Values: "values.yaml", HideKubeconfig: new(true)},
+		Outputs: Outputs{Kubeconfig: "kubeconfig.yaml", Values: "values.yaml", KnownHosts: "known_hosts", HideKubeconfig: new(true)},
 	}}
 	want.APIVersion, want.Kind = "egress.scw/v1alpha1", "Egress"
 	if diff := cmp.Diff(want, got, compareAddresses()); diff != "" {
@@ -238,7 +237,7 @@ spec:
 		`8: spec.network.cidr: Invalid value: "172.16.0.1/22": must have no host bits: write 172.16.0.0/22`,
 		`9: spec.network.colour: unknown field`,
 		`11: spec.gateway.enabled: must be true or false, without quotes, is the string "yes"`,
-		`12: spec.proxy.privateIP: is required`,
+		`12: spec.proxy.privateIP: Required value: the address of the proxy in the Private Network`,
 		`13: spec.proxy.tipe: unknown field; did you mean "type"?`,
 		`14: spec.proxy.volumeGB: Invalid value: 5: must be between 10 and 1000`,
 		`16: spec.cluster.version: must be a string, is 1.99: quote it, "1.99"`,
@@ -290,7 +289,7 @@ func TestExample(t *testing.T) {
 	}
 	// Each field is below its parent: the file can be decoded also with the
 	// commented-out fields, which exclude others or depend on the date.
-	all := regexp.MustCompile(`(?m)^( +)# (id|cidrs|version): `).ReplaceAll(data, []byte("$1$2: "))
+	all := regexp.MustCompile(`(?m)^( +)# (id|cidrs|version|privateIPs): `).ReplaceAll(data, []byte("$1$2: "))
 	if strings.Count(string(all), "\n    id: ") != 2 {
 		t.Error("the commented-out fields are not where they were")
 	}

@@ -77,7 +77,7 @@ func TestSetDefaultsKeeps(t *testing.T) {
 		Region: "nl-ams", Zone: "fr-par-1",
 		Gateway: Gateway{Enabled: new(false), Zone: "nl-ams-2", Type: "A", Masquerade: new(false), DefaultRoute: new(false)},
 		Proxy: ProxyMachine{
-			Type: "B", Image: "c", VolumeGB: 1, SourceAddress: cloudinit.SourceGateway, NameServers: addresses("192.0.2.1"),
+			Replicas: 2, Type: "B", Image: "c", VolumeGB: 1, SourceAddress: cloudinit.SourceGateway, NameServers: addresses("192.0.2.1"),
 			AuditLog: AuditLog{Syslog: &cloudinit.Syslog{Port: 1}}, Identity: cloudinit.IdentityOffered,
 		},
 		Cluster: &Cluster{
@@ -85,7 +85,7 @@ func TestSetDefaultsKeeps(t *testing.T) {
 			Autoscaler: &Autoscaler{Expander: "f", ScaleDownDisabled: true, ScaleDownDelayAfterAdd: "1m", ScaleDownUnneededTime: "2m"},
 			Pools:      []Pool{{Zone: "h", Size: 7, VolumeGB: 8, Autohealing: new(false)}},
 		},
-		Outputs: Outputs{Kubeconfig: "i", Values: "j", HideKubeconfig: new(false)},
+		Outputs: Outputs{Kubeconfig: "i", Values: "j", KnownHosts: "k", HideKubeconfig: new(false)},
 	}}
 	want := clone(t, egress)
 	egress.SetDefaults()
