@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"egress.scw/hack/local/environment"
 )
@@ -64,81 +63,6 @@ func TestDeletedServiceComesBack(t *testing.T) {
 	})
 }
 
-// secondAddress is a further address of the proxy's machine, which stands for a machine of
-// its own. The machine translates it, because its firewall admits clients to one address.
-const secondAddress = "172.16.28.9"
-
-// translateSecond is a script that makes the machine translate secondAddress.
-const translateSecond = `nft add table ip second
-nft add chain ip second prerouting '{ type nat hook prerouting priority -100; }'
-nft add rule ip second prerouting ip daddr ` + secondAddress + ` dnat to `
-
-// While the list of machines changes, and one of them stops answering, a pod keeps its
-// address of the proxy, and its requests pass.
-func TestPodsWorkWhileMachinesChange(t *testing.T) {
-	requireEnvironment(t)
-	vm, err := shared.Machine(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := shared.Plan.ProxyPrivate.String()
-	onMachine := func(ctx context.Context, change string) {
-		t.Helper()
-		// The interface is that of the first address.
-		script := fmt.Sprintf(`ip address %s %s/22 dev "$(ip -o address show to %s | awk '{print $2; exit}')"`, change, secondAddress, first)
-		if out, err := vm.Exec(ctx, "sh", "-c", script); err != nil {
-			t.Fatalf("%s: %v: %s", script, err, out)
-		}
-	}
-	upgrade := func(ctx context.Context, addresses ...any) {
-		t.Helper()
-		r := release(t)
-		r.Values["proxy"].(map[string]any)["addresses"] = addresses
-		if err := r.Upgrade(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
-	waitEndpoints := func(want string) {
-		t.Helper()
-		eventually(t, "the endpoints "+want, func() (bool, string) {
-			got, err := endpointsOf(t.Context(), "client-a")
-			return err == nil && got == want, fmt.Sprint(got, err)
-		})
-	}
-	if out, err := vm.Exec(t.Context(), "sh", "-c", translateSecond+first); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	address := serviceAddress(t, "client-a")
-	requests := keepRequesting(t, namespaceA)
-
-	onMachine(t.Context(), "add")
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		upgrade(ctx, first)
-		onMachine(ctx, "delete")
-		_, _ = vm.Exec(ctx, "nft", "delete", "table", "ip", "second")
-	})
-	upgrade(t.Context(), first, secondAddress)
-	waitEndpoints(first + " " + secondAddress)
-	requests.requirePassed(t)
-
-	stopped := time.Now()
-	onMachine(t.Context(), "delete")
-	waitEndpoints(first)
-	t.Logf("a machine that stopped left the Service after %s", time.Since(stopped).Round(100*time.Millisecond))
-	requests.skip() // those that were on the way to it
-	onMachine(t.Context(), "add")
-	waitEndpoints(first + " " + secondAddress)
-	requests.requirePassed(t)
-
-	upgrade(t.Context(), secondAddress)
-	waitEndpoints(secondAddress)
-	requests.requirePassed(t)
-	if got := serviceAddress(t, "client-a"); got != address {
-		t.Errorf("the address of the Service is %s, was %s", got, address)
-	}
-}
-
 // requests are requests of a pod, one after the other.
 type requests struct {
 	mu     sync.Mutex
@@ -171,13 +95,6 @@ func (r *requests) add(out string, err error) {
 		return
 	}
 	r.failed = append(r.failed, fmt.Sprint(out, err))
-}
-
-// skip forgets the requests until now.
-func (r *requests) skip() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.passed, r.failed = 0, nil
 }
 
 // requirePassed waits for a further request, and requires that none has failed since the

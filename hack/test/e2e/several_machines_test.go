@@ -34,12 +34,19 @@ type request struct {
 
 func (r request) begun() time.Time { return time.UnixMilli(r.Begun) }
 
-// One of two machines loses its power under load. Failing connections end within the
+// A second machine comes, and a pod that ran before uses it, without a failed request.
+// Then that machine loses its power under load. Failing connections end within the
 // promised time, and the audit logs have each request under its tenant. Once it serves
 // again, it is used again.
 func TestProxyMachineIsLost(t *testing.T) {
 	requireEnvironment(t)
+	address, requests := serviceAddress(t, "client-a"), keepRequesting(t, namespaceA)
 	addMachine(t)
+	sources := waitSources(t, 2)
+	requests.requirePassed(t)
+	if got := serviceAddress(t, "client-a"); got != address {
+		t.Errorf("the address of the Service is %s, was %s", got, address)
+	}
 	var positions [2]int64
 	for i := range positions {
 		var err error
@@ -47,7 +54,6 @@ func TestProxyMachineIsLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sources := waitSources(t, 2)
 	vm, err := shared.MachineOf(t.Context(), 2)
 	if err != nil {
 		t.Fatal(err)
@@ -60,8 +66,8 @@ func TestProxyMachineIsLost(t *testing.T) {
 	if err := vm.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	requests := <-results
-	checkLost(t, requests, lost, lostBound+time.Since(lost)-watch.Elapsed())
+	requested := <-results
+	checkLost(t, requested, lost, lostBound+time.Since(lost)-watch.Elapsed())
 	checkBack(t, sources)
 	checkTenantOfAll(t, positions)
 }
