@@ -210,7 +210,9 @@ func TestInterruptedChangesOfMachines(t *testing.T) {
 			t.Parallel()
 			before, after := newSpec(t, withoutCluster(c.before)...), newSpec(t, withoutCluster(c.after)...)
 			want, _ := reference(t, after)
-			for position := 1 + i; interruptedChange(t, position, before, after, want); position += len(changes) - 1 {
+			position := 1 + i
+			for interruptedChange(t, position, before, after, want) {
+				position += len(changes) - 1
 			}
 		})
 	}

@@ -22,7 +22,7 @@ func (d *differ) orderReplacements() {
 		step.covered = true
 		deletion := d.deletionFor(step)
 		for j, other := range machines {
-			if i != j && !(j > i && replaced(other)) && deletion != nil {
+			if i != j && (j < i || !replaced(other)) && deletion != nil {
 				d.follow(deletion, other)
 			}
 		}

@@ -171,7 +171,7 @@ func TestStatusPageFollowsSquid(t *testing.T) {
 		t.Fatal(err)
 	}
 	get("with a file that Squid has not read", before)
-	if output, err := exec.CommandContext(t.Context(), process.command[0], append(process.command[1:], "-k", "reconfigure")...).CombinedOutput(); err != nil { //nolint:gosec // Squid itself
+	if output, err := exec.CommandContext(t.Context(), process.command[0], append(process.command[1:], "-k", "reconfigure")...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
 	waitForPorts(t, proxy, 2)

@@ -59,7 +59,7 @@ func TestEndpoints(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var present []netip.Addr
-			for _, number := range strings.Fields(test.present) {
+			for number := range strings.FieldsSeq(test.present) {
 				present = append(present, netip.MustParseAddr("172.16.28."+number))
 			}
 			got, found := endpoints(machinesFixture(), present, 3129, test.answering)
