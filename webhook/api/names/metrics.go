@@ -40,6 +40,29 @@ const (
 	MetricProxyUp = "egress_webhook_proxy_up"
 )
 
+// Metrics of bootstrap watch, in the cluster.
+const (
+	// MetricPlans is the number of plans that bootstrap watch has made, by result:
+	// unchanged (there was nothing to do), applied, blocked (a step needs a flag that is
+	// not set), or failed (no plan could be made, or a step failed).
+	MetricPlans = "egress_bootstrap_plans_total"
+	// MetricChanges is the number of steps that bootstrap watch has carried out, by kind
+	// of resource and action (create, update, replace, delete).
+	MetricChanges = "egress_bootstrap_changes_total"
+	// MetricLastSuccess is the time of the last plan that was carried out or had nothing
+	// to do; 0 if there was none since the start.
+	MetricLastSuccess = "egress_bootstrap_last_success_timestamp_seconds"
+	// MetricBlockedSteps is the number of steps of the last plan that need a flag that is
+	// not set.
+	MetricBlockedSteps = "egress_bootstrap_blocked_steps"
+	// MetricTenantsLeftOut is the number of EgressTenants that the last plan left out,
+	// because they are not valid beside the others.
+	MetricTenantsLeftOut = "egress_bootstrap_tenants_left_out"
+	// MetricValuesOutdated is 1 if the chart was installed with other addresses,
+	// machines or CIDRs than those at Scaleway, otherwise 0.
+	MetricValuesOutdated = "egress_bootstrap_values_outdated"
+)
+
 // Metrics of the proxy's tenants, on TenantMetricsPort.
 const (
 	// MetricRequests is the number of requests and tunnels that have ended, by tenant and

@@ -61,7 +61,7 @@ func TestNamesHaveOneForm(t *testing.T) {
 	forms := map[string]*regexp.Regexp{
 		"Label":      regexp.MustCompile(`^egress\.scw/[a-z-]+$`),
 		"Annotation": regexp.MustCompile(`^egress\.scw/[a-z-]+$`),
-		"Metric":     regexp.MustCompile(`^egress_(webhook|proxy|sidecar)(_[a-z]+)+$`),
+		"Metric":     regexp.MustCompile(`^egress_(webhook|bootstrap|proxy|sidecar)(_[a-z]+)+$`),
 		"Reason":     regexp.MustCompile(`^([A-Z][a-z]*)+$`),
 		"Condition":  regexp.MustCompile(`^([A-Z][a-z]*)+$`),
 		"Header":     regexp.MustCompile(`^X-Egress(-[A-Z][a-z]+)+$`),

@@ -43,6 +43,17 @@ const (
 	// SettingsKey is the key of the settings file in the ConfigMap.
 	SettingsKey = "settings.yaml"
 
+	// WatchLease is the name of the Lease of bootstrap watch, in the namespace of the
+	// webhook. Its events are about this object.
+	WatchLease = "egress-bootstrap"
+	// ValuesConfigMap is the name of the ConfigMap into which bootstrap watch writes
+	// the values of the chart that describe the resources at Scaleway.
+	ValuesConfigMap = "egress-bootstrap-values"
+	// ValuesKey is the key of the values in the ConfigMap.
+	ValuesKey = "values.yaml"
+
 	// FieldOwner is the field manager of the webhook's server-side applies.
 	FieldOwner = "egress-webhook"
+	// BootstrapFieldOwner is the one of bootstrap watch.
+	BootstrapFieldOwner = "egress-bootstrap"
 )

@@ -198,6 +198,36 @@ const (
 	ReasonPending Reason = "Pending"
 )
 
+// Reasons of events of bootstrap watch. They are about its Lease, and TenantLeftOut is
+// about an EgressTenant.
+const (
+	// ReasonApplied: a plan was carried out.
+	ReasonApplied Reason = "Applied"
+	// ReasonApplyFailed: no plan could be made, or a step failed. Remedy: remove the
+	// cause that the message names. The watcher tries again.
+	ReasonApplyFailed Reason = "ApplyFailed"
+	// ReasonPlanBlocked: the plan takes something away, and is not carried out. Remedy:
+	// undo the cause, run bootstrap apply, or permit it to the watcher, as the message
+	// says.
+	ReasonPlanBlocked Reason = "PlanBlocked"
+	// ReasonConfigInvalid: egress.yaml cannot be used. Remedy: correct the fields that
+	// the message names.
+	ReasonConfigInvalid Reason = "ConfigInvalid"
+	// ReasonConfigRefused: a proxy machine refuses its configuration, and serves the
+	// former one. Remedy: remove the cause that the message names.
+	ReasonConfigRefused Reason = "ConfigRefused"
+	// ReasonTenantLeftOut: the EgressTenant is not valid beside the other tenants, so
+	// that the proxy does not get it. Remedy: correct the fields that the message names.
+	ReasonTenantLeftOut Reason = "TenantLeftOut"
+	// ReasonVolumeKept: a machine is gone, and its volume is kept, which has its audit
+	// log. Remedy: save the log, and delete the volume, or let bootstrap apply do it.
+	ReasonVolumeKept Reason = "VolumeKept"
+	// ReasonValuesOutdated: the chart was installed with other values than those of the
+	// resources at Scaleway. Remedy: upgrade the chart with the values of the ConfigMap
+	// that the message names.
+	ReasonValuesOutdated Reason = "ValuesOutdated"
+)
+
 // PodReasons returns every reason of a decision about a pod.
 func PodReasons() []Reason {
 	return []Reason{
@@ -258,9 +288,16 @@ func TenantReasons() []Reason {
 	}
 }
 
+// WatchReasons returns every reason of an event of bootstrap watch.
+func WatchReasons() []Reason {
+	return []Reason{
+		ReasonApplied, ReasonApplyFailed, ReasonPlanBlocked, ReasonConfigInvalid, ReasonConfigRefused, ReasonTenantLeftOut, ReasonVolumeKept, ReasonValuesOutdated,
+	}
+}
+
 // Reasons returns every reason, sorted, each once.
 func Reasons() []Reason {
-	all := slices.Concat(AdmissionReasons(), NamespaceAdmissionReasons(), PolicyAdmissionReasons(), NamespaceReasons(), TenantReasons(), ReadyReasons())
+	all := slices.Concat(AdmissionReasons(), NamespaceAdmissionReasons(), PolicyAdmissionReasons(), NamespaceReasons(), TenantReasons(), ReadyReasons(), WatchReasons())
 	slices.Sort(all)
 	return slices.Compact(all)
 }
