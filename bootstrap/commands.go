@@ -49,7 +49,7 @@ configuration file, in which SCW_PROFILE selects the profile.`,
 	})
 	p.options.addConfig(root)
 	p.addApplyFlags(root)
-	root.AddCommand(p.initCommand(), p.adoptCommand(), p.applyCommand(), p.planCommand(), p.destroyCommand(), p.statusCommand(), p.renderCommand(), p.versionCommand())
+	root.AddCommand(p.initCommand(), p.adoptCommand(), p.applyCommand(), p.planCommand(), p.destroyCommand(), p.statusCommand(), p.watchCommand(), p.renderCommand(), p.versionCommand())
 	return root
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/term"
+	"k8s.io/client-go/rest"
 
 	"egress.scw/bootstrap/scaleway"
 	"egress.scw/bootstrap/stack"
@@ -36,6 +37,7 @@ func main() {
 		checkPlaces: scaleway.CheckPlaces,
 		scaleway:    scalewayOptions(os.Stderr),
 		readSecret:  readSecret(os.Stdin),
+		kubernetes:  kubernetesConfig,
 	})
 	os.Exit(exitCode(os.Stderr, err))
 }
@@ -60,6 +62,8 @@ type environment struct {
 	scaleway scaleway.Options
 	// readSecret reads a line from the terminal without echo.
 	readSecret func(context.Context) (string, error)
+	// kubernetes finds the cluster that watch runs in.
+	kubernetes func() (*rest.Config, error)
 }
 
 // terminals is which of the standard streams are terminals.

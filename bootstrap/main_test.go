@@ -209,7 +209,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	root := newRootCommand(environment{})
 	commands := append(root.Commands(), root)
-	if len(commands) != 9 {
+	if len(commands) != 10 {
 		t.Errorf("%d commands", len(commands))
 	}
 	for _, command := range commands {

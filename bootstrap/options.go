@@ -20,6 +20,12 @@ type options struct {
 	allowReplace bool
 	wait         bool
 	only         string
+
+	// Of watch.
+	interval    time.Duration
+	allowDelete bool
+	namespace   string
+	listen      string
 }
 
 // Values of flags.
@@ -34,6 +40,10 @@ const (
 	maxParallelism     = 64
 	defaultParallelism = 8
 	defaultTimeout     = 30 * time.Minute
+
+	minInterval     = 10 * time.Second
+	maxInterval     = time.Hour
+	defaultInterval = time.Minute
 )
 
 func outputs() []string { return []string{outputTable, outputJSON} }
@@ -41,7 +51,7 @@ func outputs() []string { return []string{outputTable, outputJSON} }
 func onlyParts() []string { return []string{onlyUserData, onlySquidConf, onlyValues} }
 
 func defaultOptions() options {
-	return options{output: outputTable, parallelism: defaultParallelism, timeout: defaultTimeout}
+	return options{output: outputTable, parallelism: defaultParallelism, timeout: defaultTimeout, interval: defaultInterval}
 }
 
 func (o *options) addConfig(command *cobra.Command) {
@@ -71,6 +81,17 @@ func (o *options) addWait(command *cobra.Command) {
 	command.Flags().BoolVar(&o.wait, "wait", true, "wait until the proxy reports that it serves the configuration, at most 2 minutes")
 }
 
+func (o *options) addWatch(command *cobra.Command) {
+	flags := command.Flags()
+	flags.DurationVar(&o.interval, "interval", defaultInterval, "`duration` between two plans, 10s to 1h")
+	flags.BoolVar(&o.allowReplace, "allow-replace", false, "also replace resources that cannot be changed in place")
+	flags.BoolVar(&o.allowDelete, "allow-delete", false, "also delete resources that are no longer wanted")
+	flags.StringVar(&o.namespace, "namespace", chartNamespace, "`name` of the namespace of the chart")
+	flags.StringVar(&o.listen, "listen", ":8080", "`address` of metrics and health; empty for none")
+	flags.IntVar(&o.parallelism, "parallelism", defaultParallelism, "maximum `number` of steps that run at the same time, 1 to 64")
+	flags.DurationVar(&o.timeout, "timeout", defaultTimeout, "maximum `duration` of one plan and its execution")
+}
+
 func (o *options) addOnly(command *cobra.Command) {
 	command.Flags().StringVar(&o.only, "only", "", "print one `part` only: user-data, squid-conf or values")
 	_ = command.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(onlyParts(), cobra.ShellCompDirectiveNoFileComp))
@@ -90,6 +111,18 @@ func (o *options) validate() error {
 	}
 	if o.timeout < 0 {
 		errs = append(errs, fmt.Errorf("--timeout: is %s, must be at least 0, which means no limit", o.timeout))
+	}
+	return errors.Join(errs...)
+}
+
+// validateWatch returns everything that is wrong with the flags of watch alone.
+func (o *options) validateWatch() error {
+	var errs []error
+	if o.interval < minInterval || o.interval > maxInterval {
+		errs = append(errs, fmt.Errorf("--interval: is %s, must be %s to %s", o.interval, minInterval, maxInterval))
+	}
+	if o.timeout == 0 {
+		errs = append(errs, errors.New("--timeout: is 0, must be longer: a plan that does not end would be the last one"))
 	}
 	return errors.Join(errs...)
 }

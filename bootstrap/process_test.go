@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	err := run(ctx, environment{
 		args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		getenv: os.Getenv, login: impatientLogin, checkPlaces: scaleway.CheckPlaces,
-		scaleway: impatientOptions(),
+		scaleway: impatientOptions(), kubernetes: kubernetesConfig,
 	})
 	os.Exit(exitCode(os.Stderr, err)) //nolint:gocritic // as main does
 }
@@ -260,8 +260,8 @@ func (s *sniper) at(n int, _ *http.Request) {
 }
 
 // requireNoLeftovers requires a folder with complete outputs and without
-// temporary files.
-func requireNoLeftovers(t *testing.T, dir string) {
+// temporary files, beside the files of the test.
+func requireNoLeftovers(t *testing.T, dir string, own ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -271,7 +271,9 @@ func requireNoLeftovers(t *testing.T, dir string) {
 	for _, entry := range entries {
 		names = append(names, entry.Name())
 	}
-	if want := []string{"egress.yaml", "kubeconfig.yaml", "values.yaml"}; !slices.Equal(want, names) {
+	want := append([]string{"egress.yaml", "kubeconfig.yaml", "values.yaml"}, own...)
+	slices.Sort(want)
+	if !slices.Equal(want, names) {
 		t.Errorf("the folder contains %q, want %q", names, want)
 	}
 }

@@ -19,6 +19,8 @@ type target struct {
 	// file is the path of the configuration file, as the user wrote it.
 	file  string
 	cloud stack.Cloud
+
+	account *account
 }
 
 // kubeconfigFile is the path of the kubeconfig. Relative paths of outputs start at
@@ -46,6 +48,17 @@ func (t *target) command(name string) string {
 // connect reads the configuration and connects to Scaleway. It returns all errors
 // that can be found without a request at once, before the first request.
 func (p *program) connect(ctx context.Context, checks ...func(*target) error) (*target, error) {
+	t, err := p.prepare(checks...)
+	if err != nil {
+		return nil, err
+	}
+	p.note("reading the resources of %s (project %s, %s)", t.spec.Name, t.spec.Project, t.spec.Zone)
+	t.cloud, err = t.account.connect(ctx, t.spec)
+	return t, err
+}
+
+// prepare reads the configuration and finds the credentials, without a request.
+func (p *program) prepare(checks ...func(*target) error) (*target, error) {
 	errs := []error{p.options.validate()}
 	egress, invalid := readConfig(p.options.config)
 	errs = append(errs, invalid)
@@ -61,7 +74,7 @@ func (p *program) connect(ctx context.Context, checks ...func(*target) error) (*
 	if account != nil && egress != nil && project == "" && egress.Spec.Project == "" {
 		errs = append(errs, fmt.Errorf("%s: spec.project: is required, because the credentials have no project: set it, or SCW_DEFAULT_PROJECT_ID", p.options.config))
 	}
-	t := &target{config: egress, file: p.options.config}
+	t := &target{config: egress, file: p.options.config, account: account}
 	if invalid == nil {
 		t.spec = stack.NewSpec(egress, project)
 		for _, check := range checks {
@@ -71,9 +84,7 @@ func (p *program) connect(ctx context.Context, checks ...func(*target) error) (*
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	p.note("reading the resources of %s (project %s, %s)", t.spec.Name, t.spec.Project, t.spec.Zone)
-	t.cloud, err = account.connect(ctx, t.spec)
-	return t, err
+	return t, nil
 }
 
 // note informs a waiting user.

@@ -1,0 +1,425 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"egress.scw/bootstrap/scwfake"
+	"egress.scw/cloudinit"
+	"egress.scw/webhook/api/names"
+)
+
+// watchPatience bounds every wait of these tests.
+const watchPatience = 60 * time.Second
+
+// watching is bootstrap watch as a process, with the project and the cluster that it
+// works on.
+type watching struct {
+	*site
+
+	cluster *kubeFake
+	process *os.Process
+	output  *lockedBuffer
+	ended   chan struct{}
+	code    int
+}
+
+// lockedBuffer is a buffer that is read while a process writes to it.
+type lockedBuffer struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(data []byte) (int, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.text.Write(data)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.text.String()
+}
+
+// newWatching returns a stack that apply has made, without a watcher.
+func newWatching(t *testing.T, config string, options scwfake.Options) *watching {
+	t.Helper()
+	w := &watching{site: newSite(t, config, options), cluster: newKubeFake(t)}
+	w.mustRun(t, "apply", "--yes")
+	if err := os.WriteFile(filepath.Join(w.dir, "cluster.kubeconfig"), []byte(w.cluster.kubeconfig()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// start starts a watcher. It ends with the test.
+func (w *watching) start(t *testing.T, args ...string) {
+	t.Helper()
+	cmd, _ := w.site.process(t.Context(), append([]string{"watch", "--interval=10s", "--listen="}, args...)...)
+	cmd.Env = append(cmd.Env, "KUBECONFIG="+filepath.Join(w.dir, "cluster.kubeconfig"), "POD_NAME=watcher")
+	w.output = &lockedBuffer{}
+	cmd.Stdout, cmd.Stderr = w.output, w.output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.process, w.ended = cmd.Process, make(chan struct{})
+	ended := w.ended
+	go func() {
+		_ = cmd.Wait()
+		w.code = cmd.ProcessState.ExitCode()
+		close(ended)
+	}()
+}
+
+// stop ends the watcher by SIGTERM and requires its regular end.
+func (w *watching) stop(t *testing.T) {
+	t.Helper()
+	_ = w.process.Signal(syscall.SIGTERM)
+	select {
+	case <-w.ended:
+	case <-time.After(watchPatience):
+		t.Fatalf("it does not end:\n%s", w.output)
+	}
+	if w.code != exitDone {
+		t.Errorf("exit code %d after SIGTERM\n%s", w.code, w.output)
+	}
+}
+
+// until waits for a state.
+func (w *watching) until(t *testing.T, state string, reached func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(watchPatience)
+	for !reached() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not reached: %s\nresources: %v\nevents: %v\n%s", state, scwfake.Summary(w.Inventory()), w.cluster.events(), w.output)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (w *watching) untilEvent(t *testing.T, text string) {
+	t.Helper()
+	w.until(t, "an event with "+text, func() bool {
+		return slices.ContainsFunc(w.cluster.events(), func(event string) bool { return strings.Contains(event, text) })
+	})
+}
+
+func (w *watching) untilResources(t *testing.T, want []string) {
+	t.Helper()
+	w.until(t, "the resources", func() bool { return cmp.Equal(want, scwfake.Summary(w.Inventory())) })
+}
+
+// call sends a request to Scaleway's API, as another client. It must succeed.
+func (w *watching) call(t *testing.T, method, path, body string) {
+	t.Helper()
+	if status := w.request(t, method, path, body); status >= http.StatusMultipleChoices {
+		t.Fatalf("%s %s: %d", method, path, status)
+	}
+}
+
+// request sends a request, and returns the status of the response.
+func (w *watching) request(t *testing.T, method, path, body string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, w.server.URL+"/instance/v1/zones/fr-par-1"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Auth-Token", canarySecretKey)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode
+}
+
+// items returns the resources of a kind.
+func (w *watching) items(kind string) []scwfake.Item {
+	return slices.DeleteFunc(w.Inventory(), func(item scwfake.Item) bool { return item.Kind != kind })
+}
+
+// machine returns the proxy machine; its ID is empty if there is none. Nodes are servers
+// too.
+func (w *watching) machine() scwfake.Item {
+	for _, item := range w.items("server") {
+		if item.Name == "egress-production-proxy" {
+			return item
+		}
+	}
+	return scwfake.Item{}
+}
+
+// address returns the flexible IP with a role; its ID is empty if there is none.
+func (w *watching) address(role string) scwfake.Item {
+	for _, item := range w.items("flexible-ip") {
+		if slices.ContainsFunc(item.Tags, func(tag string) bool { return strings.HasSuffix(tag, role) }) {
+			return item
+		}
+	}
+	return scwfake.Item{}
+}
+
+// loseMachine terminates the proxy machine.
+func (w *watching) loseMachine(t *testing.T) {
+	t.Helper()
+	server := w.machine()
+	w.call(t, http.MethodPost, "/servers/"+server.ID+"/action", `{"action": "terminate"}`)
+	w.until(t, "the end of the machine", func() bool {
+		// Without latencies, the fake goes on when a resource is looked at.
+		return w.request(t, http.MethodGet, "/servers/"+server.ID, "") == http.StatusNotFound
+	})
+}
+
+// squidConf returns the squid.conf in the user data of the machine.
+func (w *watching) squidConf(t *testing.T) string {
+	t.Helper()
+	machine := w.machine()
+	if machine.ID == "" {
+		return ""
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		w.server.URL+"/instance/v1/zones/fr-par-1/servers/"+machine.ID+"/user_data/"+cloudinit.UserDataSquidConf, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Auth-Token", canarySecretKey)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var value bytes.Buffer
+	_, _ = value.ReadFrom(response.Body)
+	conf, err := cloudinit.DecodeSquidConf(value.Bytes())
+	if err != nil {
+		return ""
+	}
+	return string(conf)
+}
+
+// A watcher brings EgressTenants to the machine as they come, change and go, and ends
+// by SIGTERM.
+func TestWatchCarriesTenants(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, baseConfig, scwfake.Options{})
+	w.cluster.putTenant(t, "client-a", `{path: Proxy, proxy: {port: 3129}, allow: {domains: [first.example.com]}}`)
+	w.start(t, "--interval=1h")
+	w.until(t, "the list of an EgressTenant that egress.yaml contains too", func() bool {
+		return strings.Contains(w.squidConf(t), "first.example.com")
+	})
+	w.cluster.putTenant(t, "client-a", `{path: Proxy, proxy: {port: 3129}, allow: {domains: [second.example.com]}}`)
+	w.until(t, "the changed list", func() bool {
+		conf := w.squidConf(t)
+		return strings.Contains(conf, "second.example.com") && !strings.Contains(conf, "first.example.com")
+	})
+
+	// A tenant of the cluster alone, with an address of its own.
+	before := scwfake.Summary(w.Inventory())
+	w.cluster.putTenant(t, "client-n", `{path: Proxy, proxy: {port: 3140, egressIP: Dedicated}}`)
+	w.until(t, "the address of a new tenant", func() bool {
+		return w.address("tenant/client-n").ID != "" && strings.Contains(w.squidConf(t), "client-n")
+	})
+	w.untilEvent(t, "Applied: ")
+
+	// Its removal was seen: its address goes with it.
+	w.cluster.remove(tenantsPath + "/client-n")
+	w.untilResources(t, before)
+	if strings.Contains(w.squidConf(t), "client-n") {
+		t.Error("the tenant is still served")
+	}
+	w.stop(t)
+	if lease := w.cluster.get("/apis/coordination.k8s.io/v1/namespaces/egress-system/leases/egress-bootstrap"); lease == nil ||
+		lease["spec"].(map[string]any)["holderIdentity"] != "" {
+		t.Errorf("the Lease was not given back: %v", lease)
+	}
+	requireNoLeftovers(t, w.dir, "cluster.kubeconfig")
+}
+
+// A watcher makes a lost machine again, and attaches an address again, within its
+// interval.
+func TestWatchRepairs(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, baseConfig, scwfake.Options{})
+	want := scwfake.Summary(w.Inventory())
+	shared := w.address("role=shared")
+	w.start(t)
+	w.untilValues(t)
+	w.call(t, http.MethodPatch, "/ips/"+shared.ID, `{"server": null}`)
+	w.until(t, "the detached address", func() bool { return w.address("role=shared").Parent != "" })
+	w.loseMachine(t)
+	w.untilResources(t, withLeftVolume(want))
+	if again := w.address("role=shared"); again.ID != shared.ID {
+		t.Errorf("the shared address is %s, was %s", again, shared)
+	}
+	w.untilEvent(t, "server/proxy")
+	w.untilEvent(t, "VolumeKept: ")
+	w.stop(t)
+}
+
+// withLeftVolume adds the volume of a machine that was lost to a summary.
+func withLeftVolume(summary []string) []string {
+	for i, line := range summary {
+		if strings.HasPrefix(line, "volume ") {
+			return slices.Insert(slices.Clone(summary), i, strings.Replace(line, "in_use", "available", 1))
+		}
+	}
+	return summary
+}
+
+// untilValues waits until the first pass has ended.
+func (w *watching) untilValues(t *testing.T) {
+	t.Helper()
+	w.until(t, "the values of the chart", func() bool {
+		return w.cluster.get("/api/v1/namespaces/egress-system/configmaps/"+names.ValuesConfigMap) != nil
+	})
+}
+
+// A watcher does not do what a person would be asked about, and says so.
+func TestWatchIsBlocked(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		oldnew []string
+		event  string
+		permit string
+	}{
+		{"replacement", []string{"proxy:\n", "proxy:\n    volumeGB: 30\n"}, "needs --allow-replace", "--allow-replace"},
+		{"deletion", []string{"port: 3130, egressIP: Dedicated", "port: 3130"}, "deletes flexible-ip/tenant/client-b", "--allow-delete"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWatching(t, baseConfig, scwfake.Options{})
+			before := w.Inventory()
+			if err := os.WriteFile(filepath.Join(w.dir, "egress.yaml"), []byte(replaced(t, c.oldnew...)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w.start(t)
+			w.untilEvent(t, c.event)
+			w.stop(t)
+			if diff := cmp.Diff(before, w.Inventory()); diff != "" {
+				t.Errorf("resources changed: -before +after\n%s", diff)
+			}
+			w.start(t, c.permit)
+			w.untilEvent(t, "Applied: ")
+			w.stop(t)
+		})
+	}
+}
+
+// A stack that does not exist at all is not created: the project may be a wrong one.
+func TestWatchCreatesNoStack(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, baseConfig, scwfake.Options{})
+	w.mustRun(t, "destroy", "--yes")
+	w.start(t)
+	w.untilEvent(t, "no resource of this stack exists")
+	w.stop(t)
+	if left := w.Inventory(); len(left) > 0 {
+		t.Errorf("it created %v", left)
+	}
+}
+
+// An egress.yaml with errors is an event, and the watcher goes on with the next one.
+func TestWatchSurvivesAnInvalidConfig(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, baseConfig, scwfake.Options{})
+	write := func(text string) {
+		if err := os.WriteFile(filepath.Join(w.dir, "egress.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(replaced(t, "zone: fr-par-1", "zone: nowhere"))
+	w.start(t)
+	w.untilEvent(t, "ConfigInvalid: ")
+	write(replaced(t, "{port: 3129}", "{port: 3139}"))
+	w.until(t, "the new port", func() bool { return strings.Contains(w.squidConf(t), "3139") })
+	w.stop(t)
+}
+
+// An EgressTenant that is not valid beside the others is left out, and the others go on.
+func TestWatchLeavesATenantOut(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, baseConfig, scwfake.Options{})
+	w.cluster.putTenant(t, "client-x", `{path: Proxy, proxy: {port: 3129}}`)
+	w.cluster.putTenant(t, "client-y", `{path: Proxy, proxy: {port: 3141}}`)
+	w.start(t)
+	w.untilEvent(t, "TenantLeftOut: spec.proxy.port")
+	w.until(t, "the other tenant", func() bool { return strings.Contains(w.squidConf(t), "client-y") })
+	w.stop(t)
+	if strings.Contains(w.squidConf(t), "client-x") {
+		t.Error("two tenants have one port")
+	}
+}
+
+// Whenever a watcher is killed while it repairs a lost machine and brings a new tenant,
+// the next one reaches the same state.
+func TestWatchContinuesAfterSIGKILL(t *testing.T) {
+	t.Parallel()
+	undisturbed := newWatching(t, baseConfig, scwfake.Options{})
+	undisturbed.damage(t)
+	undisturbed.ResetCount()
+	undisturbed.start(t)
+	undisturbed.untilEvent(t, "Applied: ")
+	undisturbed.stop(t)
+	want, requests := scwfake.Summary(undisturbed.Inventory()), undisturbed.Requests()
+	for _, after := range []bool{false, true} {
+		t.Run(fmt.Sprintf("after=%t", after), func(t *testing.T) {
+			t.Parallel()
+			for position := 1; position <= requests; position++ {
+				watchKilled(t, position, after, want)
+			}
+		})
+	}
+}
+
+// damage loses the machine, and adds a tenant with an address.
+func (w *watching) damage(t *testing.T) {
+	t.Helper()
+	w.cluster.putTenant(t, "client-n", `{path: Proxy, proxy: {port: 3140, egressIP: Dedicated}}`)
+	w.loseMachine(t)
+}
+
+func watchKilled(t *testing.T, position int, after bool, want []string) {
+	t.Helper()
+	shot := &sniper{signal: syscall.SIGKILL, position: position}
+	options := scwfake.Options{OnRequest: shot.at}
+	if after {
+		options = scwfake.Options{OnReply: shot.at}
+	}
+	w := newWatching(t, baseConfig, options)
+	w.damage(t)
+	w.ResetCount()
+	shot.mutex.Lock()
+	w.start(t)
+	shot.process = w.process
+	shot.mutex.Unlock()
+	select {
+	case <-w.ended:
+	case <-time.After(watchPatience):
+		t.Fatalf("not killed at request %d", position)
+	}
+	shot.rest()
+	w.settled()
+	w.start(t)
+	w.until(t, fmt.Sprintf("the state, killed at request %d (after: %t)", position, after), func() bool {
+		return cmp.Equal(want, scwfake.Summary(w.Inventory())) && strings.Contains(w.squidConf(t), "client-n") &&
+			strings.Contains(w.output.String(), "watching") // a process that has just started has no handler of signals
+	})
+	w.stop(t)
+	if t.Failed() {
+		t.Fatalf("killed at request %d (after: %t)", position, after)
+	}
+}
