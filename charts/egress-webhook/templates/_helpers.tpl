@@ -97,6 +97,37 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{ . }}/{{ contains ":" . | ternary 128 32 }}
 {{- end }}
 
+{{- /* Egress rules of NetworkPolicies of the chart: to the cluster's DNS. */}}
+{{- define "egress-webhook.egressToDNS" -}}
+# DNS.
+{{- range include "egress-webhook.dnsPods" . | fromYamlArray }}
+- to:
+    - namespaceSelector:
+        matchLabels:
+          kubernetes.io/metadata.name: {{ .namespace | quote }}
+      podSelector:
+        matchLabels:
+          {{- toYaml .podLabels | nindent 10 }}
+  ports:
+    {{- range .ports | default (list 53) }}
+    - port: {{ . }}
+      protocol: UDP
+    - port: {{ . }}
+      protocol: TCP
+    {{- end }}
+{{- end }}
+{{- with .Values.dns.nodeLocalAddress }}
+- to:
+    - ipBlock:
+        cidr: {{ include "egress-webhook.hostCIDR" . }}
+  ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+      protocol: TCP
+{{- end }}
+{{- end }}
+
 {{- /*
 The settings file of the webhook. It has the names of the values, so that the
 path of an error in the file is the path of the value. Other programs read it

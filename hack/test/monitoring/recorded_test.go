@@ -18,19 +18,20 @@ import (
 // The scraped endpoints.
 var (
 	webhookTarget = Target{"egress-webhook", "10.0.0.1:8080"}
+	watchTarget   = Target{"egress-webhook-watch", "10.0.0.2:8080"}
 	tenantsTarget = Target{"egress-proxy", fmt.Sprintf("172.16.28.8:%d", names.TenantMetricsPort)}
 	machineTarget = Target{"egress-proxy", fmt.Sprintf("172.16.28.8:%d", names.MachineMetricsPort)}
 	squidTarget   = Target{"egress-proxy", fmt.Sprintf("172.16.28.8:%d", names.SquidMetricsPort)}
 )
 
-// recorded returns what each target exports: the webhook's metrics are those of
-// TestRecordedMetrics, the tenants' those of mtail for the lines of
+// recorded returns what each target exports: the metrics of the webhook and of bootstrap
+// watch are those of their TestRecordedMetrics, the tenants' those of mtail for the lines of
 // testdata/audit.log and testdata/sidecars.log.
 func recorded(t *testing.T) map[Target]string {
 	t.Helper()
 	texts := map[Target]string{tenantsTarget: mtail(t, "testdata/audit.log", "testdata/sidecars.log")}
 	for target, file := range map[Target]string{
-		webhookTarget: "webhook.metrics", machineTarget: "machine.metrics", squidTarget: "squid.metrics",
+		webhookTarget: "webhook.metrics", watchTarget: "watch.metrics", machineTarget: "machine.metrics", squidTarget: "squid.metrics",
 	} {
 		text, err := os.ReadFile(filepath.Join("testdata", file))
 		if err != nil {

@@ -110,6 +110,27 @@ func causes() map[string]cause {
 			values: map[string]string{`certwatcher_read_certificate_errors_total@webhook`: "0+0x40 1+0x80"},
 			firing: []string{`EgressCertificateUnreadable{severity="warning"}`},
 		},
+		"the watcher fails": {
+			values: map[string]string{
+				`egress_bootstrap_plans_total{result="failed"}@watch`:    "0+0x19 0+0.2x100",
+				`egress_bootstrap_plans_total{result="unchanged"}@watch`: "0+1x19 19+0x100",
+			},
+			firing: []string{`EgressWatchFailing{severity="warning"}`},
+		},
+		"the watcher failed a few times": {
+			values: map[string]string{
+				`egress_bootstrap_plans_total{result="failed"}@watch`:    "0+0x19 0+0.2x100",
+				`egress_bootstrap_plans_total{result="unchanged"}@watch`: "0+0.1x120",
+			},
+		},
+		"a plan is blocked": {
+			values: map[string]string{`egress_bootstrap_blocked_steps@watch`: "0+0x19 2+0x100"},
+			firing: []string{`EgressWatchBlocked{severity="warning"}`},
+		},
+		"the chart has another address of the proxy": {
+			values: map[string]string{`egress_bootstrap_values_outdated@watch`: "0+0x19 1+0x100"},
+			firing: []string{`EgressValuesOutdated{severity="warning"}`},
+		},
 		"an exporter is down": {
 			values: map[string]string{"up@tenants": "1+0x19 0+0x100"},
 			firing: []string{`EgressProxyDown{instance="172.16.28.8:3903",job="egress-proxy",severity="critical"}`},
@@ -202,7 +223,7 @@ func causes() map[string]cause {
 // run. The requests of the recorded audit log are older than the first sample.
 func seriesOf(t *testing.T, recorded Scrape, c cause) []Series {
 	t.Helper()
-	targets := map[string]Target{"webhook": webhookTarget, "tenants": tenantsTarget, "machine": machineTarget, "squid": squidTarget}
+	targets := map[string]Target{"webhook": webhookTarget, "watch": watchTarget, "tenants": tenantsTarget, "machine": machineTarget, "squid": squidTarget}
 	values := map[string]string{
 		machineTarget.Series("egress_proxy_config_last_run_timestamp_seconds"):       "0+30x250",
 		webhookTarget.Series(`leader_election_master_status{name="egress-webhook"}`): "1+0x250",
