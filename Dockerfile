@@ -1,9 +1,9 @@
-# One file for the images of webhook, sidecar and demo:
+# One file for the images of webhook, sidecar, bootstrap and demo:
 #
 #   docker buildx build --build-arg TARGET=webhook --build-arg VERSION=0.1.0 .
 #
-# Build arguments: TARGET (webhook, sidecar or demo), VERSION (what the binary says it
-# is) and REVISION (the commit, for the image's label). The platforms are
+# Build arguments: TARGET (webhook, sidecar, bootstrap or demo), VERSION (what the
+# binary says it is) and REVISION (the commit, for the image's label). The platforms are
 # buildx's (--platform linux/amd64,linux/arm64).
 
 # The builder runs on the builder's own platform and compiles for the image's:
@@ -23,9 +23,9 @@ ARG TARGETARCH
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
     case "$TARGET" in \
-      webhook|demo) folder=$TARGET ;; \
+      webhook|bootstrap|demo) folder=$TARGET ;; \
       sidecar) folder=webhook/sidecar && mkdir -p /out && ln -s main /out/sidecar ;; \
-      *) echo "--build-arg TARGET must be webhook, sidecar or demo, not '$TARGET'" >&2; exit 1 ;; \
+      *) echo "--build-arg TARGET must be webhook, sidecar, bootstrap or demo, not '$TARGET'" >&2; exit 1 ;; \
     esac && \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/main "./$folder"

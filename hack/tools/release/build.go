@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -60,6 +61,7 @@ func build(ctx context.Context, s source, r repositories, downloads, dir string,
 
 // bom is the path of a program's SBOM.
 func (p program) bom(dir string, s source, target platform) string {
+	p.Name = cmp.Or(p.BOM, p.Name)
 	return filepath.Join(dir, sbomFolder, p.file(s.Version, target)+".cdx.json")
 }
 

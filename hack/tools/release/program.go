@@ -22,6 +22,8 @@ type program struct {
 	Name string
 	// Folder is the folder of its package; without it, Name.
 	Folder string
+	// BOM is the name in the file of its SBOM; without it, Name.
+	BOM string
 	// Platforms are those that it is built for.
 	Platforms []platform
 }
@@ -39,6 +41,8 @@ var (
 	services = []program{
 		{Name: "webhook", Folder: "webhook", Platforms: linux},
 		{Name: "sidecar", Folder: "webhook/sidecar", Platforms: linux},
+		// The program of tools for another kind of release: its SBOM has a name of its own.
+		{Name: "bootstrap", Folder: "bootstrap", BOM: "bootstrap-image", Platforms: linux},
 		{Name: "demo", Folder: "demo", Platforms: linux},
 	}
 )
