@@ -203,20 +203,30 @@ func ServeScaleway(ctx context.Context, rootfs machine.RootFS) error {
 // returns its output. The error contains its exit code (exec.ExitError) and its
 // error output.
 func (e *Environment) Bootstrap(ctx context.Context, args ...string) (string, error) {
-	variables, err := credentials()
+	cmd, err := e.BootstrapCommand(ctx, args...)
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, e.binaries.bootstrap, args...)
-	// Not the user's environment: neither a profile nor a configuration
-	// file.
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + Dir}, variables...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return stdout.String(), fmt.Errorf("bootstrap %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return stdout.String(), nil
+}
+
+// BootstrapCommand returns bootstrap with the credentials of the fake API, and access to
+// the cluster, as a command that is not started.
+func (e *Environment) BootstrapCommand(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	variables, err := credentials()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, e.binaries.bootstrap, args...)
+	// Not the user's environment: neither a profile nor a configuration
+	// file.
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + Dir, "KUBECONFIG=" + e.Kubeconfig()}, variables...)
+	return cmd, nil
 }
 
 // provision lets bootstrap apply egress.yaml, and waits until the proxy's
