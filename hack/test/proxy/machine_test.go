@@ -283,7 +283,7 @@ func checkClosed(t *testing.T, vm *machine.VM) {
 		{netnsInternet, sharedAddress + ":3129"},
 		{netnsInternet, sharedAddress + ":22"},
 		{netnsNode, proxyAddress + ":22"},
-		{netnsNode, proxyAddress + ":3128"},
+		{netnsInternet, sharedAddress + ":3128"},
 		{netnsInternet, sharedAddress + ":3903"},
 		{netnsInternet, sharedAddress + ":9100"},
 		{netnsInternet, sharedAddress + ":9301"},
