@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -86,6 +87,11 @@ func downgrade(t *testing.T, install func(context.Context, helm.Release) error) 
 		mustKubectl(t, "patch", "egresstenant", tenant, "--type=merge", `--patch={"metadata":{"finalizers":null}}`)
 	}
 	mustKubectl(t, "replace", "--filename=testdata/former-chart/crds")
+	// The former definition has no field for the admitted port, which was in the URL.
+	for tenant, port := range map[string]string{"client-a": "3129", "client-b": "3130"} {
+		mustKubectl(t, "patch", "egresstenant", tenant, "--subresource=status", "--type=merge",
+			fmt.Sprintf(`--patch={"status":{"proxyURL":"http://%s"}}`, net.JoinHostPort(shared.Plan.ProxyPrivate.String(), port)))
+	}
 	former.Chart = "testdata/former-chart"
 	former.Values = formerValues(former.Values)
 	if err := install(t.Context(), former); err != nil {
@@ -100,13 +106,6 @@ func downgrade(t *testing.T, install func(context.Context, helm.Release) error) 
 		out := mustKubectl(t, "get", "networkpolicies", "--all-namespaces", "--output=json")
 		return !strings.Contains(out, accessCIDR), "a policy has the new field's rule"
 	})
-	// The former definition has no field for the admitted port: the proxy is asked again.
-	for _, namespace := range tenantNamespaces() {
-		eventually(t, "the former policy in "+namespace+" to admit the pods to the proxy", func() (bool, string) {
-			out := mustKubectl(t, "--namespace="+namespace, "get", "networkpolicy", "egress-scw", "--output=json")
-			return strings.Contains(out, `"`+shared.Plan.ProxyPrivate.String()+`/32"`), out
-		})
-	}
 	if strings.Contains(mustKubectl(t, "get", "customresourcedefinition", "egresstenants.egress.scw", "--output=json"), "clusterAccess") {
 		t.Fatal("the definition is not the former one")
 	}
@@ -183,7 +182,9 @@ func requireUpgraded(t *testing.T, before, after state) {
 	}
 	for name, tenant := range after.tenants {
 		was := before.tenants[name]
-		if tenant.UID != was.UID || tenant.Status.ProxyURL != was.Status.ProxyURL || was.Status.ProxyURL == "" {
+		// The URL changes to that of the Service a minute after the upgrade.
+		kept := tenant.Status.ProxyURL == was.Status.ProxyURL || tenant.Status.ProxyURL == proxyURL(t, name)
+		if tenant.UID != was.UID || !kept || was.Status.ProxyURL == "" {
 			t.Errorf("EgressTenant %s: UID %s, proxy %q; before: %s, %q", name, tenant.UID, tenant.Status.ProxyURL, was.UID, was.Status.ProxyURL)
 		}
 		was.Spec.Ingress, was.Spec.DNS = v1alpha1.IngressOpen, v1alpha1.DNSCluster // the defaults of fields that are new
