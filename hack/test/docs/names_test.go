@@ -238,7 +238,7 @@ func TestReasons(t *testing.T) {
 	}
 	conditions := map[string]bool{
 		names.ConditionReady: true, names.ConditionPolicyApplied: true, names.ConditionGuarded: true, names.ConditionProxyReachable: true,
-		names.ConditionSidecarReady: true,
+		names.ConditionServiceReady: true, names.ConditionSidecarReady: true,
 	}
 	for _, p := range documentation(t) {
 		for _, reason := range p.column(t, "Reason") {
