@@ -29,6 +29,7 @@ func vocabulary(t *testing.T) map[string]map[string]bool {
 		"up": {}, "ALERTS": {"alertname": true, "alertstate": true, "severity": true, "tenant": true, "reason": true},
 		// The webhook of the integration tests has no proxy.
 		names.MetricProxyReachable: {"tenant": true, "proxy": true},
+		names.MetricProxyUp:        {"proxy": true},
 	}
 	for _, text := range recorded(t) {
 		labels, err := Labels(text)

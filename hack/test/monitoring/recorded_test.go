@@ -121,8 +121,8 @@ func TestRecordedSeriesAreComplete(t *testing.T) {
 			}
 		}
 	}
-	// Only a webhook with a proxy exports it.
-	got[names.MetricProxyReachable] = true
+	// Only a webhook with a proxy exports them.
+	got[names.MetricProxyReachable], got[names.MetricProxyUp] = true, true
 	slices.Sort(want)
 	if all := slices.Sorted(maps.Keys(got)); len(want) == 0 || !slices.Equal(want, all) {
 		t.Errorf("the recorded series are of\n%q\nthe reference page has\n%q", all, want)
