@@ -98,7 +98,17 @@ func addMachine(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	t.Cleanup(func() { set(context.WithoutCancel(t.Context()), before) })
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		set(ctx, before)
+		// The next test's requests must not go to the machine that was removed.
+		for _, tenant := range []string{"client-a", "client-b"} {
+			eventually(t, "the machine to leave the Service of "+tenant, func() (bool, string) {
+				got, err := endpointsOf(ctx, tenant)
+				return err == nil && got == shared.Plan.ProxyPrivate.String(), fmt.Sprint(got, err)
+			})
+		}
+	})
 	set(t.Context(), two)
 	vm, err := shared.MachineOf(t.Context(), 2)
 	if err != nil {
