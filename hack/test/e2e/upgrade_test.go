@@ -203,7 +203,7 @@ func requireUpgraded(t *testing.T, before, after state) {
 	}
 	eventually(t, "tenants to be ready and guarded", func() (bool, string) {
 		out := mustKubectl(t, "get", "egresstenants", "client-a", "client-b", `--output=jsonpath={range .items[*].status.conditions[*]}{.type}={.status}({.message}){"\n"}{end}`)
-		return !strings.Contains(out, "=False") && strings.Count(out, "Guarded=True") == 2 && strings.Count(out, "Ready=True") == 2, out
+		return !strings.Contains(out, "=False") && strings.Count(out, "Guarded=True") == 2 && strings.Count("\n"+out, "\nReady=True") == 2, out
 	})
 }
 
