@@ -208,7 +208,7 @@ func TestTenantStatus(t *testing.T) {
 		for _, name := range got.Status.Namespaces {
 			covered = covered || name == namespace
 		}
-		proxied := got.Status.ProxyURL == "http://"+proxyAddress+":3130" && slices.Equal(got.Status.SourceAddresses, []string{egressAddress})
+		proxied := got.Status.ServiceIP != "" && got.Status.ProxyURL == "http://"+got.Status.ServiceIP+":3128" && slices.Equal(got.Status.SourceAddresses, []string{egressAddress})
 		return ready && covered && proxied, fmt.Sprintf("%+v", got.Status)
 	})
 }
