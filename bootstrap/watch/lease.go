@@ -57,7 +57,7 @@ func Lead(ctx context.Context, leases coordinationv1.LeasesGetter, namespace, id
 		working, stop := context.WithCancel(held)
 		defer stop()
 		defer context.AfterFunc(ctx, stop)()
-		work(working)
+		work(working) //nolint:contextcheck // the context of the Lease, which ends with ours, too
 	}
 	resign()
 	electing.Wait()
