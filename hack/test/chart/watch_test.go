@@ -98,7 +98,7 @@ func TestWatch(t *testing.T) {
 // The rights name the objects that the program uses, and no Secret.
 func TestWatchRights(t *testing.T) {
 	r := mustInstall(t, withWatch)
-	rules := append(named[*rbacv1.Role](t, r, watcher).Rules, named[*rbacv1.ClusterRole](t, r, watcher).Rules...)
+	rules := slices.Concat(named[*rbacv1.Role](t, r, watcher).Rules, named[*rbacv1.ClusterRole](t, r, watcher).Rules)
 	var objects []string
 	for _, rule := range rules {
 		objects = append(objects, rule.ResourceNames...)

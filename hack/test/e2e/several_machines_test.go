@@ -96,7 +96,7 @@ func addMachine(t *testing.T) {
 		if err := os.WriteFile(file, content, 0o600); err != nil {
 			t.Error(err)
 		}
-		apply(t, file)
+		apply(t, file) //nolint:contextcheck // its context outlives the test's
 		r, err := shared.Release()
 		if err == nil {
 			err = r.Upgrade(ctx)

@@ -33,7 +33,7 @@ import (
 
 const (
 	watchAccount = names.ChartName + "-watch"
-	watchToken   = "11111111-2222-4333-8444-555555555555" //nolint:gosec // of the fake API
+	watchToken   = "11111111-2222-4333-8444-555555555555"
 	watchConfig  = `apiVersion: egress.scw/v1alpha1
 kind: Egress
 metadata: {name: watched}

@@ -60,7 +60,7 @@ func loads(ctx context.Context, target, rateText, durationText string) error {
 		waiting <- struct{}{}
 		all.Go(func() {
 			defer func() { <-waiting }()
-			result := load(client, target) //nolint:contextcheck // its time is bounded
+			result := load(client, target)
 			mu.Lock()
 			defer mu.Unlock()
 			_ = out.Encode(result) // without a reader the program ends
