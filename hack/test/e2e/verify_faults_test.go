@@ -120,7 +120,7 @@ func faults() map[string][]plant {
 		},
 		"a port": {{
 			"a port that the proxy does not serve",
-			[]string{"ready", "pods", "proxied", "request"},
+			[]string{"ready", "proxied", "request"}, // pods keep the address of the Service
 			"does not answer at " + proxy + ":3200",
 			changeTenant(int64(3200), "proxy", "port"),
 		}},
