@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +15,7 @@ import (
 	"time"
 )
 
-// Bounds of a request of loads. Clients of the field wait longer by default. A
+// loadsPatience bounds a request of loads. Clients of the field wait longer by default. A
 // machine that has lost its power answers none.
 const loadsPatience = 3 * time.Second
 
@@ -43,8 +44,11 @@ func loads(ctx context.Context, target, rateText, durationText string) error {
 		return err
 	}
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: "http", Host: "example.com"}})
-	if err != nil || proxy == nil {
-		return fmt.Errorf("the environment names no proxy for http: %w", err)
+	if err != nil {
+		return fmt.Errorf("reading the proxy from the environment: %w", err)
+	}
+	if proxy == nil {
+		return errors.New("the environment names no proxy for http: set HTTP_PROXY")
 	}
 	client := &http.Client{
 		Timeout:   loadsPatience,
