@@ -38,6 +38,13 @@ var remedies = map[names.Reason]string{
 	names.ReasonCertificateNotIssued:      "look at the Certificate that the message names, and whether cert-manager runs.",
 	names.ReasonSecretNotCopied:           "remove the cause that the message names. The webhook tries again.",
 	names.ReasonPending:                   "check that one replica of the webhook leads, if the reason stays.",
+	names.ReasonApplyFailed:               "remove the cause that the message names. The watcher tries again.",
+	names.ReasonPlanBlocked:               "undo the cause, run bootstrap apply, or permit it to the watcher, as the message says.",
+	names.ReasonConfigInvalid:             "correct the fields that the message names.",
+	names.ReasonConfigRefused:             "remove the cause that the message names.",
+	names.ReasonTenantLeftOut:             "correct the fields that the message names.",
+	names.ReasonVolumeKept:                "save the log, and delete the volume, or let bootstrap apply do it.",
+	names.ReasonValuesOutdated:            "upgrade the chart with the values of the ConfigMap that the message names.",
 }
 
 // Remedy returns what to do about a reason, "" if nothing is to be done.
