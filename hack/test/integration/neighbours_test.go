@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -112,7 +113,12 @@ func TestBarePodIsAppliedAgainAfterServicesChanged(t *testing.T) {
 			}
 			apply("one")
 			first := environment(bare(t, namespace), "c")
-			if !strings.HasPrefix(first["JAVA_TOOL_OPTIONS"], "-Xmx1g -Dhttp.proxyHost="+proxyAddress+" -Dhttp.proxyPort=3201 ") || !strings.Contains(first["NO_PROXY"], ",gone,") {
+			proxy, err := url.Parse(first["HTTPS_PROXY"])
+			if err != nil {
+				t.Fatal(err)
+			}
+			options := fmt.Sprintf("-Xmx1g -Dhttp.proxyHost=%s -Dhttp.proxyPort=%s ", proxy.Hostname(), proxy.Port())
+			if !strings.HasPrefix(first["JAVA_TOOL_OPTIONS"], options) || !strings.Contains(first["NO_PROXY"], ",gone,") {
 				t.Fatalf("environment %v", first)
 			}
 			if err := shared.client.Delete(t.Context(), gone); err != nil {
