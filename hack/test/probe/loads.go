@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +29,9 @@ type loadedRequest struct {
 	Took int64 `json:"took"`
 	// Body is the start of the answer's body.
 	Body string `json:"body,omitempty"`
+	// Late is whether the proxy accepted the connection, and did not answer in time: it
+	// has too much work. One that has lost its power accepts none.
+	Late bool `json:"late,omitempty"`
 	// Error is why there was no answer with status 200.
 	Error string `json:"error,omitempty"`
 }
@@ -76,17 +81,22 @@ func loads(ctx context.Context, target, rateText, durationText string) error {
 
 func load(client *http.Client, target string) loadedRequest {
 	begun := time.Now()
-	result := loadedRequest{Begun: begun.UnixMilli()}
-	body, err := fetch(client, target)
-	result.Took, result.Body = time.Since(begun).Milliseconds(), strings.TrimSpace(body)
+	var connected atomic.Bool
+	trace := httptrace.ClientTrace{ConnectDone: func(_, _ string, err error) { connected.Store(err == nil) }}
+	body, err := fetch(httptrace.WithClientTrace(context.Background(), &trace), client, target)
+	result := loadedRequest{Begun: begun.UnixMilli(), Took: time.Since(begun).Milliseconds(), Body: strings.TrimSpace(body)}
 	if err != nil {
-		result.Error = err.Error()
+		result.Error, result.Late = err.Error(), connected.Load() && os.IsTimeout(err)
 	}
 	return result
 }
 
-func fetch(client *http.Client, target string) (string, error) {
-	response, err := client.Get(target) //nolint:noctx // the client bounds the time
+func fetch(ctx context.Context, client *http.Client, target string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return "", err
 	}
