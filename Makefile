@@ -40,7 +40,8 @@ demo: deps-local local ## Bring the whole product up here, with the demo in it; 
 # -count=1: Go's cache of test results ignores other modules and the programs
 # that tests start. -parallel: bootstrap's runs with injected faults mostly
 # wait. -p: so do the tests of cloudinit, for Squid and for the machine's scripts;
-# other packages run meanwhile. GOGC: a sixth of the CPU time of bootstrap's runs
+# other packages run meanwhile. Machines mostly wait for their boot; the integration
+# tests run beside them, on a control plane of their own. GOGC: a sixth of the CPU time of bootstrap's runs
 # would be garbage collection. -timeout: other programs may use most of the machine.
 .PHONY: test
 test: deps local ## Run every test that this machine can run
@@ -49,8 +50,7 @@ test: deps local ## Run every test that this machine can run
 	@GOGC=400 $(STAGE) "unit tests" $(TESTSUM) -count=1 -timeout 60m -p 4 -parallel 6 ./...
 	@$(STAGE) "race detector" hack/scripts/race.sh
 	@cd hack && ../$(STAGE) "unit tests of charts, documents and the local environment" $(TESTSUM) -count=1 -timeout 30m $$(go list ./... | grep -v -e '/test/integration$$' -e '/test/e2e$$' -e '/test/proxy$$')
-	@cd hack && ../$(STAGE) "integration tests (real control plane, no root)" $(TESTSUM) -count=1 -timeout 60m ./test/integration
-	@cd hack && ../$(STAGE) "the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 60m ./test/proxy
+	@cd hack && ../$(STAGE) "integration tests (real control plane, no root); the proxy's machine, booted (root)" $(TESTSUM) -count=1 -timeout 60m -p 2 ./test/integration ./test/proxy
 	@cd hack && ../$(STAGE) "end-to-end tests (real node, root)" $(TESTSUM) -count=1 -timeout 60m ./test/e2e
 
 .PHONY: test-proxy
