@@ -23,3 +23,25 @@ func TestConnectionWaitsForReopenedPort(t *testing.T) {
 		t.Errorf("the connections were %q, want %q", got, want)
 	}
 }
+
+// closingScript attempts a connection to a port that Squid is about to close.
+const closingScript = `perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => $ENV{ADDRESS}, LocalPort => 3129, Listen => 50) or die $!; sleep 120' &
+server=$!
+until ss --no-header --listening --tcp --numeric | grep -q :3129; do sleep 0.05; done
+nft add element inet egress closing_ports '{ 3129 timeout 60s }'
+of_client perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(PeerAddr => $ENV{ADDRESS}, PeerPort => 3129, Timeout => 60) ? "open\n" : "$!\n"' &
+attempt=$!
+until nft list chain inet egress input | grep 'closing_ports' | grep -q 'counter packets 1 '; do sleep 0.05; done
+ss --no-header --tcp --numeric state all sport = :3129 | grep --count --invert-match LISTEN || true
+nft flush set inet egress closing_ports
+wait "$attempt"
+`
+
+// TestConnectionWaitsForClosingPort: no connection is made to a port that Squid is about to
+// close, where it would be reset. It is made afterwards.
+func TestConnectionWaitsForClosingPort(t *testing.T) {
+	got := behindFirewall(t, closingScript, func(rules string) string { return rules })
+	if want := "0\nopen\n"; got != want {
+		t.Errorf("the connections were %q, want %q", got, want)
+	}
+}

@@ -18,8 +18,8 @@ func (s syncing) firewall() {
 case "$*" in
 "list set inet egress tenant_connections_refused") cat refused-connections 2> /dev/null ;;
 "list set inet egress released_ports") cat released 2> /dev/null || true ;;
-"add element inet egress reopened_ports "*) echo "$6" > reopened ;;
-"flush set inet egress reopened_ports") rm -f reopened ;;
+"add element inet egress reopened_ports "* | "add element inet egress closing_ports "*) echo "$6" > "${5%_ports}" ;;
+"flush set inet egress reopened_ports" | "flush set inet egress closing_ports") set=${5%_ports} && rm -f "$set" ;;
 "-f -")
   while read -r verb set family table name; do
     case "$verb $set" in
@@ -80,8 +80,8 @@ func TestSwappedPortsAreClosed(t *testing.T) {
 
 	// A release of before, for example of a cluster that has no pods yet.
 	s.release(a)
-	s.program("squid", "cp "+s.path("open")+" "+s.path("open-then"), "cp "+s.path("calls")+" "+s.path("calls-then"),
-		"cd "+s.dir, `[ "$1 $2" != "-k reconfigure" ] || cp .`+liveConf+` serving`)
+	s.program("systemctl", `[ "$1" = kill ] || exit 0`, "cp "+s.path("open")+" "+s.path("open-then"), "cp "+s.path("calls")+" "+s.path("calls-then"),
+		"cd "+s.dir, `cp .`+liveConf+` serving`)
 	s.publish(served(map[string]string{a: "client-b", b: "client-a", c: "client-c"}))
 	output, _ := s.sync()
 	for _, want := range []string{
@@ -189,13 +189,22 @@ func TestOpenPortsSurviveAReload(t *testing.T) {
 	}
 }
 
-// TestResetsAreHeld: from the reconfiguration until Squid serves the new file, new
-// connections to its ports are not refused.
-func TestResetsAreHeld(t *testing.T) {
+// TestConnectionsAreHeld: from the reconfiguration until Squid serves the new file, new
+// connections to its ports are not refused. Before it begins, no further ones are
+// admitted, and Squid has accepted all others.
+func TestConnectionsAreHeld(t *testing.T) {
 	s := newSyncing(t, "5")
-	s.program("squid", "cd "+s.dir, `[ "$1 $2" = "-k reconfigure" ] || exit 0
+	s.program("systemctl", "cd "+s.dir, `[ "$1" = kill ] || exit 0
 cp reopened held
+cp closing held-before
+cp queued held-queue
 cp .`+liveConf+` serving`)
+	// One connection waits to be accepted when this is first asked.
+	s.program("ss", "cd "+s.dir, `case "$*" in *--listening*) ;; *) exit 0 ;; esac
+grep -q closing calls || exit 1
+cat queued
+echo "LISTEN 0 4096 127.0.0.1:3129 0.0.0.0:*" > queued`)
+	s.write("queued", "LISTEN 1 4096 127.0.0.1:3129 0.0.0.0:*\n")
 	ports := s.listen(2, 0)
 	s.publish(conf(ports, "a1", ""))
 	if output, _ := s.sync(); !strings.Contains(output, "squid.conf is live") {
@@ -204,7 +213,15 @@ cp .`+liveConf+` serving`)
 	if got, want := strings.TrimSpace(s.read("held")), fmt.Sprintf("{ %s timeout 5s,%s timeout 5s }", ports[0], ports[1]); got != want {
 		t.Errorf("held while Squid rereads its file: %s, want %s", got, want)
 	}
-	if _, err := os.Stat(s.path("reopened")); !os.IsNotExist(err) {
-		t.Errorf("resets are held when Squid serves the file: %v", err)
+	if got, want := strings.TrimSpace(s.read("held-before")), fmt.Sprintf("{ %s timeout 1s,%s timeout 1s }", ports[0], ports[1]); got != want {
+		t.Errorf("not admitted before Squid closes its ports: %s, want %s", got, want)
+	}
+	if got := s.read("held-queue"); !strings.HasPrefix(got, "LISTEN 0 ") {
+		t.Errorf("connections that Squid had not accepted: %s", got)
+	}
+	for _, set := range []string{"reopened", "closing"} {
+		if _, err := os.Stat(s.path(set)); !os.IsNotExist(err) {
+			t.Errorf("connections are held when Squid serves the file: %s: %v", set, err)
+		}
 	}
 }

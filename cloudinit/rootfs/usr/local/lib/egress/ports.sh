@@ -94,18 +94,39 @@ open_own() {
   own "$1" | admit
 }
 
-# hold_resets FILE: Squid closes the ports of this squid.conf for a moment. New
-# connections wait, and are not refused. If Squid does not open them again, they are
+# hold_connections FILE: Squid is about to close the ports of this squid.conf for a
+# moment. New connections wait, and are not refused. A socket that is closed resets the
+# connections that Squid has not accepted yet, so that no further ones are admitted
+# before, for a second at most. If Squid does not open the ports again, connections are
 # refused after 5 s.
-hold_resets() {
+hold_connections() {
   local ports
-  ports=$(served "$1" | sed 's/ .*/ timeout 5s/' | paste -sd ,)
+  ports=$(served "$1" | sed 's/ .*//')
   [ -n "$ports" ] || return 0
-  nft add element inet egress reopened_ports "{ $ports }" || warn 'connections are refused while Squid rereads its file'
+  if ! nft add element inet egress reopened_ports "{ $(timeouts 5s <<< "$ports") }" ||
+    ! nft add element inet egress closing_ports "{ $(timeouts 1s <<< "$ports") }"; then
+    warn 'connections are refused while Squid rereads its file'
+  fi
+  await_accepted
 }
 
-# pass_resets: Squid listens on its ports again.
-pass_resets() { nft flush set inet egress reopened_ports || true; }
+# timeouts DURATION: reads ports, and prints them as elements of a set.
+timeouts() { sed "s/$/ timeout $1/" | paste -sd ,; }
+
+# await_accepted: waits until Squid has accepted all connections, at most for 0.3 s. The
+# first wait is for the clients' last packets of a handshake.
+await_accepted() {
+  for _ in 1 2 3 4 5 6; do
+    sleep 0.05
+    [ -n "$(ss --no-header --listening --tcp --numeric | awk '$2 > 0')" ] || return 0
+  done
+}
+
+# pass_connections: Squid listens on its ports again.
+pass_connections() {
+  nft flush set inet egress closing_ports || true
+  nft flush set inet egress reopened_ports || true
+}
 
 # port_metrics FILE: prints for every tenant whether its port is still closed.
 port_metrics() {
