@@ -142,7 +142,7 @@ func (w *watcher) carryOut(ctx context.Context, t *watchTarget, plan *stack.Plan
 	}
 	begin := time.Now()
 	lines := newLines(ctx, w.stderr)
-	runner := stack.Runner{Cloud: t.cloud, Parallelism: w.options.parallelism, Live: w.awaitLive(t.target), Events: func(event stack.Event) {
+	runner := stack.Runner{Cloud: t.cloud, Parallelism: w.options.parallelism, Events: func(event stack.Event) {
 		lines.event(event)
 		if event.Phase == stack.Done {
 			w.monitor.Step(event.Step)

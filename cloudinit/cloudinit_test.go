@@ -50,9 +50,9 @@ func render(t *testing.T, machine Machine) cloudConfig {
 		t.Errorf("cloud-init would not know what it is: %.20q", text)
 	}
 	// Instances accept more, but small user data stays readable.
-	limit := 86_000
+	limit := 84_000
 	if machine.Identity.Sidecars() {
-		limit = 98_000
+		limit = 96_000
 	}
 	if len(text) > limit {
 		t.Errorf("%d bytes", len(text))

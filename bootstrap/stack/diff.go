@@ -3,7 +3,6 @@ package stack
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"egress.scw/bootstrap/config"
@@ -13,21 +12,7 @@ import (
 // pure: the same arguments give the same plan. The error contains every reason
 // why the configuration is impossible for the existing resources.
 func Diff(spec Spec, observed *Observed) (*Plan, error) {
-	d, err := diff(spec, observed, nil)
-	if err != nil {
-		return nil, err
-	}
-	if s := d.surge(observed); s != nil {
-		if d, err = diff(spec, observed, s); err != nil {
-			return nil, err
-		}
-	}
-	return d.plan, nil
-}
-
-// diff plans the steps to the wanted resources, or to those with a temporary machine.
-func diff(spec Spec, observed *Observed, s *surge) (*differ, error) {
-	graph, err := desired(spec, s)
+	graph, err := Desired(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +36,8 @@ func diff(spec Spec, observed *Observed, s *surge) (*differ, error) {
 	d.deleteUnwanted()
 	d.order()
 	d.orderReplacements()
-	d.orderSurge()
 	d.plan.sort()
-	return d, nil
+	return d.plan, nil
 }
 
 // DiffDestroy plans the deletion of all resources of a stack.
@@ -74,19 +58,13 @@ type differ struct {
 	// keptVPCs are the IDs of the VPCs of an existing network that egress.yaml
 	// names. Bootstrap may have created such a VPC; it stays with its network.
 	keptVPCs []string
-	// attachedTo are the IDs of the servers that observed public addresses are attached to,
-	// by the IDs of the addresses.
-	attachedTo map[string]string
 }
 
 func newDiffer(observed *Observed, plan *Plan) *differ {
-	d := &differ{observed: observed.byKey(), making: map[Resource]*Step{}, plan: plan, attachedTo: map[string]string{}}
+	d := &differ{observed: observed.byKey(), making: map[Resource]*Step{}, plan: plan}
 	for _, r := range observed.Resources {
 		if network, ok := r.(*PrivateNetwork); ok && network.Existing && network.VPC != nil {
 			d.keptVPCs = append(d.keptVPCs, network.VPC.ID)
-		}
-		if attachment, ok := r.(*Attachment); ok {
-			d.attachedTo[attachment.IP.ID] = attachment.Server.ID
 		}
 	}
 	return d
@@ -186,9 +164,6 @@ func (d *differ) compare(wanted Resource) error {
 func (d *differ) replace(wanted, current Resource, changes []Change, deletions []*Step) {
 	// Resources that need this one compare their reference with an unknown ID.
 	wanted.Meta().ID = ""
-	if address, ok := wanted.(*PrivateIP); ok && address.Free {
-		address.Address = netip.Addr{}
-	}
 	step := d.make(wanted, Replace, changes)
 	step.ResourceID = current.Meta().ID
 	if deletion := d.delete(current, "to be replaced"); deletion != nil {
@@ -226,7 +201,7 @@ func (d *differ) claimAll(wanted Resource) []Resource {
 	if server := serverOf(wanted); server != nil && !server.exists() {
 		return nil // the observed part goes away with the server that is replaced
 	}
-	found = d.withoutTaken(wanted, d.inItsZone(wanted, found))
+	found = d.inItsZone(wanted, found)
 	return slices.DeleteFunc(found, func(r Resource) bool {
 		// An existing resource that egress.yaml names is never taken for one that
 		// bootstrap created. If there are several addresses for one purpose, the
@@ -256,20 +231,6 @@ func (d *differ) inItsZone(wanted Resource, found []Resource) []Resource {
 		d.observed[wanted.Key()] = elsewhere
 	}
 	return here
-}
-
-// withoutTaken leaves out a reservation of an address, chosen by IPAM, that egress.yaml gives
-// to a machine by now: it is deleted.
-func (d *differ) withoutTaken(wanted Resource, found []Resource) []Resource {
-	if address, ok := wanted.(*PrivateIP); !ok || !address.Free {
-		return found
-	}
-	isTaken := func(r Resource) bool {
-		address, ok := r.(*PrivateIP)
-		return ok && slices.ContainsFunc(d.plan.Graph.Proxies, func(p *ProxyMachine) bool { return p.PrivateIP.Address == address.Address })
-	}
-	d.observed[wanted.Key()] = slices.DeleteFunc(slices.Clone(found), func(r Resource) bool { return !isTaken(r) })
-	return slices.DeleteFunc(found, isTaken)
 }
 
 func haveSameAddress(wanted, found Resource) bool {
@@ -361,8 +322,6 @@ func (d *differ) delete(r Resource, reason string) *Step {
 	step := &Step{
 		ID: "delete " + key.String() + " " + r.Meta().ID, Action: Delete, Kind: key.Kind, Role: key.Role,
 		Name: r.Meta().Name, ResourceID: r.Meta().ID, Reason: reason, resource: r,
-		// A further machine takes the place of the temporary one.
-		Temporary: d.plan.Graph != nil && key == Key{KindPrivateIP, roleSpare},
 	}
 	d.plan.Steps = append(d.plan.Steps, step)
 	return step
@@ -411,10 +370,10 @@ func comesBefore(other, step *Step) bool {
 		return other.Kind == KindServer && other.Action == Update // which may move the server to another group
 	case step.Kind == KindPrivateNIC && step.Action != Delete:
 		// A second server may hold the address, and no other step waits for its
-		// deletion. The temporary machine has an address of its own, and is deleted last.
-		return other.Kind == KindServer && other.Action == Delete && !other.replaced && (other.Role != roleSpare || step.Role == roleSpare)
+		// deletion.
+		return other.Kind == KindServer && other.Action == Delete && !other.replaced
 	case step.Kind == KindPrivateIP && step.Action != Delete:
-		return other.Kind == KindPrivateIP && (other.Action == Delete && haveSamePrivateIP(other, step) || other.Action != Delete && choosesAfter(step, other))
+		return other.Kind == KindPrivateIP && other.Action == Delete && haveSamePrivateIP(other, step)
 	default:
 		return false
 	}
@@ -433,14 +392,6 @@ func haveSamePrivateIP(a, b *Step) bool {
 	one, ok := a.resource.(*PrivateIP)
 	other, both := b.resource.(*PrivateIP)
 	return ok && both && one.Address == other.Address
-}
-
-// choosesAfter reports whether IPAM chooses the address of a step, and not that of another
-// one, which it must not choose.
-func choosesAfter(step, other *Step) bool {
-	free, ok := step.resource.(*PrivateIP)
-	fixed, both := other.resource.(*PrivateIP)
-	return ok && both && free.Free && !fixed.Free
 }
 
 func inSameZone(a, b *Step) bool { return ZoneOf(a.resource) == ZoneOf(b.resource) }

@@ -44,8 +44,7 @@ type Runner struct {
 	// Events receives the progress. It is called by one goroutine at a time.
 	Events func(Event)
 	// Live waits until a machine serves its configuration, before another one is deleted
-	// for its replacement, and before it gets the addresses of another one. Its error prevents
-	// that. Nil: a machine that has been started
+	// for its replacement. Its error prevents that. Nil: a machine that has been started
 	// is not waited for.
 	Live func(ctx context.Context, machine *ProxyMachine, report func(string)) error
 }
@@ -113,22 +112,22 @@ func (e *execution) run(ctx context.Context, step *Step) {
 }
 
 func (e *execution) perform(ctx context.Context, step *Step, report func(string)) error {
-	if err := e.awaitOthers(ctx, step, report); err != nil {
-		return err
-	}
 	switch step.Action {
 	case Create, Replace:
 		return e.runner.Cloud.Create(ctx, step.resource, report)
 	case Update:
 		return e.runner.Cloud.Update(ctx, step.resource, step.Changes, report)
 	case Delete:
+		if err := e.awaitOthers(ctx, step, report); err != nil {
+			return err
+		}
 		return e.runner.Cloud.Delete(ctx, step.resource, report)
 	default:
 		return fmt.Errorf("unknown action %q", step.Action)
 	}
 }
 
-// awaitOthers waits until the machines serve that a step comes after.
+// awaitOthers waits until the machines serve that a deletion comes after.
 func (e *execution) awaitOthers(ctx context.Context, step *Step, report func(string)) error {
 	if e.runner.Live == nil {
 		return nil

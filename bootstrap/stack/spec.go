@@ -8,9 +8,6 @@ type Spec struct {
 	// Name is the name of the stack.
 	Name string
 
-	// ReplaceAtOnce is whether machines are replaced without waiting for others that serve.
-	ReplaceAtOnce bool
-
 	config.Spec
 }
 

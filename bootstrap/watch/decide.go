@@ -109,10 +109,10 @@ func (s Situation) blocks(step *stack.Step) string {
 }
 
 // implied reports whether a deletion follows from another one: from a replacement, which
-// is judged itself, and at whose end the temporary machine goes, from a deletion that has begun, or from the removal of an
+// is judged itself, from a deletion that has begun, or from the removal of an
 // EgressTenant.
 func (s Situation) implied(step *stack.Step) bool {
-	if step.ReplacedResource() || step.Temporary || step.Resource().Meta().Deleting {
+	if step.ReplacedResource() || step.Resource().Meta().Deleting {
 		return true
 	}
 	for tenant := range s.Removed {

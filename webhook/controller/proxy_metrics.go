@@ -42,8 +42,7 @@ func (p *ProxyProber) Collect(collected chan<- prometheus.Metric) {
 		if !isTenantPort(tenant.Spec.ProxyPort()) {
 			continue
 		}
-		answers, _ := p.answersAbout(tenant)
-		for _, answer := range answers {
+		for _, answer := range p.answersAbout(tenant) {
 			isReachable := judge(tenant, []proxyAnswer{answer}, "").reason == names.ReasonProxyReachable
 			collected <- prometheus.MustNewConstMetric(proxyReachable, prometheus.GaugeValue, valueOf(isReachable), tenant.Name, answer.proxy.Addr().String())
 		}

@@ -40,7 +40,6 @@ const (
 type ProxyProber struct {
 	cache     client.Reader
 	addresses []netip.Addr
-	spare     netip.Addr // invalid if there is none
 	askState  func(ctx context.Context, machine netip.AddrPort) machineState
 	ask       func(ctx context.Context, proxy netip.AddrPort, tenant string) portAnswer
 	give      func(context.Context, netip.AddrPort) // releases a port
@@ -117,9 +116,6 @@ func (p *ProxyProber) Start(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() { p.watchMachines(ctx) })
-	if p.spare.IsValid() {
-		watching.Go(func() { p.watchSpare(ctx) })
-	}
 	for {
 		next := time.After(probeInterval)
 		pause := time.After(probePause)
@@ -147,7 +143,7 @@ func (p *ProxyProber) watchMachines(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(p.interval()):
+		case <-time.After(statusInterval):
 		}
 		p.askMachines(ctx)
 		tenants, err := p.proxied(ctx)
@@ -170,7 +166,11 @@ func (p *ProxyProber) askMachines(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, address := range p.addresses {
-		p.machines[address] = states[i].after(p.machines[address])
+		state := states[i]
+		if state.err != "" {
+			state.answered = p.machines[address].answered
+		}
+		p.machines[address] = state
 	}
 }
 
@@ -235,7 +235,7 @@ func (p *ProxyProber) asksPort(tenant *v1alpha1.EgressTenant, state machineState
 // proxy.
 func (p *ProxyProber) askAll(ctx context.Context, tenants []v1alpha1.EgressTenant) {
 	p.mu.Lock()
-	states, machines := maps.Clone(p.machines), p.present()
+	states := maps.Clone(p.machines)
 	p.mu.Unlock()
 	answers := map[netip.AddrPort]portAnswer{}
 	var lock sync.Mutex
@@ -243,7 +243,7 @@ func (p *ProxyProber) askAll(ctx context.Context, tenants []v1alpha1.EgressTenan
 	seen := map[netip.AddrPort]bool{}
 	for i := range tenants {
 		port := tenants[i].Spec.ProxyPort()
-		for _, address := range machines {
+		for _, address := range p.addresses {
 			proxy := netip.AddrPortFrom(address, uint16(port)) //nolint:gosec // isTenantPort
 			if seen[proxy] || !p.asksPort(&tenants[i], states[address]) {
 				continue
@@ -270,8 +270,7 @@ func (p *ProxyProber) release(ctx context.Context, tenant *v1alpha1.EgressTenant
 	if tenant.AdmittedPort() != 0 || sharesPort(tenant, tenants) {
 		return
 	}
-	answers, _ := p.answersOn(port)
-	for _, answer := range answers {
+	for _, answer := range p.answersOn(port) {
 		if answer.err != "" && p.ledger.release(port, time.Now()) {
 			p.give(ctx, answer.proxy)
 		}
@@ -293,15 +292,15 @@ func (p *ProxyProber) report(ctx context.Context, tenants []v1alpha1.EgressTenan
 	for i := range tenants {
 		tenant := &tenants[i]
 		known, isKnown := p.reported[tenant.Name]
-		answers, isComplete := p.answersAbout(tenant)
-		if !isComplete {
+		answers := p.answersAbout(tenant)
+		if len(answers) < len(p.addresses) {
 			if isKnown {
 				reported[tenant.Name] = known
 			}
 			p.wakeUp()
 			continue // until the port has been asked
 		}
-		facts := p.judge(tenant, answers)
+		facts := judge(tenant, answers, p.blockedBy(tenant.Spec.ProxyPort()))
 		reported[tenant.Name] = facts
 		if isKnown && known == facts && (tenant.AdmittedPort() != 0 || !waiting) {
 			continue
@@ -315,30 +314,30 @@ func (p *ProxyProber) report(ctx context.Context, tenants []v1alpha1.EgressTenan
 	p.reported = reported
 }
 
-// answersOn returns the last answers of all machines on a port. There are none until
+// answersOn returns the last answers of all proxies on a port. There are none until
 // the port itself has been asked.
-func (p *ProxyProber) answersOn(port int32) (answers []proxyAnswer, isComplete bool) {
+func (p *ProxyProber) answersOn(port int32) []proxyAnswer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	machines := p.present()
-	for _, address := range machines {
+	var answers []proxyAnswer
+	for _, address := range p.addresses {
 		proxy := netip.AddrPortFrom(address, uint16(port)) //nolint:gosec // isTenantPort
 		if answer, ok := p.answers[proxy]; ok {
 			answers = append(answers, proxyAnswer{proxy, answer})
 		}
 	}
-	return answers, len(answers) == len(machines)
+	return answers
 }
 
-// answersAbout returns the last answers of all machines about a tenant: the state of the
+// answersAbout returns the last answers of all proxies about a tenant: the state of the
 // machine, and if that shows no fault, the answer of the port where it must be asked.
-// They are not complete until all have been asked.
-func (p *ProxyProber) answersAbout(tenant *v1alpha1.EgressTenant) (answers []proxyAnswer, isComplete bool) {
+// There are fewer answers than proxies until all have been asked.
+func (p *ProxyProber) answersAbout(tenant *v1alpha1.EgressTenant) []proxyAnswer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	port, wanted := tenant.Spec.ProxyPort(), revisionOf(tenant)
-	machines := p.present()
-	for _, address := range machines {
+	var answers []proxyAnswer
+	for _, address := range p.addresses {
 		state, known := p.machines[address]
 		if !known {
 			continue
@@ -353,16 +352,7 @@ func (p *ProxyProber) answersAbout(tenant *v1alpha1.EgressTenant) (answers []pro
 			answers = append(answers, proxyAnswer{proxy, answer})
 		}
 	}
-	return answers, len(answers) == len(machines)
-}
-
-// judge compares the answers of all machines about a tenant with the tenant.
-func (p *ProxyProber) judge(tenant *v1alpha1.EgressTenant, answers []proxyAnswer) proxyFacts {
-	facts := judge(tenant, answers, p.blockedBy(tenant.Spec.ProxyPort()))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	facts.spare = p.spareAnswers()
-	return facts
+	return answers
 }
 
 func (p *ProxyProber) blockedBy(port int32) string {
@@ -385,15 +375,14 @@ func (p *ProxyProber) wakeUp() {
 // already.
 func (p *ProxyProber) factsOf(tenant *v1alpha1.EgressTenant, contested bool) (facts proxyFacts, ok bool) {
 	port := tenant.Spec.ProxyPort()
-	answers, isComplete := p.answersAbout(tenant)
-	if !isComplete {
+	answers := p.answersAbout(tenant)
+	if len(answers) < len(p.addresses) {
 		p.wakeUp()
 		return proxyFacts{}, false
 	}
-	facts = p.judge(tenant, answers)
+	facts = judge(tenant, answers, p.blockedBy(port))
 	facts.admitted = tenant.AdmittedPort() != 0
-	onPort, isComplete := p.answersOn(port)
-	if asked, served := serves(tenant, onPort); served && isComplete && !facts.admitted && !contested {
+	if asked, served := serves(tenant, p.answersOn(port), len(p.addresses)); served && !facts.admitted && !contested {
 		facts.admitted = p.ledger.admit(port, asked, time.Now())
 	}
 	return facts, true
