@@ -101,7 +101,8 @@ func (p *program) planCommand() *cobra.Command {
 		Short: "Show the steps that apply would execute",
 		Long: `plan compares egress.yaml with the existing resources and shows the steps that
 apply would execute. It also checks whether they would fail, for example
-because a type is sold out. It changes nothing.
+because a type is sold out. It changes nothing. With --output json, it also
+shows the report of each machine, like status.
 
   +    create
   ~    change in place
@@ -115,7 +116,8 @@ Exit codes of all commands:
   2    plan only: there is something to do
   130  interrupted: run the same command again to continue`,
 		Example: `  bootstrap plan
-  bootstrap plan --output json | jq '.steps[] | select(.action == "replace")'`,
+  bootstrap plan --output json | jq '.steps[] | select(.action == "replace")'
+  bootstrap plan --output json | jq '.machines[] | select(.live | not)'`,
 		Args: cobra.NoArgs,
 		RunE: p.bounded(p.plan),
 	}
@@ -149,8 +151,8 @@ func (p *program) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show existing resources, and their differences from egress.yaml",
 		Long: `status shows the resources of this stack, its egress addresses, whether each
-machine serves the configuration in its user data, for each tenant whether that
-matches egress.yaml, and a summary of the steps that apply would execute. It
+machine serves the configuration of egress.yaml, for each tenant whether the
+user data has it, and a summary of the steps that apply would execute. It
 changes nothing. Differences do not affect the exit code; use bootstrap plan
 for that.
 

@@ -38,7 +38,8 @@ type machineStatus struct {
 	Address string `json:"address"`
 	// Status is the report of the machine. Nil: it has not reported yet.
 	Status *cloudinit.Status `json:"status,omitempty"`
-	// Live is whether it serves the squid.conf in its user data.
+	// Live is whether it serves the squid.conf that egress.yaml describes. It is false as
+	// well while a plan still has to write that into the machine's user data.
 	Live bool `json:"live"`
 	// KnownHosts are the lines of a known_hosts file for SSH to the machine's shared egress
 	// address. Empty without SSH.

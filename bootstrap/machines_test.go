@@ -21,8 +21,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"sigs.k8s.io/yaml"
 
+	"egress.scw/bootstrap/scwfake"
 	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 )
@@ -258,6 +260,74 @@ func TestApplyWaitsForEveryMachine(t *testing.T) {
 	for _, want := range []string{"proxy    172.16.28.8  6.13   live since", "proxy-2  172.16.28.9  -      not reported"} {
 		if !strings.Contains(status.stdout, want) {
 			t.Errorf("no %q in\n%s", want, status.stdout)
+		}
+	}
+}
+
+// TestPlanShowsMachines: the JSON form of a plan has the machines as that of the status
+// has them, also those that have not reported or do not exist. A report that cannot be read
+// is an error beside the plan.
+func TestPlanShowsMachines(t *testing.T) {
+	text := replaced(t, twoMachines()...)
+	graph, observed := made(t, newSpec(t, text))
+	s := newSession(t, text)
+	cloud := &stubCloud{observed: observed, ofMachine: func(role string) []byte {
+		if role == "proxy-2" {
+			return nil
+		}
+		return reportedBy(t, graph.Proxies[0], nil)
+	}}
+	s.cloud = cloud
+	machinesOf := func(code int, command string) (machines []machineStatus) {
+		t.Helper()
+		document := struct{ Machines *[]machineStatus }{&machines}
+		if err := json.Unmarshal([]byte(require(t, code, s.run(t.Context(), command, "--output", "json")).stdout), &document); err != nil {
+			t.Fatal(err)
+		}
+		return machines
+	}
+	ofPlan := machinesOf(exitDone, "plan")
+	if diff := cmp.Diff(machinesOf(exitDone, "status"), ofPlan, cmp.AllowUnexported(machineStatus{}), cmpopts.IgnoreFields(cloudinit.Status{}, "Certificate")); diff != "" {
+		t.Errorf("-status +plan\n%s", diff)
+	}
+	if len(ofPlan) != 2 || !ofPlan[0].Live || ofPlan[0].Status.Squid != "6.13" || ofPlan[1].Live || ofPlan[1].Address != "172.16.28.9" {
+		t.Errorf("the machines are %+v", ofPlan)
+	}
+
+	s.write(t, "egress.yaml", replaced(t, append(twoMachines(), "port: 3129", "port: 3131")...))
+	if changed := machinesOf(exitChanges, "plan"); changed[0].Live || changed[0].Status == nil {
+		t.Errorf("a machine that does not serve the new port: %+v", changed[0])
+	}
+	s.cloud = &stubCloud{observed: &stack.Observed{}}
+	if absent := machinesOf(exitChanges, "plan"); len(absent) != 2 || absent[0].Status != nil || absent[0].Role != "proxy" {
+		t.Errorf("machines that do not exist: %+v", absent)
+	}
+	s.cloud = &unreadable{cloud}
+	got := require(t, exitFailed, s.run(t.Context(), "plan", "--output", "json"))
+	if !strings.Contains(got.stderr, "proxy-2 is silent") || !strings.Contains(got.stdout, `"steps"`) {
+		t.Errorf("a report that cannot be read: %s%s", got.stdout, got.stderr)
+	}
+	require(t, exitChanges, s.run(t.Context(), "plan")) // the table does without the reports
+}
+
+// unreadable is a cloud whose machines' reports cannot be read.
+type unreadable struct{ *stubCloud }
+
+func (unreadable) MachineStatus(_ context.Context, server *stack.Server) ([]byte, error) {
+	return nil, errors.New(server.Role + " is silent")
+}
+
+// TestRequestsOfAPlanOfFourMachines: a plan with the reports of four machines, and nothing
+// to do, needs at most 30 requests.
+func TestRequestsOfAPlanOfFourMachines(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, replaced(t, "privateIP: 172.16.28.8", "replicas: 4\n    privateIPs: [172.16.28.8, 172.16.28.9, 172.16.28.10, 172.16.28.11]"), scwfake.Options{})
+	s.mustRun(t, "apply", "--yes")
+	for output, more := range map[string]int{"table": 0, "json": 4} {
+		s.ResetCount()
+		s.mustRun(t, "plan", "--output", output)
+		if got, most := s.Requests(), 26+more; got > most {
+			t.Errorf("%s: %d requests, want at most %d: %v", output, got, most, s.Calls())
 		}
 	}
 }

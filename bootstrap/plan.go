@@ -20,7 +20,7 @@ func (p *program) plan(ctx context.Context) error {
 	}
 	checked := check(ctx, t, plan)
 	if p.options.output == outputJSON {
-		err = printJSON(p.stdout, newPlanDocument(t.spec, plan))
+		err = p.printPlanDocument(ctx, t, plan)
 	} else {
 		_, err = fmt.Fprint(p.stdout, planTable(t.spec, plan, t.file, p.painter(p.terminals.stdout))+outputsNote(t, plan))
 	}
@@ -31,6 +31,15 @@ func (p *program) plan(ctx context.Context) error {
 		return errChanges
 	}
 	return nil
+}
+
+// printPlanDocument prints a plan with the reports of the machines, which cost a request
+// each.
+func (p *program) printPlanDocument(ctx context.Context, t *target, plan *stack.Plan) error {
+	document := newPlanDocument(t.spec, plan)
+	var unread error
+	document.Machines, unread = readMachines(ctx, t, plan.Graph)
+	return errors.Join(unread, printJSON(p.stdout, document))
 }
 
 // check returns the reasons for which a plan would fail.

@@ -19,6 +19,8 @@ type planDocument struct {
 	// Counts are the numbers of steps by action; a replacement counts once.
 	Counts map[stack.Action]int `json:"counts"`
 	Steps  []*stack.Step        `json:"steps"`
+	// Machines are the proxy machines of egress.yaml, as they report themselves.
+	Machines []machineStatus `json:"machines,omitempty"`
 }
 
 func newPlanDocument(spec stack.Spec, plan *stack.Plan) planDocument {
