@@ -7,20 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/scaleway/scaleway-sdk-go/validation"
 	"github.com/spf13/cobra"
 
 	"egress.scw/bootstrap/scaleway"
 	"egress.scw/bootstrap/stack"
 )
-
-// adoptOptions are the flags of adopt.
-type adoptOptions struct {
-	gateway, shared string
-	// tenants are pairs of a tenant and its address.
-	tenants map[string]string
-	dryRun  bool
-}
 
 func (p *program) adoptCommand() *cobra.Command {
 	o := &adoptOptions{}
@@ -41,63 +32,31 @@ them from the state of the other tool first. A Private Network and a cluster
 need no adoption: spec.network.id and spec.cluster.id name them, and they are
 never changed or deleted.
 
+An address becomes one of the first machine of the proxy, in whose zone it must
+be. With several machines, --shared-address and --tenant-address take the name
+of another one: proxy-2 to proxy-4.
+
 An address that another server has is moved by the next apply. That ends the
 connections through the other server.`,
 		Example: `  bootstrap adopt --gateway 11111111-2222-3333-4444-555555555555
   bootstrap adopt --shared-address 203.0.113.7 --dry-run
-  bootstrap adopt --tenant-address client-a=203.0.113.8 --yes`,
+  bootstrap adopt --tenant-address client-a=203.0.113.8 --yes
+  bootstrap adopt --shared-address 203.0.113.7 --shared-address proxy-2=203.0.113.9`,
 		Args: cobra.NoArgs,
 		RunE: p.bounded(func(ctx context.Context) error { return p.adopt(ctx, o) }),
 	}
 	flags := command.Flags()
-	flags.StringVar(&o.gateway, "gateway", "", "`ID` of the Public Gateway")
-	flags.StringVar(&o.shared, "shared-address", "", "`ID` of the flexible address that tenants share, or the address itself")
-	flags.StringToStringVar(&o.tenants, "tenant-address", nil, "`tenant=ID` of the tenant's dedicated flexible address, or the address itself; can be repeated")
-	flags.Lookup("tenant-address").DefValue = "" // the help would print []
+	o.addTo(flags)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show everything, and change nothing")
 	flags.BoolVarP(&p.options.yes, "yes", "y", false, "do not ask for confirmation")
 	p.options.addTimeout(command)
 	return command
 }
 
-// named is a resource that a flag names.
-type named struct {
-	flag, name, role string
-}
-
-// validate returns the resources that the flags name, or everything that is wrong with
-// the flags.
-func (o *adoptOptions) validate() ([]named, error) {
-	var all []named
-	var errs []error
-	if o.gateway != "" {
-		all = append(all, named{"--gateway", o.gateway, ""})
-		if !validation.IsUUID(o.gateway) {
-			errs = append(errs, fmt.Errorf("--gateway: %q is not a UUID", o.gateway))
-		}
-	}
-	if o.shared != "" {
-		all = append(all, named{"--shared-address", o.shared, stack.RoleShared})
-	}
-	for tenant, name := range o.tenants {
-		all = append(all, named{"--tenant-address " + tenant, name, stack.RoleTenant(tenant)})
-	}
-	slices.SortFunc(all, func(a, b named) int { return strings.Compare(a.flag, b.flag) })
-	for i, n := range all {
-		if slices.ContainsFunc(all[:i], func(other named) bool { return other.name == n.name }) {
-			errs = append(errs, fmt.Errorf("%s: another flag names %s too", n.flag, n.name))
-		}
-	}
-	if len(all) == 0 {
-		errs = append(errs, errors.New("name a resource: --gateway, --shared-address or --tenant-address"))
-	}
-	return all, errors.Join(errs...)
-}
-
 // adopter is a Cloud that can change the owner of resources.
 type adopter interface {
 	AdoptableGateway(ctx context.Context, id string) (*scaleway.Adoptable, error)
-	AdoptableAddress(ctx context.Context, role, name string) (*scaleway.Adoptable, error)
+	AdoptableAddress(ctx context.Context, zone, role, name string) (*scaleway.Adoptable, error)
 	Adopt(ctx context.Context, a *scaleway.Adoptable) error
 }
 
@@ -113,7 +72,7 @@ type adoption struct {
 // adopt runs the command of this name.
 func (p *program) adopt(ctx context.Context, o *adoptOptions) error {
 	all, wrong := o.validate()
-	t, err := p.connect(ctx, func(*target) error { return wrong })
+	t, err := p.connect(ctx, func(t *target) error { return errors.Join(wrong, assign(all, t.spec)) })
 	if err != nil {
 		return err
 	}
@@ -146,10 +105,10 @@ func (a *adoption) find(ctx context.Context) error {
 	for _, n := range a.named {
 		var found *scaleway.Adoptable
 		var err error
-		if n.role == "" {
+		if n.use == "" {
 			found, err = a.adopter.AdoptableGateway(ctx, n.name)
 		} else {
-			found, err = a.adopter.AdoptableAddress(ctx, n.role, n.name)
+			found, err = a.adopter.AdoptableAddress(ctx, n.zone, n.role, n.name)
 		}
 		for _, leaf := range leaves(err) {
 			errs = append(errs, fmt.Errorf("%s: %w", n.flag, leaf))

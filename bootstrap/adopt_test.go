@@ -34,7 +34,7 @@ func (s *site) terraformed(t *testing.T) theirs {
 	})
 	s.await(t, gateways+place+"gateway-networks/"+made.attachment, "ready")
 	for i := range made.addresses {
-		made.addresses[i], made.values[i] = s.createAddress(t)
+		made.addresses[i], made.values[i] = s.createAddress(t, "fr-par-1")
 	}
 	s.configure(t, replaced(t, "{cidr: 172.16.28.0/22}", "{id: "+made.network+"}"))
 	return made
@@ -51,11 +51,11 @@ func (s *site) await(t *testing.T, path, want string) {
 	}
 }
 
-func (s *site) createAddress(t *testing.T) (id, address string) {
+func (s *site) createAddress(t *testing.T, zone string) (id, address string) {
 	t.Helper()
 	var answer struct{ IP struct{ ID, Address string } }
 	body := object{"project": scwfake.DefaultProjectID, "type": "routed_ipv4", "tags": []string{"terraform"}}
-	if err := json.Unmarshal(s.request(t, http.MethodPost, "/instance/v1/zones/fr-par-1/ips", body), &answer); err != nil {
+	if err := json.Unmarshal(s.request(t, http.MethodPost, "/instance/v1/zones/"+zone+"/ips", body), &answer); err != nil {
 		t.Fatal(err)
 	}
 	return answer.IP.ID, answer.IP.Address
@@ -136,6 +136,54 @@ func (s *site) requireAdopted(t *testing.T, m theirs, what string) {
 	s.mustRun(t, "plan") // exit code 2 if the plan is not empty
 }
 
+// TestAdoptSeveralMachines requires that each machine uses the addresses that it gets, in its
+// zone.
+func TestAdoptSeveralMachines(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, baseConfig, scwfake.Options{})
+	m := s.terraformed(t)
+	second, secondValue := s.createAddress(t, "fr-par-2")
+	dedicated, dedicatedValue := s.createAddress(t, "fr-par-2")
+	s.configure(t, replaced(t, append(twoMachines(), "{cidr: 172.16.28.0/22}", "{id: "+m.network+"}")...))
+	flags := []string{
+		"adopt", "--gateway", m.gateway, "--yes", "--shared-address", m.values[0], "--shared-address", "proxy-2=" + secondValue,
+		"--tenant-address", "client-b=" + m.addresses[1] + ",proxy-2/client-b=" + dedicated,
+	}
+	s.mustRun(t, flags...)
+	const want = adoptedTags + "; terraform egress-scw=production egress-scw-role=proxy-2/shared; " +
+		"terraform egress-scw=production egress-scw-role=proxy-2/tenant/client-b"
+	if got := s.tagsOf(m.gateway, m.addresses[0], m.addresses[1], second, dedicated); got != want {
+		t.Errorf("the tags are %q, want %q", got, want)
+	}
+	if output := s.mustRun(t, flags...); !strings.Contains(output, "Nothing to do: production owns all of them.") {
+		t.Errorf("again:\n%s", output)
+	}
+	s.mustRun(t, "apply", "--yes")
+	servers := map[string]string{}
+	for _, item := range s.Inventory() {
+		servers[item.ID] = item.Name
+		if item.Kind == "flexible-ip" && !strings.Contains(strings.Join(item.Tags, " "), "terraform") {
+			t.Errorf("apply has created the address %s", item)
+		}
+	}
+	for id, machine := range map[string]string{m.addresses[0]: "proxy", m.addresses[1]: "proxy", second: "proxy-2", dedicated: "proxy-2"} {
+		if got := servers[s.holder(id)]; got != "egress-production-"+machine {
+			t.Errorf("%s is attached to %q, want %s", id, got, machine)
+		}
+	}
+	var document struct{ Addresses addresses }
+	if err := json.Unmarshal([]byte(jsonIn(s.mustRun(t, "status", "--output", "json"))), &document); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(document.Addresses.Shared, document.Addresses.Dedicated["client-b"]); got != fmt.Sprintf("[%s %s] [%s %s]", m.values[0], secondValue, m.values[1], dedicatedValue) {
+		t.Errorf("the addresses are %s", got)
+	}
+	s.mustRun(t, "plan") // exit code 2 if the plan is not empty
+}
+
+// jsonIn returns the document in an output that begins with progress.
+func jsonIn(output string) string { return output[max(0, strings.Index(output, "{")):] }
+
 // TestAdoptMovesAnAddress requires that an address that another server has stays with it
 // until apply, and that an older one takes the place of the stack's own.
 func TestAdoptMovesAnAddress(t *testing.T) {
@@ -163,7 +211,7 @@ func TestAdoptMovesAnAddress(t *testing.T) {
 		t.Errorf("apply does not use the address:\n%s", output)
 	}
 	s.mustRun(t, "plan") // exit code 2 if the plan is not empty
-	younger, _ := s.createAddress(t)
+	younger, _ := s.createAddress(t, "fr-par-1")
 	code, output := s.run(t, "adopt", "--shared-address", younger, "--yes")
 	if code != exitFailed || !strings.Contains(output, "one of several for one purpose; the oldest stays") || s.tagsOf(younger) != "terraform" {
 		t.Errorf("a younger address: exit code %d, tags %q\n%s", code, s.tagsOf(younger), output)
@@ -185,7 +233,7 @@ func TestAdoptRefusals(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, baseConfig, scwfake.Options{})
 	m := s.terraformed(t)
-	foreign, _ := s.createAddress(t)
+	foreign, _ := s.createAddress(t, "fr-par-1")
 	s.request(t, http.MethodPatch, "/instance/v1/zones/fr-par-1/ips/"+foreign, object{"tags": []string{"egress-scw=other"}})
 	other := s.createNetwork(t, "fr-par", "10.1.0.0/22")
 	for _, c := range []struct {
@@ -202,6 +250,16 @@ func TestAdoptRefusals(t *testing.T) {
 			"--gateway: there is no Public Gateway " + unusedID + " in fr-par", "--shared-address: there is no flexible address 192.0.2.1 in fr-par-1",
 		}},
 		{"another stack", nil, []string{"--shared-address", foreign}, []string{"--shared-address: the flexible address " + foreign + ": it belongs to the stack other"}},
+		{"machines that egress.yaml lacks", nil, []string{"--shared-address", "proxy-2=192.0.2.1", "--tenant-address", "proxy-9/client-b=192.0.2.2"}, []string{
+			`--shared-address proxy-2: there is no machine "proxy-2": with spec.proxy.replicas: 1 there is proxy`,
+			`--tenant-address proxy-9/client-b: there is no machine "proxy-9"`,
+		}},
+		{"two for one purpose", twoMachines(), []string{"--shared-address", "proxy-2=192.0.2.1", "--shared-address", "proxy-2=192.0.2.2"}, []string{
+			"--shared-address proxy-2: another flag names an address of proxy-2 for the same purpose",
+		}},
+		{"another machine's zone", twoMachines(), []string{"--shared-address", "proxy-2=" + m.values[0]}, []string{
+			"--shared-address proxy-2: there is no flexible address " + m.values[0] + " in fr-par-2",
+		}},
 		{"a tenant without a dedicated address", nil, []string{"--tenant-address", "client-a=" + m.addresses[0]}, []string{
 			"--tenant-address client-a: the plan would delete the flexible-ip " + m.addresses[0],
 		}},

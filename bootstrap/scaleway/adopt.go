@@ -67,16 +67,17 @@ func (c *Cloud) AdoptableGateway(ctx context.Context, id string) (*Adoptable, er
 	return nil, fmt.Errorf("there is no Public Gateway %s in %s, or the API key may not see it", id, c.region)
 }
 
-// AdoptableAddress returns a flexible address in the zone of the first machine, by its ID or
-// by the address itself. The role is the one that it gets.
-func (c *Cloud) AdoptableAddress(ctx context.Context, role, name string) (*Adoptable, error) {
-	list, err := c.instance.ListIPs(&instance.ListIPsRequest{Zone: c.zone, Project: &c.project}, scw.WithContext(ctx), scw.WithAllPages())
+// AdoptableAddress returns a flexible address in a zone, by its ID or by the address itself.
+// The role is the one that it gets.
+func (c *Cloud) AdoptableAddress(ctx context.Context, in, role, name string) (*Adoptable, error) {
+	zone := scw.Zone(in)
+	list, err := c.instance.ListIPs(&instance.ListIPsRequest{Zone: zone, Project: &c.project}, scw.WithContext(ctx), scw.WithAllPages())
 	if err != nil {
 		return nil, explain(err, stack.KindFlexibleIP)
 	}
 	at := slices.IndexFunc(list.IPs, func(ip *instance.IP) bool { return ip.ID == name || publicAddress(ip).String() == name })
 	if at < 0 {
-		return nil, fmt.Errorf("there is no flexible address %s in %s and in the project %s: the address of a server in another zone, or of a Public Gateway, cannot be used", name, c.zone, c.project)
+		return nil, fmt.Errorf("there is no flexible address %s in %s and in the project %s: the address of a server in another zone, or of a Public Gateway, cannot be used", name, zone, c.project)
 	}
 	ip := list.IPs[at]
 	if ip.Type != instance.IPTypeRoutedIPv4 {
@@ -86,9 +87,9 @@ func (c *Cloud) AdoptableAddress(ctx context.Context, role, name string) (*Adopt
 	if err != nil {
 		return nil, fmt.Errorf("the flexible address %s: %w", name, err)
 	}
-	address := newFlexibleIP(c.zone, ip)
+	address := newFlexibleIP(zone, ip)
 	address.Role = role
-	ages, err := c.ages(ctx, list.IPs)
+	ages, err := c.ages(ctx, zone, list.IPs)
 	if err != nil {
 		return nil, err
 	}
@@ -96,20 +97,20 @@ func (c *Cloud) AdoptableAddress(ctx context.Context, role, name string) (*Adopt
 	return &Adoptable{
 		Resources: append([]stack.Resource{address}, attachmentsOf(address)...), Lacks: lacks, tags: ip.Tags, Ages: ages,
 		set: func(ctx context.Context, tags []string) error {
-			_, err := c.instance.UpdateIP(&instance.UpdateIPRequest{Zone: c.zone, IP: ip.ID, Tags: &tags}, scw.WithContext(ctx))
+			_, err := c.instance.UpdateIP(&instance.UpdateIPRequest{Zone: zone, IP: ip.ID, Tags: &tags}, scw.WithContext(ctx))
 			return err
 		},
 	}, nil
 }
 
-// ages returns the times of creation of addresses, by their IDs.
-func (c *Cloud) ages(ctx context.Context, all []*instance.IP) (map[string]time.Time, error) {
+// ages returns the times of creation of addresses of a zone, by their IDs.
+func (c *Cloud) ages(ctx context.Context, zone scw.Zone, all []*instance.IP) (map[string]time.Time, error) {
 	addresses, ipamIDs := make([]*stack.FlexibleIP, 0, len(all)), map[string]string{}
 	for _, ip := range all {
-		addresses = append(addresses, newFlexibleIP(c.zone, ip))
+		addresses = append(addresses, newFlexibleIP(zone, ip))
 		ipamIDs[ip.ID] = ip.IpamID
 	}
-	aged, err := c.withAges(ctx, c.zone, addresses, ipamIDs)
+	aged, err := c.withAges(ctx, zone, addresses, ipamIDs)
 	ages := map[string]time.Time{}
 	for _, address := range aged {
 		ages[address.ID] = address.CreatedAt

@@ -61,7 +61,7 @@ const RoleMetadata = "metadata"
 // RoleTenant returns the role of the address that is dedicated to a tenant.
 func RoleTenant(name string) string { return "tenant/" + name }
 
-// addressRole returns the role of an address of a machine.
+// addressRole returns the role of an address of a machine for a use.
 func addressRole(machine, use string) string {
 	if machine == roleProxy {
 		return use

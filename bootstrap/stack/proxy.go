@@ -44,6 +44,9 @@ type ProxyMachine struct {
 	tenants []v1alpha1.Tenant
 }
 
+// AddressRole returns the role of the machine's address for a use.
+func (p *ProxyMachine) AddressRole(use string) string { return addressRole(p.Role, use) }
+
 // addProxies adds all machines.
 func (g *Graph) addProxies() {
 	for i, place := range g.spec.Machines() {
