@@ -94,25 +94,17 @@ func assign(all []named, spec stack.Spec) error {
 	if err != nil {
 		return err
 	}
-	var roles []string
-	for _, proxy := range graph.Proxies {
-		roles = append(roles, proxy.Role)
-	}
 	var errs []error
 	for i := range all {
 		n := &all[i]
 		if n.use == "" {
 			continue
 		}
-		machine := 0
-		if n.machine != "" {
-			machine = slices.Index(roles, n.machine)
-		}
-		if machine < 0 {
-			errs = append(errs, fmt.Errorf("%s: there is no machine %q: with spec.proxy.replicas: %d there is %s", n.flag, n.machine, len(roles), strings.Join(roles, ", ")))
+		proxy, err := machineOf(graph, n.machine)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", n.flag, err))
 			continue
 		}
-		proxy := graph.Proxies[machine]
 		n.role, n.zone = proxy.AddressRole(n.use), proxy.Server.Zone
 		if slices.ContainsFunc(all[:i], func(other named) bool { return other.role == n.role }) {
 			errs = append(errs, fmt.Errorf("%s: another flag names an address of %s for the same purpose", n.flag, proxy.Role))

@@ -174,8 +174,8 @@ func (p *program) renderCommand() *cobra.Command {
 		Short: "Print the rendered files, without Scaleway",
 		Long: `render prints the user data that each machine of the proxy boots from, its
 squid.conf, and the values of the chart. With --only, the user data and the
-squid.conf are those of the first machine. It needs neither network nor
-credentials. Addresses that Scaleway assigns are not known: addresses that are
+squid.conf are those of the first machine, or of another --machine. It needs
+neither network nor credentials. Addresses that Scaleway assigns are not known: addresses that are
 reserved for documentation (203.0.113.0/24) replace them, and a comment lists
 them.
 
@@ -184,7 +184,8 @@ own addresses, and provide the files that it refers to: a certificate with its
 key (/etc/squid/egress.pem) and the folder of error pages (/etc/squid/errors),
 which the user data of the proxy creates.`,
 		Example: `  bootstrap render
-  bootstrap render --only squid-conf > squid.conf`,
+  bootstrap render --only squid-conf > squid.conf
+  bootstrap render --only squid-conf --machine proxy-2`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return p.render() },
 	}

@@ -51,6 +51,18 @@ type machineStatus struct {
 	uncertified bool   // it must serve sidecars, and has no certificate yet
 }
 
+// machineOf returns the machine with a role; the first one without a role.
+func machineOf(graph *stack.Graph, role string) (*stack.ProxyMachine, error) {
+	var roles []string
+	for _, proxy := range graph.Proxies {
+		if role == "" || proxy.Role == role {
+			return proxy, nil
+		}
+		roles = append(roles, proxy.Role)
+	}
+	return nil, fmt.Errorf("there is no machine %q: with spec.proxy.replicas: %d there is %s", role, len(roles), strings.Join(roles, ", "))
+}
+
 // readMachines reads the reports of the machines.
 func readMachines(ctx context.Context, t *target, graph *stack.Graph) ([]machineStatus, error) {
 	var machines []machineStatus

@@ -20,6 +20,7 @@ type options struct {
 	allowReplace bool
 	wait         bool
 	only         string
+	machine      string
 
 	// Of watch.
 	interval    time.Duration
@@ -94,6 +95,7 @@ func (o *options) addWatch(command *cobra.Command) {
 
 func (o *options) addOnly(command *cobra.Command) {
 	command.Flags().StringVar(&o.only, "only", "", "print one `part` only: user-data, squid-conf or values")
+	command.Flags().StringVar(&o.machine, "machine", "", "with --only user-data or squid-conf: the `machine`, such as proxy-2; the first one by default")
 	_ = command.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(onlyParts(), cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -105,6 +107,9 @@ func (o *options) validate() error {
 	}
 	if o.only != "" && !slices.Contains(onlyParts(), o.only) {
 		errs = append(errs, notOneOf("--only", o.only, onlyParts()))
+	}
+	if o.machine != "" && (o.only == "" || o.only == onlyValues) {
+		errs = append(errs, errors.New("--machine: needs --only user-data or --only squid-conf, which each machine has of its own"))
 	}
 	if o.parallelism < 1 || o.parallelism > maxParallelism {
 		errs = append(errs, fmt.Errorf("--parallelism: is %d, must be 1 to %d", o.parallelism, maxParallelism))

@@ -16,7 +16,8 @@ import (
 // rendered holds the files of a stack, as far as they can be rendered without
 // Scaleway.
 type rendered struct {
-	machines []renderedMachine
+	graph    *stack.Graph
+	machines map[string]renderedMachine // by role
 	values   []byte
 	// notes describe the placeholders, one per line.
 	notes []string
@@ -24,7 +25,6 @@ type rendered struct {
 
 // renderedMachine holds the files of one machine.
 type renderedMachine struct {
-	role                string
 	userData, squidConf []byte
 }
 
@@ -39,12 +39,16 @@ func (p *program) render() error {
 	if err != nil {
 		return err
 	}
+	machine, err := r.machine(p.options.machine)
+	if err != nil {
+		return fmt.Errorf("--machine: %w", err)
+	}
 	var text []byte
 	switch p.options.only {
 	case onlyUserData:
-		text = r.commented(r.machines[0].userData)
+		text = r.commented(machine.userData)
 	case onlySquidConf:
-		text = r.commented(r.machines[0].squidConf)
+		text = r.commented(machine.squidConf)
 	case onlyValues:
 		text = r.commented(r.values)
 	default:
@@ -66,6 +70,7 @@ func renderOffline(spec stack.Spec) (rendered, error) {
 	if err != nil {
 		return r, err
 	}
+	r.graph, r.machines = graph, map[string]renderedMachine{}
 	r.placeholders(graph, spec.Region)
 	if cluster := graph.Cluster; cluster != nil && cluster.Existing {
 		r.note("the ranges of the cluster %s are missing from the values", cluster.ID)
@@ -79,7 +84,7 @@ func renderOffline(spec stack.Spec) (rendered, error) {
 		if _, err = cloudinit.EncodeSquidConf(squidConf); err != nil {
 			return r, err
 		}
-		r.machines = append(r.machines, renderedMachine{proxy.Role, proxy.Server.CloudInit, squidConf})
+		r.machines[proxy.Role] = renderedMachine{proxy.Server.CloudInit, squidConf}
 	}
 	if spec.Proxy.Identity.Sidecars() {
 		r.note("the certificate of the proxy, which makes it when it boots, is missing from the values")
@@ -89,6 +94,15 @@ func renderOffline(spec stack.Spec) (rendered, error) {
 	}
 	r.values, err = values(graph, spec, nil)
 	return r, err
+}
+
+// machine returns the files of the machine with a role, or of the first one without a role.
+func (r *rendered) machine(role string) (renderedMachine, error) {
+	proxy, err := machineOf(r.graph, role)
+	if err != nil {
+		return renderedMachine{}, err
+	}
+	return r.machines[proxy.Role], nil
 }
 
 // checkRendering finds errors of rendering, such as more domains than fit into
@@ -173,12 +187,16 @@ func (r *rendered) all(spec stack.Spec) []byte {
 		name string
 		text []byte
 	}
-	parts := []part{
-		{"the proxy's user data cloud-init (--only " + onlyUserData + ")", r.machines[0].userData},
-		{"the proxy's squid.conf (--only " + onlySquidConf + ")", r.machines[0].squidConf},
-	}
-	for _, machine := range r.machines[1:] {
-		parts = append(parts, part{"the user data cloud-init of " + machine.role, machine.userData}, part{"the squid.conf of " + machine.role, machine.squidConf})
+	var parts []part
+	for i, proxy := range r.graph.Proxies {
+		of, flag := "the proxy's", ""
+		if i > 0 {
+			of, flag = proxy.Role+"'s", " --machine "+proxy.Role
+		}
+		files := r.machines[proxy.Role]
+		parts = append(parts,
+			part{of + " user data cloud-init (--only " + onlyUserData + flag + ")", files.userData},
+			part{of + " squid.conf (--only " + onlySquidConf + flag + ")", files.squidConf})
 	}
 	for _, part := range append(parts, part{"the chart's values.yaml (--only " + onlyValues + ")", r.values}) {
 		fmt.Fprintf(&text, "\n# %s\n# %s\n# %[1]s\n\n", strings.Repeat("=", 70), part.name)

@@ -66,6 +66,43 @@ func renderedAt(t *testing.T, spec stack.Spec) (userData, squidConf string) {
 	return rest, string(conf)
 }
 
+// TestRenderMachines: each of several machines has files of its own, and the whole output
+// tells how to print each.
+func TestRenderMachines(t *testing.T) {
+	t.Parallel()
+	s := newSession(t, replaced(t, twoMachines()...))
+	whole := require(t, exitDone, s.run(t.Context(), "render")).stdout
+	for only, own := range map[string][2]string{
+		onlyUserData:  {"hostname: egress-production-proxy", "hostname: egress-production-proxy-2"},
+		onlySquidConf: {"http_port 172.16.28.8:3129 name=client-a", "http_port 172.16.28.9:3129 name=client-a"},
+	} {
+		var files [2]string
+		for i, args := range [][]string{{"--machine", "proxy"}, {"--machine", "proxy-2"}} {
+			files[i] = require(t, exitDone, s.run(t.Context(), append([]string{"render", "--only", only}, args...)...)).stdout
+			tail := files[i][len(files[i])/2:] // without the comment
+			if !strings.Contains(files[i], own[i]+"\n") || !strings.Contains(whole, strings.TrimSpace(tail)) {
+				t.Errorf("--only %s %s: no %s, or not part of the whole:\n%s", only, args, own[i], files[i])
+			}
+		}
+		if files[0] == files[1] || require(t, exitDone, s.run(t.Context(), "render", "--only", only)).stdout != files[0] {
+			t.Errorf("--only %s: not the first machine by default, or the same for both", only)
+		}
+		if flags := "(--only " + only + " --machine proxy-2)"; !strings.Contains(whole, flags) {
+			t.Errorf("the whole does not tell %s", flags)
+		}
+	}
+	for want, args := range map[string][]string{
+		`--machine: there is no machine "proxy-3": with spec.proxy.replicas: 2 there is proxy, proxy-2`: {"--only", onlySquidConf, "--machine", "proxy-3"},
+		"--machine: needs --only user-data or --only squid-conf":                                        {"--machine", "proxy-2"},
+		"--machine: needs --only user-data or --only squid-conf, which each":                            {"--only", onlyValues, "--machine", "proxy-2"},
+	} {
+		got := require(t, exitFailed, s.run(t.Context(), append([]string{"render"}, args...)...))
+		if !strings.Contains(got.stderr, want) || got.stdout != "" {
+			t.Errorf("%q: no %q in %s", args, want, got.stderr)
+		}
+	}
+}
+
 // TestRenderErrors requires all errors at once.
 func TestRenderErrors(t *testing.T) {
 	t.Parallel()
