@@ -44,7 +44,7 @@ type Decision struct {
 // Decide permits or blocks a plan as a whole: a part of it could leave the stack in a
 // state that no egress.yaml describes. Blocked are replacements and deletions without
 // their permission, the creation of a whole stack, which a person starts, and the end of
-// a tenant's service because its EgressTenant is left out.
+// a tenant's service, or of its address, because its EgressTenant is left out.
 //
 // The volume of a machine that is gone is kept without the permission to delete: it has
 // the audit log. No other step needs its deletion, so that the machine can be made again.
@@ -96,6 +96,9 @@ func (s Situation) blocks(step *stack.Step) string {
 			return "replaces " + name + ": needs --allow-replace"
 		}
 	case stack.Delete:
+		if tenant := s.endsAddress(step); tenant != "" {
+			return fmt.Sprintf("deletes the address of tenant %s, whose EgressTenant is left out: correct it", tenant)
+		}
 		if !s.Delete && !s.implied(step) {
 			return "deletes " + name + ": needs --allow-delete"
 		}
@@ -115,12 +118,8 @@ func (s Situation) implied(step *stack.Step) bool {
 	if step.ReplacedResource() || step.Resource().Meta().Deleting {
 		return true
 	}
-	for tenant := range s.Removed {
-		if step.Kind == stack.KindFlexibleIP && step.Role == stack.RoleTenant(tenant) {
-			return true
-		}
-	}
-	return false
+	address, ok := step.Resource().(*stack.FlexibleIP)
+	return ok && s.Removed[address.Tenant()]
 }
 
 // endsService returns a tenant that the step takes from the machine although its
@@ -135,6 +134,16 @@ func (s Situation) endsService(step *stack.Step) string {
 		}) {
 			return left.Tenant.Name
 		}
+	}
+	return ""
+}
+
+// endsAddress returns the tenant whose address the step deletes although its EgressTenant
+// exists, or an empty string.
+func (s Situation) endsAddress(step *stack.Step) string {
+	address, ok := step.Resource().(*stack.FlexibleIP)
+	if ok && !address.Deleting && slices.ContainsFunc(s.LeftOut, func(left LeftOut) bool { return left.Tenant.Name == address.Tenant() }) {
+		return address.Tenant()
 	}
 	return ""
 }

@@ -48,6 +48,7 @@ func TestDecide(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		oldnew    []string
+		machines  int // 0: one
 		situation Situation
 		lost      func(stack.Resource) bool // resources that do not exist
 		ending    bool                      // the address of client-b is being deleted
@@ -74,6 +75,17 @@ func TestDecide(t *testing.T) {
 		{name: "an address less, being deleted", oldnew: []string{shared, "port: 3130"}, ending: true},
 		{name: "a tenant less", oldnew: []string{none, ""}, blocked: "deletes flexible-ip/tenant/client-b"},
 		{name: "a tenant less, whose removal was seen", oldnew: []string{none, ""}, situation: Situation{Removed: removed}},
+		{name: "a tenant less, of two machines", machines: 2, oldnew: []string{none, ""}, blocked: "deletes flexible-ip/proxy-2/tenant/client-b"},
+		{name: "a tenant less of two machines, whose removal was seen", machines: 2, oldnew: []string{none, ""}, situation: Situation{Removed: removed}},
+		{
+			name: "a tenant of two machines that is left out", machines: 2, oldnew: []string{none, ""}, blocked: "ends the service of tenant client-b",
+			situation: Situation{LeftOut: []LeftOut{{Tenant: named("client-b")}}, Permissions: Permissions{Delete: true}},
+		},
+		{
+			name: "a tenant that is left out, and the machine is lost", oldnew: []string{none, ""}, blocked: "deletes the address of tenant client-b",
+			lost:      func(r stack.Resource) bool { return r.Key().Kind == stack.KindServer },
+			situation: Situation{LeftOut: []LeftOut{{Tenant: named("client-b")}}, Permissions: Permissions{Delete: true}},
+		},
 		{
 			name: "a pool less, and a tenant removed", oldnew: []string{"\n      - {name: client-a, tenant: client-a, nodeType: PRO2-XS, autoscaling: {min: 1, max: 3}}", ""},
 			situation: Situation{Removed: removed}, blocked: "deletes pool/client-a",
@@ -85,8 +97,11 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := c.situation
-			s.Observed = applied(t, stack.NewSpec(configtest.Load(t), project))
+			s, machines := c.situation, []string{}
+			if c.machines == 2 {
+				machines = []string{"privateIP: 172.16.28.8", "replicas: 2\n    privateIPs: [172.16.28.8, 172.16.28.9]"}
+			}
+			s.Observed = applied(t, stack.NewSpec(configtest.Load(t, machines...), project))
 			if c.lost != nil {
 				s.Observed.Resources = without(s.Observed.Resources, c.lost)
 			}
@@ -97,7 +112,7 @@ func TestDecide(t *testing.T) {
 				r.Meta().Deleting = c.ending && r.Key() == stack.Key{Kind: stack.KindFlexibleIP, Role: stack.RoleTenant("client-b")}
 			}
 			var err error
-			if s.Plan, err = stack.Diff(stack.NewSpec(configtest.Load(t, c.oldnew...), project), s.Observed); err != nil {
+			if s.Plan, err = stack.Diff(stack.NewSpec(configtest.Load(t, append(machines, c.oldnew...)...), project), s.Observed); err != nil {
 				t.Fatal(err)
 			}
 			got := Decide(s)
