@@ -117,6 +117,7 @@ func (w *watcher) planAndApply(ctx context.Context, t *watchTarget) (watch.Resul
 	}
 	decision := watch.Decide(watch.Situation{
 		Plan: plan, Observed: observed, Removed: t.removed, LeftOut: t.leftOut,
+		NoAuthority: t.spec.Proxy.Identity.Sidecars() && t.spec.Proxy.Authority == "",
 		Permissions: watch.Permissions{Replace: w.options.allowReplace, Delete: w.options.allowDelete},
 	})
 	w.monitor.Decided(decision)

@@ -364,6 +364,37 @@ func TestWatchLeavesATenantOut(t *testing.T) {
 	}
 }
 
+// The authority of the sidecars stays on the machine while the cluster does not publish it:
+// without it, the machine would close its port for sidecars.
+func TestWatchKeepsTheAuthority(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, withIdentity(t, ""), scwfake.Options{})
+	const path = "/api/v1/namespaces/egress-system/configmaps/" + names.AuthorityConfigMap
+	published := map[string]any{"metadata": map[string]any{}, "data": map[string]any{names.AuthorityKey: newCertificate(t)}}
+	w.start(t, "--interval=1h")
+	w.untilValues(t) // a stack without an authority is one before the chart
+	tenant := func(domain string) {
+		w.cluster.putTenant(t, "client-a", "{path: Proxy, proxy: {port: 3129}, allow: {domains: ["+domain+"]}}")
+	}
+	const line = "\n# authority "
+	w.cluster.put(path, published)
+	tenant("first.example.com")
+	w.until(t, "the authority on the machine", func() bool {
+		conf := w.squidConf(t)
+		return strings.Contains(conf, line) && strings.Contains(conf, "first.example.com")
+	})
+	w.cluster.remove(path)
+	tenant("second.example.com")
+	w.untilEvent(t, "PlanBlocked: ends the service of sidecars by egress-production-proxy")
+	if conf := w.squidConf(t); !strings.Contains(conf, line) || strings.Contains(conf, "second.example.com") {
+		t.Errorf("squid.conf without the ConfigMap:\n%s", conf)
+	}
+	w.cluster.put(path, published)
+	tenant("third.example.com")
+	w.until(t, "the new list", func() bool { return strings.Contains(w.squidConf(t), "third.example.com") })
+	w.stop(t)
+}
+
 // Whenever a watcher is killed while it repairs a lost machine and brings a new tenant,
 // the next one reaches the same state.
 func TestWatchContinuesAfterSIGKILL(t *testing.T) {

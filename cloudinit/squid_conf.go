@@ -87,6 +87,13 @@ func Ports(value []byte) map[string]string {
 	return squid.Ports(conf)
 }
 
+// HasAuthority reports whether a value of UserDataSquidConf has an authority that signs the
+// certificates of sidecars.
+func HasAuthority(value []byte) bool {
+	conf, err := DecodeSquidConf(value)
+	return err == nil && squid.HasAuthority(conf)
+}
+
 // EncodeSquidConf returns the value of UserDataSquidConf for a squid.conf:
 // compressed, in base64. The same file gives the same value. It is an error if the
 // file is empty or larger than 16 MiB, or if the value would be larger than

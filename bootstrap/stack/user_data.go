@@ -84,6 +84,9 @@ func (*UserData) Fields() []Field { return nil }
 // CopyObserved implements Resource.
 func (u *UserData) CopyObserved(observed Resource) { u.copyObserved(observed) }
 
+// HasAuthority reports whether the current value has the authority of the sidecars.
+func (u *UserData) HasAuthority() bool { return cloudinit.HasAuthority(u.Value) }
+
 // known reports whether the value can be rendered yet.
 func (u *UserData) known() bool {
 	return !slices.ContainsFunc(u.Sources, func(a *FlexibleIP) bool { return !a.Address.IsValid() })

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"egress.scw/bootstrap/stack"
+	"egress.scw/webhook/api/names"
 )
 
 // Permissions are the flags that permit what a person would be asked about.
@@ -25,6 +26,9 @@ type Situation struct {
 	Removed map[string]bool
 	// LeftOut are the EgressTenants that the plan does not contain.
 	LeftOut []LeftOut
+	// NoAuthority is whether the plan is for machines that serve sidecars, without the
+	// authority that signs their certificates: the cluster has not published it.
+	NoAuthority bool
 	Permissions
 }
 
@@ -43,8 +47,9 @@ type Decision struct {
 
 // Decide permits or blocks a plan as a whole: a part of it could leave the stack in a
 // state that no egress.yaml describes. Blocked are replacements and deletions without
-// their permission, the creation of a whole stack, which a person starts, and the end of
-// a tenant's service, or of its address, because its EgressTenant is left out.
+// their permission, the creation of a whole stack, which a person starts, the end of a
+// tenant's service, or of its address, because its EgressTenant is left out, and the end of
+// the service of sidecars because their authority is missing from the cluster.
 //
 // The volume of a machine that is gone is kept without the permission to delete: it has
 // the audit log. No other step needs its deletion, so that the machine can be made again.
@@ -103,6 +108,10 @@ func (s Situation) blocks(step *stack.Step) string {
 			return "deletes " + name + ": needs --allow-delete"
 		}
 	case stack.Update:
+		if s.endsSidecars(step) {
+			return fmt.Sprintf("ends the service of sidecars by %s: the ConfigMap %s, which the webhook writes, has no authority: restore it, or set spec.proxy.authority or spec.proxy.identity",
+				step.Name, names.AuthorityConfigMap)
+		}
 		if tenant := s.endsService(step); tenant != "" {
 			return fmt.Sprintf("ends the service of tenant %s, whose EgressTenant is left out: correct it", tenant)
 		}
@@ -136,6 +145,15 @@ func (s Situation) endsService(step *stack.Step) string {
 		}
 	}
 	return ""
+}
+
+// endsSidecars reports whether the step takes the authority from a machine because the
+// cluster does not publish it any more.
+func (s Situation) endsSidecars(step *stack.Step) bool {
+	return s.NoAuthority && step.Kind == stack.KindUserData && slices.ContainsFunc(s.Observed.Resources, func(r stack.Resource) bool {
+		observed, ok := r.(*stack.UserData)
+		return ok && observed.Key() == step.Resource().Key() && observed.HasAuthority()
+	})
 }
 
 // endsAddress returns the tenant whose address the step deletes although its EgressTenant

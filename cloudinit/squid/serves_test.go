@@ -42,6 +42,17 @@ func TestPorts(t *testing.T) {
 	}
 }
 
+func TestHasAuthority(t *testing.T) {
+	t.Parallel()
+	for conf, want := range map[string]bool{
+		"": false, "# authority AAAA\n": true, "http_port 3129\n# authority AAAA\n": true, "http_port 3129 # authority AAAA\n": false,
+	} {
+		if got := HasAuthority([]byte(conf)); got != want {
+			t.Errorf("%q: %t", conf, got)
+		}
+	}
+}
+
 // TestRevisionsOfGoldens: the revisions of all tenants are found in a rendered
 // file.
 func TestRevisionsOfGoldens(t *testing.T) {

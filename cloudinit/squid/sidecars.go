@@ -1,6 +1,7 @@
 package squid
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -19,6 +20,12 @@ const MaxTenantsOfTwoPorts = 63
 // authorityPrefix begins a comment line "# authority DER" for each authority that
 // signs the certificates of tenants. The machine reads it: DER is in base64.
 const authorityPrefix = "# authority "
+
+// HasAuthority reports whether a rendered squid.conf has an authority that signs the
+// certificates of tenants. Without one, the machine closes its port for sidecars.
+func HasAuthority(conf []byte) bool {
+	return bytes.HasPrefix(conf, []byte(authorityPrefix)) || bytes.Contains(conf, []byte("\n"+authorityPrefix))
+}
 
 // Sidecars returns whether Squid serves sidecars.
 func (c Config) Sidecars() bool { return c.SidecarAddress.IsValid() }
