@@ -88,7 +88,7 @@ func (p *program) execute(ctx context.Context, t *target, plan *stack.Plan) (sum
 	defer progress.close()
 	runner := stack.Runner{Cloud: t.cloud, Parallelism: p.options.parallelism, Events: progress.event}
 	if p.options.wait {
-		runner.Live = p.awaitLive(t)
+		runner.Live = p.awaitLive(t, "run this again when it does; to replace the machine all the same, add --wait=false")
 	}
 	counts, err := runner.Run(ctx, plan)
 	return summary(counts), err

@@ -140,8 +140,9 @@ func (p *program) awaitMachines(ctx context.Context, t *target, graph *stack.Gra
 }
 
 // awaitLive returns the function that waits, at most for replacePatience, until a machine
-// serves the squid.conf in its user data, before another one is replaced.
-func (p *program) awaitLive(t *target) func(context.Context, *stack.ProxyMachine, func(string)) error {
+// serves the squid.conf in its user data, before another one is replaced. The remedy ends
+// the message of the machine that does not.
+func (p *program) awaitLive(t *target, remedy string) func(context.Context, *stack.ProxyMachine, func(string)) error {
 	return func(ctx context.Context, proxy *stack.ProxyMachine, report func(string)) error {
 		deadline := time.Now().Add(cmp.Or(p.statusPatience, replacePatience))
 		report(proxy.Role + " does not serve its configuration yet")
@@ -160,8 +161,8 @@ func (p *program) awaitLive(t *target) func(context.Context, *stack.ProxyMachine
 			case len(waiting) == 0:
 				return nil
 			case time.Now().After(deadline):
-				return fmt.Errorf("the machine is not replaced, because %s does not report that it serves its configuration: see %s, and run this again when it does; to replace it all the same, add --wait=false",
-					waiting[0], t.command("status"))
+				return fmt.Errorf("the machine is not replaced, because %s does not report that it serves its configuration: see %s; %s",
+					waiting[0], t.command("status"), remedy)
 			}
 			select {
 			case <-ctx.Done():

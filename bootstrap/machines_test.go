@@ -350,7 +350,7 @@ func TestReplacementStopsAtASilentMachine(t *testing.T) {
 		"stale":        {want: "proxy (172.16.28.8), which has not reported since 2026-11-29T02:00:00Z does not report"},
 		"refuses":      {change: func(s *cloudinit.Status) { s.Time, s.Refused, s.Served, s.Reason = time.Now(), s.Served, "x", "FATAL" }, want: "refuses its configuration, and serves the former one: FATAL"},
 		"no waiting":   {silent: true, args: []string{"--wait=false"}},
-		"former state": {change: func(s *cloudinit.Status) { s.Time, s.Served = time.Now(), "x" }, want: "to replace it all the same, add --wait=false"},
+		"former state": {change: func(s *cloudinit.Status) { s.Time, s.Served = time.Now(), "x" }, want: "to replace the machine all the same, add --wait=false"},
 	} {
 		var changed []string
 		s := newSession(t, text)

@@ -149,6 +149,8 @@ func (w *watcher) carryOut(ctx context.Context, t *watchTarget, plan *stack.Plan
 			w.monitor.Step(event.Step)
 		}
 	}}
+	// Also without --wait, which is for a person who has read the plan.
+	runner.Live = w.awaitLive(t.target, "the next plan tries it again")
 	if _, err := runner.Run(ctx, plan); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -153,9 +154,11 @@ func (w *watching) items(kind string) []scwfake.Item {
 
 // machine returns the proxy machine; its ID is empty if there is none. Nodes are servers
 // too.
-func (w *watching) machine() scwfake.Item {
+func (w *watching) machine() scwfake.Item { return w.machineNamed("egress-production-proxy") }
+
+func (w *watching) machineNamed(name string) scwfake.Item {
 	for _, item := range w.items("server") {
-		if item.Name == "egress-production-proxy" {
+		if item.Name == name {
 			return item
 		}
 	}
@@ -186,9 +189,18 @@ func (w *watching) loseMachine(t *testing.T) {
 // squidConf returns the squid.conf in the user data of the machine.
 func (w *watching) squidConf(t *testing.T) string {
 	t.Helper()
+	conf, err := cloudinit.DecodeSquidConf(w.squidConfValue(t))
+	if err != nil {
+		return ""
+	}
+	return string(conf)
+}
+
+func (w *watching) squidConfValue(t *testing.T) []byte {
+	t.Helper()
 	machine := w.machine()
 	if machine.ID == "" {
-		return ""
+		return nil
 	}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
 		w.server.URL+"/instance/v1/zones/fr-par-1/servers/"+machine.ID+"/user_data/"+cloudinit.UserDataSquidConf, nil)
@@ -203,11 +215,7 @@ func (w *watching) squidConf(t *testing.T) string {
 	defer response.Body.Close()
 	var value bytes.Buffer
 	_, _ = value.ReadFrom(response.Body)
-	conf, err := cloudinit.DecodeSquidConf(value.Bytes())
-	if err != nil {
-		return ""
-	}
-	return string(conf)
+	return value.Bytes()
 }
 
 // A watcher brings EgressTenants to the machine as they come, change and go, and ends
@@ -316,6 +324,36 @@ func TestWatchIsBlocked(t *testing.T) {
 			w.untilEvent(t, "Applied: ")
 			w.stop(t)
 		})
+	}
+}
+
+// Of two machines, the second one is replaced when the first one serves again.
+func TestWatchReplacesOneMachineAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, replaced(t, twoMachines()...), scwfake.Options{})
+	former := w.machineNamed("egress-production-proxy-2")
+	w.configure(t, replaced(t, append(twoMachines(), "proxy:\n", "proxy:\n    volumeGB: 30\n")...))
+	first := w.machine()
+	w.start(t, "--allow-replace")
+	w.until(t, "the first machine, and the wait for it", func() bool {
+		now := w.machine()
+		return now.ID != "" && now.ID != first.ID && strings.Contains(w.output.String(), "proxy does not serve its configuration yet")
+	})
+	if w.machineNamed("egress-production-proxy-2").ID != former.ID {
+		t.Error("the second machine is replaced before the first one serves")
+	}
+	w.until(t, "a squid.conf", func() bool { return w.squidConf(t) != "" })
+	status, err := json.Marshal(cloudinit.Status{Time: time.Now(), Boot: time.Now(), Served: cloudinit.Digest(w.squidConfValue(t)), Since: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.SetUserData(w.machine().ID, cloudinit.UserDataStatus, status); err != nil {
+		t.Fatal(err)
+	}
+	w.untilEvent(t, "Applied: ")
+	w.stop(t)
+	if now := w.machineNamed("egress-production-proxy-2"); now.ID == "" || now.ID == former.ID {
+		t.Errorf("the second machine is %s, was %s", now, former)
 	}
 }
 
