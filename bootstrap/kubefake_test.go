@@ -26,6 +26,7 @@ type kubeFake struct {
 	version  int
 	objects  map[string]map[string]any // by path
 	watchers map[chan kubeEvent]string // the collection of each
+	denied   bool                      // EgressTenants may not be read
 }
 
 type kubeEvent struct {
@@ -154,6 +155,9 @@ func (k *kubeFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (k *kubeFake) read(w http.ResponseWriter, r *http.Request) {
 	switch object := k.get(r.URL.Path); {
+	case r.URL.Path == tenantsPath && k.isDenied():
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","message":"egresstenants is forbidden","code":403}`)
 	case object != nil:
 		_ = json.NewEncoder(w).Encode(object)
 	case r.URL.Path != tenantsPath:
@@ -175,6 +179,20 @@ func (k *kubeFake) read(w http.ResponseWriter, r *http.Request) {
 			"metadata": map[string]any{"resourceVersion": strconv.Itoa(k.version)},
 		})
 	}
+}
+
+// deny ends or begins the right to read EgressTenants, and ends all connections.
+func (k *kubeFake) deny(denied bool) {
+	k.mutex.Lock()
+	k.denied = denied
+	k.mutex.Unlock()
+	k.CloseClientConnections()
+}
+
+func (k *kubeFake) isDenied() bool {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	return k.denied
 }
 
 // watch streams the objects of a collection, and then their changes.

@@ -32,6 +32,8 @@ func (w *watcher) pass(ctx context.Context) watch.Result {
 	result := watch.Failed
 	if err == nil {
 		result, err = w.planAndApply(ctx, t)
+		// Repairs go on with the EgressTenants that are known.
+		err = errors.Join(err, w.cluster.Outdated())
 	}
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 		w.note("interrupted: the next watcher continues")

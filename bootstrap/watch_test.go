@@ -433,6 +433,27 @@ func TestWatchKeepsTheAuthority(t *testing.T) {
 	w.stop(t)
 }
 
+// Without the right to read EgressTenants, a watcher that knows them serves them, goes on
+// with repairs, and says that it sees no changes.
+func TestWatchSaysThatTenantsAreNotSeen(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, baseConfig, scwfake.Options{})
+	w.cluster.putTenant(t, "client-n", "{path: Proxy, proxy: {port: 3140}}")
+	w.start(t)
+	w.until(t, "the tenant", func() bool { return strings.Contains(w.squidConf(t), "client-n") })
+	w.cluster.deny(true)
+	w.untilEvent(t, "ApplyFailed: changes of EgressTenants are not seen: ")
+	w.call(t, http.MethodPatch, "/ips/"+w.address("role=shared").ID, `{"server": null}`)
+	w.until(t, "the detached address", func() bool { return w.address("role=shared").Parent != "" })
+	if !strings.Contains(w.squidConf(t), "client-n") {
+		t.Error("the tenant is not served any more")
+	}
+	w.cluster.deny(false)
+	w.cluster.putTenant(t, "client-o", "{path: Proxy, proxy: {port: 3141}}")
+	w.until(t, "a new tenant", func() bool { return strings.Contains(w.squidConf(t), "client-o") })
+	w.stop(t)
+}
+
 // Whenever a watcher is killed while it repairs a lost machine and brings a new tenant,
 // the next one reaches the same state.
 func TestWatchContinuesAfterSIGKILL(t *testing.T) {

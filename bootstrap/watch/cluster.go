@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
@@ -39,7 +40,7 @@ type Cluster struct {
 
 	mutex   sync.Mutex
 	removed map[string]bool
-	problem error // of the last attempt to list or watch EgressTenants
+	problem error // of the last attempt to list or watch EgressTenants; nil after a success
 }
 
 // NewCluster returns the cluster that a configuration leads to. It sends no request.
@@ -68,13 +69,29 @@ func NewCluster(config *rest.Config, namespace string) (*Cluster, error) {
 		changed: make(chan struct{}, 1), removed: map[string]bool{},
 	}
 	list := cache.NewListWatchFromClient(egress, "egresstenants", metav1.NamespaceAll, fields.Everything())
+	c.noteAttempts(list)
 	c.tenants = cache.NewSharedInformer(list, &v1alpha1.EgressTenant{}, 0)
 	return c, errors.Join(c.handle(), c.tenants.SetWatchErrorHandlerWithContext(func(ctx context.Context, r *cache.Reflector, err error) {
-		c.mutex.Lock()
-		c.problem = err
-		c.mutex.Unlock()
+		c.noteAttempt(err)
 		cache.DefaultWatchErrorHandler(ctx, r, err)
 	}))
+}
+
+// noteAttempts notes the results of attempts to watch. The handler of errors does not learn
+// of all failures, and not of successes.
+func (c *Cluster) noteAttempts(list *cache.ListWatch) {
+	open := list.WatchFuncWithContext
+	list.WatchFuncWithContext = func(ctx context.Context, options metav1.ListOptions) (apiwatch.Interface, error) {
+		changes, err := open(ctx, options)
+		c.noteAttempt(err)
+		return changes, err
+	}
+}
+
+func (c *Cluster) noteAttempt(err error) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.problem = err
 }
 
 // handle registers the handlers of changes. Status changes are none: the webhook writes
@@ -153,6 +170,17 @@ func (c *Cluster) Tenants() ([]v1alpha1.EgressTenant, map[string]bool, error) {
 		removed[name] = true
 	}
 	return tenants, removed, nil
+}
+
+// Outdated returns the reason for which changes of EgressTenants are not seen; nil if they
+// are. The EgressTenants of before are still known.
+func (c *Cluster) Outdated() error {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.problem == nil {
+		return nil
+	}
+	return fmt.Errorf("changes of EgressTenants are not seen: %w", c.problem)
 }
 
 // ConfigText returns a value of a ConfigMap in the namespace; empty if there is none.
