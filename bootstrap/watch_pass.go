@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/stack"
 	"egress.scw/bootstrap/watch"
 	"egress.scw/cloudinit"
@@ -78,7 +79,12 @@ func (w *watcher) target(ctx context.Context) (*watchTarget, error) {
 	if err != nil {
 		return nil, err
 	}
-	merged, leftOut, err := watch.Merge(prepared.config, tenants)
+	merged, leftOut, err := watch.Merge(prepared.config, tenants, func(egress *config.Egress) error {
+		spec := prepared.spec
+		spec.Tenants = egress.Spec.Tenants
+		_, err := renderOffline(spec)
+		return err
+	})
 	w.monitor.LeftOut(leftOut)
 	if err != nil {
 		return nil, err

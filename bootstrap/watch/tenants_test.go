@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"egress.scw/bootstrap/config"
 	"egress.scw/bootstrap/config/configtest"
 	"egress.scw/webhook/api/v1alpha1"
 )
@@ -43,13 +45,18 @@ func TestMerge(t *testing.T) {
 		{"a port of egress.yaml alone", []v1alpha1.EgressTenant{tenant("x", 3130, 0), tenant("y", 3141, 1)}, "client-a:3129 client-b:3130 y:3141", "x spec.proxy.port"},
 		{"the older has the port", []v1alpha1.EgressTenant{tenant("x", 3141, 1), tenant("y", 3141, 0)}, "client-a:3129 client-b:3130 y:3141", "x spec.proxy.port"},
 		{"a tenant with a pool comes last", []v1alpha1.EgressTenant{tenant("client-a", 3129, 2), tenant("x", 3130, 0)}, "client-b:3130 client-a:3129", "x spec.proxy.port"},
+		{
+			"more domains than fit",
+			[]v1alpha1.EgressTenant{tenant("x", 3141, 0, "a.example.com"), tenant("y", 3142, 1, "b.example.com", "c.example.com"), tenant("z", 3143, 2, "d.example.com")},
+			"client-a:3129 client-b:3130 x:3141[a.example.com] z:3143[d.example.com]", "y squid.conf",
+		},
 		{"invalid by itself", []v1alpha1.EgressTenant{tenant("x", 80, 0)}, "client-a:3129 client-b:3130", "x spec.proxy.port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			egress := configtest.Load(t)
 			before := configtest.Load(t)
-			merged, leftOut, err := Merge(egress, c.tenants)
+			merged, leftOut, err := Merge(egress, c.tenants, fitting)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,9 +88,50 @@ func TestMerge(t *testing.T) {
 // A pool needs its tenant. If that is left out, there is no valid stack.
 func TestMergeNeedsTheTenantOfAPool(t *testing.T) {
 	t.Parallel()
-	_, leftOut, err := Merge(configtest.Load(t), []v1alpha1.EgressTenant{tenant("client-a", 3130, 0)})
+	_, leftOut, err := Merge(configtest.Load(t), []v1alpha1.EgressTenant{tenant("client-a", 3130, 0)}, fitting)
 	if err == nil || len(leftOut) != 1 || !strings.Contains(err.Error(), "spec.cluster.pools[1].tenant") {
 		t.Errorf("left out %v, error %v", leftOut, err)
+	}
+}
+
+// fitting refuses more than two domains in all.
+func fitting(egress *config.Egress) error {
+	domains := 0
+	for _, tenant := range egress.Spec.Tenants {
+		if tenant.Allow != nil {
+			domains += len(tenant.Allow.Domains)
+		}
+	}
+	if domains > 2 {
+		return errors.New("squid.conf: too large")
+	}
+	return nil
+}
+
+// An egress.yaml that does not fit by itself is an error, and no EgressTenant is left out
+// for it.
+func TestMergeOfAnEgressThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	failing := func(*config.Egress) error { return errors.New("squid.conf: too large") }
+	if _, leftOut, err := Merge(configtest.Load(t), []v1alpha1.EgressTenant{tenant("x", 3141, 0)}, failing); err == nil || len(leftOut) > 0 {
+		t.Errorf("left out %v, error %v", leftOut, err)
+	}
+}
+
+// With spec.proxy.identity: Offered, the proxy has ports for 63 tenants. The youngest is
+// left out, although the error is not in a field of its own.
+func TestMergeLeavesOutTheTenantTooMany(t *testing.T) {
+	t.Parallel()
+	var tenants []v1alpha1.EgressTenant
+	for i := range 62 { // egress.yaml has two
+		tenants = append(tenants, tenant("t"+strconv.Itoa(i), int32(3140+i), i))
+	}
+	merged, leftOut, err := Merge(configtest.Load(t, "proxy:\n", "proxy:\n    identity: Offered\n"), tenants, fitting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(merged.Spec.Tenants) != 63 || len(leftOut) != 1 || leftOut[0].Tenant.Name != "t61" || !strings.HasPrefix(leftOut[0].Problem.Error(), "egress.yaml: spec.proxy.identity: ") {
+		t.Errorf("%d tenants, left out %v", len(merged.Spec.Tenants), leftOut)
 	}
 }
 
