@@ -90,6 +90,9 @@ func (w *watcher) target(ctx context.Context) (*watchTarget, error) {
 		return nil, err
 	}
 	prepared.config, prepared.spec.Tenants = merged, merged.Spec.Tenants
+	for _, tenant := range merged.Spec.Tenants {
+		delete(removed, tenant.Name) // egress.yaml has it still
+	}
 	t := &watchTarget{prepared, leftOut, removed}
 	if err := w.readAuthority(ctx, t); err != nil {
 		return nil, err

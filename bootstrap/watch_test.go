@@ -357,6 +357,21 @@ func TestWatchReplacesOneMachineAtATime(t *testing.T) {
 	}
 }
 
+// The removal of an EgressTenant permits nothing while egress.yaml has the tenant: its
+// address is deleted by a person.
+func TestWatchKeepsTheAddressOfATenantOfEgressYAML(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, baseConfig, scwfake.Options{})
+	w.cluster.putTenant(t, "client-b", "{path: Proxy, proxy: {port: 3130, egressIP: Dedicated}, allow: {domains: [first.example.com]}}")
+	w.start(t)
+	w.until(t, "the list", func() bool { return strings.Contains(w.squidConf(t), "first.example.com") })
+	w.cluster.remove(tenantsPath + "/client-b")
+	w.until(t, "the tenant of egress.yaml", func() bool { return !strings.Contains(w.squidConf(t), "first.example.com") })
+	w.configure(t, replaced(t, "port: 3130, egressIP: Dedicated", "port: 3130"))
+	w.untilEvent(t, "PlanBlocked: deletes flexible-ip/tenant/client-b")
+	w.stop(t)
+}
+
 // A stack that does not exist at all is not created: the project may be a wrong one.
 func TestWatchCreatesNoStack(t *testing.T) {
 	t.Parallel()

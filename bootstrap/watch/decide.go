@@ -22,7 +22,8 @@ type Situation struct {
 	Plan *stack.Plan
 	// Observed are the existing resources.
 	Observed *stack.Observed
-	// Removed are the names of EgressTenants whose removal was seen.
+	// Removed are the names of EgressTenants whose removal was seen, and which egress.yaml
+	// does not have either.
 	Removed map[string]bool
 	// LeftOut are the EgressTenants that the plan does not contain.
 	LeftOut []LeftOut
