@@ -56,6 +56,7 @@ func (m *sidecarMachine) imitate() {
 	m.write("/proc/1/stat", "1 (init (a)) S 0 1 1 0 -1 4194560 5 6 7 8 9 10 11 12 20 0 1 0 123456 14 15\n")
 	m.program("journalctl", "echo '<4>egress-sync: refused, the old squid.conf stays: it \"has\" a fault'")
 	m.program("squid", "echo 'Squid Cache: Version 6.13'")
+	m.program("ss", "cat "+m.path("connected")+" 2> /dev/null || true")
 	m.program("ip", `echo "$4 via 192.0.2.1 dev ens2 src 192.0.2.2 uid 0"`)
 	m.program("curl", `while [ $# -gt 1 ]; do [ "$1" != --data-binary ] || cp "${2#@}" `+m.path("sent")+`; shift; done
 [ ! -e `+m.path("silent")+` ] || { echo "no response" >&2; exit 7; }`)
@@ -72,6 +73,26 @@ func (m *sidecarMachine) serve(tenants ...v1alpha1.Tenant) string {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	return m.use(conf, value)
+}
+
+// drain makes the drained form of the squid.conf in use the one in use.
+func (m *sidecarMachine) drain() {
+	m.t.Helper()
+	value, err := DrainedSquidConf([]byte(m.read("/run/egress/value")))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	conf, err := DecodeSquidConf(value)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.use(conf, value)
+}
+
+// use makes a squid.conf the one in use, and runs egress-sidecars.
+func (m *sidecarMachine) use(conf, value []byte) string {
+	m.t.Helper()
 	m.write(liveConf, string(conf))
 	m.write(previousConf, string(conf))
 	m.write("/run/egress/value", string(value))

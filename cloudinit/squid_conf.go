@@ -94,6 +94,24 @@ func HasAuthority(value []byte) bool {
 	return err == nil && squid.HasAuthority(conf)
 }
 
+// DrainedSquidConf returns the value of UserDataSquidConf with which a machine leaves the
+// tenants' Services: that of squid.Drained for a present value. A value of that kind is
+// returned as it is. It is an error if the value is not a squid.conf that has such a form.
+func DrainedSquidConf(value []byte) ([]byte, error) {
+	conf, err := DecodeSquidConf(value)
+	if err != nil {
+		return nil, err
+	}
+	if squid.IsDrained(conf) {
+		return value, nil
+	}
+	drained, err := squid.Drained(conf)
+	if err != nil {
+		return nil, err
+	}
+	return EncodeSquidConf(drained)
+}
+
 // EncodeSquidConf returns the value of UserDataSquidConf for a squid.conf:
 // compressed, in base64. The same file gives the same value. It is an error if the
 // file is empty or larger than 16 MiB, or if the value would be larger than

@@ -18,7 +18,8 @@ import (
 const MaxStatus = 2048
 
 // Status is the state of a machine, as the machine writes it into its own user data:
-// when it changes, and every 10 minutes.
+// when it changes, and every 10 minutes. While the machine serves a drained squid.conf, it
+// looks every few seconds whether it has changed.
 type Status struct {
 	// Time is the time of the report.
 	Time time.Time `json:"time"`
@@ -40,6 +41,9 @@ type Status struct {
 	// Revisions are the served revisions by the tenant's name. They are missing if the
 	// report would be larger than MaxStatus with them.
 	Revisions map[string]string `json:"revisions,omitempty"`
+	// Connections is the number of open connections on the tenants' ports, while the
+	// machine serves a drained squid.conf. Nil otherwise, and of earlier versions.
+	Connections *int `json:"connections,omitempty"`
 	// Refused identifies the value of UserDataSquidConf that is refused: Digest. Empty
 	// if the newest value is not refused.
 	Refused string `json:"refused,omitempty"`
@@ -55,7 +59,8 @@ func Digest(value []byte) string {
 
 // ParseStatus parses a value of UserDataStatus. Every process of root on the machine
 // can write any value: it is an error if this one is too large, not a Status, if its
-// certificate is not exactly one certificate, or a host key not a public key.
+// certificate is not exactly one certificate, a host key not a public key, or a number
+// negative.
 func ParseStatus(value []byte) (*Status, error) {
 	if len(value) > MaxStatus {
 		return nil, fmt.Errorf("the status of the machine has more than %d bytes", MaxStatus)
@@ -69,6 +74,9 @@ func ParseStatus(value []byte) (*Status, error) {
 		if err := checkCertificate(status.Certificate); err != nil {
 			return nil, err
 		}
+	}
+	if status.Connections != nil && *status.Connections < 0 {
+		return nil, errors.New("the status of the machine has a negative number of connections")
 	}
 	for _, key := range status.HostKeys {
 		parsed, comment, options, _, err := ssh.ParseAuthorizedKey([]byte(key))

@@ -64,6 +64,23 @@ func TestStatus(t *testing.T) {
 		t.Errorf("refused: %+v", status)
 	}
 
+	m.serve(tenant)
+	m.write("connected", "0 0 10.0.0.1:3129 10.0.0.2:40000\n0 0 127.0.0.3:3129 127.0.0.1:3129\n0 0 10.0.0.1:443 10.0.0.2:3129\n0 0 [::1]:31290 [::1]:3129\n")
+	if status := sent(); status.Connections != nil {
+		t.Errorf("connections are counted: %+v", status)
+	}
+	m.drain()
+	if status := sent(); status.Served == "" || status.Connections == nil || *status.Connections != 2 {
+		t.Errorf("drained: %+v", status)
+	}
+	if sent() != nil {
+		t.Error("it is written again, without a change of the number")
+	}
+	m.write("connected", "")
+	if status := sent(); status == nil || status.Connections == nil || *status.Connections != 0 {
+		t.Errorf("without connections: %+v", status)
+	}
+
 	var many []v1alpha1.Tenant
 	for i := range int32(63) {
 		many = append(many, sidecarTenant(fmt.Sprintf("%s-%02d", strings.Repeat("t", 60), i), 3129+i))
@@ -107,6 +124,8 @@ func TestParseStatusRefuses(t *testing.T) {
 		"a wrong one":      {`{"certificate":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}`, "the certificate in the status"},
 		"no key":           {`{"hostKeys":["ssh-ed25519 AAAA"]}`, "not a public key of SSH"},
 		"a key with more":  {`{"hostKeys":["` + hostKey + `\n@cert-authority * ` + hostKey + `"]}`, "not a public key of SSH"},
+		"connections":      {`{"connections":0}`, ""},
+		"below 0":          {`{"connections":-1}`, "negative number of connections"},
 		"host keys":        {`{"hostKeys":["` + hostKey + `"]}`, ""},
 		"right":            {`{"certificate":"` + certificate + `","later":1}`, ""},
 	} {

@@ -229,6 +229,9 @@ func TestPoll(t *testing.T) {
 		t.Fatalf("egress-sync prints %q", output)
 	}
 	poll("the refused value", false)
+	s.write(liveConf, "# serves 3129 a1 client-a\n# draining\n")
+	poll("a drained file", true)
+	s.write(liveConf, "")
 	s.publish(conf(nil, "", ""))
 	s.write("silent", "")
 	poll("no response", false)

@@ -52,6 +52,17 @@ revisions() {
   sed -n 's/^# serves\(-sidecars\)\{0,1\} //p' "$conf" | awk '{ printf "%s\"%s\":\"%s\"", (NR > 1 ? "," : ""), $3, $2 }'
 }
 
+# is_draining: whether the machine is to be taken away, and leaves the tenants' Services.
+is_draining() { grep -q '^# draining$' "$conf" 2> /dev/null; }
+
+# connections: prints how many connections are open on the tenants' ports: of pods, and of
+# HAProxy, one for each tunnel of a sidecar.
+connections() {
+  ss --no-header --tcp --numeric state established |
+    awk 'FILENAME == ARGV[1] { if ($1 == "#" && $2 ~ /^serves(-sidecars)?$/) served[$3]; next }
+      { sub(/.*:/, "", $3) } $3 in served { n++ } END { print n + 0 }' "$conf" -
+}
+
 # fields [REVISIONS]: prints the fields of the status, but for its time.
 fields() {
   printf '"boot":"%s","squid":"%s"' "$(boot)" "$(squid -v | sed -n 's/^Squid Cache: Version \([^ ]*\).*/\1/p' | text)"
@@ -59,6 +70,7 @@ fields() {
   if [ -n "${SIDECAR_CERTIFICATE:-}" ] && [ -s "$root$SIDECAR_CERTIFICATE" ]; then printf ',"certificate":"%s"' "$(certificate)"; fi
   if [ "$SSH" = yes ]; then printf ',"hostKeys":[%s]' "$(host_keys)"; fi
   if is_live; then printf ',"served":"%s","since":"%s"' "$(digest)" "$(utc "$(stat -c %Y "$run/live")")"; fi
+  if is_live && is_draining; then printf ',"connections":%s' "$(connections)"; fi
   if is_refused; then printf ',"refused":"%s","reason":"%s"' "$(digest)" "$(reason)"; fi
   if [ "${1-}" != '' ] && is_live; then printf ',"revisions":{%s}' "$1"; fi
 }
