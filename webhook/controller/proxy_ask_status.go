@@ -2,10 +2,12 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"egress.scw/webhook/api/names"
@@ -60,12 +62,19 @@ func (a statusAsker) askOnce(ctx context.Context, machine netip.AddrPort) machin
 	defer cancel()
 	served, err := a.get(ctx, machine)
 	if err != nil {
+		_, state.withheld = errors.AsType[withheldError](err)
 		state.err = err.Error()
 		return state
 	}
 	state.answered, state.served = state.asked, served
 	return state
 }
+
+// withheldError is the error of a machine that refuses to tell its state: it refuses the
+// connection, or denies a request on a connection of before.
+type withheldError string
+
+func (e withheldError) Error() string { return string(e) }
 
 // get requests the page. Its errors are stable: equal for equal causes.
 func (a statusAsker) get(ctx context.Context, machine netip.AddrPort) ([]proxystatus.Tenant, error) {
@@ -74,7 +83,10 @@ func (a statusAsker) get(ctx context.Context, machine netip.AddrPort) ([]proxyst
 		return nil, err
 	}
 	response, err := a.client.Do(request)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return nil, withheldError(cause(err, statusTimeout))
+	case err != nil:
 		return nil, fmt.Errorf("%s", cause(err, statusTimeout)) //nolint:err113 // the text of the cause is stable, and the error is not
 	}
 	defer response.Body.Close()
@@ -83,7 +95,11 @@ func (a statusAsker) get(ctx context.Context, machine netip.AddrPort) ([]proxyst
 	if err != nil {
 		return nil, fmt.Errorf("%s", cause(err, statusTimeout)) //nolint:err113 // as above
 	}
-	if response.StatusCode != http.StatusOK {
+	switch response.StatusCode {
+	case http.StatusOK:
+	case http.StatusForbidden:
+		return nil, withheldError("status 403: it is drained, or not a proxy of egress.scw")
+	default:
 		return nil, fmt.Errorf("status %d, so this is not a proxy of egress.scw", response.StatusCode)
 	}
 	served, err := proxystatus.Parse(page)

@@ -33,11 +33,15 @@ type machineState struct {
 	answered time.Time
 	served   []proxystatus.Tenant
 	err      string // stable: equal for equal causes
+	// withheld is whether the machine refuses the question: Squid is stopped, or it is
+	// drained, and must not become an endpoint again while it serves its last clients.
+	withheld bool
 }
 
-// fallsBack returns whether the tenants' ports of the machine are asked instead.
+// fallsBack returns whether the tenants' ports of the machine are asked instead. The
+// firewall of an earlier version drops the question.
 func (s machineState) fallsBack() bool {
-	return s.err != "" && s.asked.Sub(s.answered) > fallbackAfter
+	return s.err != "" && !s.withheld && s.asked.Sub(s.answered) > fallbackAfter
 }
 
 // about returns the answer about the tenant of a port.

@@ -213,6 +213,44 @@ func TestSeveralMachines(t *testing.T) {
 	})
 }
 
+// TestDrainedMachineStaysAway: the tenants' ports of a machine that refuses to tell its
+// state are not asked instead, however long it serves its last clients.
+func TestDrainedMachineStaysAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := tenantFixture("client-a", 3129)
+		f := newProberFixture(t, a)
+		second := f.addMachine()
+		served := map[uint16]string{3129: "client-a"}
+		f.serve(served, a)
+		second.serve(served, a)
+		f.run(t)
+		time.Sleep(time.Minute)
+		second.change(func() { second.drained = true })
+		for _, after := range []time.Duration{5 * time.Second, 5 * time.Minute} {
+			time.Sleep(after)
+			synctest.Wait()
+			if answers, known := f.Answers(f.addresses[1], 3129); answers || !known {
+				t.Errorf("%s later: answers: %t, known: %t", after, answers, known)
+			}
+			if got, want := f.status(t, "client-a"), "True ProxyReachable, Ready, http://172.16.28.8:3129"; got != want {
+				t.Errorf("%s later: %q, want %q", after, got, want)
+			}
+		}
+	})
+}
+
+// TestAskStateRefused: a refused connection is no sign of an earlier version, whose
+// firewall drops the question.
+func TestAskStateRefused(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	address := netip.MustParseAddrPort(server.Listener.Addr().String())
+	server.Close()
+	if state := newStatusAsker().askOnce(t.Context(), address); !state.withheld || state.err != "connection refused" {
+		t.Errorf("%+v", state)
+	}
+}
+
 // TestAskState: the answer of a machine, and errors that are equal for equal causes.
 func TestAskState(t *testing.T) {
 	t.Parallel()
@@ -233,7 +271,7 @@ func TestAskState(t *testing.T) {
 	}{
 		"a machine":         {page(http.StatusOK, proxystatus.Head+"\n3129:"+revision+":client-a\n"), []proxystatus.Tenant{{Port: 3129, Revision: revision, Name: "client-a"}}, ""},
 		"without tenants":   {page(http.StatusOK, proxystatus.Head+"\n-\n"), nil, ""},
-		"a denial":          {page(http.StatusForbidden, proxystatus.Head+"\n-\n"), nil, "status 403, so this is not a proxy of egress.scw"},
+		"a denial":          {page(http.StatusForbidden, proxystatus.Head+"\n-\n"), nil, "status 403: it is drained, or not a proxy of egress.scw"},
 		"another server":    {page(http.StatusOK, "welcome\n"), nil, `its state cannot be read: the page does not begin with the line "egress-status/1"`},
 		"an endless answer": {page(http.StatusOK, strings.Repeat("a", 1<<20)), nil, fmt.Sprintf("its state cannot be read: the page has more than %d bytes", proxystatus.MaxSize)},
 		"a redirect": {func(w http.ResponseWriter, r *http.Request) {
@@ -249,6 +287,9 @@ func TestAskState(t *testing.T) {
 			state := newStatusAsker().askOnce(t.Context(), netip.MustParseAddrPort(server.Listener.Addr().String()))
 			if diff := cmp.Diff(test.served, state.served); diff != "" || state.err != test.err {
 				t.Errorf("error %q, want %q; -want +got:\n%s", state.err, test.err, diff)
+			}
+			if withheld := name == "a denial"; state.withheld != withheld {
+				t.Errorf("withheld: %t, want %t", state.withheld, withheld)
 			}
 			if state.asked.IsZero() || state.answered.IsZero() != (test.err != "") {
 				t.Errorf("the times are %v and %v", state.asked, state.answered)

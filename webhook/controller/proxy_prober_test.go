@@ -34,8 +34,8 @@ type fakeProxy struct {
 	released []uint16
 	// closed are ports that the firewall closes, while Squid serves tenants there.
 	closed map[uint16]bool
-	// isOld is whether the proxy does not tell its state.
-	isOld bool
+	// isOld is whether the proxy does not tell its state, drained whether it refuses to.
+	isOld, drained bool
 	// asked and states are the numbers of questions on ports, and for the state.
 	asked, states int
 }
@@ -47,6 +47,10 @@ func (f *fakeProxy) askState(context.Context, netip.AddrPort) machineState {
 	state := machineState{asked: time.Now()}
 	if f.tenants == nil || f.isOld {
 		state.err = "connection refused"
+		return state
+	}
+	if f.drained {
+		state.err, state.withheld = "connection refused", true
 		return state
 	}
 	state.answered = state.asked
