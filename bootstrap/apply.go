@@ -21,7 +21,9 @@ type applied struct {
 	Addresses addresses `json:"addresses"`
 	// Machines are the proxy machines, as they report themselves.
 	Machines []machineStatus `json:"machines,omitempty"`
-	Files    files           `json:"files"`
+	// Drained are the machines that were replaced or deleted while others served.
+	Drained []drained `json:"drained,omitempty"`
+	Files   files     `json:"files"`
 	// Kubeconfig is the kubeconfig of this cluster alone, unless it is hidden.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 }
@@ -64,7 +66,7 @@ func (p *program) apply(ctx context.Context) error {
 	}
 	begin := time.Now()
 	result := applied{Name: t.spec.Name}
-	result.Summary, err = p.execute(ctx, t, plan)
+	result.Summary, result.Drained, err = p.execute(ctx, t, plan)
 	if err == nil {
 		err = p.awaitMachines(ctx, t, plan.Graph, &result)
 		if ctx.Err() == nil {
@@ -79,19 +81,21 @@ func (p *program) apply(ctx context.Context) error {
 	return errors.Join(err, printed)
 }
 
-// execute executes a plan and shows its progress.
-func (p *program) execute(ctx context.Context, t *target, plan *stack.Plan) (summary, error) {
+// execute executes a plan and shows its progress. It returns the machines that it has
+// drained.
+func (p *program) execute(ctx context.Context, t *target, plan *stack.Plan) (summary, []drained, error) {
 	if plan.Empty() {
-		return summary{}, nil
+		return summary{}, nil, nil
 	}
 	progress := p.newProgress(ctx, len(plan.Steps))
 	defer progress.close()
-	runner := stack.Runner{Cloud: t.cloud, Parallelism: p.options.parallelism, Events: progress.event}
+	drainer := p.newDrainer(t)
+	runner := stack.Runner{Cloud: t.cloud, Parallelism: p.options.parallelism, Events: progress.event, Drain: drainer.drain}
 	if p.options.wait {
 		runner.Live = p.awaitLive(t, "run this again when it does; to replace the machine all the same, add --wait=false")
 	}
 	counts, err := runner.Run(ctx, plan)
-	return summary(counts), err
+	return summary(counts), drainer.machines, err
 }
 
 // writeFiles writes all outputs, even if one of them fails.
@@ -171,6 +175,9 @@ func appliedText(t *target, result applied, took time.Duration, how outcome) str
 		fmt.Fprintf(&text, "Nothing to do: everything at Scaleway matches %s.\n", t.file)
 	default:
 		fmt.Fprintf(&text, "%s at Scaleway matches %s: %s done (%s).\n", t.spec.Name, t.file, plural(result.Summary.Done, "step"), took.Round(time.Second))
+	}
+	for _, machine := range result.Drained {
+		text.WriteString(machine.text() + ".\n")
 	}
 	if rows := addressRows(result.Addresses); len(rows) > 0 {
 		text.WriteString("\nAddresses\n" + columns(rows))

@@ -57,6 +57,7 @@ func (p *program) addApplyFlags(command *cobra.Command) {
 	p.options.addRun(command, "do not ask for confirmation")
 	p.options.addAllowReplace(command)
 	p.options.addWait(command)
+	p.options.addDrainTimeout(command)
 	p.options.addOutput(command)
 	p.options.addTimeout(command)
 }
@@ -75,6 +76,11 @@ was nothing to do.
 Before, it waits until each machine of the proxy reports that it serves the
 configuration. A machine that refuses it is a failure, with the reason. One that
 has not reported after 2 minutes is a warning.
+
+Machines of the proxy are replaced one at a time. A machine that is replaced or
+deleted while others serve is drained first: the Services of the tenants lead no
+new connections to it, and connections that are open have the time of
+--drain-timeout to end. Those that end with the machine are counted.
 
 Resources that cannot be changed in place are replaced, which loses their
 data: the audit log of the proxy is on its disk, and workloads are in the
@@ -107,6 +113,7 @@ shows the report of each machine, like status.
   +    create
   ~    change in place
   -/+  replace: delete and create again
+  >    drain: take a machine out of the Services before it is replaced or deleted
   -    delete
 
 Exit codes of all commands:

@@ -40,7 +40,7 @@ func (p *program) destroy(ctx context.Context) error {
 		}
 	}
 	result := destroyed{Name: t.spec.Name, Left: []resourceRow{}, Files: []string{}}
-	result.Summary, err = p.execute(ctx, t, plan)
+	result.Summary, _, err = p.execute(ctx, t, plan)
 	for _, row := range resourceRows(t.spec, observed) {
 		if row.Existing {
 			result.Left = append(result.Left, row)

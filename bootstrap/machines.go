@@ -152,7 +152,7 @@ func (p *program) awaitLive(t *target, remedy string) func(context.Context, *sta
 				return err
 			}
 			waiting, refused := notLive([]machineStatus{machine})
-			if len(waiting) == 0 && refused == nil && machine.isStale() {
+			if len(waiting) == 0 && refused == nil && isStale(machine.Status) {
 				waiting = []string{fmt.Sprintf("%s (%s), which has not reported since %s", machine.Role, machine.Address, machine.Status.Time.Format(time.RFC3339))}
 			}
 			switch {
@@ -174,9 +174,9 @@ func (p *program) awaitLive(t *target, remedy string) func(context.Context, *sta
 }
 
 // isStale reports whether a machine reports no more: it does so every 10 minutes.
-func (m *machineStatus) isStale() bool {
+func isStale(status *cloudinit.Status) bool {
 	const longest = 15 * time.Minute
-	return m.Status != nil && time.Since(m.Status.Time) > longest
+	return status != nil && time.Since(status.Time) > longest
 }
 
 // patience is the time for which apply waits for the machines' reports.

@@ -19,6 +19,7 @@ type options struct {
 	timeout      time.Duration
 	allowReplace bool
 	wait         bool
+	drainTimeout time.Duration
 	only         string
 	machine      string
 
@@ -41,6 +42,7 @@ const (
 	maxParallelism     = 64
 	defaultParallelism = 8
 	defaultTimeout     = 30 * time.Minute
+	defaultDrain       = time.Minute
 
 	minInterval     = 10 * time.Second
 	maxInterval     = time.Hour
@@ -52,7 +54,7 @@ func outputs() []string { return []string{outputTable, outputJSON} }
 func onlyParts() []string { return []string{onlyUserData, onlySquidConf, onlyValues} }
 
 func defaultOptions() options {
-	return options{output: outputTable, parallelism: defaultParallelism, timeout: defaultTimeout, interval: defaultInterval}
+	return options{output: outputTable, parallelism: defaultParallelism, timeout: defaultTimeout, drainTimeout: defaultDrain, interval: defaultInterval}
 }
 
 func (o *options) addConfig(command *cobra.Command) {
@@ -80,6 +82,10 @@ func (o *options) addAllowReplace(command *cobra.Command) {
 
 func (o *options) addWait(command *cobra.Command) {
 	command.Flags().BoolVar(&o.wait, "wait", true, "wait until the proxy reports that it serves the configuration, at most 2 minutes")
+}
+
+func (o *options) addDrainTimeout(command *cobra.Command) {
+	command.Flags().DurationVar(&o.drainTimeout, "drain-timeout", defaultDrain, "maximum `duration` for which a machine that is taken away waits for its open connections to end; 0 to end them")
 }
 
 func (o *options) addWatch(command *cobra.Command) {
@@ -116,6 +122,9 @@ func (o *options) validate() error {
 	}
 	if o.timeout < 0 {
 		errs = append(errs, fmt.Errorf("--timeout: is %s, must be at least 0, which means no limit", o.timeout))
+	}
+	if o.drainTimeout < 0 {
+		errs = append(errs, fmt.Errorf("--drain-timeout: is %s, must be at least 0, which ends open connections", o.drainTimeout))
 	}
 	return errors.Join(errs...)
 }

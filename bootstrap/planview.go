@@ -28,7 +28,7 @@ func newPlanDocument(spec stack.Spec, plan *stack.Plan) planDocument {
 		Name: spec.Name, Project: spec.Project, Zone: spec.Zone, Region: spec.Region,
 		Counts: plan.Count(), Steps: plan.Steps,
 	}
-	for _, action := range []stack.Action{stack.Create, stack.Update, stack.Replace, stack.Delete} {
+	for _, action := range []stack.Action{stack.Create, stack.Update, stack.Replace, stack.Delete, stack.Drain} {
 		document.Counts[action] += 0 // so that every action has a number
 	}
 	if document.Steps == nil {
@@ -123,6 +123,12 @@ func newPlanRow(step *stack.Step) planRow {
 	case stack.Delete:
 		row.sign, row.colour = "-", red
 		row.detail = deletedDetails(step)
+	case stack.Drain:
+		row.sign, row.colour = ">", yellow
+		row.detail = []string{"leaves the Services before it is taken away"}
+		if len(step.After) > 0 {
+			row.detail = append(row.detail, "when "+strings.Join(step.After, " and ")+" serves")
+		}
 	}
 	return row
 }

@@ -44,6 +44,7 @@ values of the chart are in the ConfigMap egress-bootstrap-values.`,
 		RunE: func(command *cobra.Command, _ []string) error { return p.watch(command.Context()) },
 	}
 	p.options.addWatch(command)
+	p.options.addDrainTimeout(command)
 	return command
 }
 

@@ -154,15 +154,23 @@ func (w *watcher) carryOut(ctx context.Context, t *watchTarget, plan *stack.Plan
 	}
 	begin := time.Now()
 	lines := newLines(ctx, w.stderr)
-	runner := stack.Runner{Cloud: t.cloud, Parallelism: w.options.parallelism, Events: func(event stack.Event) {
-		lines.event(event)
-		if event.Phase == stack.Done {
-			w.monitor.Step(event.Step)
-		}
-	}}
-	// Also without --wait, which is for a person who has read the plan.
-	runner.Live = w.awaitLive(t.target, "the next plan tries it again")
-	if _, err := runner.Run(ctx, plan); err != nil {
+	drainer := w.newDrainer(t.target)
+	runner := stack.Runner{
+		Cloud: t.cloud, Parallelism: w.options.parallelism, Drain: drainer.drain,
+		// Also without --wait, which is for a person who has read the plan.
+		Live: w.awaitLive(t.target, "the next plan tries it again"),
+		Events: func(event stack.Event) {
+			lines.event(event)
+			if event.Phase == stack.Done {
+				w.monitor.Step(event.Step)
+			}
+		},
+	}
+	_, err := runner.Run(ctx, plan)
+	for _, machine := range drainer.machines {
+		w.note("%s", machine.text())
+	}
+	if err != nil {
 		return err
 	}
 	var steps []string

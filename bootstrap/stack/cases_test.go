@@ -650,7 +650,8 @@ func diffCases() map[string]diffCase {
 		"second machine is not wanted any more": {
 			before: machines(2), after: machines(1),
 			want: []string{
-				"delete server/proxy-2 server-2; not wanted any more",
+				"drain server/proxy-2 server-2",
+				"delete server/proxy-2 server-2; not wanted any more << drain server/proxy-2 server-2",
 				"delete flexible-ip/proxy-2/shared flexible-ip-3; not wanted any more << delete server/proxy-2 server-2",
 				"delete flexible-ip/proxy-2/tenant/client-b flexible-ip-4; not wanted any more << delete server/proxy-2 server-2",
 				"delete security-group/proxy-2 security-group-2; not wanted any more << delete flexible-ip/proxy-2/shared flexible-ip-3, delete flexible-ip/proxy-2/tenant/client-b flexible-ip-4, delete server/proxy-2 server-2",
@@ -679,7 +680,8 @@ func diffCases() map[string]diffCase {
 				"create security-group/proxy-2",
 				"create flexible-ip/proxy-2/shared << security-group/proxy-2",
 				"create flexible-ip/proxy-2/tenant/client-b << security-group/proxy-2",
-				"delete server/proxy-2 server-2; to be replaced",
+				"drain server/proxy-2 server-2",
+				"delete server/proxy-2 server-2; to be replaced << drain server/proxy-2 server-2",
 				"replace server/proxy-2; zone: fr-par-2 -> fr-par-3; security group: security-group-2 -> (known after apply); cloud-init << delete server/proxy-2 server-2, security-group/proxy-2",
 				"create volume/proxy-2 << server/proxy-2",
 				"create private-nic/proxy-2 << server/proxy-2",
@@ -711,7 +713,8 @@ func diffCases() map[string]diffCase {
 		"type of two servers": {
 			before: machines(2), after: func(s *Spec) { machines(2)(s); s.Proxy.Type = "PLAY2-MICRO" },
 			want: []string{
-				"delete server/proxy server-1; to be replaced",
+				"drain server/proxy server-1",
+				"delete server/proxy server-1; to be replaced << drain server/proxy server-1",
 				"replace server/proxy; type: PLAY2-NANO -> PLAY2-MICRO << delete server/proxy server-1",
 				"create volume/proxy << server/proxy",
 				"create private-nic/proxy << server/proxy",
@@ -720,7 +723,8 @@ func diffCases() map[string]diffCase {
 				"create user-data/proxy/cloud-init << server/proxy",
 				"create user-data/proxy/squid-conf << attachment/shared, attachment/tenant/client-b, server/proxy",
 				"create power/proxy << attachment/shared, attachment/tenant/client-b, private-nic/proxy, server/proxy, user-data/proxy/cloud-init, user-data/proxy/squid-conf, volume/proxy",
-				"delete server/proxy-2 server-2; to be replaced << power/proxy, user-data/proxy/cloud-init, user-data/proxy/squid-conf",
+				"drain server/proxy-2 server-2 << power/proxy, user-data/proxy/cloud-init, user-data/proxy/squid-conf",
+				"delete server/proxy-2 server-2; to be replaced << drain server/proxy-2 server-2, power/proxy, user-data/proxy/cloud-init, user-data/proxy/squid-conf",
 				"replace server/proxy-2; type: PLAY2-NANO -> PLAY2-MICRO << delete server/proxy-2 server-2",
 				"create volume/proxy-2 << server/proxy-2",
 				"create private-nic/proxy-2 << server/proxy-2",

@@ -36,6 +36,7 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 	d.deleteUnwanted()
 	d.order()
 	d.orderReplacements()
+	d.drainRemoved(observed)
 	d.plan.sort()
 	return d.plan, nil
 }

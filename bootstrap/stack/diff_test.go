@@ -19,7 +19,7 @@ func lines(plan *Plan) []string {
 	var all []string
 	for _, step := range plan.Steps {
 		line := step.ID
-		if step.Action != Delete {
+		if step.Action != Delete && step.Action != Drain {
 			line = string(step.Action) + " " + line
 		}
 		for _, change := range step.Changes {

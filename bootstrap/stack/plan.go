@@ -9,12 +9,14 @@ import (
 type Action string
 
 // Replace is the second half of a replacement: the deletion of the old resource
-// is a step of its own.
+// is a step of its own. Drain takes a machine out of the tenants' Services, and comes before
+// the steps that take something of the machine away.
 const (
 	Create  Action = "create"
 	Update  Action = "update"
 	Replace Action = "replace"
 	Delete  Action = "delete"
+	Drain   Action = "drain"
 )
 
 // Change is a property that differs. From is empty for a new property, To for one
@@ -44,13 +46,14 @@ type Step struct {
 	// Needs are the IDs of the steps that come first.
 	Needs []string `json:"needs,omitempty"`
 	// After are the roles of the machines that must serve their configuration before the
-	// step begins; of the two steps that replace a machine.
+	// step begins; of the steps that replace a machine.
 	After []string `json:"after,omitempty"`
 
 	resource Resource
 	after    []*ProxyMachine
 	// covered marks the replacement of a machine while others serve.
-	covered bool
+	covered  bool
+	draining *Draining
 	// replaced marks the deletion that belongs to a Replace.
 	replaced bool
 }
@@ -71,6 +74,8 @@ func (s *Step) Words() (doing, done string) {
 		return "recreating", "recreated"
 	case Delete:
 		return "deleting", "deleted"
+	case Drain:
+		return "draining", "drained"
 	default:
 		row := s.Kind.row()
 		return cmp.Or(row.creating, "creating"), cmp.Or(row.created, "created")

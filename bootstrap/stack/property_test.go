@@ -290,6 +290,7 @@ func change(victim Resource, random *rand.Rand) {
 // requireSound requires the properties of all plans.
 func requireSound(t *testing.T, plan *Plan) {
 	t.Helper()
+	requireDrains(t, plan)
 	seen := map[string]bool{}
 	for _, step := range plan.Steps {
 		if seen[step.ID] {

@@ -46,12 +46,7 @@ func (d *differ) deletionFor(replacement *Step) *Step {
 // needs something that the deletion frees, such as its private address: then both are
 // replaced together.
 func (d *differ) follow(deletion *Step, machine *ProxyMachine) {
-	var last []*Step
-	for _, step := range d.plan.Steps {
-		if isLastOf(step, machine) {
-			last = append(last, step)
-		}
-	}
+	last := d.lastOf(machine)
 	if slices.ContainsFunc(last, func(step *Step) bool { return d.plan.reaches(step, deletion) }) {
 		return
 	}

@@ -92,7 +92,7 @@ func TestMachineThatDoesNotServeStopsTheNext(t *testing.T) {
 	if want := []string{"delete server/proxy", "create power/proxy", "wait for proxy"}; !slices.Equal(events, want) {
 		t.Errorf("%q, want %q", events, want)
 	}
-	if !errors.Is(err, errDead) || !strings.Contains(err.Error(), "delete server/proxy-2") {
+	if !errors.Is(err, errDead) || !strings.Contains(err.Error(), "drain server/proxy-2") {
 		t.Errorf("the error is %v", err)
 	}
 	events, err = rolled(t, m, after, func(string) error { return nil })

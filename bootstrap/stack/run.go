@@ -47,6 +47,10 @@ type Runner struct {
 	// for its replacement. Its error prevents that. Nil: a machine that has been started
 	// is not waited for.
 	Live func(ctx context.Context, machine *ProxyMachine, report func(string)) error
+	// Drain takes a machine out of the tenants' Services, and waits for that. Its error
+	// prevents that the machine is taken away. Nil: the drained squid.conf is written, and
+	// not waited for.
+	Drain func(ctx context.Context, draining *Draining, report func(string)) error
 }
 
 // Run carries out a plan, in parallel along its dependencies. If a step fails, the
@@ -122,12 +126,14 @@ func (e *execution) perform(ctx context.Context, step *Step, report func(string)
 			return err
 		}
 		return e.runner.Cloud.Delete(ctx, step.resource, report)
+	case Drain:
+		return e.drain(ctx, step, report)
 	default:
 		return fmt.Errorf("unknown action %q", step.Action)
 	}
 }
 
-// awaitOthers waits until the machines serve that a deletion comes after.
+// awaitOthers waits until the machines serve that a drain or a deletion comes after.
 func (e *execution) awaitOthers(ctx context.Context, step *Step, report func(string)) error {
 	if e.runner.Live == nil {
 		return nil

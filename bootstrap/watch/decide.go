@@ -116,7 +116,7 @@ func (s Situation) blocks(step *stack.Step) string {
 		if tenant := s.endsService(step); tenant != "" {
 			return fmt.Sprintf("ends the service of tenant %s, whose EgressTenant is left out: correct it", tenant)
 		}
-	case stack.Create:
+	case stack.Create, stack.Drain: // which is for a deletion or replacement
 	}
 	return ""
 }

@@ -82,6 +82,7 @@ func TestProxy(t *testing.T) {
 		tenants = append(tenants, tenant("client-c", latePort, v1alpha1.EgressIPShared))
 		w.checkUpdate(t, tenants)
 	})
+	step("drain", func(t *testing.T) { w.checkDrain(t, vm, tenants) })
 	step("refusal", func(t *testing.T) { w.checkRefusal(t, vm, tenants) })
 	step("leases", func(t *testing.T) { w.checkLeases(t, vm) })
 	step("upkeep", func(t *testing.T) { w.checkUpkeep(t, vm) })
