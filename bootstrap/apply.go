@@ -23,7 +23,10 @@ type applied struct {
 	Machines []machineStatus `json:"machines,omitempty"`
 	// Drained are the machines that were replaced or deleted while others served.
 	Drained []drained `json:"drained,omitempty"`
-	Files   files     `json:"files"`
+	// Postponed are the roles of the machines that the next runs replace, one each, after
+	// an upgrade of the chart with the new values.
+	Postponed []string `json:"postponed,omitempty"`
+	Files     files    `json:"files"`
 	// Kubeconfig is the kubeconfig of this cluster alone, unless it is hidden.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 }
@@ -65,7 +68,7 @@ func (p *program) apply(ctx context.Context) error {
 		}
 	}
 	begin := time.Now()
-	result := applied{Name: t.spec.Name}
+	result := applied{Name: t.spec.Name, Postponed: rolesOf(plan.Postponed)}
 	result.Summary, result.Drained, err = p.execute(ctx, t, plan)
 	if err == nil {
 		err = p.awaitMachines(ctx, t, plan.Graph, &result)
@@ -79,6 +82,15 @@ func (p *program) apply(ctx context.Context) error {
 	}
 	_, printed := fmt.Fprint(p.stdout, appliedText(t, result, time.Since(begin), outcomeOf(ctx, err)))
 	return errors.Join(err, printed)
+}
+
+// rolesOf returns the roles of the resources of steps.
+func rolesOf(steps []*stack.Step) []string {
+	var roles []string
+	for _, step := range steps {
+		roles = append(roles, step.Role)
+	}
+	return roles
 }
 
 // execute executes a plan and shows its progress. It returns the machines that it has
@@ -176,6 +188,9 @@ func appliedText(t *target, result applied, took time.Duration, how outcome) str
 	default:
 		fmt.Fprintf(&text, "%s at Scaleway matches %s: %s done (%s).\n", t.spec.Name, t.file, plural(result.Summary.Done, "step"), took.Round(time.Second))
 	}
+	if len(result.Postponed) > 0 {
+		fmt.Fprintf(&text, "Not replaced yet: %s.\n", strings.Join(result.Postponed, ", "))
+	}
 	for _, machine := range result.Drained {
 		text.WriteString(machine.text() + ".\n")
 	}
@@ -201,6 +216,9 @@ func appliedText(t *target, result applied, took time.Duration, how outcome) str
 		text.WriteString("  export KUBECONFIG=" + shellescape.Quote(result.Files.Kubeconfig) + "\n")
 	}
 	text.WriteString("  " + helmCommand(result.Files.Values) + "\n")
+	if len(result.Postponed) > 0 {
+		fmt.Fprintf(&text, "Then, as sidecars trust the new machine: replace %s\n  %s\n", result.Postponed[0], t.command("apply"))
+	}
 	return text.String()
 }
 

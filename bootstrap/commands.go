@@ -113,7 +113,7 @@ shows the report of each machine, like status.
   +    create
   ~    change in place
   -/+  replace: delete and create again
-  >    drain: take a machine out of the Services before it is replaced or deleted
+  >    drain: a machine leaves the Services before it is replaced or deleted
   -    delete
 
 Exit codes of all commands:

@@ -100,14 +100,14 @@ func (d *drainer) leave(ctx context.Context, draining *stack.Draining, report fu
 		return "", err
 	}
 	wanted := cloudinit.Digest(value)
-	report("it does not serve its last clients alone yet")
+	report("until it serves the drained configuration")
 	for deadline := time.Now().Add(d.patience); ; {
 		status, problem, err := d.status(ctx, draining.Machine)
 		switch {
 		case err != nil:
 			return "", err
 		case problem == "" && status.Served == wanted:
-			report("the Services leave it")
+			report("until the Services lead no new connections to it")
 			return "", pause(ctx, d.settle)
 		case problem == "" && status.Refused == wanted:
 			return "it refuses the configuration for that: " + status.Reason, nil

@@ -142,8 +142,8 @@ func TestPlanJSON(t *testing.T) {
 	if document.Name != "production" || document.Project != project || document.Zone != "fr-par-1" || document.Region != "fr-par" {
 		t.Errorf("the plan is for %+v", document)
 	}
-	if document.Counts["replace"] != 1 || len(document.Counts) != 4 {
-		t.Errorf("counts are %v, want one of four to replace", document.Counts)
+	if document.Counts["replace"] != 1 || len(document.Counts) != 5 {
+		t.Errorf("counts are %v, want five, one to replace", document.Counts)
 	}
 	if len(document.Steps) != len(plan.Steps) {
 		t.Errorf("%d steps, want %d", len(document.Steps), len(plan.Steps))

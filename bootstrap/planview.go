@@ -21,12 +21,14 @@ type planDocument struct {
 	Steps  []*stack.Step        `json:"steps"`
 	// Machines are the proxy machines of egress.yaml, as they report themselves.
 	Machines []machineStatus `json:"machines,omitempty"`
+	// Postponed are the replacements of machines that the next runs make.
+	Postponed []*stack.Step `json:"postponed,omitempty"`
 }
 
 func newPlanDocument(spec stack.Spec, plan *stack.Plan) planDocument {
 	document := planDocument{
 		Name: spec.Name, Project: spec.Project, Zone: spec.Zone, Region: spec.Region,
-		Counts: plan.Count(), Steps: plan.Steps,
+		Counts: plan.Count(), Steps: plan.Steps, Postponed: plan.Postponed,
 	}
 	for _, action := range []stack.Action{stack.Create, stack.Update, stack.Replace, stack.Delete, stack.Drain} {
 		document.Counts[action] += 0 // so that every action has a number
@@ -68,6 +70,12 @@ func planTable(spec stack.Spec, plan *stack.Plan, file string, colours paint) st
 		text.WriteString("\n" + colours.in(yellow, "Closed until NetworkPolicies no longer admit the former tenant's pods:") + "\n")
 		for _, port := range passing {
 			text.WriteString("  " + port + "\n")
+		}
+	}
+	if len(plan.Postponed) > 0 {
+		text.WriteString("\n" + colours.in(yellow, "Replaced by the next runs, one each, when sidecars trust the machine before it (upgrade of the chart):") + "\n")
+		for _, step := range plan.Postponed {
+			text.WriteString("  " + stepName(step) + "\n")
 		}
 	}
 	if lost := losses(plan); len(lost) > 0 {

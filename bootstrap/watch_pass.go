@@ -126,6 +126,9 @@ func (w *watcher) planAndApply(ctx context.Context, t *watchTarget) (watch.Resul
 	if err != nil {
 		return watch.Failed, err
 	}
+	if plan, err = w.keepTrusted(ctx, t, observed, plan); err != nil {
+		return watch.Failed, err
+	}
 	decision := watch.Decide(watch.Situation{
 		Plan: plan, Observed: observed, Removed: t.removed, LeftOut: t.leftOut,
 		NoAuthority: t.spec.Proxy.Identity.Sidecars() && t.spec.Proxy.Authority == "",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 	"egress.scw/webhook/api/names"
 )
@@ -21,6 +23,58 @@ func valuesWithoutTenants(text []byte) ([]byte, error) {
 	}
 	delete(all, "tenants")
 	return yaml.Marshal(all)
+}
+
+// keepTrusted makes a plan anew without the replacement of machines, if sidecars do not
+// trust a machine that stays: they would reach none. They trust it when the chart was
+// upgraded with its certificate.
+func (w *watcher) keepTrusted(ctx context.Context, t *watchTarget, observed *stack.Observed, plan *stack.Plan) (*stack.Plan, error) {
+	if !t.spec.Proxy.Identity.Sidecars() || len(plan.Replacements()) == 0 {
+		return plan, nil
+	}
+	settings, err := w.cluster.ConfigText(ctx, names.SettingsConfigMap, names.SettingsKey)
+	if err != nil || settings == "" {
+		return plan, err
+	}
+	machines, err := readMachines(ctx, t.target, plan.Graph)
+	if err != nil {
+		return nil, err
+	}
+	var untrusted []string
+	for i, machine := range machines {
+		trusted, err := isTrusted([]byte(settings), machine)
+		if err != nil {
+			return nil, err
+		}
+		if plan.Graph.Proxies[i].Server.ID != "" && !trusted {
+			untrusted = append(untrusted, machine.Role)
+		}
+	}
+	if len(untrusted) == 0 {
+		return plan, nil
+	}
+	t.spec.KeepMachines = true
+	plan, err = stack.Diff(t.spec, observed)
+	if err == nil && len(plan.Postponed) > 0 {
+		w.note("%s: replaced when sidecars trust %s: upgrade the chart with the values of the ConfigMap %s/%s",
+			strings.Join(rolesOf(plan.Postponed), ", "), strings.Join(untrusted, ", "), w.cluster.Namespace, names.ValuesConfigMap)
+	}
+	return plan, err
+}
+
+// isTrusted returns whether the settings of the installed chart have the certificate of a
+// machine.
+func isTrusted(settings []byte, machine machineStatus) (bool, error) {
+	var installed map[string]any
+	if err := yaml.Unmarshal(settings, &installed); err != nil {
+		return false, fmt.Errorf("%s of the ConfigMap %s: %w", names.SettingsKey, names.SettingsConfigMap, err)
+	}
+	known, _ := at(installed, "proxy.machines").([]any)
+	return slices.ContainsFunc(known, func(entry any) bool {
+		fields, ok := entry.(map[string]any)
+		return ok && machine.Status != nil && machine.Status.Certificate != "" &&
+			fields["address"] == machine.Address && fields["certificate"] == machine.Status.Certificate
+	}), nil
 }
 
 // describedValues are the values of the chart that describe the stack, and are in the

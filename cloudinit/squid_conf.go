@@ -94,6 +94,12 @@ func HasAuthority(value []byte) bool {
 	return err == nil && squid.HasAuthority(conf)
 }
 
+// ServesSidecars returns whether a value of UserDataSquidConf is a squid.conf for sidecars.
+func ServesSidecars(value []byte) bool {
+	conf, err := DecodeSquidConf(value)
+	return err == nil && squid.ServesSidecars(conf)
+}
+
 // DrainedSquidConf returns the value of UserDataSquidConf with which a machine leaves the
 // tenants' Services: that of squid.Drained for a present value. A value of that kind is
 // returned as it is. It is an error if the value is not a squid.conf that has such a form.

@@ -37,6 +37,7 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 	d.order()
 	d.orderReplacements()
 	d.drainRemoved(observed)
+	d.postponeReplacements(observed)
 	d.plan.sort()
 	return d.plan, nil
 }

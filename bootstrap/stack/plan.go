@@ -106,6 +106,9 @@ func (s *Step) needs(others ...*Step) {
 // Plan is a list of steps, each after the steps that it needs.
 type Plan struct {
 	Steps []*Step
+	// Postponed are the replacements of machines that the plan leaves to the next run:
+	// sidecars must trust the machine that it replaces before.
+	Postponed []*Step
 	// Graph contains the resources that should exist. It is nil in a plan that
 	// destroys a stack. Carrying out the plan fills in IDs and addresses.
 	Graph *Graph

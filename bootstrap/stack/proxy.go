@@ -38,6 +38,8 @@ type ProxyMachine struct {
 	PrivateIP  *PrivateIP
 	Server     *Server
 
+	// kept is the squid.conf in the user data of a machine whose replacement is postponed.
+	kept    []byte
 	network *PrivateNetwork
 	place   config.Machine
 	spec    config.ProxyMachine
@@ -175,8 +177,11 @@ func (p *ProxyMachine) renderCloudInit() error {
 }
 
 // SquidConfValue renders the user data that contains squid.conf. The addresses
-// must be known.
+// must be known. It is the present value of a machine whose replacement is postponed.
 func (p *ProxyMachine) SquidConfValue() ([]byte, error) {
+	if p.kept != nil {
+		return p.kept, nil
+	}
 	conf, err := p.SquidConf()
 	if err != nil {
 		return nil, err

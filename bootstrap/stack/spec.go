@@ -8,6 +8,10 @@ type Spec struct {
 	// Name is the name of the stack.
 	Name string
 
+	// KeepMachines postpones the replacement of every machine that serves sidecars, also of
+	// the first one: sidecars do not trust another machine yet.
+	KeepMachines bool
+
 	config.Spec
 }
 

@@ -30,6 +30,9 @@ func HasAuthority(conf []byte) bool {
 // Sidecars returns whether Squid serves sidecars.
 func (c Config) Sidecars() bool { return c.SidecarAddress.IsValid() }
 
+// ServesSidecars returns whether a rendered squid.conf has ports for sidecars.
+func ServesSidecars(conf []byte) bool { return bytes.Contains(conf, []byte(" require-proxy-header")) }
+
 func (c Config) validateSidecars(tenants []v1alpha1.Tenant, at *field.Path) field.ErrorList {
 	if !c.Sidecars() {
 		var errs field.ErrorList
