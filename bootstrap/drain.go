@@ -121,24 +121,44 @@ func (d *drainer) leave(ctx context.Context, draining *stack.Draining, report fu
 }
 
 // obstacle returns the reason for which a machine is not drained: it does not work, or no
-// other one does.
+// other one does. Another one that an interrupted run has drained is waited for, because it
+// gets its ordinary squid.conf again.
 func (d *drainer) obstacle(ctx context.Context, draining *stack.Draining) (string, error) {
 	if _, problem, err := d.status(ctx, draining.Machine); problem != "" || err != nil {
 		return problem, err
 	}
-	for _, other := range draining.Others {
-		if other.ID == "" {
-			continue // to be created
+	for deadline := time.Now().Add(d.patience); ; {
+		serves, isDrained, err := d.others(ctx, draining.Others)
+		switch {
+		case serves || err != nil:
+			return "", err
+		case !isDrained || time.Now().After(deadline):
+			return "no other machine serves", nil
 		}
-		status, problem, err := d.status(ctx, other)
-		if err != nil {
+		if err := pause(ctx, d.interval); err != nil {
 			return "", err
 		}
-		if problem == "" && status.Connections == nil { // it is not drained itself
-			return "", nil
+	}
+}
+
+// others returns whether one of the machines serves, and whether one is drained.
+func (d *drainer) others(ctx context.Context, machines []*stack.Server) (serves, isDrained bool, err error) {
+	for _, machine := range machines {
+		if machine.ID == "" {
+			continue // to be created
+		}
+		status, problem, err := d.status(ctx, machine)
+		switch {
+		case err != nil:
+			return false, false, err
+		case problem != "":
+		case status.Connections != nil:
+			isDrained = true
+		default:
+			serves = true
 		}
 	}
-	return "no other machine serves", nil
+	return serves, isDrained, nil
 }
 
 // status returns the report of a machine, or the reason for which the machine does not

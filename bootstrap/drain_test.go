@@ -127,7 +127,7 @@ func TestDrain(t *testing.T) {
 		"the other is silent":    {&drainedCloud{change: silent("proxy")}, time.Minute, 0, "no other machine serves", false},
 		"the other serves not":   {&drainedCloud{change: of("proxy", func(s *cloudinit.Status) { s.Served = "" })}, time.Minute, 0, "no other machine serves", false},
 		"the other reports late": {&drainedCloud{change: of("proxy", func(s *cloudinit.Status) { s.Time = s.Time.Add(-time.Hour) })}, time.Minute, 0, "no other machine serves", false},
-		"the other is drained":   {&drainedCloud{change: of("proxy", func(s *cloudinit.Status) { s.Connections = new(int) })}, time.Minute, 0, "no other machine serves", false},
+		"the other is drained":   {&drainedCloud{change: of("proxy", func(s *cloudinit.Status) { s.Connections = new(int) })}, time.Minute, drainPatience + statusInterval, "no other machine serves", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

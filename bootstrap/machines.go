@@ -223,6 +223,8 @@ func machineCells(machines []machineStatus) [][]string {
 		case status == nil: // not reported
 		case status.Refused != "":
 			squid, state = status.Squid, "refused: "+status.Reason
+		case status.Connections != nil:
+			squid, state = status.Squid, "drained, with "+plural(*status.Connections, "open connection")
 		case machine.Live:
 			squid, state = status.Squid, "live since "+status.Since.Format(time.RFC3339)
 		default:

@@ -398,6 +398,7 @@ func TestStatusShowsMachines(t *testing.T) {
 		"6.13   live since 2026-11-29T02:00:00Z": reported(t, graph, nil),
 		"6.13   refused: not base64":             reported(t, graph, func(s *cloudinit.Status) { s.Refused, s.Reason = "x", "not base64" }),
 		"6.13   the new squid.conf was not live at 2026-11-29T02:00:00Z": reported(t, graph, func(s *cloudinit.Status) { s.Served = "x" }),
+		"6.13   drained, with 14 open connections":                       reported(t, graph, func(s *cloudinit.Status) { s.Served, s.Connections = "x", new(14) }),
 		"cannot be parsed": []byte("nonsense"),
 	} {
 		s := newSession(t, text)

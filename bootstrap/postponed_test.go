@@ -3,15 +3,23 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"egress.scw/bootstrap/stack"
+	"egress.scw/bootstrap/watch"
 	"egress.scw/cloudinit"
+	"egress.scw/webhook/api/names"
 )
 
 // TestApplyPostponesReplacements: with sidecars, apply replaces one of two machines, keeps
@@ -97,5 +105,50 @@ func TestTrustedMachines(t *testing.T) {
 	}
 	if trusted, err := isTrusted([]byte("a: ["), machineStatus{}); err == nil || trusted {
 		t.Errorf("settings that cannot be read: %t, %v", trusted, err)
+	}
+}
+
+// TestWatchKeepsTrustedMachines: a watcher with --allow-replace replaces a machine when the
+// installed chart has the certificates of those that stay, and makes no other difference.
+func TestWatchKeepsTrustedMachines(t *testing.T) {
+	text := replaced(t, append(twoMachines(), "proxy:\n", "proxy:\n    identity: Offered\n    authority: |\n      "+indented(newCertificate(t))+"\n")...)
+	graph, observed := made(t, newSpec(t, text))
+	certificate := newCertificate(t)
+	cloud := &stubCloud{observed: observed, ofMachine: func(string) []byte {
+		return reportedBy(t, graph.Proxies[1], func(s *cloudinit.Status) { s.Certificate = certificate })
+	}}
+	for name, c := range map[string]struct {
+		settings  map[string]any // nil: there is no chart
+		postponed int
+	}{
+		"trusted":   {map[string]any{"proxy": map[string]any{"machines": []machineValues{{"172.16.28.9", certificate}}}}, 1},
+		"made anew": {map[string]any{"proxy": map[string]any{"machines": []machineValues{{"172.16.28.9", newCertificate(t)}}}}, 2},
+		"no chart":  {nil, 1},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			settings, err := yaml.Marshal(c.settings)
+			if err != nil || c.settings == nil {
+				w.WriteHeader(http.StatusNotFound)
+				_ = json.NewEncoder(w).Encode(metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: http.StatusNotFound})
+				return
+			}
+			_ = json.NewEncoder(w).Encode(corev1.ConfigMap{Data: map[string]string{names.SettingsKey: string(settings)}})
+		}))
+		t.Cleanup(server.Close)
+		cluster, err := watch.NewCluster(&rest.Config{Host: server.URL}, chartNamespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec := newSpec(t, strings.Replace(text, "proxy:\n", "proxy:\n    type: PLAY2-MICRO\n", 1))
+		plan, err := stack.Diff(spec, observed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &watcher{program: &program{environment: environment{stderr: io.Discard}}, cluster: cluster}
+		got, err := w.keepTrusted(t.Context(), &watchTarget{target: &target{cloud: cloud, spec: spec}}, observed, plan)
+		if err != nil || len(got.Postponed) != c.postponed || len(got.Replacements()) != 2-c.postponed {
+			t.Errorf("%s: %v, %d replaced and %d postponed, want %d postponed", name, err, len(got.Replacements()), len(got.Postponed), c.postponed)
+		}
 	}
 }

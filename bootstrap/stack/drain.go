@@ -62,6 +62,12 @@ func (d *differ) drainBefore(observed *Observed, machine *Server, taking []*Step
 			step.after = append(step.after, other)
 		}
 	}
+	for _, other := range d.plan.Graph.Proxies {
+		// It may have been drained by an interrupted run, and get its squid.conf back.
+		if last := d.lastOf(other); other.Server.exists() && other.Role != machine.Role && !d.anyReaches(last, taking) {
+			step.needs(last...)
+		}
+	}
 	step.After = step.roles()
 	for _, later := range d.firstOf(taking) {
 		later.needs(step)

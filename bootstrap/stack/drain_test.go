@@ -35,6 +35,9 @@ func drained(t *testing.T, m *memory, spec Spec) (events []string) {
 			if e.Phase == Done && (e.Step.Kind == KindServer && e.Step.Action == Delete || e.Step.Kind == KindPower) {
 				add(string(e.Step.Action) + " " + Key{e.Step.Kind, e.Step.Role}.String())
 			}
+			if data, ok := e.Step.Resource().(*UserData); ok && e.Phase == Done && e.Step.Action == Update {
+				add("write " + data.Server.Role)
+			}
 		},
 		Live: func(_ context.Context, machine *ProxyMachine, _ func(string)) error {
 			add("wait for " + machine.Role)
@@ -76,7 +79,8 @@ func TestMachinesAreDrained(t *testing.T) {
 		"an interrupted run has replaced the first": {machines(2), otherMachines(2), func(m *memory) { of[*Server](m, "server/proxy").Type = "PLAY2-MICRO" }, []string{
 			"wait for proxy", "drain proxy-2, not proxy", "delete server/proxy-2", "create power/proxy-2",
 		}},
-		"an interrupted run has drained it": {machines(2), machines(1), drainProxy2, []string{"drain proxy-2, not proxy", "delete server/proxy-2"}},
+		"an interrupted run has drained the one that stays": {machines(2), machines(1), drainMachine("proxy"), []string{"write proxy", "drain proxy-2, not proxy", "delete server/proxy-2"}},
+		"an interrupted run has drained it":                 {machines(2), machines(1), drainMachine("proxy-2"), []string{"drain proxy-2, not proxy", "delete server/proxy-2"}},
 		"a second one comes with the change": {machines(1), otherMachines(2), untouched, []string{
 			"create power/proxy-2", "wait for proxy-2", "drain proxy, not proxy-2", "delete server/proxy", "create power/proxy",
 		}},
@@ -103,12 +107,12 @@ func TestMachinesAreNotDrained(t *testing.T) {
 		"the other is stopped":   {machines(2), machines(1), func(m *memory) { of[*Server](m, "server/proxy").Running = false }},
 		"its deletion has begun": {machines(2), machines(1), func(m *memory) { of[*Server](m, "server/proxy-2").Deleting = true }},
 		"its squid.conf is none": {machines(2), machines(1), func(m *memory) { of[*UserData](m, "user-data/proxy-2/squid-conf").Value = []byte("x") }},
-		"all go with the network": {machines(2), func(s *Spec) {
+		"all move to another network": {machines(2), func(s *Spec) {
 			machines(2)(s)
 			s.Network, s.Cluster = config.Network{ID: theirNetwork}, nil
 		}, untouched},
 		"nothing to do": {machines(2), machines(2), untouched},
-		"an interrupted run has drained one that stays": {machines(2), machines(2), drainProxy2},
+		"an interrupted run has drained one that stays": {machines(2), machines(2), drainMachine("proxy-2")},
 	} {
 		m := filled(t, newSpec(t, c.before))
 		c.touch(m)
@@ -138,14 +142,16 @@ func otherMachines(replicas int) func(*Spec) {
 	return func(s *Spec) { machines(replicas)(s); s.Proxy.Type = "PLAY2-MICRO" }
 }
 
-// drainProxy2 drains the second machine.
-func drainProxy2(m *memory) {
-	data := of[*UserData](m, "user-data/proxy-2/squid-conf")
-	value, err := cloudinit.DrainedSquidConf(data.Value)
-	if err != nil {
-		panic(err)
+// drainMachine drains a machine.
+func drainMachine(role string) func(*memory) {
+	return func(m *memory) {
+		data := of[*UserData](m, "user-data/"+role+"/squid-conf")
+		value, err := cloudinit.DrainedSquidConf(data.Value)
+		if err != nil {
+			panic(err)
+		}
+		data.Value = value
 	}
-	data.Value = value
 }
 
 // TestFailedDrain: a machine whose drain fails stays, and the next run drains it again.

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"testing"
 
-	"egress.scw/bootstrap/config"
 	"egress.scw/cloudinit"
 )
 
@@ -72,7 +71,6 @@ func TestReplacementsInOneRun(t *testing.T) {
 		"the first sidecars": {machines(2), func(s *Spec) { offered(s); s.Proxy.Type = "PLAY2-MICRO" }},
 		"addresses":          {offered, func(s *Spec) { offered(s); slices.Reverse(s.Proxy.PrivateIPs) }},
 		"zones":              {offered, func(s *Spec) { offered(s); slices.Reverse(s.Proxy.Zones) }},
-		"network":            {offered, func(s *Spec) { offered(s); s.Network, s.Cluster = config.Network{ID: theirNetwork}, nil }},
 	} {
 		m := filled(t, newSpec(t, c.before))
 		plan, err := m.diff(t.Context(), newSpec(t, c.after))
