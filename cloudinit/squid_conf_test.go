@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -141,4 +142,34 @@ func FuzzSquidConfTravels(f *testing.F) {
 			t.Errorf("it comes out as %q: %v", got, err)
 		}
 	})
+}
+
+// TestDrainedSquidConf: a value has a drained form if it is a squid.conf, and that form is
+// its own.
+func TestDrainedSquidConf(t *testing.T) {
+	t.Parallel()
+	conf, err := SquidConf(validMachine(), nil, Addresses{Shared: netip.MustParseAddr("203.0.113.50")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := EncodeSquidConf(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drained, err := DrainedSquidConf(value)
+	if err != nil || bytes.Equal(drained, value) {
+		t.Fatalf("%v, %t", err, bytes.Equal(drained, value))
+	}
+	if again, err := DrainedSquidConf(drained); err != nil || !bytes.Equal(again, drained) {
+		t.Errorf("drained twice: %v", err)
+	}
+	other, err := EncodeSquidConf([]byte("http_port 3128\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range [][]byte{nil, []byte("x"), other} {
+		if drained, err := DrainedSquidConf(value); err == nil {
+			t.Errorf("%q has the drained form %q", value, drained)
+		}
+	}
 }

@@ -23,7 +23,7 @@ import (
 func TestDrained(t *testing.T) {
 	t.Parallel()
 	for _, file := range casesIn(t) {
-		conf, err := os.ReadFile(strings.TrimSuffix(file, ".yaml") + ".golden.conf")
+		conf, err := os.ReadFile(goldenOf(file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,5 +121,19 @@ func TestDrainedSquid(t *testing.T) {
 	}
 	if _, header := ask(t, proxy.ListenAddress, netip.AddrPortFrom(proxy.ListenAddress, 3129), "GET "+names.ProbeURL); header.Get(names.HeaderRevision) != tenant.Revision() {
 		t.Errorf("the tenant's port answers with %v", header)
+	}
+}
+
+// TestServesSidecars: the files with ports for sidecars are told from the others.
+func TestServesSidecars(t *testing.T) {
+	t.Parallel()
+	for _, file := range casesIn(t) {
+		conf, err := os.ReadFile(goldenOf(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := ServesSidecars(conf), strings.Contains(file, "sidecars"); got != want {
+			t.Errorf("%s: %t, want %t", file, got, want)
+		}
 	}
 }
