@@ -174,7 +174,7 @@ func (d *drainer) status(ctx context.Context, server *stack.Server) (status *clo
 	status, err = cloudinit.ParseStatus(value)
 	switch {
 	case err != nil:
-		return nil, err.Error(), nil
+		return nil, err.Error(), nil //nolint:nilerr // a state of the machine, and no failure of the run
 	case isStale(status):
 		return nil, "it has not reported since " + status.Time.Format(time.RFC3339), nil
 	case status.Served == "":

@@ -110,11 +110,14 @@ func (m *machineStatus) read(value []byte, proxy *stack.ProxyMachine) {
 // is an error. Without --wait, it reads the reports once. The values need them: a
 // machine that has just been created makes its certificate when it boots.
 func (p *program) awaitMachines(ctx context.Context, t *target, graph *stack.Graph, result *applied) error {
-	deadline := time.Now().Add(p.patience())
+	var deadline time.Time
 	for waits := false; ; waits = true {
 		machines, err := readMachines(ctx, t, graph)
 		if err != nil {
 			return err
+		}
+		if !waits {
+			deadline = time.Now().Add(p.patience())
 		}
 		result.Machines = machines
 		waiting, refused := notLive(machines)
