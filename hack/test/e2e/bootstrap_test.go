@@ -131,6 +131,10 @@ type applied struct {
 	Addresses struct {
 		Dedicated map[string][]string
 	}
+	Drained []struct {
+		Role, Problem string
+		Connections   *int
+	}
 }
 
 func apply(t *testing.T, config string) (result applied) {

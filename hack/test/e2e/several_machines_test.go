@@ -41,11 +41,11 @@ func (r request) begun() time.Time { return time.UnixMilli(r.Begun) }
 // A second machine comes, and a pod that ran before uses it, without a failed request.
 // Then that machine loses its power under load. Failing connections end within the
 // promised time, and the audit logs have each request under its tenant. Once it serves
-// again, it is used again.
+// again, it is used again. Then it is deleted, without a failed request.
 func TestProxyMachineIsLost(t *testing.T) {
 	requireEnvironment(t)
 	address, requests := serviceAddress(t, "client-a"), keepRequesting(t, namespaceA)
-	addMachine(t)
+	one := addMachine(t)
 	sources := waitSources(t, 2)
 	requests.requirePassed(t)
 	if got := serviceAddress(t, "client-a"); got != address {
@@ -78,10 +78,12 @@ func TestProxyMachineIsLost(t *testing.T) {
 	checkLost(t, <-results, lost, left)
 	checkBack(t, sources)
 	checkTenantOfAll(t, positions)
+	checkRemoved(t, one)
 }
 
-// addMachine brings a second proxy machine up, until the end of the test.
-func addMachine(t *testing.T) {
+// addMachine brings a second proxy machine up, until the end of the test. It returns the
+// egress.yaml of before.
+func addMachine(t *testing.T) []byte {
 	t.Helper()
 	file := shared.ConfigFile()
 	before, err := os.ReadFile(file)
@@ -115,6 +117,7 @@ func addMachine(t *testing.T) {
 	})
 	set(t.Context(), two)
 	waitSecond(t)
+	return before
 }
 
 // waitSecond waits until the second machine has booted.
@@ -226,6 +229,45 @@ func checkBack(t *testing.T, sources map[string]int) {
 	t.Logf("used again %s after it had booted: %v", took.Round(time.Second/10), again)
 	if took > backBound {
 		t.Errorf("used again %s after it had booted", took)
+	}
+}
+
+// checkRemoved: the second machine is drained before it is deleted, so that no request
+// fails.
+func checkRemoved(t *testing.T, one []byte) {
+	t.Helper()
+	if err := os.WriteFile(shared.ConfigFile(), one, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	end := make(chan struct{})
+	results := make(chan []request, 1)
+	go func() {
+		var requests []request
+		for {
+			requests = append(requests, loads(t, lostRate/2, 2*time.Second)...)
+			select {
+			case <-end:
+				results <- requests
+				return
+			default:
+			}
+		}
+	}()
+	result := apply(t, shared.ConfigFile())
+	close(end)
+	requests := <-results
+	late := 0
+	for _, r := range requests {
+		switch {
+		case r.Late:
+			late++
+		case r.Error != "":
+			t.Errorf("while the machine was deleted: %s", r.Error)
+		}
+	}
+	t.Logf("while the machine was deleted: %d requests, %d of them late; drained: %+v", len(requests), late, result.Drained)
+	if len(result.Drained) != 1 || result.Drained[0].Role != "proxy-2" || result.Drained[0].Problem != "" {
+		t.Errorf("drained are %+v, want proxy-2", result.Drained)
 	}
 }
 
