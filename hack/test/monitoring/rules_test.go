@@ -196,6 +196,9 @@ func causes() map[string]cause {
 			values: map[string]string{`egress_proxy_sidecars_served@machine`: "1+0x19 0+0x100"},
 			firing: []string{`EgressSidecarsNotServed{instance="172.16.28.8:9100",job="egress-proxy",severity="critical"}`},
 		},
+		"no tenant has a sidecar yet": {
+			values: map[string]string{`egress_proxy_sidecars_served@machine`: "0+0x120"},
+		},
 		"certificates have expired": {
 			values: map[string]string{`egress_proxy_sidecar_refused_total{reason="certificate-expired"}@tenants`: "0+60x120"},
 			firing: []string{`EgressCertificatesRefused{reason="certificate-expired",severity="warning"}`},

@@ -67,12 +67,15 @@ func (j *judge) request() (message, remedy string) {
 	}
 	result := j.result(attemptURL)
 	if !result.Succeeded {
-		return fmt.Sprintf("%s got no answer by the proxy: %s", j.URL.URL, result.Error), fixRequest
+		return fmt.Sprintf("%s got no answer by the proxy: %s", j.URL.URL, result.Error), j.fixRequest()
 	}
 	return j.answerFault(result)
 }
 
-const fixRequest = "look at the audit log: kubectl egress logs TENANT"
+// fixRequest is the remedy for a wrong answer of the proxy.
+func (j *judge) fixRequest() string {
+	return "look at the proxy's audit log: kubectl egress logs " + j.Tenant.Name + " AUDIT-LOG"
+}
 
 // answerFault compares an answer of the proxy with the allow list.
 func (j *judge) answerFault(result probe.Result) (message, remedy string) {
@@ -80,11 +83,11 @@ func (j *judge) answerFault(result probe.Result) (message, remedy string) {
 	denied := result.Status == 403 && result.Header[names.HeaderRevision] != ""
 	switch {
 	case verdict.Passes() && denied:
-		return fmt.Sprintf("the proxy denies %s, which the allow list covers", j.URL.URL), fixRequest
+		return fmt.Sprintf("the proxy denies %s, which the allow list covers", j.URL.URL), j.fixRequest()
 	case verdict.Passes() && result.Status >= 500:
-		return fmt.Sprintf("%s by the proxy: status %d", j.URL.URL, result.Status), fixRequest
+		return fmt.Sprintf("%s by the proxy: status %d", j.URL.URL, result.Status), j.fixRequest()
 	case !verdict.Passes() && !denied:
-		return fmt.Sprintf("the proxy lets %s pass (status %d), which rule %s denies", j.URL.URL, result.Status, verdict.Rule), fixRequest
+		return fmt.Sprintf("the proxy lets %s pass (status %d), which rule %s denies", j.URL.URL, result.Status, verdict.Rule), j.fixRequest()
 	}
 	return "", ""
 }
