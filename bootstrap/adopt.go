@@ -41,7 +41,7 @@ connections through the other server.`,
 		Example: `  bootstrap adopt --gateway 11111111-2222-3333-4444-555555555555
   bootstrap adopt --shared-address 203.0.113.7 --dry-run
   bootstrap adopt --tenant-address client-a=203.0.113.8 --yes
-  bootstrap adopt --shared-address 203.0.113.7 --shared-address proxy-2=203.0.113.9`,
+  bootstrap adopt --shared-address proxy-2=203.0.113.9`,
 		Args: cobra.NoArgs,
 		RunE: p.bounded(func(ctx context.Context) error { return p.adopt(ctx, o) }),
 	}

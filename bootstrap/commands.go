@@ -182,9 +182,9 @@ func (p *program) renderCommand() *cobra.Command {
 		Long: `render prints the user data that each machine of the proxy boots from, its
 squid.conf, and the values of the chart. With --only, the user data and the
 squid.conf are those of the first machine, or of another --machine. It needs
-neither network nor credentials. Addresses that Scaleway assigns are not known: addresses that are
-reserved for documentation (203.0.113.0/24) replace them, and a comment lists
-them.
+neither network nor credentials. Addresses that Scaleway assigns are not known:
+addresses that are reserved for documentation (203.0.113.0/24) replace them, and
+a comment lists them.
 
 So the files cannot be used unchanged. To run squid.conf elsewhere, set your
 own addresses, and provide the files that it refers to: a certificate with its
