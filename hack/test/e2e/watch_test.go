@@ -154,7 +154,7 @@ func startWatch(t *testing.T) (stop func()) {
 			t.Log(output.String())
 		}
 		for _, object := range []string{"lease/" + names.WatchLease, "configmap/" + names.ValuesConfigMap} {
-			if _, err := kubectl(context.WithoutCancel(t.Context()), "--namespace=egress-system", "delete", object, "--ignore-not-found"); err != nil {
+			if _, err := kubectl(context.WithoutCancel(ctx), "--namespace=egress-system", "delete", object, "--ignore-not-found"); err != nil {
 				t.Error(err)
 			}
 		}

@@ -69,7 +69,7 @@ func loads(ctx context.Context, target, rateText, durationText string) error {
 		waiting <- struct{}{}
 		all.Go(func() {
 			defer func() { <-waiting }()
-			result := load(client, target)
+			result := load(ctx, client, target)
 			mu.Lock()
 			defer mu.Unlock()
 			_ = out.Encode(result) // without a reader the program ends
@@ -79,11 +79,11 @@ func loads(ctx context.Context, target, rateText, durationText string) error {
 	return nil
 }
 
-func load(client *http.Client, target string) loadedRequest {
+func load(ctx context.Context, client *http.Client, target string) loadedRequest {
 	begun := time.Now()
 	var connected atomic.Bool
 	trace := httptrace.ClientTrace{ConnectDone: func(_, _ string, err error) { connected.Store(err == nil) }}
-	body, err := fetch(httptrace.WithClientTrace(context.Background(), &trace), client, target)
+	body, err := fetch(httptrace.WithClientTrace(ctx, &trace), client, target)
 	result := loadedRequest{Begun: begun.UnixMilli(), Took: time.Since(begun).Milliseconds(), Body: strings.TrimSpace(body)}
 	if err != nil {
 		result.Error, result.Late = err.Error(), connected.Load() && os.IsTimeout(err)
