@@ -253,17 +253,22 @@ func checkRemoved(t *testing.T, one []byte) {
 			}
 		}
 	}()
+	began := time.Now()
 	result := apply(t, shared.ConfigFile())
+	took := time.Since(began).Round(time.Second / 10)
 	close(end)
 	requests := <-results
-	late := 0
+	late, failed := 0, map[string][]time.Duration{}
 	for _, r := range requests {
 		switch {
 		case r.Late:
 			late++
 		case r.Error != "":
-			t.Errorf("while the machine was deleted: %s", r.Error)
+			failed[r.Error] = append(failed[r.Error], r.begun().Sub(began))
 		}
+	}
+	for text, times := range failed {
+		t.Errorf("while the machine was deleted, which took %s: %s: %d requests, begun after %s", took, text, len(times), times)
 	}
 	t.Logf("while the machine was deleted: %d requests, %d of them late; drained: %+v", len(requests), late, result.Drained)
 	if len(result.Drained) != 1 || result.Drained[0].Role != "proxy-2" || result.Drained[0].Problem != "" {
