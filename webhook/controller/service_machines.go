@@ -31,8 +31,9 @@ func (p *ProxyProber) Answers(machine netip.Addr, port int32) (answers, known bo
 // serve its port, in the order of the machines. A machine about which nothing is known, as for a new
 // leader, stays as it is in the present endpoints.
 //
-// If no machine answers, they are all endpoints, and found is false: a fault of the
-// leader's own network must not end the egress of every tenant.
+// If no machine answers, the present endpoints stay, all machines if there are none, and
+// found is false: a fault of the leader's own network must not end the egress of every
+// tenant, nor lead it to a machine that was taken out, and may be about to end.
 func endpoints(machines, present []netip.Addr, port int32, reachability Reachability) (list []netip.Addr, found bool) {
 	for _, machine := range machines {
 		answers, known := reachability.Answers(machine, port)
@@ -40,10 +41,18 @@ func endpoints(machines, present []netip.Addr, port int32, reachability Reachabi
 			list = append(list, machine)
 		}
 	}
-	if len(list) == 0 {
-		return machines, false
+	if len(list) > 0 {
+		return list, true
 	}
-	return list, true
+	for _, machine := range machines {
+		if slices.Contains(present, machine) {
+			list = append(list, machine)
+		}
+	}
+	if len(list) == 0 {
+		list = machines
+	}
+	return list, false
 }
 
 // addressesIn returns the addresses in an EndpointSlice, none for nil.
