@@ -16,17 +16,18 @@ import (
 	"egress.scw/hack/test/stopwatch"
 )
 
-// Bounds for a machine that loses its power, and clients that have only the proxy
-// variables. On a machine without other work, it has left the Services after 4 s, and is
-// used again within one: the log has the figures. With other work, the leader takes longer.
+// Bounds of safety for a machine that loses its power, and clients that have only the
+// proxy variables. The documents promise 6 s and 10 s, which other work on this machine can
+// exceed: 3.3 to 6.1 s, and up to 3.2 s, were measured beside other tests. The log has the
+// figures of each run.
 const (
 	lostBound = 20 * time.Second // until the machine has left the Services
 	backBound = 30 * time.Second // until a machine that serves again is used
 )
 
 // maxRefused is the share of the requests that may fail while a drained machine is deleted.
-// Mostly none fail. On a busy machine, up to 1.8 percent were refused within a second;
-// without a drain, a fifth fail.
+// None should. In two of five runs, beside other tests, 1.0 and 1.8 percent were refused
+// within a second, for a reason that is not known.
 const maxRefused = 0.04
 
 // lostRate is the number of new connections a second.
@@ -45,8 +46,8 @@ type request struct {
 func (r request) begun() time.Time { return time.UnixMilli(r.Begun) }
 
 // A second machine comes, and a pod that ran before uses it, without a failed request.
-// Then that machine loses its power under load. Failing connections end within the
-// promised time, and the audit logs have each request under its tenant. Once it serves
+// Then that machine loses its power under load. Failing connections end with its
+// place in the Service, and the audit logs have each request under its tenant. Once it serves
 // again, it is used again. Then it is drained and deleted, and requests go on.
 func TestProxyMachineIsLost(t *testing.T) {
 	requireEnvironment(t)
@@ -273,7 +274,7 @@ func checkRemoved(t *testing.T, one []byte) {
 			t.Logf("begun %s after the start: %s", r.begun().Sub(began), r.Error)
 		}
 	}
-	t.Logf("while the machine was deleted, which took %s: of %d requests, %d failed, and %d were late; drained: %+v", took, len(requests), failed, late, result.Drained)
+	t.Logf("while the machine was deleted, which took %s: of %d requests, %d failed, and %d were late", took, len(requests), failed, late)
 	if float64(failed) > maxRefused*float64(len(requests)) {
 		t.Errorf("%d of %d requests failed while the drained machine was deleted", failed, len(requests))
 	}
