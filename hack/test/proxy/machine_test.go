@@ -78,6 +78,7 @@ func TestProxy(t *testing.T) {
 	step("log server away", func(t *testing.T) { w.checkLogServerAway(t, vm) })
 	step("ports", func(t *testing.T) { checkPorts(t, vm) })
 	step("connections", func(t *testing.T) { tenants = w.checkConnections(t, vm, tenants) })
+	step("many domains", func(t *testing.T) { w.checkManyDomains(t, tenants) })
 	step("update", func(t *testing.T) {
 		tenants = append(tenants, tenant("client-c", latePort, v1alpha1.EgressIPShared))
 		w.checkUpdate(t, tenants)
