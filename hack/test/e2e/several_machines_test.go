@@ -25,10 +25,10 @@ const (
 	backBound = 30 * time.Second // until a machine that serves again is used
 )
 
-// maxRefused is the share of the requests that may fail while a drained machine is deleted.
-// None should. In two of five runs, beside other tests, 1.0 and 1.8 percent were refused
-// within a second, for a reason that is not known.
-const maxRefused = 0.04
+// maxStale is the share of the requests that may be sent to a lost machine after it has left
+// the Service. The node's conntrack leads a connection from the port of an unanswered one to
+// the same machine for two minutes (docs/limits.md), and the probe may get such a port again.
+const maxStale = 0.01
 
 // lostRate is the number of new connections a second.
 const lostRate = 200
@@ -70,7 +70,7 @@ func TestProxyMachineIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	results := make(chan []request, 1)
-	go func() { results <- loads(t, lostRate, 25*time.Second) }()
+	go func() { results <- loads(t, namespaceA, lostRate, 25*time.Second) }()
 	time.Sleep(5 * time.Second)
 	watch := stopwatch.Start()
 	lost := time.Now()
@@ -150,9 +150,9 @@ func waitEndpoints(ctx context.Context, t *testing.T, tenant string) {
 	})
 }
 
-// loads sends requests of tenant client-a, each on a connection of its own.
-func loads(t *testing.T, rate int, duration time.Duration) []request {
-	out, err := probe(t.Context(), namespaceA, "loads", "http://"+environment.IPEchoName+"/", fmt.Sprint(rate), duration.String())
+// loads sends requests from a namespace of tenant client-a, each on a connection of its own.
+func loads(t *testing.T, namespace string, rate int, duration time.Duration) []request {
+	out, err := probe(t.Context(), namespace, "loads", "http://"+environment.IPEchoName+"/", fmt.Sprint(rate), duration.String())
 	if err != nil {
 		t.Error(err)
 	}
@@ -175,7 +175,7 @@ func waitSources(t *testing.T, want int) map[string]int {
 	sources := map[string]int{}
 	eventually(t, fmt.Sprintf("requests from %d addresses", want), func() (bool, string) {
 		clear(sources)
-		for _, r := range loads(t, 20, time.Second) {
+		for _, r := range loads(t, namespaceA, 20, time.Second) {
 			if r.Error == "" {
 				sources[r.Body]++
 			}
@@ -186,11 +186,12 @@ func waitSources(t *testing.T, want int) map[string]int {
 }
 
 // checkLost: requests succeed, but for those that begin between the loss of the machine
-// and the moment at which it has left the Service. Requests that the remaining machine
-// has accepted may be late, because other programs use the CPU.
+// and the moment at which it has left the Service, and few from ports of unanswered ones.
+// Requests that the remaining machine has accepted may be late, because other programs use
+// the CPU.
 func checkLost(t *testing.T, requests []request, lost, left time.Time) {
 	t.Helper()
-	var before, late int
+	var before, late, stale, served int
 	var last time.Duration
 	after, failed := map[string]int{}, map[string]int{}
 	for _, r := range requests {
@@ -202,18 +203,24 @@ func checkLost(t *testing.T, requests []request, lost, left time.Time) {
 			t.Errorf("before the loss: %s", r.Error)
 		case r.Error != "":
 			failed[r.Error]++
-			last = max(last, since)
 			if r.begun().After(left.Add(settle)) {
-				t.Errorf("%s after the loss: %s", since, r.Error)
+				stale++
+				t.Logf("%s after the loss: %s", since, r.Error)
+			} else {
+				last = max(last, since)
 			}
 		case since < 0:
 			before++
 		default:
 			after[r.Body]++
+			served++
 		}
 	}
-	t.Logf("the machine left the Service %s after the loss; of %d requests, %d succeeded before the loss, and by address %v after it; accepted and late %d; failed, the last one begun after %s: %v",
-		left.Sub(lost).Round(time.Millisecond), len(requests), before, after, late, last.Round(time.Millisecond), failed)
+	t.Logf("the machine left the Service %s after the loss; of %d requests, %d succeeded before the loss, and by address %v after it; accepted and late %d; failed, the last one begun after %s, and %d later from a port of before: %v",
+		left.Sub(lost).Round(time.Millisecond), len(requests), before, after, late, last.Round(time.Millisecond), stale, failed)
+	if float64(stale) > maxStale*float64(served) {
+		t.Errorf("%d requests failed that began after the machine had left the Service, and %d succeeded", stale, served)
+	}
 	if before == 0 || len(failed) == 0 || len(after) == 0 {
 		t.Error("not all phases have requests: the machine was not in use, or nothing was lost")
 	}
@@ -250,7 +257,8 @@ func checkRemoved(t *testing.T, one []byte) {
 	go func() {
 		var requests []request
 		for {
-			requests = append(requests, loads(t, lostRate/2, 2*time.Second)...)
+			// Not from the pod that has unanswered connections to this machine: see maxStale.
+			requests = append(requests, loads(t, namespaceAlsoA, lostRate/2, 2*time.Second)...)
 			select {
 			case <-end:
 				results <- requests
@@ -271,13 +279,10 @@ func checkRemoved(t *testing.T, one []byte) {
 			late++
 		case r.Error != "":
 			failed++
-			t.Logf("begun %s after the start: %s", r.begun().Sub(began), r.Error)
+			t.Errorf("begun %s after the start: %s", r.begun().Sub(began), r.Error)
 		}
 	}
 	t.Logf("while the machine was deleted, which took %s: of %d requests, %d failed, and %d were late", took, len(requests), failed, late)
-	if float64(failed) > maxRefused*float64(len(requests)) {
-		t.Errorf("%d of %d requests failed while the drained machine was deleted", failed, len(requests))
-	}
 	if len(result.Drained) != 1 || result.Drained[0].Role != "proxy-2" || result.Drained[0].Problem != "" {
 		t.Errorf("drained are %+v, want proxy-2", result.Drained)
 	}
