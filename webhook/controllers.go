@@ -46,6 +46,7 @@ func addControllers(ctx context.Context, manager ctrl.Manager, s *settings.Setti
 	}
 	if s.Proxy.VerifyPorts {
 		tenants.Proxy = controller.NewProxyProber(manager.GetClient(), s.Proxy.Addresses)
+		tenants.Proxy.UseSpare(s.Proxy.Spare)
 		if tenants.Sidecars != nil && s.Proxy.Identity == v1alpha1.IdentityRequired {
 			tenants.Proxy.UseCertificates(tenants.Sidecars, s.Proxy.Machines)
 		}

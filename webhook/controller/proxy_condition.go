@@ -19,6 +19,9 @@ type proxyFacts struct {
 	message string
 	// admitted is whether NetworkPolicies may admit the tenant's pods to its port.
 	admitted bool
+	// spare is whether the spare machine answers, and so may be the endpoint of the tenant's
+	// Service.
+	spare bool
 }
 
 // condition returns the condition ProxyReachable.
@@ -90,10 +93,10 @@ func difference(tenant *v1alpha1.EgressTenant, answer proxyAnswer, wanted string
 	return fmt.Sprintf("the proxy %s serves tenant %q on port %d", address, answer.tenant, port)
 }
 
-// serves returns the time since which all proxies, of which there are this many, are
-// known to serve the tenant on its port, in whatever revision. It is false if one of them
-// is not. The answers are those of the port itself.
-func serves(tenant *v1alpha1.EgressTenant, answers []proxyAnswer, proxies int) (asked time.Time, ok bool) {
+// serves returns the time since which all proxies that gave the answers are known to
+// serve the tenant on its port, in whatever revision. It is false if one of them is not.
+// The answers are those of the port itself.
+func serves(tenant *v1alpha1.EgressTenant, answers []proxyAnswer) (asked time.Time, ok bool) {
 	wanted := revisionOf(tenant)
 	for i, answer := range answers {
 		if answer.err != "" || (answer.tenant != tenant.Name && answer.revision != wanted) {
@@ -103,5 +106,5 @@ func serves(tenant *v1alpha1.EgressTenant, answers []proxyAnswer, proxies int) (
 			asked = answer.asked
 		}
 	}
-	return asked, len(answers) > 0 && len(answers) == proxies
+	return asked, len(answers) > 0
 }

@@ -31,11 +31,28 @@ type machineState struct {
 	asked time.Time
 	// answered is the time of the last question that it answered.
 	answered time.Time
-	served   []proxystatus.Tenant
-	err      string // stable: equal for equal causes
+	// since is the time of the question that it answered first, after one that it did not
+	// answer.
+	since  time.Time
+	served []proxystatus.Tenant
+	err    string // stable: equal for equal causes
 	// withheld is whether the machine refuses the question: Squid is stopped, or it is
 	// drained, and must not become an endpoint again while it serves its last clients.
 	withheld bool
+}
+
+// after completes the state by what was known before it. The zero value is that of a machine
+// that has not been asked before.
+func (s machineState) after(before machineState) machineState {
+	switch {
+	case s.err != "":
+		s.answered = before.answered
+	case before.err != "":
+		s.since = s.asked
+	default:
+		s.since = before.since
+	}
+	return s
 }
 
 // fallsBack returns whether the tenants' ports of the machine are asked instead. The
@@ -59,13 +76,13 @@ func (s machineState) about(port int32) portAnswer {
 }
 
 // Machines returns the last states of the machines that have been asked, in the order of
-// their addresses in the settings. There are none on other replicas than the leader. It
+// their addresses in the settings, and of the spare one if it answers. There are none on other replicas than the leader. It
 // is safe for concurrent use.
 func (p *ProxyProber) Machines() []Machine {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var machines []Machine
-	for _, address := range p.addresses {
+	for _, address := range p.present() {
 		state, known := p.machines[address]
 		if !known {
 			continue

@@ -42,7 +42,8 @@ func (p *ProxyProber) Collect(collected chan<- prometheus.Metric) {
 		if !isTenantPort(tenant.Spec.ProxyPort()) {
 			continue
 		}
-		for _, answer := range p.answersAbout(tenant) {
+		answers, _ := p.answersAbout(tenant)
+		for _, answer := range answers {
 			isReachable := judge(tenant, []proxyAnswer{answer}, "").reason == names.ReasonProxyReachable
 			collected <- prometheus.MustNewConstMetric(proxyReachable, prometheus.GaugeValue, valueOf(isReachable), tenant.Name, answer.proxy.Addr().String())
 		}

@@ -40,6 +40,7 @@ const (
 type ProxyProber struct {
 	cache     client.Reader
 	addresses []netip.Addr
+	spare     netip.Addr // invalid if there is none
 	askState  func(ctx context.Context, machine netip.AddrPort) machineState
 	ask       func(ctx context.Context, proxy netip.AddrPort, tenant string) portAnswer
 	give      func(context.Context, netip.AddrPort) // releases a port
@@ -112,10 +113,13 @@ func (*ProxyProber) NeedLeaderElection() bool { return true }
 // Start runs rounds until the context ends.
 func (p *ProxyProber) Start(ctx context.Context) error {
 	p.ledger.begin(time.Now())
-	p.askMachines(ctx)
+	p.askFirst(ctx)
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() { p.watchMachines(ctx) })
+	if p.spare.IsValid() {
+		watching.Go(func() { p.watchSpare(ctx) })
+	}
 	for {
 		next := time.After(probeInterval)
 		pause := time.After(probePause)
@@ -136,6 +140,15 @@ func (p *ProxyProber) Start(ctx context.Context) error {
 	}
 }
 
+// askFirst asks all machines, and the spare one, before a tenant's pods are admitted to a
+// port that one of them serves to another tenant.
+func (p *ProxyProber) askFirst(ctx context.Context) {
+	var asking sync.WaitGroup
+	asking.Go(func() { p.askSpare(ctx) })
+	p.askMachines(ctx)
+	asking.Wait()
+}
+
 // watchMachines asks the machines for their state, and reports changes, until the
 // context ends.
 func (p *ProxyProber) watchMachines(ctx context.Context) {
@@ -143,7 +156,7 @@ func (p *ProxyProber) watchMachines(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(statusInterval):
+		case <-time.After(p.interval()):
 		}
 		p.askMachines(ctx)
 		tenants, err := p.proxied(ctx)
@@ -166,11 +179,7 @@ func (p *ProxyProber) askMachines(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, address := range p.addresses {
-		state := states[i]
-		if state.err != "" {
-			state.answered = p.machines[address].answered
-		}
-		p.machines[address] = state
+		p.machines[address] = states[i].after(p.machines[address])
 	}
 }
 
@@ -235,7 +244,7 @@ func (p *ProxyProber) asksPort(tenant *v1alpha1.EgressTenant, state machineState
 // proxy.
 func (p *ProxyProber) askAll(ctx context.Context, tenants []v1alpha1.EgressTenant) {
 	p.mu.Lock()
-	states := maps.Clone(p.machines)
+	states, machines := maps.Clone(p.machines), p.present()
 	p.mu.Unlock()
 	answers := map[netip.AddrPort]portAnswer{}
 	var lock sync.Mutex
@@ -243,7 +252,7 @@ func (p *ProxyProber) askAll(ctx context.Context, tenants []v1alpha1.EgressTenan
 	seen := map[netip.AddrPort]bool{}
 	for i := range tenants {
 		port := tenants[i].Spec.ProxyPort()
-		for _, address := range p.addresses {
+		for _, address := range machines {
 			proxy := netip.AddrPortFrom(address, uint16(port)) //nolint:gosec // isTenantPort
 			if seen[proxy] || !p.asksPort(&tenants[i], states[address]) {
 				continue
@@ -270,7 +279,8 @@ func (p *ProxyProber) release(ctx context.Context, tenant *v1alpha1.EgressTenant
 	if tenant.AdmittedPort() != 0 || sharesPort(tenant, tenants) {
 		return
 	}
-	for _, answer := range p.answersOn(port) {
+	answers, _ := p.answersOn(port)
+	for _, answer := range answers {
 		if answer.err != "" && p.ledger.release(port, time.Now()) {
 			p.give(ctx, answer.proxy)
 		}
@@ -292,15 +302,15 @@ func (p *ProxyProber) report(ctx context.Context, tenants []v1alpha1.EgressTenan
 	for i := range tenants {
 		tenant := &tenants[i]
 		known, isKnown := p.reported[tenant.Name]
-		answers := p.answersAbout(tenant)
-		if len(answers) < len(p.addresses) {
+		answers, isComplete := p.answersAbout(tenant)
+		if !isComplete {
 			if isKnown {
 				reported[tenant.Name] = known
 			}
 			p.wakeUp()
 			continue // until the port has been asked
 		}
-		facts := judge(tenant, answers, p.blockedBy(tenant.Spec.ProxyPort()))
+		facts := p.judge(tenant, answers)
 		reported[tenant.Name] = facts
 		if isKnown && known == facts && (tenant.AdmittedPort() != 0 || !waiting) {
 			continue
@@ -314,30 +324,30 @@ func (p *ProxyProber) report(ctx context.Context, tenants []v1alpha1.EgressTenan
 	p.reported = reported
 }
 
-// answersOn returns the last answers of all proxies on a port. There are none until
+// answersOn returns the last answers of all machines on a port. There are none until
 // the port itself has been asked.
-func (p *ProxyProber) answersOn(port int32) []proxyAnswer {
+func (p *ProxyProber) answersOn(port int32) (answers []proxyAnswer, isComplete bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var answers []proxyAnswer
-	for _, address := range p.addresses {
+	machines := p.present()
+	for _, address := range machines {
 		proxy := netip.AddrPortFrom(address, uint16(port)) //nolint:gosec // isTenantPort
 		if answer, ok := p.answers[proxy]; ok {
 			answers = append(answers, proxyAnswer{proxy, answer})
 		}
 	}
-	return answers
+	return answers, len(answers) == len(machines)
 }
 
-// answersAbout returns the last answers of all proxies about a tenant: the state of the
+// answersAbout returns the last answers of all machines about a tenant: the state of the
 // machine, and if that shows no fault, the answer of the port where it must be asked.
-// There are fewer answers than proxies until all have been asked.
-func (p *ProxyProber) answersAbout(tenant *v1alpha1.EgressTenant) []proxyAnswer {
+// They are not complete until all have been asked.
+func (p *ProxyProber) answersAbout(tenant *v1alpha1.EgressTenant) (answers []proxyAnswer, isComplete bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	port, wanted := tenant.Spec.ProxyPort(), revisionOf(tenant)
-	var answers []proxyAnswer
-	for _, address := range p.addresses {
+	machines := p.present()
+	for _, address := range machines {
 		state, known := p.machines[address]
 		if !known {
 			continue
@@ -352,7 +362,16 @@ func (p *ProxyProber) answersAbout(tenant *v1alpha1.EgressTenant) []proxyAnswer 
 			answers = append(answers, proxyAnswer{proxy, answer})
 		}
 	}
-	return answers
+	return answers, len(answers) == len(machines)
+}
+
+// judge compares the answers of all machines about a tenant with the tenant.
+func (p *ProxyProber) judge(tenant *v1alpha1.EgressTenant, answers []proxyAnswer) proxyFacts {
+	facts := judge(tenant, answers, p.blockedBy(tenant.Spec.ProxyPort()))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	facts.spare = p.spareAnswers()
+	return facts
 }
 
 func (p *ProxyProber) blockedBy(port int32) string {
@@ -375,14 +394,15 @@ func (p *ProxyProber) wakeUp() {
 // already.
 func (p *ProxyProber) factsOf(tenant *v1alpha1.EgressTenant, contested bool) (facts proxyFacts, ok bool) {
 	port := tenant.Spec.ProxyPort()
-	answers := p.answersAbout(tenant)
-	if len(answers) < len(p.addresses) {
+	answers, isComplete := p.answersAbout(tenant)
+	if !isComplete {
 		p.wakeUp()
 		return proxyFacts{}, false
 	}
-	facts = judge(tenant, answers, p.blockedBy(port))
+	facts = p.judge(tenant, answers)
 	facts.admitted = tenant.AdmittedPort() != 0
-	if asked, served := serves(tenant, p.answersOn(port), len(p.addresses)); served && !facts.admitted && !contested {
+	onPort, isComplete := p.answersOn(port)
+	if asked, served := serves(tenant, onPort); served && isComplete && !facts.admitted && !contested {
 		facts.admitted = p.ledger.admit(port, asked, time.Now())
 	}
 	return facts, true

@@ -33,18 +33,20 @@ type TenantServices struct {
 	client       client.Client
 	namespace    string
 	machines     []netip.Addr // of one family
+	spare        netip.Addr   // invalid if there is none
 	identity     v1alpha1.Identity
 	reachability Reachability
 }
 
 // NewTenantServices returns TenantServices that read from the cache of the client, and
 // lead to the proxies. reachability is nil if the proxies are not asked: all of them are
-// endpoints then.
+// endpoints then, but for the spare.
 func NewTenantServices(c client.Client, namespace string, proxy *settings.Proxy, reachability Reachability) *TenantServices {
+	spare := proxy.Spare
 	if reachability == nil {
-		reachability = alwaysReachable{}
+		reachability, spare = alwaysReachable{}, netip.Addr{}
 	}
-	return &TenantServices{client: c, namespace: namespace, machines: ofOneFamily(proxy.Addresses), identity: proxy.Identity, reachability: reachability}
+	return &TenantServices{client: c, namespace: namespace, machines: ofOneFamily(proxy.Addresses), spare: spare, identity: proxy.Identity, reachability: reachability}
 }
 
 // serviceState is what is known about the Service of a tenant.
@@ -82,7 +84,7 @@ func (s *TenantServices) keep(ctx context.Context, tenant *v1alpha1.EgressTenant
 		// Pods that run keep their way to the port of before.
 		return s.unchanged(tenant, service), nil
 	}
-	machines, found := endpoints(s.machines, addressesIn(slice), tenant.Spec.ProxyPort(), s.reachability)
+	machines, found := endpoints(s.machines, s.spare, addressesIn(slice), tenant.Spec.ProxyPort(), s.reachability)
 	// The endpoints come first: connections to a Service without any are refused.
 	if !sliceInSync(slice, tenant, machines) {
 		if err := s.apply(ctx, tenant, machines); err != nil {

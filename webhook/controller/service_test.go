@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +31,9 @@ func machinesFixture() []netip.Addr {
 	return []netip.Addr{netip.MustParseAddr("172.16.28.8"), netip.MustParseAddr("172.16.28.9"), netip.MustParseAddr("172.16.28.10")}
 }
 
+// spareFixture is the spare machine.
+func spareFixture() netip.Addr { return netip.MustParseAddr("172.16.28.70") }
+
 // answering are the machines that answer. Those that are not in the map are not known.
 type answering map[string]bool
 
@@ -38,10 +42,24 @@ func (a answering) Answers(machine netip.Addr, _ int32) (answers, known bool) {
 	return answers, known
 }
 
+func (answering) AnswersSince(netip.Addr) time.Time { return time.Time{} }
+
+// began is when the machines of answering began to answer.
+type began struct {
+	answering
+	since map[string]int
+}
+
+func (b began) AnswersSince(machine netip.Addr) time.Time {
+	return time.Time{}.Add(time.Duration(b.since[machine.String()]) * time.Second)
+}
+
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		answering answering
+		spare     netip.Addr
+		since     map[string]int
 		present   string
 		want      string
 		lost      bool
@@ -56,6 +74,16 @@ func TestEndpoints(t *testing.T) {
 		"a new leader keeps a machine out":   {present: "8 10", want: "8 10"},
 		"a new machine joins when it serves": {answering: answering{"172.16.28.8": true}, present: "8 9", want: "8 9"},
 		"other machines than before":         {present: "77", want: "8 9 10", lost: true},
+		"the spare does not answer":          {answering: answering{"172.16.28.8": true, "172.16.28.70": false}, spare: spareFixture(), present: "8", want: "8"},
+		"the spare begins to answer":         {answering: answering{"172.16.28.8": true, "172.16.28.70": true}, since: map[string]int{"172.16.28.70": 1}, spare: spareFixture(), present: "8 9 10", want: "70"},
+		"the first begins to answer":         {answering: answering{"172.16.28.8": true, "172.16.28.70": true}, since: map[string]int{"172.16.28.8": 2, "172.16.28.70": 1}, spare: spareFixture(), present: "70", want: "8"},
+		"a new leader finds the first":       {answering: answering{"172.16.28.8": true, "172.16.28.70": true}, spare: spareFixture(), present: "8", want: "8"},
+		"a new leader finds the spare":       {answering: answering{"172.16.28.8": true, "172.16.28.70": true}, spare: spareFixture(), present: "70", want: "70"},
+		"only the spare answers":             {answering: answering{"172.16.28.8": false, "172.16.28.9": false, "172.16.28.10": false, "172.16.28.70": true}, spare: spareFixture(), present: "8", want: "70"},
+		"the spare has gone":                 {answering: answering{"172.16.28.8": true, "172.16.28.70": false}, spare: spareFixture(), present: "70", want: "8"},
+		"the spare was the last to answer":   {answering: answering{"172.16.28.8": false, "172.16.28.9": false, "172.16.28.10": false, "172.16.28.70": false}, spare: spareFixture(), present: "70", want: "70", lost: true},
+		"nothing is known of the spare":      {spare: spareFixture(), want: "8 9 10"},
+		"a new leader keeps the spare":       {spare: spareFixture(), present: "70", want: "70"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,7 +91,7 @@ func TestEndpoints(t *testing.T) {
 			for number := range strings.FieldsSeq(test.present) {
 				present = append(present, netip.MustParseAddr("172.16.28."+number))
 			}
-			got, found := endpoints(machinesFixture(), present, 3129, test.answering)
+			got, found := endpoints(machinesFixture(), test.spare, present, 3129, began{test.answering, test.since})
 			var numbers []string
 			for _, machine := range got {
 				numbers = append(numbers, strings.TrimPrefix(machine.String(), "172.16.28."))

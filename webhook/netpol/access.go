@@ -29,7 +29,7 @@ func accessRules(access *v1alpha1.ClusterAccess, s *settings.Settings, apiServer
 			to[0].PodSelector = &metav1.LabelSelector{MatchLabels: maps.Clone(access.PodLabels)}
 		}
 	case access.Prefix().IsValid():
-		to = withoutProxies(access.Prefix(), s.Proxy.Addresses)
+		to = withoutProxies(access.Prefix(), s.Proxy.WithSpare())
 	}
 	var ports []networkingv1.NetworkPolicyPort
 	for _, number := range access.Ports {

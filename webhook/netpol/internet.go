@@ -23,7 +23,7 @@ func internetRule(s *settings.Settings) networkingv1.NetworkPolicyEgressRule {
 func allExcept(all netip.Prefix, s *settings.Settings) networkingv1.NetworkPolicyPeer {
 	closed := policy.ForbiddenDestinations()
 	own := slices.Clone(s.Cluster.CIDRs)
-	for _, address := range s.Proxy.Addresses {
+	for _, address := range s.Proxy.WithSpare() {
 		own = append(own, only(address))
 	}
 	for _, prefix := range own {

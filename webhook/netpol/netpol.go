@@ -81,7 +81,7 @@ func pathRules(tenant *v1alpha1.EgressTenant, s *settings.Settings) []networking
 			ports = append(ports, names.SidecarPort)
 		}
 		if len(ports) > 0 {
-			return []networkingv1.NetworkPolicyEgressRule{proxyRule(s.Proxy.Addresses, ports)}
+			return []networkingv1.NetworkPolicyEgressRule{proxyRule(s.Proxy.WithSpare(), ports)}
 		}
 	}
 	return nil

@@ -66,6 +66,11 @@ type FileProxy struct {
 	// Services lead to those that answer, and NetworkPolicies admit all of them.
 	// Required.
 	Addresses []string `json:"addresses"`
+	// SpareAddress is the IP address of the machine that bootstrap makes while it replaces
+	// the only one in addresses. NetworkPolicies admit it, too, and the tenants' Services
+	// lead to the one of the two that began to answer last. Empty, which is the default, means
+	// that there is none.
+	SpareAddress string `json:"spareAddress"`
 	// EgressAddresses are the source addresses of the tenants' requests.
 	EgressAddresses FileEgressAddresses `json:"egressAddresses"`
 	// VerifyPorts is whether the leader asks the proxies which tenant they serve on

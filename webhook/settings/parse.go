@@ -71,9 +71,26 @@ func (p *parser) proxy(f FileProxy, path *field.Path) Proxy {
 		}
 	}
 	return Proxy{
-		Addresses: addresses, Egress: p.egressAddresses(f.EgressAddresses, path.Child("egressAddresses")), VerifyPorts: f.VerifyPorts,
+		Addresses: addresses, Spare: p.spare(f.SpareAddress, addresses, path.Child("spareAddress")), Egress: p.egressAddresses(f.EgressAddresses, path.Child("egressAddresses")), VerifyPorts: f.VerifyPorts,
 		Identity: p.identity(f.Identity, path.Child("identity")), Machines: p.machines(f.Machines, addresses, path.Child("machines")),
 	}
+}
+
+// spare parses the address of the machine that stands in for the one in addresses.
+func (p *parser) spare(text string, addresses []netip.Addr, path *field.Path) netip.Addr {
+	if text == "" {
+		return netip.Addr{}
+	}
+	address, ok := p.address(text, path, nil)
+	switch {
+	case !ok:
+		return netip.Addr{}
+	case slices.Contains(addresses, address):
+		p.add(field.Invalid(path, text, "must not be one of proxy.addresses"))
+	case len(addresses) > 0 && address.Is4() != addresses[0].Is4():
+		p.add(field.Invalid(path, text, "must be of the family of proxy.addresses[0]"))
+	}
+	return address
 }
 
 // address parses the address of one machine: a global unicast address, or one

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,6 +52,10 @@ type Proxy struct {
 	// answer, and NetworkPolicies admit all of them. Pods that are created before
 	// their tenant's Service get the first.
 	Addresses []netip.Addr
+	// Spare is the address of the machine that stands in for the one in Addresses while
+	// that is replaced: not one of Addresses, and of the first one's family. The zero value
+	// means that there is none.
+	Spare netip.Addr
 	// Egress are the source addresses of the proxy's requests.
 	Egress EgressAddresses
 	// VerifyPorts is whether pods are admitted to a tenant's port only after the
@@ -70,6 +75,15 @@ type Machine struct {
 	// Certificate is the machine's certificate in PEM: sidecars trust no other one.
 	// While the machine gets another certificate, there are both.
 	Certificate string
+}
+
+// WithSpare returns Addresses, with Spare behind them if there is one: the addresses that
+// NetworkPolicies are about.
+func (p *Proxy) WithSpare() []netip.Addr {
+	if !p.Spare.IsValid() {
+		return p.Addresses
+	}
+	return append(slices.Clone(p.Addresses), p.Spare)
 }
 
 // AcceptsSidecars reports whether the proxy recognises tenants by certificates.

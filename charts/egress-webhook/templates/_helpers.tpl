@@ -44,6 +44,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "egress-webhook.reference" (merge (dict "tag" (.Values.sidecar.image.tag | default .Chart.AppVersion)) .Values.sidecar.image) }}
 {{- end }}
 
+{{- /* The addresses of the proxy with that of the spare machine, as JSON. */}}
+{{- define "egress-webhook.machines" -}}
+{{- concat .Values.proxy.addresses (list .Values.proxy.spareAddress | compact) | toJson }}
+{{- end }}
+
 {{- /* Whether the proxy accepts sidecars: not empty if it does. */}}
 {{- define "egress-webhook.sidecars" -}}
 {{- if ne .Values.proxy.identity "Port" }}true{{ end }}

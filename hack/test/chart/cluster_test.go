@@ -149,7 +149,7 @@ func TestServicesOfTenants(t *testing.T) {
 
 func TestOwnNetworkPolicy(t *testing.T) {
 	r := mustInstall(t, minimalValues+`
-proxy: {addresses: [172.16.28.8, "2001:db8::8"]}
+proxy: {addresses: [172.16.28.8, "2001:db8::8"], spareAddress: 172.16.28.70}
 dns: {nodeLocalAddress: 169.254.20.10}`)
 	networkPolicy := only[*networkingv1.NetworkPolicy](t, r)
 	requireSelects(t, "the NetworkPolicy", &networkPolicy.Spec.PodSelector, only[*appsv1.Deployment](t, r))
@@ -181,6 +181,7 @@ dns: {nodeLocalAddress: 169.254.20.10}`)
 			To: []networkingv1.NetworkPolicyPeer{
 				{IPBlock: &networkingv1.IPBlock{CIDR: "172.16.28.8/32"}},
 				{IPBlock: &networkingv1.IPBlock{CIDR: "2001:db8::8/128"}},
+				{IPBlock: &networkingv1.IPBlock{CIDR: "172.16.28.70/32"}},
 			},
 			// Without StatusPort, every tenant would be ProxyUnreachable.
 			Ports: []networkingv1.NetworkPolicyPort{

@@ -36,6 +36,7 @@ func TestSettings(t *testing.T) {
 	got := settingsOf(t, mustInstall(t, `
 proxy:
   addresses: [172.16.28.8, "2001:db8::8"]
+  spareAddress: 172.16.28.70
   egressAddresses: {shared: [203.0.113.50], dedicated: {client-a: [203.0.113.51, 203.0.113.52], "42": ["2001:db8::51"]}, gateway: [203.0.113.1]}
 cluster: {domain: blue.example.internal, cidrs: [10.32.0.0/20, "fd00:10::/64"]}
 dns: {nodeLocalAddress: 169.254.20.10, pods: [{namespace: dns, podLabels: {b: "2", a: "yes"}}, {namespace: dns-2, podLabels: {a: b}, ports: [5353]}]}
@@ -46,6 +47,7 @@ logLevel: debug`))
 	want := &settings.Settings{
 		Proxy: settings.Proxy{
 			Addresses: []netip.Addr{netip.MustParseAddr("172.16.28.8"), netip.MustParseAddr("2001:db8::8")},
+			Spare:     netip.MustParseAddr("172.16.28.70"),
 			Egress: settings.EgressAddresses{
 				Shared:    []netip.Addr{netip.MustParseAddr("203.0.113.50")},
 				Dedicated: map[string][]netip.Addr{"client-a": {netip.MustParseAddr("203.0.113.51"), netip.MustParseAddr("203.0.113.52")}, "42": {netip.MustParseAddr("2001:db8::51")}},
