@@ -116,6 +116,7 @@ func (m Machine) shellValues() string {
 		{"REVISION_HEADER", names.HeaderRevision},
 		{"PROBE_URL", names.ProbeURL},
 		{"RELEASE_OFFSET", strconv.Itoa(names.ReleaseOffset)},
+		{"STATUS_PORT", strconv.Itoa(names.StatusPort)},
 		{"OPEN_PORTS", openPorts},
 		{"HOLDERS", holders},
 	}
