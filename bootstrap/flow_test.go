@@ -71,7 +71,7 @@ func TestFlow(t *testing.T) {
 		t.Errorf("the plan does not end with the files that apply writes:\n%s", got.stdout)
 	}
 	got = require(t, exitDone, s.run(t.Context(), "--yes"))
-	for _, want := range []string{"production at Scaleway matches egress.yaml: 20 steps done", "172.16.28.8", "egress address of client-b", "admin@egress-production", "helm upgrade --install", "Proxy machines"} {
+	for _, want := range []string{"production at Scaleway matches egress.yaml: 21 steps done", "172.16.28.8", "egress address of client-b", "admin@egress-production", "helm upgrade --install", "Proxy machines"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("the output of apply lacks %q:\n%s", want, got.stdout)
 		}
@@ -144,7 +144,7 @@ func requireStatus(t *testing.T, s *session, drift int) {
 	if err := json.Unmarshal([]byte(got.stdout), &document); err != nil {
 		t.Fatal(err)
 	}
-	if len(document.Drift) != drift || len(document.Resources) != 15 || len(document.Tenants) != 2 {
+	if len(document.Drift) != drift || len(document.Resources) != 16 || len(document.Tenants) != 2 {
 		t.Errorf("want a drift of %d, got\n%s", drift, got.stdout)
 	}
 	if stale := document.Tenants[0].Wanted != document.Tenants[0].UserData; stale != (drift > 0) {

@@ -78,6 +78,10 @@ func made(t testing.TB, spec stack.Spec) (*stack.Graph, *stack.Observed) {
 		case *stack.FlexibleIP:
 			r.Address, r.ServerID = address, "server"
 			address = address.Next()
+		case *stack.PrivateIP:
+			if r.Free {
+				r.Address = netip.MustParseAddr("172.16.28.70")
+			}
 		case *stack.Server:
 			r.Running, r.VolumeID = true, "volume"
 		case *stack.UserData:

@@ -118,15 +118,18 @@ func newPlanRow(step *stack.Step) planRow {
 	case stack.Create:
 		row.sign, row.colour = "+", green
 		row.detail = newDetails(step)
+		if step.Temporary {
+			row.detail = temporaryDetails(step)
+		}
+		row.detail = append(row.detail, afterDetails(step)...)
 	case stack.Update:
 		row.sign, row.colour = "~", yellow
+		row.detail = afterDetails(step)
 		row.below = changeLines(step.Changes)
 	case stack.Replace:
 		row.sign, row.colour = "-/+", red
 		row.detail = []string{"(replaced: " + strings.Join(fixedReasons(step.Changes), "; ") + ")"}
-		if len(step.After) > 0 {
-			row.detail = append(row.detail, "when "+strings.Join(step.After, " and ")+" serves")
-		}
+		row.detail = append(row.detail, afterDetails(step)...)
 		row.below = changeLines(step.Changes)
 	case stack.Delete:
 		row.sign, row.colour = "-", red
@@ -139,6 +142,27 @@ func newPlanRow(step *stack.Step) planRow {
 		}
 	}
 	return row
+}
+
+// afterDetails names the machines that must serve before a step begins.
+func afterDetails(step *stack.Step) []string {
+	if len(step.After) == 0 {
+		return nil
+	}
+	return []string{"when " + strings.Join(step.After, " and ") + " serves"}
+}
+
+// temporaryDetails describes a step that makes something for the time in which the proxy is
+// replaced.
+func temporaryDetails(step *stack.Step) []string {
+	switch attachment, ok := step.Resource().(*stack.Attachment); {
+	case ok:
+		return []string{"to " + attachment.Server.Name + ", temporary"}
+	case step.Kind == stack.KindServer:
+		return append([]string{"temporary, while the proxy is replaced"}, newDetails(step)...)
+	default:
+		return []string{"temporary"}
+	}
 }
 
 func (r planRow) text(keys, names int, colours paint) string {
@@ -208,7 +232,11 @@ func newDetails(step *stack.Step) []string {
 // deletedDetails identifies a resource to delete, as there may be several of the
 // same name, and states the reason.
 func deletedDetails(step *stack.Step) []string {
-	details := []string{step.Reason, "ID " + step.ResourceID}
+	details := []string{step.Reason}
+	if step.ResourceID != "" { // not made by this plan
+		details = append(details, "ID "+step.ResourceID)
+	}
+	details = append(details, afterDetails(step)...)
 	if address, ok := step.Resource().(*stack.FlexibleIP); ok && address.Address.IsValid() {
 		details = append([]string{address.Address.String()}, details...)
 	}

@@ -156,6 +156,9 @@ func (r *rendered) placeholders(graph *stack.Graph, region string) {
 	if graph.Gateway != nil {
 		graph.Gateway.Address = take("the Public Gateway's address")
 	}
+	if graph.SpareIP != nil {
+		graph.SpareIP.Address = take("the private address of the machine that serves while the proxy is replaced")
+	}
 	if graph.Registry != nil {
 		graph.Registry.Endpoint = "rg." + region + ".scw.cloud/" + graph.Registry.Name // the form of all endpoints
 	}

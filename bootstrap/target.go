@@ -77,6 +77,7 @@ func (p *program) prepare(checks ...func(*target) error) (*target, error) {
 	t := &target{config: egress, file: p.options.config, account: account}
 	if invalid == nil {
 		t.spec = stack.NewSpec(egress, project)
+		t.spec.ReplaceAtOnce = !p.options.wait
 		for _, check := range checks {
 			errs = append(errs, check(t))
 		}

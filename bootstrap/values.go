@@ -39,6 +39,9 @@ type imageValues struct {
 
 type proxyValues struct {
 	Addresses []string `json:"addresses"`
+	// SpareAddress is that of the machine that serves while the only one is replaced. Empty
+	// without one.
+	SpareAddress string `json:"spareAddress,omitempty"`
 	// Identity and Machines are missing if the proxy serves no sidecars.
 	Identity        cloudinit.Identity `json:"identity,omitempty"`
 	Machines        []machineValues    `json:"machines,omitempty"`
@@ -73,6 +76,9 @@ func values(graph *stack.Graph, spec stack.Spec, machines []machineStatus) ([]by
 	}
 	if found.Gateway != "" {
 		v.Proxy.EgressAddresses.Gateway = []string{found.Gateway}
+	}
+	if graph.SpareIP != nil {
+		v.Proxy.SpareAddress = addressText(graph.SpareIP.Address)
 	}
 	if v.Tenants == nil {
 		v.Tenants = []v1alpha1.Tenant{}

@@ -24,12 +24,11 @@ func (c *Cloud) bookPrivateIP(ctx context.Context, r *stack.PrivateIP, _ func(st
 	created, err := ensure(ctx, c, maker[*stack.PrivateIP]{
 		find: func(ctx context.Context) ([]*stack.PrivateIP, error) {
 			all, err := c.findPrivateIPs(ctx, r.Network.ID)
-			return slices.DeleteFunc(all, func(a *stack.PrivateIP) bool { return a.Role != r.Role || a.Address != r.Address }), err
+			return slices.DeleteFunc(all, func(a *stack.PrivateIP) bool { return a.Role != r.Role || !r.Free && a.Address != r.Address }), err
 		},
 		create: func(ctx context.Context) (*stack.PrivateIP, error) {
-			address := net.IP(r.Address.AsSlice())
 			ip, err := c.ipam.BookIP(&ipam.BookIPRequest{
-				Region: c.region, ProjectID: c.project, Tags: c.tags(r.Role), Address: &address,
+				Region: c.region, ProjectID: c.project, Tags: c.tags(r.Role), Address: wantedAddress(r),
 				Source: &ipam.Source{PrivateNetworkID: &r.Network.ID},
 			}, scw.WithContext(ctx))
 			if err != nil {
@@ -40,6 +39,14 @@ func (c *Cloud) bookPrivateIP(ctx context.Context, r *stack.PrivateIP, _ func(st
 		remove: c.releasePrivateIP,
 	})
 	return copyCreated(r, created, err)
+}
+
+// wantedAddress returns the address to book, nil if IPAM chooses it.
+func wantedAddress(r *stack.PrivateIP) *net.IP {
+	if r.Free {
+		return nil
+	}
+	return new(net.IP(r.Address.AsSlice()))
 }
 
 // findPrivateIPs returns the stack's reservations in a network.
@@ -76,7 +83,7 @@ func (c *Cloud) releasePrivateIP(ctx context.Context, r *stack.PrivateIP, report
 // in use. In a network that does not exist yet, no address is.
 func (p *planCheck) privateIP(ctx context.Context, wanted *stack.PrivateIP) error {
 	c, network := p.cloud, wanted.Network.ID
-	if network == "" {
+	if network == "" || wanted.Free {
 		return nil
 	}
 	list, err := c.ipam.ListIPs(&ipam.ListIPsRequest{Region: c.region, PrivateNetworkID: &network}, scw.WithContext(ctx), scw.WithAllPages())

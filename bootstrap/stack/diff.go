@@ -3,6 +3,7 @@ package stack
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"egress.scw/bootstrap/config"
@@ -12,7 +13,21 @@ import (
 // pure: the same arguments give the same plan. The error contains every reason
 // why the configuration is impossible for the existing resources.
 func Diff(spec Spec, observed *Observed) (*Plan, error) {
-	graph, err := Desired(spec)
+	d, err := diff(spec, observed, nil)
+	if err != nil {
+		return nil, err
+	}
+	if s := d.surge(observed); s != nil {
+		if d, err = diff(spec, observed, s); err != nil {
+			return nil, err
+		}
+	}
+	return d.plan, nil
+}
+
+// diff plans the steps to the wanted resources, or to those with a temporary machine.
+func diff(spec Spec, observed *Observed, s *surge) (*differ, error) {
+	graph, err := desired(spec, s)
 	if err != nil {
 		return nil, err
 	}
@@ -36,10 +51,14 @@ func Diff(spec Spec, observed *Observed) (*Plan, error) {
 	d.deleteUnwanted()
 	d.order()
 	d.orderReplacements()
-	d.drainRemoved(observed)
+	d.orderSurge()
+	if graph.surge == nil || !graph.Proxies[0].leavesByFlexibleIPs() {
+		// Otherwise no machine could serve instead: the addresses are at one of them.
+		d.drainRemoved(observed)
+	}
 	d.postponeReplacements(observed)
 	d.plan.sort()
-	return d.plan, nil
+	return d, nil
 }
 
 // DiffDestroy plans the deletion of all resources of a stack.
@@ -60,13 +79,19 @@ type differ struct {
 	// keptVPCs are the IDs of the VPCs of an existing network that egress.yaml
 	// names. Bootstrap may have created such a VPC; it stays with its network.
 	keptVPCs []string
+	// attachedTo are the IDs of the servers that observed public addresses are attached to,
+	// by the IDs of the addresses.
+	attachedTo map[string]string
 }
 
 func newDiffer(observed *Observed, plan *Plan) *differ {
-	d := &differ{observed: observed.byKey(), making: map[Resource]*Step{}, plan: plan}
+	d := &differ{observed: observed.byKey(), making: map[Resource]*Step{}, plan: plan, attachedTo: map[string]string{}}
 	for _, r := range observed.Resources {
 		if network, ok := r.(*PrivateNetwork); ok && network.Existing && network.VPC != nil {
 			d.keptVPCs = append(d.keptVPCs, network.VPC.ID)
+		}
+		if attachment, ok := r.(*Attachment); ok {
+			d.attachedTo[attachment.IP.ID] = attachment.Server.ID
 		}
 	}
 	return d
@@ -166,6 +191,9 @@ func (d *differ) compare(wanted Resource) error {
 func (d *differ) replace(wanted, current Resource, changes []Change, deletions []*Step) {
 	// Resources that need this one compare their reference with an unknown ID.
 	wanted.Meta().ID = ""
+	if address, ok := wanted.(*PrivateIP); ok && address.Free {
+		address.Address = netip.Addr{}
+	}
 	step := d.make(wanted, Replace, changes)
 	step.ResourceID = current.Meta().ID
 	if deletion := d.delete(current, "to be replaced"); deletion != nil {
@@ -203,7 +231,7 @@ func (d *differ) claimAll(wanted Resource) []Resource {
 	if server := serverOf(wanted); server != nil && !server.exists() {
 		return nil // the observed part goes away with the server that is replaced
 	}
-	found = d.inItsZone(wanted, found)
+	found = d.withoutTaken(wanted, d.inItsZone(wanted, found))
 	return slices.DeleteFunc(found, func(r Resource) bool {
 		// An existing resource that egress.yaml names is never taken for one that
 		// bootstrap created. If there are several addresses for one purpose, the
@@ -233,6 +261,20 @@ func (d *differ) inItsZone(wanted Resource, found []Resource) []Resource {
 		d.observed[wanted.Key()] = elsewhere
 	}
 	return here
+}
+
+// withoutTaken leaves out a reservation of an address, chosen by IPAM, that egress.yaml gives
+// to a machine by now: it is deleted.
+func (d *differ) withoutTaken(wanted Resource, found []Resource) []Resource {
+	if address, ok := wanted.(*PrivateIP); !ok || !address.Free {
+		return found
+	}
+	isTaken := func(r Resource) bool {
+		address, ok := r.(*PrivateIP)
+		return ok && slices.ContainsFunc(d.plan.Graph.Proxies, func(p *ProxyMachine) bool { return p.PrivateIP.Address == address.Address })
+	}
+	d.observed[wanted.Key()] = slices.DeleteFunc(slices.Clone(found), func(r Resource) bool { return !isTaken(r) })
+	return slices.DeleteFunc(found, isTaken)
 }
 
 func haveSameAddress(wanted, found Resource) bool {
@@ -324,6 +366,8 @@ func (d *differ) delete(r Resource, reason string) *Step {
 	step := &Step{
 		ID: "delete " + key.String() + " " + r.Meta().ID, Action: Delete, Kind: key.Kind, Role: key.Role,
 		Name: r.Meta().Name, ResourceID: r.Meta().ID, Reason: reason, resource: r,
+		// A further machine takes the place of the temporary one.
+		Temporary: d.plan.Graph != nil && key == Key{KindPrivateIP, roleSpare},
 	}
 	d.plan.Steps = append(d.plan.Steps, step)
 	return step
@@ -372,10 +416,10 @@ func comesBefore(other, step *Step) bool {
 		return other.Kind == KindServer && other.Action == Update // which may move the server to another group
 	case step.Kind == KindPrivateNIC && step.Action != Delete:
 		// A second server may hold the address, and no other step waits for its
-		// deletion.
-		return other.Kind == KindServer && other.Action == Delete && !other.replaced
+		// deletion. The temporary machine has an address of its own, and is deleted last.
+		return other.Kind == KindServer && other.Action == Delete && !other.replaced && (other.Role != roleSpare || step.Role == roleSpare)
 	case step.Kind == KindPrivateIP && step.Action != Delete:
-		return other.Kind == KindPrivateIP && other.Action == Delete && haveSamePrivateIP(other, step)
+		return other.Kind == KindPrivateIP && (other.Action == Delete && haveSamePrivateIP(other, step) || other.Action != Delete && choosesAfter(step, other))
 	default:
 		return false
 	}
@@ -394,6 +438,14 @@ func haveSamePrivateIP(a, b *Step) bool {
 	one, ok := a.resource.(*PrivateIP)
 	other, both := b.resource.(*PrivateIP)
 	return ok && both && one.Address == other.Address
+}
+
+// choosesAfter reports whether IPAM chooses the address of a step, and not that of another
+// one, which it must not choose.
+func choosesAfter(step, other *Step) bool {
+	free, ok := step.resource.(*PrivateIP)
+	fixed, both := other.resource.(*PrivateIP)
+	return ok && both && free.Free && !fixed.Free
 }
 
 func inSameZone(a, b *Step) bool { return ZoneOf(a.resource) == ZoneOf(b.resource) }

@@ -73,6 +73,8 @@ type diffCase struct {
 	touch  func(*memory) // changes the existing resources
 	after  func(*Spec)   // changes the wanted configuration
 	want   []string
+	// surge is whether a temporary machine may serve meanwhile.
+	surge bool
 }
 
 // existing makes the network and the cluster those of another owner.
@@ -91,6 +93,7 @@ func TestDiff(t *testing.T) {
 			if c.after != nil {
 				c.after(&after)
 			}
+			after.ReplaceAtOnce = !c.surge
 			m := filled(t, before)
 			if c.touch != nil {
 				c.touch(m)

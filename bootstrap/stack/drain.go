@@ -181,9 +181,6 @@ func (d *differ) anyReaches(steps, others []*Step) bool {
 // drain carries out a step with the action Drain. A machine that cannot be drained is taken
 // away all the same.
 func (e *execution) drain(ctx context.Context, step *Step, report func(string)) error {
-	if err := e.awaitOthers(ctx, step, report); err != nil {
-		return err
-	}
 	if e.runner.Drain != nil {
 		return e.runner.Drain(ctx, step.draining, report)
 	}

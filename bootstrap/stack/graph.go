@@ -21,10 +21,20 @@ type Graph struct {
 	Gateway        *Gateway        // nil if there is none
 	GatewayNetwork *GatewayNetwork // nil if there is none
 	Proxies        []*ProxyMachine // at least one
-	Cluster        *Cluster        // nil if there is none
-	Registry       *Registry       // nil if there is none
+	// SpareIP is the private address of Spare, which is reserved in advance. Nil if the stack
+	// never has such a machine.
+	SpareIP *PrivateIP
+	// Spare is the machine that serves while the only one of Proxies is replaced. Nil if it is
+	// not wanted.
+	Spare *ProxyMachine
+	// SparePublicIP is the public address of a machine that boots while the other one has
+	// the egress addresses. Nil if there is none.
+	SparePublicIP *FlexibleIP
+	Cluster       *Cluster  // nil if there is none
+	Registry      *Registry // nil if there is none
 
 	spec      Spec
+	surge     *surge
 	resources []Resource // all of them, each after the resources that it needs
 }
 
@@ -33,8 +43,11 @@ func (g *Graph) Resources() []Resource { return slices.Clone(g.resources) }
 
 // Desired builds the resources that should exist for a configuration. It returns
 // an error if a machine's user data cannot be rendered.
-func Desired(spec Spec) (*Graph, error) {
-	g := &Graph{spec: spec}
+func Desired(spec Spec) (*Graph, error) { return desired(spec, nil) }
+
+// desired builds the resources that should exist, or that should exist for a while.
+func desired(spec Spec, surge *surge) (*Graph, error) {
+	g := &Graph{spec: spec, surge: surge}
 	g.addNetwork()
 	g.addGateway()
 	g.addProxies()
@@ -119,6 +132,9 @@ func (g *Graph) renderCloudInit() error {
 		if err := proxy.renderCloudInit(); err != nil {
 			return err
 		}
+	}
+	if g.Spare != nil {
+		return g.renderSpare()
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -82,6 +83,15 @@ func filled(t testing.TB, spec Spec) *memory {
 		}
 	}
 	return m
+}
+
+// copied returns a Cloud with the same resources.
+func (m *memory) copied() *memory {
+	copied := &memory{made: maps.Clone(m.made)}
+	for _, r := range m.resources {
+		copied.resources = append(copied.resources, snapshot(r))
+	}
+	return copied
 }
 
 func (m *memory) diff(ctx context.Context, spec Spec) (*Plan, error) {
@@ -229,6 +239,10 @@ func (m *memory) make(r Resource) (Resource, error) {
 	case *FlexibleIP:
 		s.Address = netip.AddrFrom4([4]byte{203, 0, byte(113 + m.made[kind]/200), byte(m.made[kind] % 200)})
 	case *PrivateIP:
+		for s.Free && (!s.Address.IsValid() || m.isBooked(s)) {
+			m.made["chosen address"]++
+			s.Address = netip.AddrFrom4([4]byte{172, 16, 30, byte(m.made["chosen address"])})
+		}
 		for _, other := range m.resources {
 			if o, ok := other.(*PrivateIP); ok && o.Network.ID == s.Network.ID && o.Address == s.Address {
 				return nil, fmt.Errorf("%s is booked by %s", s.Address, o.ID)
@@ -264,6 +278,17 @@ func (m *memory) make(r Resource) (Resource, error) {
 		s.Endpoint = "rg.example.com/" + s.Name
 	}
 	return stored, nil
+}
+
+// chosenAddress is the first address that IPAM chooses.
+func chosenAddress() netip.Addr { return netip.MustParseAddr("172.16.30.1") }
+
+// isBooked reports whether a reservation of the same network has the address.
+func (m *memory) isBooked(ip *PrivateIP) bool {
+	return slices.ContainsFunc(m.resources, func(r Resource) bool {
+		other, ok := r.(*PrivateIP)
+		return ok && other.Network.ID == ip.Network.ID && other.Address == ip.Address
+	})
 }
 
 // checkNeeds returns an error if a resource refers to a missing one.
@@ -311,7 +336,7 @@ func finds(wanted, other Resource) bool {
 		return o.Gateway.ID == wanted.Gateway.ID && o.Network.ID == wanted.Network.ID
 	case *PrivateIP:
 		o := other.(*PrivateIP)
-		return o.Network.ID == wanted.Network.ID && o.Address == wanted.Address
+		return o.Network.ID == wanted.Network.ID && (wanted.Free || o.Address == wanted.Address)
 	case *PrivateNIC:
 		o := other.(*PrivateNIC)
 		return o.Server.ID == wanted.Server.ID && o.Network.ID == wanted.Network.ID

@@ -46,8 +46,12 @@ type Step struct {
 	// Needs are the IDs of the steps that come first.
 	Needs []string `json:"needs,omitempty"`
 	// After are the roles of the machines that must serve their configuration before the
-	// step begins; of the steps that replace a machine.
+	// step begins; of the steps that replace a machine, and of those that move addresses
+	// between machines.
 	After []string `json:"after,omitempty"`
+	// Temporary is whether the step makes, changes or deletes a resource that exists only
+	// while the plan is carried out.
+	Temporary bool `json:"temporary,omitempty"`
 
 	resource Resource
 	after    []*ProxyMachine
@@ -87,7 +91,7 @@ func (s *Step) Words() (doing, done string) {
 // a replacement.
 func (s *Step) Loss() string {
 	row := s.Kind.row()
-	if row.loss == nil || s.replaced || (s.Action != Delete && s.Action != Replace) {
+	if row.loss == nil || s.replaced || s.Temporary || (s.Action != Delete && s.Action != Replace) {
 		return ""
 	}
 	loss := row.loss(s.resource)

@@ -15,6 +15,8 @@ type PrivateIP struct {
 	Role    string
 	Network *PrivateNetwork
 	Address netip.Addr
+	// Free is whether IPAM chooses the address. It is invalid until the resource exists.
+	Free bool
 }
 
 // Key implements Resource.
@@ -26,10 +28,22 @@ func (a *PrivateIP) Needs() []Resource { return []Resource{a.Network} }
 // Fields implements Resource.
 func (a *PrivateIP) Fields() []Field {
 	return []Field{
-		{Name: "address", Value: a.Address.String(), Fixed: "a reservation is for one address"},
+		{Name: "address", Value: a.addressText(), Fixed: "a reservation is for one address"},
 		{Name: "network", Value: idOf(&a.Network.ResourceMeta), Fixed: "a reservation is in one network"},
 	}
 }
 
+func (a *PrivateIP) addressText() string {
+	if !a.Address.IsValid() {
+		return Unknown
+	}
+	return a.Address.String()
+}
+
 // CopyObserved implements Resource.
-func (a *PrivateIP) CopyObserved(observed Resource) { a.copyObserved(observed) }
+func (a *PrivateIP) CopyObserved(observed Resource) {
+	a.copyObserved(observed)
+	if ip, ok := observed.(*PrivateIP); ok && a.Free {
+		a.Address = ip.Address
+	}
+}

@@ -54,6 +54,9 @@ func (g *Graph) addProxies() {
 	for i, place := range g.spec.Machines() {
 		g.addProxy(machineRole(i), place)
 	}
+	if g.surge != nil {
+		g.addSpare()
+	}
 }
 
 // addProxy adds a machine, in the order of its resources' kinds.
@@ -72,16 +75,34 @@ func (g *Graph) addProxy(role string, place config.Machine) {
 	}
 	p.PrivateIP = &PrivateIP{ResourceMeta: meta, Role: role, Network: g.Network, Address: place.PrivateIP}
 	g.add(p.PrivateIP)
+	if g.spec.hasSpare() {
+		g.SpareIP = &PrivateIP{ResourceMeta: ResourceMeta{Name: spareName(g.spec.Name)}, Role: roleSpare, Network: g.Network, Free: true}
+		g.add(g.SpareIP)
+	}
+	attached, returned := p.attachments(g.surge)
+	g.addServer(p, attached)
+	for _, attachment := range returned {
+		attachment.Server = p.Server
+		g.add(attachment)
+	}
+}
+
+// addServer adds the server of a machine, with its parts.
+func (g *Graph) addServer(p *ProxyMachine, attached []*Attachment) {
+	meta := ResourceMeta{Name: ResourceName(g.spec.Name) + "-" + p.Role}
 	p.Server = &Server{
-		ResourceMeta: meta, Role: role, Zone: place.Zone, Type: p.spec.Type, Image: p.spec.Image, VolumeGB: p.spec.VolumeGB, SecurityGroup: p.SecurityGroup,
+		ResourceMeta: meta, Role: p.Role, Zone: p.place.Zone, Type: p.spec.Type, Image: p.spec.Image, VolumeGB: p.spec.VolumeGB, SecurityGroup: p.SecurityGroup,
 	}
 	g.add(p.Server)
+	for _, attachment := range attached {
+		attachment.Server = p.Server
+	}
 
-	parts := p.parts()
+	parts := p.parts(attached)
 	for _, part := range parts {
 		g.add(part)
 	}
-	if p.MetadataIP != nil && g.GatewayNetwork != nil {
+	if !p.leavesByFlexibleIPs() && g.GatewayNetwork != nil {
 		// The machine downloads its packages through the gateway, which the DHCP
 		// lease of the private NIC announces.
 		parts = append(parts, g.GatewayNetwork)
@@ -106,7 +127,7 @@ func (p *ProxyMachine) makeAddresses(name string) {
 	address := func(suffix, use string) *FlexibleIP {
 		return &FlexibleIP{ResourceMeta: ResourceMeta{Name: name + "-" + suffix}, Role: addressRole(p.Role, use), Zone: p.place.Zone}
 	}
-	if p.spec.SourceAddress != cloudinit.SourceFlexibleIP {
+	if !p.leavesByFlexibleIPs() {
 		p.MetadataIP = address("metadata", RoleMetadata)
 		return
 	}
@@ -128,17 +149,28 @@ func (p *ProxyMachine) allAddresses() []*FlexibleIP {
 	return addresses
 }
 
+// attachments makes the attachments of the public addresses: those that the server needs
+// when it boots, and those that come back to it when it serves.
+func (p *ProxyMachine) attachments(s *surge) (attached, returned []*Attachment) {
+	for _, address := range p.allAddresses() {
+		attachment := &Attachment{ResourceMeta: ResourceMeta{Name: address.Name}, IP: address, State: StateAttached}
+		if s.returns(address) {
+			returned = append(returned, attachment)
+		} else {
+			attached = append(attached, attachment)
+		}
+	}
+	return attached, returned
+}
+
 // parts makes the resources that the server needs when it boots.
-func (p *ProxyMachine) parts() []Resource {
+func (p *ProxyMachine) parts(attachments []*Attachment) []Resource {
 	meta := ResourceMeta{Name: p.Server.Name}
 	parts := []Resource{
 		&Volume{ResourceMeta: meta, Role: p.Role, Zone: p.place.Zone, Server: p.Server},
 		&PrivateNIC{ResourceMeta: meta, Server: p.Server, Network: p.network, PrivateIP: p.PrivateIP},
 	}
-	var attachments []*Attachment
-	for _, address := range p.allAddresses() {
-		attachment := &Attachment{ResourceMeta: ResourceMeta{Name: address.Name}, IP: address, Server: p.Server, State: StateAttached}
-		attachments = append(attachments, attachment)
+	for _, attachment := range attachments {
 		parts = append(parts, attachment)
 	}
 	return append(parts,

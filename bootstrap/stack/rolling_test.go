@@ -69,7 +69,7 @@ func TestMachinesAreReplacedOneAtATime(t *testing.T) {
 		"a second one comes with the change": {machines(1), other(2), func(*memory) {}, []string{
 			"create power/proxy-2", "wait for proxy-2", "delete server/proxy", "create power/proxy",
 		}},
-		"one": {machines(1), other(1), func(*memory) {}, []string{"delete server/proxy", "create power/proxy"}},
+		"one": {machines(1), func(s *Spec) { other(1)(s); s.ReplaceAtOnce = true }, func(*memory) {}, []string{"delete server/proxy", "create power/proxy"}},
 	} {
 		m := filled(t, newSpec(t, c.before))
 		c.touch(m)
@@ -107,7 +107,7 @@ func TestOutageOfOneMachine(t *testing.T) {
 	t.Parallel()
 	for replicas, outage := range map[int]bool{1: true, 2: false} {
 		m := filled(t, newSpec(t, machines(replicas)))
-		plan, err := m.diff(t.Context(), newSpec(t, machines(replicas), func(s *Spec) { s.Proxy.Type = "PLAY2-MICRO" }))
+		plan, err := m.diff(t.Context(), newSpec(t, machines(replicas), func(s *Spec) { s.Proxy.Type, s.ReplaceAtOnce = "PLAY2-MICRO", true }))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,9 +43,9 @@ type Runner struct {
 	Parallelism int
 	// Events receives the progress. It is called by one goroutine at a time.
 	Events func(Event)
-	// Live waits until a machine serves its configuration, before another one is deleted
-	// for its replacement. Its error prevents that. Nil: a machine that has been started
-	// is not waited for.
+	// Live waits until a machine serves its configuration, before another one is drained or
+	// deleted for its replacement, and before it gets the addresses of another one. Its error
+	// prevents that. Nil: a machine that has been started is not waited for.
 	Live func(ctx context.Context, machine *ProxyMachine, report func(string)) error
 	// Drain takes a machine out of the tenants' Services, and waits for that. Its error
 	// prevents that the machine is taken away. Nil: the drained squid.conf is written, and
@@ -116,15 +116,15 @@ func (e *execution) run(ctx context.Context, step *Step) {
 }
 
 func (e *execution) perform(ctx context.Context, step *Step, report func(string)) error {
+	if err := e.awaitOthers(ctx, step, report); err != nil {
+		return err
+	}
 	switch step.Action {
 	case Create, Replace:
 		return e.runner.Cloud.Create(ctx, step.resource, report)
 	case Update:
 		return e.runner.Cloud.Update(ctx, step.resource, step.Changes, report)
 	case Delete:
-		if err := e.awaitOthers(ctx, step, report); err != nil {
-			return err
-		}
 		return e.runner.Cloud.Delete(ctx, step.resource, report)
 	case Drain:
 		return e.drain(ctx, step, report)
@@ -133,7 +133,7 @@ func (e *execution) perform(ctx context.Context, step *Step, report func(string)
 	}
 }
 
-// awaitOthers waits until the machines serve that a drain or a deletion comes after.
+// awaitOthers waits until the machines serve that a step comes after.
 func (e *execution) awaitOthers(ctx context.Context, step *Step, report func(string)) error {
 	if e.runner.Live == nil {
 		return nil

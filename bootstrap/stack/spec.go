@@ -8,6 +8,9 @@ type Spec struct {
 	// Name is the name of the stack.
 	Name string
 
+	// ReplaceAtOnce is whether machines are replaced without waiting for others that serve.
+	ReplaceAtOnce bool
+
 	// KeepMachines postpones the replacement of every machine that serves sidecars, also of
 	// the first one: sidecars do not trust another machine yet.
 	KeepMachines bool

@@ -121,11 +121,11 @@ func (s Situation) blocks(step *stack.Step) string {
 	return ""
 }
 
-// implied reports whether a deletion follows from another one: from a replacement, which
-// is judged itself, from a deletion that has begun, or from the removal of an
-// EgressTenant.
+// implied reports whether a deletion follows from something else: from a replacement, which
+// is judged itself, and at whose end the temporary machine goes, from a deletion that has
+// begun, or from the removal of an EgressTenant.
 func (s Situation) implied(step *stack.Step) bool {
-	if step.ReplacedResource() || step.Resource().Meta().Deleting {
+	if step.ReplacedResource() || step.Temporary || step.Resource().Meta().Deleting {
 		return true
 	}
 	address, ok := step.Resource().(*stack.FlexibleIP)
