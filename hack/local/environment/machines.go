@@ -24,7 +24,7 @@ type machines struct {
 	log    *slog.Logger
 	driver driver
 	// api is set before a server exists.
-	api *scwfake.API
+	api serverAPI
 
 	mutex sync.Mutex
 	// servers are the servers whose disks the machines have, by place, as the API
@@ -32,11 +32,18 @@ type machines struct {
 	servers [places]scwfake.Machine
 }
 
+// serverAPI is the part of the API that the machines use. Tests replace it.
+type serverAPI interface {
+	SetUserData(server, key string, value []byte) error
+	Inventory() []scwfake.Item
+}
+
 // driver makes the machines (package machine). Tests replace it.
 type driver interface {
 	boot(ctx context.Context, config machine.Config) error
 	stop(ctx context.Context, config machine.Config) error
 	remove(ctx context.Context, config machine.Config) error
+	route(ctx context.Context, config machine.Config, address netip.Addr) error
 }
 
 // nspawn is the real driver.
@@ -55,6 +62,10 @@ func (nspawn) remove(ctx context.Context, config machine.Config) error {
 	return machine.Remove(ctx, config)
 }
 
+func (nspawn) route(ctx context.Context, config machine.Config, address netip.Addr) error {
+	return machine.Route(ctx, config, address)
+}
+
 // patience bounds the work for one call: a machine may take half a minute to
 // shut down.
 const patience = 3 * time.Minute
@@ -70,7 +81,9 @@ func (m *machines) Changed(server scwfake.Machine) {
 		return // of a server that is not booted
 	}
 	m.set(place, server)
-	m.note("change", server.Name, nil)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	m.note("change", server.Name, m.route(ctx, place))
 }
 
 // PowerOff implements scwfake.Machines.
@@ -111,13 +124,29 @@ func (m *machines) find(matches func(scwfake.Machine) bool) int {
 	return slices.IndexFunc(m.servers[:], matches) + 1
 }
 
+// route leads the public addresses of a place's server to its machine.
+func (m *machines) route(ctx context.Context, place int) error {
+	var errs []error
+	for _, address := range m.get(place).PublicIPs {
+		errs = append(errs, m.driver.route(ctx, machineConfig(m.plan, place), address))
+	}
+	return errors.Join(errs...)
+}
+
+// exists reports whether the API has a server.
+func (m *machines) exists(id string) bool {
+	return slices.ContainsFunc(m.api.Inventory(), func(i scwfake.Item) bool { return i.Kind == "server" && i.ID == id })
+}
+
 // placeOf returns the place in which a server boots: that of its disk, or else that of
-// the server that it replaces, which has the same name, or else an empty one.
+// the server that it replaces, which has the same name, or else an empty one, or that of
+// a server that was deleted.
 func (m *machines) placeOf(server scwfake.Machine) (int, error) {
 	for _, matches := range []func(scwfake.Machine) bool{
 		func(s scwfake.Machine) bool { return s.ID == server.ID },
 		func(s scwfake.Machine) bool { return s.ID != "" && s.Name == server.Name },
 		func(s scwfake.Machine) bool { return s.ID == "" },
+		func(s scwfake.Machine) bool { return !m.exists(s.ID) },
 	} {
 		if place := m.find(matches); place > 0 {
 			return place, nil
@@ -146,6 +175,9 @@ func (m *machines) boot(server scwfake.Machine) error {
 	m.set(place, server)
 	if len(server.PublicIPs) == 0 || len(server.NICs) != 1 || len(server.NICs[0].Addresses) == 0 {
 		return fmt.Errorf("server %s has %d public addresses and %d private NICs, want a public address and one private NIC with an address: it would reach neither the metadata service nor its network", server.ID, len(server.PublicIPs), len(server.NICs))
+	}
+	if err := m.route(ctx, place); err != nil {
+		return err
 	}
 	public, private := &config.NICs[0], &config.NICs[1]
 	public.DHCP.Address = netip.PrefixFrom(server.PublicIPs[0], server.PublicIPs[0].BitLen())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -21,6 +22,8 @@ type recorder struct {
 	calls []string
 	// booted are the configurations of the boots.
 	booted []machine.Config
+	// routed are the machines that addresses were led to.
+	routed map[netip.Addr]string
 	// removeErr is the error that remove returns.
 	removeErr error
 }
@@ -41,6 +44,24 @@ func (r *recorder) remove(context.Context, machine.Config) error {
 	return r.removeErr
 }
 
+func (r *recorder) route(_ context.Context, config machine.Config, address netip.Addr) error {
+	r.routed[address] = config.Name
+	return nil
+}
+
+// existing are the IDs of the servers in the API.
+type existing []string
+
+func (e existing) Inventory() []scwfake.Item {
+	items := []scwfake.Item{{Kind: "flexible-ip", ID: "address"}}
+	for _, id := range e {
+		items = append(items, scwfake.Item{Kind: "server", ID: id})
+	}
+	return items
+}
+
+func (existing) SetUserData(string, string, []byte) error { return nil }
+
 // did returns the calls since its last call.
 func (r *recorder) did() []string {
 	calls := r.calls
@@ -60,8 +81,8 @@ func named(name, id string) scwfake.Machine {
 }
 
 func newMachines() (*machines, *recorder) {
-	driver := &recorder{}
-	return &machines{plan: network.DefaultPlan(), log: slog.New(slog.DiscardHandler), driver: driver}, driver
+	driver := &recorder{routed: map[netip.Addr]string{}}
+	return &machines{plan: network.DefaultPlan(), log: slog.New(slog.DiscardHandler), driver: driver, api: existing{"one", "two", "three"}}, driver
 }
 
 // A new server never boots from the disk of the previous one, even if removing
@@ -128,6 +149,38 @@ func TestServersOfSeveralNames(t *testing.T) {
 	}
 	if one, two := driver.booted[0], driver.booted[1]; one.Netns == two.Netns || one.NICs[0].MAC == two.NICs[0].MAC {
 		t.Error("two machines share a network namespace or the address of a NIC")
+	}
+}
+
+// A flexible address leads to the machine that it is attached to, also if that one has
+// booted before.
+func TestAddressesLeadToTheirMachines(t *testing.T) {
+	machines, driver := newMachines()
+	machines.PowerOn(bootable("one"))
+	second := named("local-proxy-spare", "two")
+	second.PublicIPs = []netip.Addr{netip.MustParseAddr("203.0.113.51")}
+	machines.PowerOn(second)
+	second.PublicIPs = append(second.PublicIPs, netip.MustParseAddr("203.0.113.50"))
+	machines.Changed(second)
+	want := map[netip.Addr]string{netip.MustParseAddr("203.0.113.50"): "local-2", netip.MustParseAddr("203.0.113.51"): "local-2"}
+	if !maps.Equal(driver.routed, want) {
+		t.Errorf("addresses lead to %v, want %v", driver.routed, want)
+	}
+}
+
+// A server that was deleted gives its place to one of another name.
+func TestDeletedServersLeaveTheirPlaces(t *testing.T) {
+	machines, driver := newMachines()
+	machines.PowerOn(named("local-proxy", "one"))
+	machines.PowerOn(named("local-proxy-spare", "two"))
+	machines.PowerOff("two")
+	machines.api = existing{"one", "three"}
+	machines.PowerOn(named("local-proxy-2", "three"))
+	if diff := cmp.Diff([]string{"boot nic-of-one", "boot nic-of-two", "stop", "remove", "boot nic-of-three"}, driver.did()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if got := driver.booted[2].Name; got != "local-2" {
+		t.Errorf("it has booted as %s", got)
 	}
 }
 

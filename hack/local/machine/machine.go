@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -191,6 +192,14 @@ func (c Config) plugIn(ctx context.Context, nic NIC) error {
 	}
 	_, err := c.Environment.Start(nic.DHCP.command(c.dhcpProcess(nic), nic))
 	return err
+}
+
+// Route leads an address to the first NIC of a machine, whichever machines answer ARP
+// requests: Scaleway routes a flexible address to the server that it is attached to, also
+// if another one still uses it.
+func Route(ctx context.Context, config Config, address netip.Addr) error {
+	nic := config.NICs[0]
+	return run(ctx, fmt.Sprintf("ip -n %s neighbor replace %s lladdr %s dev %s nud permanent", nic.Netns, address, nic.MAC, nic.Bridge))
 }
 
 // nspawn runs in a mount namespace of its own, with which its mounts disappear.
