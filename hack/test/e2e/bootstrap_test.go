@@ -137,10 +137,10 @@ type applied struct {
 	}
 }
 
-func apply(t *testing.T, config string) (result applied) {
+func apply(t *testing.T, config string, flags ...string) (result applied) {
 	t.Helper()
 	// Cleanups run after the test's context has ended.
-	out, err := shared.Bootstrap(context.WithoutCancel(t.Context()), "apply", "--yes", "--output", "json", "--config", config)
+	out, err := shared.Bootstrap(context.WithoutCancel(t.Context()), append([]string{"apply", "--yes", "--output", "json", "--config", config}, flags...)...)
 	if err == nil {
 		err = json.Unmarshal([]byte(out), &result)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -291,6 +292,16 @@ func checkRemoved(t *testing.T, one []byte) {
 // serverOf finds a server by its name.
 func serverOf(t *testing.T, name string) (*instance.API, *instance.Server) {
 	t.Helper()
+	api, servers := serversOf(t, name)
+	if len(servers) == 0 {
+		t.Fatalf("no server has the name %s", name)
+	}
+	return api, servers[0]
+}
+
+// serversOf finds all servers of a name.
+func serversOf(t *testing.T, name string) (*instance.API, []*instance.Server) {
+	t.Helper()
 	client, err := shared.Scaleway()
 	if err != nil {
 		t.Fatal(err)
@@ -300,13 +311,7 @@ func serverOf(t *testing.T, name string) (*instance.API, *instance.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, server := range list.Servers {
-		if server.Name == name {
-			return api, server
-		}
-	}
-	t.Fatalf("no server has the name %s", name)
-	return nil, nil
+	return api, slices.DeleteFunc(list.Servers, func(s *instance.Server) bool { return s.Name != name })
 }
 
 // checkTenantOfAll: all requests of the load are in the audit logs as those of client-a.
