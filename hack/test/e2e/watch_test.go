@@ -127,10 +127,10 @@ func followed(t *testing.T, what string, change func(*testing.T), outcome func()
 
 // startWatch starts a watcher, and returns a function that ends it. It ends with the test
 // too.
-func startWatch(t *testing.T) (stop func()) {
+func startWatch(t *testing.T, flags ...string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd, err := shared.BootstrapCommand(ctx, "watch", "--config", shared.ConfigFile(), "--listen=")
+	cmd, err := shared.BootstrapCommand(ctx, append([]string{"watch", "--config", shared.ConfigFile(), "--listen="}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
