@@ -469,6 +469,34 @@ func TestWatchSaysThatTenantsAreNotSeen(t *testing.T) {
 	w.stop(t)
 }
 
+// An EgressTenant that is missing from a new list, after a watch has ended early, costs no
+// address: its removal was not seen, and the cluster may have been restored from a backup.
+func TestWatchKeepsTheAddressOfAMissingTenant(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, baseConfig, scwfake.Options{})
+	w.cluster.putTenant(t, "client-n", "{path: Proxy, proxy: {port: 3140, egressIP: Dedicated}}")
+	w.start(t)
+	w.until(t, "the address", func() bool {
+		return w.address("tenant/client-n").Parent != "" && strings.Contains(w.squidConf(t), "client-n")
+	})
+	address := w.address("tenant/client-n").ID
+	w.cluster.deny(true)
+	w.untilEvent(t, "ApplyFailed: changes of EgressTenants are not seen: ")
+	w.cluster.remove(tenantsPath + "/client-n")
+	w.cluster.deny(false)
+	w.untilEvent(t, "PlanBlocked: deletes flexible-ip/tenant/client-n")
+
+	// It is there again, and its removal is seen.
+	w.cluster.putTenant(t, "client-n", "{path: Proxy, proxy: {port: 3140, egressIP: Dedicated}, allow: {domains: [first.example.com]}}")
+	w.until(t, "the tenant", func() bool { return strings.Contains(w.squidConf(t), "first.example.com") })
+	if again := w.address("tenant/client-n").ID; again != address {
+		t.Errorf("the address is %s, was %s", again, address)
+	}
+	w.cluster.remove(tenantsPath + "/client-n")
+	w.until(t, "the end of the address", func() bool { return w.address("tenant/client-n").ID == "" })
+	w.stop(t)
+}
+
 // Whenever a watcher is killed while it repairs a lost machine and brings a new tenant,
 // the next one reaches the same state.
 func TestWatchContinuesAfterSIGKILL(t *testing.T) {

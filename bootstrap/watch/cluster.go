@@ -111,8 +111,13 @@ func (c *Cluster) handle() error {
 			}
 		},
 		DeleteFunc: func(object any) {
-			if name, err := cache.DeletionHandlingMetaNamespaceKeyFunc(object); err == nil {
-				c.note(name, true, true)
+			switch object := object.(type) {
+			case *v1alpha1.EgressTenant:
+				c.note(object.Name, true, true)
+			case cache.DeletedFinalStateUnknown:
+				// It is missing from a new list, after a watch that has ended early. The list
+				// is complete, but also one of a cluster that a backup was restored to.
+				c.note(object.Key, false, true)
 			}
 		},
 	})
@@ -147,7 +152,8 @@ func (c *Cluster) Synced(ctx context.Context, atMost time.Duration) {
 	cache.WaitForCacheSync(ctx.Done(), c.tenants.HasSynced)
 }
 
-// Tenants returns the EgressTenants, and the names of those whose removal was seen.
+// Tenants returns the EgressTenants, and the names of those whose removal was seen: as an
+// event, and not as their absence from a list.
 // Before the first list it is an error: without its tenants, the proxy would close
 // their ports.
 func (c *Cluster) Tenants() ([]v1alpha1.EgressTenant, map[string]bool, error) {
