@@ -24,10 +24,11 @@ type options struct {
 	machine      string
 
 	// Of watch.
-	interval    time.Duration
-	allowDelete bool
-	namespace   string
-	listen      string
+	interval     time.Duration
+	allowDelete  bool
+	namespace    string
+	listen       string
+	listenHealth string
 }
 
 // Values of flags.
@@ -94,7 +95,8 @@ func (o *options) addWatch(command *cobra.Command) {
 	flags.BoolVar(&o.allowReplace, "allow-replace", false, "also replace resources that cannot be changed in place")
 	flags.BoolVar(&o.allowDelete, "allow-delete", false, "also delete resources that are no longer wanted")
 	flags.StringVar(&o.namespace, "namespace", chartNamespace, "`name` of the namespace of the chart")
-	flags.StringVar(&o.listen, "listen", ":8080", "`address` of metrics and health; empty for none")
+	flags.StringVar(&o.listen, "listen", ":8080", "`address` of the metrics; empty for none")
+	flags.StringVar(&o.listenHealth, "listen-health", ":8081", "`address` of the health, for the kubelet; empty for none")
 	flags.IntVar(&o.parallelism, "parallelism", defaultParallelism, "maximum `number` of steps that run at the same time, 1 to 64")
 	flags.DurationVar(&o.timeout, "timeout", defaultTimeout, "maximum `duration` of one plan and its execution")
 }

@@ -71,7 +71,12 @@ func (p *program) watch(ctx context.Context) error {
 	monitor := watch.NewMonitor(cluster.Recorder(serving), cluster.Lease())
 	health := &watch.Health{Patience: p.options.timeout + p.options.interval + 2*watch.MaxPause}
 	if p.options.listen != "" {
-		if err := watch.Serve(serving, p.options.listen, monitor.Registry, health); err != nil {
+		if err := watch.ServeMetrics(serving, p.options.listen, monitor.Registry); err != nil {
+			return err
+		}
+	}
+	if p.options.listenHealth != "" {
+		if err := health.Serve(serving, p.options.listenHealth); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ func newWatching(t *testing.T, config string, options scwfake.Options) *watching
 // start starts a watcher. It ends with the test.
 func (w *watching) start(t *testing.T, args ...string) {
 	t.Helper()
-	cmd, _ := w.site.process(t.Context(), append([]string{"watch", "--interval=10s", "--listen="}, args...)...)
+	cmd, _ := w.site.process(t.Context(), append([]string{"watch", "--interval=10s", "--listen=", "--listen-health="}, args...)...)
 	cmd.Env = append(cmd.Env, "KUBECONFIG="+filepath.Join(w.dir, "cluster.kubeconfig"), "POD_NAME=watcher")
 	w.output = &lockedBuffer{}
 	cmd.Stdout, cmd.Stderr = w.output, w.output

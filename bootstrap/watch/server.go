@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// maxConnections bounds the clients at a time: a Prometheus and the kubelet.
+	// maxConnections bounds the clients of each address at a time: a Prometheus, or the
+	// kubelet.
 	maxConnections = 16
 	clientTimeout  = 10 * time.Second
 )
@@ -38,24 +39,41 @@ func (h *Health) check(now time.Time) error {
 	return nil
 }
 
-// Serve serves /metrics and /healthz on an address until the context ends. It returns
-// the error of listening at once.
-func Serve(ctx context.Context, address string, metrics prometheus.Gatherer, health *Health) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
+// ServeMetrics serves /metrics on an address until the context ends. It returns the error
+// of listening at once.
+func ServeMetrics(ctx context.Context, address string, metrics prometheus.Gatherer) error {
 	routes := http.NewServeMux()
 	routes.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	if err := serve(ctx, address, routes); err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	return nil
+}
+
+// Serve serves /healthz like ServeMetrics. It has an address of its own, so that clients of
+// the metrics do not take the connections of the kubelet, which would end the process.
+func (h *Health) Serve(ctx context.Context, address string) error {
+	routes := http.NewServeMux()
 	routes.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := health.check(time.Now()); err != nil {
+		if err := h.check(time.Now()); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
 	})
+	if err := serve(ctx, address, routes); err != nil {
+		return fmt.Errorf("--listen-health: %w", err)
+	}
+	return nil
+}
+
+func serve(ctx context.Context, address string, handler http.Handler) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err //nolint:wrapcheck // the callers name their flags
+	}
 	server := &http.Server{
-		Handler: routes, MaxHeaderBytes: 16 << 10,
+		Handler: handler, MaxHeaderBytes: 16 << 10,
 		ReadTimeout: clientTimeout, WriteTimeout: clientTimeout, IdleTimeout: clientTimeout,
 	}
 	context.AfterFunc(ctx, func() { _ = server.Close() })

@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	podsecurityapi "k8s.io/pod-security-admission/api"
 	podsecurity "k8s.io/pod-security-admission/policy"
@@ -91,6 +93,37 @@ func TestWatch(t *testing.T) {
 	for _, flag := range []string{"--allow-replace", "--allow-delete"} {
 		if !slices.Contains(permitted.Spec.Template.Spec.Containers[0].Args, flag) {
 			t.Errorf("the value of %s has no effect", flag)
+		}
+	}
+}
+
+// Pods reach the metrics of the watcher and of the webhook, all of them or those of the
+// value, and not the health of the watcher: with all of its connections they would end it.
+func TestMetricsClients(t *testing.T) {
+	const clients = "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}"
+	want := networkingv1.NetworkPolicyPeer{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "monitoring"}}}
+	for value, want := range map[string][]networkingv1.NetworkPolicyPeer{"[]": nil, "[" + clients + "]": {want}} {
+		r := mustInstall(t, withWatch+"\nnetworkPolicy: {metricsClients: "+value+"}")
+		for policy, others := range map[string][]string{watcher: nil, names.ChartName: {"webhook", "probes"}} {
+			admitted := map[string][]networkingv1.NetworkPolicyPeer{"metrics": want}
+			for _, port := range others {
+				admitted[port] = nil
+			}
+			got := map[string][]networkingv1.NetworkPolicyPeer{}
+			for _, rule := range named[*networkingv1.NetworkPolicy](t, r, policy).Spec.Ingress {
+				for _, port := range rule.Ports {
+					got[port.Port.StrVal] = rule.From
+				}
+			}
+			if diff := cmp.Diff(admitted, got); diff != "" {
+				t.Errorf("%s, with %s, -want +got:\n%s", policy, value, diff)
+			}
+		}
+		probed := named[*appsv1.Deployment](t, r, watcher).Spec.Template.Spec.Containers[0]
+		for _, probe := range []*corev1.Probe{probed.LivenessProbe, probed.ReadinessProbe} {
+			if probe.HTTPGet.Port.StrVal != "health" {
+				t.Errorf("the kubelet uses the port %s", probe.HTTPGet.Port.StrVal)
+			}
 		}
 	}
 }

@@ -130,7 +130,7 @@ func followed(t *testing.T, what string, change func(*testing.T), outcome func()
 func startWatch(t *testing.T, flags ...string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd, err := shared.BootstrapCommand(ctx, append([]string{"watch", "--config", shared.ConfigFile(), "--listen="}, flags...)...)
+	cmd, err := shared.BootstrapCommand(ctx, append([]string{"watch", "--config", shared.ConfigFile(), "--listen=", "--listen-health="}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -229,7 +229,7 @@ func (s *watchedStack) watch(t *testing.T) (stop func()) {
 	}
 	address := "127.0.0.1:" + strconv.Itoa(port)
 	s.metrics = "http://" + address + "/metrics"
-	cmd := s.command(t.Context(), "watch", "--interval=10s", "--listen="+address)
+	cmd := s.command(t.Context(), "watch", "--interval=10s", "--listen="+address, "--listen-health=")
 	log, err := os.Create(filepath.Join(s.dir, "log"))
 	if err != nil {
 		t.Fatal(err)
