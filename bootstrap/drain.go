@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"egress.scw/bootstrap/scaleway"
 	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 )
@@ -108,13 +109,13 @@ func (d *drainer) leave(ctx context.Context, draining *stack.Draining, report fu
 			return "", err
 		case problem == "" && status.Served == wanted:
 			report("until the Services lead no new connections to it")
-			return "", pause(ctx, d.settle)
+			return "", scaleway.Sleep(ctx, d.settle)
 		case problem == "" && status.Refused == wanted:
 			return "it refuses the configuration for that: " + status.Reason, nil
 		case time.Now().After(deadline):
 			return fmt.Sprintf("it did not report within %s that it serves the configuration for that", d.patience), nil
 		}
-		if err := pause(ctx, d.interval); err != nil {
+		if err := scaleway.Sleep(ctx, d.interval); err != nil {
 			return "", err
 		}
 	}
@@ -135,7 +136,7 @@ func (d *drainer) obstacle(ctx context.Context, draining *stack.Draining) (strin
 		case !isDrained || time.Now().After(deadline):
 			return "no other machine serves", nil
 		}
-		if err := pause(ctx, d.interval); err != nil {
+		if err := scaleway.Sleep(ctx, d.interval); err != nil {
 			return "", err
 		}
 	}
@@ -204,20 +205,8 @@ func (d *drainer) awaitConnections(ctx context.Context, server *stack.Server, re
 			detail = plural(*last, "open connection")
 		}
 		report(detail)
-		if err := pause(ctx, min(d.interval, time.Until(deadline))); err != nil {
+		if err := scaleway.Sleep(ctx, min(d.interval, time.Until(deadline))); err != nil {
 			return nil, err
 		}
-	}
-}
-
-// pause waits for a duration. Its error is the end of the context.
-func pause(ctx context.Context, duration time.Duration) error {
-	timer := time.NewTimer(duration)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
 	}
 }

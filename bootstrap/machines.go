@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"egress.scw/bootstrap/scaleway"
 	"egress.scw/bootstrap/stack"
 	"egress.scw/cloudinit"
 )
@@ -134,10 +135,8 @@ func (p *program) awaitMachines(ctx context.Context, t *target, graph *stack.Gra
 		case !waits:
 			p.note("waiting until the configuration is served by %s", strings.Join(waiting, ", "))
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(min(statusInterval, p.patience())):
+		if err := scaleway.Sleep(ctx, min(statusInterval, p.patience())); err != nil {
+			return err
 		}
 	}
 }
@@ -167,10 +166,8 @@ func (p *program) awaitLive(t *target, remedy string) func(context.Context, *sta
 				return fmt.Errorf("the machine is not replaced, because %s does not report that it serves its configuration: see %s; %s",
 					waiting[0], t.command("status"), remedy)
 			}
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-time.After(min(statusInterval, cmp.Or(p.statusPatience, statusInterval))):
+			if err := scaleway.Sleep(ctx, min(statusInterval, cmp.Or(p.statusPatience, statusInterval))); err != nil {
+				return err
 			}
 		}
 	}

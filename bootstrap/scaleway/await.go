@@ -38,7 +38,7 @@ func await[T any](ctx context.Context, c *Cloud, report func(string), get func(c
 		// An eighth of the time so far. So the end of the wait is noticed at most
 		// an eighth too late, however long it takes.
 		pause := max(c.options.PollFirst, time.Since(began)/8)
-		if err := sleep(ctx, min(pause, c.options.PollLongest)); err != nil {
+		if err := Sleep(ctx, min(pause, c.options.PollLongest)); err != nil {
 			return value, fmt.Errorf("waiting until it is %s, while it is %s: %w", strings.Join(ready, " or "), status, err)
 		}
 	}

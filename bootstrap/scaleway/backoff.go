@@ -31,7 +31,7 @@ func (r *retries) wait(ctx context.Context, problem error) error {
 	if err := r.check(0, problem); err != nil {
 		return err
 	}
-	return sleep(ctx, r.pause())
+	return Sleep(ctx, r.pause())
 }
 
 // check counts an attempt that failed. It returns an error after the last attempt: when
@@ -53,8 +53,8 @@ func (r *retries) pause() time.Duration {
 	return pause
 }
 
-// sleep waits, or returns the cause when the context ends.
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for a duration. Its error is the cause of the end of the context.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -79,7 +79,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 			return nil, t.reach.givenUp(request, err)
 		}
 		t.reach.repeats(request, problem)
-		if err := sleep(ctx, retry.pause()); err != nil {
+		if err := Sleep(ctx, retry.pause()); err != nil {
 			return nil, err
 		}
 	}
