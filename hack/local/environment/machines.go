@@ -44,6 +44,7 @@ type driver interface {
 	stop(ctx context.Context, config machine.Config) error
 	remove(ctx context.Context, config machine.Config) error
 	route(ctx context.Context, config machine.Config, address netip.Addr) error
+	withdraw(ctx context.Context, config machine.Config, address netip.Addr) error
 }
 
 // nspawn is the real driver.
@@ -66,6 +67,10 @@ func (nspawn) route(ctx context.Context, config machine.Config, address netip.Ad
 	return machine.Route(ctx, config, address)
 }
 
+func (nspawn) withdraw(ctx context.Context, config machine.Config, address netip.Addr) error {
+	return machine.Withdraw(ctx, config, address)
+}
+
 // patience bounds the work for one call: a machine may take half a minute to
 // shut down.
 const patience = 3 * time.Minute
@@ -80,10 +85,11 @@ func (m *machines) Changed(server scwfake.Machine) {
 	if place == 0 {
 		return // of a server that is not booted
 	}
+	before := m.get(place).PublicIPs
 	m.set(place, server)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	m.note("change", server.Name, m.route(ctx, place))
+	m.note("change", server.Name, errors.Join(m.withdraw(ctx, place, before), m.route(ctx, place)))
 }
 
 // PowerOff implements scwfake.Machines.
@@ -129,6 +135,18 @@ func (m *machines) route(ctx context.Context, place int) error {
 	var errs []error
 	for _, address := range m.get(place).PublicIPs {
 		errs = append(errs, m.driver.route(ctx, machineConfig(m.plan, place), address))
+	}
+	return errors.Join(errs...)
+}
+
+// withdraw leads those of the addresses to no machine that a place's server had, and that no
+// server has.
+func (m *machines) withdraw(ctx context.Context, place int, before []netip.Addr) error {
+	var errs []error
+	for _, address := range before {
+		if m.find(func(s scwfake.Machine) bool { return slices.Contains(s.PublicIPs, address) }) == 0 {
+			errs = append(errs, m.driver.withdraw(ctx, machineConfig(m.plan, place), address))
+		}
 	}
 	return errors.Join(errs...)
 }

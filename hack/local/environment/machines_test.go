@@ -49,6 +49,11 @@ func (r *recorder) route(_ context.Context, config machine.Config, address netip
 	return nil
 }
 
+func (r *recorder) withdraw(_ context.Context, _ machine.Config, address netip.Addr) error {
+	delete(r.routed, address)
+	return nil
+}
+
 // existing are the IDs of the servers in the API.
 type existing []string
 
@@ -165,6 +170,37 @@ func TestAddressesLeadToTheirMachines(t *testing.T) {
 	want := map[netip.Addr]string{netip.MustParseAddr("203.0.113.50"): "local-2", netip.MustParseAddr("203.0.113.51"): "local-2"}
 	if !maps.Equal(driver.routed, want) {
 		t.Errorf("addresses lead to %v, want %v", driver.routed, want)
+	}
+}
+
+// An address that is detached leads to no machine, until a server has it again: the same, or
+// one that replaces it.
+func TestDetachedAddressesLeadNowhere(t *testing.T) {
+	machines, driver := newMachines()
+	address := netip.MustParseAddr("203.0.113.51")
+	with := func(server scwfake.Machine, addresses ...netip.Addr) scwfake.Machine {
+		server.PublicIPs = append(server.PublicIPs[:1:1], addresses...)
+		return server
+	}
+	one, two, again := bootable("one"), named("local-proxy-2", "two"), bootable("three")
+	two.PublicIPs = []netip.Addr{netip.MustParseAddr("203.0.113.52")}
+	for _, step := range []struct {
+		name string
+		do   func()
+		want string
+	}{
+		{"the first boot", func() { machines.PowerOn(with(one, address)) }, "local"},
+		{"detached", func() { machines.Changed(with(one)) }, ""},
+		{"attached", func() { machines.Changed(with(one, address)) }, "local"},
+		{"detached again", func() { machines.Changed(with(one)) }, ""},
+		{"the boot of another server", func() { machines.PowerOn(with(two, address)) }, "local-2"},
+		{"the first server, which no longer has it", func() { machines.Changed(with(one)) }, "local-2"},
+		{"detached from the other", func() { machines.Changed(with(two)) }, ""},
+		{"the boot of a server that replaces the first", func() { machines.PowerOn(with(again, address)) }, "local"},
+	} {
+		if step.do(); driver.routed[address] != step.want {
+			t.Errorf("%s: it leads to %q, want %q", step.name, driver.routed[address], step.want)
+		}
 	}
 }
 

@@ -202,6 +202,15 @@ func Route(ctx context.Context, config Config, address netip.Addr) error {
 	return run(ctx, fmt.Sprintf("ip -n %s neighbor replace %s lladdr %s dev %s nud permanent", nic.Netns, address, nic.MAC, nic.Bridge))
 }
 
+// noMachine is a MAC address that no NIC has.
+const noMachine = "02:00:00:00:00:01"
+
+// Withdraw undoes Route: packets to the address reach no machine, also if one still uses it.
+func Withdraw(ctx context.Context, config Config, address netip.Addr) error {
+	nic := config.NICs[0]
+	return run(ctx, fmt.Sprintf("ip -n %s neighbor replace %s lladdr %s dev %s nud permanent", nic.Netns, address, noMachine, nic.Bridge))
+}
+
 // nspawn runs in a mount namespace of its own, with which its mounts disappear.
 // /sys is mounted again because systemd-nspawn looks for the NICs there, and
 // sees those of the namespace in which /sys was mounted.
