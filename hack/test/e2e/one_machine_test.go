@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,10 +24,6 @@ const movedBound = 20 * time.Second
 // calm is the time without a failed request that ends an outage.
 const calm = 10 * time.Second
 
-// loadPart is the duration of a call of the probe's loads, and the time between two calls:
-// requests go on while those at the end of a call are waited for.
-const loadPart = 20 * time.Second
-
 // The only machine is replaced under load. A temporary one serves meanwhile, with the
 // same addresses. New connections fail while these move there, and while they move back.
 func TestOnlyMachineIsReplaced(t *testing.T) {
@@ -38,7 +33,7 @@ func TestOnlyMachineIsReplaced(t *testing.T) {
 	waitPasses(t, published[0])
 	change(t, config, "proxy:\n", "proxy:\n    type: PLAY2-MICRO\n")
 
-	stop := keepLoading(t, replacedRate)
+	stop := keepLoading(t, namespaceA, replacedRate)
 	time.Sleep(5 * time.Second)
 	began := time.Now()
 	apply(t, config, "--allow-replace")
@@ -166,39 +161,6 @@ func waitPasses(t *testing.T, address string) {
 		out, err := probe(t.Context(), namespaceA, "get", "http://"+environment.IPEchoName+"/")
 		return err == nil && strings.Contains(out, address), out
 	})
-}
-
-// keepLoading sends requests until stop is called, which returns them by the time of their
-// beginnings.
-func keepLoading(t *testing.T, rate int) (stop func() []request) {
-	t.Helper()
-	end := make(chan struct{})
-	var loading sync.WaitGroup
-	var mutex sync.Mutex
-	var requests []request
-	loading.Go(func() {
-		next := time.NewTicker(loadPart)
-		defer next.Stop()
-		for {
-			loading.Go(func() {
-				part := loads(t, namespaceA, rate, loadPart)
-				mutex.Lock()
-				defer mutex.Unlock()
-				requests = append(requests, part...)
-			})
-			select {
-			case <-end:
-				return
-			case <-next.C:
-			}
-		}
-	})
-	return func() []request {
-		close(end)
-		loading.Wait()
-		slices.SortFunc(requests, func(a, b request) int { return int(a.Begun - b.Begun) })
-		return requests
-	}
 }
 
 // outage is a time in which new connections failed.

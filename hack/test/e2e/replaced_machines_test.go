@@ -56,25 +56,12 @@ func replacing() []string {
 // checkReplaced applies egress.yaml under load, and looks at the requests.
 func checkReplaced(t *testing.T, what string) {
 	t.Helper()
-	end, results := make(chan struct{}), make(chan []request, 1)
-	go func() {
-		var requests []request
-		for {
-			// Not from a pod with connections that a lost machine did not answer: see maxStale.
-			requests = append(requests, loads(t, namespaceAlsoA, lostRate/2, 2*time.Second)...)
-			select {
-			case <-end:
-				results <- requests
-				return
-			default:
-			}
-		}
-	}()
+	// Not from a pod with connections that a lost machine did not answer: see maxStale.
+	stop := keepLoading(t, namespaceAlsoA, lostRate/2)
 	began := time.Now()
 	out, err := shared.Bootstrap(t.Context(), replacing()...)
 	took := time.Since(began).Round(time.Second / 10)
-	close(end)
-	requests := <-results
+	requests := stop()
 	var result struct {
 		applied
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,10 @@ const maxStale = 0.01
 
 // lostRate is the number of new connections a second.
 const lostRate = 200
+
+// loadPart is the duration of a call of the probe's loads, and the time between two calls:
+// requests go on while those at the end of a call are waited for.
+const loadPart = 10 * time.Second
 
 // settle is the time that kube-proxy is given to follow an EndpointSlice.
 const settle = 2 * time.Second
@@ -169,6 +174,39 @@ func loads(t *testing.T, namespace string, rate int, duration time.Duration) []r
 	return requests
 }
 
+// keepLoading sends requests from a namespace of tenant client-a until stop is called, which
+// returns them by the time of their beginnings.
+func keepLoading(t *testing.T, namespace string, rate int) (stop func() []request) {
+	t.Helper()
+	end := make(chan struct{})
+	var loading sync.WaitGroup
+	var mutex sync.Mutex
+	var requests []request
+	loading.Go(func() {
+		next := time.NewTicker(loadPart)
+		defer next.Stop()
+		for {
+			loading.Go(func() {
+				part := loads(t, namespace, rate, loadPart)
+				mutex.Lock()
+				defer mutex.Unlock()
+				requests = append(requests, part...)
+			})
+			select {
+			case <-end:
+				return
+			case <-next.C:
+			}
+		}
+	})
+	return func() []request {
+		close(end)
+		loading.Wait()
+		slices.SortFunc(requests, func(a, b request) int { return int(a.Begun - b.Begun) })
+		return requests
+	}
+}
+
 // waitSources waits until requests of client-a leave from a number of addresses, and
 // returns the number of requests by address.
 func waitSources(t *testing.T, want int) map[string]int {
@@ -253,26 +291,12 @@ func checkRemoved(t *testing.T, one []byte) {
 	if err := os.WriteFile(shared.ConfigFile(), one, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	end := make(chan struct{})
-	results := make(chan []request, 1)
-	go func() {
-		var requests []request
-		for {
-			// Not from the pod that has unanswered connections to this machine: see maxStale.
-			requests = append(requests, loads(t, namespaceAlsoA, lostRate/2, 2*time.Second)...)
-			select {
-			case <-end:
-				results <- requests
-				return
-			default:
-			}
-		}
-	}()
+	// Not from the pod that has unanswered connections to this machine: see maxStale.
+	stop := keepLoading(t, namespaceAlsoA, lostRate/2)
 	began := time.Now()
 	result := apply(t, shared.ConfigFile())
 	took := time.Since(began).Round(time.Second / 10)
-	close(end)
-	requests := <-results
+	requests := stop()
 	late, failed := 0, 0
 	for _, r := range requests {
 		switch {
