@@ -18,11 +18,8 @@ func runCommand(t *testing.T, reach *cluster, args ...string) (string, error) {
 
 func runWithInput(t *testing.T, reach *cluster, input string, args ...string) (string, error) {
 	t.Helper()
-	t.Setenv("KUBECONFIG", "/dev/null")
-	var stdout, stderr bytes.Buffer
-	err := run(t.Context(), environment{
-		args: args, stdin: strings.NewReader(input), stdout: &stdout, stderr: &stderr,
-		getenv: func(string) string { return "" }, version: webhookVersion,
+	out, notes, err := runForNotes(t, environment{
+		args: args, stdin: strings.NewReader(input),
 		connect: func(*genericclioptions.ConfigFlags) (*cluster, error) {
 			if reach == nil {
 				return nil, errors.New("no request to a cluster was expected")
@@ -30,8 +27,19 @@ func runWithInput(t *testing.T, reach *cluster, input string, args ...string) (s
 			return reach, nil
 		},
 	})
-	if stderr.Len() > 0 {
-		t.Logf("standard error: %s", stderr.String())
+	if notes != "" {
+		t.Logf("standard error: %s", notes)
 	}
-	return stdout.String(), err
+	return out, err
+}
+
+// runForNotes runs the program, and returns the standard output and the standard error.
+func runForNotes(t *testing.T, env environment) (out, notes string, err error) {
+	t.Helper()
+	t.Setenv("KUBECONFIG", "/dev/null")
+	var stdout, stderr bytes.Buffer
+	env.stdout, env.stderr = &stdout, &stderr
+	env.getenv, env.version = func(string) string { return "" }, webhookVersion
+	err = run(t.Context(), env)
+	return stdout.String(), stderr.String(), err
 }

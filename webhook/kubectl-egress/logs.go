@@ -37,7 +37,10 @@ rule, method, destination, status, source address, bytes to the client and durat
 
 Files are the proxy's /var/log/squid/audit.log, or exports of the log server, with or
 without the header of syslog; without files, the standard input. With --follow, one file
-is read on as it grows, also after its rotation.`,
+is read on as it grows, also after its rotation.
+
+Exit codes: 0 the input has lines of the tenant, even if the flags select none of them,
+1 it has none, 2 an error.`,
 		Example: `  # of the proxy, as they are written
   ssh root@PROXY tail -F /var/log/squid/audit.log | kubectl egress logs client-a
 
@@ -52,21 +55,32 @@ is read on as it grows, also after its rotation.`,
 			if o.follow && len(args) != 2 {
 				return errors.New("--follow needs one file; the standard input is followed anyway")
 			}
-			selects, err := o.selects(args[0], time.Now())
+			selects, err := o.selects(time.Now())
 			if err != nil {
 				return err
 			}
+			shown := 0
 			show := func(record *audit.Record) error {
 				if !selects(record) {
 					return nil
 				}
+				shown++
 				return a.printRecord(record)
 			}
-			malformed, err := a.readLogs(command.Context(), args[1:], o.follow, show)
-			if malformed > 0 {
-				fmt.Fprintf(a.stderr, "%d lines are no audit lines\n", malformed)
+			read, err := a.readLogs(command, args[0], args[1:], o.follow, show)
+			if read.malformed > 0 {
+				fmt.Fprintf(a.stderr, "%d lines are no audit lines\n", read.malformed)
 			}
-			return err
+			switch {
+			case err != nil:
+				return err
+			case read.ofTenant == 0:
+				fmt.Fprintln(a.stderr, read.unnamed(args[0]))
+				return errNegative
+			case shown == 0:
+				fmt.Fprintf(a.stderr, "the flags select none of the %d lines of the tenant %s\n", read.ofTenant, args[0])
+			}
+			return nil
 		},
 	}
 	flags := command.Flags()
@@ -83,9 +97,9 @@ func verdicts() []string {
 	return []string{string(policy.VerdictAllowed), string(policy.VerdictDenied), string(policy.VerdictWouldDeny), string(policy.VerdictTerminated), "-"}
 }
 
-// selects returns whether a record is to be shown. Every fault of the flags is in the
-// error.
-func (o *logsOptions) selects(tenant string, now time.Time) (func(*audit.Record) bool, error) {
+// selects returns whether a record of the tenant is to be shown. Every fault of the flags
+// is in the error.
+func (o *logsOptions) selects(now time.Time) (func(*audit.Record) bool, error) {
 	var errs []error
 	for _, verdict := range o.verdicts {
 		if !slices.Contains(verdicts(), verdict) {
@@ -104,8 +118,7 @@ func (o *logsOptions) selects(tenant string, now time.Time) (func(*audit.Record)
 	}
 	return func(r *audit.Record) bool {
 		switch {
-		case r.Tenant != tenant,
-			len(o.verdicts) > 0 && !slices.Contains(o.verdicts, string(r.Verdict)),
+		case len(o.verdicts) > 0 && !slices.Contains(o.verdicts, string(r.Verdict)),
 			len(o.rules) > 0 && !slices.Contains(o.rules, string(r.Rule)),
 			o.since > 0 && r.Start().Before(now.Add(-o.since)):
 			return false
@@ -158,22 +171,24 @@ func bytesText(n int64) string {
 }
 
 // readLogs reads the inputs. With follow, it returns when the context ends.
-func (a *app) readLogs(ctx context.Context, files []string, follow bool, show func(*audit.Record) error) (malformed int, err error) {
+func (a *app) readLogs(command *cobra.Command, tenant string, files []string, follow bool, show func(*audit.Record) error) (read lines, err error) {
 	if !follow {
-		return a.eachRecord(files, show)
+		return a.readRecords(command, tenant, files, show)
 	}
-	tail, err := newTail(ctx, files[0])
+	tail, err := newTail(command.Context(), files[0])
 	if err != nil {
-		return 0, err
+		return read, err
 	}
 	defer func() { err = errors.Join(err, tail.Close()) }()
+	show = read.count(tenant, show)
 	reader := audit.NewReader(tail)
 	for record := range reader.Records() {
-		if err := show(record); err != nil {
-			return reader.Malformed, err
+		if err = show(record); err != nil {
+			break
 		}
 	}
-	return reader.Malformed, reader.Err()
+	read.malformed = reader.Malformed
+	return read, errors.Join(err, reader.Err())
 }
 
 // tail reads a file on as it grows, and its successor of the same name after a rotation.

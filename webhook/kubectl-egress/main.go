@@ -27,10 +27,11 @@ func main() {
 	err := run(ctx, environment{
 		args:  os.Args[1:],
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		terminal: term.IsTerminal(int(os.Stdout.Fd())),
-		getenv:   os.Getenv,
-		version:  buildVersion(),
-		connect:  connect,
+		terminal:      term.IsTerminal(int(os.Stdout.Fd())),
+		inputTerminal: term.IsTerminal(int(os.Stdin.Fd())),
+		getenv:        os.Getenv,
+		version:       buildVersion(),
+		connect:       connect,
 	})
 	code := exitCode(ctx, os.Stderr, err)
 	stop()
@@ -43,6 +44,7 @@ type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	terminal       bool // of stdout
+	inputTerminal  bool // of stdin
 	getenv         func(string) string
 	version        string
 	// connect returns the cluster that the flags select.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -50,15 +49,18 @@ takes: a list contains only the destinations that were requested meanwhile.`,
 				return fmt.Errorf("EgressTenant %s has path %s, on which there is no allow list", tenant.Name, tenant.Spec.Path)
 			}
 			seen := suggest.NewSeen(args[0])
-			malformed, err := a.eachRecord(args[1:], func(record *audit.Record) error { seen.Add(record); return nil })
+			read, err := a.readRecords(command, args[0], args[1:], func(record *audit.Record) error { seen.Add(record); return nil })
 			if err != nil {
 				return err
 			}
 			proposal := seen.Propose(tenant.Spec.AllowList(), o)
-			proposal.Malformed = malformed
-			if len(proposal.Allow.Domains) == 0 {
+			proposal.Malformed = read.malformed
+			switch {
+			case read.ofTenant == 0:
+				return fmt.Errorf("no list can be proposed: %s (%d malformed lines)", read.unnamed(args[0]), read.malformed)
+			case len(proposal.Allow.Domains) == 0:
 				return fmt.Errorf("no list can be proposed: of %d requests of tenant %s, none passed to a name (%d malformed lines; --denied also considers denied requests)",
-					proposal.Requests, args[0], malformed)
+					proposal.Requests, args[0], read.malformed)
 			}
 			manifest, err := proposal.Manifest(tenant)
 			if err != nil {
@@ -76,44 +78,6 @@ takes: a list contains only the destinations that were requested meanwhile.`,
 	addTenants(command, &tenants)
 	a.addOutput(command, outputYAML, outputJSON)
 	return command
-}
-
-// eachRecord calls a function for each audit line of the files, or of the standard
-// input. It returns the number of lines that are no audit lines.
-func (a *app) eachRecord(files []string, visit func(*audit.Record) error) (malformed int, err error) {
-	if len(files) == 0 {
-		files = []string{"-"}
-	}
-	for _, file := range files {
-		more, err := a.eachRecordOf(file, visit)
-		malformed += more
-		if err != nil {
-			return malformed, err
-		}
-	}
-	return malformed, nil
-}
-
-func (a *app) eachRecordOf(file string, visit func(*audit.Record) error) (malformed int, err error) {
-	input := a.stdin
-	if file != "-" {
-		opened, err := os.Open(file) //nolint:gosec // the user names the file
-		if err != nil {
-			return 0, err
-		}
-		defer func() { _ = opened.Close() }() // it was only read
-		input = opened
-	}
-	reader := audit.NewReader(input)
-	for record := range reader.Records() {
-		if err := visit(record); err != nil {
-			return reader.Malformed, err
-		}
-	}
-	if err := reader.Err(); err != nil {
-		return reader.Malformed, fmt.Errorf("reading %s: %w", file, err)
-	}
-	return reader.Malformed, nil
 }
 
 // completeTenantAndFiles completes the name of a tenant, then files.
