@@ -13,7 +13,8 @@ func newStatusCommand(a *app) *cobra.Command {
 		Long: `Print the tenants with their state and the Revision that the proxies should serve, the
 proxy machines, the namespaces with the state of their NetworkPolicy, and every pod that
 needs an action: without proxy variables, injected under another configuration, refused
-by the webhook today, or in its node's network.
+by the webhook today, or in its node's network. GATEWAY counts the pods of tenants with
+path Gateway, which need no proxy variables.
 
 READY and SERVED are the status that the webhook wrote last. A finding reports that no
 replica of it is ready: the status is not kept up then. SERVED is the condition

@@ -1,6 +1,8 @@
 package coverage_test
 
 import (
+	"encoding/json"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"egress.scw/webhook/kubectl-egress/coverage"
 	"egress.scw/webhook/kubectl-egress/state"
 	"egress.scw/webhook/kubectl-egress/statetest"
+	"egress.scw/webhook/netpol"
 )
 
 func TestOfPod(t *testing.T) {
@@ -94,15 +97,32 @@ func report(t *testing.T, s *state.State, pods ...*corev1.Pod) *coverage.Report 
 	return builder.Report()
 }
 
+// addGateway adds the tenant client-g with path Gateway, and its namespace games.
+func addGateway(s *state.State) {
+	gateway := v1alpha1.EgressTenant{Spec: v1alpha1.EgressTenantSpec{Path: v1alpha1.PathGateway}}
+	gateway.Name = "client-g"
+	gateway.Status.Conditions = []metav1.Condition{{Type: names.ConditionReady, Status: metav1.ConditionTrue, Reason: string(names.ReasonReady)}}
+	s.Tenants = append(s.Tenants, gateway)
+	s.Settings.Proxy.Egress.Gateway = []netip.Addr{netip.MustParseAddr("198.51.100.9")}
+	games := statetest.Namespace("games", gateway.Name)
+	s.Namespaces = slices.Insert(s.Namespaces, 1, games) // behind billing: they are sorted
+	s.Policies[games.Name] = netpol.Build(&gateway, games.Name, s.Settings)
+}
+
 func TestHealthyReport(t *testing.T) {
 	s := statetest.Healthy(t)
+	addGateway(s)
 	optedOut := statetest.Pod(statetest.Stock, "opted-out")
 	optedOut.Labels = map[string]string{names.LabelInject: "false"}
 	got := report(t, s,
 		statetest.Inject(t, s, statetest.Pod(statetest.Orders, "web")), statetest.Inject(t, s, statetest.Pod(statetest.Billing, "job")),
-		optedOut, statetest.Pod(statetest.Tools, "of-no-tenant"))
+		optedOut, statetest.Pod(statetest.Tools, "of-no-tenant"), statetest.Pod("games", "one"), statetest.Pod("games", "two"))
 	if !got.IsCovered() {
 		t.Errorf("got %+v", got)
+	}
+	total, err := json.Marshal(got.Total)
+	if want := `{"pods":5,"covered":2,"optedOut":1,"gateway":2,"withoutVariables":0,"outdated":0,"refused":0,"hostNetwork":0}`; err != nil || string(total) != want {
+		t.Errorf("got %s, %v, want %s", total, err, want)
 	}
 	golden.Assert(t, got.Text(false, false), "healthy.golden.txt")
 }

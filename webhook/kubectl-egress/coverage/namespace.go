@@ -104,6 +104,7 @@ type Counts struct {
 	Pods             int `json:"pods"`
 	Covered          int `json:"covered"`
 	OptedOut         int `json:"optedOut"`
+	Gateway          int `json:"gateway"`
 	WithoutVariables int `json:"withoutVariables"`
 	Outdated         int `json:"outdated"`
 	Refused          int `json:"refused"`
@@ -121,6 +122,8 @@ func (c *Counts) Add(kind Kind) {
 		c.Covered++
 	case OptedOut:
 		c.OptedOut++
+	case Gateway:
+		c.Gateway++
 	case WithoutVariables:
 		c.WithoutVariables++
 	case Outdated:
@@ -141,6 +144,7 @@ func (c *Counts) Merge(other Counts) {
 	c.Pods += other.Pods
 	c.Covered += other.Covered
 	c.OptedOut += other.OptedOut
+	c.Gateway += other.Gateway
 	c.WithoutVariables += other.WithoutVariables
 	c.Outdated += other.Outdated
 	c.Refused += other.Refused

@@ -21,9 +21,12 @@ type Kind string
 const (
 	// Covered means that every container has the present proxy variables.
 	Covered Kind = "Covered"
-	// OptedOut means that the pod needs none: its label, its namespace or the
-	// tenant's path turns injection off. Its NetworkPolicy is the same.
+	// OptedOut means that the pod needs none: its label or its namespace turns
+	// injection off. Its NetworkPolicy is the same.
 	OptedOut Kind = "OptedOut"
+	// Gateway means that the pod needs none because of the tenant's path: it leaves by
+	// the Public Gateway, and its NetworkPolicy opens the public internet.
+	Gateway Kind = "Gateway"
 	// WithoutVariables means that a container has no proxy variable.
 	WithoutVariables Kind = "WithoutVariables"
 	// Outdated means that the pod was injected under another configuration.
@@ -74,6 +77,8 @@ func OfPod(s *state.State, pod *corev1.Pod) (Pod, error) {
 	case admission.Action == inject.Deny:
 		result.Kind, result.Reason = Refused, fmt.Sprintf("%s: %s", admission.Reason, admission.Message)
 		result.Remedy = "correct it before the pod is created again: the webhook will refuse it"
+	case admission.Reason == names.ReasonGatewayPath:
+		result.Kind, result.Reason = Gateway, admission.Message
 	case admission.Action == inject.Skip:
 		result.Kind, result.Reason = OptedOut, admission.Message
 	default:

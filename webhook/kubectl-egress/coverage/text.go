@@ -26,7 +26,8 @@ func (r *Report) Text(paint table.Paint, wide bool) string {
 		parts = append(parts, findings.String())
 	}
 	c := r.Total
-	summary := paint.In(table.Green, fmt.Sprintf("Covered: all pods (%d, of which %d opted out) of all tenants (%d).", c.Pods, c.OptedOut, len(r.Tenants)))
+	summary := paint.In(table.Green, fmt.Sprintf("Covered: all pods (%d, of which %d opted out and %d of path Gateway) of all tenants (%d).",
+		c.Pods, c.OptedOut, c.Gateway, len(r.Tenants)))
 	if !r.IsCovered() {
 		summary = paint.In(table.Red, fmt.Sprintf("Uncovered: %d of %d pods. Findings: %d.", c.Uncovered(), c.Pods, len(r.Findings)))
 	}
@@ -61,7 +62,7 @@ func (r *Report) machines() *table.Table {
 }
 
 func (r *Report) namespaces(wide bool) *table.Table {
-	t := &table.Table{Header: []string{"NAMESPACE", "TENANT", "POLICY", "PODS", "COVERED", "OPTED OUT", "UNCOVERED"}}
+	t := &table.Table{Header: []string{"NAMESPACE", "TENANT", "POLICY", "PODS", "COVERED", "OPTED OUT", "GATEWAY", "UNCOVERED"}}
 	if wide {
 		t.Header = append(t.Header, "WITHOUT VARIABLES", "OUTDATED", "REFUSED", "HOST NETWORK")
 	}
@@ -74,7 +75,7 @@ func (r *Report) namespaces(wide bool) *table.Table {
 		cells := []table.Cell{
 			table.Text(namespace.Name), table.Text(namespace.Tenant),
 			{Text: string(namespace.Policy), Colour: colour},
-			number(c.Pods), number(c.Covered), number(c.OptedOut), bad(c.Uncovered()),
+			number(c.Pods), number(c.Covered), number(c.OptedOut), number(c.Gateway), bad(c.Uncovered()),
 		}
 		if wide {
 			cells = append(cells, bad(c.WithoutVariables), bad(c.Outdated), bad(c.Refused), bad(c.HostNetwork))

@@ -54,8 +54,8 @@ func (n *Namespace) Text(paint table.Paint, wide bool) string {
 	}
 	t.policy(n.Policy)
 	c := n.Pods
-	t.field("Pods", fmt.Sprintf("%d, of which %d covered, %d opted out, %d without variables, %d outdated, %d refused, %d in the node's network",
-		c.Pods, c.Covered, c.OptedOut, c.WithoutVariables, c.Outdated, c.Refused, c.HostNetwork))
+	t.field("Pods", fmt.Sprintf("%d, of which %d covered, %d opted out, %d of path Gateway, %d without variables, %d outdated, %d refused, %d in the node's network",
+		c.Pods, c.Covered, c.OptedOut, c.Gateway, c.WithoutVariables, c.Outdated, c.Refused, c.HostNetwork))
 	for _, pod := range n.Uncovered {
 		t.item(t.paint.In(table.Red, pod.Name) + ": " + pod.Reason)
 	}
