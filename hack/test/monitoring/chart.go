@@ -24,6 +24,7 @@ func values() map[string]any {
 	enabled := map[string]any{"enabled": true}
 	return map[string]any{
 		"proxy": map[string]any{"addresses": []any{"172.16.28.8"}},
+		"watch": map[string]any{"enabled": true, "config": map[string]any{"configMap": "egress-config"}, "credentials": "egress-bootstrap"},
 		"monitoring": map[string]any{
 			"podMonitor": enabled, "scrapeConfig": enabled, "dashboards": enabled,
 			"rules": map[string]any{"enabled": true, "runbookURL": "https://git.example.com/egress/docs/alerts.md"},
