@@ -67,6 +67,14 @@ func newCommand() *cobra.Command {
 				return environment.Status(cmd.Context(), cmd.OutOrStdout())
 			},
 		},
+		&cobra.Command{
+			Use:   "prometheus",
+			Short: "Run Prometheus in the environment, with the alert rules of the chart",
+			Args:  cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return environment.Prometheus(cmd.Context(), progress.New(cmd.ErrOrStderr()), cmd.OutOrStdout())
+			},
+		},
 		buildCommand(), demoCommand(),
 		nodeInitCommand(), netpolCommand(), internetCommand(), scalewayCommand(),
 	)

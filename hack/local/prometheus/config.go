@@ -1,5 +1,6 @@
 // Package prometheus adapts the configuration that is published for a Prometheus in the
-// cluster to the Prometheus of Debian, which is built without the discovery of pods.
+// cluster (docs/monitoring) to the Prometheus of Debian, which is built without the
+// discovery of pods.
 package prometheus
 
 import (
@@ -13,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// discovery is an element of kubernetes_sd_configs, as far as WithPods knows it.
+// discovery is an element of kubernetes_sd_configs, as far as Adapt knows it.
 type discovery struct {
 	Role       string `json:"role"`
 	Namespaces struct {
@@ -27,15 +28,16 @@ type static struct {
 	Labels  map[string]string `json:"labels"`
 }
 
-// WithPods returns the configuration with the pods in place of their discovery: with
-// their ports as targets that have the labels of discovered ones, as far as the
-// configuration may use them. Of the configuration, it reads kubernetes_sd_configs
-// alone; unknown fields there are errors.
-func WithPods(config []byte, pods []corev1.Pod) ([]byte, error) {
+// Adapt returns the configuration with the pods in place of their discovery, and with
+// this interval of scrapes and evaluations. The pods' ports are targets with the labels of
+// discovered ones, as far as the configuration may use them. Unknown fields of
+// kubernetes_sd_configs are errors.
+func Adapt(config []byte, pods []corev1.Pod, interval string) ([]byte, error) {
 	var parsed map[string]any
 	if err := yaml.UnmarshalStrict(config, &parsed); err != nil {
 		return nil, err
 	}
+	parsed["global"] = map[string]string{"scrape_interval": interval, "evaluation_interval": interval}
 	jobs, _ := parsed["scrape_configs"].([]any)
 	for i := range jobs {
 		job, _ := jobs[i].(map[string]any)

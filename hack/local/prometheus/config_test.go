@@ -10,24 +10,25 @@ import (
 	"egress.scw/hack/local/prometheus"
 )
 
-func TestWithPods(t *testing.T) {
+func TestAdapt(t *testing.T) {
 	pod := func(namespace, address string) corev1.Pod {
 		p := corev1.Pod{Status: corev1.PodStatus{PodIP: address}}
 		p.Namespace, p.Name, p.Labels = namespace, "web", map[string]string{"app.kubernetes.io/name": "web"}
 		p.Spec.Containers = []corev1.Container{{Name: "main", Ports: []corev1.ContainerPort{{Name: "metrics", ContainerPort: 8080}}}}
 		return p
 	}
-	got, err := prometheus.WithPods([]byte(`
+	got, err := prometheus.Adapt([]byte(`
 global: {scrape_interval: 30s}
 scrape_configs:
   - {job_name: pods, kubernetes_sd_configs: [{role: pod, namespaces: {names: [one]}}]}
   - {job_name: other, static_configs: [{targets: ["10.0.0.9:1"]}]}
-`), []corev1.Pod{pod("one", "10.0.0.1"), pod("other", "10.0.0.2"), pod("one", "")})
+`), []corev1.Pod{pod("one", "10.0.0.1"), pod("other", "10.0.0.2"), pod("one", "")}, "5s")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `global:
-  scrape_interval: 30s
+  evaluation_interval: 5s
+  scrape_interval: 5s
 scrape_configs:
 - job_name: pods
   static_configs:
@@ -56,7 +57,7 @@ func TestUnknownDiscovery(t *testing.T) {
 		"{role: pod, namespace: {names: [one]}}":                 `unknown field "namespace"`,
 		"{role: pod, namespaces: {names: [one]}, selectors: []}": `unknown field "selectors"`,
 	} {
-		_, err := prometheus.WithPods([]byte("scrape_configs: [{kubernetes_sd_configs: ["+discovery+"]}]"), nil)
+		_, err := prometheus.Adapt([]byte("scrape_configs: [{kubernetes_sd_configs: ["+discovery+"]}]"), nil, "5s")
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "scrape_configs[0].kubernetes_sd_configs: ") {
 			t.Errorf("%s: %v, want %q", discovery, err, want)
 		}

@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"egress.scw/hack/local/environment"
 	"egress.scw/hack/local/programs"
 	"egress.scw/hack/test/transcript"
 )
@@ -56,6 +58,11 @@ func TestQuickStart(t *testing.T) {
 	}
 	keepTenant(t, "client-a")
 	t.Cleanup(func() { removeObjects(t, "namespace/orders") })
+	t.Cleanup(func() {
+		if err := environment.StopPrometheus(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
 	// Another test may have just restarted the machine.
 	do(t, "wait", "egresstenants", "--all", "--for=condition=Ready", "--timeout=300s")
 	runSteps(t, quickStart, quickStartShell(t), steps)
@@ -68,9 +75,11 @@ func quickStartShell(t *testing.T) transcript.Shell {
 	shell := pageShell(t, nil)
 	linkPrograms(t, filepath.Join(shell.Dir, "bin"), map[string]string{
 		"kubectl-egress": buildProgram(t, programs.KubectlEgress()), "bootstrap": buildProgram(t, programs.Bootstrap()),
+		"local": buildProgram(t, programs.Local()),
 	})
 	linkPrograms(t, shell.Dir, map[string]string{
 		"charts": filepath.Join(shared.Repository, "charts"), ".env.example": filepath.Join(shared.Repository, ".env.example"),
+		"docs": filepath.Join(shared.Repository, "docs"), "go.mod": filepath.Join(shared.Repository, "go.mod"),
 	})
 	linkPrograms(t, filepath.Join(shell.Dir, "bootstrap"), map[string]string{
 		"egress.example.yaml": filepath.Join(shared.Repository, "bootstrap", "egress.example.yaml"),

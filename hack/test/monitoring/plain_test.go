@@ -41,7 +41,7 @@ func TestPlainConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	pods := chartPods(t)
-	config, err := prometheus.WithPods(published, pods)
+	config, err := prometheus.Adapt(published, pods, string(file.Global.ScrapeInterval))
 	if err != nil {
 		t.Fatal(err)
 	}
