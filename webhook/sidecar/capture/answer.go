@@ -11,14 +11,14 @@ import (
 // It fits into the packets of every network (RFC 9715).
 const udpSize = 1232
 
-// answer answers a query that has exactly one question.
+// answer answers a query that has at most one question.
 func (c *Capture) answer(ctx context.Context, query *dns.Msg) *dns.Msg {
 	reply := newReply(query)
-	question := query.Question[0]
-	switch {
-	case reply.Rcode != dns.RcodeSuccess:
+	if reply.Rcode != dns.RcodeSuccess {
 		return reply
-	case question.Qclass != dns.ClassINET, question.Qtype == dns.TypeAXFR, question.Qtype == dns.TypeIXFR:
+	}
+	question := query.Question[0]
+	if question.Qclass != dns.ClassINET || question.Qtype == dns.TypeAXFR || question.Qtype == dns.TypeIXFR {
 		reply.Rcode = dns.RcodeRefused
 		return reply
 	}
@@ -44,7 +44,8 @@ func (c *Capture) answer(ctx context.Context, query *dns.Msg) *dns.Msg {
 }
 
 // newReply returns an empty answer. It has a status other than success if the query asks
-// for a version of EDNS that does not exist.
+// for a version of EDNS that does not exist, or has no question: the library admits a
+// message that ends behind its header, whatever number of questions the header states.
 func newReply(query *dns.Msg) *dns.Msg {
 	reply := new(dns.Msg).SetReply(query)
 	reply.RecursionAvailable = true
@@ -53,6 +54,9 @@ func newReply(query *dns.Msg) *dns.Msg {
 		if option.Version() != 0 {
 			reply.Rcode = dns.RcodeBadVers
 		}
+	}
+	if len(query.Question) == 0 {
+		reply.Rcode = dns.RcodeFormatError
 	}
 	return reply
 }

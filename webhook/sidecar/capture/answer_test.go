@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
@@ -89,6 +90,27 @@ func TestAnswersToOtherQueries(t *testing.T) {
 	plain := new(dns.Msg).SetQuestion("a.example.", dns.TypeA).SetEdns0(4096, true)
 	if option := f.answer(t.Context(), plain).IsEdns0(); option == nil || option.UDPSize() != udpSize || !option.Do() {
 		t.Errorf("the option of EDNS in the answer is %v", option)
+	}
+}
+
+// TestQueryWithoutItsQuestion: a header that announces a question, and nothing behind
+// it, is an error of format. The library accepts such a message.
+func TestQueryWithoutItsQuestion(t *testing.T) {
+	t.Parallel()
+	f := start(t, testConfig(freePort(t)))
+	for _, network := range []string{"udp", "tcp"} {
+		conn, err := dns.DialTimeout(network, f.dns, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+		if _, err := conn.Write([]byte{0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}); err != nil {
+			t.Fatal(err)
+		}
+		if reply, err := conn.ReadMsg(); err != nil || reply.Id != 0xabcd || reply.Rcode != dns.RcodeFormatError {
+			t.Errorf("by %s: %v, %v", network, reply, err)
+		}
 	}
 }
 

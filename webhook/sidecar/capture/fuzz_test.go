@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -28,11 +29,12 @@ func FuzzMessage(f *testing.F) {
 			f.Add(packed)
 		}
 	}
+	f.Add([]byte{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}) // a header alone
 	fixture := newCapture(f, testConfig(freePort(f)))
 	fixture.table.most = 4
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		query := new(dns.Msg)
-		if len(packet) < 12 || query.Unpack(packet) != nil || query.Response || len(query.Question) != 1 {
+		if len(packet) < 12 || query.Unpack(packet) != nil || query.Response || len(query.Question) > 1 {
 			return // refused by the library (acceptQuery)
 		}
 		reply := fixture.answer(t.Context(), query)
@@ -40,13 +42,13 @@ func FuzzMessage(f *testing.F) {
 		reply.Truncate(size)
 		packed, err := reply.Pack()
 		if err != nil {
-			t.Fatalf("the answer to %q cannot be packed: %v\n%v", query.Question[0].Name, err, reply)
+			t.Fatalf("the answer to %v cannot be packed: %v\n%v", query.Question, err, reply)
 		}
 		parsed := new(dns.Msg)
 		if err := parsed.Unpack(packed); err != nil {
 			t.Fatal(err)
 		}
-		if len(packed) > size || parsed.Id != query.Id || !parsed.Response || len(parsed.Question) != 1 || parsed.Question[0] != query.Question[0] {
+		if len(packed) > size || parsed.Id != query.Id || !parsed.Response || !slices.Equal(parsed.Question, query.Question) {
 			t.Errorf("%d bytes, bound %d: %v", len(packed), size, parsed)
 		}
 		if names := fixture.Stats().Names; names > 4 {
