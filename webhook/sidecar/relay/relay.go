@@ -37,8 +37,7 @@ type Relay struct {
 	metrics *metrics.Metrics
 	server  *http.Server
 
-	transport *http.Transport // for plain HTTP
-	plain     *httputil.ReverseProxy
+	plain *httputil.ReverseProxy
 
 	current atomic.Pointer[state]
 	capture atomic.Pointer[string] // its state; nil without capture
@@ -52,7 +51,10 @@ type Relay struct {
 // state is the machines in use, or the reason for which there are none.
 type state struct {
 	machines *machines.Set
-	problem  error // of the files; the machines are those of former files
+	// transport is for plain HTTP. Its connections prove the tenant of these machines'
+	// files, so that no request of other files may use one.
+	transport *http.Transport
+	problem   error // of the files; the machines are those of former files
 }
 
 // New returns a proxy that has no machines yet.
@@ -60,7 +62,6 @@ func New(pod Pod, counters *metrics.Metrics, logger *slog.Logger) *Relay {
 	ctx, abort := context.WithCancel(context.Background())
 	r := &Relay{pod: pod, logger: logger, metrics: counters, ctx: ctx, abort: abort}
 	r.current.Store(&state{problem: errors.New("the files of the Secret " + names.SidecarName + " were not read yet")})
-	r.transport = r.newTransport()
 	r.plain = r.newReverseProxy()
 	r.server = &http.Server{
 		Handler: r, MaxHeaderBytes: maxRequestHeader, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
@@ -72,9 +73,9 @@ func New(pod Pod, counters *metrics.Metrics, logger *slog.Logger) *Relay {
 // Use sends further requests to these machines. Tunnels of the former ones stay until
 // they end.
 func (r *Relay) Use(set *machines.Set) {
-	former := r.current.Swap(&state{machines: set})
-	r.transport.CloseIdleConnections()
+	former := r.current.Swap(&state{machines: set, transport: newTransport(set)})
 	if former.machines != nil {
+		former.transport.CloseIdleConnections()
 		former.machines.Drain()
 	}
 }
@@ -82,7 +83,7 @@ func (r *Relay) Use(set *machines.Set) {
 // Refuse records that the files cannot be used. Former ones stay in use.
 func (r *Relay) Refuse(problem error) {
 	former := r.current.Load()
-	r.current.Store(&state{machines: former.machines, problem: problem})
+	r.current.Store(&state{machines: former.machines, transport: former.transport, problem: problem})
 }
 
 // State returns the machines in use, nil if there are none, and the problem of the

@@ -27,13 +27,15 @@ type served struct {
 	*relay.Relay
 	address string
 	logs    *machinetest.Buffer
-	files   func() *machines.Set // of the machine
+	machine *machinetest.Machine
+	files   func() *machines.Set // of the machine, and of client-a
+	filesOf func(tenant string) *machines.Set
 }
 
 func serve(t *testing.T) *served {
 	t.Helper()
 	authority := machinetest.NewAuthority(t)
-	_, machine := machinetest.Start(t, authority)
+	running, machine := machinetest.Start(t, authority)
 	logs := new(machinetest.Buffer)
 	logger := slog.New(slog.NewJSONHandler(logs, nil))
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -42,15 +44,16 @@ func serve(t *testing.T) *served {
 	}
 	s := &served{
 		Relay:   relay.New(relay.Pod{Namespace: "shop", Name: "web-1"}, new(metrics.Metrics), logger),
-		address: listener.Addr().String(), logs: logs,
-		files: func() *machines.Set {
-			set, err := machines.New(&sidecar.Config{Tenant: "client-a", Machines: []sidecar.Machine{machine}}, authority.TenantPair(t, "client-a"), logger)
+		address: listener.Addr().String(), logs: logs, machine: running,
+		filesOf: func(tenant string) *machines.Set {
+			set, err := machines.New(&sidecar.Config{Tenant: tenant, Machines: []sidecar.Machine{machine}}, authority.TenantPair(t, tenant), logger)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return set
 		},
 	}
+	s.files = func() *machines.Set { return s.filesOf("client-a") }
 	go func() { _ = s.Serve(listener) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -199,6 +202,39 @@ func TestNewFiles(t *testing.T) {
 	}
 }
 
+// TestNewFilesPlainHTTP: a request uses the certificate of the files that are in use when
+// it begins, also while requests of former files have not ended.
+func TestNewFilesPlainHTTP(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.Use(s.files())
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: s.address}), DisableKeepAlives: true}}
+	get := func(host string) *http.Response {
+		t.Helper()
+		response, err := client.Get("http://" + host + "/") //nolint:noctx // loopback
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = response.Body.Close() })
+		return response
+	}
+	end := func(response *http.Response, tenant string) {
+		t.Helper()
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Fatal(err)
+		}
+		if got := response.Header.Get("X-Tenant"); got != tenant {
+			t.Errorf("the request was of %q, want %q", got, tenant)
+		}
+	}
+	open := get(machinetest.SlowHost) //nolint:bodyclose // get closes it
+	s.Use(s.filesOf("client-b"))
+	end(get("a.example"), "client-b") //nolint:bodyclose // get closes it
+	s.machine.Finish()
+	end(open, "client-a")
+	end(get("a.example"), "client-b") //nolint:bodyclose // get closes it
+}
+
 // TestShutdown: it waits for open tunnels, and closes them at its bound.
 func TestShutdown(t *testing.T) {
 	t.Parallel()
@@ -236,11 +272,16 @@ func TestShutdown(t *testing.T) {
 			} else {
 				cancel()
 			}
-			select {
-			case <-done:
-			case <-time.After(time.Minute):
-				t.Error("it does not return")
-			}
+			awaitShutdown(t, done)
 		})
+	}
+}
+
+func awaitShutdown(t *testing.T, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("it does not return")
 	}
 }

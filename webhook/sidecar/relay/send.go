@@ -25,21 +25,15 @@ var errSilent = errors.New("the machine did not answer in time")
 // machineKey is the key of the machine's address in the context of a request.
 type machineKey struct{}
 
-// newTransport sends requests with their URL in full, over HTTP/1.1, to the machine in
-// their context.
-func (r *Relay) newTransport() *http.Transport {
+// newTransport sends requests with their URL in full, over HTTP/1.1, to the machine of a
+// set that their context has.
+func newTransport(set *machines.Set) *http.Transport {
 	return &http.Transport{
 		Proxy: func(request *http.Request) (*url.URL, error) {
 			address, _ := request.Context().Value(machineKey{}).(string)
 			return &url.URL{Scheme: "https", Host: address}, nil
 		},
-		DialTLSContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			current := r.current.Load()
-			if current.machines == nil {
-				return nil, noMachines(current.problem)
-			}
-			return current.machines.DialHTTP(ctx, address)
-		},
+		DialTLSContext:     func(ctx context.Context, _, address string) (net.Conn, error) { return set.DialHTTP(ctx, address) },
 		DisableCompression: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: plainIdle,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
@@ -60,7 +54,7 @@ func (s sender) RoundTrip(request *http.Request) (*http.Response, error) {
 		if current.machines == nil {
 			return nil, noMachines(current.problem)
 		}
-		response, err := s.send(current.machines, request)
+		response, err := current.send(request)
 		if errors.Is(err, machines.ErrDrained) && s.current.Load() != current {
 			continue // the files changed at this moment
 		}
@@ -68,11 +62,11 @@ func (s sender) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 }
 
-func (s sender) send(set *machines.Set, request *http.Request) (*http.Response, error) {
+func (s *state) send(request *http.Request) (*http.Response, error) {
 	var unserved *http.Response
 	var errs []error
-	for _, address := range set.Addresses() {
-		response, err := s.sendTo(set, address, request)
+	for _, address := range s.machines.Addresses() {
+		response, err := s.sendTo(address, request)
 		var undialed *machines.DialError
 		switch {
 		case err == nil && unserves(response) && isRepeatable(request):
@@ -82,9 +76,9 @@ func (s sender) send(set *machines.Set, request *http.Request) (*http.Response, 
 			discard(unserved)
 			return response, nil
 		case request.Context().Err() == nil && errors.As(err, &undialed):
-			errs = append(errs, set.PassOver(address, undialed.Err))
+			errs = append(errs, s.machines.PassOver(address, undialed.Err))
 		case errors.Is(err, errSilent):
-			errs = append(errs, set.PassOver(address, err))
+			errs = append(errs, s.machines.PassOver(address, err))
 			if !isRepeatable(request) {
 				return nil, errors.Join(errs...)
 			}
@@ -100,13 +94,13 @@ func (s sender) send(set *machines.Set, request *http.Request) (*http.Response, 
 
 // sendTo sends a request to a machine. If it does not answer, it is asked for a sign of
 // life on the connection of tunnels: connections of HTTP/1.1 have none.
-func (s sender) sendTo(set *machines.Set, address string, request *http.Request) (*http.Response, error) {
+func (s *state) sendTo(address string, request *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(request.Context(), machineKey{}, address))
 	var decided atomic.Bool // that there is an answer, or that the machine is silent
 	timer := time.AfterFunc(aliveBound, func() {
 		bounded, stop := context.WithTimeout(ctx, aliveBound)
 		defer stop()
-		if set.Alive(bounded, address) != nil && decided.CompareAndSwap(false, true) {
+		if s.machines.Alive(bounded, address) != nil && decided.CompareAndSwap(false, true) {
 			cancel(errSilent)
 		}
 	})

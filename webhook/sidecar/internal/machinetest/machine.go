@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"egress.scw/webhook/api/names"
 	"egress.scw/webhook/api/sidecar"
@@ -29,6 +30,10 @@ const (
 	unservedHost   = "unserved.example"
 	// ResetTarget resets its connections when it has sent some data.
 	ResetTarget = "reset.example:443"
+	// SlowTarget is not reached while the client waits. For plain HTTP, the answer of
+	// SlowHost ends with Finish.
+	SlowTarget = SlowHost + ":443"
+	SlowHost   = "slow.example"
 )
 
 // Machine is a running proxy machine.
@@ -39,6 +44,7 @@ type Machine struct {
 	// WithoutSquid makes its answers those of HAProxy without Squid.
 	WithoutSquid atomic.Bool
 
+	finish      chan struct{}
 	certificate atomic.Pointer[tls.Certificate]
 	targets     sync.Map // addresses by host:port
 }
@@ -48,7 +54,7 @@ type Machine struct {
 // answer.
 func Start(t testing.TB, authority *Authority) (*Machine, sidecar.Machine) {
 	t.Helper()
-	m := new(Machine)
+	m := &Machine{finish: make(chan struct{})}
 	certificate, use := m.NewCertificate(t)
 	use()
 	m.Server = httptest.NewUnstartedServer(http.HandlerFunc(m.serve))
@@ -105,6 +111,19 @@ func (m *Machine) Restart(t testing.TB) {
 	m.start(t, former.Clone())
 }
 
+// Finish ends the answers of SlowHost. It is called once.
+func (m *Machine) Finish() { close(m.finish) }
+
+// AwaitRequest returns when the machine has got a request.
+func (m *Machine) AwaitRequest(t testing.TB) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); m.Requests.Load() == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the machine got no request")
+		}
+	}
+}
+
 func (m *Machine) serve(w http.ResponseWriter, r *http.Request) {
 	m.Requests.Add(1)
 	if r.Host == UnservedTarget || r.Host == unservedHost || m.WithoutSquid.Load() {
@@ -113,12 +132,19 @@ func (m *Machine) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("X-Claimed", r.Header.Get(names.HeaderNamespace)+"/"+r.Header.Get(names.HeaderPod))
 	w.Header().Set("X-Protocol", r.Proto)
+	w.Header().Set("X-Tenant", r.TLS.PeerCertificates[0].Subject.CommonName)
 	w.Header().Set(names.HeaderRevision, "0123456789abcdef")
 	switch {
 	case r.Host == DeniedTarget || r.Host == deniedHost:
 		w.Header().Set("X-Squid-Error", "ERR_ACCESS_DENIED 0")
 		w.WriteHeader(http.StatusForbidden)
 		fmt.Fprint(w, "denied")
+	case r.Host == SlowHost:
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-m.finish:
+		case <-r.Context().Done():
+		}
 	case r.Method != http.MethodConnect:
 		w.Header().Set("X-Url", r.RequestURI)
 		w.Header().Set("X-Forwarded", r.Header.Get("X-Forwarded-For"))
@@ -133,6 +159,10 @@ func (m *Machine) tunnel(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "some data")
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
+	}
+	if r.Host == SlowTarget {
+		<-r.Context().Done()
+		return
 	}
 	address := r.Host
 	if known, ok := m.targets.Load(r.Host); ok {
