@@ -14,15 +14,24 @@ import (
 	"egress.scw/webhook/sidecar/tunnel"
 )
 
+// errEnding: no tunnel is opened any more.
+var errEnding = errors.New("the sidecar is ending")
+
 // connect serves a CONNECT request.
 func (r *Relay) connect(w http.ResponseWriter, request *http.Request) {
 	r.open.Add(1)
 	defer r.open.Done()
-	stream, refused := r.tunnel(request.Context(), request.Host, request.Header)
+	ctx, cancel := context.WithCancelCause(request.Context())
+	defer cancel(nil)
+	stop := context.AfterFunc(r.ctx, func() { cancel(errEnding) }) //nolint:contextcheck // that of the relay ends it, too
+	defer stop()
+	stream, refused := r.tunnel(ctx, request.Host, request.Header)
 	switch {
 	case refused != nil:
 		r.refuse(w, metrics.Tunnel, request.Host, *refused)
 	case !opened(stream):
+		stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
+		defer stop()
 		defer func() { _ = stream.Close() }()
 		r.passRefusal(w, metrics.Tunnel, request.Host, stream.Status, stream.Header)
 		_, _ = io.Copy(w, stream) // the client may leave
@@ -75,9 +84,14 @@ func (r *Relay) carry(w http.ResponseWriter, stream *Counted) {
 	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	early = bytes.Clone(early)
 	r.open.Go(func() {
-		stop := context.AfterFunc(r.ctx, func() { _ = stream.Close() })
+		client := client.(*net.TCPConn)
+		// The client too: it may keep a connection whose target has sent everything.
+		stop := context.AfterFunc(r.ctx, func() {
+			reset(client)
+			_ = stream.Close()
+		})
 		defer stop()
-		join(client.(*net.TCPConn), early, stream)
+		join(client, early, stream)
 	})
 }
 
@@ -95,8 +109,7 @@ func join(client *net.TCPConn, early []byte, stream *Counted) {
 		_ = stream.CloseWrite() // its error ends the reading too
 	}()
 	if _, err := stream.WriteTo(client); err != nil {
-		_ = client.SetLinger(0) // a reset: the client sees that data is missing
-		_ = client.Close()
+		reset(client) // which sees that data is missing
 		_ = stream.Close()
 	} else {
 		_ = client.CloseWrite()
@@ -104,6 +117,12 @@ func join(client *net.TCPConn, early []byte, stream *Counted) {
 	<-sent
 	_ = client.Close()
 	_ = stream.Close()
+}
+
+// reset closes the connection of a client so that it sees a reset and not an end.
+func reset(client *net.TCPConn) {
+	_ = client.SetLinger(0)
+	_ = client.Close()
 }
 
 // send copies everything that the client sends, and reports whether it came to the end.

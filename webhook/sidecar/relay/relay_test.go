@@ -285,3 +285,46 @@ func awaitShutdown(t *testing.T, done <-chan struct{}) {
 		t.Error("it does not return")
 	}
 }
+
+// TestShutdownEndsEveryTunnel: at its bound, tunnels end whose target has sent everything
+// while the client keeps its connection, and such as the machine has not answered yet.
+func TestShutdownEndsEveryTunnel(t *testing.T) {
+	t.Parallel()
+	shutdown := func(s *served) <-chan struct{} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		done := make(chan struct{})
+		go func() {
+			s.Shutdown(ctx)
+			close(done)
+		}()
+		return done
+	}
+	t.Run("half closed", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		s.Use(s.files())
+		client, _, reader := s.connect(t, machinetest.Target(t, func(c *net.TCPConn) { //nolint:bodyclose // the connection is closed
+			_ = c.CloseWrite()
+			_, _ = io.Copy(io.Discard, c)
+		}), "")
+		if got, err := io.ReadAll(reader); err != nil || len(got) > 0 {
+			t.Fatalf("%q, %v", got, err)
+		}
+		awaitShutdown(t, shutdown(s))
+		_ = client.Close()
+	})
+	t.Run("unanswered", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		s.Use(s.files())
+		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = connection.Close() }()
+		fmt.Fprintf(connection, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", machinetest.SlowTarget)
+		s.machine.AwaitRequest(t)
+		awaitShutdown(t, shutdown(s))
+	})
+}
