@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"net"
 	"net/http"
 	"strings"
@@ -101,4 +102,52 @@ func TestProgramDrain(t *testing.T) {
 	}
 	_ = open.Close()
 	p.awaitEnd(t)
+}
+
+// TestProgramBoundsMetricsClients: at the bound, a further connection is closed, and those
+// before it are served.
+func TestProgramBoundsMetricsClients(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t)
+	waitFor(t, "the metrics are served", func() bool {
+		client, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.metrics)
+		if err == nil {
+			_ = client.Close()
+		}
+		return err == nil
+	})
+	for range 5 { // on a busy machine, clients without a request may be closed for that before
+		if p.boundsMetricsClients(t) {
+			return
+		}
+	}
+	t.Error("no connection is closed because of the bound alone")
+}
+
+// boundsMetricsClients reports whether one connection more than the bound is closed while
+// those before it get their answers.
+func (p *process) boundsMetricsClients(t *testing.T) bool {
+	t.Helper()
+	var clients []net.Conn
+	for range mostMetricsClients + 1 {
+		client, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.metrics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = client.Close() }()
+		_ = client.SetDeadline(time.Now().Add(time.Minute))
+		clients = append(clients, client)
+	}
+	if _, err := clients[mostMetricsClients].Read(make([]byte, 1)); err == nil {
+		t.Fatal("the connection above the bound got data without a request")
+	}
+	for _, client := range clients[:mostMetricsClients] {
+		_, _ = client.Write([]byte("GET /metrics HTTP/1.1\r\nHost: pod\r\n\r\n"))
+		response, err := http.ReadResponse(bufio.NewReader(client), nil)
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+	}
+	return true
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/sidecar/bounded"
 	"egress.scw/webhook/sidecar/machines"
 	"egress.scw/webhook/sidecar/metrics"
 	"egress.scw/webhook/sidecar/relay"
@@ -22,6 +23,11 @@ import (
 // drainBound is the time for which tunnels may go on behind SIGTERM. Kubernetes stops
 // sidecars when the pod's programs have ended; their grace period is 30 s by default.
 const drainBound = 30 * time.Second
+
+// mostMetricsClients is the number of connections of the metrics server. Pods of other
+// tenants can reach it, unless the tenant's ingress is closed, and the memory is that of
+// the pod's tunnels.
+const mostMetricsClients = 16
 
 // options are the flags of run.
 type options struct {
@@ -122,12 +128,17 @@ func (p *program) serveMetrics(ctx context.Context, address string, counters *me
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", counters.Handler(p.state))
 	server := &http.Server{
-		Addr: address, Handler: mux, MaxHeaderBytes: 4 << 10, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: mux, MaxHeaderBytes: 4 << 10, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(p.logger.Handler(), slog.LevelDebug),
 	}
+	server.SetKeepAlivesEnabled(false) // idle clients would keep the few places
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err == nil {
+		err = server.Serve(bounded.New(listener, mostMetricsClients))
+	}
+	if !errors.Is(err, http.ErrServerClosed) && ctx.Err() == nil {
 		p.logger.Warn("no metrics: another program of the pod may use the port", "error", err)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"egress.scw/webhook/sidecar/bounded"
 )
 
 const (
@@ -59,7 +61,7 @@ func (c *Capture) serveDNS(ctx context.Context, address string) error {
 		return fmt.Errorf("the DNS server cannot listen: %w", err)
 	}
 	c.start(&dns.Server{PacketConn: packets, UDPSize: udpSize})
-	c.start(&dns.Server{Listener: newBounded(streams, mostStreams)})
+	c.start(&dns.Server{Listener: bounded.New(streams, mostStreams)})
 	return nil
 }
 

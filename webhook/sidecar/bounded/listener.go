@@ -1,23 +1,26 @@
-package capture
+// Package bounded bounds the connections of a server, and with them the memory of the
+// sidecar.
+package bounded
 
 import (
 	"net"
 	"sync"
 )
 
-// bounded is a listener with a bound on open connections. At the bound, it closes
+// Listener is a listener with a bound on open connections. At the bound, it closes
 // further connections.
-type bounded struct {
+type Listener struct {
 	net.Listener
 	places chan struct{}
 }
 
-func newBounded(from net.Listener, most int) *bounded {
-	return &bounded{from, make(chan struct{}, most)}
+// New returns a listener that has at most so many open connections of another one.
+func New(from net.Listener, most int) *Listener {
+	return &Listener{from, make(chan struct{}, most)}
 }
 
 // Accept returns the next connection for which there is a place.
-func (b *bounded) Accept() (net.Conn, error) {
+func (b *Listener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := b.Listener.Accept()
 		if err != nil {
