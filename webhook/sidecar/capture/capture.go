@@ -67,8 +67,9 @@ func New(config Config, proxy Proxy, log *slog.Logger) *Capture {
 	return c
 }
 
-// Reload puts a configuration in place of the former one. Names keep their addresses,
-// and open connections are not affected.
+// Reload puts a configuration in place of the former one. Names keep their addresses, as
+// far as the table has places for them with the present number of ports, and open
+// connections are not affected.
 func (c *Capture) Reload(config Config) {
 	c.rules.Store(newRules(config))
 	c.lock.Lock()
@@ -78,6 +79,7 @@ func (c *Capture) Reload(config Config) {
 	}
 	c.ports = config.Ports
 	c.table.most = mostListeners / max(1, len(config.Ports))
+	c.shrink()
 	for _, e := range c.table.byName {
 		if err := c.listen(e); err != nil {
 			c.log.Error("a captured name is not served on all ports", "name", e.name, "error", err)
@@ -111,6 +113,7 @@ func (c *Capture) address(name string) (netip.Addr, error) {
 	if c.closed {
 		return netip.Addr{}, net.ErrClosed
 	}
+	c.shrink()
 	added, freed, err := c.table.add(name, now)
 	if err != nil {
 		return netip.Addr{}, err
@@ -124,6 +127,16 @@ func (c *Capture) address(name string) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	return added.address, nil
+}
+
+// shrink frees the names beyond the bound, which became smaller with more ports. Without
+// that, their listeners on all ports would take the memory of the sidecar. The lock must
+// be held.
+func (c *Capture) shrink() {
+	for e := c.table.surplus(); e != nil; e = c.table.surplus() {
+		e.close()
+		c.table.remove(e)
+	}
 }
 
 // nameOf returns the name of a captured address, or the empty string.

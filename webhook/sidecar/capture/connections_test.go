@@ -192,6 +192,39 @@ func TestReloadOfPorts(t *testing.T) {
 	}
 }
 
+// TestReloadKeepsTheBound: with more ports, fewer names have an address, so that there are
+// not more listeners. The names that were used last, and those with a connection, keep
+// theirs.
+func TestReloadKeepsTheBound(t *testing.T) {
+	t.Parallel()
+	former := freePort(t)
+	ports := []uint16{former, freePort(t), freePort(t), freePort(t)}
+	f := newCapture(t, testConfig(former))
+	for _, name := range []string{"n0.example", "n1.example"} {
+		f.proxy.serve(name, former, server(t, func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) }))
+	}
+	const names = 200
+	for i := range names {
+		f.resolve(t, fmt.Sprintf("n%d.example", i))
+		f.wait(time.Millisecond)
+	}
+	f.dial(t, "n0.example", former)
+	f.dial(t, "n1.example", former)
+	eventually(t, "the connections are open", func() bool { return f.Stats().Connections == 2 })
+	f.Reload(testConfig(ports...))
+	f.lock.Lock()
+	listeners := mostListeners - f.room()
+	f.lock.Unlock()
+	if got, want := f.Stats().Names, mostListeners/len(ports); got != want || listeners != mostListeners {
+		t.Errorf("%d names with %d listeners, want %d and %d", got, listeners, want, mostListeners)
+	}
+	for name, want := range map[string]bool{"n0.example": true, "n1.example": true, "n2.example": false, "n199.example": true} {
+		if f.knows(name) != want {
+			t.Errorf("%s has an address: %t, want %t", name, !want, want)
+		}
+	}
+}
+
 // TestNameThatLostItsPlace: its address refuses connections, and one that was on its way
 // is reset.
 func TestNameThatLostItsPlace(t *testing.T) {

@@ -13,6 +13,9 @@ import (
 // errNoPort is returned when a captured name could be reached on no port.
 var errNoPort = errors.New("the pod's own programs listen on all ports of the tenant, so that a captured name could be reached on none")
 
+// errCrowded is returned when names beyond the bound have open connections.
+var errCrowded = errors.New("names with open connections have all listeners that there may be")
+
 // listener is a listener on a port of a captured address.
 type listener struct {
 	*net.TCPListener
@@ -27,9 +30,13 @@ func (c *Capture) listen(e *entry) error {
 			delete(e.listeners, port)
 		}
 	}
+	room := c.room()
 	for _, port := range c.ports {
 		if c.taken[port] || e.listeners[port] != nil {
 			continue
+		}
+		if room--; room < 0 {
+			return errCrowded
 		}
 		l, err := listenTCP(netip.AddrPortFrom(e.address, port))
 		switch {
@@ -46,6 +53,15 @@ func (c *Capture) listen(e *entry) error {
 		return errNoPort
 	}
 	return nil
+}
+
+// room returns the number of listeners that there may be in addition.
+func (c *Capture) room() int {
+	room := mostListeners
+	for _, e := range c.table.byName {
+		room -= len(e.listeners)
+	}
+	return room
 }
 
 // leave leaves a port to the pod's programs for good: the sidecar would otherwise take

@@ -82,9 +82,27 @@ func (t *table) add(name string, now time.Time) (added, freed *entry, err error)
 // unused returns the entry that was not used for the longest time and may lose its
 // place, or nil.
 func (t *table) unused(now time.Time) *entry {
+	if oldest := t.oldest(); oldest != nil && now.Sub(oldest.lastUse) > hold {
+		return oldest
+	}
+	return nil
+}
+
+// surplus returns the entry that loses its place because the table has more of them than
+// it may, or nil. It may still be in a program's memory, but has no connection.
+func (t *table) surplus() *entry {
+	if len(t.byName) <= t.most {
+		return nil
+	}
+	return t.oldest()
+}
+
+// oldest returns the entry without a connection that was not used for the longest time,
+// or nil.
+func (t *table) oldest() *entry {
 	var oldest *entry
 	for _, e := range t.byName {
-		if e.open == 0 && now.Sub(e.lastUse) > hold && (oldest == nil || e.lastUse.Before(oldest.lastUse)) {
+		if e.open == 0 && (oldest == nil || e.lastUse.Before(oldest.lastUse)) {
 			oldest = e
 		}
 	}
