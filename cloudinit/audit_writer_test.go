@@ -27,7 +27,7 @@ func unreadOn(port string) string {
 // left out. A rotation continues in a new file.
 func TestAuditWriter(t *testing.T) {
 	root := newMachineRoot(t, validMachine())
-	root.write("/etc/squid/squid.conf", "# serves 3129 0123 client-a\nhttp_port 172.16.28.8:3129 name=client-a\n# serves 3130 4567 client-b\nhttp_port 0.0.0.0:3128 accel name=manager_port\n")
+	root.write("/etc/squid/squid.conf", "# serves 3129 0123 client-a\nhttp_port 172.16.28.8:3129 name=client-a\n# serves 3130 4567 client-b\n# serves-sidecars 3131 89ab client-c\nhttp_port 0.0.0.0:3128 accel name=manager_port\n")
 	log := root.path("/audit.log")
 	write := func(lines ...string) {
 		t.Helper()
@@ -42,6 +42,7 @@ func TestAuditWriter(t *testing.T) {
 		handedOver("-", "3129", "-"),
 		handedOver("client-b", "3130", "a.example"),
 		handedOver("-", "3130", `%22,%22tenant%22:%22-`),
+		handedOver("-", "3131", "-"),
 		handedOver("-", "3128", "-"), // Squid's statistics
 		unreadOn("3128"), unreadOn("3129"),
 		"F\n",
@@ -49,7 +50,7 @@ func TestAuditWriter(t *testing.T) {
 	)
 	write(handedOver("-", "3129", "before"), "R\n")
 	want := handedOver("client-a", "3129", "-") + handedOver("client-b", "3130", "a.example") + handedOver("client-b", "3130", `%22,%22tenant%22:%22-`) +
-		handedOver("-", "3128", "-") + strings.Replace(unreadOn("3129"), `"tenant":"-"`, `"tenant":"client-a"`, 1) + handedOver("client-a", "3130", "-") + handedOver("client-a", "3129", "before")
+		handedOver("client-c", "3131", "-") + handedOver("-", "3128", "-") + strings.Replace(unreadOn("3129"), `"tenant":"-"`, `"tenant":"client-a"`, 1) + handedOver("client-a", "3130", "-") + handedOver("client-a", "3129", "before")
 	got, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
