@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"egress.scw/webhook/sidecar/internal/machinetest"
@@ -47,6 +48,52 @@ func TestHAProxyHalfClose(t *testing.T) {
 	_ = client.CloseWrite()
 	if all := <-got; all != "late" {
 		t.Errorf("the target read %q behind its own end", all)
+	}
+}
+
+// TestHAProxyLargeHeader: a header that is too large for HAProxy ends its own request, and
+// not the other tunnels of the pod.
+func TestHAProxyLargeHeader(t *testing.T) {
+	t.Parallel()
+	authority := machinetest.NewAuthority(t)
+	p := startPod(t, authority, startHAProxy(t, authority).Machine)
+	echo := machinetest.Target(t, machinetest.Echo)
+	other, reader, err := p.tunnel(echo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var many strings.Builder
+	for i := range 250 {
+		fmt.Fprintf(&many, "X-%d: a\r\n", i)
+	}
+	large := func(size int) string { return "X-Large: " + strings.Repeat("a", size) + "\r\n" }
+	for name, c := range map[string]struct {
+		target, fields string
+		status         int
+	}{
+		"usual":       {echo, large(8 << 10), http.StatusOK},
+		"15 KiB":      {echo, large(15 << 10), http.StatusRequestHeaderFieldsTooLarge},
+		"18 KiB":      {echo, large(18 << 10), http.StatusRequestHeaderFieldsTooLarge},
+		"many fields": {echo, many.String(), http.StatusRequestHeaderFieldsTooLarge},
+		"long target": {strings.Repeat("a", 9<<10) + ":443", "", http.StatusRequestHeaderFieldsTooLarge},
+	} {
+		connection, err := net.Dial("tcp", p.address) //nolint:noctx // loopback
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = connection.Close() }()
+		fmt.Fprintf(connection, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n%[2]s\r\n", c.target, c.fields)
+		response, err := http.ReadResponse(bufio.NewReader(connection), &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // the connection is closed
+		if err != nil || response.StatusCode != c.status {
+			t.Errorf("%s: %v, %v, want status %d", name, response, err, c.status)
+		}
+	}
+	fmt.Fprint(other, "x")
+	if _, err := reader.ReadByte(); err != nil {
+		t.Errorf("the other tunnel: %v", err)
+	}
+	if logs := p.logs.String(); strings.Contains(logs, "passed over") {
+		t.Errorf("a machine is passed over: %s", logs)
 	}
 }
 

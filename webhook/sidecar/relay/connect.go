@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,16 @@ import (
 	"egress.scw/webhook/sidecar/machines"
 	"egress.scw/webhook/sidecar/metrics"
 	"egress.scw/webhook/sidecar/tunnel"
+)
+
+// Bounds of the header of a CONNECT request. HAProxy's buffers hold 15 KiB. If a header is
+// larger than all of a buffer, or has more than 202 fields, it cannot follow the
+// compression of headers any more, and ends the connection with all tunnels of the pod.
+const (
+	maxTunnelHeader = 12 << 10
+	maxTunnelFields = 100
+	// fieldOverhead is added for each field (RFC 9113, section 6.5.2).
+	fieldOverhead = 32
 )
 
 // errEnding: no tunnel is opened any more.
@@ -51,6 +62,13 @@ func (r *Relay) tunnel(ctx context.Context, target string, header http.Header) (
 	}
 	sent := endToEnd(header)
 	r.claims(sent)
+	if isTooLarge(target, sent) {
+		return nil, &Refusal{
+			Status: http.StatusRequestHeaderFieldsTooLarge, verdict: metrics.Failed,
+			Reason: fmt.Sprintf("the header of the CONNECT request has more than %d KiB or %d fields", maxTunnelHeader>>10, maxTunnelFields),
+			Cure:   "let the program send fewer fields with CONNECT: they do not reach the target",
+		}
+	}
 	for {
 		current := r.current.Load()
 		if current.machines == nil {
@@ -65,6 +83,19 @@ func (r *Relay) tunnel(ctx context.Context, target string, header http.Header) (
 		}
 		return nil, unreachable(err)
 	}
+}
+
+// isTooLarge reports whether a header exceeds the bounds. The target is sent as the host
+// too.
+func isTooLarge(target string, header http.Header) bool {
+	size, fields := 2*(len(target)+fieldOverhead), 0
+	for name, values := range header {
+		for _, value := range values {
+			size += len(name) + len(value) + fieldOverhead
+			fields++
+		}
+	}
+	return size > maxTunnelHeader || fields > maxTunnelFields
 }
 
 // carry answers the request, and begins to copy. It does not wait for the end: the
