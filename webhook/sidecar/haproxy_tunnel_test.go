@@ -116,3 +116,23 @@ func TestHAProxyPlainHTTP(t *testing.T) {
 		t.Errorf("%s: %q, %v", response.Status, body, err)
 	}
 }
+
+// TestHAProxyLargePlainHeader: the reason is the request, and not the machine.
+func TestHAProxyLargePlainHeader(t *testing.T) {
+	t.Parallel()
+	authority := machinetest.NewAuthority(t)
+	p := startPod(t, authority, startHAProxy(t, authority).Machine)
+	connection, err := net.Dial("tcp", p.address) //nolint:noctx // loopback
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	fmt.Fprintf(connection, "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\nX-Large: %s\r\n\r\n", strings.Repeat("a", 16<<10))
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil) //nolint:bodyclose // the connection is closed
+	if err != nil || response.StatusCode != http.StatusBadRequest {
+		t.Errorf("%v, %v", response, err)
+	}
+	if logs := p.logs.String(); !strings.Contains(logs, "the machine could not read the request") || strings.Contains(logs, "passed over") {
+		t.Errorf("logged: %s", logs)
+	}
+}

@@ -67,6 +67,11 @@ func explain(status int, header http.Header) *Refusal {
 			Status: status, verdict: metrics.Denied, Reason: "the machine refused the tenant's certificate (" + reason + ")",
 			Cure: "if the tenant is unknown, run bootstrap apply, so that the machines serve it; if the certificate has expired, see the tenant's Certificate",
 		}
+	case status == http.StatusBadRequest:
+		return &Refusal{
+			Status: status, verdict: metrics.Failed, Reason: "the machine could not read the request",
+			Cure: "let the program send a smaller header: all fields together have at most 15 KiB",
+		}
 	case reason != "":
 		return &Refusal{
 			Status: status, verdict: metrics.Failed, Reason: "the machine refused the request (" + reason + ")",
