@@ -1,6 +1,7 @@
 package cloudinit
 
 import (
+	"bufio"
 	"fmt"
 	"net"
 	"net/http"
@@ -33,7 +34,11 @@ type syncing struct {
 // product's limits.
 func newSyncing(t *testing.T, patience string) syncing {
 	t.Helper()
-	machine := validMachine()
+	return newSyncingOn(t, validMachine(), patience)
+}
+
+func newSyncingOn(t *testing.T, machine Machine, patience string) syncing {
+	t.Helper()
 	machine.PrivateAddress, machine.PrivateNetwork = netip.MustParseAddr("127.0.0.1"), netip.MustParsePrefix("127.0.0.0/8")
 	s := syncing{newMachineRoot(t, machine)}
 	s.patience = patience
@@ -169,6 +174,83 @@ func TestSyncReplacesConfiguration(t *testing.T) {
 	}
 	if got := s.state(); got != "fetched=1 refused=0" {
 		t.Error(got)
+	}
+}
+
+// TestSyncAsksPortsForSidecars: a file whose tenants only sidecars reach is live once Squid
+// serves it on their ports. Otherwise the former one is restored.
+func TestSyncAsksPortsForSidecars(t *testing.T) {
+	machine := validMachine()
+	machine.Identity = IdentityRequired
+	s := newSyncingOn(t, machine, "1")
+	ports := s.listenForSidecars(2)
+	confOf := func(revision, more string) string {
+		text := conf(nil, "", more)
+		for _, port := range ports {
+			text += fmt.Sprintf("# serves-sidecars %s %s client-%[1]s\n", port, revision)
+		}
+		return text
+	}
+	s.publish(confOf("a1", ""))
+	if output, _ := s.sync(); !strings.Contains(output, "squid.conf is live") {
+		t.Fatalf("it prints %q", output)
+	}
+	s.publish(confOf("b1", "# unserved"))
+	if output, _ := s.sync(); !strings.Contains(output, "Squid does not serve it") || s.state() != "fetched=1 refused=1" {
+		t.Errorf("of a file that Squid does not serve, it prints %q with metrics %s", output, s.state())
+	}
+	for _, name := range []string{liveConf, previousConf} {
+		if diff := cmp.Diff(confOf("a1", ""), s.read(name)); diff != "" {
+			t.Errorf("%s, -want +got:\n%s", name, diff)
+		}
+	}
+}
+
+// listenForSidecars opens ports that respond like those of listen, to requests with the
+// tenant of the port that begin with the PROXY protocol.
+func (s syncing) listenForSidecars(count int) []string {
+	s.t.Helper()
+	var ports []string
+	for range count {
+		listener, err := new(net.ListenConfig).Listen(s.t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { _ = listener.Close() })
+		_, port, err := net.SplitHostPort(listener.Addr().String())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		go func() {
+			for {
+				connection, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				s.answerSidecar(connection, port)
+			}
+		}()
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+func (s syncing) answerSidecar(connection net.Conn, port string) {
+	defer connection.Close()
+	_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
+	reader := bufio.NewReader(connection)
+	line, err := reader.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "PROXY TCP4 127.0.0.1 127.0.0.1 ") {
+		return
+	}
+	request, err := http.ReadRequest(reader)
+	if err != nil || request.Header.Get(names.HeaderTenant) != "client-"+port {
+		return
+	}
+	serving, _ := os.ReadFile(s.path("serving"))
+	found := regexp.MustCompile(`(?m)^# serves-sidecars ` + port + ` (\S+) `).FindSubmatch(serving)
+	if found != nil {
+		fmt.Fprintf(connection, "HTTP/1.1 403 Forbidden\r\n%s: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", names.HeaderRevision, found[1])
 	}
 }
 
