@@ -124,6 +124,30 @@ func TestReconcileCilium(t *testing.T) {
 	}
 }
 
+// TestCiliumPolicyLeftOver: a policy that the tenant does not need any more opens a path,
+// so that the tenant is not ready until it is gone.
+func TestCiliumPolicyLeftOver(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	for name, test := range map[string]struct {
+		left client.Object
+		want string
+	}{
+		"none":             {namespaceFixture("other", ""), "True PolicyApplied"},
+		"one":              {ciliumFixture(tenant), "False PolicyNotApplied"},
+		"with a finalizer": {ciliumFixture(tenant, ciliumEnding), "False PolicyNotApplied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := newAPI(t, copies([]client.Object{tenant, namespaceFixture("web", "client-a"), policyFixture("web", tenant), test.left})...)
+			_, status := reconcileTenant(t, server, settings.EgressAddresses{})
+			if got := summary(conditionOf(t, status, names.ConditionPolicyApplied)); got != test.want {
+				t.Errorf("PolicyApplied is %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
 // Namespaces that are protected, or that end, have no policy.
 func TestDecideCiliumForNamespaces(t *testing.T) {
 	t.Parallel()

@@ -38,6 +38,9 @@ type tenantFacts struct {
 	outOfSync []string
 	// outOfSyncCilium are those whose CiliumNetworkPolicy is.
 	outOfSyncCilium []string
+	// leftCilium are those with a CiliumNetworkPolicy that the tenant does not need any
+	// more, which is being deleted.
+	leftCilium []string
 	// foreign are policies of other clients with egress rules, in the tenant's
 	// namespaces.
 	foreign []string
@@ -152,6 +155,9 @@ func policyAppliedCondition(facts tenantFacts) metav1.Condition {
 	case len(facts.outOfSyncCilium) > 0:
 		condition.Status, condition.Reason = metav1.ConditionFalse, string(names.ReasonPolicyNotApplied)
 		condition.Message = fmt.Sprintf("CiliumNetworkPolicy %s is missing or out of sync in %s: the API server or the node-local DNS cache is closed there", names.PolicyName, enumerate(facts.outOfSyncCilium))
+	case len(facts.leftCilium) > 0:
+		condition.Status, condition.Reason = metav1.ConditionFalse, string(names.ReasonPolicyNotApplied)
+		condition.Message = fmt.Sprintf("CiliumNetworkPolicy %s is left over in %s, and opens the API server or the node-local DNS cache there: if a finalizer keeps it, remove the finalizer", names.PolicyName, enumerate(facts.leftCilium))
 	case len(facts.namespaces) == 0 && len(facts.protected) > 0:
 		condition.Message = fmt.Sprintf("Only protected namespaces have the label %s=%s", names.LabelTenant, facts.tenant.Name)
 	case len(facts.namespaces) == 0:

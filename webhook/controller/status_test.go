@@ -57,6 +57,10 @@ func TestTenantStatus(t *testing.T) {
 			func(f *tenantFacts) { f.outOfSyncCilium = []string{"web"} },
 			expectation{"False PolicyNotApplied", "False PolicyNotApplied", "CiliumNetworkPolicy egress-scw is missing or out of sync in web: the API server", "http://172.16.28.8:3129"},
 		},
+		"a policy of Cilium is left over": {
+			func(f *tenantFacts) { f.leftCilium = []string{"web"} },
+			expectation{"False PolicyNotApplied", "False PolicyNotApplied", "CiliumNetworkPolicy egress-scw is left over in web", "http://172.16.28.8:3129"},
+		},
 		"a protected namespace is labelled": {
 			func(f *tenantFacts) { f.protected = []string{"kube-system", "pki"} },
 			expectation{"False ProtectedNamespace", "True PolicyApplied", "depends on pods in kube-system, pki, which", "http://172.16.28.8:3129"},

@@ -177,14 +177,8 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 		if !netpol.InSync(observed, wanted) {
 			facts.outOfSync = append(facts.outOfSync, namespace.Name)
 		}
-		if wantedCilium != nil {
-			observed, err := getCiliumPolicy(ctx, r.Client, namespace.Name)
-			if err != nil {
-				return facts, err
-			}
-			if !netpol.CiliumInSync(observed, wantedCilium) {
-				facts.outOfSyncCilium = append(facts.outOfSyncCilium, namespace.Name)
-			}
+		if err := r.observeCilium(ctx, &facts, namespace.Name, wantedCilium); err != nil {
+			return facts, err
 		}
 		foreign, err := ForeignEgress(ctx, r.Client, r.PluginPolicies, namespace.Name)
 		if err != nil {
@@ -201,7 +195,26 @@ func (r *TenantReconciler) observe(ctx context.Context, tenant *v1alpha1.EgressT
 	slices.Sort(facts.protected)
 	slices.Sort(facts.outOfSync)
 	slices.Sort(facts.outOfSyncCilium)
+	slices.Sort(facts.leftCilium)
 	return facts, nil
+}
+
+// observeCilium compares the CiliumNetworkPolicy of a namespace with the wanted one, nil
+// for none.
+func (r *TenantReconciler) observeCilium(ctx context.Context, facts *tenantFacts, namespace string, wanted *unstructured.Unstructured) error {
+	if !slices.Contains(r.PluginPolicies, CiliumPolicies) {
+		return nil
+	}
+	observed, err := getCiliumPolicy(ctx, r.Client, namespace)
+	switch {
+	case err != nil:
+		return err
+	case wanted == nil && observed != nil:
+		facts.leftCilium = append(facts.leftCilium, namespace)
+	case wanted != nil && !netpol.CiliumInSync(observed, wanted):
+		facts.outOfSyncCilium = append(facts.outOfSyncCilium, namespace)
+	}
+	return nil
 }
 
 // wantedCilium returns the CiliumNetworkPolicy that the tenant requires in its
