@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -230,6 +231,60 @@ func TestVerifyWithoutAPod(t *testing.T) {
 	out, err := runCommand(t, c, "verify", "client-a")
 	if codeOf(err) != exitNegative || !strings.Contains(out, "exceeded quota") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// faulty is a cluster in which requests about pods fail, after they have taken effect.
+type faulty struct {
+	client.Client
+
+	create, remove error
+}
+
+func (f faulty) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
+	if f.create == nil {
+		return f.Client.Create(ctx, object, options...)
+	}
+	if err := f.Client.Create(ctx, object.DeepCopyObject().(client.Object), options...); err != nil {
+		return err
+	}
+	return f.create
+}
+
+func (f faulty) Delete(ctx context.Context, object client.Object, options ...client.DeleteOption) error {
+	if f.remove != nil {
+		return f.remove
+	}
+	return f.Client.Delete(ctx, object, options...)
+}
+
+// A pod that is created although the answer is lost is deleted. A pod that cannot be deleted
+// is a finding, or the error of a run that is interrupted.
+func TestVerifyLeavesNoPod(t *testing.T) {
+	answer := func(*corev1.Pod) *probe.Report { return &probe.Report{} }
+	lost := fakeCluster(t, answer)
+	lost.client = faulty{Client: lost.client, create: context.DeadlineExceeded}
+	out, err := runCommand(t, lost, "verify", "client-a")
+	var pods corev1.PodList
+	if listed := lost.client.List(t.Context(), &pods); listed != nil || len(pods.Items) != 0 {
+		t.Errorf("the answer to the creation is lost: %d pods are left, %v", len(pods.Items), listed)
+	}
+	if codeOf(err) != exitNegative || !strings.Contains(out, context.DeadlineExceeded.Error()) {
+		t.Errorf("the answer to the creation is lost: %v\n%s", err, out)
+	}
+
+	kept := fakeCluster(t, answer)
+	kept.client = faulty{Client: kept.client, remove: errors.New("pods is forbidden")}
+	out, err = runCommand(t, kept, "verify", "client-a")
+	if codeOf(err) != exitNegative || !strings.Contains(out, "kubectl --namespace orders delete pod egress-verify-") || !strings.Contains(out, "pods is forbidden") {
+		t.Errorf("the pod cannot be deleted: %v\n%s", err, out)
+	}
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	var printed bytes.Buffer
+	if code := exitCode(ended, &printed, fmt.Errorf("%w: pods is forbidden", errNotDeleted)); code != exitInterrupted || !strings.Contains(printed.String(), "the pod remains") {
+		t.Errorf("interrupted: exit code %d, %q", code, printed.String())
 	}
 }
 

@@ -19,16 +19,19 @@ const (
 // printed.
 var errNegative = errors.New("the answer is negative")
 
-// exitCode prints the error and returns the exit code.
+// exitCode prints the error and returns the exit code. After an interruption it prints only
+// that a pod remains.
 func exitCode(ctx context.Context, w io.Writer, err error) int {
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errNegative):
 		return exitNegative
-	case ctx.Err() != nil:
+	case ctx.Err() == nil, errors.Is(err, errNotDeleted):
+		fmt.Fprintln(w, "Error:", err)
+	}
+	if ctx.Err() != nil {
 		return exitInterrupted
 	}
-	fmt.Fprintln(w, "Error:", err)
 	return exitFailed
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -38,9 +39,9 @@ the metadata service, other DNS servers, public names by the closed DNS server. 
 is compared with the EgressTenant: the Revision, the allow list, the published source
 address. Namespaces, policies, guards and existing pods of the tenant are checked as well.
 
-The pod needs the right to create pods and to read their log. It satisfies the Pod
-Security Standard restricted, has no token, and is deleted at the end. Its image is the
-webhook's; name a copy in a registry that the namespace can pull from with --image.
+It takes the rights to create, get and delete pods, and to read their log. The pod satisfies
+the Pod Security Standard restricted, has no token, and is deleted at the end. Its image is
+the webhook's; name a copy in a registry that the namespace can pull from with --image.
 
 Exit codes: 0 no findings, 1 a check failed, 2 an error.`,
 		Example: `  kubectl egress verify client-a
@@ -166,10 +167,12 @@ func (c *cluster) verify(ctx context.Context, in verify.Input, o *verifyOptions)
 	bounded, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	in.Report, err = c.runProbe(bounded, pod)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil && errors.Is(err, errNotDeleted):
+		return verify.Result{}, err
+	case ctx.Err() != nil:
 		return verify.Result{}, ctx.Err()
-	}
-	if err != nil {
+	case err != nil:
 		in.NotRun = err.Error()
 	}
 	return verify.Judge(in), nil

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,6 +25,8 @@ const (
 	probeUser = 65532
 	// probeContainer is the container whose log is the report.
 	probeContainer = "probe"
+	// probeSuffix is the number of random characters in the pod's name.
+	probeSuffix = 8
 )
 
 // probePod returns a pod that tries the plan. It satisfies the standard "restricted".
@@ -33,7 +38,10 @@ func probePod(namespace, image string, plan probe.Plan) (*corev1.Pod, error) {
 	small := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m"), corev1.ResourceMemory: resource.MustParse("64Mi")}
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, GenerateName: "egress-verify-", Labels: map[string]string{"app.kubernetes.io/name": "egress-verify"},
+			// Not a name that the API server generates: a pod whose creation was not answered
+			// is deleted by its name.
+			Namespace: namespace, Name: "egress-verify-" + rand.String(probeSuffix),
+			Labels: map[string]string{"app.kubernetes.io/name": "egress-verify"},
 		},
 		Spec: corev1.PodSpec{
 			RestartPolicy:                 corev1.RestartPolicyNever,
@@ -57,21 +65,20 @@ func probePod(namespace, image string, plan probe.Plan) (*corev1.Pod, error) {
 	}, nil
 }
 
+// errNotDeleted is the error about a pod that could not be deleted.
+var errNotDeleted = errors.New("the pod remains: delete it")
+
 // runProbe creates the pod, returns its report, and deletes it. The error is the reason
-// why there is no report.
+// why there is no report, or why the pod remains (errNotDeleted).
 func (c *cluster) runProbe(ctx context.Context, pod *corev1.Pod) (report *probe.Report, err error) {
-	if err := c.client.Create(ctx, pod); err != nil {
-		return nil, fmt.Errorf("the pod was not admitted: %w", err)
+	created := c.client.Create(ctx, pod)
+	if isRefused(created) {
+		return nil, fmt.Errorf("the pod was not admitted: %w", created)
 	}
-	defer func() {
-		// Also after Ctrl-C.
-		const deletion = 10 * time.Second
-		cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), deletion)
-		defer cancel()
-		if deleted := client.IgnoreNotFound(c.client.Delete(cleanup, pod)); deleted != nil {
-			err = errors.Join(err, fmt.Errorf("deleting pod %s/%s: %w", pod.Namespace, pod.Name, deleted))
-		}
-	}()
+	defer func() { err = errors.Join(err, c.deleteProbe(ctx, pod)) }()
+	if created != nil {
+		return nil, fmt.Errorf("creating pod %s/%s: %w", pod.Namespace, pod.Name, created)
+	}
 	if err := c.waitEnded(ctx, pod); err != nil {
 		return nil, err
 	}
@@ -84,6 +91,24 @@ func (c *cluster) runProbe(ctx context.Context, pod *corev1.Pod) (report *probe.
 		return nil, fmt.Errorf("pod %s/%s printed no report (an image of another version?): %q", pod.Namespace, pod.Name, shorten(log))
 	}
 	return report, nil
+}
+
+// isRefused reports whether the API server answered that it has not created an object.
+// Without an answer, or with one that reports a fault of the server, the object may exist.
+func isRefused(err error) bool {
+	answer, answered := errors.AsType[*apierrors.StatusError](err)
+	return answered && answer.Status().Code < http.StatusInternalServerError
+}
+
+// deleteProbe deletes the pod, also after Ctrl-C.
+func (c *cluster) deleteProbe(ctx context.Context, pod *corev1.Pod) error {
+	const timeout = 10 * time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	if err := client.IgnoreNotFound(c.client.Delete(ctx, pod)); err != nil {
+		return fmt.Errorf("%w: kubectl --namespace %s delete pod %s (%w)", errNotDeleted, pod.Namespace, pod.Name, err)
+	}
+	return nil
 }
 
 // waitEnded waits until the pod has ended.

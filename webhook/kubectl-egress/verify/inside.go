@@ -12,10 +12,10 @@ import (
 )
 
 func (j *judge) pod() (message, remedy string) {
-	if j.Report != nil {
+	if j.NotRun == "" {
 		return "", ""
 	}
-	return j.NotRun, "correct the cause that the message names: an image with --image, a quota, the webhook, or the tenant's nodePool"
+	return j.NotRun, "correct the cause that the message names: an image with --image, a quota, the webhook, the tenant's nodePool, or the right to delete pods"
 }
 
 func (j *judge) injected() (message, remedy string) {

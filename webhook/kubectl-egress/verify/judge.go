@@ -73,7 +73,7 @@ func checks() []check {
 		{name: "guards", states: "admins of namespaces cannot open them", fault: (*judge).guards},
 		{name: "policy", states: "every namespace of the tenant has its NetworkPolicy, and no other client's opens a path", fault: (*judge).policy},
 		{name: "pods", states: "every pod of the tenant has the present proxy variables", fault: (*judge).pods},
-		{name: "pod", states: "a new pod is admitted and runs", fault: (*judge).pod},
+		{name: "pod", states: "a new pod is admitted, runs and is deleted", fault: (*judge).pod},
 		{name: "injected", states: "a new pod gets the tenant's proxy", inside: true, fault: (*judge).injected},
 		{name: "proxied", states: "the proxy serves the tenant and its Revision on its port", inside: true, skip: (*judge).unlessProxied, fault: (*judge).proxied},
 		{name: "request", states: "a request gets the answer that the allow list requires", inside: true, fault: (*judge).request},

@@ -34,7 +34,8 @@ type Input struct {
 	// Resolvers are DNS servers outside of the cluster.
 	Resolvers []netip.AddrPort
 
-	// Report is what the pod printed, nil if it did not run. Then NotRun is the reason.
+	// Report is what the pod printed, nil if it did not run. Then NotRun is the reason. With
+	// a report, NotRun is the reason why the pod remains.
 	Report *probe.Report
 	NotRun string
 }
