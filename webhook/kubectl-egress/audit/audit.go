@@ -5,10 +5,12 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 
@@ -95,7 +97,9 @@ func (r *Reader) line() ([]byte, error) {
 	return tooLong, err
 }
 
-// parse reads the JSON object of a line. A header before it has no brace.
+// parse reads the JSON object of a line. A header before it has no brace. Squid encodes what
+// clients control, so that a line with other than printable characters, which could control
+// a terminal or break out of a comment, is no audit line.
 func parse(line []byte, record *Record) bool {
 	start := bytes.IndexByte(line, '{')
 	if start < 0 {
@@ -105,5 +109,15 @@ func parse(line []byte, record *Record) bool {
 	if json.Unmarshal(record.Line, &record.AuditRecord) != nil {
 		return false
 	}
+	if bytes.ContainsFunc(record.Line, needsLook) &&
+		(bytes.ContainsFunc(record.Line, unprintable) || strings.ContainsFunc(fmt.Sprint(record.AuditRecord), unprintable)) {
+		return false
+	}
 	return strings.HasSuffix(record.Time, "Z") && record.Tenant != ""
 }
+
+// needsLook reports whether a character may be unprintable, or begin the escape sequence of
+// one. Lines that Squid writes have none, which saves the second look at them.
+func needsLook(r rune) bool { return r < ' ' || r > '~' || r == '\\' }
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) && r != '\t' }

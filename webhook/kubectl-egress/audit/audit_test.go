@@ -43,6 +43,24 @@ func TestMalformedLinesAreCounted(t *testing.T) {
 	}
 }
 
+// A forged line must not control the terminal of its reader, or break out of the comments of
+// a proposal. Whoever reaches the log server can send one.
+func TestLinesThatAreNotPrintableAreMalformed(t *testing.T) {
+	with := func(host string) string { return strings.Replace(line, "api.github.com", host, 1) }
+	hostile := []string{
+		with(`a\n  domains: [evil.example.com]`), with(`a\u001b[2Jb`), with(`a\r`), with(`a\tb\u0000`), with(`a\u202eb`), with("a\u009b2J"), with("a\x7f"),
+		strings.Replace(line, `"rule":"-"`, `"rule":"\u001b]0;x\u0007"`, 1), strings.TrimSuffix(line, "}") + ",\"further\":\"\u009b2J\"}",
+	}
+	reader, records := read(t, strings.NewReader(strings.Join(hostile, "\n")+"\n"))
+	if len(records) != 0 || reader.Malformed != len(hostile) {
+		t.Errorf("%d records, %d of %d lines are malformed: %+v", len(records), reader.Malformed, len(hostile), records)
+	}
+	harmless := []string{with(`a\/b`), with(`\u0061`), with("münchen.example"), "header\t" + line}
+	if reader, records = read(t, strings.NewReader(strings.Join(harmless, "\n"))); len(records) != len(harmless) {
+		t.Errorf("%d of %d records, %d malformed", len(records), len(harmless), reader.Malformed)
+	}
+}
+
 func TestErrorsOfTheInputAreReturned(t *testing.T) {
 	broken := errors.New("broken")
 	reader, records := read(t, io.MultiReader(strings.NewReader(line+"\n"), iotest.ErrReader(broken)))
