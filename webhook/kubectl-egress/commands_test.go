@@ -70,6 +70,16 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A pod's values are shown, and do not control the terminal.
+func TestExplainEscapesValues(t *testing.T) {
+	pod := statetest.Pod(statetest.Orders, "hostile")
+	pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "HTTP_PROXY", Value: "http://a\x1b[2J\x1b]52;c;eA==\a"}}
+	out, err := runCommand(t, fakeCluster(t, nil, pod), "explain", "pod", "hostile", "--namespace", "orders")
+	if err != nil || strings.Contains(out, "\x1b") || !strings.Contains(out, `HTTP_PROXY=http://a\x1b[2J\x1b]52;c;eA==\a`) {
+		t.Errorf("%v\n%q", err, out)
+	}
+}
+
 // Without a replica of the webhook, the conditions of tenants are those of earlier: the
 // outputs that show them report it.
 func TestConditionsThatAreNotKeptUp(t *testing.T) {

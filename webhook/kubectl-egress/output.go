@@ -38,7 +38,8 @@ func (a *app) paint() table.Paint {
 	return table.Paint(a.terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb")
 }
 
-// print prints a value in the format of --output, or else its text.
+// print prints a value in the format of --output, or else its text, in which no value of an
+// object can control the terminal.
 func (a *app) print(value any, text func(paint table.Paint, wide bool) string) error {
 	switch a.output {
 	case outputJSON:
@@ -54,7 +55,7 @@ func (a *app) print(value any, text func(paint table.Paint, wide bool) string) e
 		_, err = a.stdout.Write(encoded)
 		return err
 	}
-	_, err := io.WriteString(a.stdout, text(a.paint(), a.output == outputWide))
+	_, err := io.WriteString(a.stdout, table.Escape(text(a.paint(), a.output == outputWide)))
 	return err
 }
 

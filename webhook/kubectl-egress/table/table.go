@@ -2,7 +2,10 @@
 package table
 
 import (
+	"regexp"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -20,6 +23,36 @@ const (
 // Paint adds colours if it is true: on a terminal whose user has not turned colours
 // off.
 type Paint bool
+
+// Escape returns a text with escape sequences in place of the characters that a terminal
+// does not print, except for line breaks and the colours of In: names and values are those
+// of objects that users of the cluster have written.
+func Escape(text string) string {
+	if !strings.ContainsFunc(text, unprintable) {
+		return text
+	}
+	var out strings.Builder
+	for text != "" {
+		if colour := colours.FindString(text); colour != "" {
+			out.WriteString(colour)
+			text = text[len(colour):]
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(text)
+		if unprintable(r) {
+			out.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			out.WriteString(text[:size])
+		}
+		text = text[size:]
+	}
+	return out.String()
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) && r != '\n' }
+
+// colours matches what In writes.
+var colours = regexp.MustCompile(`^\x1b\[(?:0|31|32|33)m`)
 
 // In returns the text in a colour.
 func (p Paint) In(colour Colour, text string) string {

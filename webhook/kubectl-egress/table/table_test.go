@@ -15,3 +15,17 @@ func TestTableAlignsCells(t *testing.T) {
 		t.Errorf("got\n%q want\n%q", got, coloured)
 	}
 }
+
+// What users of the cluster have written does not control a terminal. The colours of the
+// program remain, also between escapes.
+func TestEscape(t *testing.T) {
+	for text, want := range map[string]string{
+		"bücher\n\x1b[32mTrue\x1b[0m\n":          "bücher\n\x1b[32mTrue\x1b[0m\n",
+		"\x1b[31ma\x1b[2J\x1b[0m \x1b]0;x\a\r\t": "\x1b[31ma\\x1b[2J\x1b[0m \\x1b]0;x\\a\\r\\t",
+		"\u009b2J\u202e":                         "\\u009b2J\\u202e",
+	} {
+		if got := Escape(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
