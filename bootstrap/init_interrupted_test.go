@@ -232,3 +232,31 @@ func initWithFault(t *testing.T, command []string, fault scwfake.Fault) {
 	s.requireNamed(t, output, what)
 	s.requireInitConverged(t, command, what)
 }
+
+// The program that reads the Secret does not run, because of a wrong name for example: the
+// key that it does not get is deleted.
+func TestInitDeletesAKeyThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	s := newEmptySite(t, scwfake.Options{})
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := read.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cmd, output := s.process(t.Context(), "init", "--create-key", "--output", "secret")
+	cmd.Stdout = write
+	err = cmd.Run()
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(output.String(), "the Secret cannot be written") {
+		t.Errorf("%v\n%s", err, output)
+	}
+	if err := write.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range s.IAM() {
+		if item.Kind == "api-key" {
+			t.Errorf("the key %s remains, and its secret is lost\n%s", item, output)
+		}
+	}
+}

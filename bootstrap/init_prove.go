@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"egress.scw/bootstrap/scaleway"
@@ -99,6 +101,11 @@ func (w *keyWork) print(key scaleway.Credentials) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.stdout.Write(text)
-	return err
+	// If the reader of a pipe has ended, the signal would end the process here, and a key
+	// would remain whose secret is lost. The error of the write leads to its deletion.
+	signal.Ignore(syscall.SIGPIPE)
+	if _, err = w.stdout.Write(text); err != nil {
+		return fmt.Errorf("--output: the Secret cannot be written: %w", err)
+	}
+	return nil
 }
