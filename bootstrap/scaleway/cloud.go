@@ -118,7 +118,7 @@ func newClient(ctx context.Context, credentials Credentials, options Options) (*
 	}
 	client, err := scw.NewClient(
 		scw.WithProfile(credentials.profile),
-		scw.WithHTTPClient(&http.Client{Transport: sends}),
+		scw.WithHTTPClient(&http.Client{Transport: sends, CheckRedirect: refuseRedirect}),
 		scw.WithUserAgent(options.UserAgent),
 		scw.WithDefaultPageSize(pageSize),
 	)
@@ -132,6 +132,10 @@ func newClient(ctx context.Context, credentials Credentials, options Options) (*
 	}
 	return client, sends, nil
 }
+
+// refuseRedirect makes a redirection an error of the API. Go's client would send the secret
+// key, in a header of Scaleway's own, on to any other host.
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // pageSize is the largest page size that all of the APIs accept.
 const pageSize = 100

@@ -423,3 +423,19 @@ func TestDefaultOptions(t *testing.T) {
 		t.Errorf("an option that is set changes: -want +got\n%s", diff)
 	}
 }
+
+// A redirection to another host, by a proxy in between for example, is an error: that host
+// does not get the secret key.
+func TestRedirectionsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	t.Cleanup(other.Close)
+	api := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(api.Close)
+	cloud := (&fake{server: api}).cloud(t.Context(), t, newSpec(t))
+	_, err := cloud.vpc.ListVPCs(&vpc.ListVPCsRequest{Region: cloud.region}, scw.WithContext(t.Context()))
+	if err == nil || !strings.Contains(err.Error(), "307") || asked.Load() > 0 {
+		t.Errorf("%v; the other host got %d requests", err, asked.Load())
+	}
+}
