@@ -26,20 +26,41 @@ type Adoptable struct {
 	// only reports them where a role has several addresses.
 	Ages map[string]time.Time
 
+	role string
+	// read returns the project and the tags as they are now.
+	read func(context.Context) (project string, tags []string, err error)
 	// set replaces the tags.
-	set  func(context.Context, []string) error
-	tags []string
+	set func(context.Context, []string) error
 }
 
 // Resource returns the resource itself.
 func (a *Adoptable) Resource() stack.Resource { return a.Resources[0] }
 
-// Adopt adds the tags of the stack to those that the resource has.
+// Adopt adds the tags of the stack to those that the resource has. It reads them again:
+// since they were shown, another tool may have changed them, and another stack may have
+// adopted the resource.
 func (c *Cloud) Adopt(ctx context.Context, a *Adoptable) error {
+	var last error
 	err := c.persist(ctx, silent, func(ctx context.Context) error {
-		return a.set(ctx, append(slices.Clone(a.tags), a.Lacks...))
+		last = c.addTags(ctx, a)
+		return last
 	})
+	if err == nil {
+		err = last // that the resource does not exist any more
+	}
 	return c.explain(ctx, err, a.Resource())
+}
+
+func (c *Cloud) addTags(ctx context.Context, a *Adoptable) error {
+	project, tags, err := a.read(ctx)
+	if err != nil {
+		return err
+	}
+	lacks, err := c.lacks(project, tags, a.role)
+	if err != nil || len(lacks) == 0 {
+		return err
+	}
+	return a.set(ctx, append(slices.Clone(tags), lacks...))
 }
 
 // AdoptableGateway returns a Public Gateway in any zone of the region.
@@ -57,7 +78,14 @@ func (c *Cloud) AdoptableGateway(ctx context.Context, id string) (*Adoptable, er
 			return nil, fmt.Errorf("the Public Gateway %s: %w", id, err)
 		}
 		return &Adoptable{
-			Resources: gatewayResources(g), Lacks: lacks, tags: g.Tags,
+			Resources: gatewayResources(g), Lacks: lacks,
+			read: func(ctx context.Context) (string, []string, error) {
+				g, err := c.gateway.GetGateway(&vpcgw.GetGatewayRequest{Zone: zone, GatewayID: id}, scw.WithContext(ctx))
+				if err != nil {
+					return "", nil, err
+				}
+				return g.ProjectID, g.Tags, nil
+			},
 			set: func(ctx context.Context, tags []string) error {
 				_, err := c.gateway.UpdateGateway(&vpcgw.UpdateGatewayRequest{Zone: zone, GatewayID: id, Tags: &tags}, scw.WithContext(ctx))
 				return err
@@ -95,7 +123,14 @@ func (c *Cloud) AdoptableAddress(ctx context.Context, in, role, name string) (*A
 	}
 	address.CreatedAt = ages[ip.ID]
 	return &Adoptable{
-		Resources: append([]stack.Resource{address}, attachmentsOf(address)...), Lacks: lacks, tags: ip.Tags, Ages: ages,
+		Resources: append([]stack.Resource{address}, attachmentsOf(address)...), Lacks: lacks, Ages: ages, role: role,
+		read: func(ctx context.Context) (string, []string, error) {
+			ip, err := c.getFlexibleIP(ctx, address)
+			if err != nil {
+				return "", nil, err
+			}
+			return ip.Project, ip.Tags, nil
+		},
 		set: func(ctx context.Context, tags []string) error {
 			_, err := c.instance.UpdateIP(&instance.UpdateIPRequest{Zone: zone, IP: ip.ID, Tags: &tags}, scw.WithContext(ctx))
 			return err
