@@ -198,7 +198,11 @@ func (w *watching) squidConf(t *testing.T) string {
 
 func (w *watching) squidConfValue(t *testing.T) []byte {
 	t.Helper()
-	machine := w.machine()
+	return w.squidConfValueOf(t, w.machine())
+}
+
+func (w *watching) squidConfValueOf(t *testing.T, machine scwfake.Item) []byte {
+	t.Helper()
 	if machine.ID == "" {
 		return nil
 	}
@@ -304,7 +308,7 @@ func TestWatchIsBlocked(t *testing.T) {
 		event  string
 		permit string
 	}{
-		{"replacement", []string{"proxy:\n", "proxy:\n    volumeGB: 30\n"}, "needs --allow-replace", "--allow-replace"},
+		{"replacement", []string{"proxy:\n", "proxy:\n    volumeGB: 30\n"}, "needs --allow-replace", ""}, // TestWatchReplacesTheOnlyMachine permits it
 		{"deletion", []string{"port: 3130, egressIP: Dedicated", "port: 3130"}, "deletes flexible-ip/tenant/client-b", "--allow-delete"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -320,9 +324,11 @@ func TestWatchIsBlocked(t *testing.T) {
 			if diff := cmp.Diff(before, w.Inventory()); diff != "" {
 				t.Errorf("resources changed: -before +after\n%s", diff)
 			}
-			w.start(t, c.permit)
-			w.untilEvent(t, "Applied: ")
-			w.stop(t)
+			if c.permit != "" {
+				w.start(t, c.permit)
+				w.untilEvent(t, "Applied: ")
+				w.stop(t)
+			}
 		})
 	}
 }
@@ -343,17 +349,55 @@ func TestWatchReplacesOneMachineAtATime(t *testing.T) {
 		t.Error("the second machine is replaced before the first one serves")
 	}
 	w.until(t, "a squid.conf", func() bool { return w.squidConf(t) != "" })
-	status, err := json.Marshal(cloudinit.Status{Time: time.Now(), Boot: time.Now(), Served: cloudinit.Digest(w.squidConfValue(t)), Since: time.Now()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.SetUserData(w.machine().ID, cloudinit.UserDataStatus, status); err != nil {
-		t.Fatal(err)
-	}
+	w.reportServed(t, w.machine())
 	w.untilEvent(t, "Applied: ")
 	w.stop(t)
 	if now := w.machineNamed("egress-production-proxy-2"); now.ID == "" || now.ID == former.ID {
 		t.Errorf("the second machine is %s, was %s", now, former)
+	}
+}
+
+// reportServed makes a machine report that it serves its squid.conf.
+func (w *watching) reportServed(t *testing.T, machine scwfake.Item) {
+	t.Helper()
+	status, err := json.Marshal(cloudinit.Status{Time: time.Now(), Boot: time.Now(), Served: cloudinit.Digest(w.squidConfValueOf(t, machine)), Since: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.SetUserData(machine.ID, cloudinit.UserDataStatus, status); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The only machine is replaced beside a temporary one: each is waited for.
+func TestWatchReplacesTheOnlyMachine(t *testing.T) {
+	t.Parallel()
+	w := newWatching(t, baseConfig, scwfake.Options{})
+	w.configure(t, replaced(t, "proxy:\n", "proxy:\n    volumeGB: 30\n"))
+	first := w.machine()
+	w.start(t)
+	w.untilEvent(t, "needs --allow-replace")
+	w.stop(t)
+	if now := w.machine(); now.ID != first.ID || w.machineNamed("egress-production-proxy-spare").ID != "" {
+		t.Errorf("without permission, the machine is %s, was %s", now, first)
+	}
+	w.start(t, "--allow-replace")
+	w.until(t, "the wait for the temporary machine", func() bool {
+		return strings.Contains(w.output.String(), "proxy-spare does not serve its configuration yet")
+	})
+	if now := w.machine(); now.ID != first.ID {
+		t.Errorf("before the temporary machine serves, the machine is %s, was %s", now, first)
+	}
+	w.reportServed(t, w.machineNamed("egress-production-proxy-spare"))
+	w.until(t, "the wait for the new machine", func() bool {
+		now := w.machine()
+		return now.ID != "" && now.ID != first.ID && strings.Contains(w.output.String(), "proxy does not serve its configuration yet")
+	})
+	w.reportServed(t, w.machine())
+	w.untilEvent(t, "Applied: ")
+	w.stop(t)
+	if spare := w.machineNamed("egress-production-proxy-spare"); spare.ID != "" {
+		t.Errorf("the temporary machine still exists: %s", spare)
 	}
 }
 
