@@ -33,7 +33,7 @@ func changesOf(root *machineRoot) []string {
 }
 
 // TestMissingSourcesCloseTheStatusPort: the port for the state is closed while the machine
-// lacks a source address of its squid.conf, also if the table did not exist at first.
+// lacks a source address of its squid.conf, also if the table does not exist for a while.
 func TestMissingSourcesCloseTheStatusPort(t *testing.T) {
 	const add, flush = "nft add element inet egress closed_status { 3128 }", "nft flush set inet egress closed_status"
 	root := newSources(t)
@@ -59,6 +59,7 @@ check_sources "$root/etc/squid/squid.conf"
 	check("one is missing, without a table", "does not have 203.0.113.51", add)
 	check("still missing", "", add)
 	root.write("addresses", "203.0.113.51\n203.0.113.50\n")
+	check("complete, without a table", "", flush)
 	if err := os.Remove(root.path("no-table")); err != nil {
 		t.Fatal(err)
 	}

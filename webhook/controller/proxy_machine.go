@@ -76,8 +76,8 @@ func (s machineState) about(port int32) portAnswer {
 }
 
 // Machines returns the last states of the machines that have been asked, in the order of
-// their addresses in the settings, and of the spare one if it answers. There are none on other replicas than the leader. It
-// is safe for concurrent use.
+// their addresses in the settings, and of the spare one if it answers. There are none on
+// other replicas than the leader. It is safe for concurrent use.
 func (p *ProxyProber) Machines() []Machine {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -42,8 +42,8 @@ func (p *ProxyProber) AnswersSince(machine netip.Addr) time.Time {
 }
 
 // endpoints returns the machines that a tenant's Service leads to: those that
-// serve its port, in the order of the machines. A machine about which nothing is known, as for a new
-// leader, stays as it is in the present endpoints.
+// serve its port, in the order of the machines. A machine about which nothing is known, as
+// for a new leader, stays as it is in the present endpoints.
 //
 // The spare machine and the one that it stands in for are never endpoints together: only
 // one of them has the egress addresses. A machine begins to answer when it gets them, and

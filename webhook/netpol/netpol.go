@@ -21,7 +21,8 @@ const dnsPort = 53
 // Build returns the NetworkPolicy of a namespace that belongs to a tenant. It
 // closes every egress path of the namespace's pods except: the cluster's DNS, or the
 // closed one; the tenant's path, which is its own port of the proxy, the proxy's port
-// for sidecars, or with path Gateway the public internet; the pods of the same tenant; and the tenant's clusterAccess.
+// for sidecars, or with path Gateway the public internet; the pods of the same tenant; and
+// the tenant's clusterAccess.
 // With ingress Tenant it also closes every source of connections except the pods
 // of the same tenant and of ingressFrom.
 //

@@ -27,7 +27,10 @@ check_sources() {
     fi
     nft add element inet egress closed_status "{ $STATUS_PORT }" 2> /dev/null || true
   elif [ -e "$incomplete" ]; then
-    say 'the machine has all addresses: the port for its state is open'
-    nft flush set inet egress closed_status && rm "$incomplete"
+    # A failure must not end the caller. The next run tries again.
+    if nft flush set inet egress closed_status; then
+      say 'the machine has all addresses: the port for its state is open'
+      rm "$incomplete"
+    fi
   fi
 }
