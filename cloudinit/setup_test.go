@@ -53,14 +53,14 @@ func TestSetupFailsUntilEverythingRuns(t *testing.T) {
 		fails   bool
 	}{
 		{"everything runs", validMachine(), "", false},
-		{"no firewall", validMachine(), "is-active nftables", true},
+		{"no firewall", validMachine(), "is-active nftables.service", true},
 		{"no updates of the configuration", validMachine(), "is-active egress-sync.timer", true},
 		{"no quick updates of the configuration", validMachine(), "is-active egress-poll.timer", true},
 		{"no checks of the routes", validMachine(), "is-active egress-net.timer", true},
-		{"no metrics of tenants", validMachine(), "is-active mtail", true},
-		{"no metrics of the machine", validMachine(), "is-active prometheus-node-exporter", true},
-		{"no metrics of Squid", validMachine(), "is-active prometheus-squid-exporter", true},
-		{"no forwarding of the audit log", syslog, "is-active egress-syslog", true},
+		{"no metrics of tenants", validMachine(), "is-active mtail.service", true},
+		{"no metrics of the machine", validMachine(), "is-active prometheus-node-exporter.service", true},
+		{"no metrics of Squid", validMachine(), "is-active prometheus-squid-exporter.service", true},
+		{"no forwarding of the audit log", syslog, "is-active egress-syslog.service", true},
 		{"no packages", validMachine(), " " + strings.Join(Packages(), " "), true},
 		{"packages without dependencies, which apt repairs", validMachine(), "dpkg --force-confdef --force-confold --configure -a", false},
 	} {

@@ -244,6 +244,33 @@ func TestHAProxyFollows(t *testing.T) {
 	}
 }
 
+// TestClosedPortStaysClosed: without an authority, HAProxy is stopped and masked once.
+// egress-sidecars runs every ten seconds, and each mask makes systemd read all units.
+func TestClosedPortStaysClosed(t *testing.T) {
+	for _, test := range []struct {
+		name, enabled, active string
+		want                  bool // HAProxy is stopped and masked
+	}{
+		{"masked", "masked", "exit 3", false},
+		{"masked, and still running", "masked", "exit 0", true},
+		{"enabled", "enabled", "exit 3", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newSidecarMachine(t)
+			m.machine.Authority = ""
+			m.serve()
+			m.write("calls", "")
+			m.program("systemctl", `[ "$1" != is-enabled ] || echo `+test.enabled, `[ "$2" != is-active ] || `+test.active)
+			m.serve()
+			calls := m.calls()
+			stopped := slices.Contains(calls, "systemctl stop haproxy.service") && slices.Contains(calls, "systemctl mask haproxy.service")
+			if stopped != test.want {
+				t.Errorf("stopped: %v, want %v; calls:\n%s", stopped, test.want, strings.Join(calls, "\n"))
+			}
+		})
+	}
+}
+
 // TestKeyOfTheMachine: the key is created once, is readable to root alone, and is not
 // in the status.
 func TestKeyOfTheMachine(t *testing.T) {

@@ -74,8 +74,10 @@ load_haproxy() {
   fi
 }
 
-# close_port: without an authority no certificate can be verified.
+# close_port: without an authority no certificate can be verified. Once only: a mask
+# makes systemd read all units.
 close_port() {
+  if [ "$(systemctl is-enabled haproxy)" = masked ] && ! systemctl --quiet is-active haproxy; then return; fi
   systemctl stop haproxy.service 2> /dev/null || true
   systemctl mask haproxy.service
 }
