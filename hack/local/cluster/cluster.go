@@ -56,7 +56,7 @@ type Config struct {
 	AuditedUser string
 }
 
-// Cluster is a running control plane.
+// Cluster is a control plane.
 type Cluster struct {
 	Config
 	ports ports
@@ -76,9 +76,9 @@ func usualPorts() ports {
 	return ports{apiServer: 6443, etcd: 2379, etcdPeer: 2380, controllerManager: 10257, scheduler: 10259}
 }
 
-// Start makes a new control plane and waits until it can be used. It does not
-// reuse data of an earlier one in the environment's folder.
-func Start(ctx context.Context, config Config) (*Cluster, error) {
+// New makes the keys and kubeconfigs of a new control plane, which Start starts. It does
+// not reuse data of an earlier one in the environment's folder.
+func New(ctx context.Context, config Config) (*Cluster, error) {
 	c := &Cluster{Config: config, started: map[string]process.Process{}}
 	for _, dir := range []string{c.path("pki"), c.path("etcd")} {
 		if err := os.RemoveAll(dir); err != nil {
@@ -94,27 +94,29 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 	if err := c.writeKeys(); err != nil {
 		return nil, err
 	}
-	if err := c.writeAuditPolicy(); err != nil {
-		return nil, err
-	}
+	return c, c.writeAuditPolicy()
+}
+
+// Start starts the control plane and waits until it can be used.
+func (c *Cluster) Start(ctx context.Context) error {
 	for _, command := range []process.Command{c.etcd(), c.apiServer()} {
 		if err := c.start(command); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := c.waitReady(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	for _, command := range []process.Command{c.controllerManager(), c.scheduler()} {
 		if err := c.start(command); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return c, c.waitServiceAccount(ctx)
+	return c.waitServiceAccount(ctx)
 }
 
-// Open returns the control plane that Start made with this configuration, in a
-// network namespace of its own.
+// Open returns the control plane that New made with this configuration, in a network
+// namespace of its own.
 func Open(config Config) *Cluster {
 	return &Cluster{Config: config, ports: usualPorts(), started: map[string]process.Process{}}
 }

@@ -15,6 +15,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"egress.scw/hack/local/process"
 	"egress.scw/hack/local/progress"
 )
@@ -120,12 +122,11 @@ func (e *Environment) DeployDemo(ctx context.Context) error {
 	if _, err := e.Kubectl(ctx, nil, "wait", "egresstenant/"+DemoGatewayTenant, "--for=condition=PolicyApplied", "--timeout=120s"); err != nil {
 		return err
 	}
+	group, groupCtx := errgroup.WithContext(ctx)
 	for _, page := range demoPages() {
-		if err := e.deployPage(ctx, page); err != nil {
-			return err
-		}
+		group.Go(func() error { return e.deployPage(groupCtx, page) })
 	}
-	return nil
+	return group.Wait()
 }
 
 func (e *Environment) deployPage(ctx context.Context, page demoPage) error {

@@ -190,24 +190,16 @@ func (e *Environment) start(ctx context.Context, log *progress.Log, options Opti
 	}); err != nil {
 		return err
 	}
-	if err := log.Step("control plane", func() (err error) {
-		e.Cluster, err = cluster.Start(ctx, e.clusterConfig())
-		return err
-	}); err != nil {
+	// bootstrap needs the cluster's kubeconfig, and not the cluster.
+	var err error
+	if e.Cluster, err = cluster.New(ctx, e.clusterConfig()); err != nil {
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		return log.Step("bootstrap apply", func() error { return e.provision(groupCtx) })
 	})
-	group.Go(func() error {
-		return log.Step("node", func() error { return e.startNode(groupCtx) })
-	})
-	group.Go(func() error {
-		return log.Step("cert-manager", func() error {
-			return e.Cluster.StartCertManager(groupCtx, e.Repository, e.binaries.certManager)
-		})
-	})
+	group.Go(func() error { return e.startCluster(groupCtx, log) })
 	if err := group.Wait(); err != nil || options.KwokNodes == 0 {
 		return err
 	}
@@ -219,6 +211,23 @@ func (e *Environment) start(ctx context.Context, log *progress.Log, options Opti
 		_, err := e.Cluster.Kubectl(ctx, nil, "taint", "nodes", "-l", "type=kwok", "kwok.x-k8s.io/node=fake:NoSchedule")
 		return err
 	})
+}
+
+// startCluster starts the control plane, and then the node and cert-manager.
+func (e *Environment) startCluster(ctx context.Context, log *progress.Log) error {
+	if err := log.Step("control plane", func() error { return e.Cluster.Start(ctx) }); err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return log.Step("node", func() error { return e.startNode(groupCtx) })
+	})
+	group.Go(func() error {
+		return log.Step("cert-manager", func() error {
+			return e.Cluster.StartCertManager(groupCtx, e.Repository, e.binaries.certManager)
+		})
+	})
+	return group.Wait()
 }
 
 // Down removes the environment, whatever its state. It is not an error if there

@@ -85,13 +85,13 @@ func setUp(ctx context.Context, environment process.Environment) (*fixture, erro
 		return nil, err
 	}
 	f := &fixture{}
-	if err := log.Step("control plane", func() error {
-		f.cluster, err = cluster.Start(ctx, cluster.Config{
-			Environment: environment, Binary: kubernetesBinary, Address: netip.MustParseAddr("127.0.0.1"),
-			AuditedUser: webhookUser,
-		})
-		return err
+	if f.cluster, err = cluster.New(ctx, cluster.Config{
+		Environment: environment, Binary: kubernetesBinary, Address: netip.MustParseAddr("127.0.0.1"),
+		AuditedUser: webhookUser,
 	}); err != nil {
+		return nil, err
+	}
+	if err := log.Step("control plane", func() error { return f.cluster.Start(ctx) }); err != nil {
 		return nil, err
 	}
 	if err := log.Step("kwok and cert-manager", func() error {
