@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 )
 
 // Protocols that are offered on a connection.
@@ -44,8 +45,9 @@ func pinned(trusted []*x509.Certificate, own *tls.Certificate, protocols []strin
 	}
 }
 
-// explain adds the cure to errors of TLS, whose texts are those of a protocol.
-func explain(err error) error {
+// explain adds the cure to errors of TLS, whose texts are those of a protocol. patience
+// is the time that the machine had.
+func explain(err error, patience time.Duration) error {
 	var operation *net.OpError
 	switch {
 	case err == nil:
@@ -53,7 +55,7 @@ func explain(err error) error {
 	case errors.As(err, &operation) && operation.Op == "remote error" && strings.Contains(err.Error(), "tls:"):
 		return fmt.Errorf("the machine refused the tenant's certificate (%w): its authority is not the machine's, or it has expired; see the Certificate of the tenant in the webhook's namespace", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the machine did not answer within %s", dialBound)
+		return fmt.Errorf("the machine did not answer within %s", patience)
 	}
 	return err
 }

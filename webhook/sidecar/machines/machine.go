@@ -13,9 +13,6 @@ import (
 	"egress.scw/webhook/sidecar/tunnel"
 )
 
-// dialBound is the time in which a machine must answer a new connection.
-const dialBound = time.Second
-
 // machine is a proxy machine with its connections: one, and further ones while the
 // machine permits no further stream on the others.
 type machine struct {
@@ -39,16 +36,17 @@ type attempt struct {
 // ErrDrained is the error of a set that is not in use any more.
 var ErrDrained = errors.New("the configuration was replaced")
 
-// open opens a tunnel. A connection that ends at this moment is replaced once.
-func (m *machine) open(ctx context.Context, target string, header http.Header) (*tunnel.Stream, error) {
+// open opens a tunnel. A connection that ends at this moment is replaced once. Each sign
+// of life of the machine may take the patience.
+func (m *machine) open(ctx context.Context, target string, header http.Header, patience time.Duration) (*tunnel.Stream, error) {
 	retried := false
 	for {
-		conns, err := m.usable(ctx)
+		conns, err := m.usable(ctx, patience)
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range conns {
-			stream, err := c.Open(ctx, target, header)
+			stream, err := c.Open(ctx, target, header, patience)
 			switch {
 			case err == nil:
 				return stream, nil
@@ -61,14 +59,14 @@ func (m *machine) open(ctx context.Context, target string, header http.Header) (
 			return nil, err
 		}
 		// Each is full, or has ended.
-		if err := m.connect(ctx, conns); err != nil {
+		if err := m.connect(ctx, conns, patience); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // usable returns the connections that take streams, at least one.
-func (m *machine) usable(ctx context.Context) ([]*tunnel.Conn, error) {
+func (m *machine) usable(ctx context.Context, patience time.Duration) ([]*tunnel.Conn, error) {
 	for {
 		m.mu.Lock()
 		m.forgetEnded()
@@ -80,7 +78,7 @@ func (m *machine) usable(ctx context.Context) ([]*tunnel.Conn, error) {
 		if len(conns) > 0 {
 			return conns, nil
 		}
-		if err := m.connect(ctx, nil); err != nil {
+		if err := m.connect(ctx, nil, patience); err != nil {
 			return nil, err
 		}
 	}
@@ -93,8 +91,8 @@ func (m *machine) forgetEnded() {
 }
 
 // connect makes a further connection, unless there is one that was not tried.
-// Requests at the same time share one attempt.
-func (m *machine) connect(ctx context.Context, tried []*tunnel.Conn) error {
+// Requests at the same time share one attempt, with the patience of the first.
+func (m *machine) connect(ctx context.Context, tried []*tunnel.Conn, patience time.Duration) error {
 	m.mu.Lock()
 	m.forgetEnded()
 	if slices.ContainsFunc(m.conns, func(c *tunnel.Conn) bool { return !slices.Contains(tried, c) }) {
@@ -105,7 +103,7 @@ func (m *machine) connect(ctx context.Context, tried []*tunnel.Conn) error {
 	if current == nil {
 		current = &attempt{done: make(chan struct{})}
 		m.pending = current
-		go m.attempt(current) //nolint:gosec,contextcheck // other requests wait for it, too
+		go m.attempt(current, patience) //nolint:gosec,contextcheck // other requests wait for it, too
 	}
 	m.mu.Unlock()
 	select {
@@ -117,11 +115,11 @@ func (m *machine) connect(ctx context.Context, tried []*tunnel.Conn) error {
 }
 
 // attempt is bounded by itself, and not by the request that began it.
-func (m *machine) attempt(current *attempt) {
+func (m *machine) attempt(current *attempt, patience time.Duration) {
 	defer close(current.done)
-	ctx, cancel := context.WithTimeout(context.Background(), dialBound)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := m.newConn(ctx)
+	conn, err := m.newConn(ctx, patience)
 	if err == nil {
 		go conn.Watch()
 		err = m.keep(conn)
@@ -144,22 +142,22 @@ func (m *machine) keep(conn *tunnel.Conn) error {
 	return nil
 }
 
-func (m *machine) newConn(ctx context.Context) (*tunnel.Conn, error) {
-	connection, err := m.dial(ctx, m.tls)
+func (m *machine) newConn(ctx context.Context, patience time.Duration) (*tunnel.Conn, error) {
+	connection, err := m.dial(ctx, m.tls, patience)
 	if err != nil {
 		return nil, err
 	}
 	conn, err := tunnel.New(ctx, connection)
-	return conn, explain(err)
+	return conn, explain(err, patience)
 }
 
-// dial makes an encrypted connection within dialBound.
-func (m *machine) dial(ctx context.Context, config *tls.Config) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialBound)
+// dial makes an encrypted connection within the patience.
+func (m *machine) dial(ctx context.Context, config *tls.Config, patience time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	dialer := tls.Dialer{NetDialer: new(net.Dialer), Config: config}
 	connection, err := dialer.DialContext(ctx, "tcp", m.address)
-	return connection, explain(err)
+	return connection, explain(err, patience)
 }
 
 func (m *machine) drain() {

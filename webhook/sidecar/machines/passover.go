@@ -66,7 +66,7 @@ func (m *machine) answers(ctx context.Context) error {
 	m.conns = nil
 	m.mu.Unlock()
 	for _, c := range conns {
-		bounded, cancel := context.WithTimeout(ctx, dialBound)
+		bounded, cancel := context.WithTimeout(ctx, bound)
 		err := c.Ping(bounded)
 		cancel()
 		if err == nil {
@@ -75,5 +75,5 @@ func (m *machine) answers(ctx context.Context) error {
 		}
 		c.Drain()
 	}
-	return m.connect(ctx, nil)
+	return m.connect(ctx, nil, bound)
 }

@@ -34,7 +34,7 @@ func (s *Set) DialHTTP(ctx context.Context, address string) (net.Conn, error) {
 	if m == nil {
 		return nil, ErrDrained
 	}
-	connection, err := m.dial(ctx, m.tlsHTTP1)
+	connection, err := m.dial(ctx, m.tlsHTTP1, s.patience(m))
 	if err != nil {
 		return nil, &DialError{err}
 	}
@@ -48,7 +48,7 @@ func (s *Set) Alive(ctx context.Context, address string) error {
 	if m == nil {
 		return ErrDrained
 	}
-	conns, err := m.usable(ctx)
+	conns, err := m.usable(ctx, s.patience(m))
 	if err != nil {
 		return err
 	}

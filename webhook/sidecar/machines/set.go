@@ -50,7 +50,7 @@ func New(config *sidecar.Config, certificate *tls.Certificate, logger *slog.Logg
 // after Drain.
 func (s *Set) Connect() {
 	for _, m := range s.order() {
-		err := m.connect(s.ctx, nil)
+		err := m.connect(s.ctx, nil, s.patience(m))
 		if err == nil || s.ctx.Err() != nil {
 			return
 		}
@@ -64,7 +64,7 @@ func (s *Set) Open(ctx context.Context, target string, header http.Header) (*tun
 	var errs []error
 	var unserved *tunnel.Stream
 	for _, m := range s.order() {
-		stream, err := m.open(ctx, target, header)
+		stream, err := m.open(ctx, target, header, s.patience(m))
 		switch {
 		case err == nil && !notServed(stream):
 			if unserved != nil {

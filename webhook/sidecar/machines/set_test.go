@@ -2,6 +2,7 @@ package machines_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -94,6 +95,40 @@ func TestStoppedMachine(t *testing.T) {
 	for _, state := range set.States() {
 		if state.Problem == "" {
 			t.Errorf("%s has no problem", state.Address)
+		}
+	}
+}
+
+// TestBusyMachine: the only machine, and the last one that is in use, may take longer than
+// a second for a sign of life: no other one would answer.
+func TestBusyMachine(t *testing.T) {
+	t.Parallel()
+	for name, count := range map[string]int{"one machine": 1, "the other one is passed over": 2} {
+		for _, connected := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, connected: %v", name, connected), func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, count)
+				gate := machinetest.NewGate(t, s.config.Machines[0].Address)
+				s.config.Machines[0].Address = gate.Address
+				set := s.set(t)
+				if count > 1 {
+					s.stop(1)
+					_ = set.PassOver(s.config.Machines[1].Address.String(), errors.New("stopped"))
+				}
+				if connected {
+					set.Connect()
+				}
+				gate.Shut()
+				time.AfterFunc(1500*time.Millisecond, gate.Open)
+				stream, err := set.Open(t.Context(), s.echo, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				echoes(t, stream)
+				if set.Patience(gate.Address.String()) <= set.Patience(s.config.Machines[count-1].Address.String()) && count > 1 {
+					t.Error("a machine that is passed over has as much time")
+				}
+			})
 		}
 	}
 }

@@ -14,10 +14,9 @@ import (
 	"egress.scw/webhook/sidecar/machines"
 )
 
-// aliveBound is the time without an answer after which a machine is asked for a sign of
-// life, and the time that it has for it. The answer itself may take as long as the target
-// does.
-const aliveBound = 500 * time.Millisecond
+// askAfter is the time without an answer after which a machine is asked for a sign of
+// life. The answer itself may take as long as the target does.
+const askAfter = 500 * time.Millisecond
 
 // errSilent: the machine gave no sign of life in time.
 var errSilent = errors.New("the machine did not answer in time")
@@ -97,8 +96,8 @@ func (s *state) send(request *http.Request) (*http.Response, error) {
 func (s *state) sendTo(address string, request *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(request.Context(), machineKey{}, address))
 	var decided atomic.Bool // that there is an answer, or that the machine is silent
-	timer := time.AfterFunc(aliveBound, func() {
-		bounded, stop := context.WithTimeout(ctx, aliveBound)
+	timer := time.AfterFunc(askAfter, func() {
+		bounded, stop := context.WithTimeout(ctx, s.machines.Patience(address)-askAfter)
 		defer stop()
 		if s.machines.Alive(bounded, address) != nil && decided.CompareAndSwap(false, true) {
 			cancel(errSilent)

@@ -18,9 +18,12 @@ import (
 // returns the stream when the proxy has answered. The status may be any: a stream
 // whose status is not 2xx holds the body of the answer.
 //
+// While the proxy does not answer, it must send any frame within the patience when it is
+// asked to: the answer itself may take as long as the target does.
+//
 // It returns ErrFull, ErrUnusable or ErrSilent if the request can be sent again on
 // another connection.
-func (c *Conn) Open(ctx context.Context, target string, header http.Header) (*Stream, error) {
+func (c *Conn) Open(ctx context.Context, target string, header http.Header, patience time.Duration) (*Stream, error) {
 	s := newStream(c, target)
 	// Not by this goroutine: a machine that lost its power takes no bytes.
 	err := c.writer.addLater(func(w *writer) error {
@@ -44,7 +47,7 @@ func (c *Conn) Open(ctx context.Context, target string, header http.Header) (*St
 		}
 		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
-	if err := c.await(ctx, s); err != nil {
+	if err := c.await(ctx, s, patience); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
@@ -73,9 +76,9 @@ func (c *Conn) enter(s *Stream) error {
 }
 
 // await returns when the proxy has answered. While it does not, pings show whether
-// the machine is there: the answer itself may take as long as the target does.
-func (c *Conn) await(ctx context.Context, s *Stream) error {
-	timer := time.NewTimer(answerBound / 2)
+// the machine is there.
+func (c *Conn) await(ctx context.Context, s *Stream, patience time.Duration) error {
+	timer := time.NewTimer(patience / 2)
 	defer timer.Stop()
 	asked := false
 	last := c.lastRead.Load()
@@ -96,7 +99,7 @@ func (c *Conn) await(ctx context.Context, s *Stream) error {
 			asked = true
 			c.writer.writeLater(func(w *writer) error { return w.frames.WritePing(false, [8]byte{}) })
 		}
-		timer.Reset(answerBound / 2)
+		timer.Reset(patience / 2)
 	}
 }
 

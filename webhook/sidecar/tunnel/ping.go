@@ -8,14 +8,9 @@ import (
 	"golang.org/x/net/http2"
 )
 
-const (
-	// answerBound is the time in which a machine must send any frame, if it is asked
-	// to. After it, requests go to another machine, while tunnels stay.
-	answerBound = time.Second
-	// deadAfter is the time of silence after which a connection with open tunnels is
-	// given up, although a ping was sent each third of it.
-	deadAfter = 45 * time.Second
-)
+// deadAfter is the time of silence after which a connection with open tunnels is given
+// up, although a ping was sent each third of it.
+const deadAfter = 45 * time.Second
 
 // Ping asks the machine for a sign of life. The bound is the context's.
 func (c *Conn) Ping(ctx context.Context) error {

@@ -65,7 +65,7 @@ func TestSilentMachine(t *testing.T) {
 		discard(framer, false)
 	})
 	start := time.Now()
-	_, err := conn.Open(t.Context(), "a.example:443", http.Header{})
+	_, err := conn.Open(t.Context(), "a.example:443", http.Header{}, time.Second)
 	if took := time.Since(start); !errors.Is(err, tunnel.ErrSilent) || took < 900*time.Millisecond || took > 10*time.Second {
 		t.Errorf("%v after %s", err, took)
 	}
@@ -109,7 +109,7 @@ func TestMachineTakesNoBytes(t *testing.T) {
 	}
 	opened := make(chan error, 1)
 	go func() {
-		_, err := conn.Open(t.Context(), "a.example:443", http.Header{})
+		_, err := conn.Open(t.Context(), "a.example:443", http.Header{}, time.Second)
 		opened <- err
 	}()
 	select {
@@ -131,7 +131,7 @@ func TestSlowTarget(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	if _, err := conn.Open(ctx, "a.example:443", http.Header{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := conn.Open(ctx, "a.example:443", http.Header{}, time.Second); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want the client's own bound", err)
 	}
 }
@@ -143,7 +143,7 @@ func TestFullConnection(t *testing.T) {
 		_ = framer.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0})
 		discard(framer, true)
 	})
-	if _, err := conn.Open(t.Context(), "a.example:443", http.Header{}); !errors.Is(err, tunnel.ErrFull) {
+	if _, err := conn.Open(t.Context(), "a.example:443", http.Header{}, time.Second); !errors.Is(err, tunnel.ErrFull) {
 		t.Error(err)
 	}
 }

@@ -41,7 +41,7 @@ func connect(t *testing.T) (*tunnel.Conn, *machinetest.Machine) {
 
 func open(t *testing.T, conn *tunnel.Conn, target string) *tunnel.Stream {
 	t.Helper()
-	stream, err := conn.Open(t.Context(), target, http.Header{})
+	stream, err := conn.Open(t.Context(), target, http.Header{}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestLeavingMachine(t *testing.T) {
 	defer cancel()
 	_ = server.Config.Shutdown(ctx) // sends GOAWAY, and waits in vain for the tunnel
 	waitFor(t, "the connection takes no streams", func() bool { return !conn.Usable() })
-	if _, err := conn.Open(t.Context(), "a.example:443", nil); !errors.Is(err, tunnel.ErrUnusable) {
+	if _, err := conn.Open(t.Context(), "a.example:443", nil, time.Second); !errors.Is(err, tunnel.ErrUnusable) {
 		t.Errorf("a further tunnel: %v", err)
 	}
 	if _, err := stream.Write([]byte("x")); err != nil {
