@@ -199,7 +199,7 @@ func TestTenantsChangeUnderTunnels(t *testing.T) {
 func TestHAProxyFollows(t *testing.T) {
 	haproxyBinary(t)
 	m := newSidecarMachine(t)
-	tenant := sidecarTenant("client-a", 3129)
+	tenant, base := sidecarTenant("client-a", 3129), m.read("/etc/egress/haproxy.base.cfg")
 	loads := func() (calls []string) {
 		for _, call := range m.calls() {
 			if strings.HasPrefix(call, "systemctl reload ") || strings.HasPrefix(call, "systemctl stop ") {
@@ -227,6 +227,8 @@ func TestHAProxyFollows(t *testing.T) {
 		{"it does", func() { m.program("systemctl") }, "HAProxy serves the sidecars of this squid.conf", []string{"systemctl reload haproxy.service"}, "1"},
 		{"a wrong file", func() { m.write("/etc/egress/haproxy.base.cfg", "nonsense\n") }, "HAProxy keeps its old files: haproxy -c: exit status 1", nil, "0"},
 		{"still wrong", func() {}, "", nil, "0"},
+		{"the right file again", func() { m.write("/etc/egress/haproxy.base.cfg", base) }, "", nil, "1"},
+		{"another wrong file", func() { m.write("/etc/egress/haproxy.base.cfg", "nonsense\n") }, "HAProxy keeps its old files: haproxy -c: exit status 1", nil, "0"},
 		{"no authority", func() { m.machine.Authority = "" }, "the authority of sidecars is not known any more", []string{"systemctl stop haproxy.service"}, "0"},
 	}
 	for _, step := range steps {
