@@ -30,6 +30,8 @@ func vocabulary(t *testing.T) map[string]map[string]bool {
 		// The webhook of the integration tests has no proxy.
 		names.MetricProxyReachable: {"tenant": true, "proxy": true},
 		names.MetricProxyUp:        {"proxy": true},
+		// mtail exports it once it cannot open a log.
+		"mtail_log_errors_total": {"logfile": true},
 	}
 	for _, text := range recorded(t) {
 		labels, err := Labels(text)

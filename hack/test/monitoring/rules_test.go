@@ -33,7 +33,7 @@ type cause struct {
 
 // causes has a case for each alert, and for values that are near to one.
 func causes() map[string]cause {
-	const config = `egress_proxy_config_`
+	const config, unopened = `egress_proxy_config_`, `mtail_log_errors_total`
 	return map[string]cause{
 		"all is well": {},
 		"no replica of the webhook": {
@@ -178,6 +178,9 @@ func causes() map[string]cause {
 			values: map[string]string{`egress_proxy_requests_total{tenant="client-b",verdict="-"}@tenants`: "0+60x120"},
 			firing: []string{`EgressUnparsableConnections{severity="warning",tenant="client-b"}`},
 		},
+		"Squid's statistics are read every second": {
+			values: map[string]string{`egress_proxy_requests_total{tenant="-",verdict="-"}@tenants`: "0+90x120"},
+		},
 		"the first request that Enforce would deny": {
 			values: map[string]string{`egress_proxy_would_be_denials_total{rule="port",tenant="client-c"}@tenants`: "_x60 1+0x60"},
 			firing: []string{`EgressWouldBeDenied{severity="info",tenant="client-c"}`},
@@ -217,6 +220,13 @@ func causes() map[string]cause {
 		"an unknown format of the audit log": {
 			values: map[string]string{`egress_proxy_audit_unreadable_lines_total@tenants`: "0+0x60 3+0x60"},
 			firing: []string{`EgressAuditUnreadable{instance="172.16.28.8:3903",severity="warning"}`},
+		},
+		"mtail cannot open the audit log": {
+			values: map[string]string{unopened + `{logfile="/var/log/squid/audit.log"}@tenants`: "_x70 7+120x60"},
+			firing: []string{`EgressAuditUnreadable{instance="172.16.28.8:3903",severity="warning"}`},
+		},
+		"mtail could not open the audit log once": {
+			values: map[string]string{unopened + `{logfile="/var/log/squid/audit.log"}@tenants`: "_x70 1+0x60"},
 		},
 	}
 }
