@@ -57,6 +57,9 @@ func TestProxyWithSidecars(t *testing.T) {
 	if !t.Run("two machines", func(t *testing.T) { startFailover(t, s, second).check(t) }) {
 		t.FailNow()
 	}
+	if !t.Run("alerts", s.checkAlerts) {
+		t.FailNow()
+	}
 	t.Run("required", func(t *testing.T) {
 		s.publish(t, cloudinit.IdentityRequired)
 		for _, tenant := range tenants {
