@@ -25,9 +25,13 @@ const (
 // Keep adds the finalizer to the NetworkPolicy of a namespace that is about to be
 // deleted. A namespace without a policy, or whose policy is being deleted already,
 // stays as it is.
+//
+// The cache may lack the policy that the namespace has, or have the one of a former
+// namespace of that name. So the request is sent whatever the cache has, except for a
+// policy that is being deleted, to which Kubernetes adds no finalizer.
 func (p *PolicyApplier) Keep(ctx context.Context, namespace string) error {
 	policy, err := getPolicy(ctx, p.client, namespace)
-	if err != nil || policy == nil || policy.DeletionTimestamp != nil || slices.Contains(policy.Finalizers, names.FinalizerPods) {
+	if err != nil || policy != nil && policy.DeletionTimestamp != nil {
 		return err
 	}
 	return p.patch(ctx, namespace, keepPatch)
@@ -58,7 +62,11 @@ func (r *NamespaceReconciler) release(ctx context.Context, facts namespaceFacts)
 	if policy == nil || policy.DeletionTimestamp == nil || !slices.Contains(policy.Finalizers, names.FinalizerPods) {
 		return 0, nil
 	}
-	if facts.namespace.DeletionTimestamp != nil {
+	deleted, err := r.isDeleted(ctx, facts)
+	if err != nil {
+		return 0, client.IgnoreNotFound(err) // without the namespace, there is no policy
+	}
+	if deleted {
 		pods := &metav1.PartialObjectMetadataList{}
 		pods.SetGroupVersionKind(podList)
 		if err := r.Live.List(ctx, pods, client.InNamespace(facts.namespace.Name), client.Limit(1)); err != nil {
@@ -71,6 +79,20 @@ func (r *NamespaceReconciler) release(ctx context.Context, facts namespaceFacts)
 	if err := r.Policies.patch(ctx, facts.namespace.Name, releasePatch); err != nil {
 		return 0, err
 	}
-	ctrl.LoggerFrom(ctx).Info("NetworkPolicy released", "namespaceDeleted", facts.namespace.DeletionTimestamp != nil)
+	ctrl.LoggerFrom(ctx).Info("NetworkPolicy released", "namespaceDeleted", deleted)
 	return 0, nil
+}
+
+// isDeleted reports whether the namespace is being deleted. The cache of policies may be
+// ahead of the cache of namespaces: that a policy is being deleted arrives by another
+// watch than that its namespace is.
+func (r *NamespaceReconciler) isDeleted(ctx context.Context, facts namespaceFacts) (bool, error) {
+	if facts.namespace.DeletionTimestamp != nil || !facts.cached {
+		return facts.namespace.DeletionTimestamp != nil, nil
+	}
+	live := &corev1.Namespace{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(facts.namespace), live); err != nil {
+		return false, fmt.Errorf("reading namespace %s, whose NetworkPolicy is being deleted: %w", facts.namespace.Name, err)
+	}
+	return live.DeletionTimestamp != nil, nil
 }

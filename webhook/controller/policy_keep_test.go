@@ -1,14 +1,17 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"egress.scw/webhook/api/names"
 )
@@ -93,6 +96,46 @@ func TestKeptPolicyIsReleased(t *testing.T) {
 				t.Errorf("finalizers %q", finalizers)
 			}
 		})
+	}
+}
+
+// TestKeptPolicyIsNotReleasedByAnOldNamespace: the cache of policies is ahead of the
+// cache of namespaces, which does not know yet that the namespace is being deleted.
+func TestKeptPolicyIsNotReleasedByAnOldNamespace(t *testing.T) {
+	t.Parallel()
+	tenant := tenantFixture("client-a", 3129)
+	deleted := namespaceFixture("web", "client-a")
+	deleted.DeletionTimestamp, deleted.Finalizers = new(metav1.Now()), []string{"kubernetes"}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "web", Name: "p"}}
+	l := newLagging(newAPI(t, tenant, deleted, policyFixture("web", tenant, beingDeleted, withOurFinalizer), pod))
+	l.namespace = namespaceFixture("web", "client-a")
+	result, err := l.Reconcile(t.Context(), requestFor("web"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if finalizers := l.server.policyIn(t, "web").Finalizers; !slices.Contains(finalizers, names.FinalizerPods) {
+		t.Errorf("the policy is released while the namespace has a pod: finalizers %q", finalizers)
+	}
+	if result.RequeueAfter != podsInterval {
+		t.Errorf("the result is %+v", result)
+	}
+}
+
+// TestKeepFindsAPolicyThatTheCacheLacks: the namespace is deleted before the cache of the
+// replica has its policy.
+func TestKeepFindsAPolicyThatTheCacheLacks(t *testing.T) {
+	t.Parallel()
+	server := newAPI(t, policyFixture("web", tenantFixture("client-a", 3129)))
+	empty := interceptor.NewClient(server.Client.(client.WithWatch), interceptor.Funcs{
+		Get: func(_ context.Context, _ client.WithWatch, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+			return apierrors.NewNotFound(networkingv1.Resource("networkpolicies"), key.Name)
+		},
+	})
+	if err := NewPolicyApplier(empty, settingsFixture()).Keep(t.Context(), "web"); err != nil {
+		t.Fatal(err)
+	}
+	if finalizers := server.policyIn(t, "web").Finalizers; !slices.Contains(finalizers, names.FinalizerPods) {
+		t.Errorf("finalizers %q", finalizers)
 	}
 }
 
