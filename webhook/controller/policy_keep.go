@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -67,13 +68,8 @@ func (r *NamespaceReconciler) release(ctx context.Context, facts namespaceFacts)
 		return 0, client.IgnoreNotFound(err) // without the namespace, there is no policy
 	}
 	if deleted {
-		pods := &metav1.PartialObjectMetadataList{}
-		pods.SetGroupVersionKind(podList)
-		if err := r.Live.List(ctx, pods, client.InNamespace(facts.namespace.Name), client.Limit(1)); err != nil {
-			return 0, fmt.Errorf("looking for pods in namespace %s, which is being deleted: %w", facts.namespace.Name, err)
-		}
-		if len(pods.Items) > 0 {
-			return podsInterval, nil
+		if hasPods, err := r.hasPods(ctx, facts.namespace.Name); err != nil || hasPods {
+			return podsInterval, err
 		}
 	}
 	if err := r.Policies.patch(ctx, facts.namespace.Name, releasePatch); err != nil {
@@ -81,6 +77,24 @@ func (r *NamespaceReconciler) release(ctx context.Context, facts namespaceFacts)
 	}
 	ctrl.LoggerFrom(ctx).Info("NetworkPolicy released", "namespaceDeleted", deleted)
 	return 0, nil
+}
+
+// hasPods reports whether a namespace that is being deleted has pods.
+//
+// Without the right to list them, it has none. The chart takes the right away when it
+// finds Kubernetes 1.33, where the API server deletes the pods before the policy. A
+// policy may have the finalizer from before then.
+func (r *NamespaceReconciler) hasPods(ctx context.Context, namespace string) (bool, error) {
+	pods := &metav1.PartialObjectMetadataList{}
+	pods.SetGroupVersionKind(podList)
+	err := r.Live.List(ctx, pods, client.InNamespace(namespace), client.Limit(1))
+	switch {
+	case apierrors.IsForbidden(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking for pods in namespace %s, which is being deleted: %w", namespace, err)
+	}
+	return len(pods.Items) > 0, nil
 }
 
 // isDeleted reports whether the namespace is being deleted. The cache of policies may be

@@ -147,21 +147,33 @@ func namespaceDeletedWithout() *corev1.Namespace {
 }
 
 // TestPodsThatCannotBeListed: the policy stays while it is not known whether there
-// are pods.
+// are pods. Without the right to list them, the chart is that of an API server that
+// deletes the pods first: the namespace would never end.
 func TestPodsThatCannotBeListed(t *testing.T) {
 	t.Parallel()
-	tenant := tenantFixture("client-a", 3129)
-	deleted := namespaceFixture("web", "client-a")
-	deleted.DeletionTimestamp, deleted.Finalizers = new(metav1.Now()), []string{"kubernetes"}
-	server := newAPI(t, tenant, deleted, policyFixture("web", tenant, beingDeleted, withOurFinalizer))
-	server.failList = errors.New("pods is forbidden")
-	r := &NamespaceReconciler{
-		Cache: server, Live: server, Policies: NewPolicyApplier(server, settingsFixture()), Protected: protectedFixture(), Events: &recorder{}, Writer: server,
-	}
-	if _, err := r.Reconcile(t.Context(), requestFor("web")); err == nil {
-		t.Error("no error")
-	}
-	if finalizers := server.policyIn(t, "web").Finalizers; !slices.Contains(finalizers, names.FinalizerPods) {
-		t.Errorf("finalizers %q", finalizers)
+	for name, test := range map[string]struct {
+		err  error
+		kept bool
+	}{
+		"the API server does not answer": {errors.New("connection refused"), true},
+		"the chart gives no right":       {apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New("no rule")), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tenant := tenantFixture("client-a", 3129)
+			deleted := namespaceFixture("web", "client-a")
+			deleted.DeletionTimestamp, deleted.Finalizers = new(metav1.Now()), []string{"kubernetes"}
+			server := newAPI(t, tenant, deleted, policyFixture("web", tenant, beingDeleted, withOurFinalizer))
+			server.failList = test.err
+			r := &NamespaceReconciler{
+				Cache: server, Live: server, Policies: NewPolicyApplier(server, settingsFixture()), Protected: protectedFixture(), Events: &recorder{}, Writer: server,
+			}
+			if _, err := r.Reconcile(t.Context(), requestFor("web")); (err != nil) != test.kept {
+				t.Errorf("the error is %v", err)
+			}
+			if finalizers := server.policyIn(t, "web").Finalizers; slices.Contains(finalizers, names.FinalizerPods) != test.kept {
+				t.Errorf("finalizers %q", finalizers)
+			}
+		})
 	}
 }

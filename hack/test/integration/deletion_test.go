@@ -47,6 +47,25 @@ func TestPolicyOutlivesThePods(t *testing.T) {
 	})
 }
 
+// The chart for Kubernetes 1.33 has no right to list pods. A namespace ends nevertheless
+// if its policy has the finalizer from the chart of before.
+func TestPolicyOfAnEarlierKubernetesIsReleased(t *testing.T) {
+	namespace := newNamespace(t, "client-a")
+	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: names.PolicyName}}
+	finalizer := []byte(`{"metadata":{"finalizers":["` + names.FinalizerPods + `"]}}`)
+	eventually(t, "the policy", func(ctx context.Context) (bool, string) {
+		err := shared.client.Patch(ctx, policy, client.RawPatch(types.MergePatchType, finalizer))
+		return err == nil, fmt.Sprint(err)
+	})
+	if err := shared.client.Delete(t.Context(), namespaceNamed(namespace)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the namespace to go", func(ctx context.Context) (bool, string) {
+		_, state := policyGone(ctx, namespace)
+		return apierrors.IsNotFound(shared.client.Get(ctx, client.ObjectKey{Name: namespace}, &corev1.Namespace{})), state
+	})
+}
+
 // deletedNamespace is a namespace of a tenant that is being deleted, with a pod that
 // does not end.
 func deletedNamespace(t *testing.T) (string, *corev1.Pod) {
