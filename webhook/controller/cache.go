@@ -28,8 +28,8 @@ const syncWait = 500 * time.Millisecond
 
 // CacheOptions restrict a manager's cache to the objects that the webhook
 // reads. Of the NetworkPolicies of other clients it holds only whether they have
-// egress rules, and of Services only names and addresses, except for those of tenants
-// in the namespace of the webhook. It holds the endpoints of these and of the API
+// egress rules, and of Services only names and addresses, except for those in the
+// namespace of the webhook. It holds the endpoints of these and of the API
 // server, the bindings of the guards, and no managed fields. Of Secrets it holds those
 // of sidecars, without their contents, on the leader alone.
 func CacheOptions(namespace string) cache.Options {

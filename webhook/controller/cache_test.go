@@ -114,7 +114,7 @@ func checkServices(t *testing.T, transform func(any) (any, error)) {
 	for _, test := range []struct {
 		namespace, tenant string
 		whole             bool
-	}{{"egress-system", "client-a", true}, {"egress-system", "", false}, {"web", "client-a", false}} {
+	}{{"egress-system", "client-a", true}, {"egress-system", "", true}, {"web", "client-a", false}} {
 		service := &corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Namespace: test.namespace, Name: "s", Labels: map[string]string{"egress.scw/tenant": test.tenant}},
 			Spec:       corev1.ServiceSpec{ClusterIPs: []string{"10.32.0.9"}, Type: corev1.ServiceTypeClusterIP},

@@ -318,6 +318,43 @@ func TestDeletedService(t *testing.T) {
 	}
 }
 
+// TestUnlabelledServiceIsRepaired: a Service that lost its label, and is reduced in the
+// cache like Services of other clients, is repaired. Without it, nothing would listen at
+// the address of the tenant's pods for a moment.
+func TestUnlabelledServiceIsRepaired(t *testing.T) {
+	t.Parallel()
+	s := newServices(t, v1alpha1.IdentityPort, tenantFixture("client-a", 3129))
+	s.settle(t)
+	unlabelled := s.service(t)
+	delete(unlabelled.Labels, names.LabelTenant)
+	if err := s.Update(t.Context(), unlabelled); err != nil {
+		t.Fatal(err)
+	}
+	inner, ok := s.Client.(client.WithWatch)
+	if !ok {
+		t.Fatal("the fake client watches")
+	}
+	s.Client = interceptor.NewClient(inner, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+			err := c.Get(ctx, key, object, options...)
+			if service, isService := object.(*corev1.Service); err == nil && isService {
+				var cached any
+				cached, err = keepServices(releaseNamespace)(service.DeepCopy())
+				*service = *cached.(*corev1.Service)
+			}
+			return err
+		},
+	})
+	before := s.deleted
+	s.settle(t)
+	if s.deleted != before {
+		t.Error("the Service was deleted")
+	}
+	if repaired := s.service(t); repaired.Labels[names.LabelTenant] != "client-a" || repaired.Spec.ClusterIP != "10.32.0.77" {
+		t.Errorf("the Service is %+v", repaired)
+	}
+}
+
 // TestEditedService: changes of other clients are undone, but those of topology.
 func TestEditedService(t *testing.T) {
 	t.Parallel()

@@ -50,10 +50,11 @@ func endpointSlices(namespace string) cache.ByObject {
 }
 
 // keepServices returns a transform that reduces Services to what is read: names and
-// addresses, and all of the tenants' own.
+// addresses, and all of those in the namespace of the webhook. A Service of a tenant
+// belongs to it by its name: one that lost its label has to be read to be repaired.
 func keepServices(namespace string) toolscache.TransformFunc {
 	return func(object any) (any, error) {
-		if service, ok := object.(*corev1.Service); ok && service.Namespace == namespace && service.Labels[names.LabelTenant] != "" {
+		if service, ok := object.(*corev1.Service); ok && service.Namespace == namespace {
 			return cache.TransformStripManagedFields()(object)
 		}
 		return keepWhatIsRead(object)

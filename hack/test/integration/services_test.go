@@ -9,6 +9,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -84,6 +85,19 @@ func TestServiceComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitService(t, tenant, address)
+
+	unlabelled := serviceOf(t, tenant.Name)
+	if err := shared.client.Patch(t.Context(), unlabelled.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":null}}`))); err != nil {
+		t.Fatal(err)
+	}
+	repaired := &corev1.Service{}
+	eventually(t, "the label of the Service", func(ctx context.Context) (bool, string) {
+		err := shared.client.Get(ctx, client.ObjectKeyFromObject(unlabelled), repaired)
+		return err == nil && repaired.Labels[names.LabelTenant] == tenant.Name, fmt.Sprintf("%+v, error %v", repaired.ObjectMeta, err)
+	})
+	if repaired.UID != unlabelled.UID {
+		t.Error("the Service was deleted and created again, and had no endpoints meanwhile")
+	}
 
 	for range 2 {
 		gone := serviceOf(t, tenant.Name)
