@@ -80,7 +80,7 @@ func isTrusted(settings []byte, machine machineStatus) (bool, error) {
 // describedValues are the values of the chart that describe the stack, and are in the
 // settings of the webhook under the same names.
 var describedValues = []string{
-	"proxy.addresses", "proxy.identity", "proxy.machines",
+	"proxy.addresses", "proxy.spareAddress", "proxy.identity", "proxy.machines",
 	"proxy.egressAddresses.shared", "proxy.egressAddresses.dedicated", "proxy.egressAddresses.gateway",
 }
 
@@ -133,7 +133,7 @@ func isDefault(value any) bool {
 	case nil:
 		return true
 	case string:
-		return value == string(cloudinit.IdentityPort)
+		return value == "" || value == string(cloudinit.IdentityPort)
 	case []any:
 		return len(value) == 0
 	case map[string]any:
