@@ -204,6 +204,14 @@ second name is that of a control plane without --use-service-account-credentials
 {{- end }}
 
 {{- /*
+Whether an update takes the finalizer off that keeps a NetworkPolicy until the pods of a
+deleted namespace have ended. An expression of CEL.
+*/}}
+{{- define "egress-webhook.takesFinalizer" -}}
+'egress.scw/pods' in oldObject.metadata.?finalizers.orValue([]) && !('egress.scw/pods' in object.metadata.?finalizers.orValue([]))
+{{- end }}
+
+{{- /*
 Whether the API server deletes the NetworkPolicy of a namespace before its pods, or
 in any order: not empty before Kubernetes 1.33.
 */}}

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -25,6 +26,10 @@ func ownPolicyAttempts() []attempt {
 		{name: "another label", request: merge(ownPolicyHead, labels("egress.scw/tenant: client-b"))},
 		{name: "an owner, so that the garbage collector deletes it", request: merge(ownPolicyHead,
 			"{metadata: {ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: none, uid: 00000000-0000-0000-0000-000000000000}]}}")},
+		{
+			name: "the finalizer taken off, without which it goes before the pods", prepare: withFinalizer,
+			request: merge(ownPolicyHead, "{metadata: {finalizers: null}}"),
+		},
 		{name: "apply", request: apply("{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: egress-scw}, spec: {podSelector: {}, egress: [{}]}}")},
 		{name: "delete", request: remove(ownPolicyHead)},
 		{name: "delete in the foreground", request: remove(ownPolicyHead, client.PropagationPolicy(metav1.DeletePropagationForeground))},
@@ -39,6 +44,15 @@ func ownPolicyAttempts() []attempt {
 			return err
 		}},
 	}
+}
+
+// withFinalizer is the policy of a namespace whose deletion was admitted.
+func withFinalizer(t *testing.T, namespace string) {
+	t.Helper()
+	eventually(t, "the policy", func(ctx context.Context) (bool, string) {
+		err := merge(ownPolicyHead, "{metadata: {finalizers: [egress.scw/pods]}}")(ctx, shared.client, namespace)
+		return err == nil, fmt.Sprint(err)
+	})
 }
 
 func networkPolicyAttempts() []attempt {
