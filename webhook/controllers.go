@@ -23,7 +23,7 @@ import (
 // addControllers adds the controllers of namespaces and tenants, and the upgrade of
 // the CRD.
 func addControllers(ctx context.Context, manager ctrl.Manager, s *settings.Settings, injection *inject.Cluster, plugins []controller.PolicyKind, policies *controller.PolicyApplier) error {
-	definition, err := controller.NewCRDApplier(manager.GetClient(), charts.EgressTenantCRD)
+	definition, err := controller.NewCRDApplier(manager.GetClient(), manager.GetAPIReader(), charts.EgressTenantCRD)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func applyDefinition(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connecting to the API server: %w", err)
 	}
-	definition, err := controller.NewCRDApplier(c, charts.EgressTenantCRD)
+	definition, err := controller.NewCRDApplier(c, c, charts.EgressTenantCRD)
 	if err != nil {
 		return err
 	}

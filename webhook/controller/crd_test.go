@@ -9,10 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/yaml"
 
 	"egress.scw/charts"
 	"egress.scw/webhook/api/names"
@@ -41,10 +45,68 @@ func definitionAPI(t *testing.T, failures int, applied *[]string) client.Client 
 	}).Build()
 }
 
+// definitionOf reads the definition, as if it were that of the API server. There is none
+// if it is nil.
+type definitionOf map[string]any
+
+func (d definitionOf) Get(_ context.Context, key client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+	if d == nil {
+		return apierrors.NewNotFound(schema.GroupResource{Resource: "customresourcedefinitions"}, key.Name)
+	}
+	object.(*unstructured.Unstructured).Object = d
+	return nil
+}
+
+func (definitionOf) List(context.Context, client.ObjectList, ...client.ListOption) error {
+	return errors.New("not a read of the applier")
+}
+
+// TestCRDApplierLeavesANewerDefinition: a replica of before that leads in the middle of an
+// upgrade takes no field away.
+func TestCRDApplierLeavesANewerDefinition(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(spec map[string]any)
+		want   int
+	}{
+		"the same":           {func(map[string]any) {}, 1},
+		"older":              {func(spec map[string]any) { delete(spec, "nodePool") }, 1},
+		"newer":              {func(spec map[string]any) { spec["later"] = map[string]any{"type": "string"} }, 0},
+		"newer, in a list":   {func(spec map[string]any) { itemsOf(spec["clusterAccess"])["later"] = map[string]any{"type": "string"} }, 0},
+		"of another history": {func(spec map[string]any) { delete(spec, "nodePool"); spec["later"] = map[string]any{} }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var present map[string]any
+			if err := yaml.Unmarshal(charts.EgressTenantCRD, &present); err != nil {
+				t.Fatal(err)
+			}
+			versions, _, _ := unstructured.NestedFieldNoCopy(present, "spec", "versions")
+			spec, _, err := unstructured.NestedFieldNoCopy(versions.([]any)[0].(map[string]any), "schema", "openAPIV3Schema", "properties", "spec", "properties")
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.change(spec.(map[string]any))
+			var applied []string
+			applier, err := NewCRDApplier(definitionAPI(t, 0, &applied), definitionOf(present), charts.EgressTenantCRD)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := applier.Start(t.Context()); err != nil || len(applied) != test.want {
+				t.Errorf("applied %d times, want %d (%v)", len(applied), test.want, err)
+			}
+		})
+	}
+}
+
+func itemsOf(list any) map[string]any {
+	return list.(map[string]any)["items"].(map[string]any)["properties"].(map[string]any)
+}
+
 func TestCRDApplierAppliesTheChartsCRD(t *testing.T) {
 	t.Parallel()
 	var applied []string
-	applier, err := NewCRDApplier(definitionAPI(t, 0, &applied), charts.EgressTenantCRD)
+	applier, err := NewCRDApplier(definitionAPI(t, 0, &applied), definitionOf(nil), charts.EgressTenantCRD)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +125,7 @@ func TestCRDApplierRetries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var applied []string
-		applier, err := NewCRDApplier(definitionAPI(t, 20, &applied), charts.EgressTenantCRD)
+		applier, err := NewCRDApplier(definitionAPI(t, 20, &applied), definitionOf(nil), charts.EgressTenantCRD)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +146,7 @@ func TestCRDApplierStops(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var applied []string
-		applier, err := NewCRDApplier(definitionAPI(t, 1<<30, &applied), charts.EgressTenantCRD)
+		applier, err := NewCRDApplier(definitionAPI(t, 1<<30, &applied), definitionOf(nil), charts.EgressTenantCRD)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +167,7 @@ func TestNewCRDApplierRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := NewCRDApplier(nil, []byte(test.text))
+			_, err := NewCRDApplier(nil, nil, []byte(test.text))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error is %v, want %q", err, test.want)
 			}

@@ -53,13 +53,9 @@ func (a *CRDApplier) isServed(document []byte) (bool, error) {
 	if err := json.Unmarshal(document, &published); err != nil {
 		return false, fmt.Errorf("reading the OpenAPI document of the API server: %w", err)
 	}
-	versions, _, err := unstructured.NestedSlice(a.crd.Object, "spec", "versions")
-	if err != nil || len(versions) != 1 {
-		return false, fmt.Errorf("the definition has %d versions, want 1 (%w)", len(versions), err)
-	}
-	wanted, _, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties")
+	wanted, err := fieldsOf(a.crd)
 	if err != nil {
-		return false, fmt.Errorf("reading the schema of the definition: %w", err)
+		return false, err
 	}
 	for _, schema := range published.Components.Schemas {
 		if kinds, ok := schema["x-kubernetes-group-version-kind"].([]any); !ok || !hasKind(kinds, names.KindEgressTenant) {
@@ -69,6 +65,19 @@ func (a *CRDApplier) isServed(document []byte) (bool, error) {
 		return covers(properties, wanted), nil
 	}
 	return false, nil
+}
+
+// fieldsOf returns the properties in the schema of a definition.
+func fieldsOf(definition *unstructured.Unstructured) (map[string]any, error) {
+	versions, _, err := unstructured.NestedSlice(definition.Object, "spec", "versions")
+	if err != nil || len(versions) != 1 {
+		return nil, fmt.Errorf("the definition has %d versions, want 1 (%w)", len(versions), err)
+	}
+	fields, _, err := unstructured.NestedMap(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties")
+	if err != nil {
+		return nil, fmt.Errorf("reading the schema of the definition: %w", err)
+	}
+	return fields, nil
 }
 
 func hasKind(kinds []any, kind string) bool {

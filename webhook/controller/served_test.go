@@ -41,7 +41,7 @@ func openAPIOf(t *testing.T, applier *CRDApplier, change func(spec map[string]an
 
 func TestDefinitionIsServed(t *testing.T) {
 	t.Parallel()
-	applier, err := NewCRDApplier(nil, charts.EgressTenantCRD)
+	applier, err := NewCRDApplier(nil, nil, charts.EgressTenantCRD)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestApplyAndWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var applied []string
-		applier, err := NewCRDApplier(definitionAPI(t, 2, &applied), charts.EgressTenantCRD)
+		applier, err := NewCRDApplier(definitionAPI(t, 2, &applied), definitionOf(nil), charts.EgressTenantCRD)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,24 +13,7 @@ import (
 // accepts a field that is new. The definition of before is that of today without
 // the field. The Job's process is run here, because kwok runs no containers.
 func TestDefinitionBeforeItsUse(t *testing.T) {
-	definition := &unstructured.Unstructured{}
-	definition.SetAPIVersion("apiextensions.k8s.io/v1")
-	definition.SetKind("CustomResourceDefinition")
-	definition.SetName("egresstenants.egress.scw")
-	if err := shared.client.Get(t.Context(), client.ObjectKeyFromObject(definition), definition); err != nil {
-		t.Fatal(err)
-	}
-	versions, _, err := unstructured.NestedSlice(definition.Object, "spec", "versions")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unstructured.RemoveNestedField(versions[0].(map[string]any), "schema", "openAPIV3Schema", "properties", "spec", "properties", "nodePool")
-	if err := unstructured.SetNestedSlice(definition.Object, versions, "spec", "versions"); err != nil {
-		t.Fatal(err)
-	}
-	if err := shared.client.Update(t.Context(), definition); err != nil {
-		t.Fatal(err)
-	}
+	changeDefinition(t, func(spec map[string]any) { delete(spec, "nodePool") })
 	withNewField := func(ctx context.Context) error {
 		object := tenant("definition", 3254)
 		content := &unstructured.Unstructured{Object: map[string]any{
