@@ -133,7 +133,7 @@ func writeChart(s source, r repositories, dir string) error {
 	if err != nil {
 		return err
 	}
-	archive, err := packageChart(files, s, r.service("webhook"), filepath.Join(dir, chartFolder))
+	archive, err := packageChart(files, s, r, filepath.Join(dir, chartFolder))
 	if err != nil {
 		return err
 	}

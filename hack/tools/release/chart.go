@@ -26,12 +26,14 @@ import (
 // chartName is the name of the chart and of its folder below charts.
 const chartName = "egress-webhook"
 
+// chartImages are the programs whose images the chart has by default.
+var chartImages = []string{"webhook", "sidecar", "bootstrap"}
+
 // packageChart writes the archive of a chart into a folder and returns its path.
-// Version and appVersion become the release's, so that the chart's default image
-// is the one of this release; repository takes the place of the default image's
-// repository.
-func packageChart(source fs.FS, s source, repository, dir string) (string, error) {
-	files, err := readChart(source, repository)
+// Version and appVersion become the release's, so that the chart's default images
+// are those of this release; the repositories take the place of the default ones.
+func packageChart(source fs.FS, s source, r repositories, dir string) (string, error) {
+	files, err := readChart(source, r)
 	if err != nil {
 		return "", err
 	}
@@ -45,7 +47,7 @@ func packageChart(source fs.FS, s source, repository, dir string) (string, error
 }
 
 // readChart reads the files of the chart.
-func readChart(source fs.FS, repository string) ([]*archive.BufferedFile, error) {
+func readChart(source fs.FS, r repositories) ([]*archive.BufferedFile, error) {
 	var files []*archive.BufferedFile
 	err := fs.WalkDir(source, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -56,7 +58,7 @@ func readChart(source fs.FS, repository string) ([]*archive.BufferedFile, error)
 			return err
 		}
 		if path == chartutil.ValuesfileName {
-			if data, err = setRepository(data, repository); err != nil {
+			if data, err = setRepositories(data, r); err != nil {
 				return err
 			}
 		}
@@ -66,14 +68,17 @@ func readChart(source fs.FS, repository string) ([]*archive.BufferedFile, error)
 	return files, err
 }
 
-// setRepository replaces the default repository of the webhook's image in
+// setRepositories replaces the default repositories of the release's images in
 // values.yaml, and keeps its comments.
-func setRepository(values []byte, repository string) ([]byte, error) {
-	old := []byte("\n  repository: " + images.Webhook + "\n")
-	if count := bytes.Count(values, old); count != 1 {
-		return nil, fmt.Errorf("%s has %d lines %q: it must have one", chartutil.ValuesfileName, count, strings.TrimSpace(string(old)))
+func setRepositories(values []byte, r repositories) ([]byte, error) {
+	for _, program := range chartImages {
+		old := []byte(" repository: " + images.Repository(program) + "\n")
+		if count := bytes.Count(values, old); count != 1 {
+			return nil, fmt.Errorf("%s has %d lines %q: it must have one", chartutil.ValuesfileName, count, strings.TrimSpace(string(old)))
+		}
+		values = bytes.Replace(values, old, []byte(" repository: "+r.service(program)+"\n"), 1)
 	}
-	return bytes.Replace(values, old, []byte("\n  repository: "+repository+"\n"), 1), nil
+	return values, nil
 }
 
 // chartArtefact is the OCI artefact of a chart's archive, as helm push makes it.

@@ -103,8 +103,13 @@ func TestPush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if manifest := install(t, pulled.Chart.Data); !strings.Contains(manifest, `image: "`+host+`/example/webhook:0.1.0"`) {
-		t.Errorf("the chart's default image is not the one of the release:\n%s", manifest)
+	manifest := install(t, pulled.Chart.Data)
+	for _, want := range []string{
+		`image: "` + host + `/example/webhook:0.1.0"`, `image: ` + host + `/example/sidecar:0.1.0`, `image: "` + host + `/example/bootstrap:0.1.0"`,
+	} {
+		if !strings.Contains(manifest, want) {
+			t.Errorf("the chart's default images are not those of the release: %s is missing:\n%s", want, manifest)
+		}
 	}
 
 	other := t.TempDir()
@@ -131,7 +136,10 @@ func install(t *testing.T, archive []byte) string {
 	if client.KubeVersion, err = common.ParseKubeVersion("v1.37.2"); err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]any{"proxy": map[string]any{"addresses": []any{"172.16.28.8"}}, "cluster": map[string]any{"cidrs": []any{"10.32.0.0/20"}}}
+	values := map[string]any{
+		"proxy": map[string]any{"addresses": []any{"172.16.28.8"}}, "cluster": map[string]any{"cidrs": []any{"10.32.0.0/20"}},
+		"watch": map[string]any{"enabled": true, "credentials": "key", "config": map[string]any{"configMap": "egress"}},
+	}
 	installed, err := client.RunWithContext(t.Context(), chart, values)
 	if err != nil {
 		t.Fatal(err)
@@ -140,8 +148,9 @@ func install(t *testing.T, archive []byte) string {
 }
 
 func TestChartWithoutTheDefaultRepository(t *testing.T) {
+	example := repositories{"registry.example.com/example"}
 	for _, values := range []string{"", "image:\n  repository: other\n"} {
-		if _, err := setRepository([]byte(values), "example"); err == nil {
+		if _, err := setRepositories([]byte(values), example); err == nil {
 			t.Errorf("no error for %q", values)
 		}
 	}
@@ -149,7 +158,7 @@ func TestChartWithoutTheDefaultRepository(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readChart(files, "example"); err != nil {
+	if _, err := readChart(files, example); err != nil {
 		t.Error(err)
 	}
 }
