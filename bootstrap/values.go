@@ -18,15 +18,29 @@ const (
 	chartPath      = "charts/egress-webhook"
 	chartRelease   = "egress-webhook"
 	chartNamespace = "egress-system"
+)
+
+// The images in the registry, as a release has them.
+const (
 	webhookImage   = "webhook"
+	sidecarImage   = "sidecar"
+	bootstrapImage = "bootstrap"
 )
 
 // chartValues are the values of the chart that bootstrap sets.
 type chartValues struct {
-	Cluster clusterValues     `json:"cluster"`
+	Cluster clusterValues `json:"cluster"`
+	// Image, Sidecar and Watch are missing without a registry.
 	Image   *imageValues      `json:"image,omitempty"`
 	Proxy   proxyValues       `json:"proxy"`
+	Sidecar *programValues    `json:"sidecar,omitempty"`
 	Tenants []v1alpha1.Tenant `json:"tenants"`
+	Watch   *programValues    `json:"watch,omitempty"`
+}
+
+// programValues are the values of another program than the webhook.
+type programValues struct {
+	Image imageValues `json:"image"`
 }
 
 type clusterValues struct {
@@ -87,7 +101,9 @@ func values(graph *stack.Graph, spec stack.Spec, machines []machineStatus) ([]by
 		if graph.Registry.Endpoint == "" {
 			return nil, fmt.Errorf("the endpoint of the registry %s is not known yet", graph.Registry.Name)
 		}
-		v.Image = &imageValues{Repository: graph.Registry.Endpoint + "/" + webhookImage}
+		v.Image = &imageValues{graph.Registry.Endpoint + "/" + webhookImage}
+		v.Sidecar = &programValues{imageValues{graph.Registry.Endpoint + "/" + sidecarImage}}
+		v.Watch = &programValues{imageValues{graph.Registry.Endpoint + "/" + bootstrapImage}}
 	}
 	text, err := yaml.Marshal(v)
 	if err != nil {
