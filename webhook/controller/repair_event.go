@@ -38,9 +38,10 @@ func (r *NamespaceReconciler) reportRepairs(ctx context.Context, namespace *core
 		repairEvent(namespace.Name, names.RepairEvent, onPolicy, report),
 	} {
 		if err := r.writeEvent(ctx, event); err != nil {
-			return 0, err
+			return 0, err // the repetition writes both
 		}
 	}
+	r.repairs.reported(namespace, report, time.Now())
 	return 0, nil
 }
 

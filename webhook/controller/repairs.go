@@ -145,7 +145,14 @@ func (r *repairs) due(namespace *corev1.Namespace, now time.Time) (*repairReport
 	if wait := record.writtenAt.Add(repairsInterval).Sub(now); wait > 0 {
 		return nil, wait
 	}
-	record.written, record.writtenAt = record.report.count, now
 	report := record.report
 	return &report, 0
+}
+
+// reported remembers that a report was written.
+func (r *repairs) reported(namespace *corev1.Namespace, report *repairReport, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	record := r.of(namespace)
+	record.written, record.writtenAt = report.count, now
 }

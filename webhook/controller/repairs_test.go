@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,7 +13,9 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"egress.scw/webhook/api/names"
 )
@@ -66,6 +69,49 @@ func TestRepairsAreReported(t *testing.T) {
 		reconcile()
 		checkReports(t, server, "was edited by the field manager test, and restored; 1 repairs since 2000-01-01T01:00:02Z", 1)
 	})
+}
+
+// TestReportThatIsNotWritten: a report that the API server did not take, the first of the
+// two events or the second, is written by the repetition.
+func TestReportThatIsNotWritten(t *testing.T) {
+	t.Parallel()
+	for failing := range 2 {
+		t.Run(fmt.Sprint("event ", failing+1), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := newAPI(t, tenantFixture("client-a", 3129), namespaceFixture("web", "client-a"))
+				inner, ok := server.Client.(client.WithWatch)
+				if !ok {
+					t.Fatal("the fake client watches")
+				}
+				written := 0
+				writer := interceptor.NewClient(inner, interceptor.Funcs{
+					Apply: func(ctx context.Context, c client.WithWatch, config runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+						if written++; written == failing+1 {
+							return errors.New("etcd has another leader")
+						}
+						return c.Apply(ctx, config, options...)
+					},
+				})
+				r := &NamespaceReconciler{Cache: server, Live: server, Policies: NewPolicyApplier(server, settingsFixture()), Protected: protectedFixture(), Events: &recorder{}, Writer: writer}
+				reconcile := func() error {
+					_, err := r.Reconcile(t.Context(), requestFor("web"))
+					return err
+				}
+				if err := reconcile(); err != nil {
+					t.Fatal(err)
+				}
+				deletePolicy(t, server)
+				if err := reconcile(); err == nil {
+					t.Fatal("no error")
+				}
+				if err := reconcile(); err != nil {
+					t.Fatal(err)
+				}
+				checkReports(t, server, "was deleted, and restored; 1 repairs since 2000-01-01T00:00:00Z", 1)
+			})
+		})
+	}
 }
 
 // TestNamespaceOfTheSameName: a namespace that was deleted and created again is
