@@ -135,6 +135,7 @@ type applied struct {
 		Role, Problem string
 		Connections   *int
 	}
+	Postponed []string
 }
 
 func apply(t *testing.T, config string, flags ...string) (result applied) {

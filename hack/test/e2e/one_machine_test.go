@@ -31,7 +31,8 @@ func TestOnlyMachineIsReplaced(t *testing.T) {
 	config := withoutSidecars(t)
 	published := egressAddresses(t)
 	waitPasses(t, published[0])
-	change(t, config, "proxy:\n", "proxy:\n    type: PLAY2-MICRO\n")
+	_, former := serverOf(t, "egress-local-proxy")
+	changeType(t)
 
 	stop := keepLoading(t, namespaceA, replacedRate)
 	time.Sleep(5 * time.Second)
@@ -50,8 +51,8 @@ func TestOnlyMachineIsReplaced(t *testing.T) {
 	if _, servers := serversOf(t, "egress-local-proxy-spare"); len(servers) > 0 {
 		t.Errorf("the temporary machine still exists: %s", servers[0].State)
 	}
-	if _, server := serverOf(t, "egress-local-proxy"); server.CommercialType != "PLAY2-MICRO" {
-		t.Errorf("the machine has the type %s", server.CommercialType)
+	if _, server := serverOf(t, "egress-local-proxy"); server.CommercialType == former.CommercialType {
+		t.Errorf("the machine has the type %s, as before", server.CommercialType)
 	}
 	checkPlan(t, config)
 	checkFollows(t, published)
@@ -131,13 +132,7 @@ func replaceAndUpgrade(ctx context.Context, t *testing.T) {
 	if err := vm.Wait(booting); err != nil {
 		t.Error(err)
 	}
-	release, err := shared.Release()
-	if err == nil {
-		err = release.Upgrade(ctx)
-	}
-	if err != nil {
-		t.Error(err)
-	}
+	upgrade(ctx, t)
 }
 
 // egressAddresses returns the published addresses of client-a and client-b.

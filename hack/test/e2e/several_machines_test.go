@@ -51,19 +51,85 @@ type request struct {
 
 func (r request) begun() time.Time { return time.UnixMilli(r.Begun) }
 
-// A second machine comes, and a pod that ran before uses it, without a failed request.
-// Then that machine loses its power under load. Failing connections end with its
-// place in the Service, and the audit logs have each request under its tenant. Once it serves
-// again, it is used again. Then it is drained and deleted, and requests go on.
-func TestProxyMachineIsLost(t *testing.T) {
+// TestSecondMachine: a second machine comes, one of the two is replaced, one loses its power
+// and comes back, and the second one goes. These are parts of one test, because machines
+// that boot take most of its time.
+func TestSecondMachine(t *testing.T) {
 	requireEnvironment(t)
+	t.Cleanup(func() { removeSecond(t) })
+	for _, part := range []struct {
+		name string
+		test func(*testing.T)
+	}{
+		{"added", testAdded}, {"replaced", testReplaced}, {"lost", testLost}, {"removed", testRemoved},
+	} {
+		if !t.Run(part.name, part.test) {
+			return // the next part begins with the machines that this one leaves
+		}
+	}
+}
+
+// oneMachine and twoMachines are the parts of egress.yaml that differ.
+const (
+	oneMachine  = "privateIP: 172.16.28.8\n"
+	twoMachines = "replicas: 2\n    privateIPs: [172.16.28.8, 172.16.28.9]\n"
+)
+
+// A second machine comes, and a pod that ran before uses it, without a failed request.
+func testAdded(t *testing.T) {
 	address, requests := serviceAddress(t, "client-a"), keepRequesting(t, namespaceA)
-	one := addMachine(t)
-	sources := waitSources(t, 2)
+	change(t, shared.ConfigFile(), oneMachine, twoMachines)
+	applyAndUpgrade(t.Context(), t)
+	waitSecond(t)
+	waitSources(t, 2)
 	requests.requirePassed(t)
 	if got := serviceAddress(t, "client-a"); got != address {
 		t.Errorf("the address of the Service is %s, was %s", got, address)
 	}
+}
+
+// removeSecond removes the second machine, unless the test has done that, and lets the
+// cluster know.
+func removeSecond(t *testing.T) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	content, err := os.ReadFile(shared.ConfigFile())
+	if err == nil {
+		err = os.WriteFile(shared.ConfigFile(), bytes.Replace(content, []byte(twoMachines), []byte(oneMachine), 1), 0o600)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	applyAndUpgrade(ctx, t)
+	// The next test's requests must not go to the machine that was removed.
+	waitEndpoints(ctx, t, "client-a")
+	waitEndpoints(ctx, t, "client-b")
+}
+
+// applyAndUpgrade applies egress.yaml, and upgrades the chart with the new values.
+func applyAndUpgrade(ctx context.Context, t *testing.T) {
+	t.Helper()
+	apply(t, shared.ConfigFile(), "--allow-replace") //nolint:contextcheck // its context outlives the test's
+	upgrade(ctx, t)
+}
+
+// upgrade upgrades the chart with the values of the last apply.
+func upgrade(ctx context.Context, t *testing.T) {
+	t.Helper()
+	release, err := shared.Release()
+	if err == nil {
+		err = release.Upgrade(ctx)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// The second machine loses its power under load. Failing connections end with its place in
+// the Service, and the audit logs have each request under its tenant. Once it serves again,
+// it is used again.
+func testLost(t *testing.T) {
+	sources := waitSources(t, 2)
 	var positions [2]int64
 	for i := range positions {
 		var err error
@@ -91,46 +157,6 @@ func TestProxyMachineIsLost(t *testing.T) {
 	checkLost(t, <-results, lost, left)
 	checkBack(t, sources)
 	checkTenantOfAll(t, positions)
-	checkRemoved(t, one)
-}
-
-// addMachine brings a second proxy machine up, until the end of the test. It returns the
-// egress.yaml of before.
-func addMachine(t *testing.T) []byte {
-	t.Helper()
-	file := shared.ConfigFile()
-	before, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const one = "privateIP: 172.16.28.8\n"
-	two := bytes.Replace(before, []byte(one), []byte("replicas: 2\n    privateIPs: [172.16.28.8, 172.16.28.9]\n"), 1)
-	if bytes.Equal(before, two) {
-		t.Fatalf("%s does not contain %q", file, one)
-	}
-	set := func(ctx context.Context, content []byte) {
-		if err := os.WriteFile(file, content, 0o600); err != nil {
-			t.Error(err)
-		}
-		apply(t, file) //nolint:contextcheck // its context outlives the test's
-		r, err := shared.Release()
-		if err == nil {
-			err = r.Upgrade(ctx)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	}
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		set(ctx, before)
-		// The next test's requests must not go to the machine that was removed.
-		waitEndpoints(ctx, t, "client-a")
-		waitEndpoints(ctx, t, "client-b")
-	})
-	set(t.Context(), two)
-	waitSecond(t)
-	return before
 }
 
 // waitSecond waits until the second machine has booted.
@@ -285,12 +311,10 @@ func checkBack(t *testing.T, sources map[string]int) {
 	}
 }
 
-// checkRemoved: the second machine is drained before it is deleted, so that requests go on.
-func checkRemoved(t *testing.T, one []byte) {
-	t.Helper()
-	if err := os.WriteFile(shared.ConfigFile(), one, 0o600); err != nil {
-		t.Fatal(err)
-	}
+// The second machine is drained before it is deleted, so that requests go on. In the end
+// nothing is left to do.
+func testRemoved(t *testing.T) {
+	change(t, shared.ConfigFile(), twoMachines, oneMachine)
 	// Not from the pod that has unanswered connections to this machine: see maxStale.
 	stop := keepLoading(t, namespaceAlsoA, lostRate/2)
 	began := time.Now()
@@ -311,6 +335,7 @@ func checkRemoved(t *testing.T, one []byte) {
 	if len(result.Drained) != 1 || result.Drained[0].Role != "proxy-2" || result.Drained[0].Problem != "" {
 		t.Errorf("drained are %+v, want proxy-2", result.Drained)
 	}
+	checkPlan(t, shared.ConfigFile())
 }
 
 // serverOf finds a server by its name.
