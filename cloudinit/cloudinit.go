@@ -48,7 +48,7 @@ type cloudConfig struct {
 	SSHPasswords   bool        `json:"ssh_pwauth"`
 	DisableRoot    bool        `json:"disable_root"` // false: the project's SSH keys give access to root, whatever the image's default
 	BootCommands   [][]string  `json:"bootcmd"`
-	Files          []writeFile `json:"write_files"`
+	Files          []writeFile `json:"write_files,omitempty"`
 	RunCommands    [][]string  `json:"runcmd"`
 }
 
@@ -78,14 +78,35 @@ func Render(machine Machine) ([]byte, error) {
 		// local time.
 		Timezone:     "Etc/UTC",
 		BootCommands: machine.bootCommands(),
-		Files:        files,
 		// The status of the last command is the status of the boot.
 		RunCommands: [][]string{{"systemctl", "enable", setupUnit}, {"systemctl", "start", setupUnit}},
 	})
+	if err == nil {
+		text, err = appendFiles(text, files)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encoding user data: %w", err)
 	}
 	return append([]byte("#cloud-config\n"), text...), nil
+}
+
+// appendFiles adds the files to the YAML of a cloudConfig, whose last key is theirs.
+func appendFiles(text []byte, files []writeFile) ([]byte, error) {
+	constant, err := constantFiles()
+	if err != nil {
+		return nil, err
+	}
+	text = append(text, "write_files:\n"...)
+	for _, file := range files {
+		encoded, isConstant := constant[file.Path]
+		if !isConstant {
+			if encoded, err = yaml.Marshal([]writeFile{file}); err != nil {
+				return nil, err
+			}
+		}
+		text = append(text, encoded...)
+	}
+	return text, nil
 }
 
 // bootCommands mask the servers that Debian starts when they are installed: Squid open

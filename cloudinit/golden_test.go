@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"gotest.tools/v3/golden"
 	"sigs.k8s.io/yaml"
 )
@@ -50,6 +51,25 @@ func TestRenderGolden(t *testing.T) {
 	for _, file := range files {
 		if !slices.Contains(goldens, file) {
 			t.Errorf("%s is stale: there is no case of this name", file)
+		}
+	}
+}
+
+// The user data is that of a cloudConfig with all files, encoded at once.
+func TestFilesAreEncodedOneByOne(t *testing.T) {
+	t.Parallel()
+	for name, machine := range casesIn(t) {
+		got := rendered(t, machine)
+		var config cloudConfig
+		if err := yaml.UnmarshalStrict(got, &config); err != nil {
+			t.Fatal(err)
+		}
+		want, err := yaml.Marshal(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff("#cloud-config\n"+string(want), string(got)); diff != "" {
+			t.Errorf("%s: -at once +one by one\n%s", name, diff)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"text/template"
 
 	"egress.scw/webhook/api/names"
 )
@@ -79,13 +78,13 @@ func (m Machine) templateValues() templateValues {
 	}
 }
 
-func (m Machine) execute(text string) (string, error) {
-	parsed, err := template.New("").Option("missingkey=error").Parse(text)
+func (m Machine) execute(name string) (string, error) {
+	parsed, err := templates()
 	if err != nil {
 		return "", err
 	}
 	var result bytes.Buffer
-	err = parsed.Execute(&result, m.templateValues())
+	err = parsed.ExecuteTemplate(&result, name, m.templateValues())
 	return result.String(), err
 }
 
