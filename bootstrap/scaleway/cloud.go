@@ -112,7 +112,7 @@ func New(ctx context.Context, credentials Credentials, spec stack.Spec, options 
 func newClient(ctx context.Context, credentials Credentials, options Options) (*scw.Client, *transport, error) {
 	quietSDK()
 	sends := &transport{
-		base: metadataTransport{http.DefaultTransport}, timeout: options.RequestTimeout, ctx: ctx,
+		base: metadataTransport{connections}, timeout: options.RequestTimeout, ctx: ctx,
 		backoff: backoff{options.RetryFirst, options.RetryLongest, options.Tries},
 		limit:   options.RetryTimeout, reach: reach{timeout: options.ReachTimeout, report: options.Report},
 	}

@@ -44,6 +44,15 @@ type transport struct {
 	ctx context.Context
 }
 
+// connections are those to the API, for all clients. Go's default would keep 2 of them to
+// a host that has no HTTP/2, and close all others after each request: requests are sent in
+// parallel, and some 20 of them to observe a stack.
+var connections = func() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // as documented
+	t.MaxIdleConnsPerHost = 24
+	return t
+}()
+
 // RoundTrip implements http.RoundTripper.
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(request.Context())
@@ -115,8 +124,7 @@ func (t *transport) try(ctx context.Context, most time.Duration, request *http.R
 	if err != nil {
 		return nil, orCause(ctx, err)
 	}
-	var value any
-	if json.Unmarshal(answer, &value) == nil && listHasNull(value) {
+	if hasNullInList(answer) {
 		return nil, fmt.Errorf("%s %s: %w", request.Method, request.URL.Path, errNullInList)
 	}
 	response.Body, response.ContentLength = io.NopCloser(bytes.NewReader(answer)), int64(len(answer))
@@ -126,6 +134,26 @@ func (t *transport) try(ctx context.Context, most time.Duration, request *http.R
 // errNullInList reports an answer that would make the SDK and the readers of its
 // lists fail, because the elements of the lists are pointers.
 var errNullInList = errors.New("the API's answer contains a list with the element null")
+
+// hasNullInList reports whether an answer is JSON in which a list has the element null.
+// Most answers have a null only as the value of a field, which the byte before it
+// tells, so that they are not decoded for this.
+func hasNullInList(answer []byte) bool {
+	null := []byte("null")
+	for rest := answer; ; {
+		before, after, found := bytes.Cut(rest, null)
+		if !found {
+			return false
+		}
+		before = bytes.TrimRight(before, " \t\r\n")
+		if bytes.HasSuffix(before, []byte("[")) || bytes.HasSuffix(before, []byte(",")) {
+			break
+		}
+		rest = after
+	}
+	var value any
+	return json.Unmarshal(answer, &value) == nil && listHasNull(value)
+}
 
 // listHasNull reports whether a list in a JSON value has the element null.
 func listHasNull(value any) bool {

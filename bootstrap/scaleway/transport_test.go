@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -437,5 +438,51 @@ func TestRedirectionsAreNotFollowed(t *testing.T) {
 	_, err := cloud.vpc.ListVPCs(&vpc.ListVPCsRequest{Region: cloud.region}, scw.WithContext(t.Context()))
 	if err == nil || !strings.Contains(err.Error(), "307") || asked.Load() > 0 {
 		t.Errorf("%v; the other host got %d requests", err, asked.Load())
+	}
+}
+
+// A null in a list is found wherever it is. Most answers have a null only elsewhere.
+func TestHasNullInList(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]bool{
+		`{"ips": [null]}`: true,
+		`{"ips": [{"id": "a"},` + "\n\t" + `null]}`:    true,
+		`{"ip": null, "tags": ["null", null], "a": 1}`: true,
+		`[[1], [null]]`: true,
+		`{"ip": null, "ips": [{"reverse": null}]}`:    false,
+		`{"ips": ["[null", ",null"], "gateway":null}`: false,
+		`{"ips": null}`: false,
+		`[null`:         false, // the SDK reports it
+		``:              false,
+	} {
+		if got := hasNullInList([]byte(answer)); got != want {
+			t.Errorf("%s: %v", answer, got)
+		}
+	}
+}
+
+// Requests that are sent in parallel leave connections for those that come next.
+func TestConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	api := scwfake.New(scwfake.Options{})
+	f := &fake{api, httptest.NewUnstartedServer(api)}
+	var opened atomic.Int64
+	f.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	f.server.Start()
+	t.Cleanup(f.server.Close)
+	spec := newSpec(t)
+	cloud := f.cloud(t.Context(), t, spec)
+	applied(t, cloud, spec)
+	for range 5 {
+		requireNothingToDo(t, cloud, spec)
+	}
+	if got, requests := int(opened.Load()), f.Requests(); got > requests/4 {
+		t.Errorf("%d connections for %d requests", got, requests)
+	} else {
+		t.Logf("%d connections for %d requests", got, requests)
 	}
 }
