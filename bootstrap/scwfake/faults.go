@@ -106,14 +106,15 @@ type faults struct {
 	mu      sync.Mutex
 	plan    []Fault
 	applied int
+	last    int
 }
 
-// SetFaults replaces the faults, and resets Applied to 0. If several faults concern
+// SetFaults replaces the faults, and resets Applied and LastFault to 0. If several faults concern
 // a request, the first one in the list applies, and the others wait.
 func (a *API) SetFaults(list []Fault) {
 	a.faults.mu.Lock()
 	defer a.faults.mu.Unlock()
-	a.faults.plan, a.faults.applied = slices.Clone(list), 0
+	a.faults.plan, a.faults.applied, a.faults.last = slices.Clone(list), 0, 0
 	for i := range a.faults.plan {
 		a.faults.plan[i].Count = max(1, a.faults.plan[i].Count)
 	}
@@ -124,6 +125,14 @@ func (a *API) Applied() int {
 	a.faults.mu.Lock()
 	defer a.faults.mu.Unlock()
 	return a.faults.applied
+}
+
+// LastFault returns the number of the last request with a fault since SetFaults, 0 if
+// there is none.
+func (a *API) LastFault() int {
+	a.faults.mu.Lock()
+	defer a.faults.mu.Unlock()
+	return a.faults.last
 }
 
 // take returns the fault of request n.
@@ -137,6 +146,7 @@ func (f *faults) take(n int, r *http.Request, rt *route) FaultKind {
 		}
 		fault.Count--
 		f.applied++
+		f.last = n
 		return fault.Kind
 	}
 	return noFault

@@ -1,10 +1,13 @@
 package scwfake
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // serverType is a commercial type of servers.
@@ -33,8 +36,8 @@ func (a *API) productRoutes() []route {
 const intel, arm = "x86_64", "arm64"
 
 // catalogue returns the types that fr-par-1 had on 24 September 2026, sorted by name.
-// There is no PLAY2-S.
-func catalogue() []serverType {
+// There is no PLAY2-S. The list is the same for all callers.
+var catalogue = sync.OnceValue(func() []serverType {
 	types := []serverType{
 		{"PLAY2-PICO", intel, 1, 2, 0, 100, 0.01428, 0},
 		{"PLAY2-NANO", intel, 2, 4, 0, 200, 0.02754, 0},
@@ -69,7 +72,18 @@ func catalogue() []serverType {
 	}
 	slices.SortFunc(types, func(x, y serverType) int { return strings.Compare(x.name, y.name) })
 	return types
-}
+})
+
+// typeViews returns the JSON of the types by name. Each run reads all of them.
+var typeViews = sync.OnceValues(func() (map[string]json.RawMessage, error) {
+	views := map[string]json.RawMessage{}
+	var err error
+	for _, t := range catalogue() {
+		view, failed := json.Marshal(t.view())
+		views[t.name], err = view, errors.Join(err, failed)
+	}
+	return views, err
+})
 
 // family is a number of types whose names contain their size.
 type family struct {
@@ -147,9 +161,13 @@ func (t serverType) view() object {
 }
 
 func (a *API) listTypes(c *call) (any, error) {
+	views, err := typeViews()
+	if err != nil {
+		return nil, err
+	}
 	servers := object{}
 	for _, t := range instancePage(c, catalogue()) {
-		servers[t.name] = t.view()
+		servers[t.name] = views[t.name]
 	}
 	return object{"servers": servers}, nil
 }

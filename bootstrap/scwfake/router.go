@@ -19,6 +19,9 @@ type route struct {
 	creates string
 	// latency is the operation whose duration is the time until the reply.
 	latency Operation
+
+	// segments are those of the pattern.
+	segments []string
 }
 
 // routes returns all operations. If two patterns match a path, the first one wins.
@@ -36,6 +39,9 @@ func (a *API) routes() []route {
 	} {
 		all = append(all, some...)
 	}
+	for i := range all {
+		all[i].segments = strings.Split(all[i].pattern, "/")
+	}
 	return all
 }
 
@@ -43,12 +49,12 @@ func (a *API) routes() []route {
 // braces. The error is the answer if there is no route.
 func match(routes []route, r *http.Request) (*route, map[string]string, error) {
 	var allowed []string
+	path := strings.Split(r.URL.Path, "/")
 	for i := range routes {
-		values, ok := matchPath(routes[i].pattern, r.URL.Path)
 		switch {
-		case !ok:
+		case !matchSegments(routes[i].segments, path):
 		case routes[i].method == r.Method:
-			return &routes[i], values, nil
+			return &routes[i], valuesOf(routes[i].segments, path), nil
 		default:
 			allowed = append(allowed, routes[i].method)
 		}
@@ -60,21 +66,28 @@ func match(routes []route, r *http.Request) (*route, map[string]string, error) {
 	return nil, nil, untyped(http.StatusNotFound, "scwfake: nothing is served on "+r.URL.Path)
 }
 
-func matchPath(pattern, path string) (map[string]string, bool) {
-	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
-	if len(want) != len(got) {
-		return nil, false
+func matchSegments(pattern, path []string) bool {
+	if len(pattern) != len(path) {
+		return false
 	}
-	values := map[string]string{}
-	for i, segment := range want {
-		if name, ok := strings.CutPrefix(segment, "{"); ok {
-			if got[i] == "" {
-				return nil, false
-			}
-			values[strings.TrimSuffix(name, "}")] = got[i]
-		} else if segment != got[i] {
-			return nil, false
+	for i, segment := range pattern {
+		if strings.HasPrefix(segment, "{") && path[i] != "" {
+			continue
+		}
+		if segment != path[i] {
+			return false
 		}
 	}
-	return values, true
+	return true
+}
+
+// valuesOf returns the values of the segments in braces.
+func valuesOf(pattern, path []string) map[string]string {
+	values := map[string]string{}
+	for i, segment := range pattern {
+		if name, ok := strings.CutPrefix(segment, "{"); ok {
+			values[strings.TrimSuffix(name, "}")] = path[i]
+		}
+	}
+	return values
 }
