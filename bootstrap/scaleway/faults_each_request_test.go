@@ -1,67 +1,89 @@
 package scaleway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/bootstrap/stack"
 )
 
-// reference returns the inventory after a run without faults, and the number of its
-// requests with a margin, because the number varies between parallel runs.
-func reference(t *testing.T, spec stack.Spec) (inventory []string, requests int) {
+// reference returns the inventory after a run without faults.
+func reference(t *testing.T, spec stack.Spec) []string {
 	t.Helper()
 	f := serve(t, scwfake.Options{})
-	if _, err := apply(t.Context(), f.cloud(t.Context(), t, spec), spec); err != nil {
-		t.Fatal(err)
-	}
-	return scwfake.Summary(f.Inventory()), f.Requests() + f.Requests()/10
+	applied(t, f.cloud(t.Context(), t, spec), spec)
+	return scwfake.Summary(f.Inventory())
 }
 
-// At each request of an apply and of a destroy, each kind of fault happens once. A run
-// survives transient faults; after the others, the next run continues. In the end there
-// is exactly one of each resource, or none after a destroy, and nothing left to do.
+// The numbers of requests of any run are between these.
+const fewestRequests, mostRequests = 20, 1000
+
+// eachPosition runs a test with positions, from the first one on. The test returns the next
+// position, or 0 if the run has no request of this number. Each position is a test of its
+// own, so that its fake is freed when it ends.
+func eachPosition(t *testing.T, first int, at func(t *testing.T, position int) (next int)) {
+	t.Helper()
+	for position := first; position < mostRequests; {
+		next := position + 1 // if this one is not selected
+		passed := t.Run(strconv.Itoa(position), func(t *testing.T) {
+			next = 0 // if it stops
+			next = at(t, position)
+		})
+		if next == 0 {
+			if passed && position < fewestRequests {
+				t.Errorf("the run has no request %d", position)
+			}
+			return
+		}
+		position = next
+	}
+}
+
+// At each request of an apply and of a destroy, faults happen, each once. A run survives
+// transient faults; after the others, the next run continues. In the end there is exactly
+// one of each resource, or none after a destroy, and nothing left to do.
+//
+// Kinds that the client does not tell apart share the requests. It reads no body of a status
+// from 500 on, and has no answer whether the connection is reset or silent. It repeats a
+// request that is not a POST after each of these and after a 429, and a lost reply to a GET
+// is no more than a missing one.
 func TestEveryFaultAtEachRequest(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
-	want, requests := reference(t, spec)
-	for _, kind := range []scwfake.FaultKind{
-		scwfake.FaultTooManyRequests, scwfake.FaultInternal, scwfake.FaultUnavailable, scwfake.FaultReplyLost,
-		scwfake.FaultReset, scwfake.FaultQuota, scwfake.FaultOutOfStock,
+	want := reference(t, spec)
+	for _, c := range []struct {
+		kinds []scwfake.FaultKind
+		// methods are those of the requests. Empty: of all.
+		methods []string
+	}{
+		{[]scwfake.FaultKind{scwfake.FaultInternal, scwfake.FaultUnavailable}, []string{""}},
+		{[]scwfake.FaultKind{scwfake.FaultTimeout, scwfake.FaultReset}, []string{""}},
+		{[]scwfake.FaultKind{scwfake.FaultTooManyRequests}, []string{http.MethodPost}},
+		{[]scwfake.FaultKind{scwfake.FaultReplyLost}, []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}},
+		// Of the requests that create a resource.
+		{[]scwfake.FaultKind{scwfake.FaultQuota}, []string{http.MethodPost}},
+		{[]scwfake.FaultKind{scwfake.FaultOutOfStock}, []string{http.MethodPost}},
 	} {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			applied := 0
-			for position := 1; position <= requests; position++ {
-				applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: kind}, want)
-			}
-			t.Logf("%d faults at %d positions", applied, requests)
-			// Faults of quota and stock happen at the next creation, so that every position
-			// up to the last creation has one.
-			if least := len(want); applied < least {
-				t.Errorf("%d faults happened, which is fewer than %d", applied, least)
-			}
-		})
-	}
-	const parts = 4 // these cases mostly wait
-	for part := range parts {
-		t.Run(fmt.Sprintf("%s, %d of %d", scwfake.FaultTimeout, part+1, parts), func(t *testing.T) {
-			t.Parallel()
-			applied := 0
-			for position := 1 + part; position <= requests; position += parts {
-				applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: scwfake.FaultTimeout}, want)
-			}
-			if least := len(want) / parts; applied < least {
-				t.Errorf("%d faults happened, which is fewer than %d", applied, least)
-			}
-		})
+		for _, method := range c.methods {
+			t.Run(fmt.Sprint(c.kinds[0], " ", cmp.Or(method, "any")), func(t *testing.T) {
+				t.Parallel()
+				eachPosition(t, 1, func(t *testing.T, position int) int {
+					t.Helper()
+					kind := c.kinds[position%len(c.kinds)]
+					return faultAt(t, spec, scwfake.Fault{Call: position, Method: method, Kind: kind}, want)
+				})
+			})
+		}
 	}
 }
 
@@ -70,25 +92,26 @@ func TestEveryFaultAtEachRequest(t *testing.T) {
 func TestFaultsAtEachRequestOfTwoMachines(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...)
-	want, requests := reference(t, spec)
+	want := reference(t, spec)
 	kinds := []scwfake.FaultKind{
 		scwfake.FaultReplyLost, scwfake.FaultOutOfStock, scwfake.FaultReset, scwfake.FaultQuota, scwfake.FaultInternal,
 		scwfake.FaultTimeout, scwfake.FaultUnavailable, scwfake.FaultTooManyRequests,
 	}
-	applied := 0
-	for position := 1; position <= requests; position++ {
-		for _, kind := range []scwfake.FaultKind{kinds[position%len(kinds)], kinds[(position+len(kinds)/2+1)%len(kinds)]} {
-			applied += faultAt(t, spec, scwfake.Fault{Call: position, Kind: kind}, want)
+	eachPosition(t, 1, func(t *testing.T, position int) int {
+		t.Helper()
+		kind := kinds[position%len(kinds)]
+		next := faultAt(t, spec, scwfake.Fault{Call: position, Kind: kind}, want)
+		isRefusal := kind == scwfake.FaultQuota || kind == scwfake.FaultOutOfStock
+		if next == 0 && !isRefusal {
+			return 0
 		}
-	}
-	if least := len(want); applied < least {
-		t.Errorf("%d faults happened, which is fewer than %d", applied, least)
-	}
+		return position + 1 // a refusal happens at a creation, which may come later
+	})
 }
 
-// faultAt runs apply and destroy, each with a fault, and returns the number of faults
-// that happened.
-func faultAt(t *testing.T, spec stack.Spec, fault scwfake.Fault, want []string) int {
+// faultAt runs apply and destroy, each with a fault at the first request that it concerns
+// from a position on. It returns the position after that, and 0 if there was no fault.
+func faultAt(t *testing.T, spec stack.Spec, fault scwfake.Fault, want []string) (next int) {
 	t.Helper()
 	f := serve(t, scwfake.Options{})
 	options := impatient()
@@ -101,11 +124,11 @@ func faultAt(t *testing.T, spec stack.Spec, fault scwfake.Fault, want []string) 
 	f.ResetCount()
 	f.SetFaults([]scwfake.Fault{fault})
 	_, err := apply(t.Context(), cloud, spec)
-	happened := f.Applied()
+	applied := f.LastFault()
 	switch {
 	case err != nil && passes:
 		t.Errorf("apply with %s at request %d: %v", fault.Kind, fault.Call, err)
-	case err == nil && !passes && happened > 0:
+	case err == nil && !passes && applied > 0:
 		t.Errorf("apply with %s at request %d: no error", fault.Kind, fault.Call)
 	}
 	f.SetFaults(nil)
@@ -116,89 +139,120 @@ func faultAt(t *testing.T, spec stack.Spec, fault scwfake.Fault, want []string) 
 	if err := destroy(t.Context(), cloud, spec); err != nil {
 		t.Errorf("destroy with %s at request %d: %v", fault.Kind, fault.Call, err)
 	}
-	happened += f.Applied()
+	destroyed := f.LastFault()
 	f.SetFaults(nil)
 	if left := f.Inventory(); len(left) > 0 {
 		t.Errorf("destroy with %s at request %d leaves %v", fault.Kind, fault.Call, left)
 	}
-	return happened
+	switch {
+	case applied == 0 && destroyed == 0:
+		return 0
+	case applied == 0 || destroyed > 0 && destroyed < applied:
+		return destroyed + 1
+	default:
+		return applied + 1
+	}
 }
 
 // requireConverged runs apply once more. It requires that exactly the wanted resources
 // exist, and that nothing is left to do.
 func requireConverged(t *testing.T, f *fake, cloud *Cloud, spec stack.Spec, want []string, what any) {
 	t.Helper()
-	if _, err := apply(t.Context(), cloud, spec); err != nil {
+	plan, err := apply(t.Context(), cloud, spec)
+	if err != nil {
 		t.Fatalf("apply after %v: %v", what, err)
 	}
-	if diff := cmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
+	if diff := gocmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
 		t.Errorf("the resources after %v: -want +got\n%s", what, diff)
 	}
-	requireNothingToDo(t, cloud, spec)
+	if !plan.Empty() { // otherwise it has shown already that nothing is left
+		requireNothingToDo(t, cloud, spec)
+	}
 }
 
 // At each request of an apply and of a destroy, the run is cancelled: before the request
 // takes effect, and afterwards. It stops, and the next run continues.
 func TestInterruptionAtEachRequest(t *testing.T) {
 	t.Parallel()
-	errStop := errors.New("stopped by the test")
-	for _, c := range []struct {
-		when, machines string
-		spec           stack.Spec
-	}{
-		{"before", "one machine", newSpec(t)},
-		{"after", "one machine", newSpec(t)},
-		{"before", "two machines", newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...)},
-		{"after", "two machines", newSpec(t, withoutCluster(machines(2, "fr-par-1", "fr-par-2"))...)},
-	} {
-		when, spec := c.when, c.spec
-		t.Run(c.when+", "+c.machines, func(t *testing.T) {
+	for name, spec := range oneAndTwoMachines(t) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want, requests := reference(t, spec)
-			for position := 1; position <= requests; position++ {
-				var stop context.CancelCauseFunc
-				at := func(n int) {
-					if n == position && stop != nil {
-						stop(errStop)
-					}
+			want := reference(t, spec)
+			eachPosition(t, 1, func(t *testing.T, position int) int {
+				t.Helper()
+				// In turns, as both carry the request out, and the run does not see the answer.
+				when := []string{"before", "after"}[position%2]
+				if !interruptedAt(t, spec, when, position, want) {
+					return 0
 				}
-				options := scwfake.Options{}
-				hook := func(n int, _ *http.Request) { at(n) }
-				if when == "before" {
-					options.OnRequest = hook
-				} else {
-					options.OnReply = hook
-				}
-				f := serve(t, options)
-
-				var ctx context.Context
-				ctx, stop = context.WithCancelCause(t.Context())
-				cloud := f.cloud(t.Context(), t, spec)
-				f.ResetCount()
-				_, err := apply(ctx, cloud, spec)
-				if err != nil && !errors.Is(err, errStop) {
-					t.Errorf("apply ended %s request %d: %v", when, position, err)
-				}
-				stop = nil
-				f.settled()
-				cloud = f.cloud(t.Context(), t, spec)
-				requireConverged(t, f, cloud, spec, want, fmt.Sprintf("an end %s request %d", when, position))
-
-				ctx, stop = context.WithCancelCause(t.Context())
-				f.ResetCount()
-				err = destroy(ctx, cloud, spec)
-				if err != nil && !errors.Is(err, errStop) {
-					t.Errorf("destroy ended %s request %d: %v", when, position, err)
-				}
-				stop = nil
-				f.settled()
-				if err := destroy(t.Context(), f.cloud(t.Context(), t, spec), spec); err != nil {
-					t.Fatalf("destroy after an end %s request %d: %v", when, position, err)
-				}
-				if left := f.Inventory(); len(left) > 0 {
-					t.Errorf("destroy ended %s request %d leaves %v", when, position, left)
-				}
-			}
+				return position + 1
+			})
 		})
 	}
+}
+
+// interruptedAt cancels an apply and a destroy, each at a request. It returns false if the
+// apply had fewer requests.
+func interruptedAt(t *testing.T, spec stack.Spec, when string, position int, want []string) bool {
+	t.Helper()
+	what := fmt.Sprintf("an end %s request %d", when, position)
+	stop := &interruption{position: position}
+	f := serve(t, stop.options(when))
+	cloud := f.cloud(t.Context(), t, spec)
+	f.ResetCount()
+	reached := stop.during(t, func(ctx context.Context) error {
+		return applyAll(ctx, cloud, spec)
+	})
+	f.settled()
+	cloud = f.cloud(t.Context(), t, spec)
+	requireConverged(t, f, cloud, spec, want, what)
+
+	f.ResetCount()
+	stop.during(t, func(ctx context.Context) error { return destroy(ctx, cloud, spec) })
+	f.settled()
+	if err := destroy(t.Context(), f.cloud(t.Context(), t, spec), spec); err != nil {
+		t.Fatalf("destroy after %s: %v", what, err)
+	}
+	if left := f.Inventory(); len(left) > 0 {
+		t.Errorf("destroy leaves after %s: %v", what, left)
+	}
+	return reached
+}
+
+// interruption cancels a run at a request.
+type interruption struct {
+	position int
+	cancel   atomic.Pointer[context.CancelCauseFunc]
+	reached  atomic.Bool
+}
+
+// options are those of the fake: the run is cancelled before the request takes effect, or
+// afterwards.
+func (i *interruption) options(when string) scwfake.Options {
+	at := func(n int, _ *http.Request) {
+		if cancel := i.cancel.Load(); cancel != nil && n == i.position {
+			i.reached.Store(true)
+			(*cancel)(errInterrupted)
+		}
+	}
+	if when == "before" {
+		return scwfake.Options{OnRequest: at}
+	}
+	return scwfake.Options{OnReply: at}
+}
+
+var errInterrupted = errors.New("stopped by the test")
+
+// during carries out a run that is cancelled, and reports whether it had the request. The
+// run may succeed, and may not fail for another reason.
+func (i *interruption) during(t *testing.T, run func(context.Context) error) (reached bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	i.cancel.Store(&cancel)
+	defer i.cancel.Store(nil)
+	if err := run(ctx); err != nil && !errors.Is(err, errInterrupted) {
+		t.Errorf("the run that is cancelled at request %d: %v", i.position, err)
+	}
+	return i.reached.Load()
 }

@@ -2,12 +2,10 @@ package scaleway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,7 +60,7 @@ func TestMachinesComeAndGo(t *testing.T) {
 		if _, err := apply(t.Context(), cloud, spec); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		want, _ := reference(t, spec)
+		want := reference(t, spec)
 		got := slices.DeleteFunc(scwfake.Summary(f.Inventory()), func(line string) bool {
 			return strings.Contains(line, "egress-scw=other") || strings.Contains(line, `["egress-scw-role=shared"]`)
 		})
@@ -214,11 +212,14 @@ func TestInterruptedChangesOfMachines(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			before, after := newSpec(t, withoutCluster(c.before)...), newSpec(t, withoutCluster(c.after)...)
-			want, _ := reference(t, after)
-			position := 1 + i
-			for interruptedChange(t, position, before, after, want) {
-				position += len(changes) - 1
-			}
+			want := reference(t, after)
+			eachPosition(t, 1+i, func(t *testing.T, position int) int {
+				t.Helper()
+				if !interruptedChange(t, position, before, after, want) {
+					return 0
+				}
+				return position + len(changes) - 1
+			})
 		})
 	}
 }
@@ -230,7 +231,7 @@ func TestConcurrentReplacements(t *testing.T) {
 	t.Parallel()
 	before := newSpec(t, withoutCluster(machines(1, "fr-par-1"))...)
 	after := newSpec(t, withoutCluster(append(machines(1, "fr-par-1"), "proxy:\n", "proxy:\n    volumeGB: 30\n"))...)
-	want, _ := reference(t, after)
+	want := reference(t, after)
 	d := disturbance{
 		spec: after, other: applyAll,
 		prepare: func(t *testing.T, cloud *Cloud) { t.Helper(); applied(t, cloud, before) },
@@ -244,9 +245,10 @@ func TestConcurrentReplacements(t *testing.T) {
 		},
 	}
 	for i, when := range []string{"before", "after"} {
-		for position := 20 + 5*i; d.at(t, when, position); position += 10 {
-			continue
-		}
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			d.from(t, when, 20+5*i, 10)
+		})
 	}
 }
 
@@ -254,33 +256,15 @@ func TestConcurrentReplacements(t *testing.T) {
 // requests.
 func interruptedChange(t *testing.T, position int, before, after stack.Spec, want []string) bool {
 	t.Helper()
-	errStop := errors.New("stopped by the test")
-	var stop context.CancelCauseFunc
-	var ended atomic.Bool
-	hook := func(n int, _ *http.Request) {
-		if n == position && stop != nil {
-			ended.Store(true)
-			stop(errStop)
-		}
-	}
-	options := scwfake.Options{OnRequest: hook}
-	if position%2 == 0 {
-		options = scwfake.Options{OnReply: hook}
-	}
-	f := serve(t, options)
+	stop := &interruption{position: position}
+	f := serve(t, stop.options([]string{"after", "before"}[position%2]))
 	cloud := f.cloud(t.Context(), t, before)
 	applied(t, cloud, before)
 
-	ctx, cancel := context.WithCancelCause(t.Context())
-	defer cancel(nil)
-	stop = cancel
 	f.ResetCount()
-	if _, err := apply(ctx, cloud, after); err != nil && !errors.Is(err, errStop) {
-		t.Errorf("apply ended at request %d: %v", position, err)
-	}
-	stop = nil
+	reached := stop.during(t, func(ctx context.Context) error { return applyAll(ctx, cloud, after) })
 	f.settled()
 	cloud = f.cloud(t.Context(), t, after)
 	requireConverged(t, f, cloud, after, want, fmt.Sprintf("an end at request %d", position))
-	return ended.Load()
+	return reached
 }

@@ -21,7 +21,7 @@ type mangler struct {
 	position int64
 	spoil    func(w http.ResponseWriter, body []byte)
 	requests atomic.Int64
-	spoilt   atomic.Int64
+	spoilt   *atomic.Int64
 }
 
 func (m *mangler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -52,18 +52,30 @@ func as(contentType, text string) func(http.ResponseWriter, []byte) {
 // list matches a list in JSON that does not contain lists.
 var list = regexp.MustCompile(`\[[^\[\]]*\]`)
 
-func spoiled() map[string]func(http.ResponseWriter, []byte) {
-	return map[string]func(http.ResponseWriter, []byte){
-		"a page": as("text/html", "<html><body>Please log in to the Internet.</body></html>"),
-		"{}":     as("application/json", "{}"),
-		"half of it": func(w http.ResponseWriter, body []byte) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(body[:len(body)/2])
-		},
-		"lists of null": func(w http.ResponseWriter, body []byte) {
+// spoiling is a way to spoil answers, at every so many requests.
+type spoiling struct {
+	name  string
+	every int
+	// ways take turns.
+	ways []func(http.ResponseWriter, []byte)
+}
+
+func spoilings() []spoiling {
+	return []spoiling{
+		{"{}", 1, []func(http.ResponseWriter, []byte){as("application/json", "{}")}},
+		// The SDK can decode neither.
+		{"a page, half of it", 1, []func(http.ResponseWriter, []byte){
+			as("text/html", "<html><body>Please log in to the Internet.</body></html>"),
+			func(w http.ResponseWriter, body []byte) {
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write(body[:len(body)/2])
+			},
+		}},
+		// That is a lost reply to the client, and TestEveryFaultAtEachRequest has those.
+		{"lists of null", 4, []func(http.ResponseWriter, []byte){func(w http.ResponseWriter, body []byte) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(list.ReplaceAll(body, []byte("[null]")))
-		},
+		}}},
 	}
 }
 
@@ -72,41 +84,53 @@ func spoiled() map[string]func(http.ResponseWriter, []byte) {
 func TestMalformedAnswerAtEachRequest(t *testing.T) {
 	t.Parallel()
 	spec := newSpec(t)
-	want, requests := reference(t, spec)
-	for name, spoil := range spoiled() {
-		t.Run(name, func(t *testing.T) {
+	want := reference(t, spec)
+	for _, c := range spoilings() {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			spoilt := int64(0)
-			for position := 2; position <= requests; position++ { // New sends request 1, and does not use the answer
-				f := serve(t, scwfake.Options{})
-				cloud := f.cloud(t.Context(), t, spec)
-				between := func() (*Cloud, *mangler) {
-					m := &mangler{api: f.API, position: int64(position), spoil: spoil}
-					server := httptest.NewServer(m)
-					t.Cleanup(server.Close)
-					behind := &fake{f.API, server}
-					return behind.cloud(t.Context(), t, spec), m
+			var spoilt atomic.Int64
+			// New sends request 1, and does not use the answer.
+			eachPosition(t, 2, func(t *testing.T, position int) int {
+				t.Helper()
+				if !spoiltAt(t, spec, position, c.ways[position%len(c.ways)], want, &spoilt) {
+					return 0
 				}
-				mangled, m := between()
-				_, _ = apply(t.Context(), mangled, spec)
-				spoilt += m.spoilt.Load()
-				requireConverged(t, f, cloud, spec, want, fmt.Sprintf("%s at request %d", name, position))
-
-				mangled, m = between()
-				_ = destroy(t.Context(), mangled, spec)
-				spoilt += m.spoilt.Load()
-				if err := destroy(t.Context(), cloud, spec); err != nil {
-					t.Errorf("destroy after %s at request %d: %v", name, position, err)
-				}
-				if left := f.Inventory(); len(left) > 0 {
-					t.Errorf("destroy after %s at request %d leaves %v", name, position, left)
-				}
-			}
-			if spoilt < int64(requests) {
-				t.Errorf("only %d answers were spoilt in %d runs", spoilt, requests)
+				return position + c.every
+			})
+			if spoilt.Load() < fewestRequests {
+				t.Errorf("only %d answers were spoilt", spoilt.Load())
 			}
 		})
 	}
+}
+
+// spoiltAt runs apply and destroy, each with a malformed answer, which it counts. It returns
+// false if the apply had fewer requests.
+func spoiltAt(t *testing.T, spec stack.Spec, position int, spoil func(http.ResponseWriter, []byte), want []string, spoilt *atomic.Int64) bool {
+	t.Helper()
+	f := serve(t, scwfake.Options{})
+	cloud := f.cloud(t.Context(), t, spec)
+	between := func() (*Cloud, *mangler) {
+		m := &mangler{api: f.API, position: int64(position), spoil: spoil, spoilt: spoilt}
+		server := httptest.NewServer(m)
+		t.Cleanup(server.Close)
+		behind := &fake{f.API, server}
+		return behind.cloud(t.Context(), t, spec), m
+	}
+	mangled, m := between()
+	_, _ = apply(t.Context(), mangled, spec)
+	reached := m.requests.Load() >= m.position
+	requireConverged(t, f, cloud, spec, want, fmt.Sprintf("a malformed answer to request %d", position))
+
+	mangled, _ = between()
+	_ = destroy(t.Context(), mangled, spec)
+	if err := destroy(t.Context(), cloud, spec); err != nil {
+		t.Errorf("destroy after a malformed answer to request %d: %v", position, err)
+	}
+	if left := f.Inventory(); len(left) > 0 {
+		t.Errorf("destroy leaves after a malformed answer to request %d: %v", position, left)
+	}
+	return reached
 }
 
 // If a list in an answer has the element null in each attempt, the error names the
