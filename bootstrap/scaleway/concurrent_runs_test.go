@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -223,5 +224,32 @@ func TestSeveralDestroysAtOnce(t *testing.T) {
 		}
 		all.Wait()
 		requireNothingLeft(t, f, cloud, "three at once")
+	}
+}
+
+// Two runs that start at the same time create one of each resource. Which of them creates
+// which depends on chance, so that there are many attempts.
+func TestTwoAppliesAtOnce(t *testing.T) {
+	t.Parallel()
+	spec := newSpec(t)
+	want := reference(t, spec)
+	for attempt := range 100 {
+		t.Run(strconv.Itoa(attempt+1), func(t *testing.T) {
+			f := serve(t, scwfake.Options{})
+			var both sync.WaitGroup
+			for range 2 {
+				cloud := f.cloud(t.Context(), t, spec)
+				both.Go(func() {
+					if err := applyAll(t.Context(), cloud, spec); err != nil {
+						t.Errorf("one of two: %v", err)
+					}
+				})
+			}
+			both.Wait()
+			if diff := cmp.Diff(want, scwfake.Summary(f.Inventory())); diff != "" {
+				t.Errorf("the resources: -want +got\n%s", diff)
+			}
+			requireNothingToDo(t, f.cloud(t.Context(), t, spec), spec)
+		})
 	}
 }
