@@ -30,8 +30,6 @@ type Program struct {
 	Package string
 	// LDFlags are passed to the linker beside -s -w.
 	LDFlags []string
-	// GCFlags are passed to the compiler, for the packages of a pattern.
-	GCFlags string
 	// ThirdParty programs change only with their module folder. A hash of
 	// that folder shows whether they are up to date. The others are built each
 	// time, with Go's own cache.
@@ -52,12 +50,7 @@ func Kubernetes() Program {
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
 		flags = append(flags, "-X", pkg+".gitVersion="+kubernetesVersion, "-X", pkg+".gitMajor="+major, "-X", pkg+".gitMinor="+minor)
 	}
-	return Program{
-		Name: "kubernetes", Module: "hack/tools/kubernetes", Package: ".", LDFlags: flags, ThirdParty: true,
-		// 800 packages that no other program contains: without inlining and debugging
-		// information the compiler needs a quarter less time for them.
-		GCFlags: "k8s.io/kubernetes/...=-l -dwarf=false",
-	}
+	return Program{Name: "kubernetes", Module: "hack/tools/kubernetes", Package: ".", LDFlags: flags, ThirdParty: true}
 }
 
 // Kwok plays the kubelet for nodes that exist only in the API.
@@ -188,11 +181,7 @@ func (b *Builder) compile(ctx context.Context, p Program, former string) (path s
 	if err := errors.Join(copyFrom(former, temporary), temporary.Close()); err != nil {
 		return "", err
 	}
-	args := []string{"build", "-buildvcs=false", "-ldflags=" + strings.Join(append([]string{"-s", "-w"}, p.LDFlags...), " "), "-o", temporary.Name()}
-	if p.GCFlags != "" {
-		args = append(args, "-gcflags="+p.GCFlags)
-	}
-	args = append(args, p.Package)
+	args := []string{"build", "-buildvcs=false", "-ldflags=" + strings.Join(append([]string{"-s", "-w"}, p.LDFlags...), " "), "-o", temporary.Name(), p.Package}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(b.root, p.Module)
 	// Without cgo the binaries run in images that contain no other files.
@@ -225,7 +214,7 @@ func copyFrom(path string, to *os.File) error {
 // hash covers everything that determines a third-party program's binary.
 func (b *Builder) hash(p Program) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, runtime.Version(), p.Package, p.LDFlags, p.GCFlags)
+	fmt.Fprintln(h, runtime.Version(), p.Package, p.LDFlags)
 	dir := filepath.Join(b.root, p.Module)
 	var files []string
 	for _, pattern := range []string{"go.mod", "go.sum", "*.go", filepath.Join(p.Package, "*.go")} {
