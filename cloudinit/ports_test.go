@@ -18,6 +18,8 @@ func (s syncing) firewall() {
 case "$*" in
 "list set inet egress tenant_connections_refused") cat refused-connections 2> /dev/null ;;
 "list set inet egress released_ports") cat released 2> /dev/null || true ;;
+"add element inet egress closed_status "*) echo closed > status ;;
+"flush set inet egress closed_status") rm -f status ;;
 "add element inet egress reopened_ports "* | "add element inet egress closing_ports "*) echo "$6" > "${5%_ports}" ;;
 "flush set inet egress reopened_ports" | "flush set inet egress closing_ports") set=${5%_ports} && rm -f "$set" ;;
 "-f -")
@@ -223,5 +225,25 @@ echo "LISTEN 0 4096 127.0.0.1:3129 0.0.0.0:*" > queued`)
 		if _, err := os.Stat(s.path(set)); !os.IsNotExist(err) {
 			t.Errorf("connections are held when Squid serves the file: %s: %v", set, err)
 		}
+	}
+}
+
+// TestStateIsClosedBeforeThePorts: when Squid starts for the first time, it would tell the
+// cluster that it serves the tenants, whose ports the firewall opens a moment later.
+func TestStateIsClosedBeforeThePorts(t *testing.T) {
+	s := newSyncing(t, "")
+	s.program("systemctl", "cd "+s.dir, `case "$*" in
+"--quiet is-active squid.service") [ -e started ] ;;
+"start squid.service") touch started; [ ! -e status ] || cp status status-at-start; cp .`+liveConf+` serving ;;
+esac`)
+	s.publish(served(map[string]string{s.listen(1, 0)[0]: "client-a"}))
+	if output, _ := s.sync(); !strings.Contains(output, "squid.conf is live") {
+		t.Fatal(output)
+	}
+	if _, err := os.Stat(s.path("status-at-start")); err != nil {
+		t.Error("the port for the state is open when Squid starts")
+	}
+	if _, err := os.Stat(s.path("status")); err == nil || s.open() == "" {
+		t.Errorf("the port for the state is still closed; the open ports are %q", s.open())
 	}
 }

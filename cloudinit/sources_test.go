@@ -63,7 +63,7 @@ check_sources "$root/etc/squid/squid.conf"
 	if err := os.Remove(root.path("no-table")); err != nil {
 		t.Fatal(err)
 	}
-	check("complete again", "has all addresses", flush)
+	check("complete again", "the port for the state is open", flush)
 	check("still complete", "")
 }
 
