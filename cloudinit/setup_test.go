@@ -41,6 +41,25 @@ func TestSetupNeedsNoPackageBeforeItIsInstalled(t *testing.T) {
 	}
 }
 
+// TestSetupReadsUnitsOnce: scripts of packages change files only, so that they start no
+// server and do not make systemd read all units. The servers that need no file of this
+// machine are started afterwards.
+func TestSetupReadsUnitsOnce(t *testing.T) {
+	root := newSetup(t, validMachine(), "")
+	root.program("apt-get", `[ "${SYSTEMD_OFFLINE:-}" = 1 ] || exit 1`)
+	root.program("systemctl", `[ "${SYSTEMD_OFFLINE:-}" = "$([ "$1" != enable ] || echo 1)" ] || exit 1`)
+	root.write("/usr/sbin/ifup", "")
+	root.run("egress-setup")
+	calls := root.calls()
+	installed := slices.IndexFunc(calls, func(call string) bool {
+		return strings.HasPrefix(call, "apt-get") && strings.HasSuffix(call, " "+strings.Join(Packages(), " "))
+	})
+	want := []string{"systemctl daemon-reload", "systemctl start logrotate.timer systemd-timesyncd.service unattended-upgrades.service"}
+	if got := slices.DeleteFunc(calls[installed+1:], func(call string) bool { return !slices.Contains(want, call) }); installed < 0 || !slices.Equal(got, want) {
+		t.Errorf("after the packages it calls %q, want %q; all calls:\n%s", got, want, strings.Join(root.calls(), "\n"))
+	}
+}
+
 // TestSetupFailsUntilEverythingRuns: if any part does not start, the machine does not
 // count as set up, and the setup fails, so that it is retried.
 func TestSetupFailsUntilEverythingRuns(t *testing.T) {
