@@ -71,31 +71,32 @@ func (p *binaries) prepare(ctx context.Context, log *progress.Log, options Optio
 	return rootfs, err
 }
 
-// build builds the programs one after the other: each build uses every core.
 func (p *binaries) build(ctx context.Context, log *progress.Log) error {
+	targets := []struct {
+		program programs.Program
+		path    *string
+	}{
+		{programs.Kubernetes(), &p.kubernetes},
+		{programs.CoreDNS(), &p.coreDNS},
+		{programs.CertManager(), &p.certManager},
+		{programs.Local(), &p.local},
+		{programs.NetpolPlugin(), &p.netpolPlugin},
+		{programs.Probe(), &p.probe},
+		{programs.Bootstrap(), &p.bootstrap},
+		{programs.Webhook(), &p.webhook},
+		{programs.Sidecar(), &p.sidecar},
+		{programs.Demo(), &p.demo},
+	}
+	var all []programs.Program
+	for _, target := range targets {
+		all = append(all, target.program)
+	}
 	return log.Step("programs (the first build takes some 15 minutes, later ones seconds)", func() error {
-		for _, each := range []struct {
-			program programs.Program
-			path    *string
-		}{
-			{programs.Kubernetes(), &p.kubernetes},
-			{programs.CoreDNS(), &p.coreDNS},
-			{programs.CertManager(), &p.certManager},
-			{programs.Local(), &p.local},
-			{programs.NetpolPlugin(), &p.netpolPlugin},
-			{programs.Probe(), &p.probe},
-			{programs.Bootstrap(), &p.bootstrap},
-			{programs.Webhook(), &p.webhook},
-			{programs.Sidecar(), &p.sidecar},
-			{programs.Demo(), &p.demo},
-		} {
-			path, err := p.builder.Build(ctx, each.program)
-			if err != nil {
-				return err
-			}
-			*each.path = path
+		paths, err := p.builder.BuildAll(ctx, all...)
+		for _, target := range targets {
+			*target.path = paths[target.program.Name]
 		}
-		return nil
+		return err
 	})
 }
 
@@ -115,7 +116,7 @@ func (p *binaries) buildCilium(ctx context.Context, log *progress.Log) error {
 
 // fingerprint changes with every program and file of an environment, apart from
 // kwok, whose nodes only Up knows. The local program contains the internet, the
-// fake Scaleway API and egress.yaml.
+// fake Scaleway API and egress.yaml. The path of a program belongs to its version.
 func (e *Environment) fingerprint() (string, error) {
 	h := sha256.New()
 	if e.released != nil {
@@ -127,16 +128,9 @@ func (e *Environment) fingerprint() (string, error) {
 	}
 	p := &e.binaries
 	if p.cilium != nil {
-		fmt.Fprintln(h, p.cilium.Agent) // the path contains a hash of its source
+		fmt.Fprintln(h, p.cilium.Agent)
 	}
-	for _, path := range []string{p.kubernetes, p.coreDNS, p.certManager, p.local, p.netpolPlugin, p.probe, p.bootstrap, p.webhook, p.sidecar, p.demo} {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return "", err
-		}
-		sum := sha256.Sum256(content)
-		h.Write(sum[:])
-	}
+	fmt.Fprintln(h, p.kubernetes, p.coreDNS, p.certManager, p.local, p.netpolPlugin, p.probe, p.bootstrap, p.webhook, p.sidecar, p.demo)
 	err := fs.WalkDir(charts.EgressWebhook, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err

@@ -10,8 +10,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +28,7 @@ type Program struct {
 	Module string
 	// Package is the main package, relative to Module.
 	Package string
-	// LDFlags are passed to the linker beside -s -w.
+	// LDFlags are passed to the linker beside -s -w. Third-party programs only.
 	LDFlags []string
 	// ThirdParty programs change only with their module folder. A hash of
 	// that folder shows whether they are up to date. The others are built each
@@ -127,7 +127,8 @@ func (b *Builder) Root() string { return b.root }
 // later state of this one, has another path.
 func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 	if !p.ThirdParty {
-		return b.buildOwn(ctx, p)
+		paths, err := b.buildOwn(ctx, p.Module, []Program{p})
+		return paths[p.Name], err
 	}
 	hash, err := b.hash(p)
 	if err != nil {
@@ -137,7 +138,7 @@ func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 	if exists, err := b.take(path); exists || err != nil {
 		return path, err
 	}
-	made, err := b.compile(ctx, p, "")
+	made, err := b.compile(ctx, p)
 	if err != nil {
 		return "", err
 	}
@@ -145,15 +146,64 @@ func (b *Builder) Build(ctx context.Context, p Program) (string, error) {
 	return path, b.keep(made, path, keepThirdParty)
 }
 
-// buildOwn builds a program of the checkout. Its path contains the hash of its
-// content: Go alone knows all of its inputs.
-func (b *Builder) buildOwn(ctx context.Context, p Program) (string, error) {
-	latest := b.latest(p)
-	made, err := b.compile(ctx, p, latest)
-	if err != nil {
-		return "", err
+// BuildAll builds programs with different names, and returns their paths by name. Those of
+// a module of the checkout are built by one call of Go, which mostly reads their packages.
+func (b *Builder) BuildAll(ctx context.Context, programs ...Program) (map[string]string, error) {
+	paths, own := map[string]string{}, map[string][]Program{}
+	for _, p := range programs {
+		if !p.ThirdParty {
+			own[p.Module] = append(own[p.Module], p)
+			continue
+		}
+		path, err := b.Build(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		paths[p.Name] = path
 	}
-	defer os.Remove(made)
+	for _, module := range slices.Sorted(maps.Keys(own)) {
+		made, err := b.buildOwn(ctx, module, own[module])
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(paths, made)
+	}
+	return paths, nil
+}
+
+// buildOwn builds programs of a module of the checkout. Their paths contain the hashes of
+// their content: Go alone knows all of its inputs.
+func (b *Builder) buildOwn(ctx context.Context, module string, programs []Program) (paths map[string]string, err error) {
+	folder, err := os.MkdirTemp(b.cache, "."+programs[0].Name+"-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(folder)
+	var packages []string
+	for _, p := range programs {
+		if err := copyFrom(b.latest(p), p.in(folder)); err != nil {
+			return nil, err
+		}
+		packages = append(packages, p.Package)
+	}
+	// The slash makes Go name each binary by its package.
+	if err := b.goBuild(ctx, module, nil, folder+"/", packages...); err != nil {
+		return nil, err
+	}
+	paths = map[string]string{}
+	for _, p := range programs {
+		if paths[p.Name], err = b.keepOwn(p, p.in(folder)); err != nil {
+			return nil, err
+		}
+	}
+	return paths, nil
+}
+
+// in is the file of the program's binary in a folder, as Go names it.
+func (p Program) in(folder string) string { return filepath.Join(folder, filepath.Base(p.Package)) }
+
+// keepOwn moves a new build of a program of the checkout to the path of its version.
+func (b *Builder) keepOwn(p Program, made string) (string, error) {
 	content, err := os.ReadFile(made)
 	if err != nil {
 		return "", err
@@ -163,52 +213,50 @@ func (b *Builder) buildOwn(ctx context.Context, p Program) (string, error) {
 	if err := b.keep(made, path, keepOwn); err != nil {
 		return "", err
 	}
-	return path, b.setLatest(latest, path)
+	return path, b.setLatest(b.latest(p), path)
 }
 
-// compile builds a program into a temporary file. If former is an up-to-date build
-// of the program, the file is a copy of it.
-func (b *Builder) compile(ctx context.Context, p Program, former string) (path string, err error) {
+// compile builds a third-party program into a temporary file.
+func (b *Builder) compile(ctx context.Context, p Program) (path string, err error) {
 	temporary, err := os.CreateTemp(b.cache, "."+p.Name+"-*")
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temporary.Name())
-		}
-	}()
-	if err := errors.Join(copyFrom(former, temporary), temporary.Close()); err != nil {
-		return "", err
+	if err := errors.Join(temporary.Close(), b.goBuild(ctx, p.Module, p.LDFlags, temporary.Name(), p.Package)); err != nil {
+		return "", errors.Join(err, os.Remove(temporary.Name()))
 	}
-	args := []string{"build", "-buildvcs=false", "-ldflags=" + strings.Join(append([]string{"-s", "-w"}, p.LDFlags...), " "), "-o", temporary.Name(), p.Package}
+	return temporary.Name(), nil
+}
+
+// goBuild runs "go build" in a module.
+func (b *Builder) goBuild(ctx context.Context, module string, flags []string, output string, packages ...string) error {
+	args := append([]string{"build", "-buildvcs=false", "-ldflags=" + strings.Join(append([]string{"-s", "-w"}, flags...), " "), "-o", output}, packages...)
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = filepath.Join(b.root, p.Module)
+	cmd.Dir = filepath.Join(b.root, module)
 	// Without cgo the binaries run in images that contain no other files.
 	// Builds with and without cgo share no cache.
 	// GOGC: a tenth of the time to compile would be garbage collection.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOGC=400")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), cmd.Dir, err, out)
+		return fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), cmd.Dir, err, out)
 	}
-	return temporary.Name(), nil
+	return nil
 }
 
-// copyFrom copies an executable into a file: Go does not link a file again whose
-// build ID is up to date. It is not an error if there is none.
-func copyFrom(path string, to *os.File) error {
-	from, err := os.Open(path)
+// copyFrom copies an executable: Go does not link a file again whose build ID is up to
+// date. It is not an error if there is none.
+func copyFrom(from, to string) error {
+	content, err := os.ReadFile(from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer from.Close()
-	if _, err := io.Copy(to, from); err != nil {
-		return fmt.Errorf("copying %s, to link it only if it changed: %w", path, err)
+	if err := os.WriteFile(to, content, 0o755); err != nil {
+		return fmt.Errorf("copying %s, to link it only if it changed: %w", from, err)
 	}
-	return to.Chmod(0o755)
+	return nil
 }
 
 // hash covers everything that determines a third-party program's binary.

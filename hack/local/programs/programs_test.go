@@ -28,7 +28,7 @@ func TestKubernetesVersionMatchesTheModule(t *testing.T) {
 
 // thing is the program of a testCheckout.
 func thing(thirdParty bool) Program {
-	return Program{Name: "thing", Module: ".", Package: ".", ThirdParty: thirdParty}
+	return Program{Name: "thing", Module: ".", Package: "./program", ThirdParty: thirdParty}
 }
 
 // newCheckout is a builder with a checkout of its own, which contains a program that
@@ -43,12 +43,13 @@ func newCheckout(t *testing.T, cache, word string) *Builder {
 
 func writeProgram(t *testing.T, b *Builder, word string) {
 	t.Helper()
-	writeSource(t, b, "main.go", fmt.Sprintf("package main\n\nfunc main() { print(%q) }\n", word))
+	writeSource(t, b, "program/main.go", fmt.Sprintf("package main\n\nfunc main() { print(%q) }\n", word))
 }
 
 func writeSource(t *testing.T, b *Builder, name, content string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(b.root, name), []byte(content), 0o600); err != nil {
+	path := filepath.Join(b.root, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(content), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -129,6 +130,30 @@ func TestBuildsAtTheSameTime(t *testing.T) {
 	}
 }
 
+// Programs of several modules and kinds are built in one call, each at its own path.
+func TestBuildAll(t *testing.T) {
+	b := newCheckout(t, t.TempDir(), "one")
+	writeSource(t, b, "second/main.go", "package main\n\nfunc main() { print(\"two\") }\n")
+	writeSource(t, b, "module/go.mod", "module other.test\n\ngo 1.26\n")
+	writeSource(t, b, "module/third/main.go", "package main\n\nfunc main() { print(\"three\") }\n")
+	third := Program{Name: "third", Module: "module", Package: "./third"}
+	foreign := Program{Name: "foreign", Module: "module", Package: "./third", ThirdParty: true}
+	paths, err := b.BuildAll(t.Context(), thing(false), Program{Name: "second", Module: ".", Package: "./second"}, foreign, third)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, word := range map[string]string{"thing": "one", "second": "two", "third": "three", "foreign": "three"} {
+		requirePrints(t, paths[name], word)
+	}
+	if again := build(t, b, third); again != paths["third"] {
+		t.Errorf("built alone it is %s; want %s", again, paths["third"])
+	}
+	writeSource(t, b, "second/main.go", "package main\n\nfunc main() { broken }\n")
+	if _, err := b.BuildAll(t.Context(), thing(false), Program{Name: "second", Module: ".", Package: "./second"}); err == nil || !strings.Contains(err.Error(), "broken") {
+		t.Errorf("the error of a failed build does not contain the reason: %v", err)
+	}
+}
+
 // Versions that are not used any more are removed: a Kubernetes binary has 160 MB.
 func TestUnusedVersionsAreRemoved(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -181,7 +206,7 @@ func TestBuildMarksItsVersionAsUsed(t *testing.T) {
 // The programs of an environment that runs for weeks stay.
 func TestRunningVersionsStay(t *testing.T) {
 	b := newCheckout(t, t.TempDir(), "")
-	writeSource(t, b, "main.go", `package main
+	writeSource(t, b, "program/main.go", `package main
 
 import "os"
 
@@ -261,7 +286,7 @@ func TestBuildKeepsThirdPartyProgramsUntilTheirModuleChanges(t *testing.T) {
 func TestFailedBuildLeavesNothing(t *testing.T) {
 	for _, thirdParty := range []bool{false, true} {
 		b := newCheckout(t, t.TempDir(), "thing")
-		writeSource(t, b, "main.go", "package main\n\nfunc main() { broken }\n")
+		writeSource(t, b, "program/main.go", "package main\n\nfunc main() { broken }\n")
 		if _, err := b.Build(t.Context(), thing(thirdParty)); err == nil || !strings.Contains(err.Error(), "broken") {
 			t.Errorf("the error of a failed build does not contain the reason: %v", err)
 		}
