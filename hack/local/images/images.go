@@ -53,14 +53,15 @@ type Image struct {
 	Created time.Time
 }
 
-// build returns the image. The same files and fields make the same image.
-func (i Image) build() (v1.Image, error) {
+// build returns the image, whose own layers are compressed or not. The same files and
+// fields make the same image.
+func (i Image) build(compressed bool) (v1.Image, error) {
 	if i.Layout != "" {
 		image, err := i.fromLayout()
 		if err != nil || len(i.CACertificates) == 0 {
 			return image, err
 		}
-		return i.replaceAuthorities(image)
+		return i.replaceAuthorities(image, compressed)
 	}
 	config := v1.Config{
 		Entrypoint: i.Entrypoint,
@@ -69,7 +70,7 @@ func (i Image) build() (v1.Image, error) {
 		WorkingDir: "/",
 		Labels:     i.Labels,
 	}
-	build := i.layer
+	build := func() (v1.Layer, error) { return i.layer(compressed) }
 	if i.Root != "" {
 		config = v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, WorkingDir: "/"}
 		build = i.rootLayer
@@ -116,7 +117,7 @@ const certificatesFile = "etc/ssl/certs/ca-certificates.crt"
 
 // layer contains the files in a fixed order and without dates, so that the same
 // files make the same layer.
-func (i Image) layer() (v1.Layer, error) {
+func (i Image) layer(compressed bool) (v1.Layer, error) {
 	if len(i.CACertificates) == 0 {
 		return nil, errors.New("no certificate authorities: programs in the image could not verify a server")
 	}
@@ -134,14 +135,14 @@ func (i Image) layer() (v1.Layer, error) {
 		}
 		content.file(strings.TrimPrefix(path.Clean(target), "/"), 0o755, binary)
 	}
-	return content.layer()
+	return content.layer(compressed)
 }
 
 // replaceAuthorities adds a layer with the certificate authorities to an image.
-func (i Image) replaceAuthorities(image v1.Image) (v1.Image, error) {
+func (i Image) replaceAuthorities(image v1.Image, compressed bool) (v1.Image, error) {
 	content := newFiles()
 	content.file(certificatesFile, 0o644, i.CACertificates)
-	layer, err := content.layer()
+	layer, err := content.layer(compressed)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func (i Image) replaceAuthorities(image v1.Image) (v1.Image, error) {
 func Index(images ...Image) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, image := range images {
-		built, err := image.build()
+		built, err := image.build(true)
 		if err != nil {
 			return nil, err
 		}

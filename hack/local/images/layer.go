@@ -7,6 +7,7 @@ import (
 	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -43,10 +44,13 @@ func (f *files) write(header *tar.Header, content []byte) {
 	}
 }
 
-// layer returns the layer with these files.
-func (f *files) layer() (v1.Layer, error) {
+// layer returns the layer with these files, compressed or not.
+func (f *files) layer(compressed bool) (v1.Layer, error) {
 	if err := errors.Join(f.err, f.tar.Close()); err != nil {
 		return nil, err
+	}
+	if !compressed {
+		return static.NewLayer(f.buffer.Bytes(), types.OCIUncompressedLayer), nil
 	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(f.buffer.Bytes())), nil
