@@ -54,43 +54,30 @@ func demoPages() []demoPage {
 // Demo brings the environment up if necessary, installs the chart, labels a
 // namespace of each kind of tenant, deploys the demo there, and writes the demo's
 // findings about its egress path. It returns an error if they are not those of the
-// tenant's path.
+// tenant's path. In a new environment, most of that is done while the proxy's machine
+// boots.
 func Demo(ctx context.Context, log *progress.Log, options Options, w io.Writer) error {
-	e, err := upOrOpen(ctx, log, options)
-	if err != nil {
-		return err
-	}
-	if err := log.Step("helm install egress-webhook", func() error {
-		release, err := e.Release()
-		if err != nil {
+	var found findings
+	demonstrate := func(ctx context.Context, e *Environment) error {
+		if err := log.Step("namespaces "+DemoTenant+" and "+DemoGatewayTenant+", demo", func() error { return e.DeployDemo(ctx) }); err != nil {
 			return err
 		}
-		return release.Ensure(ctx)
-	}); err != nil {
-		return err
+		return log.Step("the demo's checks", func() (err error) {
+			found, err = e.runChecks(ctx)
+			return err
+		})
 	}
-	if err := log.Step("namespaces "+DemoTenant+" and "+DemoGatewayTenant+", demo", func() error { return e.DeployDemo(ctx) }); err != nil {
-		return err
-	}
-	_, position, err := e.Audit(0)
-	if err != nil {
-		return err
-	}
-	var found findings
-	if err := log.Step("the demo's checks", func() error {
-		for _, check := range []struct {
-			page, name string
-			into       *checkResult
-		}{{PageURL, "external-ip", &found.proxied}, {PageURL, "direct", &found.direct}, {PageURL, "denied", &found.denied}, {GatewayPageURL, "direct", &found.gateway}} {
-			if *check.into, err = runCheck(ctx, check.page, check.name); err != nil {
-				return err
-			}
+	var e *Environment
+	var err error
+	if isUp() {
+		log.Printf("using the running local environment")
+		e, err = openInstalled(ctx, log, options)
+		if err == nil {
+			err = demonstrate(ctx, e)
 		}
-		return nil
-	}); err != nil {
-		return err
+	} else {
+		e, err = upInstalled(ctx, log, options, demonstrate)
 	}
-	record, err := e.waitAudit(ctx, position)
 	if err != nil {
 		return err
 	}
@@ -98,15 +85,62 @@ func Demo(ctx context.Context, log *progress.Log, options Options, w io.Writer) 
 	if err != nil {
 		return err
 	}
-	return e.summarise(w, provisioned, found, record)
+	return e.summarise(w, provisioned, found)
 }
 
-func upOrOpen(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
-	if isUp() {
-		log.Printf("using the running local environment")
-		return Open(ctx, log, options)
+// openInstalled opens the running environment, and installs the chart if it is not.
+func openInstalled(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
+	e, err := Open(ctx, log, options)
+	if err != nil {
+		return nil, err
 	}
-	return Up(ctx, log, options)
+	return e, log.Step("helm install egress-webhook", func() error { return e.install(ctx) })
+}
+
+// upInstalled brings the environment up. It installs the chart before the proxy serves,
+// and then upgrades it, as bootstrap's output says: the values have the certificate of the
+// proxy's machine only then. Meanwhile it does the work, which needs the chart.
+func upInstalled(ctx context.Context, log *progress.Log, options Options, work func(context.Context, *Environment) error) (*Environment, error) {
+	installed := make(chan struct{})
+	return up(ctx, log, options, further{
+		cluster: func(ctx context.Context, e *Environment) error {
+			if err := log.Step("helm install egress-webhook", func() error { return e.install(ctx) }); err != nil {
+				return err
+			}
+			close(installed)
+			return work(ctx, e)
+		},
+		proxy: func(ctx context.Context, e *Environment) error {
+			select {
+			case <-installed:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			return log.Step("helm upgrade egress-webhook", func() error {
+				release, err := e.Release()
+				if err != nil {
+					return err
+				}
+				release.Wait = false // the demo does not need it
+				return release.Upgrade(ctx)
+			})
+		},
+	})
+}
+
+// install installs the chart, unless it is installed, and waits for the webhook. Helm
+// would wait for the tenants too, which are Ready once the proxy serves.
+func (e *Environment) install(ctx context.Context) error {
+	release, err := e.Release()
+	if err != nil {
+		return err
+	}
+	release.Wait = false
+	if err := release.Ensure(ctx); err != nil {
+		return err
+	}
+	_, err = e.Kubectl(ctx, nil, "--namespace="+release.Namespace, "rollout", "status", "deployment/"+release.Name, "--timeout=600s")
+	return err
 }
 
 // DeployDemo deploys the demo into a namespace of each kind of tenant and serves the
@@ -198,9 +232,42 @@ type checkResult struct {
 	} `json:"denial"`
 }
 
-// findings are the results of the demo's checks: of the tenant with path Proxy, and the
-// direct attempt of the tenant with path Gateway.
-type findings struct{ proxied, direct, denied, gateway checkResult }
+// findings are the results of the demo's checks: of the tenant with path Proxy, with the
+// proxy's log line, and the direct attempt of the tenant with path Gateway.
+type findings struct {
+	proxied, direct, denied, gateway checkResult
+	logged                           AuditLine
+}
+
+// runChecks runs the demo's checks side by side: the direct attempt of a closed path takes
+// 4 s.
+func (e *Environment) runChecks(ctx context.Context) (findings, error) {
+	_, position, err := e.Audit(0)
+	if err != nil {
+		return findings{}, err
+	}
+	var found findings
+	group, groupCtx := errgroup.WithContext(ctx)
+	run := func(page, name string, into *checkResult) (err error) {
+		*into, err = runCheck(groupCtx, page, name)
+		return err
+	}
+	group.Go(func() error { return run(PageURL, "direct", &found.direct) })
+	group.Go(func() error { return run(GatewayPageURL, "direct", &found.gateway) })
+	group.Go(func() (err error) {
+		// The machine may still boot.
+		if _, err := e.Kubectl(groupCtx, nil, "wait", "egresstenant/"+DemoTenant, "--for=condition=Ready", "--timeout=600s"); err != nil {
+			return err
+		}
+		if err := errors.Join(run(PageURL, "external-ip", &found.proxied), run(PageURL, "denied", &found.denied)); err != nil {
+			return err
+		}
+		found.logged, err = e.waitAudit(groupCtx, position)
+		return err
+	})
+	err = group.Wait()
+	return found, err
+}
 
 func runCheck(ctx context.Context, page, name string) (checkResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute) // a check takes at most 18 s
@@ -268,7 +335,7 @@ func (e *Environment) provisioned(ctx context.Context) (string, error) {
 	return text.String(), nil
 }
 
-func (e *Environment) summarise(w io.Writer, provisioned string, found findings, record AuditLine) error {
+func (e *Environment) summarise(w io.Writer, provisioned string, found findings) error {
 	egress, err := e.EgressAddress(DemoTenant)
 	if err != nil {
 		return err
@@ -281,17 +348,17 @@ func (e *Environment) summarise(w io.Writer, provisioned string, found findings,
 	fmt.Fprintf(t, "Direct attempt\t%s (%s)\n", found.direct.Summary, found.direct.Error)
 	fmt.Fprintf(t, "Forbidden port\t%s\n", found.denied.Denial.Statement)
 	fmt.Fprintf(t, "Path Gateway\t%s\n", found.gateway.Summary)
-	fmt.Fprintf(t, "Proxy's audit log\t%s\n", record.Text)
+	fmt.Fprintf(t, "Proxy's audit log\t%s\n", found.logged.Text)
 	fmt.Fprintf(t, "Cluster\texport KUBECONFIG=%s\n", e.Kubeconfig())
 	fmt.Fprintf(t, "Scaleway\t. %s; bootstrap status --config %s\n", credentialsFile, e.ConfigFile())
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	return found.check(egress, e.Plan.GatewayPublic, record)
+	return found.check(egress, e.Plan.GatewayPublic)
 }
 
 // check compares the findings with the addresses of the two paths.
-func (f findings) check(egress, gateway netip.Addr, record AuditLine) error {
+func (f findings) check(egress, gateway netip.Addr) error {
 	switch {
 	case !f.proxied.OK:
 		return fmt.Errorf("the egress path through the proxy does not work: %s %s", f.proxied.Summary, f.proxied.Error)
@@ -305,8 +372,8 @@ func (f findings) check(egress, gateway netip.Addr, record AuditLine) error {
 		return fmt.Errorf("the egress path by the Public Gateway does not work: %s %s", f.gateway.Summary, f.gateway.Error)
 	case f.gateway.Address != gateway.String():
 		return fmt.Errorf("the internet saw %s, not the gateway's address %s", f.gateway.Address, gateway)
-	case record.Tenant != DemoTenant:
-		return errors.New("the proxy logged another tenant: " + record.Tenant)
+	case f.logged.Tenant != DemoTenant:
+		return errors.New("the proxy logged another tenant: " + f.logged.Tenant)
 	}
 	return nil
 }

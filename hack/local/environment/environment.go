@@ -62,6 +62,20 @@ type Options struct {
 // Up brings the environment up. After an error, Down removes the parts that
 // were started; the error names the command.
 func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, error) {
+	nothing := func(context.Context, *Environment) error { return nil }
+	return up(ctx, log, options, further{cluster: nothing, proxy: nothing})
+}
+
+// further is work that continues the start of the environment's parts, side by side.
+type further struct {
+	// cluster is done once the cluster runs, while the proxy's machine boots.
+	cluster func(context.Context, *Environment) error
+	// proxy is done once the proxy serves and the values for the chart are complete.
+	proxy func(context.Context, *Environment) error
+}
+
+// up is Up with further work.
+func up(ctx context.Context, log *progress.Log, options Options, work further) (*Environment, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the local environment needs root: it makes network namespaces, a node and mounts")
 	}
@@ -88,7 +102,7 @@ func Up(ctx context.Context, log *progress.Log, options Options) (*Environment, 
 	if err := e.linkKubectl(); err != nil {
 		return nil, err
 	}
-	if err := e.start(ctx, log, options); err != nil {
+	if err := e.start(ctx, log, options, work); err != nil {
 		return nil, fmt.Errorf("%w\n(logs are in %s/logs; make local-down removes the environment)", err, Dir)
 	}
 	made, err := e.fingerprint()
@@ -178,7 +192,7 @@ func (e *Environment) linkKubectl() error {
 	return os.Symlink(e.binaries.kubernetes, filepath.Join(folder, "kubectl"))
 }
 
-func (e *Environment) start(ctx context.Context, log *progress.Log, options Options) error {
+func (e *Environment) start(ctx context.Context, log *progress.Log, options Options, work further) error {
 	if err := log.Step("networks", func() error { return network.Up(ctx, e.Plan) }); err != nil {
 		return err
 	}
@@ -195,11 +209,25 @@ func (e *Environment) start(ctx context.Context, log *progress.Log, options Opti
 	if e.Cluster, err = cluster.New(ctx, e.clusterConfig()); err != nil {
 		return err
 	}
+	if err := log.Step("bootstrap apply", func() error { return e.apply(ctx, "--wait=false") }); err != nil {
+		return err
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return log.Step("bootstrap apply", func() error { return e.provision(groupCtx) })
+		return log.Step("proxy's machine", func() error { return e.waitBooted(groupCtx) })
 	})
-	group.Go(func() error { return e.startCluster(groupCtx, log) })
+	group.Go(func() error {
+		if err := log.Step("proxy", func() error { return e.waitServing(groupCtx) }); err != nil {
+			return err
+		}
+		return work.proxy(groupCtx, e)
+	})
+	group.Go(func() error {
+		if err := e.startCluster(groupCtx, log); err != nil {
+			return err
+		}
+		return work.cluster(groupCtx, e)
+	})
 	if err := group.Wait(); err != nil || options.KwokNodes == 0 {
 		return err
 	}

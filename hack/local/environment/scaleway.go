@@ -31,6 +31,11 @@ import (
 	"egress.scw/webhook/api/v1alpha1"
 )
 
+// bootPatience bounds the time for which a machine boots and becomes a proxy.
+const bootPatience = 10 * time.Minute
+
+var errNotBooted = errors.New("not after 10 minutes")
+
 const (
 	processScaleway = "scaleway"
 	scalewayURL     = "http://127.0.0.1:8089"
@@ -229,40 +234,45 @@ func (e *Environment) BootstrapCommand(ctx context.Context, args ...string) (*ex
 	return cmd, nil
 }
 
-// provision lets bootstrap apply egress.yaml, and waits until the proxy's
-// machine has booted, which takes a quarter of a minute on an idle machine, and
-// every tenant's port answers.
-func (e *Environment) provision(ctx context.Context) error {
-	if _, err := e.Bootstrap(ctx, "apply", "--yes", "--config", e.ConfigFile()); err != nil {
-		return err
-	}
+// apply lets bootstrap apply egress.yaml.
+func (e *Environment) apply(ctx context.Context, flags ...string) error {
+	_, err := e.Bootstrap(ctx, append([]string{"apply", "--yes", "--config", e.ConfigFile()}, flags...)...)
+	return err
+}
+
+// waitBooted waits until the proxy's machine has booted, which takes half a minute on an
+// idle machine.
+func (e *Environment) waitBooted(ctx context.Context) error {
 	vm, err := e.Machine(ctx)
 	if err != nil {
 		return err
 	}
-	booting, cancel := context.WithTimeoutCause(ctx, 10*time.Minute, errors.New("not booted after 10 minutes"))
+	ctx, cancel := context.WithTimeoutCause(ctx, bootPatience, errNotBooted)
 	defer cancel()
-	if err := vm.Wait(booting); err != nil {
-		return err
-	}
+	return vm.Wait(ctx)
+}
+
+// waitServing waits until every tenant's port answers, and lets bootstrap complete the
+// values for the chart: the machine reports the certificate that sidecars trust.
+func (e *Environment) waitServing(ctx context.Context) error {
 	tenants, err := e.Tenants()
 	if err != nil {
 		return err
 	}
+	booting, cancel := context.WithTimeoutCause(ctx, bootPatience, errNotBooted)
+	defer cancel()
 	for _, tenant := range tenants {
 		address := net.JoinHostPort(e.Plan.ProxyPrivate.String(), strconv.Itoa(int(tenant.Proxy.Port)))
-		if err := e.waitListening(ctx, e.Plan.Netns(network.Node), address); err != nil {
+		if err := e.waitListening(booting, e.Plan.Netns(network.Node), address); err != nil {
 			return fmt.Errorf("the proxy does not listen on %s: %w; the end of the fake Scaleway API's log:\n%s", address, err, e.processes.Tail(processScaleway))
 		}
 	}
-	return nil
+	return e.apply(ctx)
 }
 
 // waitListening waits until a server accepts connections at a TCP address, as
 // seen from a network namespace.
 func (e *Environment) waitListening(ctx context.Context, namespace, address string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("not within 2 minutes"))
-	defer cancel()
 	for {
 		dial := exec.CommandContext(ctx, "nsenter", "--net=/run/netns/"+namespace, e.binaries.probe, "dial", "tcp", address)
 		if dial.Run() == nil {
