@@ -281,7 +281,7 @@ func (e *Environment) waitListening(ctx context.Context, namespace, address stri
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(250 * time.Millisecond): // the machine boots on the same cores
 		}
 	}
 }
