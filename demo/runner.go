@@ -78,14 +78,15 @@ func (r *runner) run(ctx context.Context, name string) (result, error) {
 }
 
 // take takes a permit to send a request. If there is none it returns the time until the
-// next one, in whole seconds.
+// next one, in whole seconds. It reserves no permit of the future: of several reservations
+// that are cancelled at the same time, the limiter gets only the last one back, so that a
+// burst of refused clients would lock out all others for hours.
 func (r *runner) take() time.Duration {
-	permit := r.limiter.Reserve()
-	delay := permit.Delay()
-	if delay <= 0 {
+	if r.limiter.Allow() {
 		return 0
 	}
-	permit.Cancel()
+	missing := max(0, 1-r.limiter.Tokens())
+	delay := time.Duration(missing / float64(r.limiter.Limit()) * float64(time.Second))
 	return delay.Truncate(time.Second) + time.Second
 }
 

@@ -7,7 +7,9 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
@@ -45,6 +47,25 @@ func TestRateLimit(t *testing.T) {
 	call(t, http.MethodPost, demo.URL+"/api/checks/ftp", http.StatusNotFound, &refusal)
 	if got := values(t, m)["egress_demo_rate_limited_checks_total"]; got != 2 {
 		t.Errorf("%v checks counted as limited, want 2", got)
+	}
+}
+
+// TestRefusalsTakeNoPermits: clients that are refused, many at a time, do not postpone
+// the next permit.
+func TestRefusalsTakeNoPermits(t *testing.T) {
+	t.Parallel()
+	checks := newRunner(nil, 1, newHub(newMetrics()), slog.New(slog.DiscardHandler))
+	var clients sync.WaitGroup
+	for range 64 {
+		clients.Go(func() {
+			for range 500 {
+				checks.take()
+			}
+		})
+	}
+	clients.Wait()
+	if wait := checks.take(); wait > time.Minute {
+		t.Errorf("the next permit is in %s, want at most a minute", wait)
 	}
 }
 
