@@ -183,6 +183,34 @@ func TestPodHandler(t *testing.T) {
 	}
 }
 
+// TestLongNames: the API server checks names and labels after the webhook. One of a
+// megabyte is neither in the log nor, once for each warning, in the answer.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 1<<20)
+	const fromElsewhere = `"envFrom":[{}],"env":[{"name":"HTTP_PROXY","valueFrom":{}},{"name":"https_proxy","valueFrom":{}},
+		{"name":"NO_PROXY","valueFrom":{}},{"name":"JAVA_TOOL_OPTIONS","valueFrom":{}}]`
+	for name, pod := range map[string]string{
+		"container": `{"metadata":{"annotations":{"egress.scw/runtimes":"Java"}},"spec":{"containers":[{"name":"` + long + `",` + fromElsewhere + `}]}}`,
+		"label":     `{"metadata":{"labels":{"egress.scw/inject":"` + long + `"}},"spec":{"containers":[{"name":"web"}]}}`,
+		"skipped":   `{"metadata":{"annotations":{"egress.scw/skip-containers":"` + long + `"}},"spec":{"containers":[{"name":"web"}]}}`,
+		"pod":       `{"metadata":{"name":"` + long + `","labels":{"egress.scw/inject":"false"}},"spec":{"containers":[{"name":"web"}]}}`,
+		"prefix":    `{"metadata":{"generateName":"` + long + `","labels":{"egress.scw/inject":"false"}},"spec":{"containers":[{"name":"web"}]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAdmissionTest(t)
+			response := a.answer(t, reviewOf(t, pod))
+			if warnings := strings.Join(response.Warnings, ""); len(warnings) > 4<<10 {
+				t.Errorf("%d warnings of %d bytes together", len(response.Warnings), len(warnings))
+			}
+			if a.log.Len() > 4<<10 {
+				t.Errorf("%d bytes were logged", a.log.Len())
+			}
+		})
+	}
+}
+
 func ownNoProxy(value string) string {
 	return `{"spec":{"containers":[{"name":"web","env":[{"name":"NO_PROXY","value":"` + value + `"}]}]}}`
 }

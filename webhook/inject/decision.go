@@ -121,8 +121,27 @@ const maxContainers = 1000
 
 // listSome lists at most that many of the names, and the number of the others.
 func listSome(names []string, most int) string {
-	if more := len(names) - most; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	listed := make([]string, 0, most)
+	for _, name := range names[:min(len(names), most)] {
+		listed = append(listed, shown(name))
 	}
-	return strings.Join(names, ", ")
+	list := strings.Join(listed, ", ")
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", list, more)
+	}
+	return list
+}
+
+// maxShown is the length of the longest name of Kubernetes, in bytes.
+const maxShown = 253
+
+// shown returns the part of a name or a value that is repeated in messages: all of one
+// that the API server accepts, as it checks them after the webhook. Otherwise a pod with
+// a name of some megabytes would have it in the log, and once for each warning in the
+// answer.
+func shown(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "…"
 }

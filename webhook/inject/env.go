@@ -70,6 +70,7 @@ type envPlan struct {
 	extended []extension // new values of existing variables
 	back     []string    // added after the existing variables
 	warnings []string
+	shown    string // the name of the container in warnings
 }
 
 type extension struct {
@@ -98,9 +99,9 @@ func (p *envPlan) warn(format string, arguments ...any) {
 //   - A value of a former injection, which may be nil, is not the container's own:
 //     it is replaced.
 func (p *envPlan) set(container *Container, injection *Injection, former *former) {
-	*p = envPlan{front: p.front[:0]}
+	*p = envPlan{front: p.front[:0], shown: shown(container.Name)}
 	if container.EnvFrom {
-		p.warn("container %s has envFrom: proxy variables in there have no effect, because those in env take precedence", container.Name)
+		p.warn("container %s has envFrom: proxy variables in there have no effect, because those in env take precedence", p.shown)
 	}
 	p.proxy(container, &injection.httpProxy, injection, former)
 	p.proxy(container, &injection.httpsProxy, injection, former)
@@ -131,7 +132,7 @@ func (p *envPlan) pair(container *Container, ours *pair) (upper, lower *EnvVar, 
 	for _, own := range []*EnvVar{upper, lower} {
 		if own != nil && own.ValueFrom != nil {
 			p.warn("container %s: %s comes from valueFrom, so %s and %s are left as they are",
-				container.Name, own.Name, ours.upper.name, ours.lower.name)
+				p.shown, own.Name, ours.upper.name, ours.lower.name)
 			return nil, nil, false
 		}
 	}

@@ -33,7 +33,7 @@ func decideByOptOut(pod *Pod, namespace Namespace, tenant *v1alpha1.EgressTenant
 		}
 	default:
 		decision.Warnings = []string{
-			fmt.Sprintf("label %s is %q: only \"false\" turns injection off, so the pod is injected", names.LabelInject, value),
+			fmt.Sprintf("label %s is %q: only \"false\" turns injection off, so the pod is injected", names.LabelInject, shown(value)),
 		}
 	}
 	return decision

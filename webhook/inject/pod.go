@@ -202,9 +202,9 @@ func (p *Pod) DisplayName() string {
 	case p.Metadata == nil:
 		return ""
 	case p.Metadata.Name == "" && p.Metadata.GenerateName != "":
-		return p.Metadata.GenerateName + "*"
+		return shown(p.Metadata.GenerateName) + "*"
 	default:
-		return p.Metadata.Name
+		return shown(p.Metadata.Name)
 	}
 }
 

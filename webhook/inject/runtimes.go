@@ -78,12 +78,12 @@ func (p *envPlan) runtimes(container *Container, injection *Injection, former *f
 	case own == nil && wanted != nil:
 		p.front = append(p.front, injection.runtimes.java.encoded)
 		if container.EnvFrom {
-			p.warn("container %s has envFrom: %s in there has no effect, because that in env takes precedence", container.Name, envJava)
+			p.warn("container %s has envFrom: %s in there has no effect, because that in env takes precedence", p.shown, envJava)
 		}
 	case own == nil:
 	case own.ValueFrom != nil:
 		if wanted != nil {
-			p.warn("container %s: %s comes from valueFrom, so it is left as it is", container.Name, envJava)
+			p.warn("container %s: %s comes from valueFrom, so it is left as it is", p.shown, envJava)
 		}
 	default:
 		if value := addJavaOptions(former.ownJava(own.Value), wanted); value != strings.TrimRight(own.Value, javaSpace) {
