@@ -67,10 +67,19 @@ func ParseDomain(text string) (Domain, error) {
 	if err != nil {
 		return Domain{}, err
 	}
-	if suffix, icann := publicsuffix.PublicSuffix(name); below && icann && suffix == name {
+	// The list contains "*.np" for a domain below which every name is a public suffix,
+	// and has no rule for "np" itself, which covers even more.
+	if below && (isPublicSuffix(name) || isPublicSuffix("x."+name)) {
 		return Domain{}, fmt.Errorf("is a public suffix: anyone can register a name below .%s, so list the names that you mean", name)
 	}
 	return Domain{name, below}, nil
+}
+
+// isPublicSuffix reports whether a registry of top-level domains lets anyone register
+// names directly below this name.
+func isPublicSuffix(name string) bool {
+	suffix, icann := publicsuffix.PublicSuffix(name)
+	return icann && suffix == name
 }
 
 // MergeDomains returns the domains sorted by name, each once, without domains that

@@ -16,7 +16,7 @@ func TestParseDomain(t *testing.T) {
 		"example.com.": "example.com", ".example.com.": ".example.com", "bücher.example": "xn--bcher-kva.example",
 		".BÜCHER.example": ".xn--bcher-kva.example", "xn--bcher-kva.example": "xn--bcher-kva.example", "example。com": "example.com",
 		"r3---sn-apo3qvuox.example": "r3---sn-apo3qvuox.example", "com": "com", "intranet": "intranet", ".internal": ".internal",
-		".test": ".test", ".github.io": ".github.io", ".s3.amazonaws.com": ".s3.amazonaws.com", "1.example": "1.example",
+		".test": ".test", ".github.io": ".github.io", ".s3.amazonaws.com": ".s3.amazonaws.com", ".city.kawasaki.jp": ".city.kawasaki.jp", "np": "np", "1.example": "1.example",
 		"my_bucket.s3.fr-par.scw.cloud": "my_bucket.s3.fr-par.scw.cloud", "._domainkey.Example": "._domainkey.example",
 		longest: longest, "." + longest + ".": "." + longest,
 	} {
@@ -30,6 +30,7 @@ func TestParseDomain(t *testing.T) {
 		"*.example.com": "write .example.com", "*": "write .example.com", "ex*mple.com": "write .example.com",
 		"https://example.com": "without scheme", "example.com:443": "without scheme", "example.com/a": "without scheme", "[example.com]": "is not a domain name",
 		".com": "is a public suffix", ".co.uk": "is a public suffix", ".COM.": "is a public suffix", ".xn--p1ai": "is a public suffix", ".рф": "is a public suffix",
+		".np": "is a public suffix", ".com.np": "is a public suffix", ".kawasaki.jp": "is a public suffix",
 		"192.0.2.1": "is an IP address", "192.0.2.1.": "is an IP address", "192.0.2": "is an IP address", "3221225985": "is an IP address", "0xC0000201": "is an IP address", "0300.0.2.1": "is an IP address",
 		"2001:db8::1": "is an IP address", "[2001:db8::1]": "is an IP address", "::ffff:192.0.2.1": "is an IP address", "192.0.2.0/24": "without scheme",
 		".192.0.2.1": "ends in a number", "example.1": "ends in a number", "a.0x1f": "ends in a number", "1.2.3.4.5": "ends in a number", "999.1.1.1": "ends in a number", "１92.0.2.1": "ends in a number",
