@@ -116,7 +116,11 @@ func TestLoadErrors(t *testing.T) {
 		"as JSON": {
 			`{"apiVersion": "egress.scw/v1alpha1", "kind": "Egress", "metadata": {"name": "test"}, "spec": {"zone": "fr-par-1", "network": {"cidr": "172.16.0.0/22"}, "proxy": {"privateIP": "172.16.0.10"}}}`, nil,
 		},
-		"null is not set":                     {minimal + "  cluster:\n  registry: ~\n  tenants: null\n  outputs:\n", nil},
+		"null is not set": {minimal + "  tenants: null\n  outputs:\n", nil},
+		"tenant with empty groups": {minimal + "  tenants:\n    - name: a\n      proxy: {port: 3129}\n      allow:\n      # mode: Enforce\n      sidecar: ~\n", []string{
+			"13: spec.tenants[0].allow: is empty: write its fields below it, or {} for the defaults, or remove it",
+			"15: spec.tenants[0].sidecar: is empty: write its fields below it, or {} for the defaults, or remove it",
+		}},
 		"labels and annotations of kustomize": {strings.Replace(minimal, "  name: test\n", "  name: test\n  labels: {a: b}\n  annotations: {c: d}\n", 1), nil},
 		"other metadata":                      {strings.Replace(minimal, "  name: test\n", "  name: test\n  namespace: a\n", 1), []string{"5: metadata.namespace: unknown field"}},
 

@@ -27,7 +27,8 @@ func scalarParsers(scalars []Scalar) map[reflect.Type]func(string) (reflect.Valu
 	return parsers
 }
 
-// value decodes a node into a settable value. Null leaves the value as it is.
+// value decodes a node into a settable value. Null leaves the value as it is; structure
+// refuses it where it would hide what the author meant.
 func (d decoding) value(node *yaml.Node, target reflect.Value, at *field.Path) {
 	line := node.Line
 	node = resolve(node)
@@ -71,20 +72,23 @@ func (d decoding) structure(node *yaml.Node, line int, target reflect.Value, at 
 		return
 	}
 	fields := jsonFields(target.Type())
-	missing := maps.Clone(fields)
+	missing, written := maps.Clone(fields), keys(node)
 	d.pairs(node, at, func(name string, line int, node *yaml.Node) {
 		known, ok := fields[name]
 		if !ok {
-			d.unknown(name, line, fields, at)
+			d.unknown(name, line, fields, written, at)
 			return
 		}
 		child := at.Child(name)
 		d.document.lines[child.String()] = line
+		into := target.FieldByIndex(known.index)
 		if isNull(resolve(node)) {
+			if known.optional && isGroup(into.Type()) {
+				d.malformed(line, child, "is empty: write its fields below it, or {} for the defaults, or remove it")
+			}
 			return
 		}
 		delete(missing, name)
-		into := target.FieldByIndex(known.index)
 		d.value(node, into, child)
 		if known.optional && into.CanInt() && into.IsZero() && !d.document.Wrong(child.String()) {
 			d.malformed(line, child, "must not be 0, which would be read as not set: leave it out for the default")
@@ -158,13 +162,32 @@ func (d decoding) pairs(node *yaml.Node, at *field.Path, do func(name string, li
 	}
 }
 
-func (d decoding) unknown(name string, line int, fields map[string]jsonField, at *field.Path) {
+// isGroup reports whether a type is that of fields which mean something else if they are
+// all left out than if there is no such group.
+func isGroup(of reflect.Type) bool {
+	return of.Kind() == reflect.Pointer && of.Elem().Kind() == reflect.Struct
+}
+
+// keys returns the keys of a mapping that are written as they are.
+func keys(node *yaml.Node) map[string]bool {
+	written := make(map[string]bool, len(node.Content)/2)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		written[resolve(node.Content[i]).Value] = true
+	}
+	return written
+}
+
+// unknown records a field that does not exist. A field of a similar name that is missing
+// from the written ones is not reported as missing too.
+func (d decoding) unknown(name string, line int, fields map[string]jsonField, written map[string]bool, at *field.Path) {
 	detail := "unknown field"
 	if remedy := d.moved[at.Child(name).String()]; remedy != "" {
 		detail += ": " + remedy
 	} else if like := nearest(name, slices.Sorted(maps.Keys(fields))); like != "" {
 		detail += fmt.Sprintf("; did you mean %q?", like)
-		d.document.wrong[at.Child(like).String()] = true
+		if !written[like] {
+			d.document.wrong[at.Child(like).String()] = true
+		}
 	}
 	d.document.lines[at.Child(name).String()] = line
 	d.malformed(line, at.Child(name), detail)

@@ -135,10 +135,11 @@ func TestProblems(t *testing.T) {
 		"begins with a comment": {"# a comment\n---\n" + minimal + "...\n", nil},
 		"Windows line ends":     {strings.ReplaceAll(minimal, "\n", "\r\n"), nil},
 		"as JSON":               {`{"name": "test", "machine": {"type": "SMALL"}}`, nil},
-		"null is not set":       {minimal + "enabled:\nhour: ~\nitems: null\nlabels:\n", nil},
+		"null is not set":       {minimal + "enabled:\nitems: null\nlabels:\n", nil},
 
 		"empty":             {"", []string{"1: is empty: begin with name"}},
 		"only comments":     {"\n# nothing\n\n", []string{"1: is empty: begin with name"}},
+		"empty before":      {"---\n---\n" + minimal, []string{"2: a second document begins here: the file must contain only one; remove the line ---"}},
 		"empty document":    {"---\n", []string{"1: is empty: begin with name"}},
 		"too long":          {strings.Repeat("#", 1<<20+1), []string{"1: has more than 1048576 bytes: is it the right file?"}},
 		"a list":            {"\n- a\n", []string{"2: must be a map of fields, is a list"}},
@@ -153,14 +154,22 @@ func TestProblems(t *testing.T) {
 		"colon in a string":   {"a: b: c\n", []string{"1: is not YAML: mapping values are not allowed in this context" + check}},
 		"colon further down":  {"z: 1\na: b: c\n", []string{"2: is not YAML: mapping values are not allowed in this context" + check}},
 		"indented too little": {"a:\n  b: 1\n c: 2\n", []string{"3: is not YAML: did not find expected key" + check}},
-		"bracket left open":   {"a: 1\nb: [1,2\nc: 3\n", []string{"2: is not YAML: did not find expected ',' or ']'" + check}},
-		"brace left open":     {"{", []string{"1: is not YAML: did not find expected node content" + check}},
-		"quote left open":     {"a: 1\nb: 'x\nc: 3\n", []string{"2: is not YAML: found unexpected end of stream" + check}},
-		"bad second document": {"a: 1\n...\nb: 2\n", []string{"3: is not YAML: did not find expected <document start>" + check}},
-		"reserved character":  {"a: 1\nb: @x\n", []string{"2: is not YAML: found character that cannot start any token" + check}},
-		"unknown alias":       {"a: 1\nb: *x\n", []string{"2: *x refers to an unknown anchor: &x must come before it"}},
+		"indented too little in a list": {
+			"z: 1\nitems:\n  - name: a\n    b: 1\n  - name: b\n   c: 2\nend: 1\n", []string{"6: is not YAML: did not find expected '-' indicator" + check},
+		},
+		"no item of the list":            {"z: 1\nitems:\n  - a\n  - b\n  c: 2\nend: 1\n", []string{"5: is not YAML: did not find expected '-' indicator" + check}},
+		"brace too many":                 {"z: 1\na:\n  b: 1\n  c: {d: 1}}\nend: 1\n", []string{"4: is not YAML: did not find expected key" + check}},
+		"bad block in a second document": {minimal + "---\na:\n  b: 1\n c: 2\n", []string{"7: is not YAML: did not find expected key" + check}},
+		"asterisk without quotes":        {"a: 1\nb:\n  - *.example.com\n", []string{"3: has a * or & at the beginning of a value, where they have a meaning in YAML: quote the value"}},
+		"bracket left open":              {"a: 1\nb: [1,2\nc: 3\n", []string{"2: is not YAML: did not find expected ',' or ']'" + check}},
+		"brace left open":                {"{", []string{"1: is not YAML: did not find expected node content" + check}},
+		"quote left open":                {"a: 1\nb: 'x\nc: 3\n", []string{"2: is not YAML: found unexpected end of stream" + check}},
+		"bad second document":            {"a: 1\n...\nb: 2\n", []string{"3: is not YAML: did not find expected <document start>" + check}},
+		"reserved character":             {"a: 1\nb: @x\n", []string{"2: is not YAML: found character that cannot start any token" + check}},
+		"unknown alias":                  {"a: 1\nb: *x\n", []string{"2: *x refers to an unknown anchor: &x must come before it"}},
 
 		"unknown field":               {minimal + "  tipe: SMALL\n", []string{`4: machine.tipe: unknown field; did you mean "type"?`}},
+		"group without fields":        {minimal + "hour:\nlabels: {a: b}\n", []string{"4: hour: is empty: write its fields below it, or {} for the defaults, or remove it"}},
 		"unknown field, far off":      {minimal + "colour: blue\n", []string{"4: colour: unknown field"}},
 		"unknown field, short":        {minimal + "items: [{name: a, port: {number: 1}, xy: 1}]\n", []string{"4: items[0].xy: unknown field"}},
 		"former field":                {minimal + "  kind: SMALL\n", []string{`4: machine.kind: unknown field: it is now called type`}},
@@ -275,6 +284,14 @@ sources: [a, 192.0.2.0/24]
 		`8: sources[0]: Invalid value: "a": must be a CIDR`,
 		`8: sources[1]: Invalid value: "192.0.2.0/24": must be private`,
 	}
+	if diff := cmp.Diff(want, linesOf(t, document)); diff != "" {
+		t.Errorf("wrong (-want +got):\n%s", diff)
+	}
+
+	// The field of the similar name is in the file: it was not meant.
+	document = decoder.Decode([]byte(minimal+"  tipe: LARGE\n"), &sample{})
+	document.AddInvalid(field.ErrorList{field.Invalid(field.NewPath("machine", "type"), "SMALL", "is sold out")})
+	want = []string{`3: machine.type: Invalid value: "SMALL": is sold out`, `4: machine.tipe: unknown field; did you mean "type"?`}
 	if diff := cmp.Diff(want, linesOf(t, document)); diff != "" {
 		t.Errorf("wrong (-want +got):\n%s", diff)
 	}

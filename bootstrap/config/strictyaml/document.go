@@ -8,7 +8,8 @@
 // It is strict: unknown and repeated fields are refused, strings that look like
 // numbers or booleans must be quoted, numbers must be decimal, and merge keys and
 // tags are not supported, because readers of YAML do not agree on their meaning.
-// Aliases are supported.
+// Aliases are supported. A field that is empty or null is one that is not set, except for
+// a group of fields, whose presence alone may have a meaning: that must be {} then.
 //
 // It bounds its work: the size of the file, and the number of values that
 // aliases expand to.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode"
@@ -28,14 +29,11 @@ func parse(data []byte) (*yaml.Node, *Problem) {
 	}
 	var document, second yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	err := decoder.Decode(&document)
-	switch {
+	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
 		return nil, syntaxProblem(err, data)
-	case len(document.Content) != 1 || isNull(document.Content[0]):
-		return nil, nil
 	}
 	switch err := decoder.Decode(&second); {
 	case errors.Is(err, io.EOF):
@@ -43,6 +41,9 @@ func parse(data []byte) (*yaml.Node, *Problem) {
 		return nil, syntaxProblem(err, data)
 	default:
 		return nil, &Problem{Line: max(second.Line, 1), Detail: "a second document begins here: the file must contain only one; remove the line ---"}
+	}
+	if len(document.Content) != 1 || isNull(document.Content[0]) {
+		return nil, nil
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
@@ -77,18 +78,23 @@ var (
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
+// badBlock are the errors about a line that belongs to no block, mostly by its
+// indentation. The YAML library reports the line in which the block begins.
+var badBlock = []string{"did not find expected key", "did not find expected '-' indicator"}
+
+// badAlias is the error about an asterisk or an ampersand without a name.
+const badAlias = "did not find expected alphabetic or numeric character"
+
 // syntaxProblem finds the line of an error of the YAML library. Line numbers of
 // its parser are one too small, those of its scanner are right, and errors in
 // the first line have no number.
 func syntaxProblem(err error, data []byte) *Problem {
-	message := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 1
-	if found := errorWithLine.FindStringSubmatch(message); found != nil {
-		line, _ = strconv.Atoi(found[1])
-		message = found[2]
-		if strings.HasPrefix(message, "did not find expected") {
-			line++
-		}
+	message, line := syntaxError(err)
+	switch {
+	case slices.Contains(badBlock, message):
+		line = badBlockLine(message, data)
+	case strings.HasPrefix(message, "did not find expected") && message != badAlias:
+		line++
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\r\n"), "\n")
 	if found := unknownAnchor.FindStringSubmatch(message); found != nil {
@@ -103,5 +109,45 @@ func syntaxProblem(err error, data []byte) *Problem {
 			return &Problem{Line: at, Detail: "is indented with a tab: use spaces"}
 		}
 	}
+	if message == badAlias {
+		return &Problem{Line: line, Detail: "has a * or & at the beginning of a value, where they have a meaning in YAML: quote the value"}
+	}
 	return &Problem{Line: line, Detail: "is not YAML: " + message + "; check indentation and quotes in this line and those around it"}
+}
+
+// syntaxError returns the message of the YAML library, and its line number, 1 if it has
+// none.
+func syntaxError(err error) (message string, line int) {
+	message = strings.TrimPrefix(err.Error(), "yaml: ")
+	found := errorWithLine.FindStringSubmatch(message)
+	if found == nil {
+		return message, 1
+	}
+	line, _ = strconv.Atoi(found[1])
+	return found[2], line
+}
+
+// badBlockLine returns the line of an error of badBlock: the first lines of the file have
+// the error if this line is among them.
+func badBlockLine(message string, data []byte) int {
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	return 1 + sort.Search(len(lines)-1, func(last int) bool {
+		err := decodeTwo(bytes.Join(lines[:last+1], nil))
+		if err == nil {
+			return false
+		}
+		found, _ := syntaxError(err)
+		return found == message
+	})
+}
+
+// decodeTwo decodes the first two documents of a file. The error is that of the first one that cannot
+// be decoded.
+func decodeTwo(data []byte) error {
+	var node yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	if err := decoder.Decode(&node); err != nil {
+		return err //nolint:wrapcheck // syntaxError reads it
+	}
+	return decoder.Decode(&node) //nolint:wrapcheck // the same
 }
