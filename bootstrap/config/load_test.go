@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -204,6 +205,33 @@ func TestLoadErrors(t *testing.T) {
 				t.Errorf("wrong (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Outputs that are written in different ways may be one file.
+func TestLoadOutputsByPath(t *testing.T) {
+	t.Parallel()
+	whole := func(name string) string {
+		path, err := filepath.Abs(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for file, outputs := range map[string]string{
+		"egress.yaml":          "{values: " + whole("egress.yaml") + "}",
+		whole("a/egress.yaml"): "{values: " + whole("a/egress.yaml") + "}",
+		"./a/egress.yaml":      "{values: ../a/egress.yaml, knownHosts: b}",
+		"a/egress.yaml":        "{kubeconfig: out/k, values: " + whole("a/out/k") + "}",
+		"a/../egress.yaml":     "{kubeconfig: " + whole("k") + ", values: k}",
+	} {
+		_, err := Load(file, []byte(minimal+"  outputs: "+outputs+"\n"))
+		if err == nil || !strings.Contains(err.Error(), "spec.outputs.values: Invalid value: ") || !strings.Contains(err.Error(), "must be another file than ") {
+			t.Errorf("%s in %s: %v", outputs, file, err)
+		}
+	}
+	if _, err := Load("a/egress.yaml", []byte(minimal+"  outputs: {kubeconfig: egress/k, values: "+whole("egress.yaml")+"}\n")); err != nil {
+		t.Error(err)
 	}
 }
 

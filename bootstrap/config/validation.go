@@ -157,6 +157,9 @@ func (o *Outputs) validate(at *field.Path) field.ErrorList {
 		if base := filepath.Base(output.file); strings.HasSuffix(output.file, "/") || base == "." || base == ".." {
 			errs = append(errs, field.Invalid(at.Child(output.name), output.file, "must be the path of a file"))
 		}
+		if strings.HasPrefix(output.file, "~") || strings.HasPrefix(output.file, "$") {
+			errs = append(errs, field.Invalid(at.Child(output.name), output.file, "must not begin with ~ or $, which only shells replace: write the whole path, or one from the folder of egress.yaml on"))
+		}
 	}
 	for i, output := range o.files() {
 		for _, other := range o.files()[:i] {
@@ -168,19 +171,36 @@ func (o *Outputs) validate(at *field.Path) field.ErrorList {
 	return errs
 }
 
-// validateAgainst refuses outputs that would overwrite the configuration file.
+// validateAgainst refuses outputs that would overwrite the configuration file, and those
+// that would overwrite each other from its folder on.
 func (o *Outputs) validateAgainst(config string, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for _, output := range o.files() {
-		path := output.file
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(config), path)
-		}
-		if path == filepath.Clean(config) {
+	folder := filepath.Dir(config)
+	for i, output := range o.files() {
+		file := absolute(folder, output.file)
+		if file == absolute("", config) {
 			errs = append(errs, field.Invalid(at.Child(output.name), output.file, "must be another file than this one"))
+		}
+		for _, other := range o.files()[:i] {
+			// validate has found the same path.
+			if file == absolute(folder, other.file) && filepath.Clean(output.file) != filepath.Clean(other.file) {
+				errs = append(errs, field.Invalid(at.Child(output.name), output.file, "must be another file than spec.outputs."+other.name))
+			}
 		}
 	}
 	return errs
+}
+
+// absolute returns the path from the root of a file that is named from a folder on. It
+// stays relative in a process whose own folder is gone.
+func absolute(folder, file string) string {
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(folder, file)
+	}
+	if whole, err := filepath.Abs(file); err == nil {
+		return whole
+	}
+	return filepath.Clean(file)
 }
 
 type outputFile struct{ name, file string }

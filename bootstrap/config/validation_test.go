@@ -633,6 +633,15 @@ func TestEgressValidate(t *testing.T) {
 			func(e *Egress) { e.Spec.Outputs.Values = "./kubeconfig.yaml" },
 			[]string{`spec.outputs.values: Invalid value: "./kubeconfig.yaml": must be another file than spec.outputs.kubeconfig`},
 		},
+		"path of a shell": {
+			func(e *Egress) {
+				e.Spec.Outputs.Values, e.Spec.Outputs.Kubeconfig = "$HOME/values.yaml", "~/.kube/config"
+			},
+			[]string{
+				`spec.outputs.kubeconfig: Invalid value: "~/.kube/config": must not begin with ~ or $, which only shells replace: write the whole path, or one from the folder of egress.yaml on`,
+				`spec.outputs.values: Invalid value: "$HOME/values.yaml": must not begin with ~ or $, which only shells replace: write the whole path, or one from the folder of egress.yaml on`,
+			},
+		},
 		"folder for an output": {
 			func(e *Egress) { e.Spec.Outputs.Values, e.Spec.Outputs.Kubeconfig = "out/", "out/.." },
 			[]string{`spec.outputs.kubeconfig: Invalid value: "out/..": must be the path of a file`, `spec.outputs.values: Invalid value: "out/": must be the path of a file`},
