@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	goyaml "go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
@@ -42,11 +45,12 @@ func decode(data []byte) (*File, field.ErrorList, error) {
 		if !ok {
 			return nil, nil, fmt.Errorf("reading the settings: %w", err)
 		}
-		path, value, ok := remove(tree, strings.Split(mismatch.Field, "."))
+		at := tokensAt(encoded, mismatch.Offset)
+		value, ok := remove(tree, at)
 		if !ok {
 			return nil, nil, fmt.Errorf("reading the settings: %w", err)
 		}
-		errs = append(errs, field.TypeInvalid(field.NewPath(path), value,
+		errs = append(errs, field.TypeInvalid(pathOf(at, strings.Split(mismatch.Field, ".")), value,
 			fmt.Sprintf("found %s where %s belongs", valueName(mismatch.Value), typeName(mismatch.Type))))
 	}
 }
@@ -86,23 +90,62 @@ func checkSingleDocument(data []byte) error {
 	return errors.New("more than one YAML document: write all settings into one")
 }
 
-// remove takes a field out of a tree and returns its path and value. The decoder
-// does not report the index of an item of a list: the whole list is taken out.
-func remove(tree map[string]any, names []string) (path string, value any, ok bool) {
-	for i, name := range names {
-		child, isObject := tree[name].(map[string]any)
-		if isObject && i < len(names)-1 {
-			tree = child
-			continue
+// tokensAt returns the names of fields, keys of maps and indexes of lists that lead to
+// the value that ends, or as a list or an object begins, before the offset.
+func tokensAt(encoded []byte, offset int64) []string {
+	decoder := jsontext.NewDecoder(bytes.NewReader(encoded))
+	for decoder.InputOffset() < offset {
+		if _, err := decoder.ReadToken(); err != nil {
+			return nil
 		}
-		value, ok = tree[name]
-		if _, isList := value.([]any); !isList && i < len(names)-1 {
-			return "", nil, false
-		}
-		delete(tree, name)
-		return strings.Join(names[:i+1], "."), value, ok
 	}
-	return "", nil, false
+	return slices.Collect(decoder.StackPointer().Tokens())
+}
+
+// pathOf returns the path of a value in the notation of errors. The fields are those of
+// the tokens that are the names of fields.
+func pathOf(tokens, fields []string) *field.Path {
+	var path *field.Path
+	for _, token := range tokens {
+		index, err := strconv.Atoi(token)
+		switch {
+		case len(fields) > 0 && token == fields[0]:
+			path, fields = path.Child(token), fields[1:]
+		case err == nil:
+			path = path.Index(index)
+		default:
+			path = path.Key(token)
+		}
+	}
+	return path
+}
+
+// remove takes a value out of a tree and returns it. An item of a list becomes null, so
+// that the others keep their indexes.
+func remove(tree map[string]any, tokens []string) (value any, ok bool) {
+	var at any = tree
+	for i, token := range tokens {
+		last := i == len(tokens)-1
+		switch parent := at.(type) {
+		case map[string]any:
+			at = parent[token]
+			if last {
+				delete(parent, token)
+			}
+		case []any:
+			index, err := strconv.Atoi(token)
+			if err != nil || index >= len(parent) {
+				return nil, false
+			}
+			at = parent[index]
+			if last {
+				parent[index] = nil
+			}
+		default:
+			return nil, false
+		}
+	}
+	return at, at != nil && len(tokens) > 0
 }
 
 func unknownFields(strict []error) field.ErrorList {
@@ -156,6 +199,8 @@ func typeName(of reflect.Type) string {
 		return "an object"
 	case reflect.Bool:
 		return "a boolean"
+	case reflect.Int32:
+		return "an integer"
 	default:
 		return "a " + of.Kind().String()
 	}

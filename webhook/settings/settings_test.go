@@ -320,7 +320,12 @@ func TestParseRefusesTypes(t *testing.T) {
 	_, err := Parse([]byte(header + `
 proxy: {addresses: 172.16.28.8, egressAddresses: {shared: [1.5, x], dedicated: [203.0.113.50]}}
 cluster: {domain: 5, cidrs: {}}
-dns: {pods: [{namespace: dns, podLabels: {enabled: yes}}], port: 53}
+dns:
+  port: 53
+  pods:
+    - {namespace: dns, podLabels: {app: dns, "0": 1, example.com/a.b: yes}}
+    - {namespace: [], podLabels: {app: dns}, ports: [53, 99999999999, 5.3, dns, 0]}
+    - dns
 admission: [":9443"]
 leaderElection: {enabled: "no"}
 logLevel: loud
@@ -329,12 +334,20 @@ logLevel: loud
 		`admission: Invalid value: [":9443"]: found a list where an object belongs`,
 		`cluster.cidrs: Invalid value: {}: found an object where a list belongs`,
 		`cluster.domain: Invalid value: 5: found a number where a string belongs`,
-		`dns.pods: Invalid value: [{"namespace":"dns","podLabels":{"enabled":true}}]: found a boolean where a string belongs`,
+		`dns.pods[0].podLabels[0]: Invalid value: 1: found a number where a string belongs`,
+		`dns.pods[0].podLabels[example.com/a.b]: Invalid value: true: found a boolean where a string belongs`,
+		`dns.pods[1].namespace: Invalid value: []: found a list where a string belongs`,
+		`dns.pods[1].ports[1]: Invalid value: 9.9999999999e+10: found a number where an integer belongs`,
+		`dns.pods[1].ports[2]: Invalid value: 5.3: found a number where an integer belongs`,
+		`dns.pods[1].ports[3]: Invalid value: "dns": found a string where an integer belongs`,
+		`dns.pods[2]: Invalid value: "dns": found a string where an object belongs`,
 		`leaderElection.enabled: Invalid value: "no": found a string where a boolean belongs`,
 		`proxy.addresses: Invalid value: "172.16.28.8": found a string where a list belongs`,
 		`proxy.egressAddresses.dedicated: Invalid value: ["203.0.113.50"]: found a list where an object belongs`,
-		`proxy.egressAddresses.shared: Invalid value: [1.5,"x"]: found a number where a string belongs`,
+		`proxy.egressAddresses.shared[0]: Invalid value: 1.5: found a number where a string belongs`,
 		`dns.port: Forbidden`,
+		`proxy.egressAddresses.shared[1]: Invalid value: "x"`,
+		`dns.pods[1].ports[4]: Invalid value: 0: must be between`,
 		`logLevel: Unsupported value: "loud"`,
 	})
 }
