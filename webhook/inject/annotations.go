@@ -68,6 +68,19 @@ func parseRuntimesAnnotation(text string) ([]v1alpha1.Runtime, field.ErrorList) 
 	return runtimes, errs
 }
 
+// maxSkipBytes bounds the annotation that lists containers: with the longest names, it
+// has room for as many as a pod may have.
+const maxSkipBytes = 64 << 10
+
+// parseSkipAnnotation reads the annotation that lists containers.
+func parseSkipAnnotation(text string) ([]string, field.ErrorList) {
+	if len(text) > maxSkipBytes {
+		path := field.NewPath("metadata", "annotations").Key(names.AnnotationSkipContainers)
+		return nil, field.ErrorList{field.TooLong(path, "", maxSkipBytes)}
+	}
+	return splitNames(text), nil
+}
+
 // splitNames reads a comma-separated list of names.
 func splitNames(text string) []string {
 	var list []string

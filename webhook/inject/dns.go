@@ -85,14 +85,19 @@ func (p *patcher) dns(details *details) {
 // name has an address there, so that the resolver would stop at the first of them.
 func (d *dns) search(own []string) (all, dropped []string) {
 	all = slices.Clone(d.searches)
+	listed := make(map[string]bool, len(own)) // a pod may have more than the API server accepts
+	for _, domain := range d.searches {
+		listed[domain] = true
+	}
 	for _, domain := range own {
 		name := strings.ToLower(strings.TrimSuffix(domain, "."))
 		switch {
-		case slices.Contains(all, domain):
+		case listed[domain]:
 		case d.domain != "" && name != d.domain && !strings.HasSuffix(name, "."+d.domain):
 			dropped = append(dropped, domain)
 		default:
 			all = append(all, domain)
+			listed[domain] = true
 		}
 	}
 	return all, dropped

@@ -187,10 +187,11 @@ func refersTo(value, name string) bool {
 			if strings.HasPrefix(value[1:], name) && strings.HasPrefix(value[1+len(name):], ")") {
 				return true
 			}
-			// The kubelet goes on behind the reference, if it is closed.
-			if end := strings.IndexByte(value, ')'); end >= 0 {
-				value = value[end+1:]
+			end := strings.IndexByte(value, ')')
+			if end < 0 {
+				return false // nor is any later reference closed
 			}
+			value = value[end+1:] // the kubelet goes on behind the reference
 		}
 	}
 }

@@ -84,11 +84,16 @@ func (f *former) ownPart(value string) string {
 	if f == nil {
 		return value
 	}
-	entries := strings.Split(value, ",")
-	for len(entries) > 0 && f.entries[entries[len(entries)-1]] {
-		entries = entries[:len(entries)-1]
+	for {
+		cut := strings.LastIndexByte(value, ',')
+		if !f.entries[value[cut+1:]] {
+			return value
+		}
+		if cut < 0 {
+			return ""
+		}
+		value = value[:cut]
 	}
-	return strings.Join(entries, ",")
 }
 
 // ownJava returns a value of JAVA_TOOL_OPTIONS without the options at its end that

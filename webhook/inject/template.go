@@ -111,9 +111,11 @@ func (t *Template) Compute(annotations map[string]string) (*Injection, error) {
 		return &t.injection, t.checkLength(t.noProxy.Bytes())
 	}
 	list, runtimes := t.noProxy, t.runtimes
-	var errs field.ErrorList
+	skipped, errs := parseSkipAnnotation(skip)
 	if noProxy != "" {
-		list, errs = t.withEntries(noProxy)
+		var invalid field.ErrorList
+		list, invalid = t.withEntries(noProxy)
+		errs = append(errs, invalid...)
 	}
 	if hasOwn {
 		var invalid field.ErrorList
@@ -124,7 +126,7 @@ func (t *Template) Compute(annotations map[string]string) (*Injection, error) {
 		return nil, &Refusal{names.ReasonInvalidAnnotation, errs.ToAggregate().Error()}
 	}
 	injection := t.injection
-	injection.Skip = splitNames(skip)
+	injection.Skip = skipped
 	if noProxy != "" || hasOwn {
 		t.complete(&injection, list.Clone(), runtimes)
 	}

@@ -95,9 +95,13 @@ func extendedJava(short, long string) bool {
 	if !ok || added == "" {
 		return false
 	}
-	return !slices.ContainsFunc(strings.Fields(added), func(option string) bool {
-		return !slices.ContainsFunc(slices.Concat(javaGroups()...), func(property string) bool { return strings.HasPrefix(option, property) })
-	})
+	properties := slices.Concat(javaGroups()...)
+	for option := range strings.FieldsSeq(added) {
+		if !slices.ContainsFunc(properties, func(property string) bool { return strings.HasPrefix(option, property) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // extended reports whether the long value is the short one, followed by known
@@ -114,10 +118,15 @@ func extended(short, long string, known map[string]bool) bool {
 			return false
 		}
 	}
-	entries := strings.Split(added, ",")
-	neighbours := slices.IndexFunc(entries, func(entry string) bool { return !known[entry] })
-	if neighbours < 0 {
-		return true
+	first, neighbours := true, false
+	for entry := range strings.SplitSeq(added, ",") {
+		switch {
+		case known[entry] && neighbours, first && !known[entry]:
+			return false
+		case !known[entry]:
+			neighbours = true
+		}
+		first = false
 	}
-	return neighbours > 0 && !slices.ContainsFunc(entries[neighbours:], func(entry string) bool { return known[entry] })
+	return true
 }
