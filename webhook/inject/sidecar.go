@@ -2,7 +2,9 @@ package inject
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,13 +72,28 @@ func decodeJSON(text []byte) (value any) {
 }
 
 // amounts are amounts of resources by name.
-type amounts map[string]resource.Quantity
+type amounts map[string]amount
+
+// amount is an amount of a resource.
+type amount struct{ resource.Quantity }
+
+// hugeExponent is in amounts like 1e1000000000, with which the library calculates digit
+// by digit. Kubernetes has amounts up to 2^63.
+var hugeExponent = regexp.MustCompile(`[eE][+-]?[0-9]{3}`)
+
+// UnmarshalJSON reads an amount of a pod, which the API server has not checked yet.
+func (a *amount) UnmarshalJSON(text []byte) error {
+	if hugeExponent.Match(text) {
+		return errors.New("its exponent has more than two digits")
+	}
+	return a.Quantity.UnmarshalJSON(text) //nolint:wrapcheck // unreadable names the field
+}
 
 func newAmounts(configured v1alpha1.ResourceAmounts) amounts {
 	all := amounts{}
 	for name, text := range map[string]string{"cpu": configured.CPU, "memory": configured.Memory} {
 		if quantity, err := resource.ParseQuantity(text); err == nil { // an empty amount is not set
-			all[name] = quantity
+			all[name] = amount{quantity}
 		}
 	}
 	return all

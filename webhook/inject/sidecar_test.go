@@ -277,6 +277,9 @@ func TestDetailsBoundMemory(t *testing.T) {
 		`"dnsConfig":{"nameservers":["` + long + `"]}`: "spec.dnsConfig is longer than 65536 bytes",
 		`"securityContext":{"sysctls":{}}`:             "spec.securityContext.sysctls cannot be read: Kubernetes has another type for it",
 		`"resources":{"limits":{"cpu":"much"}}`:        "spec.resources.limits.cpu cannot be read: ",
+		`"resources":{"requests":{"cpu":"1e100"}}`:     "spec.resources.requests.cpu cannot be read: its exponent has more than two digits",
+		`"resources":{"limits":{"memory":1.5E+0999}}`:  "spec.resources.limits.memory cannot be read: its exponent has more than two digits",
+		`"resources":{"limits":{"pods":"1e-999999"}}`:  "spec.resources.limits.pods cannot be read: its exponent has more than two digits",
 		`"hostNetwork":"yes"`:                          "the pod cannot be read",
 		`"dnsPolicy":"None","dnsPolicy":"Default"`:     "the pod cannot be read",
 	} {
@@ -284,5 +287,22 @@ func TestDetailsBoundMemory(t *testing.T) {
 		if err := mustDecode(t, raw).ReadDetails(raw); err == nil || !strings.HasPrefix(err.Error(), problem) {
 			t.Errorf("error is %v, want %q", err, problem)
 		}
+	}
+}
+
+// TestLargeAmounts: the sum of a large amount and that of the sidecar is calculated in
+// no time.
+func TestLargeAmounts(t *testing.T) {
+	injection := sidecarInjection(t)
+	for text, want := range map[string]bool{"1e30000000": false, "1e1000": false, "1e+99": true, "9223372036854775807": true, "8E": true, "1e3": true} {
+		raw := []byte(`{"spec":{"resources":{"limits":{"cpu":"` + text + `"}},"containers":[{"name":"web"}]}}`)
+		pod := mustDecode(t, raw)
+		withinUsual(t, func() {
+			if err := injection.Examine(pod, raw); (err == nil) != want {
+				t.Errorf("%s: error is %v", text, err)
+			} else if err == nil {
+				NewPatch(pod, injection, nil)
+			}
+		})
 	}
 }

@@ -53,8 +53,8 @@ func (d *dns) made(now, was *details) bool {
 func (p *patcher) restoreAmounts(kind string, now, was amounts) {
 	for _, name := range []string{"cpu", "memory"} {
 		own, isSet := now[name]
-		if before, wasSet := was[name]; isSet && wasSet && !own.Equal(before) {
-			if raised := p.injection.sidecar.raised(kind, name, own); raised.Equal(before) {
+		if before, wasSet := was[name]; isSet && wasSet && !own.Equal(before.Quantity) {
+			if raised := p.injection.sidecar.raised(kind, name, own); raised.Equal(before.Quantity) {
 				p.add(quote(before.String()), "/spec/resources/", kind, name)
 			}
 		}
@@ -64,12 +64,12 @@ func (p *patcher) restoreAmounts(kind string, now, was amounts) {
 // raised returns an amount of the pod as a whole with that of the sidecar. Where the
 // sidecar has no limit, its request is added, so that the pod's limit stays above its
 // requests.
-func (s *sidecar) raised(kind, name string, own resource.Quantity) resource.Quantity {
+func (s *sidecar) raised(kind, name string, own amount) resource.Quantity {
 	ours, limited := s.limits[name]
 	if kind == "requests/" || !limited {
 		ours = s.requests[name]
 	}
 	total := own.DeepCopy()
-	total.Add(ours)
+	total.Add(ours.Quantity)
 	return total
 }
