@@ -202,6 +202,39 @@ func TestPodSecurity(t *testing.T) {
 	}
 }
 
+// TestPodSecurityVersion: a namespace does not keep an older version of the standard,
+// which may admit what newer ones refuse.
+func TestPodSecurityVersion(t *testing.T) {
+	t.Parallel()
+	const (
+		level   = `{"op":"add","path":"/metadata/labels/pod-security.kubernetes.io~1enforce","value":"baseline"}`
+		version = `{"op":"add","path":"/metadata/labels/pod-security.kubernetes.io~1enforce-version","value":"latest"}`
+	)
+	for name, test := range map[string]struct {
+		level  settings.PodSecurity
+		labels string
+		want   string
+	}{
+		"no level":       {settings.PodSecurityBaseline, `"pod-security.kubernetes.io/enforce-version":"v1.20"`, "[" + level + "," + version + "]"},
+		"level":          {settings.PodSecurityBaseline, `"pod-security.kubernetes.io/enforce":"baseline","pod-security.kubernetes.io/enforce-version":"v1.20"`, "[" + version + "]"},
+		"stricter level": {settings.PodSecurityBaseline, `"pod-security.kubernetes.io/enforce":"restricted","pod-security.kubernetes.io/enforce-version":"v1.20"`, "[" + version + "]"},
+		"latest":         {settings.PodSecurityBaseline, `"pod-security.kubernetes.io/enforce":"baseline","pod-security.kubernetes.io/enforce-version":"latest"`, ""},
+		"off":            {settings.PodSecurityOff, `"pod-security.kubernetes.io/enforce-version":"v1.20"`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNamespaceTest(t, settings.Namespaces{PodSecurity: test.level})
+			response := n.answer(t, n.handler.Mutate(), namespaceReview(t, `{`+test.labels+`}`, `{"egress.scw/tenant":"client-a",`+test.labels+`}`))
+			if !response.Allowed || string(response.Patch) != test.want {
+				t.Errorf("allowed %t, patch %s, want %s", response.Allowed, response.Patch, test.want)
+			}
+			if warnings := strings.Join(response.Warnings, ""); strings.Contains(warnings, "enforce-version=latest") != strings.Contains(test.want, "latest") {
+				t.Errorf("warnings %q", warnings)
+			}
+		})
+	}
+}
+
 // TestNamespaceOutcomes: every reason of an admission of a namespace has an outcome.
 func TestNamespaceOutcomes(t *testing.T) {
 	t.Parallel()

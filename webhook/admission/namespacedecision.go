@@ -66,18 +66,49 @@ func deny(reason names.Reason, format string, arguments ...any) *inject.Decision
 }
 
 // podSecurity returns the decision about the Pod Security Standard of a namespace
-// that gets the tenant label: it is set if it is absent, or weaker than the
-// settings demand.
+// that gets the tenant label: its level is set if it is absent, or weaker than the
+// settings demand, and its version if it is an older one, which may admit what newer ones
+// refuse.
 func podSecurity(request *namespaceRequest, level settings.PodSecurity) (inject.Decision, inject.Patch) {
-	current, labelled := request.Object.Metadata.Labels[labelPodSecurity]
-	strict := []string{"privileged", string(settings.PodSecurityBaseline), string(settings.PodSecurityRestricted)}
-	at, wanted := slices.Index(strict, current), slices.Index(strict, string(level))
-	// Kubernetes refuses a label with another value.
-	if level == settings.PodSecurityOff || labelled && (at < 0 || at >= wanted) {
-		return inject.Decision{Action: inject.Skip, Reason: names.ReasonTenantJoined, Message: "the Pod Security Standard of the namespace stays"}, inject.Patch{}
+	const unchanged = "the Pod Security Standard of the namespace stays"
+	if level == settings.PodSecurityOff {
+		return inject.Decision{Action: inject.Skip, Reason: names.ReasonTenantJoined, Message: unchanged}, inject.Patch{}
 	}
-	message := fmt.Sprintf("namespace %s belongs to a tenant from now on, and gets the label %s=%s", request.name(), labelPodSecurity, level)
-	path := "/metadata/labels/" + strings.ReplaceAll(labelPodSecurity, "/", "~1")
-	return inject.Decision{Action: inject.Inject, Reason: names.ReasonTenantJoined, Message: message, Warnings: []string{message}},
-		inject.Patch{JSON: fmt.Appendf(nil, `[{"op":"add","path":%q,"value":%q}]`, path, level), Operations: 1}
+	labels := request.Object.Metadata.Labels
+	var set []string
+	var patch inject.Patch
+	add := func(label, value string) {
+		set = append(set, label+"="+value)
+		patch.JSON = append(patch.JSON, separator(patch.Operations)...)
+		patch.JSON = fmt.Appendf(patch.JSON, `{"op":"add","path":%q,"value":%q}`, "/metadata/labels/"+strings.ReplaceAll(label, "/", "~1"), value)
+		patch.Operations++
+	}
+	if current, labelled := labels[labelPodSecurity]; !labelled || isWeaker(current, level) {
+		add(labelPodSecurity, string(level))
+	}
+	if version, pinned := labels[labelPodSecurityVersion]; pinned && version != latestPodSecurity {
+		add(labelPodSecurityVersion, latestPodSecurity)
+	}
+	if len(set) == 0 {
+		return inject.Decision{Action: inject.Skip, Reason: names.ReasonTenantJoined, Message: unchanged}, inject.Patch{}
+	}
+	patch.JSON = append(patch.JSON, ']')
+	message := fmt.Sprintf("namespace %s belongs to a tenant from now on, and gets the label %s", request.name(), strings.Join(set, " and the label "))
+	return inject.Decision{Action: inject.Inject, Reason: names.ReasonTenantJoined, Message: message, Warnings: []string{message}}, patch
+}
+
+// separator is written before the operation of a patch that has this index.
+func separator(index int) string {
+	if index == 0 {
+		return "["
+	}
+	return ","
+}
+
+// isWeaker reports whether a level of a namespace admits more pods than another one.
+// Kubernetes refuses a label with a value that is none.
+func isWeaker(current string, level settings.PodSecurity) bool {
+	strict := []string{"privileged", string(settings.PodSecurityBaseline), string(settings.PodSecurityRestricted)}
+	at := slices.Index(strict, current)
+	return at >= 0 && at < slices.Index(strict, string(level))
 }

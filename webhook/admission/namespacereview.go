@@ -7,9 +7,14 @@ import (
 	"egress.scw/webhook/internal/jsonobject"
 )
 
-// labelPodSecurity is the label of a namespace with the Pod Security Standard that
-// Kubernetes enforces there.
-const labelPodSecurity = "pod-security.kubernetes.io/enforce"
+// The labels of a namespace with the Pod Security Standard that Kubernetes enforces
+// there: its level, and the version of Kubernetes whose definition of the level applies,
+// that of the cluster without a label.
+const (
+	labelPodSecurity        = "pod-security.kubernetes.io/enforce"
+	labelPodSecurityVersion = "pod-security.kubernetes.io/enforce-version"
+	latestPodSecurity       = "latest"
+)
 
 // namespaceRequest is the part of the review of a namespace that its handler reads.
 type namespaceRequest struct {
@@ -65,6 +70,8 @@ func (l *namespaceLabels) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 			return names.LabelTenant
 		case labelPodSecurity:
 			return labelPodSecurity
+		case labelPodSecurityVersion:
+			return labelPodSecurityVersion
 		}
 		return ""
 	})
