@@ -82,23 +82,31 @@ var (
 // indentation. The YAML library reports the line in which the block begins.
 var badBlock = []string{"did not find expected key", "did not find expected '-' indicator"}
 
+// oneTooSmall are the other errors of the library's parser, whose line numbers are one too
+// small. Those of its scanner are right.
+var oneTooSmall = []string{
+	"did not find expected <document start>", "did not find expected node content",
+	"did not find expected ',' or ']'", "did not find expected ',' or '}'",
+	"found undefined tag handle", "found duplicate %YAML directive", "found incompatible YAML document", "found duplicate %TAG directive",
+}
+
 // badAlias is the error about an asterisk or an ampersand without a name.
 const badAlias = "did not find expected alphabetic or numeric character"
 
-// syntaxProblem finds the line of an error of the YAML library. Line numbers of
-// its parser are one too small, those of its scanner are right, and errors in
-// the first line have no number.
+// syntaxProblem finds the line of an error of the YAML library. Errors in the first
+// line have no number.
 func syntaxProblem(err error, data []byte) *Problem {
 	message, line := syntaxError(err)
 	switch {
 	case slices.Contains(badBlock, message):
 		line = badBlockLine(message, data)
-	case strings.HasPrefix(message, "did not find expected") && message != badAlias:
+	case slices.Contains(oneTooSmall, message):
 		line++
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\r\n"), "\n")
 	if found := unknownAnchor.FindStringSubmatch(message); found != nil {
-		line = 1 + slices.IndexFunc(lines, func(text string) bool { return strings.Contains(text, "*"+found[1]) })
+		alias := regexp.MustCompile(`\*` + regexp.QuoteMeta(found[1]) + `([^0-9A-Za-z_-]|$)`)
+		line = 1 + slices.IndexFunc(lines, alias.MatchString)
 		return &Problem{Line: max(line, 1), Detail: "*" + found[1] + " refers to an unknown anchor: &" + found[1] + " must come before it"}
 	}
 	line = min(max(line, 1), len(lines))
