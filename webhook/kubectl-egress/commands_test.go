@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/kubectl-egress/coverage"
 	"egress.scw/webhook/kubectl-egress/explain"
 	"egress.scw/webhook/kubectl-egress/statetest"
@@ -212,6 +213,48 @@ func TestVerify(t *testing.T) {
 	}
 	if _, err := runCommand(t, c, "verify", "client-a", "--namespace", "billing"); codeOf(err) != exitFailed || !strings.Contains(err.Error(), "is not of EgressTenant client-a") {
 		t.Errorf("a namespace of another tenant: %v", err)
+	}
+}
+
+// A tenant whose pod cannot run is a failure of its own, and does not hide the results of
+// the others from a pipeline.
+func TestVerifyOfAllTenantsReportsEachOne(t *testing.T) {
+	answer := func(*corev1.Pod) *probe.Report { return &probe.Report{} }
+	for name, test := range map[string]struct {
+		plant func(client.Client) error
+		says  string
+	}{
+		"opted out": {func(api client.Client) error {
+			namespace := &corev1.Namespace{}
+			if err := api.Get(t.Context(), client.ObjectKey{Name: statetest.Billing}, namespace); err != nil {
+				return err
+			}
+			namespace.Labels[names.LabelInject] = "false"
+			return api.Update(t.Context(), namespace)
+		}, "turns injection off in every namespace of EgressTenant client-b"},
+		"not valid": {func(api client.Client) error {
+			tenant := &v1alpha1.EgressTenant{}
+			if err := api.Get(t.Context(), client.ObjectKey{Name: "client-b"}, tenant); err != nil {
+				return err
+			}
+			tenant.Spec.Proxy.Port = 1
+			return api.Update(t.Context(), tenant)
+		}, "EgressTenant client-b is not valid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := fakeCluster(t, answer)
+			if err := test.plant(c.client); err != nil {
+				t.Fatal(err)
+			}
+			out, err := runCommand(t, c, "verify", "-o", "json")
+			var results []verify.Result
+			if codeOf(err) != exitNegative || json.Unmarshal([]byte(out), &results) != nil || len(results) != 2 || !strings.Contains(out, test.says) {
+				t.Errorf("exit code %d, %v\n%s", codeOf(err), err, out)
+			}
+			if _, err := runCommand(t, c, "verify", "client-b"); codeOf(err) != exitFailed || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("the tenant alone: exit code %d, %v", codeOf(err), err)
+			}
+		})
 	}
 }
 

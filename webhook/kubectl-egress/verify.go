@@ -133,8 +133,16 @@ func (a *app) verify(ctx context.Context, args []string, o *verifyOptions, in ve
 		if tenantInput.Tenant = in.State.Tenant(name); tenantInput.Tenant == nil {
 			return nil, fmt.Errorf("there is no EgressTenant %s", name)
 		}
-		if tenantInput.Namespace, err = a.verifyNamespace(in.State, name, len(args) > 0); err != nil {
+		single := len(args) > 0
+		tenantInput.Namespace, err = a.verifyNamespace(in.State, name, single)
+		if errs := tenantInput.Tenant.Validate(); err == nil && len(errs) > 0 {
+			err = fmt.Errorf("EgressTenant %s is not valid: %w", name, errs.ToAggregate())
+		}
+		switch {
+		case err != nil && single:
 			return nil, err
+		case err != nil: // the other tenants are verified all the same
+			tenantInput.NotRun = err.Error()
 		}
 		result, err := cluster.verify(ctx, tenantInput, o)
 		if err != nil {
@@ -145,7 +153,7 @@ func (a *app) verify(ctx context.Context, args []string, o *verifyOptions, in ve
 	return results, nil
 }
 
-// verify verifies one tenant.
+// verify verifies one tenant, without a pod if the input states why none can run.
 func (c *cluster) verify(ctx context.Context, in verify.Input, o *verifyOptions) (verify.Result, error) {
 	for _, namespace := range in.State.NamespacesOf(in.Tenant.Name) {
 		err := c.eachPod(ctx, namespace, func(pod *corev1.Pod) error {
@@ -157,8 +165,8 @@ func (c *cluster) verify(ctx context.Context, in verify.Input, o *verifyOptions)
 			return verify.Result{}, err
 		}
 	}
-	if errs := in.Tenant.Validate(); len(errs) > 0 {
-		return verify.Result{}, fmt.Errorf("EgressTenant %s is not valid: %w", in.Tenant.Name, errs.ToAggregate())
+	if in.NotRun != "" {
+		return verify.Judge(in), nil
 	}
 	pod, err := probePod(in.Namespace.Name, o.image, verify.Plan(in))
 	if err != nil {

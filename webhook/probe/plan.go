@@ -20,6 +20,10 @@ const (
 	Resolve Kind = "Resolve"
 )
 
+// UnknownKind is the beginning of the error of an attempt that was not made, because the
+// image does not know its kind.
+const UnknownKind = "unknown kind"
+
 // Attempt is one connection to try.
 type Attempt struct {
 	// Name identifies the attempt in the results.

@@ -16,13 +16,17 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// Main runs the plan of the environment variable, and prints the report.
+// Main runs the plan of the environment variable, and prints the report. A run that is
+// stopped prints none: its attempts fail, and would seem to prove that paths are closed.
 func Main(ctx context.Context, w io.Writer, getenv func(string) string) error {
 	var plan Plan
 	if err := json.Unmarshal([]byte(getenv(PlanVariable)), &plan); err != nil {
 		return fmt.Errorf("environment variable %s must be the plan of kubectl egress verify: %w", PlanVariable, err)
 	}
 	report := Run(ctx, plan)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("the pod was stopped before the end of its plan: %w", err)
+	}
 	report.Environment = map[string]string{}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"} {
 		if value := getenv(name); value != "" {
@@ -81,7 +85,7 @@ func try(ctx context.Context, timeout time.Duration, attempt Attempt) Result {
 	case Resolve:
 		result.Addresses, err = resolve(ctx, attempt)
 	default:
-		err = fmt.Errorf("unknown kind %q: the image is of another version than kubectl egress", attempt.Kind)
+		err = fmt.Errorf(UnknownKind+" %q: the image is of another version than kubectl egress", attempt.Kind)
 	}
 	if err != nil {
 		result.Error = err.Error()

@@ -2,7 +2,9 @@ package probe
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -127,5 +129,18 @@ func TestMainPrintsTheReport(t *testing.T) {
 	}
 	if err := Main(t.Context(), &out, func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), PlanVariable) {
 		t.Errorf("without a plan: %v", err)
+	}
+}
+
+// In a run that is stopped all attempts fail, which proves nothing.
+func TestStoppedRunPrintsNoReport(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out bytes.Buffer
+	plan := func(string) string {
+		return `{"attempts": [{"name": "direct", "kind": "Dial", "address": "127.0.0.1:1"}]}`
+	}
+	if err := Main(ctx, &out, plan); !errors.Is(err, context.Canceled) || out.Len() > 0 {
+		t.Errorf("%v, printed %q", err, out.String())
 	}
 }

@@ -1,6 +1,11 @@
 package verify
 
-import "egress.scw/webhook/probe"
+import (
+	"slices"
+	"strings"
+
+	"egress.scw/webhook/probe"
+)
 
 // Outcome is the outcome of a check.
 type Outcome string
@@ -48,6 +53,8 @@ type check struct {
 	name, states string
 	inside       bool
 	fault        func(*judge) (message, remedy string)
+	// tries are the beginnings of the names of attempts whose failure proves the statement.
+	tries []string
 	// skip returns why the check cannot be made, "" if it can.
 	skip func(*judge) string
 }
@@ -78,13 +85,13 @@ func checks() []check {
 		{name: "proxied", states: "the proxy serves the tenant and its Revision on its port", inside: true, skip: (*judge).unlessProxied, fault: (*judge).proxied},
 		{name: "request", states: "a request gets the answer that the allow list requires", inside: true, fault: (*judge).request},
 		{name: "address", states: "a request leaves by the published address", inside: true, skip: (*judge).unlessAnswered, fault: (*judge).address},
-		{name: "direct", states: "no way leads past the proxy", inside: true, skip: (*judge).unlessProxied, fault: (*judge).direct},
-		{name: "other-ports", states: "the ports of other tenants and of the machine are closed", inside: true, fault: (*judge).otherPorts},
-		{name: "metadata", states: "the metadata service is closed", inside: true, fault: (*judge).metadata},
-		{name: "captured", states: "a program without proxy settings reaches names by the sidecar", inside: true, skip: (*judge).unlessCaptured, fault: (*judge).captured},
+		{name: "direct", states: "no way leads past the proxy", inside: true, tries: []string{attemptDirect, attemptURLDirect}, skip: (*judge).unlessProxied, fault: (*judge).direct},
+		{name: "other-ports", states: "the ports of other tenants and of the machine are closed", inside: true, tries: []string{attemptOtherPort}, fault: (*judge).otherPorts},
+		{name: "metadata", states: "the metadata service is closed", inside: true, tries: []string{attemptMetadata}, fault: (*judge).metadata},
+		{name: "captured", states: "a program without proxy settings reaches names by the sidecar", inside: true, tries: []string{attemptURLCaptured}, skip: (*judge).unlessCaptured, fault: (*judge).captured},
 		{name: "cluster-dns", states: "the cluster's DNS answers", inside: true, fault: (*judge).clusterDNS},
-		{name: "closed-dns", states: "DNS answers for names of the cluster alone", inside: true, skip: (*judge).unlessClosed, fault: (*judge).closedDNS},
-		{name: "outside-dns", states: "no other DNS server can be reached", inside: true, skip: (*judge).unlessProxied, fault: (*judge).outsideDNS},
+		{name: "closed-dns", states: "DNS answers for names of the cluster alone", inside: true, tries: []string{attemptPublicName}, skip: (*judge).unlessClosed, fault: (*judge).closedDNS},
+		{name: "outside-dns", states: "no other DNS server can be reached", inside: true, tries: []string{attemptOutsideDNS}, skip: (*judge).unlessProxied, fault: (*judge).outsideDNS},
 	}
 }
 
@@ -96,6 +103,7 @@ func Judge(in Input) Result {
 			j.results[result.Name] = result
 		}
 	}
+	planned := plannedFor(in)
 	result := Result{Tenant: in.Tenant.Name, Namespace: in.Namespace.Name, Checks: []Check{}}
 	for _, c := range checks() {
 		outcome := Check{Name: c.name, States: c.states, Outcome: Passed}
@@ -107,10 +115,42 @@ func Judge(in Input) Result {
 		}
 		if skip != "" {
 			outcome.Outcome, outcome.Message = Skipped, skip
-		} else if outcome.Message, outcome.Remedy = c.fault(j); outcome.Message != "" {
-			outcome.Outcome = Failed
+		} else {
+			outcome.Message, outcome.Remedy = c.fault(j)
+			if outcome.Message == "" {
+				outcome.Message, outcome.Remedy = j.untried(c.tries, planned)
+			}
+			if outcome.Message != "" {
+				outcome.Outcome = Failed
+			}
 		}
 		result.Checks = append(result.Checks, outcome)
 	}
 	return result
+}
+
+// plannedFor returns the attempts that the pod should have made, none if there was no pod.
+func plannedFor(in Input) []probe.Attempt {
+	if in.Report == nil {
+		return nil
+	}
+	return Plan(in).Attempts
+}
+
+// untried finds planned attempts that the pod did not make: an attempt that was not made
+// does not prove that a path is closed.
+func (j *judge) untried(tries []string, planned []probe.Attempt) (message, remedy string) {
+	var missing []string
+	for _, attempt := range planned {
+		if !slices.ContainsFunc(tries, func(prefix string) bool { return strings.HasPrefix(attempt.Name, prefix) }) {
+			continue
+		}
+		if result, found := j.results[attempt.Name]; !found || strings.HasPrefix(result.Error, probe.UnknownKind) {
+			missing = append(missing, attempt.Name)
+		}
+	}
+	if len(missing) == 0 {
+		return "", ""
+	}
+	return "the pod did not try: " + strings.Join(missing, ", "), "name an image of the version of kubectl egress with --image"
 }

@@ -43,7 +43,11 @@ func (r *Result) text(paint table.Paint, wide bool) string {
 			fmt.Fprintf(&details, "  remedy: %s\n", check.Remedy)
 		}
 	}
-	text := fmt.Sprintf("Tenant %s, by a pod in namespace %s\n", r.Tenant, r.Namespace) + t.String(paint)
+	text := fmt.Sprintf("Tenant %s, by a pod in namespace %s\n", r.Tenant, r.Namespace)
+	if r.Namespace == "" {
+		text = fmt.Sprintf("Tenant %s, without a pod\n", r.Tenant)
+	}
+	text += t.String(paint)
 	if details.Len() > 0 {
 		text += "\n" + details.String()
 	}

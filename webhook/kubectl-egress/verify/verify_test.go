@@ -230,6 +230,23 @@ func TestPlantedFaults(t *testing.T) {
 	}
 }
 
+// An attempt that was not made does not prove that a path is closed.
+func TestAttemptsThatWereNotMade(t *testing.T) {
+	closed := []string{"direct", "other-ports", "metadata", "outside-dns"}
+	in := healthy(t)
+	in.Report.Results = slices.DeleteFunc(in.Report.Results, func(r probe.Result) bool { return r.Error != "" })
+	if got := failed(Judge(in)); !slices.Equal(got, closed) {
+		t.Errorf("without results of closed paths: failed %q, want %q", got, closed)
+	}
+	in = healthy(t)
+	set(&in, attemptOutsideDNS, func(r *probe.Result) {
+		*r = probe.Run(t.Context(), probe.Plan{Attempts: []probe.Attempt{{Name: r.Name, Kind: "Sing"}}}).Results[0]
+	})
+	if got := failed(Judge(in)); !slices.Equal(got, []string{"outside-dns"}) {
+		t.Errorf("a kind that the image does not know: failed %q", got)
+	}
+}
+
 // A list that does not cover the URL: the denial is as it should be, and the address
 // cannot be seen.
 func TestUncoveredURLSkipsTheAddress(t *testing.T) {
