@@ -9,6 +9,7 @@ import (
 
 	"gotest.tools/v3/golden"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"egress.scw/webhook/api/names"
@@ -157,4 +158,26 @@ func TestUncoveredReport(t *testing.T) {
 	}
 	golden.Assert(t, got.Text(false, false), "uncovered.golden.txt")
 	golden.Assert(t, got.Text(true, true), "uncovered-wide-colour.golden.txt")
+}
+
+// A machine has the faults in which a status names it: also in a positive status, for which
+// one machine that serves is sufficient, and not those of an address that begins like its own.
+func TestMachinesHaveTheFaultsThatNameThem(t *testing.T) {
+	s := statetest.Healthy(t)
+	s.Settings.Proxy.Addresses = []netip.Addr{netip.MustParseAddr("172.16.28.8"), netip.MustParseAddr("172.16.28.80"), netip.MustParseAddr("72.16.28.80")}
+	for i := range s.Tenants {
+		conditions := &s.Tenants[i].Status.Conditions
+		meta.RemoveStatusCondition(conditions, names.ConditionProxyReachable)
+		meta.SetStatusCondition(conditions, metav1.Condition{
+			Type: names.ConditionProxyReachable, Status: metav1.ConditionTrue,
+			Message: "Port 3129 of the proxy serves the tenant's revision 0123456789abcdef, but a machine does not answer: 172.16.28.80:3128: i/o timeout",
+		})
+	}
+	s.Tenants[1].Status.Conditions[len(s.Tenants[1].Status.Conditions)-1].Status = metav1.ConditionFalse
+	for i, machine := range coverage.NewBuilder(s).Report().Machines {
+		want := map[bool]int{true: 2}[machine.Address == "172.16.28.80"]
+		if len(machine.Faults) != want || machine.Serves != 2-want {
+			t.Errorf("machine %d: got %+v, want %d faults", i, machine, want)
+		}
+	}
 }

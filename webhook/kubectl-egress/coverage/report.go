@@ -48,7 +48,7 @@ type Tenant struct {
 // Machine is a proxy machine.
 type Machine struct {
 	Address string `json:"address"`
-	// Serves is the number of tenants whose Revision every machine serves, of Tenants.
+	// Serves is the number of tenants whose Revision the machine serves, of Tenants.
 	Serves  int `json:"serves"`
 	Tenants int `json:"tenants"`
 	// Faults are what the tenants' status contains about the machine.
@@ -125,7 +125,7 @@ func (b *Builder) Report() *Report {
 		report.Tenants = append(report.Tenants, row)
 		report.Findings = append(report.Findings, OfTenant(b.state, tenant)...)
 	}
-	report.Machines = b.machines(report.Tenants)
+	report.Machines = b.machines()
 	if report.Findings == nil {
 		report.Findings = []Finding{}
 	}
@@ -157,8 +157,9 @@ func (b *Builder) tenant(tenant *v1alpha1.EgressTenant, pods Counts) Tenant {
 }
 
 // machines returns a row for each proxy. The leader of the webhook asks the proxies, and
-// names a proxy in a tenant's status only if it does not serve the tenant.
-func (b *Builder) machines(tenants []Tenant) []Machine {
+// names a proxy in a tenant's status only if it does not serve the tenant: also in a
+// positive one, for which a single machine is sufficient.
+func (b *Builder) machines() []Machine {
 	machines := []Machine{}
 	for _, address := range b.state.Settings.Proxy.Addresses {
 		machine := Machine{Address: address.String()}
@@ -171,7 +172,7 @@ func (b *Builder) machines(tenants []Tenant) []Machine {
 			served := meta.FindStatusCondition(tenant.Status.Conditions, names.ConditionProxyReachable)
 			switch {
 			case served == nil:
-			case tenants[i].Served == "True", !strings.Contains(served.Message, machine.Address):
+			case !namesAddress(served.Message, machine.Address):
 				machine.Serves++
 			default:
 				machine.Faults = append(machine.Faults, fmt.Sprintf("%s: %s", tenant.Name, served.Message))
@@ -180,6 +181,13 @@ func (b *Builder) machines(tenants []Tenant) []Machine {
 		machines = append(machines, machine)
 	}
 	return machines
+}
+
+// namesAddress reports whether a text contains the address, not only a longer one that
+// begins or ends like it.
+func namesAddress(text, address string) bool {
+	inside := func(r rune) bool { return !strings.ContainsRune("0123456789abcdef.", r) }
+	return slices.ContainsFunc(strings.FieldsFunc(text, inside), func(word string) bool { return strings.TrimRight(word, ".") == address })
 }
 
 // OfTenant returns the faults of a tenant.
