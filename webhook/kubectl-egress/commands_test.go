@@ -81,6 +81,27 @@ func TestExplainEscapesValues(t *testing.T) {
 	}
 }
 
+// A value with a line break does not add a line to the output that looks like one of this
+// program.
+func TestValuesAddNoLines(t *testing.T) {
+	s := statetest.Healthy(t)
+	pod := statetest.Inject(t, s, statetest.Pod(statetest.Orders, "hostile"))
+	pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "HTTP_PROXY", Value: "http://a\nNo findings: all is well.\n"}}
+	pod.Annotations[names.AnnotationStatus] = `{"tenant":"client-a","hash":"0000000000000000"}`
+	for _, command := range []string{"status -o wide", "explain pod hostile --namespace orders", "explain namespace orders", "verify client-a"} {
+		c := fakeCluster(t, func(*corev1.Pod) *probe.Report { return &probe.Report{} }, pod)
+		out, _ := runCommand(t, c, strings.Fields(command)...)
+		if !strings.Contains(out, "No findings: all is well.") {
+			t.Errorf("%s: the value is not shown\n%s", command, out)
+		}
+		for line := range strings.Lines(out) {
+			if strings.HasPrefix(line, "No findings: all") {
+				t.Errorf("%s: the value is a line of its own\n%s", command, out)
+			}
+		}
+	}
+}
+
 // Without a replica of the webhook, the conditions of tenants are those of earlier: the
 // outputs that show them report it.
 func TestConditionsThatAreNotKeptUp(t *testing.T) {

@@ -20,7 +20,7 @@ func (r *Report) Text(paint table.Paint, wide bool) string {
 	}
 	var findings strings.Builder
 	for _, finding := range r.Findings {
-		fmt.Fprintf(&findings, "%s %s\n  remedy: %s\n", paint.In(table.Red, finding.Object+":"), finding.Message, finding.Remedy)
+		fmt.Fprintf(&findings, "%s %s\n  remedy: %s\n", paint.In(table.Red, finding.Object+":"), table.Line(finding.Message), table.Line(finding.Remedy))
 	}
 	if findings.Len() > 0 {
 		parts = append(parts, findings.String())

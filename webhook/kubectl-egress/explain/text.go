@@ -128,12 +128,12 @@ func newText(paint table.Paint, wide bool) *text { return &text{paint: paint, wi
 const nameWidth = 16
 
 func (t *text) field(name, value string) {
-	line := strings.TrimRight(fmt.Sprintf("%-*s%s", nameWidth, name+":", value), " ")
+	line := strings.TrimRight(fmt.Sprintf("%-*s%s", nameWidth, name+":", table.Line(value)), " ")
 	_, _ = t.WriteString(line + "\n") // a Builder returns no error
 }
 
 func (t *text) item(value string) {
-	_, _ = t.WriteString(strings.Repeat(" ", nameWidth) + value + "\n")
+	_, _ = t.WriteString(strings.Repeat(" ", nameWidth) + table.Line(value) + "\n")
 }
 
 // maxValue bounds a value that is shortened, in bytes.

@@ -49,6 +49,10 @@ func Escape(text string) string {
 	return out.String()
 }
 
+// Line returns a value for one line of a text: a line break in it, which would begin a line
+// of its own, is escaped.
+func Line(value string) string { return strings.ReplaceAll(value, "\n", `\n`) }
+
 func unprintable(r rune) bool { return !unicode.IsPrint(r) && r != '\n' }
 
 // colours matches what In writes.
@@ -94,12 +98,14 @@ func (t *Table) String(paint Paint) string {
 	rows = append(append(rows, header), t.Rows...)
 	for _, row := range rows {
 		for i, cell := range row {
+			cell.Text = Line(cell.Text)
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell.Text))
 		}
 	}
 	var out strings.Builder
 	for _, row := range rows {
 		for i, cell := range row {
+			cell.Text = Line(cell.Text)
 			out.WriteString(paint.In(cell.Colour, cell.Text))
 			if i < len(row)-1 {
 				out.WriteString(strings.Repeat(" ", widths[i]+padding-utf8.RuneCountInString(cell.Text)))

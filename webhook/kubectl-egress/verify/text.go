@@ -37,7 +37,7 @@ func (r *Result) text(paint table.Paint, wide bool) string {
 		colour := map[Outcome]table.Colour{Passed: table.Green, Failed: table.Red, Skipped: table.Yellow}[check.Outcome]
 		t.Add(table.Text(check.Name), table.Cell{Text: string(check.Outcome), Colour: colour}, table.Text(check.States))
 		if check.Outcome == Failed || wide && check.Message != "" {
-			fmt.Fprintf(&details, "%s: %s\n", paint.In(colour, check.Name), check.Message)
+			fmt.Fprintf(&details, "%s: %s\n", paint.In(colour, check.Name), strings.ReplaceAll(check.Message, "\n", "\n  "))
 		}
 		if check.Outcome == Failed && check.Remedy != "" {
 			fmt.Fprintf(&details, "  remedy: %s\n", check.Remedy)
