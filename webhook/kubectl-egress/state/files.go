@@ -139,7 +139,8 @@ type Manifest struct {
 }
 
 // Manifests reads the pods of a file: of each Pod, and of the pod template of each
-// workload (Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob). Pods of
+// workload (Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob), also in a
+// List. Pods of
 // workloads have no owner, so that the annotation egress.scw/skip-owners is not
 // judged. Objects without pods are left out; a file without any pod is an error.
 func Manifests(data []byte) ([]Manifest, error) {
@@ -154,10 +155,9 @@ func Manifests(data []byte) ([]Manifest, error) {
 			text, err = yaml.YAMLToJSON(text)
 		}
 		if err == nil {
-			var manifest *Manifest
-			if manifest, err = manifestOf(text); manifest != nil {
-				found = append(found, *manifest)
-			}
+			var manifests []Manifest
+			manifests, err = manifestsOf(text)
+			found = append(found, manifests...)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("document %d: %w", number, err)
@@ -169,12 +169,14 @@ func Manifests(data []byte) ([]Manifest, error) {
 	return found, nil
 }
 
-func manifestOf(text []byte) (*Manifest, error) {
+// manifestsOf returns the pod of an object, if it has one, or those of a List.
+func manifestsOf(text []byte) ([]Manifest, error) {
 	type template struct {
 		Template json.RawMessage `json:"template"`
 	}
 	var object struct {
-		Kind     string `json:"kind"`
+		Kind     string            `json:"kind"`
+		Items    []json.RawMessage `json:"items"`
 		Metadata struct{ Name, GenerateName, Namespace string }
 		Spec     struct {
 			template
@@ -189,14 +191,24 @@ func manifestOf(text []byte) (*Manifest, error) {
 	if err := json.Unmarshal(text, &object); err != nil {
 		return nil, fmt.Errorf("is not an object: %w", err)
 	}
+	if strings.HasSuffix(object.Kind, "List") {
+		var found []Manifest
+		for i, item := range object.Items {
+			manifests, err := manifestsOf(item)
+			if err != nil {
+				return nil, fmt.Errorf("items[%d]: %w", i, err)
+			}
+			found = append(found, manifests...)
+		}
+		return found, nil
+	}
 	name := object.Metadata.Name
 	if name == "" && object.Metadata.GenerateName != "" {
 		name = object.Metadata.GenerateName + "*"
 	}
-	manifest := &Manifest{Name: strings.ToLower(object.Kind) + "/" + name, Namespace: object.Metadata.Namespace, Pod: text}
+	manifest := Manifest{Name: strings.ToLower(object.Kind) + "/" + name, Namespace: object.Metadata.Namespace, Pod: text}
 	switch {
 	case object.Kind == "Pod":
-		return manifest, nil
 	case object.Spec.Template != nil:
 		manifest.Pod = object.Spec.Template
 	case object.Spec.JobTemplate.Spec.Template != nil:
@@ -204,5 +216,5 @@ func manifestOf(text []byte) (*Manifest, error) {
 	default:
 		return nil, nil
 	}
-	return manifest, nil
+	return []Manifest{manifest}, nil
 }

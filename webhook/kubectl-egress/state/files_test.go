@@ -64,6 +64,12 @@ spec: {template: {spec: {containers: [{name: deployed}]}}}
 kind: CronJob
 metadata: {name: nightly}
 spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: nightly}]}}}}}
+---
+kind: List
+items:
+- {kind: ConfigMap}
+- {kind: PodList, items: [{kind: Pod, metadata: {name: listed}, spec: {containers: [{name: web}]}}]}
+- {kind: Job, metadata: {name: once}, spec: {template: {spec: {containers: [{name: once}]}}}}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -76,10 +82,13 @@ spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: nightly}]}}}}}
 		}
 		got = append(got, manifest.Name+" "+manifest.Namespace+" "+pod.Spec.Containers[0].Name)
 	}
-	if want := "pod/web-* orders web|deployment/web  deployed|cronjob/nightly  nightly"; strings.Join(got, "|") != want {
+	if want := "pod/web-* orders web|deployment/web  deployed|cronjob/nightly  nightly|pod/listed  web|job/once  once"; strings.Join(got, "|") != want {
 		t.Errorf("got %q, want %q", strings.Join(got, "|"), want)
 	}
 	if _, err := Manifests([]byte("kind: Service\n")); err == nil {
 		t.Error("a file without pods is no error")
+	}
+	if _, err := Manifests([]byte("kind: List\nitems: [{kind: Pod}, {kind: [Pod]}]\n")); err == nil || !strings.Contains(err.Error(), "document 1: items[1]: is not an object") {
+		t.Errorf("an item that is no object: %v", err)
 	}
 }
