@@ -154,11 +154,22 @@ func (s *Seen) Propose(present policy.List, o Options) Proposal {
 	return proposal
 }
 
+// passes reports whether a list can cover a request, and is to.
+func (o Options) passes(d destination) bool {
+	return (!d.denied || o.Denied) && d.contents == "" && !slices.Contains(policy.ForbiddenPorts(), d.port)
+}
+
 // wanted returns the names and ports that the list has to cover.
 func (s *Seen) wanted(o Options) (names []policy.Domain, ports []uint16) {
-	forbidden := policy.ForbiddenPorts()
+	// An entry covers requests with every method, and whatever became of them.
+	requests := map[destination]int{}
 	for d, count := range s.counts {
-		if count < o.Least || d.denied && !o.Denied || d.contents != "" || slices.Contains(forbidden, d.port) {
+		if o.passes(d) {
+			requests[destination{host: d.host, sni: d.sni, port: d.port}] += count
+		}
+	}
+	for d, count := range requests {
+		if count < o.Least {
 			continue
 		}
 		host, err := policy.ParseDomain(d.host)

@@ -94,6 +94,16 @@ func TestPropose(t *testing.T) {
 			[]int32{443},
 			[]string{"1 domain once.example:443 false"},
 		},
+		"frequent ones, by whatever method and with whatever result": {
+			[]string{
+				"1 GET a.example.com|80 - allowed -", "1 HEAD a.example.com|80 - allowed -",
+				"1 CONNECT b.example.com|443 b.example.com would-deny sni", "1 CONNECT b.example.com|443 b.example.com denied domain",
+			},
+			Options{Least: 2, Denied: true},
+			[]string{"a.example.com", "b.example.com"},
+			[]int32{80, 443},
+			nil,
+		},
 		"folded": {
 			[]string{"1 CONNECT a.example.com|443 - allowed -", "1 CONNECT b.example.com|443 - allowed -", "1 CONNECT example.org|443 - allowed -", "1 CONNECT www.example.org|443 - allowed -"},
 			Options{Fold: true},
