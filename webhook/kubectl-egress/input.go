@@ -77,6 +77,9 @@ func (a *app) eachRecord(ctx context.Context, file string, visit func(*audit.Rec
 	}
 	reader := audit.NewReader(input)
 	for record := range reader.Records() {
+		if err := ctx.Err(); err != nil {
+			return reader.Malformed, err
+		}
 		if err := visit(record); err != nil {
 			return reader.Malformed, err
 		}

@@ -98,3 +98,48 @@ func TestInterruptWhileReading(t *testing.T) {
 		t.Fatal("the command still reads")
 	}
 }
+
+// It also ends a command that reads a long file, whether or not lines are left to read.
+func TestInterruptWhileReadingAFile(t *testing.T) {
+	file, tenants := writeFile(t, "audit.log", strings.Repeat(auditLog, 1000)), writeFile(t, "egress.yaml", egressYAML)
+	for _, args := range [][]string{
+		{"logs", "client-a", file}, {"logs", "client-a", "--follow", file}, {"suggest", "client-a", "--tenants", tenants, file},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		out := &interrupting{cancel: cancel}
+		if args[0] == "suggest" {
+			cancel() // it prints nothing before the end
+		}
+		err := run(ctx, environment{args: args, stdout: out, stderr: io.Discard, getenv: func(string) string { return "" }})
+		want := map[bool]int{false: exitInterrupted, true: exitDone}[args[2] == "--follow"]
+		if code := exitCode(ctx, io.Discard, err); code != want || out.writes > 1 {
+			t.Errorf("%v: exit code %d, want %d, after %d lines: %v", args[:3], code, want, out.writes, err)
+		}
+		cancel()
+	}
+}
+
+// interrupting is an output whose first line interrupts the command.
+type interrupting struct {
+	cancel context.CancelFunc
+	writes int
+}
+
+func (i *interrupting) Write(line []byte) (int, error) {
+	i.writes++
+	i.cancel()
+	return len(line), nil
+}
+
+// A list that the API server would refuse is no proposal.
+func TestSuggestProposesValidListsAlone(t *testing.T) {
+	tenants := writeFile(t, "egress.yaml", egressYAML)
+	var log strings.Builder
+	for port := range 17 {
+		log.WriteString(strings.ReplaceAll(strings.SplitAfter(auditLog, "\n")[0], `"hostPort":"443"`, fmt.Sprintf(`"hostPort":"%d"`, 8000+port)))
+	}
+	out, _, err := runForNotes(t, environment{args: []string{"suggest", "client-a", "--tenants", tenants}, stdin: strings.NewReader(log.String())})
+	if codeOf(err) != exitFailed || out != "" || !strings.Contains(err.Error(), "spec.allow.ports") || !strings.Contains(err.Error(), "--least") {
+		t.Errorf("%v, %q", err, out)
+	}
+}

@@ -183,7 +183,7 @@ func (a *app) readLogs(command *cobra.Command, tenant string, files []string, fo
 	show = read.count(tenant, show)
 	reader := audit.NewReader(tail)
 	for record := range reader.Records() {
-		if err = show(record); err != nil {
+		if err = show(record); err != nil || command.Context().Err() != nil {
 			break
 		}
 	}

@@ -2,9 +2,13 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"egress.scw/webhook/api/v1alpha1"
 	"egress.scw/webhook/kubectl-egress/audit"
 	"egress.scw/webhook/kubectl-egress/suggest"
 	"egress.scw/webhook/kubectl-egress/table"
@@ -62,6 +66,9 @@ takes: a list contains only the destinations that were requested meanwhile.`,
 				return fmt.Errorf("no list can be proposed: of %d requests of tenant %s, none passed to a name (%d malformed lines; --denied also considers denied requests)",
 					proposal.Requests, args[0], read.malformed)
 			}
+			if err := applicable(tenant, &proposal); err != nil {
+				return err
+			}
 			manifest, err := proposal.Manifest(tenant)
 			if err != nil {
 				return err
@@ -78,6 +85,17 @@ takes: a list contains only the destinations that were requested meanwhile.`,
 	addTenants(command, &tenants)
 	a.addOutput(command, outputYAML, outputJSON)
 	return command
+}
+
+// applicable returns the error with which the API server would refuse the proposed list.
+func applicable(tenant *v1alpha1.EgressTenant, proposal *suggest.Proposal) error {
+	proposed := tenant.DeepCopy()
+	proposed.Spec.Allow = &proposal.Allow
+	errs := slices.DeleteFunc(proposed.Validate(), func(err *field.Error) bool { return !strings.HasPrefix(err.Field, "spec.allow") })
+	if len(errs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no valid list covers the requests: %w (--fold and --least make a shorter one)", errs.ToAggregate())
 }
 
 // completeTenantAndFiles completes the name of a tenant, then files.
