@@ -60,6 +60,48 @@ func TestAuditWriter(t *testing.T) {
 	}
 }
 
+// TestAuditWriterEndsALineThatWasCutOff: after a loss of power, or with a new squid.conf
+// while the disk was full, the file may end within a line. The next line is whole.
+func TestAuditWriterEndsALineThatWasCutOff(t *testing.T) {
+	const whole = `{"time":"2026-01-02T03:04:05.678Z"}` + "\n"
+	for name, test := range map[string]struct{ before, after string }{
+		"no file":       {"", ""},
+		"whole lines":   {whole, whole},
+		"a part":        {whole + whole[:10], whole + whole[:10] + "\n"},
+		"lost contents": {whole + "\x00\x00", whole + "\x00\x00\n"},
+	} {
+		root := newMachineRoot(t, validMachine())
+		root.write("/etc/squid/squid.conf", "# serves 3129 0123 client-a\n")
+		log := root.path("/audit.log")
+		if err := os.WriteFile(log, []byte(test.before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		command := exec.CommandContext(t.Context(), root.path(auditProgram), log)
+		command.Env = append(os.Environ(), "EGRESS_ROOT="+root.path(""))
+		command.Stdin = strings.NewReader("L" + whole)
+		if output, err := command.CombinedOutput(); err != nil || len(output) > 0 {
+			t.Fatalf("%s: %v: %s", name, err, output)
+		}
+		if diff := cmp.Diff(test.after+whole, root.read("/audit.log")); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+	}
+}
+
+// TestAuditWriterReportsLinesThatItKept: Squid starts the program anew with each squid.conf.
+// Lines that could not be written until then are lost, which is reported.
+func TestAuditWriterReportsLinesThatItKept(t *testing.T) {
+	root := newMachineRoot(t, validMachine())
+	root.write("/etc/squid/squid.conf", "# serves 3129 0123 client-a\n")
+	command := exec.CommandContext(t.Context(), root.path(auditProgram), "/dev/full")
+	command.Env = append(os.Environ(), "EGRESS_ROOT="+root.path(""))
+	command.Stdin = strings.NewReader(handedOver("-", "3129", "lost"))
+	output, err := command.CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "lines of the audit log are lost: /dev/full: No space left on device") {
+		t.Errorf("%v: %q", err, output)
+	}
+}
+
 // TestAuditWriterSurvivesAFullDisk: the program loses lines while the disk is full,
 // reports that, and does not end, because Squid would end with it. Once there is room
 // again, lines are whole.
