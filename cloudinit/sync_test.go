@@ -286,6 +286,33 @@ func TestSyncRefusalRemains(t *testing.T) {
 	}
 }
 
+// TestSyncKeepsSquidRunning: a Squid that was stopped is started again, whatever becomes of
+// the value; but not before the first file from user data.
+func TestSyncKeepsSquidRunning(t *testing.T) {
+	s := newSyncing(t, "1")
+	const start = "systemctl start --no-block squid.service"
+	starts := func(what string, want bool) {
+		t.Helper()
+		s.program("systemctl", `[ "$2" != is-active ]`)
+		defer s.program("systemctl", "cd "+s.dir, `[ "$1" != kill ] || cp .`+liveConf+` serving`)
+		if output, _ := s.sync(); slices.Contains(s.calls(), start) != want {
+			t.Errorf("%s: it prints %q; calls:\n%s", what, output, strings.Join(s.calls(), "\n"))
+		}
+	}
+	s.publish(conf(nil, "", "no_such_directive"))
+	starts("no file yet", false)
+	s.publish(conf(s.listen(1, 0), "a1", ""))
+	if output, _ := s.sync(); !strings.Contains(output, "squid.conf is live") {
+		t.Fatalf("it prints %q", output)
+	}
+	starts("nothing new", true)
+	s.publish(conf(nil, "", "no_such_directive"))
+	starts("a new value that is refused", true)
+	starts("a refused value", true)
+	s.write("silent", "")
+	starts("no response", true)
+}
+
 // TestPoll: egress-poll starts egress-sync for a value that egress-sync has not fetched
 // yet, and for no other.
 func TestPoll(t *testing.T) {
