@@ -60,6 +60,9 @@ type Result struct {
 	Status int               `json:"status,omitempty"`
 	Header map[string]string `json:"header,omitempty"`
 	Body   string            `json:"body,omitempty"`
+	// Refused is whether the answer is the proxy's refusal of a tunnel, and not that of the
+	// other end of the tunnel.
+	Refused bool `json:"refused,omitempty"`
 	// Addresses are those that a name resolves to.
 	Addresses []string `json:"addresses,omitempty"`
 }

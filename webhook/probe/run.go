@@ -131,6 +131,7 @@ func get(ctx context.Context, attempt Attempt, result *Result) error {
 		select {
 		case refusal := <-refusals: // of the tunnel
 			result.answered(refusal)
+			result.Refused = true
 			return nil
 		default:
 			return err

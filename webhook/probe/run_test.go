@@ -109,7 +109,7 @@ func TestRefusedTunnel(t *testing.T) {
 	defer proxy.Close()
 	attempt := Attempt{Kind: Get, URL: "https://example.com/", Proxy: proxy.URL}
 	got := Run(t.Context(), Plan{Timeout: quick, Attempts: []Attempt{attempt}}).Results[0]
-	if !got.Succeeded || got.Status != http.StatusForbidden || got.Header[names.HeaderRevision] != "0123456789abcdef" {
+	if !got.Succeeded || !got.Refused || got.Status != http.StatusForbidden || got.Header[names.HeaderRevision] != "0123456789abcdef" {
 		t.Errorf("got %+v", got)
 	}
 }

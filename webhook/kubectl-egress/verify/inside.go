@@ -80,7 +80,8 @@ func (j *judge) fixRequest() string {
 // answerFault compares an answer of the proxy with the allow list.
 func (j *judge) answerFault(result probe.Result) (message, remedy string) {
 	verdict := explain.Allowed(j.Tenant, j.URL)
-	denied := result.Status == 403 && result.Header[names.HeaderRevision] != ""
+	// The refusal of a tunnel has no Revision where the proxy inspects tunnels.
+	denied := result.Status == 403 && (result.Refused || result.Header[names.HeaderRevision] != "")
 	switch {
 	case verdict.Passes() && denied:
 		return fmt.Sprintf("the proxy denies %s, which the allow list covers", j.URL.URL), j.fixRequest()

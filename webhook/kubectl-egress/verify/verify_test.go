@@ -266,6 +266,33 @@ func TestUncoveredURLSkipsTheAddress(t *testing.T) {
 	}
 }
 
+// The proxy's refusal of a tunnel has no Revision where it inspects tunnels. An origin's own
+// 403 in the tunnel is none.
+func TestRefusedTunnels(t *testing.T) {
+	for name, test := range map[string]struct {
+		domains []string
+		refused bool
+		want    []string
+	}{
+		"listed, refused":     {[]string{"httpbin.org"}, true, []string{"request"}},
+		"listed, passed":      {[]string{"httpbin.org"}, false, nil},
+		"not listed, refused": {[]string{"api.github.com"}, true, nil},
+		"not listed, passed":  {[]string{"api.github.com"}, false, []string{"request"}},
+	} {
+		in := healthy(t)
+		var err error
+		if in.URL, err = explain.ParseTarget("https://httpbin.org/ip"); err != nil {
+			t.Fatal(err)
+		}
+		in.Tenant.Spec.Allow.Domains = test.domains
+		in.Report = reportOf(in)
+		set(&in, attemptURL, func(r *probe.Result) { r.Status, r.Refused, r.Body = 403, test.refused, "" })
+		if got := failed(Judge(in)); !slices.Equal(got, test.want) {
+			t.Errorf("%s: failed %q, want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestOutputs(t *testing.T) {
 	in := healthy(t)
 	set(&in, attemptOutsideDNS, succeed)
