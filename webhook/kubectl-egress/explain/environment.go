@@ -11,11 +11,13 @@ import (
 
 // environment returns the environment of a container as far as its manifest states it:
 // of variables with the same name, the last is effective, and $(NAME) refers to
-// variables before it. unknown are the names of those with a value from elsewhere.
+// variables before it. unknown are the names of those with a value from elsewhere, also
+// by reference.
 func environment(container *corev1.Container) (values map[string]string, unknown []string) {
 	values = map[string]string{}
 	for _, v := range container.Env {
-		if v.ValueFrom != nil {
+		refers := func(name string) bool { return strings.Contains(v.Value, "$("+name+")") }
+		if v.ValueFrom != nil || slices.ContainsFunc(unknown, refers) {
 			delete(values, v.Name)
 			unknown = append(unknown, v.Name)
 			continue
@@ -78,6 +80,22 @@ type Container struct {
 	Route *Route `json:"route,omitempty"`
 
 	values map[string]string
+}
+
+// decidesElsewhere returns the name of the first variable that decides about the way of the
+// target and has a value that the manifest does not state, "" if there is none. Of the two
+// spellings, Go's clients read the lower case if the upper case is not set.
+func (c *Container) decidesElsewhere(target Target) string {
+	for _, name := range []string{strings.ToUpper(target.URL.Scheme) + "_PROXY", "NO_PROXY"} {
+		lower := strings.ToLower(name)
+		switch {
+		case slices.Contains(c.Elsewhere, name):
+			return name
+		case c.values[name] == "" && slices.Contains(c.Elsewhere, lower):
+			return lower
+		}
+	}
+	return ""
 }
 
 // containers returns the containers of a pod but the sidecar.

@@ -121,11 +121,20 @@ func TestRoutes(t *testing.T) {
 	direct := `{"spec": {"containers": [{"name": "web", "env": [{"name": "HTTPS_PROXY", "value": "http://172.16.28.8:3129"}]}]}}`
 	neighbour := `{"spec": {"containers": [{"name": "web", "env": [{"name": "HTTPS_PROXY", "value": "http://10.32.4.32:3128"}]}]}}`
 	own := `{"spec": {"containers": [{"name": "web", "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.corp:8080"}]}]}}`
+	elsewhere := `{"spec": {"containers": [{"name": "web", "env": [{"name": "HTTPS_PROXY", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]}]}}`
+	reference := strings.ReplaceAll(elsewhere, "HTTPS_PROXY", "https_proxy")
+	lower := strings.ReplaceAll(elsewhere, "HTTPS_PROXY", "no_proxy")
+	unreadable := `{"spec": {"containers": [{"name": "web", "env": [{"name": "HTTPS_PROXY", "value": "http://a b"}]}]}}`
 	for name, test := range map[string]struct {
 		pod, url string
 		way      Way
 		open     Openness
 	}{
+		"from elsewhere":    {elsewhere, "https://api.github.com", WayUnknown, Depends},
+		"by reference":      {reference, "https://api.github.com", WayUnknown, Depends},
+		"other scheme":      {elsewhere, "http://api.github.com", WayProxy, Open},
+		"lower case":        {lower, "https://api.github.com", WayUnknown, Depends},
+		"unreadable":        {unreadable, "https://api.github.com", WayProxy, Closed},
 		"allowed":           {plain, "https://api.github.com", WayProxy, Open},
 		"machine's address": {direct, "https://api.github.com", WayProxy, Open},
 		"other's Service":   {neighbour, "https://api.github.com", WayProxy, Closed},
@@ -203,10 +212,7 @@ func TestRoutesWithSidecar(t *testing.T) {
 			if len(found) != 1 {
 				t.Fatalf("containers %+v, want web alone", found)
 			}
-			route, err := ways.routeOf(found[0].values, target)
-			if err != nil {
-				t.Fatal(err)
-			}
+			route := ways.routeOf(&found[0], target)
 			if route.Way != test.way || route.Open != test.open || !strings.Contains(route.Message, test.says) {
 				t.Errorf("got %+v, want %s %s: %s", route, test.way, test.open, test.says)
 			}
@@ -223,11 +229,12 @@ func TestEnvironment(t *testing.T) {
 		{Name: "D", ValueFrom: &corev1.EnvVarSource{}},
 		{Name: "E", ValueFrom: &corev1.EnvVarSource{}},
 		{Name: "E", Value: "4"},
+		{Name: "F", Value: "$(D)$(E)"},
 	}})
 	if want := map[string]string{"A": "2", "B": "2$(C)", "C": "3", "E": "4"}; !maps.Equal(values, want) {
 		t.Errorf("got %v, want %v", values, want)
 	}
-	if diff := cmp.Diff([]string{"D"}, unknown); diff != "" {
+	if diff := cmp.Diff([]string{"D", "F"}, unknown); diff != "" {
 		t.Errorf("values from elsewhere: %s", diff)
 	}
 }

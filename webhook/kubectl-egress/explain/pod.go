@@ -120,10 +120,7 @@ func (p *Pod) complete(s *state.State, raw []byte, namespace inject.Namespace, t
 	p.URL = target.URL.String()
 	ways := waysOf(s, namespace, p.Sidecar)
 	for i := range p.Containers {
-		route, err := ways.routeOf(p.Containers[i].values, *target)
-		if err != nil {
-			return fmt.Errorf("container %s: %w", p.Containers[i].Name, err)
-		}
+		route := ways.routeOf(&p.Containers[i], *target)
 		p.Containers[i].Route = &route
 	}
 	return nil

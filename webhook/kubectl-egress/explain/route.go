@@ -19,6 +19,8 @@ const (
 	// WayCapture means that the client connects to the host itself, and the sidecar
 	// takes the connection to the proxy.
 	WayCapture Way = "Capture"
+	// WayUnknown means that a variable decides whose value the manifest does not state.
+	WayUnknown Way = "Unknown"
 )
 
 // Route is the way of one URL from a container.

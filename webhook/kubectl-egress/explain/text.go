@@ -203,6 +203,8 @@ func (t *text) route(url string, route *Route) {
 		way = "by the proxy " + route.Proxy
 	case WayCapture:
 		way = "by the sidecar"
+	case WayUnknown:
+		way = "by a way that is not known"
 	case WayDirect:
 	}
 	colour := map[Openness]table.Colour{Open: table.Green, Closed: table.Red, Depends: table.Yellow}[route.Open]

@@ -51,21 +51,24 @@ func waysOf(s *state.State, namespace inject.Namespace, sidecar bool) *ways {
 
 // routeOf returns the route of a URL by a container's variables, as Go's clients read
 // them.
-func (w *ways) routeOf(values map[string]string, target Target) (Route, error) {
+func (w *ways) routeOf(container *Container, target Target) Route {
 	first := func(names ...string) string {
 		for _, name := range names {
-			if values[name] != "" {
-				return values[name]
+			if value := container.values[name]; value != "" {
+				return value
 			}
 		}
 		return ""
+	}
+	if name := container.decidesElsewhere(target); name != "" {
+		return Route{Way: WayUnknown, Open: Depends, Message: "the manifest does not state the value of " + name}
 	}
 	config := httpproxy.Config{
 		HTTPProxy: first("HTTP_PROXY", "http_proxy"), HTTPSProxy: first("HTTPS_PROXY", "https_proxy"), NoProxy: first("NO_PROXY", "no_proxy"),
 	}
 	proxy, err := config.ProxyFunc()(target.URL)
 	if err != nil {
-		return Route{}, fmt.Errorf("the container's proxy variables: %w", err)
+		return Route{Way: WayProxy, Proxy: first("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), Open: Closed, Message: fmt.Sprintf("clients cannot read it: %v", err)}
 	}
 	if proxy == nil {
 		why := "NO_PROXY covers the host"
@@ -73,9 +76,9 @@ func (w *ways) routeOf(values map[string]string, target Target) (Route, error) {
 			why = "the container has no proxy variables"
 		}
 		if w.captured(target.Host) {
-			return w.capturedRoute(why, target), nil
+			return w.capturedRoute(why, target)
 		}
-		return directRoute(why, target, w.policy), nil
+		return directRoute(why, target, w.policy)
 	}
 	route := Route{Way: WayProxy, Proxy: proxy.String(), Open: Closed}
 	switch {
@@ -88,7 +91,7 @@ func (w *ways) routeOf(values map[string]string, target Target) (Route, error) {
 	default:
 		w.judge(&route, target)
 	}
-	return route, nil
+	return route
 }
 
 // judge adds the proxy's verdict.
