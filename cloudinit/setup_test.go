@@ -60,6 +60,20 @@ func TestSetupReadsUnitsOnce(t *testing.T) {
 	}
 }
 
+// TestSetupStopsRemovedServers: a server whose package was removed in favour of another one
+// does not run on.
+func TestSetupStopsRemovedServers(t *testing.T) {
+	root := newSetup(t, validMachine(), "")
+	root.program("systemctl", `[ "$1" != list-units ] || printf '%s\n' 'chrony.service not-found active running chrony.service' 'old.service not-found inactive dead old.service'`)
+	root.write("/usr/sbin/ifup", "")
+	root.run("egress-setup")
+	calls := root.calls()
+	stop, start := slices.Index(calls, "systemctl stop chrony.service"), slices.Index(calls, "systemctl start logrotate.timer systemd-timesyncd.service unattended-upgrades.service")
+	if stop < 0 || start < stop || slices.ContainsFunc(calls, func(call string) bool { return strings.Contains(call, "old.service") }) {
+		t.Errorf("all calls:\n%s", strings.Join(calls, "\n"))
+	}
+}
+
 // TestSetupFailsUntilEverythingRuns: if any part does not start, the machine does not
 // count as set up, and the setup fails, so that it is retried.
 func TestSetupFailsUntilEverythingRuns(t *testing.T) {
