@@ -15,6 +15,10 @@ import (
 // have, at some 200 bytes each. Requests to further ones are counted.
 const MaxDestinations = 20_000
 
+// maxNames bounds the method and the names of a request, in bytes. The proxy's own bounds
+// are lower; a longer one was forged on the way here, and would fill the memory.
+const maxNames = 2048
+
 // Options decide what is proposed.
 type Options struct {
 	// Fold replaces several names below the same parent by the entry that covers all
@@ -64,7 +68,7 @@ func (s *Seen) Add(record *audit.Record) {
 	}
 	s.last = max(s.last, record.Time)
 	port, err := strconv.ParseUint(record.HostPort, 10, 16)
-	if err != nil || record.Host == "-" || record.Verdict == "-" {
+	if err != nil || record.Host == "-" || record.Verdict == "-" || len(record.Method)+len(record.Host)+len(record.SNI) > maxNames {
 		s.unread++
 		return
 	}

@@ -182,6 +182,14 @@ func TestDestinationsAreBounded(t *testing.T) {
 	}
 }
 
+// A forged line may have names of 64 KiB: they are not kept.
+func TestLongNamesAreNotKept(t *testing.T) {
+	seen := requests(t, "1 CONNECT a.example.com|443 - allowed -", "1 CONNECT "+strings.Repeat("a.", 30_000)+"b|443 - allowed -")
+	if got := seen.Propose(policy.List{}, Options{Least: 1}); got.Unread != 1 || got.Covered != 1 || len(got.Denials) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestOtherTenantsAndUnreadConnections(t *testing.T) {
 	seen := requests(t, "1 CONNECT a.example.com|443 - allowed -", "2 - -|- - - -")
 	seen.Add(&audit.Record{AuditRecord: squid.AuditRecord{Tenant: "client-b", Host: "b.example.com", HostPort: "443", Verdict: "allowed"}})
