@@ -88,6 +88,48 @@ func TestAuditWriterEndsALineThatWasCutOff(t *testing.T) {
 	}
 }
 
+// TestAuditWriterKeepsTheOldFile: a rotation whose new file cannot be opened, on a disk without
+// inodes for example, does not end the program.
+func TestAuditWriterKeepsTheOldFile(t *testing.T) {
+	root := newMachineRoot(t, validMachine())
+	root.write("/etc/squid/squid.conf", "# serves 3129 0123 client-a\n")
+	log := root.path("/audit.log")
+	command := exec.CommandContext(t.Context(), root.path(auditProgram), log)
+	command.Env = append(os.Environ(), "EGRESS_ROOT="+root.path(""))
+	var messages strings.Builder
+	command.Stderr = &messages
+	input, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	before, after := handedOver("client-a", "3129", "before"), handedOver("client-a", "3129", "after")
+	if _, err := io.WriteString(input, before); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the first line", func() error {
+		text, err := os.ReadFile(log)
+		if err == nil && "L"+string(text) != before {
+			err = fmt.Errorf("%q", text)
+		}
+		return err
+	})
+	if err := errors.Join(os.Rename(log, log+"-old"), os.Mkdir(log, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(input, "R\n"+after); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(input.Close(), command.Wait()); err != nil || !strings.Contains(messages.String(), "not opened: "+log) {
+		t.Errorf("%v: %q", err, messages.String())
+	}
+	if diff := cmp.Diff(strings.ReplaceAll(before+after, "L{", "{"), root.read("/audit.log-old")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // TestAuditWriterReportsLinesThatItKept: Squid starts the program anew with each squid.conf.
 // Lines that could not be written until then are lost, which is reported.
 func TestAuditWriterReportsLinesThatItKept(t *testing.T) {
