@@ -99,20 +99,26 @@ func openInstalled(ctx context.Context, log *progress.Log, options Options) (*En
 
 // upInstalled brings the environment up. It installs the chart before the proxy serves,
 // and then upgrades it, as bootstrap's output says: the values have the certificate of the
-// proxy's machine only then. Meanwhile it does the work, which needs the chart.
+// proxy's machine only then. Meanwhile it does the work, which needs the chart. If that
+// fails, the environment is up all the same, and a further run repeats it.
 func upInstalled(ctx context.Context, log *progress.Log, options Options, work func(context.Context, *Environment) error) (*Environment, error) {
-	installed := make(chan struct{})
-	return up(ctx, log, options, further{
+	installed := make(chan bool, 1)
+	var failed error
+	e, err := up(ctx, log, options, further{
 		cluster: func(ctx context.Context, e *Environment) error {
-			if err := log.Step("helm install egress-webhook", func() error { return e.install(ctx) }); err != nil {
-				return err
+			failed = log.Step("helm install egress-webhook", func() error { return e.install(ctx) })
+			installed <- failed == nil
+			if failed == nil {
+				failed = work(ctx, e)
 			}
-			close(installed)
-			return work(ctx, e)
+			return nil
 		},
 		proxy: func(ctx context.Context, e *Environment) error {
 			select {
-			case <-installed:
+			case ok := <-installed:
+				if !ok {
+					return nil // the error is that of the work
+				}
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -126,6 +132,10 @@ func upInstalled(ctx context.Context, log *progress.Log, options Options, work f
 			})
 		},
 	})
+	if err != nil {
+		return nil, err
+	}
+	return e, failed
 }
 
 // install installs the chart, unless it is installed, and waits for the webhook. Helm
