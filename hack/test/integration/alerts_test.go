@@ -100,10 +100,7 @@ func TestAlertsOfTheWebhook(t *testing.T) {
 	setTenantUnchecked(t, unknown, "alert-"+unknown)
 	for _, name := range []string{"alert-first", "alert-second"} {
 		object := tenant(name, 3211)
-		if err := shared.client.Create(t.Context(), &object); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = shared.client.Delete(context.Background(), &object) })
+		createTenant(t, &object)
 	}
 	unbind(t, guardPolicy(t, "own-policy").Name)
 	unlocked.requireLocked(t, remove("{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: "+names.PolicyName+"}}"))

@@ -85,9 +85,7 @@ func TestConfinedPodIsAppliedAgain(t *testing.T) {
 	gateway.Spec.Path = v1alpha1.PathGateway
 	for _, tenant := range []*v1alpha1.EgressTenant{&proxied, &gateway} {
 		tenant.Spec.NodePool = pool
-		if err := shared.client.Create(t.Context(), tenant); err != nil {
-			t.Fatal(err)
-		}
+		createTenant(t, tenant)
 		for name, flags := range map[string][]string{"client-side": {}, "server-side": {"--server-side"}} {
 			t.Run(tenant.Name+", "+name, func(t *testing.T) {
 				namespace := newNamespace(t, tenant.Name)

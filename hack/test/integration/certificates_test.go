@@ -32,10 +32,7 @@ func createSidecarTenant(t *testing.T, name string, port int32) (namespace strin
 	object := tenant(name, port)
 	object.Spec.Sidecar = &v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}
 	object.Spec.DNS = v1alpha1.DNSClosed
-	if err := shared.client.Create(t.Context(), &object); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shared.client.Delete(context.Background(), &object) })
+	createTenant(t, &object)
 	return newNamespace(t, name)
 }
 

@@ -80,10 +80,7 @@ func TestCiliumPolicy(t *testing.T) {
 	publishAPIServer(t, 6443)
 	tenant := tenant(ciliumTenant, 3240)
 	tenant.Spec.ClusterAccess = []v1alpha1.ClusterAccess{{APIServer: true}}
-	if err := shared.client.Create(t.Context(), &tenant); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shared.client.Delete(context.Background(), &tenant) })
+	createTenant(t, &tenant)
 	namespace := newNamespace(t, ciliumTenant)
 
 	want := map[string]any{"endpointSelector": map[string]any{}, "egress": []any{map[string]any{

@@ -220,6 +220,20 @@ func tenant(name string, port int32, noProxy ...string) v1alpha1.EgressTenant {
 	}
 }
 
+// createTenant creates the tenant, and deletes it at the end of the test. Its port is
+// one of no other test: tenants are deleted in the background too.
+func createTenant(t *testing.T, tenant *v1alpha1.EgressTenant) {
+	t.Helper()
+	if err := shared.client.Create(t.Context(), tenant); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shared.client.Delete(context.Background(), tenant); client.IgnoreNotFound(err) != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // newNamespace creates a namespace of the tenant (of no tenant, if empty), with
 // the service account that pods need.
 func newNamespace(t *testing.T, tenant string) string {

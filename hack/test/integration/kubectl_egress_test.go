@@ -75,9 +75,14 @@ func explainJSON(t *testing.T, input string, args ...string) (e explained) {
 }
 
 // The variables that explain --file announces are those of the pod that the API server
-// stores after the webhook's patch, and explain pod finds it covered.
+// stores after the webhook's patch, and explain pod finds it covered. The tenant is the
+// test's own: those of other tests lose a namespace at any time, because namespaces are
+// deleted in the background, and NO_PROXY names them.
 func TestKubectlEgressExplainsWhatIsAdmitted(t *testing.T) {
-	namespace := newNamespace(t, "client-a")
+	own := tenant("explained", 3205)
+	createTenant(t, &own)
+	namespace := newNamespace(t, own.Name)
+	requireNoProxy(t, namespace, "the webhook to know the tenant", []string{"." + namespace}, nil)
 	spec := corev1.PodSpec{
 		InitContainers: []corev1.Container{{Name: "init", Image: "none"}},
 		Containers: []corev1.Container{

@@ -91,11 +91,9 @@ func TestNamespacesOfTheTenantAreInNoProxy(t *testing.T) {
 // A manifest that sets NO_PROXY and JAVA_TOOL_OPTIONS is applied again after Services
 // have come and gone: the pod keeps its environment.
 func TestBarePodIsAppliedAgainAfterServicesChanged(t *testing.T) {
-	java := tenant("java", 3201)
+	java := tenant("java", 3204)
 	java.Spec.Runtimes = []v1alpha1.Runtime{v1alpha1.RuntimeJava}
-	if err := shared.client.Create(t.Context(), &java); err != nil {
-		t.Fatal(err)
-	}
+	createTenant(t, &java)
 	for name, flags := range map[string][]string{"client-side": {}, "server-side": {"--server-side"}} {
 		t.Run(name, func(t *testing.T) {
 			namespace := newNamespace(t, java.Name)

@@ -50,10 +50,7 @@ func TestManyNamespaces(t *testing.T) {
 	clientset := unlimited(t)
 	for name, port := range map[string]int32{"many-a": 3201, "many-b": 3202} {
 		object := tenant(name, port)
-		if err := shared.client.Create(t.Context(), &object); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = shared.client.Delete(context.Background(), &object) })
+		createTenant(t, &object)
 	}
 	createNamespaces(t, clientset)
 	label := func(tenant string) func() {

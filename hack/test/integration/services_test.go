@@ -68,10 +68,7 @@ func waitService(t *testing.T, tenant *v1alpha1.EgressTenant, address string) {
 func TestServiceComesBack(t *testing.T) {
 	object := tenant("service-back", 3241)
 	tenant := &object
-	if err := shared.client.Create(t.Context(), tenant); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shared.client.Delete(context.WithoutCancel(t.Context()), tenant) })
+	createTenant(t, tenant)
 	url := proxyURL(t, tenant.Name)
 	address := serviceOf(t, tenant.Name).Spec.ClusterIP
 	if url != "http://"+address+":3128" {
@@ -135,10 +132,7 @@ func TestServiceComesBack(t *testing.T) {
 func TestServiceAddressIsTaken(t *testing.T) {
 	object := tenant("service-taken", 3243)
 	tenant := &object
-	if err := shared.client.Create(t.Context(), tenant); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shared.client.Delete(context.WithoutCancel(t.Context()), tenant) })
+	createTenant(t, tenant)
 	proxyURL(t, tenant.Name)
 	first := serviceOf(t, tenant.Name)
 	namespace := newNamespace(t, "")
@@ -182,10 +176,7 @@ func TestServiceAddressIsTaken(t *testing.T) {
 // Service.
 func TestPodsAppliedWithTheirTenant(t *testing.T) {
 	object := tenant("service-first", 3244)
-	if err := shared.client.Create(t.Context(), &object); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shared.client.Delete(context.WithoutCancel(t.Context()), &object) })
+	createTenant(t, &object)
 	pod := createPod(t, newNamespace(t, object.Name), corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "none"}}})
 	if got, want := environment(pod, "c")["HTTPS_PROXY"], proxyURL(t, object.Name); got != want {
 		t.Errorf("HTTPS_PROXY=%q, want %q", got, want)

@@ -25,10 +25,7 @@ func sidecarNamespace(t *testing.T, name string, port int32, standard string) st
 	t.Helper()
 	object := tenant(name, port)
 	object.Spec.Sidecar, object.Spec.DNS = &v1alpha1.Sidecar{Capture: v1alpha1.CaptureNames}, v1alpha1.DNSClosed
-	if err := shared.client.Create(t.Context(), &object); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = shared.client.Delete(context.Background(), &object) })
+	createTenant(t, &object)
 	namespace := newNamespace(t, name)
 	err := retry.RetryOnConflict(conflicts, func() error {
 		var labelled corev1.Namespace

@@ -32,10 +32,7 @@ func TestUnknownTenantClosesTheNamespace(t *testing.T) {
 			}
 			setTenantUnchecked(t, namespace, late)
 			object := tenant(late, 3210)
-			if err := shared.client.Create(t.Context(), &object); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = shared.client.Delete(context.Background(), &object) })
+			createTenant(t, &object)
 			waitForEgress(t, namespace, "3210")
 			setLabel(t, namespace, "null")
 		})
