@@ -6,10 +6,12 @@ import (
 	"testing"
 )
 
-// Limits of our configuration's cost, as a multiple of another configuration's.
+// Limits of our configuration's cost, as a multiple of another configuration's. They hold
+// for Squid 6.13 of Debian 13, where reading the TLS hello alone takes 1.25 times the CPU
+// time of a tunnel, and ours 1.4 to 1.5 times. A plain request takes 0.65 times.
 const (
-	maxCPUOfBare    = 1.5 // for each request, with 50 tenants
-	maxCPUOfPeeking = 1.2
+	maxCPUOfBare    = 1.6 // for each request, with 50 tenants
+	maxCPUOfPeeking = 1.3
 	maxCPUOfDomains = 1.1 // for each request, with 10,000 domains instead of 50
 	maxMemoryOfBare = 1.3 // with 1,000 idle tunnels
 )
