@@ -126,9 +126,9 @@ type ProxyMachine struct {
 	// Default: 1.
 	Replicas int32 `json:"replicas,omitempty"`
 
-	// Zones are the zones of the machines, in the region. The machines take them in turn:
-	// with two zones, the third machine is in the first zone again. A changed zone
-	// replaces a machine, with its public addresses. Default: spec.zone.
+	// Zones are the zones of the machines, in the region, at most replicas. The machines
+	// take them in turn: with two zones, the third machine is in the first zone again. A
+	// changed zone replaces a machine, with its public addresses. Default: spec.zone.
 	Zones []string `json:"zones,omitempty"`
 
 	// Type is the commercial type of the Instance. Default: PLAY2-NANO.

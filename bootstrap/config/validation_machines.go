@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -21,6 +22,7 @@ func (s *Spec) validateMachines(at *field.Path) field.ErrorList {
 	if p.Replicas < 1 || p.Replicas > maxReplicas {
 		errs = append(errs, field.Invalid(at.Child("replicas"), p.Replicas, fmt.Sprintf("must be between 1 and %d", maxReplicas)))
 	}
+	errs = append(errs, s.refuseUnusedZones(at.Child("zones"))...)
 	for i, zone := range p.Zones {
 		if zone != s.Zone { // otherwise the error is that of spec.zone
 			errs = append(errs, s.validateZone(zone, at.Child("zones").Index(i))...)
@@ -30,6 +32,17 @@ func (s *Spec) validateMachines(at *field.Path) field.ErrorList {
 		}
 	}
 	return append(errs, s.validateAddresses(at)...)
+}
+
+// refuseUnusedZones refuses zones in which no machine would be. They are not known while the
+// number of machines is out of bounds.
+func (s *Spec) refuseUnusedZones(at *field.Path) field.ErrorList {
+	replicas, zones := int(s.Proxy.Replicas), s.Proxy.Zones
+	if replicas < 1 || replicas > maxReplicas || len(zones) <= replicas {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(at, len(zones), fmt.Sprintf(
+		"must have at most one zone for each machine: spec.proxy.replicas is %d: raise it, or remove %s", replicas, strings.Join(zones[replicas:], ", ")))}
 }
 
 // validateAddresses requires a private address for each machine, in one of the two forms.

@@ -271,6 +271,10 @@ func TestEgressValidate(t *testing.T) {
 				e.Spec.Proxy.PrivateIP, e.Spec.Proxy.PrivateIPs = netip.Addr{}, addresses("172.16.0.10")
 			}, nil,
 		},
+		"more zones than machines": {
+			func(e *Egress) { e.Spec.Proxy.Zones = []string{"fr-par-1", "fr-par-2"} },
+			[]string{"spec.proxy.zones: Invalid value: 2: must have at most one zone for each machine: spec.proxy.replicas is 1: raise it, or remove fr-par-2"},
+		},
 		"five machines": {
 			func(e *Egress) {
 				e.Spec.Proxy.Replicas, e.Spec.Proxy.PrivateIP = 5, netip.Addr{}
@@ -296,6 +300,7 @@ func TestEgressValidate(t *testing.T) {
 				e.Spec.Proxy.PrivateIPs = addresses("172.16.0.10", "172.16.0.10", "172.16.3.255", "10.32.0.7", "8.8.8.8")
 			},
 			[]string{
+				"spec.proxy.zones: Invalid value: 4: must have at most one zone for each machine: spec.proxy.replicas is 2: raise it, or remove nl-ams-1, fr-par-2",
 				`spec.proxy.zones[1]: Invalid value: "paris": must be a zone such as fr-par-1`,
 				`spec.proxy.zones[2]: Invalid value: "nl-ams-1": must be in the region fr-par, like network and cluster`,
 				`spec.proxy.zones[3]: Duplicate value: "fr-par-2"`,
