@@ -18,6 +18,7 @@ import (
 	"egress.scw/webhook/kubectl-egress/state"
 	"egress.scw/webhook/kubectl-egress/statetest"
 	"egress.scw/webhook/netpol"
+	"egress.scw/webhook/settings"
 )
 
 func TestOfPod(t *testing.T) {
@@ -126,6 +127,48 @@ func TestHealthyReport(t *testing.T) {
 		t.Errorf("got %s, %v, want %s", total, err, want)
 	}
 	golden.Assert(t, got.Text(false, false), "healthy.golden.txt")
+}
+
+// The webhook corrects level and version of a namespace's Pod Security Standard when it gets
+// the tenant label. Namespaces that had the label before that have a finding.
+func TestPodSecurityOfNamespaces(t *testing.T) {
+	const (
+		level   = "has no label pod-security.kubernetes.io/enforce=baseline"
+		version = "has the label pod-security.kubernetes.io/enforce-version=v1.20"
+	)
+	for name, test := range map[string]struct {
+		wanted settings.PodSecurity
+		labels map[string]string
+		want   []string
+	}{
+		"wanted":             {settings.PodSecurityBaseline, map[string]string{"enforce": "baseline"}, nil},
+		"stricter, latest":   {settings.PodSecurityBaseline, map[string]string{"enforce": "restricted", "enforce-version": "latest"}, nil},
+		"none":               {settings.PodSecurityBaseline, nil, []string{level}},
+		"weaker":             {settings.PodSecurityBaseline, map[string]string{"enforce": "privileged"}, []string{level}},
+		"older version":      {settings.PodSecurityBaseline, map[string]string{"enforce": "baseline", "enforce-version": "v1.20"}, []string{version}},
+		"weaker, older":      {settings.PodSecurityBaseline, map[string]string{"enforce": "privileged", "enforce-version": "v1.20"}, []string{level, version}},
+		"off, older version": {settings.PodSecurityOff, map[string]string{"enforce-version": "v1.20"}, nil},
+		"not set":            {"", nil, nil},
+	} {
+		s := statetest.Healthy(t)
+		s.Settings.Namespaces.PodSecurity = test.wanted
+		namespace, _ := s.Namespace(statetest.Orders)
+		namespace.Labels = map[string]string{names.LabelTenant: "client-a"}
+		for label, value := range test.labels {
+			namespace.Labels["pod-security.kubernetes.io/"+label] = value
+		}
+		var got []string
+		for _, finding := range coverage.OfNamespace(s, namespace) {
+			message, _, _ := strings.Cut(finding.Message, ": ")
+			got = append(got, message)
+			if !strings.HasPrefix(finding.Remedy, "kubectl label --overwrite namespace orders pod-security.kubernetes.io/") {
+				t.Errorf("%s: remedy %q", name, finding.Remedy)
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %q, want %q", name, got, test.want)
+		}
+	}
 }
 
 func TestUncoveredReport(t *testing.T) {

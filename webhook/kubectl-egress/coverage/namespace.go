@@ -13,8 +13,13 @@ import (
 	"egress.scw/webhook/settings"
 )
 
-// podSecurityLabel is the label of Kubernetes that selects the enforced standard.
-const podSecurityLabel = "pod-security.kubernetes.io/enforce"
+// The labels of Kubernetes that select the enforced Pod Security Standard, and the version
+// of Kubernetes whose definition of it applies: that of the cluster without the label.
+const (
+	podSecurityLabel        = "pod-security.kubernetes.io/enforce"
+	podSecurityVersionLabel = "pod-security.kubernetes.io/enforce-version"
+	latestPodSecurity       = "latest"
+)
 
 // Finding is a fault that leaves something uncovered.
 type Finding struct {
@@ -54,10 +59,28 @@ func OfNamespace(s *state.State, namespace inject.Namespace) []Finding {
 	for _, policy := range s.Foreign[namespace.Name] {
 		findings = append(findings, Finding{object, policy + " opens egress paths beside the tenant's", "remove the egress rules from the policy"})
 	}
-	if level := s.Settings.Namespaces.PodSecurity; !hasPodSecurity(namespace.Labels[podSecurityLabel], level) {
+	return append(findings, podSecurity(object, namespace, s.Settings.Namespaces.PodSecurity)...)
+}
+
+// podSecurity returns the faults of a namespace's Pod Security Standard, which the webhook
+// corrects when the namespace gets the tenant label.
+func podSecurity(object string, namespace inject.Namespace, level settings.PodSecurity) []Finding {
+	if level == "" || level == settings.PodSecurityOff {
+		return nil
+	}
+	var findings []Finding
+	overwrite := func(label, value string) string {
+		return fmt.Sprintf("kubectl label --overwrite namespace %s %s=%s", namespace.Name, label, value)
+	}
+	if !hasPodSecurity(namespace.Labels[podSecurityLabel], level) {
 		findings = append(findings, Finding{
-			object, fmt.Sprintf("has no label %s=%s: pods may leave their network namespace", podSecurityLabel, level),
-			fmt.Sprintf("kubectl label namespace %s %s=%s", namespace.Name, podSecurityLabel, level),
+			object, fmt.Sprintf("has no label %s=%s: pods may leave their network namespace", podSecurityLabel, level), overwrite(podSecurityLabel, string(level)),
+		})
+	}
+	if version, pinned := namespace.Labels[podSecurityVersionLabel]; pinned && version != latestPodSecurity {
+		findings = append(findings, Finding{
+			object, fmt.Sprintf("has the label %s=%s: an older version of the standard may admit pods that leave their network namespace", podSecurityVersionLabel, version),
+			overwrite(podSecurityVersionLabel, latestPodSecurity),
 		})
 	}
 	return findings
@@ -66,11 +89,8 @@ func OfNamespace(s *state.State, namespace inject.Namespace) []Finding {
 // hasPodSecurity reports whether a namespace's level is the wanted one or a stricter
 // one.
 func hasPodSecurity(level string, wanted settings.PodSecurity) bool {
-	order := []settings.PodSecurity{settings.PodSecurityOff, settings.PodSecurityBaseline, settings.PodSecurityRestricted}
-	if wanted == "" {
-		wanted = settings.PodSecurityOff
-	}
-	return slices.Index(order, settings.PodSecurity(level)) >= slices.Index(order, wanted) || wanted == settings.PodSecurityOff
+	order := []settings.PodSecurity{settings.PodSecurityBaseline, settings.PodSecurityRestricted}
+	return slices.Index(order, settings.PodSecurity(level)) >= slices.Index(order, wanted)
 }
 
 // OfCluster returns the faults that concern all tenants.
