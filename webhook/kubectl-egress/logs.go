@@ -35,9 +35,10 @@ func newLogsCommand(a *app) *cobra.Command {
 		Long: `Read lines of the audit log, and print those of the tenant in columns: time, verdict,
 rule, method, destination, status, source address, bytes to the client and duration.
 
-Files are the proxy's /var/log/squid/audit.log, or exports of the log server, with or
-without the header of syslog; without files, the standard input. With --follow, one file
-is read on as it grows, also after its rotation.
+Files are the proxy's /var/log/squid/audit.log and its rotated files, or exports of the
+log server, with or without the header of syslog, also compressed by gzip; without files,
+the standard input. With --follow, one file is read on as it grows, also after its
+rotation.
 
 Exit codes: 0 the input has lines of the tenant, even if the flags select none of them,
 1 it has none, 2 an error.`,
@@ -205,6 +206,10 @@ func newTail(ctx context.Context, name string) (*tail, error) {
 	file, err := os.Open(name) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, err
+	}
+	head := make([]byte, 2)
+	if _, err := file.ReadAt(head, 0); err == nil && audit.IsCompressed(head) {
+		return nil, errors.Join(fmt.Errorf("--follow: %s is compressed, and does not grow: leave the flag out", name), file.Close())
 	}
 	return &tail{ctx, name, file}, nil
 }

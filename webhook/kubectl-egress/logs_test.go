@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +59,47 @@ func TestSuggest(t *testing.T) {
 	}
 	if _, err := runWithInput(t, nil, "", "suggest", "client-a", "--least", "0", "--tenants", tenants); codeOf(err) != exitFailed {
 		t.Errorf("--least 0: %v", err)
+	}
+}
+
+// compressed returns a text as gzip writes it, in two parts, as concatenated files are.
+func compressed(t *testing.T, text string) string {
+	t.Helper()
+	var all bytes.Buffer
+	for _, part := range []string{text[:100], text[100:]} {
+		writer := gzip.NewWriter(&all)
+		_, err := writer.Write([]byte(part))
+		if err := errors.Join(err, writer.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all.String()
+}
+
+// Rotated files are read as the proxy compresses them, from the standard input, too. One
+// that is cut off is named, and the lines before that are printed. It is not followed.
+func TestCompressedLogs(t *testing.T) {
+	whole := compressed(t, auditLog)
+	tenants := writeFile(t, "egress.yaml", egressYAML)
+	file, cut := writeFile(t, "audit.log-20261128.gz", whole), writeFile(t, "cut.gz", whole[:len(whole)-20])
+	for _, command := range [][]string{{"logs", "client-a"}, {"suggest", "client-a", "--tenants", tenants}} {
+		want, err := runWithInput(t, nil, auditLog, command...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := runCommand(t, nil, append(slices.Clone(command), file)...); err != nil || got != want {
+			t.Errorf("%v of a file: %v\n%s", command, err, got)
+		}
+		if got, err := runWithInput(t, nil, whole, command...); err != nil || got != want {
+			t.Errorf("%v of the standard input: %v\n%s", command, err, got)
+		}
+		_, err = runCommand(t, nil, append(slices.Clone(command), cut)...)
+		if codeOf(err) != exitFailed || !strings.Contains(err.Error(), cut+": the compressed file is cut off") {
+			t.Errorf("%v of a file that is cut off: %v", command, err)
+		}
+	}
+	if _, err := runCommand(t, nil, "logs", "client-a", "--follow", file); codeOf(err) != exitFailed || !strings.Contains(err.Error(), file+" is compressed") {
+		t.Errorf("--follow: %v", err)
 	}
 }
 

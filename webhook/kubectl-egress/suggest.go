@@ -24,9 +24,10 @@ func newSuggestCommand(a *app) *cobra.Command {
 the requests that passed, as YAML to apply. Comments in it say what the list would have
 denied. The tenant is that of the cluster, or of --tenants.
 
-Files are the proxy's /var/log/squid/audit.log, or exports of the log server, with or
-without the header of syslog; without files, the standard input. Memory is bounded,
-whatever the length of the log. Lines that are no audit lines are counted.
+Files are the proxy's /var/log/squid/audit.log and its rotated files, or exports of the
+log server, with or without the header of syslog, also compressed by gzip; without files,
+the standard input. Memory is bounded, whatever the length of the log. Lines that are no
+audit lines are counted.
 
 Let the tenant work with mode Report, or without a list, for as long as its rarest job
 takes: a list contains only the destinations that were requested meanwhile.`,
@@ -35,7 +36,7 @@ takes: a list contains only the destinations that were requested meanwhile.`,
   kubectl apply -f client-a.yaml
 
   # .example.com instead of several names below example.com
-  kubectl egress suggest client-a --fold audit.log audit.log-20261128
+  kubectl egress suggest client-a --fold audit.log audit.log-20261128-1795824000.gz
 
   # also what the present list denies, without a cluster
   kubectl egress suggest client-a --denied --tenants egress.yaml audit.log`,

@@ -50,7 +50,8 @@ type Reader struct {
 }
 
 // NewReader returns a Reader of an input: the machine's audit.log, or an export of the
-// log server in which the JSON object is behind a header (RFC 5424).
+// log server in which the JSON object is behind a header (RFC 5424). Both may be
+// compressed by gzip.
 func NewReader(input io.Reader) *Reader {
 	return &Reader{input: bufio.NewReaderSize(input, MaxLine)}
 }
@@ -61,6 +62,9 @@ func (r *Reader) Err() error { return r.err }
 // Records returns the audit lines of the input. A record is valid until the next one.
 func (r *Reader) Records() iter.Seq[*Record] {
 	return func(yield func(*Record) bool) {
+		if r.err = endOf(r.decompress()); r.err != nil {
+			return
+		}
 		var record Record
 		for {
 			line, err := r.line()
@@ -73,13 +77,22 @@ func (r *Reader) Records() iter.Seq[*Record] {
 				}
 			}
 			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					r.err = err
-				}
+				r.err = endOf(err)
 				return
 			}
 		}
 	}
+}
+
+// endOf returns the error of a Reader whose input ended with this one.
+func endOf(err error) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the compressed file is cut off: %w", err)
+	}
+	return err
 }
 
 // tooLong takes the place of a line that is longer than MaxLine.
