@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -126,13 +127,16 @@ func (s syncing) sync() (output string, squid []string) {
 	return output, squid
 }
 
-// age moves the time of the refusal into the past.
-func (s syncing) age(by time.Duration) {
+// pass moves the end of the refusal, in seconds since the boot, nearer.
+func (s syncing) pass(by time.Duration) {
 	s.t.Helper()
-	then := time.Now().Add(-by)
-	if err := os.Chtimes(s.path("/run/egress/refused"), then, then); err != nil {
+	const refused = "/run/egress/refused"
+	value, end, _ := strings.Cut(s.read(refused), "  - ")
+	until, err := strconv.Atoi(strings.TrimSpace(end))
+	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.write(refused, fmt.Sprintf("%s  - %d\n", value, until-int(by.Seconds())))
 }
 
 // exported returns the metrics with this prefix in the file that the node exporter reads.
@@ -357,21 +361,21 @@ func TestSyncTriesAgain(t *testing.T) {
 	s.sync()
 	for _, step := range []struct {
 		name, conf string
-		age        time.Duration
+		passed     time.Duration // since the step before
 		want       []string
 	}{
 		{"does not parse", conf(ports, "b1", "no_such_directive"), 0, []string{"parse"}},
 		{"9 minutes later", "", 9 * time.Minute, nil},
-		{"11 minutes later", "", 11 * time.Minute, []string{"parse"}},
+		{"11 minutes later", "", 2 * time.Minute, []string{"parse"}},
 		{"is not served", conf(ports, "c1", "# unserved"), 0, []string{"parse", "reconfigure", "reconfigure"}},
 		{"11 minutes later", "", 11 * time.Minute, nil},
-		{"59 minutes later", "", 59 * time.Minute, nil},
-		{"61 minutes later", "", 61 * time.Minute, []string{"parse", "reconfigure", "reconfigure"}},
+		{"59 minutes later", "", 48 * time.Minute, nil},
+		{"61 minutes later", "", 2 * time.Minute, []string{"parse", "reconfigure", "reconfigure"}},
 	} {
 		if step.conf != "" {
 			s.publish(step.conf)
 		} else {
-			s.age(step.age)
+			s.pass(step.passed)
 		}
 		output, squid := s.sync()
 		if diff := cmp.Diff(step.want, squid); diff != "" {

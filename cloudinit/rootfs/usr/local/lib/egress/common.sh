@@ -10,8 +10,15 @@ root=${EGRESS_ROOT:-}
 # shellcheck source=/dev/null
 . "$root/etc/egress/egress.conf"
 
-# deadline SECONDS: prints the value that $SECONDS will have after that time.
-deadline() { echo $((SECONDS + ${EGRESS_PATIENCE:-$1})); }
+# uptime: prints the seconds since the boot. Unlike $SECONDS, they do not jump when the
+# clock is set.
+uptime() { cut -d . -f 1 /proc/uptime; }
+
+# deadline SECONDS: prints the uptime after that time.
+deadline() { echo $(($(uptime) + ${EGRESS_PATIENCE:-$1})); }
+
+# over DEADLINE: whether it has passed.
+over() { [ "$(uptime)" -ge "$1" ]; }
 
 say() { echo "${0##*/}: $*"; }
 
@@ -21,6 +28,12 @@ warn() { echo "<4>${0##*/}: $*" >&2; }
 die() {
   echo "${0##*/}: $*" >&2
   exit 1
+}
+
+# metric NAME TYPE HELP [VALUE]: prints a metric in Prometheus' text format.
+metric() {
+  printf '# HELP %s %s\n# TYPE %s %s\n' "$1" "$3" "$1" "$2"
+  [ $# -lt 4 ] || echo "$1 $4"
 }
 
 # write FILE: replaces the file by standard input, completely or not at all. Succeeds
@@ -34,6 +47,13 @@ write() {
   fi
   mv "$1.new" "$1"
 }
+
+# serving FILE: prints lines "port revision tenant" of a squid.conf, also of tenants that
+# only sidecars reach.
+serving() { sed -n 's/^# serves\(-sidecars\)\{0,1\} //p' "$1"; }
+
+# is_draining: whether the machine is to be taken away, and leaves the tenants' Services.
+is_draining() { grep -q '^# draining$' "$root/etc/squid/squid.conf" 2> /dev/null; }
 
 # has_ifupdown: whether the image brings NICs up with ifupdown. Otherwise it does that
 # with systemd-networkd.

@@ -6,10 +6,6 @@ haproxy_conf=$root$SIDECAR_CONF
 authorities=$root$SIDECAR_AUTHORITIES
 sidecar_certificate=$root$SIDECAR_CERTIFICATE
 
-# serving FILE: prints lines "port revision tenant" of a squid.conf, also of tenants that
-# only sidecars reach.
-serving() { sed -n 's/^# serves\(-sidecars\)\{0,1\} //p' "$1"; }
-
 # make_certificate: creates the certificate of the port for sidecars. Its key is created
 # on the machine, and does not leave it. Sidecars trust exactly this certificate, which
 # bootstrap reads from the machine's status, so that it needs no authority and no expiry.

@@ -49,11 +49,8 @@ host_keys() {
 
 # revisions: prints the tenants' revisions that Squid serves.
 revisions() {
-  sed -n 's/^# serves\(-sidecars\)\{0,1\} //p' "$conf" | awk '{ printf "%s\"%s\":\"%s\"", (NR > 1 ? "," : ""), $3, $2 }'
+  serving "$conf" | awk '{ printf "%s\"%s\":\"%s\"", (NR > 1 ? "," : ""), $3, $2 }'
 }
-
-# is_draining: whether the machine is to be taken away, and leaves the tenants' Services.
-is_draining() { grep -q '^# draining$' "$conf" 2> /dev/null; }
 
 # connections: prints how many connections are open on the tenants' ports: of pods, and of
 # HAProxy, one for each tunnel of a sidecar.
