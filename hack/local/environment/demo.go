@@ -102,40 +102,21 @@ func openInstalled(ctx context.Context, log *progress.Log, options Options) (*En
 // proxy's machine only then. Meanwhile it does the work, which needs the chart. If that
 // fails, the environment is up all the same, and a further run repeats it.
 func upInstalled(ctx context.Context, log *progress.Log, options Options, work func(context.Context, *Environment) error) (*Environment, error) {
-	installed := make(chan bool, 1)
-	var failed error
-	e, err := up(ctx, log, options, further{
-		cluster: func(ctx context.Context, e *Environment) error {
-			failed = log.Step("helm install egress-webhook", func() error { return e.install(ctx) })
-			installed <- failed == nil
-			if failed == nil {
-				failed = work(ctx, e)
-			}
-			return nil
+	i := installation{
+		installed: make(chan bool, 1),
+		install: func(ctx context.Context, e *Environment) error {
+			return log.Step("helm install egress-webhook", func() error { return e.install(ctx) })
 		},
-		proxy: func(ctx context.Context, e *Environment) error {
-			select {
-			case ok := <-installed:
-				if !ok {
-					return nil // the error is that of the work
-				}
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			return log.Step("helm upgrade egress-webhook", func() error {
-				release, err := e.Release()
-				if err != nil {
-					return err
-				}
-				release.Wait = false // the demo does not need it
-				return release.Upgrade(ctx)
-			})
+		work: work,
+		upgrade: func(ctx context.Context, e *Environment) error {
+			return log.Step("helm upgrade egress-webhook", func() error { return e.upgrade(ctx) })
 		},
-	})
+	}
+	e, err := up(ctx, log, options, further{cluster: i.onCluster, proxy: i.onProxy})
 	if err != nil {
 		return nil, err
 	}
-	return e, failed
+	return e, i.failed
 }
 
 // install installs the chart, unless it is installed, and waits for the webhook. Helm
@@ -151,6 +132,16 @@ func (e *Environment) install(ctx context.Context) error {
 	}
 	_, err = e.Kubectl(ctx, nil, "--namespace="+release.Namespace, "rollout", "status", "deployment/"+release.Name, "--timeout=600s")
 	return err
+}
+
+// upgrade installs the chart with the present values, without a wait: the demo needs none.
+func (e *Environment) upgrade(ctx context.Context) error {
+	release, err := e.Release()
+	if err != nil {
+		return err
+	}
+	release.Wait = false
+	return release.Upgrade(ctx)
 }
 
 // DeployDemo deploys the demo into a namespace of each kind of tenant and serves the
