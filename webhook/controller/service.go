@@ -116,6 +116,10 @@ func belongsTo(object metav1.Object, tenant *v1alpha1.EgressTenant) bool {
 			return false
 		}
 	}
+	return isOwnedBy(object, tenant)
+}
+
+func isOwnedBy(object metav1.Object, tenant *v1alpha1.EgressTenant) bool {
 	return slices.ContainsFunc(object.GetOwnerReferences(), func(owner metav1.OwnerReference) bool { return owner.UID == tenant.UID })
 }
 

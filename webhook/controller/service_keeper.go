@@ -84,6 +84,9 @@ func (s *TenantServices) keep(ctx context.Context, tenant *v1alpha1.EgressTenant
 		// Pods that run keep their way to the port of before.
 		return s.unchanged(tenant, service), nil
 	}
+	if err := refuseOthers(tenant, service, slice); err != nil {
+		return s.failed(tenant, err), err
+	}
 	machines, found := endpoints(s.machines, s.spare, addressesIn(slice), tenant.Spec.ProxyPort(), s.reachability)
 	// The endpoints come first: connections to a Service without any are refused.
 	if !sliceInSync(slice, tenant, machines) {
@@ -141,9 +144,7 @@ func (s *TenantServices) keepService(ctx context.Context, tenant *v1alpha1.Egres
 		return s.create(ctx, tenant, kept)
 	case observed.DeletionTimestamp != nil:
 		return "", fmt.Errorf("the Service %s/%s is being deleted: it comes back when that is done", observed.Namespace, observed.Name)
-	case observed.Labels[names.LabelTenant] != "" && observed.Labels[names.LabelTenant] != tenant.Name:
-		return "", fmt.Errorf("the Service %s/%s belongs to tenant %s: rename one of the two tenants", observed.Namespace, observed.Name, observed.Labels[names.LabelTenant])
-	case kept != "" && observed.Spec.ClusterIP != kept:
+	case kept != "" && observed.Spec.ClusterIP != kept, !hasAddress(observed):
 		// An address never changes. Another client created the Service.
 		if err := s.client.Delete(ctx, observed, client.Preconditions{UID: &observed.UID}); client.IgnoreNotFound(err) != nil {
 			return "", fmt.Errorf("deleting Service %s/%s, which has another address than the tenant's pods: %w", observed.Namespace, observed.Name, err)
@@ -153,6 +154,32 @@ func (s *TenantServices) keepService(ctx context.Context, tenant *v1alpha1.Egres
 		return observed.Spec.ClusterIP, nil
 	}
 	return observed.Spec.ClusterIP, s.repair(ctx, tenant, observed)
+}
+
+// hasAddress reports whether pods can connect to a Service: not to a headless one, nor to one
+// of type ExternalName.
+func hasAddress(service *corev1.Service) bool {
+	_, err := netip.ParseAddr(service.Spec.ClusterIP)
+	return err == nil
+}
+
+// refuseOthers returns an error if the Service or the EndpointSlice is that of another tenant:
+// the names of Services are shorter than those of tenants may be. Neither is written then.
+func refuseOthers(tenant *v1alpha1.EgressTenant, service *corev1.Service, slice *discoveryv1.EndpointSlice) error {
+	var errs []error
+	refuse := func(kind string, object metav1.Object) {
+		holder := object.GetLabels()[names.LabelTenant]
+		if holder != "" && holder != tenant.Name && !isOwnedBy(object, tenant) { // another client may have edited the label
+			errs = append(errs, fmt.Errorf("the %s %s/%s belongs to tenant %s: rename one of the two tenants", kind, object.GetNamespace(), object.GetName(), holder))
+		}
+	}
+	if service != nil {
+		refuse("Service", service)
+	}
+	if slice != nil {
+		refuse("EndpointSlice", slice)
+	}
+	return errors.Join(errs...)
 }
 
 func (s *TenantServices) create(ctx context.Context, tenant *v1alpha1.EgressTenant, address string) (string, error) {

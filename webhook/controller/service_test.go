@@ -359,10 +359,13 @@ func TestUnlabelledServiceIsRepaired(t *testing.T) {
 func TestEditedService(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(*corev1.Service, *discoveryv1.EndpointSlice){
-		"selector":          func(s *corev1.Service, _ *discoveryv1.EndpointSlice) { s.Spec.Selector = map[string]string{"app": "x"} },
-		"external address":  func(s *corev1.Service, _ *discoveryv1.EndpointSlice) { s.Spec.ExternalIPs = []string{"192.0.2.1"} },
-		"port":              func(s *corev1.Service, _ *discoveryv1.EndpointSlice) { s.Spec.Ports[0].Port = 80 },
-		"label":             func(s *corev1.Service, _ *discoveryv1.EndpointSlice) { delete(s.Labels, names.LabelTenant) },
+		"selector":         func(s *corev1.Service, _ *discoveryv1.EndpointSlice) { s.Spec.Selector = map[string]string{"app": "x"} },
+		"external address": func(s *corev1.Service, _ *discoveryv1.EndpointSlice) { s.Spec.ExternalIPs = []string{"192.0.2.1"} },
+		"port":             func(s *corev1.Service, _ *discoveryv1.EndpointSlice) { s.Spec.Ports[0].Port = 80 },
+		"label":            func(s *corev1.Service, _ *discoveryv1.EndpointSlice) { delete(s.Labels, names.LabelTenant) },
+		"label of another tenant": func(s *corev1.Service, e *discoveryv1.EndpointSlice) {
+			s.Labels[names.LabelTenant], e.Labels[names.LabelTenant] = "client-b", "client-b"
+		},
 		"endpoints":         func(_ *corev1.Service, e *discoveryv1.EndpointSlice) { e.Endpoints[0].Addresses[0] = "192.0.2.1" },
 		"port of the slice": func(_ *corev1.Service, e *discoveryv1.EndpointSlice) { e.Ports[0].Port = new(int32(3130)) },
 	} {
@@ -413,7 +416,30 @@ func TestServicesThatAreNotWritten(t *testing.T) {
 	if _, err := s.reconciler.Reconcile(t.Context(), requestFor("client-a")); err == nil || !strings.Contains(err.Error(), "belongs to tenant client-b") {
 		t.Errorf("error is %v", err)
 	}
-	if s.service(t).Labels[names.LabelTenant] != "client-b" {
+	if s.service(t).Labels[names.LabelTenant] != "client-b" || s.applied != 0 {
 		t.Error("the Service of another tenant was taken over")
+	}
+	slice := &discoveryv1.EndpointSlice{}
+	slice.Namespace, slice.Name, slice.Labels = foreign.Namespace, foreign.Name, foreign.Labels
+	s = newServices(t, v1alpha1.IdentityPort, tenantFixture("client-a", 3129), slice)
+	if _, err := s.reconciler.Reconcile(t.Context(), requestFor("client-a")); err == nil || !strings.Contains(err.Error(), "belongs to tenant client-b") || s.applied != 0 {
+		t.Errorf("the EndpointSlice of another tenant: error %v, %d writes", err, s.applied)
+	}
+}
+
+// TestServicesWithoutAnAddress: a Service to which pods cannot connect, which another client
+// created before, is replaced.
+func TestServicesWithoutAnAddress(t *testing.T) {
+	t.Parallel()
+	for name, spec := range map[string]corev1.ServiceSpec{
+		"headless":     {ClusterIP: corev1.ClusterIPNone},
+		"ExternalName": {Type: corev1.ServiceTypeExternalName, ExternalName: "proxy.example.com"},
+	} {
+		other := &corev1.Service{Spec: spec}
+		other.Namespace, other.Name = releaseNamespace, "tenant-client-a"
+		s := newServices(t, v1alpha1.IdentityPort, tenantFixture("client-a", 3129), other)
+		if status := s.settle(t); status.ServiceIP != "10.32.0.77" || status.ProxyURL != "http://10.32.0.77:3128" || s.service(t).Spec.ClusterIP != "10.32.0.77" {
+			t.Errorf("%s: the status has serviceIP %q, proxyURL %q, and the Service %+v", name, status.ServiceIP, status.ProxyURL, s.service(t).Spec)
+		}
 	}
 }
