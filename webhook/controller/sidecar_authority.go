@@ -28,6 +28,8 @@ type authority struct {
 // publishAuthority writes the ConfigMap once the certificates of all tenants with
 // sidecars have been looked at. It stays as it is while none is issued.
 func (r *SidecarReconciler) publishAuthority(ctx context.Context) error {
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
 	var tenants v1alpha1.EgressTenantList
 	if err := r.options.Client.List(ctx, &tenants, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing EgressTenants: %w", err)

@@ -44,6 +44,10 @@ type SidecarReconciler struct {
 	copies       secretCopies
 	authority    authority
 
+	// publishing is held while the authorities are collected and written: an earlier
+	// collection must not be written last.
+	publishing sync.Mutex
+
 	changes chan event.GenericEvent
 	mu      sync.Mutex
 	states  map[string]sidecarState
@@ -142,10 +146,11 @@ func (r *SidecarReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 	}
 	state, err := r.keep(ctx, tenant)
 	r.setState(ctx, tenant, state)
-	if err != nil {
-		return ctrl.Result{}, err
+	// A namespace that refuses its Secret does not keep the proxies from the authority.
+	if err == nil || state.identity != nil {
+		err = errors.Join(err, r.publishAuthority(ctx))
 	}
-	if err := r.publishAuthority(ctx); err != nil {
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if state.reason != names.ReasonSidecarReady {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -327,6 +329,10 @@ func TestCopyIsRestored(t *testing.T) {
 			secret.Data[names.SidecarConfigKey] = []byte("{}")
 			return server.Update(t.Context(), secret)
 		},
+		"with a further key": func(t *testing.T, server *api, secret *corev1.Secret) error {
+			secret.Data["note"] = []byte("of another client")
+			return server.Update(t.Context(), secret)
+		},
 		"without the label": func(t *testing.T, server *api, secret *corev1.Secret) error {
 			secret.Labels = nil
 			return server.Update(t.Context(), secret)
@@ -381,6 +387,41 @@ func TestOneNamespaceRefusesTheCopy(t *testing.T) {
 	want := "Secret egress-sidecar, which the sidecars of the tenant's pods need, could not be written in last: applying Secret last/egress-sidecar: exceeded quota"
 	if err == nil || state.reason != names.ReasonSecretNotCopied || state.message != want {
 		t.Errorf("error %v, state %s: %s", err, state.reason, state.message)
+	}
+}
+
+// refusingSecrets is an API server that refuses Secrets in a namespace, as a quota does.
+type refusingSecrets struct {
+	client.Client
+	in string
+}
+
+func (c refusingSecrets) Apply(ctx context.Context, config runtime.ApplyConfiguration, options ...client.ApplyOption) error {
+	if object, ok := config.(interface {
+		GetKind() string
+		GetNamespace() string
+	}); ok && object.GetKind() == "Secret" && object.GetNamespace() == c.in {
+		return errors.New("exceeded quota")
+	}
+	return c.Client.Apply(ctx, config, options...)
+}
+
+// A namespace that refuses the Secret does not keep the authority from the proxies: they
+// would refuse the sidecars of all namespaces.
+func TestAuthorityIsPublishedInSpiteOfARefusedCopy(t *testing.T) {
+	t.Parallel()
+	authority := newAuthority(t)
+	server := newAPI(t, tenantWithSidecar("client-a", 3129), namespaceFixture("web", "client-a"), namespaceFixture("full", "client-a"))
+	options := sidecarOptions(t, server)
+	options.Client = strippedCache{refusingSecrets{server, "full"}}
+	r := NewSidecarReconciler(options)
+	reconcileSidecars(t, r, "client-a")
+	authority.issue(t, server, 3129, "client-a")
+	if _, err := r.Reconcile(t.Context(), requestFor("client-a")); err == nil || !strings.Contains(err.Error(), "exceeded quota") {
+		t.Errorf("error %v", err)
+	}
+	if found := get(t, server, issuerNamespace, names.AuthorityConfigMap, &corev1.ConfigMap{}); found == nil || found.Data[names.AuthorityKey] != string(authority.pem) {
+		t.Errorf("the authority is published as %v", found)
 	}
 }
 
@@ -442,5 +483,49 @@ func TestAuthorityIsReplaced(t *testing.T) {
 	reconcileSidecars(t, r, "client-a")
 	if got := published(); got != string(second.pem) {
 		t.Errorf("the former authority stays:\n%s", got)
+	}
+}
+
+// whileReading calls a function at the first reading of a ConfigMap.
+type whileReading struct {
+	client.Reader
+	began *atomic.Bool
+	do    func()
+}
+
+func (r whileReading) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if _, isConfigMap := object.(*corev1.ConfigMap); isConfigMap && r.began.CompareAndSwap(false, true) {
+		r.do()
+	}
+	return r.Reader.Get(ctx, key, object, options...)
+}
+
+// Two tenants are reconciled at the same time, and one gets a certificate of a new authority
+// while the other one publishes: the new authority is published in the end.
+func TestAuthoritiesThatArePublishedAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	first, second := newAuthority(t), newAuthority(t)
+	server := newAPI(t, tenantWithSidecar("client-a", 3129), tenantWithSidecar("client-b", 3130))
+	r := newSidecarReconciler(t, server)
+	stateBy := func(authority *testAuthority) sidecarState {
+		return sidecarState{identity: &identity{authority: authority.pem}, reason: names.ReasonSidecarReady}
+	}
+	r.states["client-a"], r.states["client-b"] = stateBy(first), stateBy(first)
+	done := make(chan error, 1)
+	r.authority.live = whileReading{server, &atomic.Bool{}, func() {
+		r.setState(t.Context(), tenantWithSidecar("client-b", 3130), stateBy(second))
+		go func() { done <- r.publishAuthority(t.Context()) }()
+		select {
+		case err := <-done:
+			done <- err
+		case <-time.After(time.Second): // it waits for its turn
+		}
+	}}
+	if err := errors.Join(r.publishAuthority(t.Context()), <-done); err != nil {
+		t.Fatal(err)
+	}
+	found := get(t, server, issuerNamespace, names.AuthorityConfigMap, &corev1.ConfigMap{})
+	if got := found.Data[names.AuthorityKey]; !strings.Contains(got, string(first.pem)) || !strings.Contains(got, string(second.pem)) {
+		t.Errorf("not both authorities are published:\n%s", got)
 	}
 }

@@ -118,27 +118,20 @@ func (c secretCopies) observe(ctx context.Context, namespace string) (*corev1.Se
 	return secret, nil
 }
 
-// replace applies the Secret. One of another type, or one that cannot be changed, is
-// deleted first: its name belongs to the webhook in a tenant's namespace.
+// replace applies the Secret. One of another type, one that cannot be changed, and one with
+// keys of other clients is deleted: its name belongs to the webhook in a tenant's namespace.
 func (c secretCopies) replace(ctx context.Context, observed *corev1.Secret, tenant, namespace string, contents map[string][]byte) error {
 	if observed != nil && (observed.Type != corev1.SecretTypeOpaque || observed.Immutable != nil && *observed.Immutable) {
 		if err := c.remove(ctx, observed); err != nil {
 			return err
 		}
 	}
-	wanted := &corev1.Secret{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{
-			Name: names.SidecarName, Namespace: namespace,
-			Labels: map[string]string{names.LabelTenant: tenant, names.ChartLabel: names.ChartName},
-		},
-		Type: corev1.SecretTypeOpaque,
-		Data: contents,
-	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(wanted)
-	if err == nil {
-		config := client.ApplyConfigurationFromUnstructured(&unstructured.Unstructured{Object: content})
-		err = c.writer.Apply(ctx, config, client.FieldOwner(names.FieldOwner), client.ForceOwnership)
+	stored, err := c.apply(ctx, tenant, namespace, contents)
+	if err == nil && hasForeignKeys(stored, contents) {
+		foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: names.SidecarName, Namespace: namespace, UID: stored.GetUID()}}
+		if err = c.remove(ctx, foreign); err == nil {
+			_, err = c.apply(ctx, tenant, namespace, contents)
+		}
 	}
 	if apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 		return nil // the namespace ends
@@ -147,6 +140,31 @@ func (c secretCopies) replace(ctx context.Context, observed *corev1.Secret, tena
 		return fmt.Errorf("applying Secret %s/%s: %w", namespace, names.SidecarName, err)
 	}
 	return nil
+}
+
+// hasForeignKeys reports whether a Secret has keys of other clients, which server-side apply
+// leaves.
+func hasForeignKeys(stored *unstructured.Unstructured, contents map[string][]byte) bool {
+	data, _, _ := unstructured.NestedMap(stored.Object, "data") // never an error: it is that of a Secret
+	return len(data) > len(contents)
+}
+
+// apply applies the Secret, and returns it as it was stored.
+func (c secretCopies) apply(ctx context.Context, tenant, namespace string, contents map[string][]byte) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&corev1.Secret{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: names.SidecarName, Namespace: namespace,
+			Labels: map[string]string{names.LabelTenant: tenant, names.ChartLabel: names.ChartName},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: contents,
+	})
+	stored := &unstructured.Unstructured{Object: content}
+	if err == nil {
+		err = c.writer.Apply(ctx, client.ApplyConfigurationFromUnstructured(stored), client.FieldOwner(names.FieldOwner), client.ForceOwnership)
+	}
+	return stored, err
 }
 
 // removeOthers deletes the tenant's Secrets in all namespaces but the listed ones.
