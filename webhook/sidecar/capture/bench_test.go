@@ -92,7 +92,7 @@ func newExchange(b *testing.B, address string, query *dns.Msg) func() (time.Dura
 // echo returns the address of a socket that sends each datagram back.
 func echo(b *testing.B) string {
 	b.Helper()
-	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	socket, err := new(net.ListenConfig).ListenPacket(b.Context(), "udp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
