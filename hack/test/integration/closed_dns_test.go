@@ -81,8 +81,11 @@ func startClosedDNS(t *testing.T) string {
 	return address
 }
 
+// lookUp asks the server, which runs: on loopback no question is lost, and a busy machine
+// may answer late.
 func lookUp(ctx context.Context, server, name string, kind uint16) (*dns.Msg, error) {
-	answer, _, err := new(dns.Client).ExchangeContext(ctx, new(dns.Msg).SetQuestion(name, kind), server)
+	client := dns.Client{Timeout: timeout}
+	answer, _, err := client.ExchangeContext(ctx, new(dns.Msg).SetQuestion(name, kind), server)
 	return answer, err
 }
 

@@ -97,6 +97,25 @@ func ownedPolicy(t *testing.T, namespace string) {
 	if err := shared.client.Create(t.Context(), policy); err != nil {
 		t.Fatal(err)
 	}
+	waitCollector(t, namespace)
+}
+
+// waitCollector waits until the garbage collector knows the policies of the namespace. An
+// owner that is orphaned before that leaves it a policy without an owner, which it deletes.
+// It learns of policies in their order, so that it knows the earlier ones when it deletes a
+// later one, whose owner does not exist.
+func waitCollector(t *testing.T, namespace string) {
+	t.Helper()
+	later := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "later", OwnerReferences: []metav1.OwnerReference{{
+		APIVersion: "v1", Kind: "ConfigMap", Name: "none", UID: "00000000-0000-0000-0000-000000000000",
+	}}}}
+	if err := shared.client.Create(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the garbage collector", func(ctx context.Context) (bool, string) {
+		err := shared.client.Get(ctx, client.ObjectKeyFromObject(later), &networkingv1.NetworkPolicy{})
+		return apierrors.IsNotFound(err), fmt.Sprint(err)
+	})
 }
 
 // A tenant's administrator works as before.

@@ -220,10 +220,22 @@ func tenant(name string, port int32, noProxy ...string) v1alpha1.EgressTenant {
 	}
 }
 
+// portsOfTests are the ports of createTenant by the test that has them. Tests of this
+// package do not run at the same time.
+var portsOfTests = map[int32]string{}
+
 // createTenant creates the tenant, and deletes it at the end of the test. Its port is
-// one of no other test: tenants are deleted in the background too.
+// one of no other test: tenants are deleted in the background too, and keep their ports
+// until their namespaces have gone.
 func createTenant(t *testing.T, tenant *v1alpha1.EgressTenant) {
 	t.Helper()
+	if proxy := tenant.Spec.Proxy; proxy != nil {
+		test, _, _ := strings.Cut(t.Name(), "/")
+		if other := portsOfTests[proxy.Port]; other != "" && other != test {
+			t.Fatalf("port %d of tenant %s is that of %s: choose another one", proxy.Port, tenant.Name, other)
+		}
+		portsOfTests[proxy.Port] = test
+	}
 	if err := shared.client.Create(t.Context(), tenant); err != nil {
 		t.Fatal(err)
 	}

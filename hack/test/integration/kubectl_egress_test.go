@@ -205,10 +205,11 @@ func TestKubectlEgressSuggestionIsAccepted(t *testing.T) {
 }
 
 // Without a kubelet, the pod does not end: verify says so, reports the checks that need
-// no pod, and deletes the pod.
+// no pod, and deletes the pod. The creation of the pod takes a part of the timeout, on a
+// busy machine one of seconds.
 func TestKubectlEgressVerifyWithoutAKubelet(t *testing.T) {
 	namespace := newNamespace(t, "client-b")
-	out, code := kubectlEgress(t, "", "verify", "client-b", "--namespace="+namespace, "--timeout=5s", "--image=none", "--output=json")
+	out, code := kubectlEgress(t, "", "verify", "client-b", "--namespace="+namespace, "--timeout=20s", "--image=none", "--output=json")
 	var results []struct {
 		Checks []struct{ Name, Outcome, Message string }
 	}

@@ -95,7 +95,7 @@ func specProperties(t *testing.T, definition *unstructured.Unstructured) map[str
 // begun may apply the definition at the same time.
 func changeDefinition(t *testing.T, change func(spec map[string]any)) {
 	t.Helper()
-	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	if err := retry.RetryOnConflict(conflicts, func() error {
 		definition := definitionOfTenants(t)
 		change(specProperties(t, definition))
 		return shared.client.Update(context.WithoutCancel(t.Context()), definition)

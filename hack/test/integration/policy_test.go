@@ -177,18 +177,17 @@ type createdPod struct {
 func watchOrder(t *testing.T) *eventOrder {
 	t.Helper()
 	order := &eventOrder{policies: map[string]uint64{}, pods: map[string][]createdPod{}}
-	policies, err := shared.clientset.NetworkingV1().NetworkPolicies("").Watch(t.Context(), metav1.ListOptions{})
+	policies, pods := shared.clientset.NetworkingV1().NetworkPolicies(""), shared.clientset.CoreV1().Pods("")
+	policyList, err := policies.List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pods, err := shared.clientset.CoreV1().Pods("").Watch(t.Context(), metav1.ListOptions{})
+	podList, err := pods.List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(policies.Stop)
-	t.Cleanup(pods.Stop)
-	go order.follow(policies)
-	go order.follow(pods)
+	go order.follow(watchFrom(t, policyList.ResourceVersion, policies.Watch))
+	go order.follow(watchFrom(t, podList.ResourceVersion, pods.Watch))
 	return order
 }
 

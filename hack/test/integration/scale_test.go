@@ -202,14 +202,7 @@ func watchPolicies(tb testing.TB, clientset kubernetes.Interface, port int32) *a
 	if err != nil {
 		tb.Fatal(err)
 	}
-	// A busy API server ends watches of clients that are slow to read.
-	events, err := watchtools.NewRetryWatcherWithContext(tb.Context(), list.ResourceVersion, &cache.ListWatch{
-		WatchFuncWithContext: clientset.NetworkingV1().NetworkPolicies("").Watch,
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(events.Stop)
+	events := watchFrom(tb, list.ResourceVersion, clientset.NetworkingV1().NetworkPolicies("").Watch)
 	seen := &arrivals{times: map[string]time.Time{}}
 	go func() {
 		for event := range events.ResultChan() {
@@ -229,6 +222,18 @@ func watchPolicies(tb testing.TB, clientset kubernetes.Interface, port int32) *a
 		}
 	}()
 	return seen
+}
+
+// watchFrom watches from the version of a list on, until the test ends. A busy API server
+// ends watches of clients that are slow to read: it goes on with another one.
+func watchFrom(tb testing.TB, version string, open cache.WatchFuncWithContext) watch.Interface {
+	tb.Helper()
+	events, err := watchtools.NewRetryWatcherWithContext(tb.Context(), version, &cache.ListWatch{WatchFuncWithContext: open})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(events.Stop)
+	return events
 }
 
 func opens(policy *networkingv1.NetworkPolicy, port int32) bool {

@@ -66,7 +66,7 @@ func restrictedPod() corev1.PodSpec {
 func TestSidecarIsAdmitted(t *testing.T) {
 	for i, standard := range []string{"baseline", "restricted"} {
 		t.Run(standard, func(t *testing.T) {
-			namespace := sidecarNamespace(t, "sidecar-"+standard, int32(3240+i), standard)
+			namespace := sidecarNamespace(t, "sidecar-"+standard, int32(3245+i), standard)
 			pod := createPod(t, namespace, restrictedPod())
 			checkSidecar(t, pod, namespace)
 
@@ -127,7 +127,7 @@ func checkSidecar(t *testing.T, pod *corev1.Pod, namespace string) {
 // A manifest of a bare pod with settings of its own is applied again: the pod keeps
 // those that the sidecar changed.
 func TestSidecarPodIsAppliedAgain(t *testing.T) {
-	namespace := sidecarNamespace(t, "sidecar-applied", 3242, "restricted")
+	namespace := sidecarNamespace(t, "sidecar-applied", 3247, "restricted")
 	for name, flags := range map[string][]string{"client-side": {}, "server-side": {"--server-side"}} {
 		t.Run(name, func(t *testing.T) {
 			pod := client.ObjectKey{Namespace: namespace, Name: name}
@@ -171,7 +171,7 @@ spec:
 // TestSidecarRefusals: pods that cannot have the sidecar, and a tenant whose settings
 // are missing.
 func TestSidecarRefusals(t *testing.T) {
-	namespace := sidecarNamespace(t, "sidecar-refused", 3243, "baseline")
+	namespace := sidecarNamespace(t, "sidecar-refused", 3248, "baseline")
 	for name, test := range map[string]struct {
 		change func(*corev1.PodSpec)
 		want   string
@@ -195,7 +195,7 @@ func TestSidecarRefusals(t *testing.T) {
 // TestSidecarPolicy: the NetworkPolicy opens the closed DNS server, and both ports of
 // the proxy.
 func TestSidecarPolicy(t *testing.T) {
-	namespace := sidecarNamespace(t, "sidecar-policy", 3244, "baseline")
+	namespace := sidecarNamespace(t, "sidecar-policy", 3249, "baseline")
 	eventually(t, "the policy", func(ctx context.Context) (bool, string) {
 		var policy networkingv1.NetworkPolicy
 		if err := shared.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: names.PolicyName}, &policy); err != nil {
@@ -207,6 +207,6 @@ func TestSidecarPolicy(t *testing.T) {
 				opened = append(opened, fmt.Sprintf("%s %s", *port.Protocol, port.Port))
 			}
 		}
-		return slices.Equal(opened, []string{"UDP 53", "TCP 53", "TCP 3244", "TCP 3443"}), fmt.Sprint(opened)
+		return slices.Equal(opened, []string{"UDP 53", "TCP 53", "TCP 3249", "TCP 3443"}), fmt.Sprint(opened)
 	})
 }
