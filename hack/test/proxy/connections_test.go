@@ -8,8 +8,10 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"egress.scw/cloudinit"
 	"egress.scw/hack/local/machine"
@@ -49,13 +51,7 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 	defer in(t, vm, "sh", "-c", "(echo delete table inet egress; cat /etc/nftables.conf) | nft -f -")
 
 	full := fmt.Sprintf("%s:%d", proxyAddress, sharedPort)
-	for i := range bound {
-		conn, err := dial(t.Context(), netnsNode, full)
-		if err != nil {
-			t.Fatalf("connection %d of %d: %v", i+1, bound, err)
-		}
-		defer conn.Close()
-	}
+	defer hold(t, full, bound)()
 	refused := func(ctx context.Context) {
 		t.Helper()
 		if conn, err := dial(ctx, netnsNode, full); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -100,6 +96,47 @@ func (w *world) checkConnections(t *testing.T, vm *machine.VM, tenants []v1alpha
 		return nil
 	})
 	return tenants
+}
+
+// hold opens connections to a tenant's port, and keeps them open by requests until release
+// is called: Squid closes those without a request after 30 s.
+func hold(t *testing.T, address string, count int) (release func()) {
+	t.Helper()
+	held := make([]*connection, count)
+	for i := range held {
+		conn, err := dial(t.Context(), netnsNode, address)
+		if err != nil {
+			t.Fatalf("connection %d of %d: %v", i+1, count, err)
+		}
+		held[i] = conn
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for ctx.Err() == nil {
+			for i, conn := range held {
+				_ = conn.SetDeadline(time.Now().Add(time.Minute))
+				if _, err := conn.ask(http.MethodGet, "http://"+echoName+"/ip", echoName); err == nil {
+					continue
+				}
+				if again, err := dial(ctx, netnsNode, address); err == nil {
+					conn.Close()
+					held[i] = again
+				}
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(5 * time.Second):
+			}
+		}
+	})
+	return func() {
+		cancel()
+		asking.Wait()
+		for _, conn := range held {
+			conn.Close()
+		}
+	}
 }
 
 func revisionOf(tenants []v1alpha1.Tenant, port int32) string {

@@ -27,7 +27,9 @@ func attempts(t *testing.T, port int) (stop func()) {
 		for ticker := time.NewTicker(10 * time.Millisecond); ctx.Err() == nil; <-ticker.C {
 			open.Go(func() {
 				began := time.Now()
-				conn, err := dial(context.WithoutCancel(ctx), netnsNode, address)
+				// While Squid reads its file, which takes longer on a busy machine, SYNs get no
+				// answer, and the kernel repeats them.
+				conn, err := dialFor(context.WithoutCancel(ctx), time.Minute, netnsNode, address)
 				delay := time.Since(began)
 				switch {
 				case err == nil:

@@ -91,8 +91,8 @@ func listen(t *testing.T, within func(func() error) error, address string, count
 			count.Add(1)
 			go func() {
 				defer conn.Close()
-				_ = conn.SetDeadline(time.Now().Add(time.Second))
-				_, _ = conn.Read(make([]byte, 4096)) // otherwise the kernel resets the connection
+				_ = conn.SetDeadline(time.Now().Add(30 * time.Second)) // of a client on a busy machine
+				_, _ = conn.Read(make([]byte, 4096))                   // otherwise the kernel resets the connection
 				_, _ = io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\n"+targetsMark+"\n")
 			}()
 		}

@@ -258,6 +258,9 @@ func (w *world) internetEvents(t *testing.T) []internet.Event {
 	}
 	var events []internet.Event
 	for line := range bytes.Lines(text) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // still being written
+		}
 		var event internet.Event
 		if err := json.Unmarshal(line, &event); err != nil {
 			t.Fatalf("not an event: %v: %s", err, line)
@@ -294,10 +297,17 @@ type connection struct {
 	reader *bufio.Reader
 }
 
+// dial connects to a port that answers, or refuses, a SYN or one of its first repetitions
+// (after 1, 3 and 7 s).
 func dial(ctx context.Context, from, address string) (*connection, error) {
+	return dialFor(ctx, 10*time.Second, from, address)
+}
+
+// dialFor is dial for a time.
+func dialFor(ctx context.Context, timeout time.Duration, from, address string) (*connection, error) {
 	var conn net.Conn
 	err := machine.Within(from, func() (err error) {
-		dialer := net.Dialer{Timeout: 10 * time.Second}
+		dialer := net.Dialer{Timeout: timeout}
 		conn, err = dialer.DialContext(ctx, "tcp", address)
 		return err
 	})
