@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -53,14 +54,11 @@ type repairing struct {
 // startRepairing starts a watcher. It returns after the first plan.
 func startRepairing(t *testing.T) *repairing {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := shared.Cluster.FreePort(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	w := &repairing{metrics: "http://" + address + "/metrics"}
 	w.stop = startWatch(t, "--interval=10s", "--listen="+address)
 	w.awaitPlan(t)

@@ -66,7 +66,8 @@ func hold(ctx context.Context, target, lasting string) error {
 		return err
 	}
 	var once atomic.Bool
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+	// On a busy machine, an answer on a connection that lives may take seconds.
+	client := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if !once.CompareAndSwap(false, true) {
 				return nil, errors.New("the connection has ended")

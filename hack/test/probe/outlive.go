@@ -27,7 +27,9 @@ const (
 func outlive(ctx context.Context, target string, proxy func(*http.Request) (*url.URL, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, outliveLimit)
 	defer cancel()
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{Proxy: proxy}}
+	// The end of a connection is noticed at once. A request that is given up although its
+	// connection lives, on a busy machine, would need a third one.
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: proxy}}
 	var connection string // the local address of the last request's
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
 		connection = got.Conn.LocalAddr().String()
