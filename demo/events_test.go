@@ -254,14 +254,15 @@ func TestReaderThatStopsReading(t *testing.T) {
 func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 	h := newHub(newMetrics())
 	demo := httptest.NewUnstartedServer(h)
-	demo.Config.ReadTimeout, demo.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
+	const timeout = 2 * time.Second // within which a busy machine, too, sends and reads the request
+	demo.Config.ReadTimeout, demo.Config.WriteTimeout = timeout, timeout
 	demo.Start()
 	defer demo.Close()
 	defer h.stop()
 	stream := openStream(t, demo.URL)
 	var first snapshot
 	nextEvent(t, stream, eventSnapshot, &first)
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(timeout + timeout/2)
 	h.started(started{Check: "json", Run: 1})
 	var got started
 	nextEvent(t, stream, eventStarted, &got)

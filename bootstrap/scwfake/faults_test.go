@@ -40,9 +40,9 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			c := newCloud(t, scwfake.Options{})
 			c.fake.SetFaults([]scwfake.Fault{{Method: "POST", Path: "/vpc/v2/", Kind: test.kind}})
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			if test.kind == scwfake.FaultTimeout {
-				ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+				ctx, cancel = context.WithTimeout(t.Context(), 3*time.Second) // the request arrives before
 			}
 			defer cancel()
 			_, err := c.vpc.CreateVPC(&vpc.CreateVPCRequest{Name: "v"}, scw.WithContext(ctx))

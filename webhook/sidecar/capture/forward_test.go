@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -110,26 +109,26 @@ func TestForwardAsksAgainByTCP(t *testing.T) {
 func TestForwardIsBounded(t *testing.T) {
 	t.Parallel()
 	config := testConfig(freePort(t))
-	config.Resolvers = []netip.AddrPort{resolver(t, func(dns.ResponseWriter, *dns.Msg) {})}
+	var asked atomic.Int32
+	config.Resolvers = []netip.AddrPort{resolver(t, func(dns.ResponseWriter, *dns.Msg) { asked.Add(1) })}
 	f := newCapture(t, config)
-	done := make(chan struct{})
-	for range mostForwarded {
-		go func() {
-			f.ask("a.cluster.local.", dns.TypeA)
-			done <- struct{}{}
-		}()
+	for range mostForwarded { // questions that wait
+		f.forward.places <- struct{}{}
 	}
-	eventually(t, "all places are taken", func() bool { return len(f.forward.places) == mostForwarded })
-	begin := time.Now()
-	if got := text(f.ask("b.cluster.local.", dns.TypeA)); got != "SERVFAIL" || time.Since(begin) > time.Second {
-		t.Errorf("%s after %s", got, time.Since(begin))
+	if got := text(f.ask("b.cluster.local.", dns.TypeA)); got != "SERVFAIL" || !strings.Contains(f.logs.String(), errTooManyForwarded.Error()) {
+		t.Errorf("%s\n%s", got, f.logs)
 	}
 	if f.resolve(t, "captured.example") == (netip.Addr{}) {
 		t.Error("a captured name has no address meanwhile")
 	}
 	for range mostForwarded {
-		<-done
+		<-f.forward.places
 	}
+	if got := asked.Load(); got != 0 {
+		t.Errorf("the cluster's DNS was asked %d times", got)
+	}
+	f.ask("a.cluster.local.", dns.TypeA)
+	eventually(t, "the cluster's DNS is asked again", func() bool { return asked.Load() == 1 })
 	if len(f.forward.places) != 0 {
 		t.Errorf("%d places are still taken", len(f.forward.places))
 	}

@@ -268,14 +268,13 @@ func TestPassedOverMachineReturns(t *testing.T) {
 		t.Fatal("a tunnel by a stopped machine")
 	}
 	s.servers[0].Restart(t)
-	for range 1000 {
-		if set.States()[0].Problem == "" {
-			break
-		}
+	// The line comes after the state.
+	const line = "a proxy machine answers again"
+	for end := time.Now().Add(time.Minute); !strings.Contains(s.logs.String(), line) && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}
-	if !strings.Contains(s.logs.String(), "a proxy machine answers again") {
-		t.Errorf("logged: %s", s.logs)
+	if problem := set.States()[0].Problem; problem != "" || !strings.Contains(s.logs.String(), line) {
+		t.Errorf("the problem is %q; logged: %s", problem, s.logs)
 	}
 	stream, err := set.Open(t.Context(), s.echo, nil)
 	if err != nil {

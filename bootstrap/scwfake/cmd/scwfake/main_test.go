@@ -42,7 +42,7 @@ func TestServe(t *testing.T) {
 	log, done := &screen{}, make(chan error, 1)
 	go func() { done <- run(ctx, []string{"--listen", "127.0.0.1:0", "--faults", faults}, log) }()
 	url := regexp.MustCompile(`listening on (http://\S+)`)
-	for deadline := time.Now().Add(5 * time.Second); url.FindStringSubmatch(log.String()) == nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); url.FindStringSubmatch(log.String()) == nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it does not listen: %s", log)
 		}
