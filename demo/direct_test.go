@@ -76,15 +76,13 @@ func TestDirectIsOpen(t *testing.T) {
 }
 
 func TestDirectIsBlocked(t *testing.T) {
-	closed := listener(t)
-	closed.Close()
 	tests := []struct {
 		name      string
 		address   string
 		want      string
 		wantError string
 	}{
-		{"refused", closed.Addr().String(), "Blocked: the direct connection was refused.", "connection refused"},
+		{"refused", refusing, "Blocked: the direct connection was refused.", "connection refused"},
 		{"dropped", dropsPackets(t), "Blocked: the direct connection timed out.", "i/o timeout"},
 	}
 	for _, test := range tests {
@@ -103,12 +101,10 @@ func TestDirectIsBlocked(t *testing.T) {
 func TestDirectWithPathGateway(t *testing.T) {
 	server := httptest.NewServer(ipEcho("198.51.100.66"))
 	defer server.Close()
-	closed := listener(t)
-	closed.Close()
 	for _, test := range []struct {
 		url  string
 		want outcome
-	}{{server.URL, outcomeProtected}, {"http://" + closed.Addr().String(), outcomeFailed}} {
+	}{{server.URL, outcomeProtected}, {"http://" + refusing, outcomeFailed}} {
 		c := directChecker(t, test.url)
 		c.path, c.directTimeout = pathGateway, time.Minute // both answer, on a busy machine some time later
 		if got := runCheck(t, c, "direct"); got.Outcome != test.want || got.OK != (test.want == outcomeProtected) {

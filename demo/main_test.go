@@ -240,6 +240,10 @@ func call(t *testing.T, method, url string, wantStatus int, into any) {
 	}
 }
 
+// refusing is an address on which no program listens. The port of a closed listener may be
+// that of another test's server.
+const refusing = "127.0.0.1:1"
+
 func listener(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -344,8 +344,6 @@ func TestProxyTrouble(t *testing.T) {
 	defer server.Close()
 	denying := startProxy(t, "")
 	denying.denied = http.StatusForbidden
-	closed := listener(t)
-	closed.Close()
 
 	tests := []struct {
 		name      string
@@ -362,7 +360,7 @@ func TestProxyTrouble(t *testing.T) {
 			wantError: "the proxy answered CONNECT echo.example.com:443 with 403 Forbidden",
 		},
 		{
-			name: "is down", proxy: mustParse(t, "http://"+closed.Addr().String()),
+			name: "is down", proxy: mustParse(t, "http://"+refusing),
 			want:      result{Summary: "No answer came from echo.example.com through the proxy.", Attempts: 3},
 			wantError: "connection refused",
 		},

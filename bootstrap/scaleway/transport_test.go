@@ -324,9 +324,7 @@ func TestCancelledContextOfNew(t *testing.T) {
 // New ends with its context, and reports an address that does not work.
 func TestNewSendsARequest(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.NotFoundHandler())
-	url := server.URL
-	server.Close()
+	url := "http://127.0.0.1:1" // the port of a closed server may be that of another test's
 	access, secret := "SCWXXXXXXXXXXXXXXXXX", "33333333-3333-4333-8333-333333333333"
 	credentials := Credentials{scwfake.DefaultProjectID, &scw.Profile{AccessKey: &access, SecretKey: &secret, APIURL: &url}}
 	_, err := New(t.Context(), credentials, newSpec(t), impatient())

@@ -243,10 +243,7 @@ func TestDrainedMachineStaysAway(t *testing.T) {
 // firewall drops the question.
 func TestAskStateRefused(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.NotFoundHandler())
-	address := netip.MustParseAddrPort(server.Listener.Addr().String())
-	server.Close()
-	if state := newStatusAsker().askOnce(t.Context(), address); !state.withheld || state.err != "connection refused" {
+	if state := newStatusAsker().askOnce(t.Context(), netip.MustParseAddrPort(refusing)); !state.withheld || state.err != "connection refused" {
 		t.Errorf("%+v", state)
 	}
 }

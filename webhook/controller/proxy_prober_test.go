@@ -381,6 +381,10 @@ func TestChangedPortIsGivenUp(t *testing.T) {
 	}
 }
 
+// refusing is an address on which no program listens. The port of a closed listener may be
+// that of another test's server.
+const refusing = "127.0.0.1:1"
+
 // TestAskOnce: the answer to a probe, and errors that are equal for equal causes.
 func TestAskOnce(t *testing.T) {
 	t.Parallel()
@@ -390,12 +394,6 @@ func TestAskOnce(t *testing.T) {
 		return netip.MustParseAddrPort(s.Listener.Addr().String())
 	}
 	closed := server(func(http.ResponseWriter, *http.Request) {})
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refusing := netip.MustParseAddrPort(listener.Addr().String())
-	listener.Close()
 	for name, test := range map[string]struct {
 		proxy netip.AddrPort
 		want  portAnswer
@@ -410,7 +408,7 @@ func TestAskOnce(t *testing.T) {
 		}), portAnswer{tenant: "client-a", revision: "a1"}},
 		"another server": {closed, portAnswer{err: "status 200 without the header X-Egress-Revision, so this is not a proxy of egress.scw"}},
 		"no answer":      {server(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), portAnswer{err: "the connection ended without an answer"}},
-		"nothing there":  {refusing, portAnswer{err: "connection refused"}},
+		"nothing there":  {netip.MustParseAddrPort(refusing), portAnswer{err: "connection refused"}},
 	} {
 		got := askOnce(t.Context(), test.proxy)
 		if got.asked.IsZero() {
