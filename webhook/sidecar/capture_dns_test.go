@@ -84,12 +84,6 @@ func (p *process) dial(t *testing.T, name string, port uint16) (*net.TCPConn, er
 	return connection.(*net.TCPConn), nil
 }
 
-// capturePort returns a port that no program listens on.
-func capturePort(t *testing.T) uint16 {
-	t.Helper()
-	return netip.MustParseAddrPort(freeAddress(t)).Port()
-}
-
 // captures starts a sidecar that captures connections to the names on ports.
 func captures(t *testing.T, p *process, ports ...uint16) (*machinetest.Machine, *clusterDNS) {
 	t.Helper()

@@ -18,7 +18,7 @@ import (
 // the ports of these. On SIGTERM captured connections may end.
 func TestProgramCaptureReload(t *testing.T) {
 	t.Parallel()
-	port, later := capturePort(t), capturePort(t)
+	port, later := machinetest.FreePort(t), machinetest.FreePort(t)
 	p := startProcess(t)
 	machine, _ := captures(t, p, port)
 	echo := machinetest.Target(t, machinetest.Echo)
@@ -66,7 +66,7 @@ func TestProgramCapturePort(t *testing.T) {
 	}
 	p.machine(t)
 	p.config.Capture = &sidecar.Capture{
-		Ports: []uint16{capturePort(t)}, ClusterDomain: "cluster.local", Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")},
+		Ports: []uint16{machinetest.FreePort(t)}, ClusterDomain: "cluster.local", Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")},
 	}
 	p.mount(t)
 	p.awaitLines(t, "names are not captured, and the pod's programs resolve none", 1)

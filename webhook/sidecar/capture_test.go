@@ -23,7 +23,7 @@ import (
 // one is reset with a log line. Names of the cluster alone are asked of the cluster's DNS.
 func TestProgramCapture(t *testing.T) {
 	t.Parallel()
-	port, own := capturePort(t), capturePort(t)
+	port, own := machinetest.FreePort(t), machinetest.FreePort(t)
 	p := startProcess(t, names.EnvPodPorts+"="+strconv.Itoa(int(own)))
 	machine, cluster := captures(t, p, port, own)
 	target := func(name string) string { return net.JoinHostPort(name, strconv.Itoa(int(port))) }
@@ -79,7 +79,7 @@ func TestProgramCapture(t *testing.T) {
 // for the program, which gets the whole answer, although it goes on to send.
 func TestProgramCapturedAnswer(t *testing.T) {
 	t.Parallel()
-	port := capturePort(t)
+	port := machinetest.FreePort(t)
 	p := startProcess(t)
 	machine, _ := captures(t, p, port)
 	answer := strings.Repeat("answer", 30_000)

@@ -71,7 +71,7 @@ func startHAProxy(t testing.TB, authority *machinetest.Authority) *haproxy {
 		}
 		return file
 	}
-	address := freeAddress(t)
+	address := machinetest.FreeAddress(t)
 	h.Machine = sidecar.Machine{Address: netip.MustParseAddrPort(address), Certificate: string(certificate)}
 	config := fmt.Sprintf(haproxyConfig, address, write("machine.pem", append(certificate, key...)), write("ca.pem", authority.PEM), proxy.Listener.Addr())
 	h.files = []string{"-db", "-f", write("haproxy.cfg", []byte(config))}

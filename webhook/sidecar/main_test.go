@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -12,12 +11,13 @@ import (
 	"time"
 
 	"egress.scw/webhook/api/names"
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // TestCheckWithoutSidecar: check fails while no sidecar listens.
 func TestCheckWithoutSidecar(t *testing.T) {
 	t.Parallel()
-	if err := command(t.Context(), []string{"check", "--listen", freeAddress(t)}, io.Discard); err == nil || !strings.Contains(err.Error(), "the sidecar does not listen") {
+	if err := command(t.Context(), []string{"check", "--listen", machinetest.FreeAddress(t)}, io.Discard); err == nil || !strings.Contains(err.Error(), "the sidecar does not listen") {
 		t.Errorf("%v", err)
 	}
 }
@@ -34,16 +34,6 @@ func awaitState(t *testing.T, address, want string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Fatalf("the state is %s, want %s", output.String(), want)
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }
 
 // TestArguments: wrong ones are errors with the cure.

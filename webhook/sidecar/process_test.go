@@ -50,7 +50,8 @@ type process struct {
 func startProcess(t *testing.T, env ...string) *process {
 	t.Helper()
 	p := &process{
-		address: freeAddress(t), dns: freeAddress(t), metrics: freeAddress(t), folder: t.TempDir(),
+		address: machinetest.FreeAddress(t), metrics: machinetest.FreeAddress(t), folder: t.TempDir(),
+		dns:       fmt.Sprintf("127.0.0.1:%d", machinetest.FreePort(t)), // also by UDP
 		authority: machinetest.NewAuthority(t), config: &sidecar.Config{Tenant: "client-a"}, logs: new(machinetest.Buffer), ended: make(chan error, 1),
 	}
 	p.Cmd = exec.CommandContext(t.Context(), os.Args[0], "run", "--config", p.folder, "--listen", p.address, "--dns", p.dns, "--metrics", p.metrics)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
+
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // text is the answer in short: its status, and its records.
@@ -25,7 +27,7 @@ func text(reply *dns.Msg) string {
 
 func TestAnswers(t *testing.T) {
 	t.Parallel()
-	f := newCapture(t, testConfig(freePort(t)))
+	f := newCapture(t, testConfig(machinetest.FreePort(t)))
 	first := f.resolve(t, "known.example")
 	reverse, err := dns.ReverseAddr(first.String())
 	if err != nil {
@@ -75,7 +77,7 @@ func TestAnswers(t *testing.T) {
 // TestAnswersToOtherQueries: queries of other classes and versions are refused.
 func TestAnswersToOtherQueries(t *testing.T) {
 	t.Parallel()
-	f := newCapture(t, testConfig(freePort(t)))
+	f := newCapture(t, testConfig(machinetest.FreePort(t)))
 	chaos := new(dns.Msg).SetQuestion("version.bind.", dns.TypeTXT)
 	chaos.Question[0].Qclass = dns.ClassCHAOS
 	if got := text(f.answer(t.Context(), chaos)); got != "REFUSED" {
@@ -97,7 +99,7 @@ func TestAnswersToOtherQueries(t *testing.T) {
 // it, is an error of format. The library accepts such a message.
 func TestQueryWithoutItsQuestion(t *testing.T) {
 	t.Parallel()
-	f := start(t, testConfig(freePort(t)))
+	f := start(t, testConfig(machinetest.FreePort(t)))
 	for _, network := range []string{"udp", "tcp"} {
 		conn, err := dns.DialTimeout(network, f.dns, 5*time.Second)
 		if err != nil {
@@ -117,7 +119,7 @@ func TestQueryWithoutItsQuestion(t *testing.T) {
 // TestFullTableAnswersWithAFailure: no name loses its address for another one.
 func TestFullTableAnswersWithAFailure(t *testing.T) {
 	t.Parallel()
-	f := newCapture(t, testConfig(freePort(t)))
+	f := newCapture(t, testConfig(machinetest.FreePort(t)))
 	f.table.most = 2
 	first, second := f.resolve(t, "a.example"), f.resolve(t, "b.example")
 	for range 3 {
@@ -141,7 +143,7 @@ func TestAnswersOverTheNetwork(t *testing.T) {
 	for i := range 60 {
 		records = append(records, fmt.Sprintf("many.orders.svc.cluster.local. 5 IN A 10.32.1.%d", i))
 	}
-	config := testConfig(freePort(t))
+	config := testConfig(machinetest.FreePort(t))
 	config.Resolvers = []netip.AddrPort{resolver(t, zone(t, records...))}
 	f := start(t, config)
 	ask := func(network string, size uint16, name string) *dns.Msg {

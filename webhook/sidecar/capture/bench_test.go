@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // maxKnownName bounds the time of an answer to a name that has an address.
@@ -17,7 +19,7 @@ const maxKnownName = 50 * time.Microsecond
 // BenchmarkKnownName measures the answer to a name that has an address, from the bytes of
 // the query to those of the answer. It fails above maxKnownName.
 func BenchmarkKnownName(b *testing.B) {
-	f := newCapture(b, testConfig(freePort(b)))
+	f := newCapture(b, testConfig(machinetest.FreePort(b)))
 	f.resolve(b, "api.example.com")
 	packed, err := new(dns.Msg).SetQuestion("api.example.com.", dns.TypeA).SetEdns0(1232, false).Pack()
 	if err != nil {
@@ -44,7 +46,7 @@ func BenchmarkKnownName(b *testing.B) {
 // socket that sends each query back. cpu-µs/op is the processor time of server and client
 // together.
 func BenchmarkKnownNameByUDP(b *testing.B) {
-	f := start(b, testConfig(freePort(b)))
+	f := start(b, testConfig(machinetest.FreePort(b)))
 	query := new(dns.Msg).SetQuestion("api.example.com.", dns.TypeA).SetEdns0(1232, false)
 	answers, floor := newExchange(b, f.dns, query), newExchange(b, echo(b), query)
 	var took, least time.Duration
@@ -113,7 +115,7 @@ func echo(b *testing.B) string {
 // BenchmarkNewName measures a name that gets an address and its listeners, and takes the
 // place of another one.
 func BenchmarkNewName(b *testing.B) {
-	config := testConfig(freePort(b))
+	config := testConfig(machinetest.FreePort(b))
 	f := newCapture(b, config)
 	i := 0
 	for b.Loop() {

@@ -12,13 +12,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // TestClientWithoutProxy: Go's client, which is set to use no proxy, reaches servers by
 // name with TLS and with plain HTTP. It resolves as in a pod: by resolv.conf's server.
 func TestClientWithoutProxy(t *testing.T) {
 	t.Parallel()
-	secure, plain := freePort(t), freePort(t)
+	secure, plain := machinetest.FreePort(t), machinetest.FreePort(t)
 	f := start(t, testConfig(secure, plain))
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s", r.Host, r.URL) })
 	origin, site := httptest.NewTLSServer(handler), httptest.NewServer(handler)

@@ -12,13 +12,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // TestTunnelByName: a connection to the address of a name is a tunnel to the name on the
 // same port, and each direction ends by itself.
 func TestTunnelByName(t *testing.T) {
 	t.Parallel()
-	port, web := freePort(t), freePort(t)
+	port, web := machinetest.FreePort(t), machinetest.FreePort(t)
 	f := start(t, testConfig(port, web))
 	f.proxy.serve("db.example.com", port, server(t, func(conn *net.TCPConn) {
 		defer conn.Close()
@@ -46,7 +48,7 @@ func TestTunnelByName(t *testing.T) {
 // TestServerThatSpeaksFirst: nothing waits for the program to send something.
 func TestServerThatSpeaksFirst(t *testing.T) {
 	t.Parallel()
-	port, web := freePort(t), freePort(t)
+	port, web := machinetest.FreePort(t), machinetest.FreePort(t)
 	f := start(t, testConfig(port, web))
 	f.proxy.serve("ssh.example", port, server(t, func(conn *net.TCPConn) {
 		_, _ = io.WriteString(conn, "SSH-2.0-test\r\n")
@@ -86,7 +88,7 @@ func readFrom(address string) error {
 // the reason and the remedy.
 func TestRefusedConnectionIsReset(t *testing.T) {
 	t.Parallel()
-	port, web := freePort(t), freePort(t)
+	port, web := machinetest.FreePort(t), machinetest.FreePort(t)
 	f := start(t, testConfig(port, web))
 	if err := connect(f.address, "unlisted.example", port); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the program sees %v, want a reset", err)
@@ -103,7 +105,7 @@ func TestRefusedConnectionIsReset(t *testing.T) {
 // TestServerThatResets: a reset of the server is a reset for the program, and not an end.
 func TestServerThatResets(t *testing.T) {
 	t.Parallel()
-	port, web := freePort(t), freePort(t)
+	port, web := machinetest.FreePort(t), machinetest.FreePort(t)
 	f := start(t, testConfig(port, web))
 	f.proxy.serve("a.example", port, server(t, func(conn *net.TCPConn) {
 		_, _ = conn.Read(make([]byte, 1))
@@ -123,7 +125,7 @@ func TestServerThatResets(t *testing.T) {
 // is left to it, also after the program has ended, and the other ports are served.
 func TestPortOfTheApplication(t *testing.T) {
 	t.Parallel()
-	own, port := freePort(t), freePort(t)
+	own, port := machinetest.FreePort(t), machinetest.FreePort(t)
 	application, err := net.Listen("tcp", fmt.Sprintf(":%d", own)) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +152,7 @@ func TestPortOfTheApplication(t *testing.T) {
 // TestPortsOfThePod: ports that the pod declares are never listened on.
 func TestPortsOfThePod(t *testing.T) {
 	t.Parallel()
-	own, port := freePort(t), freePort(t)
+	own, port := machinetest.FreePort(t), machinetest.FreePort(t)
 	config := testConfig(own, port)
 	config.OwnPorts = []uint16{own}
 	f := newCapture(t, config)
@@ -171,7 +173,7 @@ func TestPortsOfThePod(t *testing.T) {
 // longer on the former ones.
 func TestReloadOfPorts(t *testing.T) {
 	t.Parallel()
-	former, later := freePort(t), freePort(t)
+	former, later := machinetest.FreePort(t), machinetest.FreePort(t)
 	f := newCapture(t, testConfig(former))
 	address := f.resolve(t, "a.example")
 	for _, port := range []uint16{former, later} {
@@ -197,8 +199,8 @@ func TestReloadOfPorts(t *testing.T) {
 // theirs.
 func TestReloadKeepsTheBound(t *testing.T) {
 	t.Parallel()
-	former := freePort(t)
-	ports := []uint16{former, freePort(t), freePort(t), freePort(t)}
+	former := machinetest.FreePort(t)
+	ports := []uint16{former, machinetest.FreePort(t), machinetest.FreePort(t), machinetest.FreePort(t)}
 	f := newCapture(t, testConfig(former))
 	for _, name := range []string{"n0.example", "n1.example"} {
 		f.proxy.serve(name, former, server(t, func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) }))
@@ -229,7 +231,7 @@ func TestReloadKeepsTheBound(t *testing.T) {
 // is reset.
 func TestNameThatLostItsPlace(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := machinetest.FreePort(t)
 	f := newCapture(t, testConfig(port))
 	f.table.most = 1
 	address := f.resolve(t, "a.example")
@@ -256,7 +258,7 @@ func TestNameThatLostItsPlace(t *testing.T) {
 // connection keeps its place.
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	port := freePort(t)
+	port := machinetest.FreePort(t)
 	f := newCapture(t, testConfig(port))
 	f.proxy.serve("a.example", port, server(t, func(*net.TCPConn) {}))
 	first := f.dial(t, "a.example", port)
@@ -284,7 +286,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 // listens any longer.
 func TestShutdown(t *testing.T) {
 	t.Parallel()
-	port, web := freePort(t), freePort(t)
+	port, web := machinetest.FreePort(t), machinetest.FreePort(t)
 	f := start(t, testConfig(port, web))
 	f.proxy.serve("a.example", port, server(t, func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) }))
 	conn := f.dial(t, "a.example", port)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // fakeProxy is a proxy on the loopback interface that knows a server for each name and
@@ -109,19 +110,6 @@ type fixture struct {
 // wait puts the clock forward.
 func (f *fixture) wait(time time.Duration) { f.later.Add(int64(time)) }
 
-// freePort returns a TCP port that is free on all addresses, and that the kernel gives to
-// no outgoing connection.
-func freePort(t testing.TB) uint16 {
-	t.Helper()
-	for {
-		port := uint16(10_000 + rand.IntN(20_000))
-		if l, err := net.Listen("tcp", fmt.Sprintf(":%d", port)); err == nil { //nolint:noctx // loopback
-			_ = l.Close()
-			return port
-		}
-	}
-}
-
 func testConfig(ports ...uint16) Config {
 	return Config{
 		Ports: ports, ClusterDomain: "cluster.local", Direct: []string{"corp.example"},
@@ -148,7 +136,7 @@ func start(t testing.TB, config Config) *fixture {
 	t.Helper()
 	f := newCapture(t, config)
 	f.web.port = config.Ports[len(config.Ports)-1]
-	f.dns = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	f.dns = fmt.Sprintf("127.0.0.1:%d", machinetest.FreePort(t))
 	if err := f.Listen(t.Context(), []netip.AddrPort{netip.MustParseAddrPort(f.dns)}); err != nil {
 		t.Fatal(err)
 	}
@@ -158,11 +146,13 @@ func start(t testing.TB, config Config) *fixture {
 // resolver serves DNS with a handler, by UDP and TCP, and returns its address.
 func resolver(t testing.TB, handler dns.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	streams, err := net.Listen("tcp4", "127.0.0.1:0") //nolint:noctx // loopback
+	// A port that the kernel chooses for TCP may be taken for UDP.
+	address := fmt.Sprintf("127.0.0.1:%d", machinetest.FreePort(t))
+	streams, err := net.Listen("tcp4", address) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
 	}
-	packets, err := net.ListenPacket("udp4", streams.Addr().String()) //nolint:noctx // loopback
+	packets, err := net.ListenPacket("udp4", address) //nolint:noctx // loopback
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +163,7 @@ func resolver(t testing.TB, handler dns.HandlerFunc) netip.AddrPort {
 		<-started
 		t.Cleanup(func() { _ = server.Shutdown() })
 	}
-	return netip.MustParseAddrPort(streams.Addr().String())
+	return netip.MustParseAddrPort(address)
 }
 
 // zone is a handler that answers with the records of a zone, given in its text form.

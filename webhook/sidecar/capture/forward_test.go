@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // TestOnlyDirectNamesAreForwarded: the cluster's DNS is not asked for any other name.
@@ -16,7 +18,7 @@ func TestOnlyDirectNamesAreForwarded(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	records := zone(t, "backend.orders.svc.cluster.local. 30 IN A 10.32.1.2", "db.corp.example. 30 IN A 10.9.8.7", "2.1.32.10.in-addr.arpa. 30 IN PTR backend.orders.svc.cluster.local.")
-	config := testConfig(freePort(t))
+	config := testConfig(machinetest.FreePort(t))
 	config.Ranges = []netip.Prefix{netip.MustParsePrefix("10.32.0.0/16")}
 	config.Resolvers = []netip.AddrPort{resolver(t, func(w dns.ResponseWriter, query *dns.Msg) {
 		asked.Add(1)
@@ -55,7 +57,7 @@ func TestOnlyDirectNamesAreForwarded(t *testing.T) {
 func TestForwardTriesTheNextResolver(t *testing.T) {
 	t.Parallel()
 	good := resolver(t, zone(t, "a.cluster.local. 5 IN A 10.32.0.9"))
-	closed := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), freePort(t))
+	closed := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), machinetest.FreePort(t))
 	for name, first := range map[string]netip.AddrPort{
 		"closed": closed,
 		"silent": resolver(t, func(dns.ResponseWriter, *dns.Msg) {}),
@@ -71,7 +73,7 @@ func TestForwardTriesTheNextResolver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			config := testConfig(freePort(t))
+			config := testConfig(machinetest.FreePort(t))
 			config.Resolvers = []netip.AddrPort{first, good}
 			f := newCapture(t, config)
 			if got := text(f.ask("a.cluster.local.", dns.TypeA)); got != "NOERROR; a.cluster.local. A 10.32.0.9" {
@@ -88,7 +90,7 @@ func TestForwardTriesTheNextResolver(t *testing.T) {
 // TestForwardAsksAgainByTCP: an answer that is truncated is asked for by TCP.
 func TestForwardAsksAgainByTCP(t *testing.T) {
 	t.Parallel()
-	config := testConfig(freePort(t))
+	config := testConfig(machinetest.FreePort(t))
 	config.Resolvers = []netip.AddrPort{resolver(t, func(w dns.ResponseWriter, query *dns.Msg) {
 		reply := new(dns.Msg).SetReply(query)
 		_, isUDP := w.RemoteAddr().(*net.UDPAddr)
@@ -108,7 +110,7 @@ func TestForwardAsksAgainByTCP(t *testing.T) {
 // TestForwardIsBounded: further questions fail at once while many wait.
 func TestForwardIsBounded(t *testing.T) {
 	t.Parallel()
-	config := testConfig(freePort(t))
+	config := testConfig(machinetest.FreePort(t))
 	var asked atomic.Int32
 	config.Resolvers = []netip.AddrPort{resolver(t, func(dns.ResponseWriter, *dns.Msg) { asked.Add(1) })}
 	f := newCapture(t, config)
@@ -138,7 +140,7 @@ func TestForwardIsBounded(t *testing.T) {
 // captured, and its real addresses are left out.
 func TestAliasesThatLeadOutOfTheCluster(t *testing.T) {
 	t.Parallel()
-	config := testConfig(freePort(t))
+	config := testConfig(machinetest.FreePort(t))
 	config.Resolvers = []netip.AddrPort{resolver(t, func(w dns.ResponseWriter, query *dns.Msg) {
 		reply := new(dns.Msg).SetReply(query)
 		for _, text := range map[string][]string{

@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // FuzzMessage: whatever a program sends to the DNS server, it does not panic, its answer
@@ -30,7 +32,7 @@ func FuzzMessage(f *testing.F) {
 		}
 	}
 	f.Add([]byte{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}) // a header alone
-	fixture := newCapture(f, testConfig(freePort(f)))
+	fixture := newCapture(f, testConfig(machinetest.FreePort(f)))
 	fixture.table.most = 4
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		query := new(dns.Msg)

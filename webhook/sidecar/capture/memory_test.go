@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // TestListenersTakeLittleMemory: all names that a table can have, with their listeners,
 // take less than 4 MiB of the process. The kernel's part is not measured.
 func TestListenersTakeLittleMemory(t *testing.T) { // not parallel: it measures the process
-	f := newCapture(t, testConfig(freePort(t)))
+	f := newCapture(t, testConfig(machinetest.FreePort(t)))
 	f.resolve(t, "first.example")
 	before := inUse()
 	for i := range mostListeners - 1 {
@@ -37,7 +39,7 @@ func inUse() int64 {
 // TestKnownNameIsCheap: the answer to a name that has an address takes few allocations.
 // BenchmarkKnownName measures its time.
 func TestKnownNameIsCheap(t *testing.T) { // not parallel: it measures the process
-	f := newCapture(t, testConfig(freePort(t)))
+	f := newCapture(t, testConfig(machinetest.FreePort(t)))
 	f.resolve(t, "api.example.com")
 	query := new(dns.Msg).SetQuestion("api.example.com.", dns.TypeA).SetEdns0(1232, false)
 	if allocs := testing.AllocsPerRun(100, func() { f.answer(t.Context(), query) }); allocs > 12 {

@@ -10,13 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"egress.scw/webhook/sidecar/internal/machinetest"
 )
 
 // webFixture is a Capture whose last port is that of plain HTTP, with a server behind
 // the name a.example that answers with what it got.
 func webFixture(t *testing.T) (f *fixture, port uint16) {
 	t.Helper()
-	f = start(t, testConfig(freePort(t)))
+	f = start(t, testConfig(machinetest.FreePort(t)))
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s host=%s upgrade=%q for=%q body=%s", r.Method, r.RequestURI, r.Host, r.Header.Get("Upgrade"), r.Header.Get("X-Forwarded-For"), body)

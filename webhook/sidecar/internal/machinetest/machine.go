@@ -57,7 +57,7 @@ func Start(t testing.TB, authority *Authority) (*Machine, sidecar.Machine) {
 	m := &Machine{finish: make(chan struct{})}
 	certificate, use := m.NewCertificate(t)
 	use()
-	m.Server = httptest.NewUnstartedServer(http.HandlerFunc(m.serve))
+	m.serveOn(listenAlone(t))
 	m.start(t, &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"},
 		Certificates:       []tls.Certificate{*m.certificate.Load()}, // else the server takes one of its own
@@ -65,6 +65,12 @@ func Start(t testing.TB, authority *Authority) (*Machine, sidecar.Machine) {
 		ClientAuth:         tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool,
 	})
 	return m, sidecar.Machine{Address: netip.MustParseAddrPort(m.Listener.Addr().String()), Certificate: certificate}
+}
+
+func (m *Machine) serveOn(listener net.Listener) {
+	m.Server = httptest.NewUnstartedServer(http.HandlerFunc(m.serve))
+	_ = m.Listener.Close() // of the port that httptest has chosen
+	m.Listener = listener
 }
 
 func (m *Machine) start(t testing.TB, config *tls.Config) {
@@ -105,9 +111,7 @@ func (m *Machine) Restart(t testing.TB) {
 		t.Fatal(err)
 	}
 	former := m.TLS
-	m.Server = httptest.NewUnstartedServer(http.HandlerFunc(m.serve))
-	_ = m.Listener.Close()
-	m.Listener = listener
+	m.serveOn(listener)
 	m.start(t, former.Clone())
 }
 
