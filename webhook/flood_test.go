@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"runtime/debug"
 	"runtime/metrics"
@@ -85,8 +84,8 @@ func serveFlooded(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
-	server := newWebhookServer(settings.BindAddress{Host: netip.MustParseAddr("127.0.0.1"), Port: port}, certificates, slog.New(slog.DiscardHandler))
+	address := freeAddress(t)
+	server := newWebhookServer(settings.BindAddress{Host: address.Addr(), Port: address.Port()}, certificates, slog.New(slog.DiscardHandler))
 	server.Register(names.PodHandlerPath, newDrainer(drainPeriod).handler(floodedHandler(t)))
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
@@ -102,7 +101,7 @@ func serveFlooded(t *testing.T) string {
 			t.Fatal(server.StartedChecker()(nil))
 		}
 	}
-	return fmt.Sprintf("127.0.0.1:%d", port)
+	return address.String()
 }
 
 // floodedHandler is the handler of pods, with the namespace orders of client-a in

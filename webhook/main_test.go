@@ -11,12 +11,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -126,8 +126,8 @@ func TestWebhookServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
-	server := newWebhookServer(settings.BindAddress{Host: netip.MustParseAddr("127.0.0.1"), Port: port}, certificates, slog.New(slog.DiscardHandler))
+	address := freeAddress(t)
+	server := newWebhookServer(settings.BindAddress{Host: address.Addr(), Port: address.Port()}, certificates, slog.New(slog.DiscardHandler))
 	if server.StartedChecker()(nil) == nil {
 		t.Error("the server is ready before it was started")
 	}
@@ -140,11 +140,10 @@ func TestWebhookServer(t *testing.T) {
 		}
 	}
 
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
 	dial := func(config *tls.Config) (tls.ConnectionState, error) {
 		config.InsecureSkipVerify = true
 		dialer := tls.Dialer{Config: config}
-		connection, err := dialer.DialContext(t.Context(), "tcp", address)
+		connection, err := dialer.DialContext(t.Context(), "tcp", address.String())
 		if err != nil {
 			return tls.ConnectionState{}, err
 		}
@@ -165,14 +164,17 @@ func TestWebhookServer(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) uint16 {
+// freeAddress returns a loopback address without a listener. Tests of other packages run
+// at the same time: on 127.0.0.1, one of them may get the port meanwhile.
+func freeAddress(t *testing.T) netip.AddrPort {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address := fmt.Sprintf("127.75.%d.%d:0", mathrand.IntN(256), 1+mathrand.IntN(254))
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	return uint16(listener.Addr().(*net.TCPAddr).Port)
+	return netip.MustParseAddrPort(listener.Addr().String())
 }
 
 // writeCertificate writes a self-signed certificate and its key, and returns

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -27,12 +28,7 @@ type served struct {
 
 func start(t *testing.T) served {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := freeAddress(t)
 	server := endpoint.New(endpoint.Options{Address: address, Connections: connections, Logger: slog.New(slog.DiscardHandler)})
 	arrived, letGo := make(chan struct{}, connections), make(chan struct{})
 	server.Register("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,6 +47,19 @@ func start(t *testing.T) served {
 	}
 	t.Cleanup(cancel)
 	return served{address, arrived, letGo, func() error { cancel(); return <-ended }}
+}
+
+// freeAddress returns a loopback address without a listener. Tests of other packages run
+// at the same time: on 127.0.0.1, one of them may get the port meanwhile.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	address := fmt.Sprintf("127.75.%d.%d:0", rand.IntN(256), 1+rand.IntN(254))
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
 }
 
 func dial(t *testing.T, address, text string) net.Conn {
