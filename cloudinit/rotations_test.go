@@ -176,8 +176,8 @@ type exporter struct{ url string }
 func startMtail(t *testing.T, binary string, root *machineRoot) *exporter {
 	t.Helper()
 	address := freeAddress(t)
-	_, port, _ := strings.Cut(address, ":")
-	command := exec.CommandContext(t.Context(), binary, "--progs", root.path("/etc/mtail"), "--logtostderr", "--address", "127.0.0.1", "--port", port,
+	host, port, _ := strings.Cut(address, ":")
+	command := exec.CommandContext(t.Context(), binary, "--progs", root.path("/etc/mtail"), "--logtostderr", "--address", host, "--port", port,
 		"--emit_prog_label=false", "--logs", root.path(AuditLog))
 	var messages strings.Builder
 	command.Stderr = &messages

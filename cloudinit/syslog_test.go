@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -316,10 +317,12 @@ func (a *authority) issue(t *testing.T, name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// freeAddress returns a loopback address without a listener.
+// freeAddress returns a loopback address without a listener. Tests of other packages run
+// at the same time: on 127.0.0.1, one of them may get the port meanwhile.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address := fmt.Sprintf("127.75.%d.%d:0", mathrand.IntN(256), 1+mathrand.IntN(254))
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

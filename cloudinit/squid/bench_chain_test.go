@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -178,9 +179,12 @@ func startListening(b *testing.B, address, program string, args ...string) squid
 	return squidProcess{}
 }
 
+// freeAddress returns a loopback address without a listener, on which no other program
+// listens meanwhile.
 func freeAddress(b *testing.B) string {
 	b.Helper()
-	listener, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
+	address := fmt.Sprintf("127.75.%d.%d:0", mathrand.IntN(256), 1+mathrand.IntN(254))
+	listener, err := new(net.ListenConfig).Listen(b.Context(), "tcp", address)
 	if err != nil {
 		b.Fatal(err)
 	}

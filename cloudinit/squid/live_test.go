@@ -206,7 +206,7 @@ func liveProxy(t testing.TB) Config {
 	address := netip.AddrFrom4([4]byte{127, 77, byte(rand.IntN(256)), byte(1 + rand.IntN(254))})
 	return Config{
 		ListenAddress:  address,
-		StatusPort:     uint16(10_000 + rand.IntN(20_000)), // below the system's ephemeral ports, which other processes may get meanwhile
+		StatusPort:     freeStatusPort(t),
 		ClientNetworks: []netip.Prefix{netip.PrefixFrom(address, 32)},
 		EgressAddress:  address,
 		NameServers:    []netip.Addr{address},
@@ -217,6 +217,24 @@ func liveProxy(t testing.TB) Config {
 		CacheLog:       filepath.Join(folder, "cache.log"),
 		PIDFile:        filepath.Join(folder, "squid.pid"),
 	}
+}
+
+// freeStatusPort returns a port on which no program listens, on any address. Tests of other
+// packages run at the same time: the port is below those that the kernel gives to connections
+// (net.ipv4.ip_local_port_range), above those of the sidecar's tests, and below those of the
+// local clusters.
+func freeStatusPort(t testing.TB) uint16 {
+	t.Helper()
+	const attempts = 1000
+	for range attempts {
+		port := uint16(15_000 + rand.IntN(5_000))
+		if listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf(":%d", port)); err == nil {
+			_ = listener.Close()
+			return port
+		}
+	}
+	t.Fatalf("no port was free in %d attempts", attempts)
+	return 0
 }
 
 // startRendered runs Squid until the test ends. It returns once Squid listens on
