@@ -28,10 +28,14 @@ const (
 )
 
 // statusAsker asks machines for their state, on one connection to each that is kept.
-type statusAsker struct{ client *http.Client }
+type statusAsker struct {
+	client *http.Client
+	// timeout bounds an attempt.
+	timeout time.Duration
+}
 
 func newStatusAsker() statusAsker {
-	return statusAsker{&http.Client{
+	return statusAsker{timeout: statusTimeout, client: &http.Client{
 		Transport: &http.Transport{
 			MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
 			DisableCompression: true, MaxResponseHeaderBytes: maxStatusHeader,
@@ -58,7 +62,7 @@ func (a statusAsker) ask(ctx context.Context, machine netip.AddrPort) machineSta
 
 func (a statusAsker) askOnce(ctx context.Context, machine netip.AddrPort) machineState {
 	state := machineState{asked: time.Now()}
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	served, err := a.get(ctx, machine)
 	if err != nil {
@@ -85,15 +89,15 @@ func (a statusAsker) get(ctx context.Context, machine netip.AddrPort) ([]proxyst
 	response, err := a.client.Do(request)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, withheldError(cause(err, statusTimeout))
+		return nil, withheldError(cause(err, a.timeout))
 	case err != nil:
-		return nil, fmt.Errorf("%s", cause(err, statusTimeout)) //nolint:err113 // the text of the cause is stable, and the error is not
+		return nil, fmt.Errorf("%s", cause(err, a.timeout)) //nolint:err113 // the text of the cause is stable, and the error is not
 	}
 	defer response.Body.Close()
 	// All of the page, so that the connection is kept.
 	page, err := io.ReadAll(io.LimitReader(response.Body, proxystatus.MaxSize+1))
 	if err != nil {
-		return nil, fmt.Errorf("%s", cause(err, statusTimeout)) //nolint:err113 // as above
+		return nil, fmt.Errorf("%s", cause(err, a.timeout)) //nolint:err113 // as above
 	}
 	switch response.StatusCode {
 	case http.StatusOK:

@@ -239,11 +239,18 @@ func TestDrainedMachineStaysAway(t *testing.T) {
 	})
 }
 
+// patientAsker is a statusAsker for machines that answer: a busy machine does so late.
+func patientAsker() statusAsker {
+	asker := newStatusAsker()
+	asker.timeout = time.Minute
+	return asker
+}
+
 // TestAskStateRefused: a refused connection is no sign of an earlier version, whose
 // firewall drops the question.
 func TestAskStateRefused(t *testing.T) {
 	t.Parallel()
-	if state := newStatusAsker().askOnce(t.Context(), netip.MustParseAddrPort(refusing)); !state.withheld || state.err != "connection refused" {
+	if state := patientAsker().askOnce(t.Context(), netip.MustParseAddrPort(refusing)); !state.withheld || state.err != "connection refused" {
 		t.Errorf("%+v", state)
 	}
 }
@@ -281,7 +288,11 @@ func TestAskState(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(test.handler)
 			t.Cleanup(server.Close)
-			state := newStatusAsker().askOnce(t.Context(), netip.MustParseAddrPort(server.Listener.Addr().String()))
+			asker := patientAsker()
+			if name == "a silent machine" {
+				asker = newStatusAsker()
+			}
+			state := asker.askOnce(t.Context(), netip.MustParseAddrPort(server.Listener.Addr().String()))
 			if diff := cmp.Diff(test.served, state.served); diff != "" || state.err != test.err {
 				t.Errorf("error %q, want %q; -want +got:\n%s", state.err, test.err, diff)
 			}
@@ -310,7 +321,7 @@ func TestAskStateKeepsItsConnection(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	asker, address := newStatusAsker(), netip.MustParseAddrPort(server.Listener.Addr().String())
+	asker, address := patientAsker(), netip.MustParseAddrPort(server.Listener.Addr().String())
 	for range 5 {
 		if state := asker.ask(t.Context(), address); state.err != "" {
 			t.Error(state.err)
