@@ -42,7 +42,7 @@ func TestFaults(t *testing.T) {
 			c.fake.SetFaults([]scwfake.Fault{{Method: "POST", Path: "/vpc/v2/", Kind: test.kind}})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			if test.kind == scwfake.FaultTimeout {
-				ctx, cancel = context.WithTimeout(t.Context(), 3*time.Second) // the request arrives before
+				ctx, cancel = context.WithTimeout(t.Context(), 10*time.Second) // the request arrives before, on a busy machine too
 			}
 			defer cancel()
 			_, err := c.vpc.CreateVPC(&vpc.CreateVPCRequest{Name: "v"}, scw.WithContext(ctx))
