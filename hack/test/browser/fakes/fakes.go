@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -94,9 +95,11 @@ func tunnel(w http.ResponseWriter, r *http.Request, to string) {
 	_, _ = io.Copy(client, origin)
 }
 
-// ClosedPort is an address without a listener.
+// ClosedPort is a loopback address without a listener. On 127.0.0.1, another program may get
+// the port meanwhile.
 func ClosedPort(ctx context.Context) (string, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	address := fmt.Sprintf("127.75.%d.%d:0", rand.IntN(256), 1+rand.IntN(254))
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return "", err
 	}
