@@ -160,9 +160,11 @@ func checkAttached(t *testing.T, w *repairing, namespace, tenant string) {
 	awaitServed(t, namespace, tenant)
 	t.Logf("the address of %s: attached again %s after it was detached, used again after %s; %s",
 		tenant, attached.Round(100*time.Millisecond), time.Since(begin).Round(100*time.Millisecond), requests.counted())
-	if now := w.changes(t, "create", "attachment"); now == done {
-		t.Errorf("the metric of attachments is still %q", now)
-	}
+	// The watcher counts a step after the resource reports its new state.
+	eventually(t, "the metric of attachments to grow", func() (bool, string) {
+		now := w.changes(t, "create", "attachment")
+		return now != done, now
+	})
 }
 
 // counted tells how many requests succeeded and failed so far.
@@ -224,9 +226,10 @@ func checkMadeAgain(t *testing.T, w *repairing) {
 	if err != nil || !strings.Contains(out, " "+shared.Plan.ProxyPrivate.String()+"/") {
 		t.Errorf("the machine does not have the private address %s: %v\n%s", shared.Plan.ProxyPrivate, err, out)
 	}
-	if got := w.changes(t, "create", "server"); got != "1" {
-		t.Errorf("the metric of created servers is %q", got)
-	}
+	eventually(t, "the metric of created servers to be 1", func() (bool, string) {
+		created := w.changes(t, "create", "server")
+		return created == "1", created
+	})
 }
 
 // awaitMachine waits for a proxy machine that runs in the place of a lost one.
