@@ -3,6 +3,7 @@ package controller
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,7 +27,8 @@ type authority struct {
 }
 
 // publishAuthority writes the ConfigMap once the certificates of all tenants with
-// sidecars have been looked at. It stays as it is while none is issued.
+// sidecars have been looked at. It stays as it is while none is issued. While one could not
+// be read, no authority is withdrawn: that may be the one that issued it.
 func (r *SidecarReconciler) publishAuthority(ctx context.Context) error {
 	r.publishing.Lock()
 	defer r.publishing.Unlock()
@@ -35,6 +37,7 @@ func (r *SidecarReconciler) publishAuthority(ctx context.Context) error {
 		return fmt.Errorf("listing EgressTenants: %w", err)
 	}
 	var issuers []string
+	isUnread := false
 	for i := range tenants.Items {
 		if !usesSidecars(&tenants.Items[i]) {
 			continue
@@ -43,24 +46,32 @@ func (r *SidecarReconciler) publishAuthority(ctx context.Context) error {
 		if state.reason == "" {
 			return nil // its own reconcile comes here again
 		}
+		isUnread = isUnread || state.isUnread
 		if state.identity != nil {
 			issuers = append(issuers, string(bytes.TrimSpace(state.identity.authority))+"\n")
 		}
 	}
-	slices.Sort(issuers)
-	if issuers = slices.Compact(issuers); len(issuers) == 0 {
+	if len(issuers) == 0 {
 		return nil
 	}
-	return r.authority.write(ctx, strings.Join(issuers, ""))
+	return r.authority.write(ctx, issuers, isUnread)
 }
 
-func (a authority) write(ctx context.Context, certificates string) error {
+// write writes the certificates into the ConfigMap. With keepPresent, those in it stay.
+func (a authority) write(ctx context.Context, issuers []string, keepPresent bool) error {
 	present := &corev1.ConfigMap{}
 	key := client.ObjectKey{Namespace: a.namespace, Name: names.AuthorityConfigMap}
 	err := a.live.Get(ctx, key, present)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("reading ConfigMap %s: %w", key, err)
 	}
+	if keepPresent {
+		for block, rest := pem.Decode([]byte(present.Data[names.AuthorityKey])); block != nil; block, rest = pem.Decode(rest) {
+			issuers = append(issuers, string(pem.EncodeToMemory(block)))
+		}
+	}
+	slices.Sort(issuers)
+	certificates := strings.Join(slices.Compact(issuers), "")
 	if !apierrors.IsNotFound(err) && present.Data[names.AuthorityKey] == certificates {
 		return nil
 	}

@@ -191,12 +191,9 @@ func (r *SidecarReconciler) keep(ctx context.Context, tenant *v1alpha1.EgressTen
 	state, err := r.issue(ctx, tenant)
 	switch {
 	case errors.Is(err, errNoCertManager):
-		state = r.stateOf(tenant.Name)
-		state.reason, state.message = names.ReasonCertificateNotIssued, "No certificate is issued or renewed for the sidecars of the tenant's pods: "+err.Error()
+		state = r.unread(tenant.Name, "No certificate is issued or renewed for the sidecars of the tenant's pods: "+err.Error())
 	case err != nil:
-		state = r.stateOf(tenant.Name)
-		state.reason, state.message = names.ReasonCertificateNotIssued, err.Error()
-		return state, err
+		return r.unread(tenant.Name, err.Error()), err
 	}
 	namespaces, ending, err := r.namespacesOf(ctx, tenant.Name)
 	if err == nil {

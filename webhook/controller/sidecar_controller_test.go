@@ -486,6 +486,55 @@ func TestAuthorityIsReplaced(t *testing.T) {
 	}
 }
 
+// A new leader that cannot read the certificate of one tenant withdraws no authority: the
+// proxies would refuse the sidecars of that tenant.
+func TestAuthorityStaysWhileACertificateCannotBeRead(t *testing.T) {
+	t.Parallel()
+	first, second := newAuthority(t), newAuthority(t)
+	server := newAPI(t, tenantWithSidecar("client-a", 3129), tenantWithSidecar("client-b", 3130))
+	r := newSidecarReconciler(t, server)
+	for range 2 { // the first time creates the Certificates
+		reconcileSidecars(t, r, "client-a")
+		reconcileSidecars(t, r, "client-b")
+		first.issue(t, server, 3129, "client-a")
+		second.issue(t, server, 3130, "client-b")
+	}
+	both := func(moment string) {
+		t.Helper()
+		found := get(t, server, issuerNamespace, names.AuthorityConfigMap, &corev1.ConfigMap{})
+		if got := found.Data[names.AuthorityKey]; !strings.Contains(got, string(first.pem)) || !strings.Contains(got, string(second.pem)) || len(got) != len(first.pem)+len(second.pem) {
+			t.Errorf("%s, not exactly both authorities are published:\n%s", moment, got)
+		}
+	}
+	both("before")
+	leader := newSidecarReconciler(t, server)
+	leader.options.Live = refusesSecret{server, certificateOf(t, server, 3129).Name}
+	if _, err := leader.Reconcile(t.Context(), requestFor("client-a")); err == nil {
+		t.Fatal("the Secret of client-a is read")
+	}
+	reconcileSidecars(t, leader, "client-b")
+	both("while the certificate of client-a cannot be read")
+	leader.options.Live = server
+	second.issue(t, server, 3129, "client-a")
+	reconcileSidecars(t, leader, "client-a")
+	if found := get(t, server, issuerNamespace, names.AuthorityConfigMap, &corev1.ConfigMap{}); found.Data[names.AuthorityKey] != string(second.pem) {
+		t.Errorf("the former authority stays:\n%s", found.Data[names.AuthorityKey])
+	}
+}
+
+// refusesSecret fails to read the Secret of this name.
+type refusesSecret struct {
+	client.Reader
+	name string
+}
+
+func (r refusesSecret) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if _, isSecret := object.(*corev1.Secret); isSecret && key.Name == r.name {
+		return errors.New("no answer")
+	}
+	return r.Reader.Get(ctx, key, object, options...)
+}
+
 // whileReading calls a function at the first reading of a ConfigMap.
 type whileReading struct {
 	client.Reader

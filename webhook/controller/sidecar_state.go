@@ -15,6 +15,8 @@ import (
 type sidecarState struct {
 	// identity is the issued certificate, nil if there is none.
 	identity *identity
+	// isUnread tells that there is none because it could not be read: pods may use one.
+	isUnread bool
 	reason   names.Reason
 	message  string
 }
@@ -41,6 +43,13 @@ func (r *SidecarReconciler) stateOf(tenant string) sidecarState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.states[tenant]
+}
+
+// unread returns the state of a tenant whose certificate could not be read: the last
+// identity stays.
+func (r *SidecarReconciler) unread(tenant, message string) sidecarState {
+	last := r.stateOf(tenant).identity
+	return sidecarState{identity: last, isUnread: last == nil, reason: names.ReasonCertificateNotIssued, message: message}
 }
 
 // setState keeps the state of a tenant. If its reason or message is new, TenantReconciler
