@@ -45,12 +45,17 @@ func TestStatus(t *testing.T) {
 	if sent() != nil {
 		t.Error("it is written again, without a change")
 	}
-	then := time.Now().Add(-11 * time.Minute)
-	if err := os.Chtimes(m.path("/run/egress/status"), then, then); err != nil {
-		t.Fatal(err)
-	}
-	if sent() == nil {
-		t.Error("it is not written after 10 minutes")
+	for moment, age := range map[string]time.Duration{"after 10 minutes": 11 * time.Minute, "after the clock was set back": -time.Hour} {
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(m.path("/run/egress/status"), then, then); err != nil {
+			t.Fatal(err)
+		}
+		if sent() == nil {
+			t.Errorf("it is not written %s", moment)
+		}
+		if sent() != nil {
+			t.Errorf("it is written twice %s", moment)
+		}
 	}
 
 	m.write("/run/egress/value", "another")

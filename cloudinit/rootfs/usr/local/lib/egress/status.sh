@@ -79,14 +79,14 @@ write_status() {
     --request PATCH --header 'Content-Type: text/plain' --data-binary "@$1" "http://$METADATA/user_data/$STATUS_KEY" 2>&1
 }
 
-# report_status: writes the status if it has changed, and every 10 minutes. Nothing else
-# depends on its success, which is tried again with the next run.
+# report_status: writes the status if it has changed, and every 10 minutes; at once after
+# the clock was set back. Nothing depends on its success. The next run tries again.
 report_status() {
   local now message
   now=$(fields "$(revisions)")
   # The time takes 32 bytes.
   [ "${#now}" -le "$((MAX_STATUS - 40))" ] || now=$(fields)
-  if [ "$now" = "$(cat "$sent" 2> /dev/null)" ] && [ -n "$(find "$sent" -mmin -10)" ]; then return; fi
+  if [ "$now" = "$(cat "$sent" 2> /dev/null)" ] && [ -n "$(find "$sent" -mmin -10 ! -newermt now)" ]; then return; fi
   printf '{"time":"%s",%s}' "$(utc "$(date +%s)")" "$now" > "$sent.next"
   if message=$(write_status "$sent.next"); then
     printf '%s' "$now" > "$sent"
