@@ -65,7 +65,7 @@ func impatientOptions() scaleway.Options {
 	}
 	return scaleway.Options{
 		UserAgent: "egress-bootstrap/test", RequestTimeout: timeout,
-		RetryFirst: 2 * time.Millisecond, RetryLongest: 10 * time.Millisecond,
+		RetryFirst: 2 * time.Millisecond, RetryLongest: 200 * time.Millisecond, // another run that is waited for may not get the CPU
 		PollFirst: 2 * time.Millisecond, PollLongest: 10 * time.Millisecond,
 	}
 }

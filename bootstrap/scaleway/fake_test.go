@@ -47,10 +47,11 @@ func (f *fake) settled() {
 }
 
 // impatient returns options for a fake without latencies. The fake answers a request at
-// once or not at all. The timeout of requests is long, because the machine may be slow.
+// once or not at all. The timeout of requests is long, because the machine may be slow, and so
+// are the last waits: another run that has to go on may not get the CPU.
 func impatient() Options {
 	return Options{
-		RequestTimeout: 30 * time.Second, RetryFirst: time.Millisecond, RetryLongest: 4 * time.Millisecond,
+		RequestTimeout: 30 * time.Second, RetryFirst: time.Millisecond, RetryLongest: 100 * time.Millisecond,
 		PollFirst: time.Millisecond, PollLongest: 4 * time.Millisecond, Settle: 20 * time.Millisecond,
 	}
 }
