@@ -21,8 +21,9 @@ import (
 	"egress.scw/webhook/api/names"
 )
 
-// watchPatience bounds every wait of these tests.
-const watchPatience = 60 * time.Second
+// watchPatience bounds every wait of these tests. A watcher that was refused tries again up to a
+// minute later, and after several failures in a row more than a minute later.
+const watchPatience = 5 * time.Minute
 
 // watching is bootstrap watch as a process, with the project and the cluster that it
 // works on.
