@@ -170,13 +170,14 @@ func TestLatencies(t *testing.T) {
 	machines := &garage{}
 	c := newCloud(t, scwfake.Options{LatencyScale: scale, Machines: machines})
 	s := c.newServer("s")
+	least := time.Duration(scale * float64(scwfake.Latencies()[scwfake.ServerRunning]))
 	start := time.Now()
 	c.act(s, instance.ServerActionPoweron)
-	if got := must(c.serverState(s.ID)())(t); got != instance.ServerStateStarting {
+	// On a busy machine, the answer may come when the server runs already.
+	if got := must(c.serverState(s.ID)())(t); got != instance.ServerStateStarting && time.Since(start) < least {
 		t.Errorf("at once the server is %s", got)
 	}
 	must(c.instance.WaitForServer(&instance.WaitForServerRequest{ServerID: s.ID, Zone: zone, RetryInterval: interval()}))(t)
-	least := time.Duration(scale * float64(scwfake.Latencies()[scwfake.ServerRunning]))
 	if took := time.Since(start); took < least {
 		t.Errorf("the server took %s to run, that is less than %s", took, least)
 	}
