@@ -63,7 +63,7 @@ func TestAskWithCertificate(t *testing.T) {
 		if err != nil {
 			answer.err = err.Error()
 		} else {
-			answer = askWith(t.Context(), address, config)
+			answer = askPatiently(func() portAnswer { return askWith(t.Context(), address, config) })
 		}
 		if test.want == refusal && strings.Contains(answer.err, "connection reset") {
 			continue // the reset overtook the alert
