@@ -93,7 +93,7 @@ func (h *haproxy) start(t testing.TB, args ...string) {
 		_ = process.Wait()
 	})
 	h.process = process
-	for range 600 {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
 		connection, err := net.Dial("tcp", h.Address.String()) //nolint:noctx // loopback
 		if err == nil {
 			_ = connection.Close()

@@ -26,7 +26,7 @@ func TestCheckWithoutSidecar(t *testing.T) {
 func awaitState(t *testing.T, address, want string) {
 	t.Helper()
 	var output bytes.Buffer
-	for range 600 {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
 		output.Reset()
 		if err := command(t.Context(), []string{"check", "--listen", address}, &output); err == nil && strings.Contains(output.String(), want) {
 			return

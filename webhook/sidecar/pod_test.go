@@ -63,7 +63,7 @@ func (p *pod) tunnel(target string) (*net.TCPConn, *bufio.Reader, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	_ = connection.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = connection.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(connection, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", target)
 	reader := bufio.NewReader(connection)
 	response, err := http.ReadResponse(reader, &http.Request{Method: http.MethodConnect}) //nolint:bodyclose // the connection is closed

@@ -67,7 +67,7 @@ func TestSilentMachine(t *testing.T) {
 	})
 	start := time.Now()
 	_, err := conn.Open(t.Context(), "a.example:443", http.Header{}, time.Second)
-	if took := time.Since(start); !errors.Is(err, tunnel.ErrSilent) || took < 900*time.Millisecond || took > 10*time.Second {
+	if took := time.Since(start); !errors.Is(err, tunnel.ErrSilent) || took < 900*time.Millisecond || took > time.Minute {
 		t.Errorf("%v after %s", err, took)
 	}
 	if !conn.Usable() {
@@ -118,7 +118,7 @@ func TestMachineTakesNoBytes(t *testing.T) {
 		if !errors.Is(err, tunnel.ErrSilent) {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the request waits for the machine")
 	}
 }
