@@ -67,7 +67,7 @@ func TestProgramCapture(t *testing.T) {
 	if got, _ := p.ask(t, clusterName, dns.TypeA); len(got) != 1 || got[0] != clusterAddress {
 		t.Errorf("the cluster's name has the addresses %v", got)
 	}
-	if _, rcode := p.ask(t, "intranet.corp.example.", dns.TypeA); rcode != "NXDOMAIN" || cluster.asked.Load() != 2 {
+	if _, rcode := p.ask(t, "intranet.corp.example.", dns.TypeA); rcode != "NXDOMAIN" || cluster.asked.Load() < 2 {
 		t.Errorf("%s for a name without the proxy, %d questions", rcode, cluster.asked.Load())
 	}
 	if got := p.state(t); !strings.Contains(got, `"capture":"in use"`) {

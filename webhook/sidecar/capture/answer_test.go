@@ -101,7 +101,7 @@ func TestQueryWithoutItsQuestion(t *testing.T) {
 	t.Parallel()
 	f := start(t, testConfig(machinetest.FreePort(t)))
 	for _, network := range []string{"udp", "tcp"} {
-		conn, err := dns.DialTimeout(network, f.dns, 5*time.Second)
+		conn, err := dns.DialTimeout(network, f.dns, 30*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,16 +148,21 @@ func TestAnswersOverTheNetwork(t *testing.T) {
 	f := start(t, config)
 	ask := func(network string, size uint16, name string) *dns.Msg {
 		t.Helper()
-		client := dns.Client{Net: network, UDPSize: 65535}
+		client := dns.Client{Net: network, UDPSize: 65535, Timeout: time.Minute}
 		query := new(dns.Msg).SetQuestion(name, dns.TypeA)
 		if size > 0 {
 			query.SetEdns0(size, false)
 		}
-		reply, _, err := client.ExchangeContext(t.Context(), query, f.dns)
-		if err != nil {
-			t.Fatalf("%s %s: %v", network, name, err)
+		for try := 0; ; try++ {
+			reply, _, err := client.ExchangeContext(t.Context(), query, f.dns)
+			if err != nil {
+				t.Fatalf("%s %s: %v", network, name, err)
+			}
+			// The cluster's DNS has 1.5 s, within which a busy machine may not answer.
+			if reply.Rcode != dns.RcodeServerFailure || try == 20 {
+				return reply
+			}
 		}
-		return reply
 	}
 	for _, network := range []string{"udp", "tcp"} {
 		if reply := ask(network, 0, "Api.Example."); len(reply.Answer) != 1 || reply.Answer[0].Header().Name != "Api.Example." {
