@@ -8,8 +8,8 @@ attempt
 nft add element inet egress reopened_ports '{ 3129 timeout 60s }'
 attempt &
 attempt=$!
-# The SYN has been answered by a reset, which was dropped.
-until nft list chain inet egress output | grep -q 'counter packets 1 '; do sleep 0.05; done
+# The SYN, or one that the client has sent again, has been answered by a reset, which was dropped.
+until nft list chain inet egress output | grep 'reopened_ports' | grep -q 'counter packets [1-9]'; do sleep 0.05; done
 perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => $ENV{ADDRESS}, LocalPort => 3129, Listen => 50) or die $!; sleep 120' &
 server=$!
 wait "$attempt"
@@ -31,7 +31,7 @@ until ss --no-header --listening --tcp --numeric | grep -q :3129; do sleep 0.05;
 nft add element inet egress closing_ports '{ 3129 timeout 60s }'
 of_client perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(PeerAddr => $ENV{ADDRESS}, PeerPort => 3129, Timeout => 60) ? "open\n" : "$!\n"' &
 attempt=$!
-until nft list chain inet egress input | grep 'closing_ports' | grep -q 'counter packets 1 '; do sleep 0.05; done
+until nft list chain inet egress input | grep 'closing_ports' | grep -q 'counter packets [1-9]'; do sleep 0.05; done
 ss --no-header --tcp --numeric state all sport = :3129 | grep --count --invert-match LISTEN || true
 nft flush set inet egress closing_ports
 wait "$attempt"

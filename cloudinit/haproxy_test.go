@@ -237,12 +237,10 @@ func (m *sidecarMachine) tunnel(transport *http.Transport, target string) (repea
 }
 
 // logged waits for the lines of the log that match.
-func (m *sidecarMachine) logged(count int, pattern string) []string {
+func (m *sidecarMachine) logged(count int, pattern string) {
 	m.t.Helper()
-	var lines []string
+	line := regexp.MustCompile(`(?m)^` + pattern + `$`)
 	m.await(fmt.Sprintf("%d lines %s in %s", count, pattern, filepath.Base(m.log)), func() bool {
-		lines = regexp.MustCompile(`(?m)^`+pattern+`$`).FindAllString(m.read(sidecarLog), -1)
-		return len(lines) >= count
+		return len(line.FindAllString(m.read(sidecarLog), -1)) >= count
 	})
-	return lines
 }

@@ -169,10 +169,11 @@ func TestFreedPortRemembersItsTenant(t *testing.T) {
 // TestRestoredConfigurationOpensItsPorts: a file that Squid does not serve is replaced
 // by the one of before, whose ports open again without a release.
 func TestRestoredConfigurationOpensItsPorts(t *testing.T) {
-	s := newSyncing(t, "1")
+	s := newSyncing(t, patient)
 	ports := s.listen(2, 0)
 	s.publish(served(map[string]string{ports[0]: "client-a", ports[1]: "client-b"}))
 	s.sync()
+	s.patience = impatient
 	s.publish(served(map[string]string{ports[0]: "client-b", ports[1]: "client-a"}) + "# unserved\n")
 	if output, _ := s.sync(); !strings.Contains(output, "Squid does not serve it") || s.open() != sorted(ports...) {
 		t.Errorf("ports %q are open, want %q: %s", s.open(), sorted(ports...), output)
@@ -195,7 +196,7 @@ func TestOpenPortsSurviveAReload(t *testing.T) {
 // connections to its ports are not refused. Before it begins, no further ones are
 // admitted, and Squid has accepted all others.
 func TestConnectionsAreHeld(t *testing.T) {
-	s := newSyncing(t, "5")
+	s := newSyncing(t, patient)
 	s.program("systemctl", "cd "+s.dir, `[ "$1" = kill ] || exit 0
 cp reopened held
 cp closing held-before

@@ -161,7 +161,7 @@ func startRsyslog(t *testing.T, ca *authority, server string) *auditFile {
 	command := exec.CommandContext(t.Context(), rsyslogd, "-n", "-iNONE", "-f", root.path(syslogConf))
 	command.Stdout, command.Stderr = &messages, &messages
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	command.WaitDelay = 20 * time.Second
+	command.WaitDelay = time.Minute
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func (s *syslogServer) split(take func(header, line string) string) []string {
 // wait returns once the expected number of lines has arrived, and compares them.
 func (s *syslogServer) wait(t *testing.T, want []string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); len(s.messages()) < len(want) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); len(s.messages()) < len(want) && time.Now().Before(deadline); {
 		time.Sleep(50 * time.Millisecond)
 	}
 	if got := s.messages(); !slices.Equal(want, got) {
