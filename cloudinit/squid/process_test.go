@@ -162,7 +162,7 @@ func startSquid(t testing.TB, folder string, file []byte) squidProcess {
 	command.Stdout, command.Stderr = &messages, &messages
 	command.Env = append(os.Environ(), "EGRESS_ENVIRONMENT="+folder, "EGRESS_ROOT="+folder)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) } // stops at once, without waiting for tunnels
-	command.WaitDelay = 20 * time.Second
+	command.WaitDelay = time.Minute
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

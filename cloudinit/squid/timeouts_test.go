@@ -26,7 +26,7 @@ func TestTimeouts(t *testing.T) {
 		before, after             string
 		silentEnds, answerIsWhole bool
 	}{
-		"read_timeout":    {"read_timeout 15 minutes\n", "read_timeout 2 seconds\n", true, true},
+		"read_timeout":    {"read_timeout 15 minutes\n", "read_timeout 10 seconds\n", true, true},
 		"client_lifetime": {"client_lifetime 12 hours\n", "client_lifetime 2 seconds\n", false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestTimeouts(t *testing.T) {
 					}
 				})
 				workers.Go(func() {
-					if ended := site.keepSilent(t, proxy, tenant); ended != test.silentEnds {
+					if ended := site.keepSilent(t, proxy, tenant, test.silentEnds); ended != test.silentEnds {
 						t.Errorf("%s: a tunnel in which nothing is said any more: ended: %t, want %t", tenant.Name, ended, test.silentEnds)
 					}
 				})
@@ -66,9 +66,10 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// The answer has many pieces and takes far longer than the timeouts of the test.
+// The answer has many pieces and takes longer than the timeouts of the test. A busy machine needs
+// less than the longer one of them for a piece.
 const (
-	pieces = 12
+	pieces = 30
 	pause  = time.Second / 2
 )
 
@@ -132,11 +133,16 @@ func (s drippingSite) talk(t *testing.T, proxy Config, tenant v1alpha1.Tenant) e
 	return nil
 }
 
-// keepSilent reports whether a silent tunnel ends.
-func (s drippingSite) keepSilent(t *testing.T, proxy Config, tenant v1alpha1.Tenant) bool {
+// keepSilent reports whether a silent tunnel ends. An end that is expected may come late on a
+// busy machine.
+func (s drippingSite) keepSilent(t *testing.T, proxy Config, tenant v1alpha1.Tenant, expected bool) bool {
+	patience := pieces * pause
+	if expected {
+		patience = time.Minute
+	}
 	inside, err := s.tunnel(t, proxy, tenant)
 	if err == nil {
-		err = inside.SetReadDeadline(time.Now().Add(pieces * pause))
+		err = inside.SetReadDeadline(time.Now().Add(patience))
 	}
 	if err != nil {
 		t.Errorf("%s: %v", tenant.Name, err)

@@ -27,7 +27,7 @@ func TestUnparsedRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	startFile(t, proxy, replaceOnce(t, file, "request_start_timeout 30 seconds\n", "request_start_timeout 1 second\n"))
+	startFile(t, proxy, replaceOnce(t, file, "request_start_timeout 30 seconds\n", "request_start_timeout 5 seconds\n"))
 	before, err := os.ReadFile(proxy.CacheLog)
 	if err != nil {
 		t.Fatal(err)
