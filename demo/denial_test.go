@@ -48,7 +48,7 @@ func TestReadPageEnds(t *testing.T) {
 	if got := readPage(silent); got != "" {
 		t.Errorf("a page without an end: %q", got)
 	}
-	if took := time.Since(start); took < statementTimeout || took > 10*statementTimeout {
+	if took := time.Since(start); took < statementTimeout || took > time.Minute {
 		t.Errorf("given up after %s, want %s", took, statementTimeout)
 	}
 	if got := readPage(io.LimitReader(zeros{}, maxBody+1)); len(got) != maxBody {

@@ -254,7 +254,7 @@ func TestReaderThatStopsReading(t *testing.T) {
 func TestStreamOutlivesTheServersTimeouts(t *testing.T) {
 	h := newHub(newMetrics())
 	demo := httptest.NewUnstartedServer(h)
-	const timeout = 2 * time.Second // within which a busy machine, too, sends and reads the request
+	const timeout = 5 * time.Second // within which a busy machine, too, sends and reads the request
 	demo.Config.ReadTimeout, demo.Config.WriteTimeout = timeout, timeout
 	demo.Start()
 	defer demo.Close()

@@ -174,7 +174,7 @@ func TestServeFinishesRequests(t *testing.T) {
 // waitUntilRefused waits until connections to address are refused.
 func waitUntilRefused(t *testing.T, address string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
