@@ -67,7 +67,7 @@ func repairEvent(namespace, name string, about corev1.ObjectReference, report *r
 		InvolvedObject: about,
 		Type:           corev1.EventTypeWarning,
 		Reason:         string(names.ReasonPolicyRepaired),
-		Message: fmt.Sprintf("NetworkPolicy %s was %s, and restored; %d repairs since %s. The audit log of the API server contains the user",
+		Message: fmt.Sprintf("NetworkPolicy %s was %s, and restored: repair %d since %s. The audit log of the API server contains the user",
 			names.PolicyName, report.cause, report.count, report.first.UTC().Format(time.RFC3339)),
 		Source:              corev1.EventSource{Component: names.FieldOwner},
 		ReportingController: names.FieldOwner,

@@ -53,12 +53,12 @@ func TestRepairsAreReported(t *testing.T) {
 			}
 			checkPolicy(t, server.policyIn(t, "web"), policyFixture("web", tenant))
 		}
-		checkReports(t, server, "was deleted, and restored; 1 repairs since 2000-01-01T00:00:00Z", 1)
+		checkReports(t, server, "was deleted, and restored: repair 1 since 2000-01-01T00:00:00Z", 1)
 		time.Sleep(repairsInterval)
 		if wait := reconcile(); wait > 0 {
 			t.Errorf("after the last report, another is due after %s", wait)
 		}
-		checkReports(t, server, "was deleted, and restored; 3 repairs since 2000-01-01T00:00:00Z", 3)
+		checkReports(t, server, "was deleted, and restored: repair 3 since 2000-01-01T00:00:00Z", 3)
 		if len(seen.events) != 1 {
 			t.Errorf("events are %q, want one about the first policy", seen.events)
 		}
@@ -67,7 +67,7 @@ func TestRepairsAreReported(t *testing.T) {
 		time.Sleep(repairsForgotten + time.Second)
 		editPolicy(t, server, forSomePods)
 		reconcile()
-		checkReports(t, server, "was edited by the field manager test, and restored; 1 repairs since 2000-01-01T01:00:02Z", 1)
+		checkReports(t, server, "was edited by the field manager test, and restored: repair 1 since 2000-01-01T01:00:02Z", 1)
 	})
 }
 
@@ -108,7 +108,7 @@ func TestReportThatIsNotWritten(t *testing.T) {
 				if err := reconcile(); err != nil {
 					t.Fatal(err)
 				}
-				checkReports(t, server, "was deleted, and restored; 1 repairs since 2000-01-01T00:00:00Z", 1)
+				checkReports(t, server, "was deleted, and restored: repair 1 since 2000-01-01T00:00:00Z", 1)
 			})
 		})
 	}

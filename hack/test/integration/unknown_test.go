@@ -101,7 +101,7 @@ func TestRepairsAreReported(t *testing.T) {
 				return false, err.Error()
 			}
 			done := got.Count == 4 && got.Type == corev1.EventTypeWarning && got.Reason == string(names.ReasonPolicyRepaired) &&
-				strings.Contains(got.Message, "was edited by the field manager tamperer, and restored; 4 repairs since")
+				strings.Contains(got.Message, "was edited by the field manager tamperer, and restored: repair 4 since")
 			return done, fmt.Sprintf("%s %s %d: %s", got.Type, got.Reason, got.Count, got.Message)
 		})
 	}
