@@ -109,10 +109,11 @@ func (m *Monitor) LeftOut(all []LeftOut) {
 // Values records whether the values of the chart are out of date. An empty text: they
 // are not.
 func (m *Monitor) Values(outdated string) {
-	m.valuesBehind.Set(0)
+	behind := 0.0
 	if outdated != "" {
-		m.valuesBehind.Set(1)
+		behind = 1
 	}
+	m.valuesBehind.Set(behind) // once: a scrape comes at any time
 	m.Problem(names.ReasonValuesOutdated, outdated)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 	"gotest.tools/v3/golden"
 	corev1 "k8s.io/api/core/v1"
@@ -52,6 +53,29 @@ func TestProblemsAreNotRepeated(t *testing.T) {
 			t.Errorf("-want +got\n%s", diff)
 		}
 	})
+}
+
+// recordedGauge records the values that it is set to.
+type recordedGauge struct {
+	prometheus.Gauge
+
+	values []float64
+}
+
+func (g *recordedGauge) Set(value float64) { g.values = append(g.values, value) }
+
+// A scrape at any time tells that values are out of date for as long as they are.
+func TestOutdatedValuesStayOutdated(t *testing.T) {
+	t.Parallel()
+	monitor, _ := newTestMonitor()
+	gauge := &recordedGauge{}
+	monitor.valuesBehind = gauge
+	for _, outdated := range []string{"a", "a", "b", ""} {
+		monitor.Values(outdated)
+	}
+	if diff := cmp.Diff([]float64{1, 1, 1, 0}, gauge.values); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
 }
 
 // TestRecordedMetrics records the metrics that the tests of the alert rules use:
