@@ -58,7 +58,7 @@ func (c *Cluster) StartKwok(ctx context.Context, repository, binary string, node
 	if err := c.Apply(ctx, manifests.String()); err != nil {
 		return err
 	}
-	if _, err := c.Kubectl(ctx, nil, "wait", "--for=condition=Ready", "node", "-l", "type=kwok", "--timeout=60s"); err != nil {
+	if _, err := c.Kubectl(ctx, nil, "wait", "--for=condition=Ready", "node", "-l", "type=kwok", fmt.Sprintf("--timeout=%ds", int(startTimeout.Seconds()))); err != nil {
 		return fmt.Errorf("kwok's nodes, see %s: %w", c.Environment.LogFile("kwok"), err)
 	}
 	return nil

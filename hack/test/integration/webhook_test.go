@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -119,7 +120,10 @@ func installWebhook(ctx context.Context, c *cluster.Cluster, api client.Client, 
 	if err := w.start(ctx); err != nil {
 		return nil, err
 	}
-	return w, waitCABundle(ctx, api)
+	if err := waitCABundle(ctx, api); err != nil {
+		return nil, err
+	}
+	return w, waitCalled(ctx, api)
 }
 
 func tenantValue(name string, port int) map[string]any {
@@ -206,8 +210,11 @@ func addSidecar(contents *settings.File, certificates string) error {
 	return nil
 }
 
-// start starts the process and waits until its readiness probe succeeds.
+// start starts the process, and waits until its readiness probe succeeds and it leads. The
+// last work of a new leader that a test could take for its own cause is that on the
+// definition of EgressTenant.
 func (w *webhookProcess) start(ctx context.Context) error {
+	before := w.log()
 	p, err := w.cluster.Environment.Start(w.command)
 	if err != nil {
 		return err
@@ -225,12 +232,23 @@ func (w *webhookProcess) start(ctx context.Context) error {
 			return false, nil // not listening yet
 		}
 		defer response.Body.Close()
-		return response.StatusCode == http.StatusOK, nil
+		log, _ := strings.CutPrefix(w.log(), before)
+		leads := strings.Contains(log, "the definition of EgressTenant is up to date") || strings.Contains(log, "the definition of EgressTenant is newer")
+		return response.StatusCode == http.StatusOK && leads, nil
 	})
 	if err != nil {
-		return fmt.Errorf("the webhook does not become ready: %w; the end of its log:\n%s", err, w.cluster.Environment.Tail("webhook"))
+		return fmt.Errorf("the webhook does not become ready, or does not lead: %w; the end of its log:\n%s", err, w.cluster.Environment.Tail("webhook"))
 	}
 	return nil
+}
+
+// log returns the log of the process, and of those before it; empty if there was none.
+func (w *webhookProcess) log() string {
+	text, err := os.ReadFile(w.cluster.Environment.LogFile(w.command.Name))
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // review posts a body to the webhook as the API server does, and returns the
@@ -322,8 +340,32 @@ func waitCABundle(ctx context.Context, api client.Client) error {
 	return nil
 }
 
+// waitCalled waits until the API server calls the webhook: it learns of the configurations,
+// and of their CA, some time after their clients.
+func waitCalled(ctx context.Context, api client.Client) error {
+	var last string
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		known, unknown := namespaceNamed("probe"), namespaceNamed("probe")
+		known.Labels = map[string]string{names.LabelTenant: "client-a"}
+		unknown.Labels = map[string]string{names.LabelTenant: "no-such-tenant"}
+		mutated, refused := api.Create(ctx, known, client.DryRunAll), api.Create(ctx, unknown, client.DryRunAll)
+		last = fmt.Sprintf("labels %v, %v; %v", known.Labels, mutated, refused)
+		return mutated == nil && known.Labels["pod-security.kubernetes.io/enforce"] != "" &&
+			refused != nil && strings.Contains(refused.Error(), "names no EgressTenant"), nil
+	})
+	if err != nil {
+		return fmt.Errorf("the API server does not call the webhook: %w; last seen: %s", err, last)
+	}
+	return nil
+}
+
+// webhookTimeout is the largest that the API server accepts, in seconds. The chart's 5 are
+// too few on a machine that is busy with other work.
+const webhookTimeout = int64(30)
+
 // loopback is a Helm post-renderer: it makes the API server call the webhook by
-// a URL, and adds the URL's address to the certificate.
+// a URL, and wait longer for the answer, and adds the URL's address to the
+// certificate.
 type loopback struct {
 	port int
 	// keep, when set, changes an object further, and returns whether the
@@ -372,6 +414,7 @@ func (l loopback) change(object *unstructured.Unstructured) error {
 			}
 			url := fmt.Sprintf("https://127.0.0.1:%d%s", l.port, path)
 			webhook.(map[string]any)["clientConfig"] = map[string]any{"url": url}
+			webhook.(map[string]any)["timeoutSeconds"] = webhookTimeout
 		}
 		return unstructured.SetNestedSlice(object.Object, webhooks, "webhooks")
 	case "Certificate":
