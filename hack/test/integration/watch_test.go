@@ -114,12 +114,16 @@ func (s *watchedStack) requireReports(t *testing.T) {
 	if text := values.Data[names.ValuesKey]; !strings.Contains(text, "172.16.28.8") || strings.Contains(text, "tenants") {
 		t.Errorf("the values are\n%s", text)
 	}
-	text := s.get(t, s.metrics)
-	for _, want := range []string{names.MetricPlans + `{result="applied"}`, names.MetricChanges + `{action="create",kind="server"} 1`, names.MetricValuesOutdated + " 1"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the metrics lack %s:\n%s", want, text)
+	// The watcher counts after it has acted.
+	eventually(t, "the metrics", func(context.Context) (bool, string) {
+		text := s.get(t, s.metrics)
+		for _, want := range []string{names.MetricPlans + `{result="applied"}`, names.MetricChanges + `{action="create",kind="server"} 1`, names.MetricValuesOutdated + " 1"} {
+			if !strings.Contains(text, want) {
+				return false, "they lack " + want + ":\n" + text
+			}
 		}
-	}
+		return true, ""
+	})
 }
 
 func newWatchedStack(t *testing.T) *watchedStack {
