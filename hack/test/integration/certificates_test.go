@@ -138,12 +138,23 @@ func TestCertificateOfTenant(t *testing.T) {
 	requireNothingIssued(t, port)
 }
 
-// renew makes cert-manager issue a certificate again, as its command line tool does.
+// renew makes cert-manager issue a certificate again, as its command line tool does, once it
+// has finished the issuance of before: it writes the Secret first. A request that comes before
+// its last step is taken for that issuance, or gets the same key.
 func renew(t *testing.T, port int32) {
 	t.Helper()
+	key := client.ObjectKey{Namespace: releaseNamespace, Name: names.SidecarCertificate(port)}
+	eventually(t, "the end of the issuance of before", func(ctx context.Context) (bool, string) {
+		var certificate certmanagerv1.Certificate
+		err := shared.client.Get(ctx, key, &certificate)
+		issuing := slices.ContainsFunc(certificate.Status.Conditions, func(c certmanagerv1.CertificateCondition) bool {
+			return c.Type == certmanagerv1.CertificateConditionIssuing && c.Status == cmmeta.ConditionTrue
+		})
+		return err == nil && certificate.Status.Revision != nil && !issuing && certificate.Status.NextPrivateKeySecretName == nil, fmt.Sprintf("%+v, error %v", certificate.Status, err)
+	})
 	err := retry.RetryOnConflict(conflicts, func() error {
 		var certificate certmanagerv1.Certificate
-		if err := shared.client.Get(t.Context(), client.ObjectKey{Namespace: releaseNamespace, Name: names.SidecarCertificate(port)}, &certificate); err != nil {
+		if err := shared.client.Get(t.Context(), key, &certificate); err != nil {
 			return err
 		}
 		certificate.Status.Conditions = append(slices.DeleteFunc(certificate.Status.Conditions, func(c certmanagerv1.CertificateCondition) bool {
