@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,7 +158,7 @@ func define(t *testing.T, definition *apiextensionsv1.CustomResourceDefinition) 
 		}
 		err := wait.PollUntilContextTimeout(context.Background(), 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
 			err := shared.client.Get(ctx, client.ObjectKeyFromObject(definition), definition.DeepCopy())
-			return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+			return apierrors.IsNotFound(err) && !isPublished(definition), client.IgnoreNotFound(err)
 		})
 		if err != nil {
 			t.Errorf("definition %s does not go: %v", definition.Name, err)
@@ -169,9 +170,17 @@ func define(t *testing.T, definition *apiextensionsv1.CustomResourceDefinition) 
 		}
 		for _, condition := range definition.Status.Conditions {
 			if condition.Type == apiextensionsv1.Established {
-				return condition.Status == apiextensionsv1.ConditionTrue, condition.Message
+				return condition.Status == apiextensionsv1.ConditionTrue && isPublished(definition), condition.Message
 			}
 		}
 		return false, "no condition"
 	})
+}
+
+// isPublished reports whether the API server publishes the kind to clients, which it does
+// some time after the definition is established, and ceases to do some time after its end.
+func isPublished(definition *apiextensionsv1.CustomResourceDefinition) bool {
+	at := slices.IndexFunc(definition.Spec.Versions, func(v apiextensionsv1.CustomResourceDefinitionVersion) bool { return v.Served })
+	published, err := shared.clientset.Discovery().ServerResourcesForGroupVersion(definition.Spec.Group + "/" + definition.Spec.Versions[at].Name)
+	return err == nil && slices.ContainsFunc(published.APIResources, func(r metav1.APIResource) bool { return r.Name == definition.Spec.Names.Plural })
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -114,10 +115,11 @@ func forgetManager(t *testing.T, objects []*unstructured.Unstructured) {
 func eventuallyAfter(t *testing.T, what string, try func(context.Context) error) {
 	t.Helper()
 	var err error
-	for range 20 {
+	for range conflicts.Steps {
 		if err = try(context.WithoutCancel(t.Context())); err == nil {
 			return
 		}
+		time.Sleep(conflicts.Duration)
 	}
 	t.Errorf("%s: %v", what, err)
 }
