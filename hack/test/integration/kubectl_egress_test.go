@@ -82,6 +82,7 @@ func TestKubectlEgressExplainsWhatIsAdmitted(t *testing.T) {
 	own := tenant("explained", 3205)
 	createTenant(t, &own)
 	namespace := newNamespace(t, own.Name)
+	proxyURL(t, own.Name) // until then, the variables have the address of a machine
 	requireNoProxy(t, namespace, "the webhook to know the tenant", []string{"." + namespace}, nil)
 	spec := corev1.PodSpec{
 		InitContainers: []corev1.Container{{Name: "init", Image: "none"}},
