@@ -296,7 +296,7 @@ func (c *plainClient) close() {
 
 func (c *plainClient) connect(ctx context.Context) (err error) {
 	if c.conn == nil {
-		c.conn, err = dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, c.port))
+		c.conn, err = reach(ctx, c.port)
 	}
 	return err
 }
@@ -344,7 +344,7 @@ func (r audited) send(ctx context.Context, client *plainClient) error {
 	if r.method != http.MethodConnect {
 		return client.do(ctx, r.method, "http://"+address+r.path, address)
 	}
-	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, r.tenant.Proxy.Port))
+	conn, err := reach(ctx, int(r.tenant.Proxy.Port))
 	if err != nil {
 		return err
 	}

@@ -167,7 +167,7 @@ func startContainer(t *testing.T, environment process.Environment, image machine
 // wait waits until the container answers on the tenant's port, or has ended.
 func (c *container) wait(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		conn, err := dial(t.Context(), netnsContainer, containerAddress+":3129")
 		if err == nil {
 			_ = conn.Close()
@@ -210,7 +210,7 @@ func (c *container) get(t *testing.T, target string) (status int, body string) {
 // a host, and compares its verdict.
 func (c *container) requireAudit(t *testing.T, host string, verdict policy.Verdict) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		for line := range strings.Lines(c.log(t)) {
 			var record squid.AuditRecord
 			if json.Unmarshal([]byte(line), &record) != nil || record.Host != host {

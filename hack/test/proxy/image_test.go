@@ -47,20 +47,23 @@ func rootfs(t *testing.T, image machine.Image) machine.RootFS {
 	return result
 }
 
-// dhcpClient returns the process that keeps the lease of a NIC.
-func (w *world) dhcpClient(t *testing.T, vm *machine.VM, nic string) string {
+// dhcpClient waits until a process keeps the lease of a NIC, and returns it. One that was
+// started again has no lease for a moment.
+func (w *world) dhcpClient(t *testing.T, vm *machine.VM, nic string) (client string) {
 	t.Helper()
-	switch w.image.Network {
-	case machine.Dhclient: // not the script that each renewal runs
-		return in(t, vm, "pgrep", "--full", "^dhclient .* "+nic+"$")
-	case machine.Dhcpcd:
-		return in(t, vm, "sh", "-ec", "pid=$(cat /run/dhcpcd/"+nic+".pid); kill -0 $pid; echo $pid")
-	case machine.Networkd:
-		return in(t, vm, "sh", "-ec", "[ -s /run/systemd/netif/leases/$(cat /sys/class/net/"+nic+"/ifindex) ]; systemctl is-active systemd-networkd")
-	default:
+	argv, known := map[machine.Network][]string{
+		machine.Dhclient: {"pgrep", "--full", "^dhclient .* " + nic + "$"}, // not the script that each renewal runs
+		machine.Dhcpcd:   {"sh", "-ec", "pid=$(cat /run/dhcpcd/" + nic + ".pid); kill -0 $pid; echo $pid"},
+		machine.Networkd: {"sh", "-ec", "[ -s /run/systemd/netif/leases/$(cat /sys/class/net/" + nic + "/ifindex) ]; systemctl is-active systemd-networkd"},
+	}[w.image.Network]
+	if !known {
 		t.Fatalf("image %s", w.image)
-		return ""
 	}
+	eventually(t, "the DHCP client of "+nic, func() (err error) {
+		client, err = vm.Exec(t.Context(), argv...)
+		return err
+	})
+	return strings.TrimSpace(client)
 }
 
 // renew has the DHCP client of a NIC ask for its lease again.

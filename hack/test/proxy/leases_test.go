@@ -36,7 +36,7 @@ func TestNetworkdBehindGateway(t *testing.T) {
 func (w *world) checkLeases(t *testing.T, vm *machine.VM) {
 	t.Helper()
 	defer repairNothing(t, vm)()
-	routes, servers := routing(t, vm), nameServers(t, vm)
+	routes, servers := settledNetwork(t, vm)
 	for _, nic := range []string{"ens2", "ens5"} {
 		w.renew(t, vm, nic)
 	}
@@ -46,6 +46,22 @@ func (w *world) checkLeases(t *testing.T, vm *machine.VM) {
 	}
 	checkStays(t, "routes and rules", routes, func() string { return routing(t, vm) })
 	checkNameServersReturn(t, vm, servers)
+}
+
+// settledNetwork returns the routing and the name servers once they stay as they are: DHCP
+// clients may not have finished with the leases of the boot.
+func settledNetwork(t *testing.T, vm *machine.VM) (routes, servers string) {
+	t.Helper()
+	eventually(t, "routes and name servers that stay as they are", func() error {
+		before := routes + "\n" + servers
+		time.Sleep(time.Second)
+		routes, servers = routing(t, vm), nameServers(t, vm)
+		if diff := cmp.Diff(before, routes+"\n"+servers); diff != "" {
+			return fmt.Errorf("-before +after:\n%s", diff)
+		}
+		return nil
+	})
+	return routes, servers
 }
 
 // checkNameServersReturn waits for the name servers of before a restart of networkd,

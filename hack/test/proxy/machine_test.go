@@ -34,7 +34,7 @@ const (
 
 // patience bounds every wait. A boot, the longest of them, takes a minute on an idle
 // machine of two cores. It is reached only if there is an error.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // keepAuditLog keeps rotated files of the audit log, which later steps read. The
 // machine is a folder of this machine's disk, and would remove them if less than a
@@ -226,9 +226,14 @@ func (w *world) checkServices(t *testing.T, vm *machine.VM) {
 			return err
 		})
 	}
-	if failed := in(t, vm, "systemctl", "list-units", "--failed", "--plain", "--no-legend"); failed != "" {
-		t.Errorf("units that have failed:\n%s", failed)
-	}
+	// A timer starts its unit again, which may fail once because a busy machine was late.
+	eventually(t, "units without a failure", func() error {
+		failed, err := vm.Exec(t.Context(), "systemctl", "list-units", "--failed", "--plain", "--no-legend")
+		if err == nil && failed != "" {
+			err = errors.New(failed)
+		}
+		return err
+	})
 	// The DHCP clients outlive the script that starts them, and addresses
 	// outlive their leases.
 	eventually(t, "the end of the set-up", func() error {

@@ -114,7 +114,7 @@ func (s *server) reported(t *testing.T, wanted func(*cloudinit.Status) bool) *cl
 
 // dial opens a connection of a sidecar from the node.
 func (s *sidecars) dial(ctx context.Context, certificate *tls.Certificate, protocol string) (*tls.Conn, error) {
-	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", s.private, names.SidecarPort))
+	conn, err := dialFor(ctx, time.Minute, netnsNode, fmt.Sprintf("%s:%d", s.private, names.SidecarPort)) // as reach
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ func (a attempt) String() string {
 // send returns the answer's status and the data after it. It waits only until
 // the connection has ended.
 func (a attempt) send(ctx context.Context) (status int, body string, err error) {
-	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, a.port))
+	conn, err := reach(ctx, int(a.port))
 	if err != nil {
 		return 0, "", err
 	}

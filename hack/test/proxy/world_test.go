@@ -286,7 +286,7 @@ func (w *world) serve(t *testing.T, address string, server *http.Server) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	server.ReadHeaderTimeout = 10 * time.Second
+	server.ReadHeaderTimeout = time.Minute // of a client on a busy machine
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
 }
@@ -301,6 +301,12 @@ type connection struct {
 // (after 1, 3 and 7 s).
 func dial(ctx context.Context, from, address string) (*connection, error) {
 	return dialFor(ctx, 10*time.Second, from, address)
+}
+
+// reach connects to a port of the first machine that must answer. While Squid reads its file,
+// which takes longer on a busy machine, SYNs get no answer, and the kernel repeats them.
+func reach(ctx context.Context, port int) (*connection, error) {
+	return dialFor(ctx, time.Minute, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, port))
 }
 
 // dialFor is dial for a time.
@@ -349,7 +355,7 @@ func (c *connection) ask(method, target, host string) (answer, error) {
 
 // get requests a URL from the proxy over HTTP.
 func get(ctx context.Context, port int, target string) (answer, error) {
-	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, port))
+	conn, err := reach(ctx, port)
 	if err != nil {
 		return answer{}, err
 	}
@@ -359,7 +365,7 @@ func get(ctx context.Context, port int, target string) (answer, error) {
 
 // tunnel opens a tunnel through the proxy, and TLS in it.
 func (w *world) tunnel(ctx context.Context, port int) (*connection, error) {
-	conn, err := dial(ctx, netnsNode, fmt.Sprintf("%s:%d", proxyAddress, port))
+	conn, err := reach(ctx, port)
 	if err != nil {
 		return nil, err
 	}
