@@ -171,9 +171,10 @@ func openWeb(ctx context.Context, protocol string, address netip.AddrPort, encry
 		return service{}, fmt.Errorf("%s: %w", name, err)
 	}
 	server := &http.Server{
-		Handler:           events.requests(protocol, handler),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       time.Minute,
+		Handler: events.requests(protocol, handler),
+		// Clients on a busy machine are slow, and tests keep tunnels open while they wait.
+		ReadHeaderTimeout: time.Minute,
+		IdleTimeout:       10 * time.Minute,
 	}
 	if encryption == nil {
 		return webService(name, server, events.connections(protocol, listener)), nil
