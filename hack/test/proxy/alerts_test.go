@@ -169,12 +169,15 @@ func (s *sidecars) unparsable() fault {
 	}
 }
 
-// fullDisk fills the file system of the logs.
+// fullDisk fills the file system of the logs but for 6 MiB. The logs of before take the more
+// room the longer the earlier steps have taken.
 func (s *sidecars) fullDisk() fault {
 	return fault{
 		name:   "a file system of the logs that is nearly full",
 		alerts: []string{machineAlert("EgressProxyDiskFull")},
-		cause:  func(t *testing.T) { in(t, s.vm, "fallocate", "--length=120M", "/var/log/squid/other") },
+		cause: func(t *testing.T) {
+			in(t, s.vm, "sh", "-ec", "fallocate --length=$(($(df --output=avail --block-size=1 /var/log/squid | tail -n 1) - 6291456)) /var/log/squid/other")
+		},
 		repair: func(t *testing.T) { in(t, s.vm, "rm", "/var/log/squid/other") },
 	}
 }
@@ -206,13 +209,7 @@ func (s *sidecars) stoppedSquid() fault {
 			in(t, s.vm, "systemctl", "start", "squid.service")
 			// It opens its ports after systemd takes it for started. The next fault is
 			// one of a Squid that has.
-			eventually(t, "Squid's statistics", func() error {
-				metrics, err := metricsAt(t.Context(), names.SquidMetricsPort)
-				if up := metrics[`squid_up{host="127.0.0.1"}`]; err == nil && up != 1 {
-					err = fmt.Errorf("squid_up is %g", up)
-				}
-				return err
-			})
+			waitForSquidMetrics(t)
 		},
 	}
 }

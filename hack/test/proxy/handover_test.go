@@ -118,6 +118,7 @@ func (w *world) checkHandover(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 	if _, err := tunnel.ask(http.MethodGet, "/ip", echoName); err == nil {
 		t.Error("a tunnel outlives the swap")
 	}
+	time.Sleep(2 * time.Second) // a pod may not have counted its last answer yet
 	b.answered.Store(0)
 	d.answered.Store(0)
 	time.Sleep(25 * time.Second) // two runs of egress-sync
@@ -161,6 +162,7 @@ func (w *world) checkHandover(t *testing.T, vm *machine.VM, tenants []v1alpha1.T
 // checkAttribution: every request for a pod's host is logged as its tenant's.
 func checkAttribution(t *testing.T, vm *machine.VM, pods ...*pod) {
 	t.Helper()
+	markAuditLog(t, vm) // so that the lines of all requests are written
 	right, wrong := map[string]int{}, map[string]int{}
 	for _, record := range wholeAuditLog(t, vm) {
 		for _, p := range pods {

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -111,7 +110,10 @@ func askWhileRotating(t *testing.T, vm *machine.VM) []string {
 	defer clients.Wait()
 	defer done.Store(true)
 	for range rotations {
-		in(t, vm, "logrotate", "--force", "/etc/logrotate.d/squid")
+		eventually(t, "a rotation", func() error { // which is put off if a reader is not stopped within 10 s
+			_, err := vm.Exec(t.Context(), "logrotate", "--force", "/etc/logrotate.d/squid")
+			return err
+		})
 		time.Sleep(2 * time.Second) // two files of the same second would conflict; the timer's are a minute apart
 	}
 	done.Store(true)
@@ -160,17 +162,23 @@ func scrape(t *testing.T) map[string]float64 {
 	return result
 }
 
-// settled returns the result of scrape, once mtail has read all lines logged before.
+// settled returns the result of scrape, once mtail has read all lines logged before. An mtail
+// that gets no CPU for a while answers two scrapes around that time before it reads on.
 func settled(t *testing.T) map[string]float64 {
 	t.Helper()
-	last := scrape(t)
+	const looks = 4
+	last, same := scrape(t), 1
 	eventually(t, "metrics that stay as they are", func() error {
 		time.Sleep(time.Second) // four times mtail's polling interval
 		now := scrape(t)
 		diff := cmp.Diff(last, now, cmpopts.IgnoreMapEntries(func(name string, _ float64) bool { return strings.HasPrefix(name, "egress_proxy_config_") }))
 		last = now
 		if diff != "" {
+			same = 1
 			return fmt.Errorf("-before +after:\n%s", diff)
+		}
+		if same++; same < looks {
+			return fmt.Errorf("they are the same in %d looks, want %d", same, looks)
 		}
 		return nil
 	})
@@ -213,10 +221,7 @@ func metricsAt(ctx context.Context, port int) (map[string]float64, error) {
 // tricks Squid.
 func checkExporters(t *testing.T, vm *machine.VM) {
 	t.Helper()
-	squidMetrics, err := metricsAt(t.Context(), names.SquidMetricsPort)
-	if err != nil || squidMetrics[`squid_up{host="127.0.0.1"}`] != 1 {
-		t.Errorf("Squid's own metrics: squid_up is %v, %v", squidMetrics[`squid_up{host="127.0.0.1"}`], err)
-	}
+	waitForSquidMetrics(t) // of a Squid that has just read its file
 	for _, port := range []int{names.TenantMetricsPort, names.MachineMetricsPort, names.SquidMetricsPort} {
 		target := fmt.Sprintf("http://%s:%d/metrics", proxyAddress, port)
 		if got, err := get(t.Context(), openPort, target); err != nil || got.status != http.StatusForbidden {
@@ -229,6 +234,18 @@ func checkExporters(t *testing.T, vm *machine.VM) {
 	}
 }
 
+// waitForSquidMetrics waits until Squid gives its statistics to their exporter.
+func waitForSquidMetrics(t *testing.T) {
+	t.Helper()
+	eventually(t, "Squid's own metrics", func() error {
+		metrics, err := metricsAt(t.Context(), names.SquidMetricsPort)
+		if up := metrics[`squid_up{host="127.0.0.1"}`]; err == nil && up != 1 {
+			err = fmt.Errorf("squid_up is %g", up)
+		}
+		return err
+	})
+}
+
 // checkStatus: the state of the machine is told to the Private Network, lists the
 // tenants, and is no proxy. Squid's user does not reach it.
 func checkStatus(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
@@ -238,20 +255,24 @@ func checkStatus(t *testing.T, vm *machine.VM, tenants []v1alpha1.Tenant) {
 	client := http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) { return dial(ctx, netnsNode, address) }, DisableKeepAlives: true,
 	}, Timeout: time.Minute}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := io.ReadAll(response.Body)
-	response.Body.Close()
-	served, parseErr := proxystatus.Parse(page)
-	if err = errors.Join(err, parseErr); err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s, %v:\n%s", target, response.Status, err, page)
-	}
+	var served []proxystatus.Tenant
+	eventually(t, target, func() error { // the tenants' ports are opened before this one
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		page, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s, %w:\n%s", response.Status, err, page)
+		}
+		served, err = proxystatus.Parse(page)
+		return err
+	})
 	want := map[string]string{}
 	for _, tenant := range tenants {
 		want[tenant.Name] = tenant.Revision()
