@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -51,6 +52,9 @@ type Visit struct {
 	// Await are CSS selectors. In the end, each must match an element, one after
 	// the other.
 	Await []string
+
+	// Awaited, if not nil, runs when the first of them has matched.
+	Awaited func() error
 
 	// Axe is the source of axe-core. If it is not empty, it examines the page in
 	// the end.
@@ -114,9 +118,14 @@ func Open(ctx context.Context, v Visit) (*Page, error) {
 			return nil, fmt.Errorf("%s: press \"Run all\": %w", v.URL, problems.explain(err))
 		}
 	}
-	for _, selector := range v.Await {
+	for i, selector := range v.Await {
 		if err := chromedp.Do(tab, chromedp.WaitReady(chromedp.CSS(selector))); err != nil {
 			return nil, fmt.Errorf("%s: wait for %s: %w", v.URL, selector, problems.explain(err))
+		}
+		if i == 0 && v.Awaited != nil {
+			if err := v.Awaited(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	page, err := v.read(tab)
@@ -132,9 +141,16 @@ func Open(ctx context.Context, v Visit) (*Page, error) {
 	return page, nil
 }
 
+// startTimeout bounds the start of the browser, which takes a second, and much longer on a
+// busy machine.
+const startTimeout = 5 * time.Minute
+
 // flags are the browser's command line flags.
 func flags() []chromedp.ExecAllocatorOption {
-	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(executable)}
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(executable),
+		chromedp.WSURLReadTimeout(startTimeout),
+	}
 	for _, name := range []string{
 		"headless",
 		"disable-gpu",
