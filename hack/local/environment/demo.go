@@ -154,7 +154,7 @@ func (e *Environment) DeployDemo(ctx context.Context) error {
 		return err
 	}
 	// The webhook refuses a namespace whose tenant it has not read yet.
-	if _, err := e.Kubectl(ctx, nil, "wait", "egresstenant/"+DemoGatewayTenant, "--for=condition=PolicyApplied", "--timeout=120s"); err != nil {
+	if _, err := e.Kubectl(ctx, nil, "wait", "egresstenant/"+DemoGatewayTenant, "--for=condition=PolicyApplied", "--timeout=600s"); err != nil {
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)

@@ -52,7 +52,7 @@ func (e *Environment) waitFirstPods(ctx context.Context) error {
 	if err := e.Cluster.Apply(ctx, fmt.Sprintf(coreDNSManifests, e.Plan.Resolver)); err != nil {
 		return err
 	}
-	_, err := e.Cluster.Kubectl(ctx, nil, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
+	_, err := e.Cluster.Kubectl(ctx, nil, "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=600s")
 	return err
 }
 

@@ -45,9 +45,40 @@ func (e *Environment) Release() (helm.Release, error) {
 	}, err
 }
 
-// Kubectl runs kubectl with the kubeconfig that bootstrap has written.
+// answerPatience bounds the time in which Kubectl repeats a command. cert-manager may
+// not have written the authority into the webhook's configuration yet.
+const answerPatience = 2 * time.Minute
+
+// Kubectl runs kubectl with the kubeconfig that bootstrap has written. It repeats a
+// command that a server did not get: see isUnanswered.
 func (e *Environment) Kubectl(ctx context.Context, stdin io.Reader, args ...string) (string, error) {
-	return e.Cluster.Kubectl(ctx, stdin, append([]string{"--kubeconfig=" + e.Kubeconfig()}, args...)...)
+	var input []byte
+	if stdin != nil {
+		var err error
+		if input, err = io.ReadAll(stdin); err != nil {
+			return "", err
+		}
+	}
+	args = append([]string{"--kubeconfig=" + e.Kubeconfig()}, args...)
+	for deadline := time.Now().Add(answerPatience); ; {
+		out, err := e.Cluster.Kubectl(ctx, bytes.NewReader(input), args...)
+		if err == nil || !isUnanswered(err) || time.Now().After(deadline) {
+			return out, err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return out, err
+		}
+	}
+}
+
+// isUnanswered reports whether an error of kubectl says that nothing was changed,
+// because a server did not answer in time, as on a busy machine, or does not run yet: the
+// webhook, or the API server or the kubelet before they got a request.
+func isUnanswered(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "failed calling webhook") || strings.Contains(text, "TLS handshake timeout")
 }
 
 // Apply applies manifests server-side.
@@ -107,18 +138,5 @@ func (e *Environment) ApplyNamespace(ctx context.Context, name, tenant string) e
 		labels = "{egress.scw/tenant: " + tenant + "}"
 	}
 	manifest := fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: %s}\n", name, labels)
-	var err error
-	// The label needs the webhook's answer, and cert-manager may not have written
-	// the authority into the webhook's configuration yet.
-	for range 60 {
-		if err = e.Apply(ctx, manifest); err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
-			return err
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return err
+	return e.Apply(ctx, manifest)
 }
