@@ -70,6 +70,10 @@ func TestAttackByKindsOfContainers(t *testing.T) {
 		t.Errorf("%v; want a refusal of ephemeral containers by RBAC", err)
 	}
 	a.grant(t, "debug", `{apiGroups: [""], resources: [pods/ephemeralcontainers], verbs: [get, patch]}`)
+	eventually(t, "the right to add ephemeral containers", func() (bool, string) {
+		out, err := a.kubectl(t.Context(), "", "auth", "can-i", "patch", "pods", "--subresource=ephemeralcontainers")
+		return err == nil, fmt.Sprint(out, err)
+	})
 	asAdministrator := func(stdin string, args ...string) error {
 		_, err := shared.Kubectl(t.Context(), strings.NewReader(stdin), append([]string{"--namespace=" + plain}, args...)...)
 		return err

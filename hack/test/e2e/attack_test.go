@@ -48,6 +48,13 @@ func reachesInternet(t *testing.T, a attacker) (bool, string) {
 	return packets > 0, fmt.Sprintf("%d packets arrived, %v", packets, err)
 }
 
+// requireOpen waits until the namespace reaches the internet: the control of a test that
+// the namespace is closed otherwise.
+func requireOpen(t *testing.T, a attacker) {
+	t.Helper()
+	eventually(t, "the namespace to be open, or that it is closed proves nothing", func() (bool, string) { return reachesInternet(t, a) })
+}
+
 // requireClosed waits until the namespace does not reach the internet any more. A
 // network plugin applies a changed policy some time after the API server has it.
 func requireClosed(t *testing.T, a attacker) {

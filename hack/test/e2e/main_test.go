@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,6 +194,30 @@ func probe(ctx context.Context, namespace string, args ...string) (string, error
 // isProbes reports whether an error is the result of the probe's connection,
 // and not a failure to run the probe.
 func isProbes(err error) bool { return strings.Contains(err.Error(), ": probe: ") }
+
+// requireSource waits until a command of the probe gets an answer of the IP echo, which must
+// have seen this address. On a busy machine a request may fail, and not leave by another
+// address.
+func requireSource(t *testing.T, namespace, address string, command ...string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("an answer to %q from %s", command, namespace), func() (bool, string) {
+		out, err := probe(t.Context(), namespace, command...)
+		if got := lines(out); err == nil && !slices.Equal(got, []string{"200", address}) {
+			t.Fatalf("from %s, %q: %q; want 200 and the address %s", namespace, command, got, address)
+		}
+		return err == nil, fmt.Sprint(out, err)
+	})
+}
+
+// requireDial waits until a namespace's pod connects to an address. The node's network
+// plugin asks a program about each connection, which may get no CPU.
+func requireDial(t *testing.T, namespace, address string) {
+	t.Helper()
+	eventually(t, "a connection from "+namespace+" to "+address, func() (bool, string) {
+		_, err := probe(t.Context(), namespace, "dial", "tcp", address)
+		return err == nil, fmt.Sprint(err)
+	})
+}
 
 func podIP(t *testing.T, namespace string) string {
 	t.Helper()

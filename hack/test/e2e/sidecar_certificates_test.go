@@ -46,7 +46,9 @@ func refusedCertificates(t *testing.T) {
 	eventually(t, "the refused connections to be counted", func() (bool, string) {
 		after := countRefused(t)
 		for reason := range refused {
-			if after[reason] != before[reason]+len(places) {
+			// An earlier connection may be counted after before was read: the proxy refuses
+			// sidecars until it has the authority.
+			if after[reason] < before[reason]+len(places) {
 				return false, fmt.Sprintf("%v, and before %v; there were %d of each", after, before, len(places))
 			}
 		}

@@ -52,15 +52,8 @@ func TestTenantsEgressThroughTheProxy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := probe(t.Context(), namespace, "get", url)
-			if err != nil {
-				t.Errorf("%s: %s: %v", namespace, url, err)
-				continue
-			}
 			egress := egressAddress(t, tenant)
-			if got := lines(out); !slices.Equal(got, []string{"200", egress}) {
-				t.Errorf("%s: %s: %q; want 200 and the tenant's address %s", namespace, url, got, egress)
-			}
+			requireSource(t, namespace, egress, "get", url)
 			eventually(t, "the proxy's note of the request", func() (bool, string) {
 				records, _, err := shared.Audit(position)
 				if err != nil {
@@ -109,9 +102,7 @@ func egressAddress(t *testing.T, tenant string) string {
 func TestTenantsReachTheirOwnPods(t *testing.T) {
 	requireEnvironment(t)
 	for _, destination := range []string{namespaceA, namespaceAlsoA} {
-		if _, err := probe(t.Context(), namespaceA, "dial", "tcp", podIP(t, destination)+":8080"); err != nil {
-			t.Errorf("from %s to %s: %v", namespaceA, destination, err)
-		}
+		requireDial(t, namespaceA, podIP(t, destination)+":8080")
 	}
 }
 
@@ -128,11 +119,5 @@ func TestNamespaceWithoutLabelIsUnchanged(t *testing.T) {
 	if err != nil || policies != "" {
 		t.Errorf("a namespace without a tenant has policies: %q, %v", policies, err)
 	}
-	out, err = probe(t.Context(), namespacePlain, "get", "http://"+environment.IPEchoName+"/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := lines(out); !slices.Equal(got, []string{"200", shared.Plan.GatewayPublic.String()}) {
-		t.Errorf("without a tenant: %q; want 200 and the gateway's address %s", got, shared.Plan.GatewayPublic)
-	}
+	requireSource(t, namespacePlain, shared.Plan.GatewayPublic.String(), "get", "http://"+environment.IPEchoName+"/")
 }
