@@ -31,11 +31,13 @@ const PodCIDR = "10.244.0.0/24"
 // PauseImage is the image of the process that keeps a pod's namespaces open.
 const PauseImage = "egress-local/pause:dev"
 
-// Names of the node's processes.
+// Enforcer is the name of the enforcer of NetworkPolicies, and of its log.
+const Enforcer = "netpol"
+
+// Names of the node's other processes.
 const (
-	processNode   = "node"
-	processProxy  = "kube-proxy"
-	processPolicy = "netpol"
+	processNode  = "node"
+	processProxy = "kube-proxy"
 )
 
 // Config describes the node.
@@ -145,7 +147,7 @@ func WaitReady(ctx context.Context, c *cluster.Cluster) error {
 // Stop ends the node and all its containers, and removes their remains. It is
 // not an error if there is no node.
 func Stop(ctx context.Context, environment process.Environment) error {
-	if err := environment.Stop(ctx, 5*time.Second, processProxy, processPolicy); err != nil {
+	if err := environment.Stop(ctx, 5*time.Second, processProxy, Enforcer); err != nil {
 		return err
 	}
 	// No grace period: when the first process ends, the kernel ends the

@@ -53,7 +53,7 @@ func (c Config) installPlugins() error {
 // runs.
 func (c Config) startEnforcer() error {
 	_, err := c.Cluster.Environment.Start(process.Command{
-		Name: processPolicy, Path: c.Self, Netns: c.Netns,
+		Name: Enforcer, Path: c.Self, Netns: c.Netns,
 		Args: []string{
 			"netpol", "--kubeconfig=" + c.Cluster.Kubeconfig("admin"), "--node=" + cluster.NodeName,
 			"--pod-cidr=" + cluster.PodCIDR, "--socket=" + c.policySocket(),

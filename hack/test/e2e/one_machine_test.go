@@ -16,10 +16,14 @@ import (
 // replacedRate is the number of new connections a second while the only machine is replaced.
 const replacedRate = 100
 
-// movedBound is a bound of safety for the time in which new connections fail because the
-// addresses move to another machine. The documents promise 5 s on an idle machine. The log
-// has the figures of each run.
-const movedBound = 20 * time.Second
+// Bounds of safety for the time in which new connections fail because the addresses move to
+// another machine: this time, or this share of the replacement, which a busy machine
+// prolongs too. The documents promise 5 s on an idle machine. The log has the figures of
+// each run. Without a temporary machine, connections fail for most of the replacement.
+const (
+	movedBound = 20 * time.Second
+	movedShare = 4
+)
 
 // calm is the time without a failed request that ends an outage.
 const calm = 10 * time.Second
@@ -34,7 +38,7 @@ func TestOnlyMachineIsReplaced(t *testing.T) {
 	_, former := serverOf(t, "egress-local-proxy")
 	changeType(t)
 
-	stop := keepLoading(t, namespaceA, replacedRate)
+	stop := keepLoading(t, namespaceA, replacedRate, lostPatience)
 	time.Sleep(5 * time.Second)
 	began := time.Now()
 	apply(t, config, "--allow-replace")
@@ -209,7 +213,7 @@ func checkOutages(t *testing.T, requests []request, began time.Time, took time.D
 	}
 	for _, i := range outagesOf(requests) {
 		t.Logf("new connections failed for %s, from %s after the start: %d, %v", i.lasted(), i.first.Sub(began).Round(time.Millisecond), i.failed, i.causes)
-		if i.lasted() > movedBound {
+		if i.lasted() > max(movedBound, took/movedShare) {
 			t.Errorf("new connections failed for %s", i.lasted())
 		}
 	}

@@ -39,7 +39,7 @@ func changeType(t *testing.T) {
 func checkReplaced(t *testing.T) {
 	t.Helper()
 	// Not from a pod with connections that a lost machine did not answer: see maxStale.
-	stop := keepLoading(t, namespaceAlsoA, lostRate/2)
+	stop := keepLoading(t, namespaceAlsoA, lostRate/2, drainedPatience)
 	began := time.Now()
 	result := apply(t, shared.ConfigFile(), "--allow-replace")
 	took := time.Since(began).Round(time.Second / 10)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/scaleway/scaleway-sdk-go/api/instance/v1"
 
 	"egress.scw/hack/local/environment"
+	"egress.scw/hack/local/network"
 	"egress.scw/hack/test/stopwatch"
 )
 
@@ -34,6 +36,13 @@ const maxStale = 0.01
 
 // lostRate is the number of new connections a second.
 const lostRate = 200
+
+// Patience for a request of a load. A machine that has lost its power answers none, and one
+// that is drained in time has answered all: a busy machine may judge a connection later.
+const (
+	lostPatience    = 3 * time.Second // clients of the field wait longer by default
+	drainedPatience = 10 * time.Second
+)
 
 // loadPart is the duration of a call of the probe's loads, and the time between two calls:
 // requests go on while those at the end of a call are waited for.
@@ -72,7 +81,9 @@ func TestSecondMachine(t *testing.T) {
 // oneMachine and twoMachines are the parts of egress.yaml that differ.
 const (
 	oneMachine  = "privateIP: 172.16.28.8\n"
-	twoMachines = "replicas: 2\n    privateIPs: [172.16.28.8, 172.16.28.9]\n"
+	twoMachines = "replicas: 2\n    privateIPs: [172.16.28.8, " + secondMachine + "]\n"
+	// secondMachine is the private address of the second machine.
+	secondMachine = "172.16.28.9"
 )
 
 // A second machine comes, and a pod that ran before uses it, without a failed request.
@@ -104,6 +115,7 @@ func removeSecond(t *testing.T) {
 	// The next test's requests must not go to the machine that was removed.
 	waitEndpoints(ctx, t, "client-a")
 	waitEndpoints(ctx, t, "client-b")
+	waitNode(ctx, t)
 }
 
 // applyAndUpgrade applies egress.yaml, and upgrades the chart with the new values.
@@ -142,18 +154,24 @@ func testLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	results := make(chan []request, 1)
-	go func() { results <- loads(t, namespaceA, lostRate, 25*time.Second) }()
-	time.Sleep(5 * time.Second)
+	go func() { results <- loads(t, namespaceA, lostRate, 25*time.Second, lostPatience) }()
+	for i, position := range positions {
+		eventually(t, fmt.Sprintf("requests by machine %d", i+1), func() (bool, string) {
+			records, _, err := shared.AuditOf(i+1, position)
+			return len(records) > lostRate, fmt.Sprint(len(records), err)
+		})
+	}
 	watch := stopwatch.Start()
 	lost := time.Now()
 	if err := vm.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	waitEndpoints(t.Context(), t, "client-a")
-	left := time.Now()
 	if took := watch.Elapsed(); took > lostBound {
 		t.Errorf("the machine left the Service %s after the loss", took)
 	}
+	waitNode(t.Context(), t)
+	left := time.Now()
 	checkLost(t, <-results, lost, left)
 	checkBack(t, sources)
 	checkTenantOfAll(t, positions)
@@ -182,9 +200,19 @@ func waitEndpoints(ctx context.Context, t *testing.T, tenant string) {
 	})
 }
 
+// waitNode waits until the node leads no connection to a Service to the second machine:
+// kube-proxy follows an EndpointSlice some time later.
+func waitNode(ctx context.Context, t *testing.T) {
+	t.Helper()
+	eventually(t, "the node to lead no connection to the second machine", func() (bool, string) {
+		out, err := exec.CommandContext(ctx, "ip", "netns", "exec", shared.Plan.Netns(network.Node), "nft", "list", "table", "ip", "kube-proxy").CombinedOutput()
+		return err == nil && !bytes.Contains(out, []byte(" "+secondMachine+":")), fmt.Sprintf("%s %v", out, err)
+	})
+}
+
 // loads sends requests from a namespace of tenant client-a, each on a connection of its own.
-func loads(t *testing.T, namespace string, rate int, duration time.Duration) []request {
-	out, err := probe(t.Context(), namespace, "loads", "http://"+environment.IPEchoName+"/", fmt.Sprint(rate), duration.String())
+func loads(t *testing.T, namespace string, rate int, duration, patience time.Duration) []request {
+	out, err := probe(t.Context(), namespace, "loads", "http://"+environment.IPEchoName+"/", fmt.Sprint(rate), duration.String(), patience.String())
 	if err != nil {
 		t.Error(err)
 	}
@@ -202,7 +230,7 @@ func loads(t *testing.T, namespace string, rate int, duration time.Duration) []r
 
 // keepLoading sends requests from a namespace of tenant client-a until stop is called, which
 // returns them by the time of their beginnings.
-func keepLoading(t *testing.T, namespace string, rate int) (stop func() []request) {
+func keepLoading(t *testing.T, namespace string, rate int, patience time.Duration) (stop func() []request) {
 	t.Helper()
 	end := make(chan struct{})
 	var loading sync.WaitGroup
@@ -213,7 +241,7 @@ func keepLoading(t *testing.T, namespace string, rate int) (stop func() []reques
 		defer next.Stop()
 		for {
 			loading.Go(func() {
-				part := loads(t, namespace, rate, loadPart)
+				part := loads(t, namespace, rate, loadPart, patience)
 				mutex.Lock()
 				defer mutex.Unlock()
 				requests = append(requests, part...)
@@ -240,7 +268,7 @@ func waitSources(t *testing.T, want int) map[string]int {
 	sources := map[string]int{}
 	eventually(t, fmt.Sprintf("requests from %d addresses", want), func() (bool, string) {
 		clear(sources)
-		for _, r := range loads(t, namespaceA, 20, time.Second) {
+		for _, r := range loads(t, namespaceA, 20, time.Second, lostPatience) {
 			if r.Error == "" {
 				sources[r.Body]++
 			}
@@ -316,7 +344,7 @@ func checkBack(t *testing.T, sources map[string]int) {
 func testRemoved(t *testing.T) {
 	change(t, shared.ConfigFile(), twoMachines, oneMachine)
 	// Not from the pod that has unanswered connections to this machine: see maxStale.
-	stop := keepLoading(t, namespaceAlsoA, lostRate/2)
+	stop := keepLoading(t, namespaceAlsoA, lostRate/2, drainedPatience)
 	began := time.Now()
 	result := apply(t, shared.ConfigFile())
 	took := time.Since(began).Round(time.Second / 10)

@@ -20,25 +20,29 @@ func getBy(ctx context.Context, proxy, target string) error {
 	if err != nil {
 		return err
 	}
-	return get(ctx, target, http.ProxyURL(by))
+	return get(ctx, target, http.ProxyURL(by), timeout)
 }
 
-// The pace of dials, and the time after which one counts as closed: the SYN is
-// not repeated before a second has passed.
+// The pace of dials, and the time after which one counts as closed by default: the SYN
+// is not repeated before a second has passed.
 const (
 	dialInterval = 10 * time.Millisecond
 	dialTimeout  = 900 * time.Millisecond
 )
 
 // dials connects to an address again and again for a time, and prints how often
-// it succeeded. It does not end at a SIGTERM.
-func dials(address, lasting string) error {
+// it succeeded, and how often with the first packet. It does not end at a SIGTERM.
+func dials(address, lasting, patient string) error {
 	duration, err := time.ParseDuration(lasting)
 	if err != nil {
 		return err
 	}
-	dialer := net.Dialer{Timeout: dialTimeout}
-	var opened atomic.Int64
+	bound, err := time.ParseDuration(patient)
+	if err != nil {
+		return err
+	}
+	dialer := net.Dialer{Timeout: bound}
+	var opened, first atomic.Int64
 	var wait sync.WaitGroup
 	ticker := time.NewTicker(dialInterval)
 	defer ticker.Stop()
@@ -47,14 +51,20 @@ func dials(address, lasting string) error {
 		<-ticker.C
 		wait.Go(func() {
 			connection, err := dialer.DialContext(context.Background(), "tcp", address)
-			if err == nil {
-				opened.Add(1)
-				_ = connection.Close()
+			if err != nil {
+				return
 			}
+			opened.Add(1)
+			if tcp, ok := connection.(*net.TCPConn); ok {
+				if repeated, err := repetitions(tcp); err == nil && repeated == 0 {
+					first.Add(1)
+				}
+			}
+			_ = connection.Close()
 		})
 	}
 	wait.Wait()
-	fmt.Fprintf(os.Stdout, "opened %d of %d\n", opened.Load(), total)
+	fmt.Fprintf(os.Stdout, "opened %d of %d, %d with the first packet\n", opened.Load(), total, first.Load())
 	return nil
 }
 

@@ -17,10 +17,6 @@ import (
 	"time"
 )
 
-// loadsPatience bounds a request of loads. Clients of the field wait longer by default. A
-// machine that has lost its power answers none.
-const loadsPatience = 3 * time.Second
-
 // loadedRequest is a line of loads' output.
 type loadedRequest struct {
 	// Begun is the time in Unix milliseconds.
@@ -37,14 +33,19 @@ type loadedRequest struct {
 }
 
 // loads fetches at a rate, each time on a connection of its own, and prints each
-// request as a line of JSON. At most the requests of two seconds wait at a time: a
-// machine with other work gets as many as it can answer.
-func loads(ctx context.Context, target, rateText, durationText string) error {
+// request as a line of JSON. Each has to be answered within the patience. At most the
+// requests of two seconds wait at a time: a machine with other work gets as many as it can
+// answer.
+func loads(ctx context.Context, target, rateText, durationText, patienceText string) error {
 	rate, err := strconv.Atoi(rateText)
 	if err != nil || rate < 1 {
 		return fmt.Errorf("%q is not a number of requests a second", rateText)
 	}
 	duration, err := time.ParseDuration(durationText)
+	if err != nil {
+		return err
+	}
+	bound, err := time.ParseDuration(patienceText)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func loads(ctx context.Context, target, rateText, durationText string) error {
 		return errors.New("the environment names no proxy for http: set HTTP_PROXY")
 	}
 	client := &http.Client{
-		Timeout:   loadsPatience,
+		Timeout:   bound,
 		Transport: &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true},
 	}
 	var mu sync.Mutex

@@ -26,10 +26,13 @@ const usage = `usage: probe COMMAND
   get [--direct] URL              fetch; --direct: without the proxy. Prints the status and the body.
   get --proxy PROXY URL           fetch through this proxy
   dial NETWORK ADDRESS            connect (tcp) and close. Prints how often the SYN was repeated.
-  dials ADDRESS DURATION          connect (tcp) 100 times a second, and print how often it worked. Ignores SIGTERM.
+  dials ADDRESS DURATION [PATIENCE]
+                                  connect (tcp) 100 times a second, and print how often it worked within PATIENCE
+                                  (900ms), and with the first packet. Ignores SIGTERM.
   flood ADDRESS DURATION          send large, nested and unfinished requests (TLS). Prints the number of connections.
   hold URL DURATION               fetch 10 times a second on one connection
-  loads URL RATE DURATION         fetch RATE times a second on new connections. Prints each request as a line of JSON.
+  loads URL RATE DURATION PATIENCE
+                                  fetch RATE times a second on new connections. Prints each request as a line of JSON.
   outlive [--direct] URL          fetch 10 times a second until a second connection serves. Prints the requests that failed.
   resolve SERVER NAME             ask a DNS server over UDP
   resolves COUNT DOMAIN [SERVER]  look up made-up names below a domain; without SERVER as resolv.conf has it
@@ -43,10 +46,15 @@ const usage = `usage: probe COMMAND
 Exit status: 0 it worked, 1 it did not (refused, timed out, ...), 2 usage.
 `
 
-// timeout is longer than a SYN and its first three repetitions (at 1, 3 and 7
-// s): a
-// connection without an answer by then was dropped.
-const timeout = 8 * time.Second
+const (
+	// timeout is longer than a SYN and its first three repetitions (at 1, 3 and 7
+	// s): a connection without an answer by then was dropped.
+	timeout = 8 * time.Second
+	// patience bounds what is answered unless something is broken: a connection to the
+	// proxy of the environment, and a request on a connection. On a busy machine, a
+	// program may get no CPU for seconds.
+	patience = time.Minute
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -68,21 +76,23 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch {
 	case command == "get" && len(args) == 2:
-		return get(ctx, args[1], http.ProxyFromEnvironment)
+		return get(ctx, args[1], http.ProxyFromEnvironment, patience)
 	case command == "get" && len(args) == 3 && args[1] == "--direct":
-		return get(ctx, args[2], nil)
+		return get(ctx, args[2], nil, timeout)
 	case command == "get" && len(args) == 4 && args[1] == "--proxy":
 		return getBy(ctx, args[2], args[3])
 	case command == "dial" && len(args) == 3:
 		return dial(ctx, args[1], args[2])
 	case command == "dials" && len(args) == 3:
-		return dials(args[1], args[2]) //nolint:contextcheck // it does not end at a signal
+		return dials(args[1], args[2], dialTimeout.String()) //nolint:contextcheck // it does not end at a signal
+	case command == "dials" && len(args) == 4:
+		return dials(args[1], args[2], args[3]) //nolint:contextcheck // it does not end at a signal
 	case command == "flood" && len(args) == 3:
 		return flood(ctx, args[1], args[2])
 	case command == "hold" && len(args) == 3:
 		return hold(ctx, args[1], args[2])
-	case command == "loads" && len(args) == 4:
-		return loads(ctx, args[1], args[2], args[3])
+	case command == "loads" && len(args) == 5:
+		return loads(ctx, args[1], args[2], args[3], args[4])
 	case command == "outlive" && len(args) == 2:
 		return outlive(ctx, args[1], http.ProxyFromEnvironment)
 	case command == "outlive" && len(args) == 3 && args[1] == "--direct":
@@ -111,14 +121,16 @@ func run(ctx context.Context, args []string) error {
 	return flag.ErrHelp
 }
 
-func get(ctx context.Context, target string, proxy func(*http.Request) (*url.URL, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+// get fetches. The time to connect is bounded by connecting.
+func get(ctx context.Context, target string, proxy func(*http.Request) (*url.URL, error), connecting time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{Proxy: proxy}}
+	dialer := net.Dialer{Timeout: connecting}
+	client := http.Client{Transport: &http.Transport{Proxy: proxy, DialContext: dialer.DialContext}}
 	response, err := client.Do(request)
 	if err != nil {
 		return err
@@ -142,30 +154,33 @@ func dial(ctx context.Context, network, address string) error {
 	}
 	defer connection.Close()
 	if tcp, ok := connection.(*net.TCPConn); ok {
-		return reportRepetitions(tcp)
+		repeated, err := repetitions(tcp)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stdout, "repeated:", repeated)
 	}
 	return nil
 }
 
-// reportRepetitions prints the number of packets that the kernel has repeated on
-// a new connection: its SYN.
-func reportRepetitions(connection *net.TCPConn) error {
+// repetitions returns the number of packets that the kernel has repeated on a new
+// connection: its SYN.
+func repetitions(connection *net.TCPConn) (uint32, error) {
 	raw, err := connection.SyscallConn()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var info *unix.TCPInfo
 	var infoErr error
 	if err := raw.Control(func(socket uintptr) {
 		info, infoErr = unix.GetsockoptTCPInfo(int(socket), unix.IPPROTO_TCP, unix.TCP_INFO)
 	}); err != nil {
-		return err
+		return 0, err
 	}
 	if infoErr != nil {
-		return fmt.Errorf("reading the connection's state: %w", infoErr)
+		return 0, fmt.Errorf("reading the connection's state: %w", infoErr)
 	}
-	fmt.Fprintln(os.Stdout, "repeated:", info.Total_retrans)
-	return nil
+	return info.Total_retrans, nil
 }
 
 func resolve(ctx context.Context, server, name string) error {

@@ -14,7 +14,7 @@ import (
 const (
 	// outliveLimit is the time within which the first connection has to end, and
 	// another one to serve.
-	outliveLimit = 3 * time.Minute
+	outliveLimit = 10 * time.Minute
 	// provenBy is the number of requests in succession that prove that the other
 	// connection serves.
 	provenBy = 20
