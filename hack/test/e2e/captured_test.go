@@ -64,10 +64,10 @@ func reachesCaptured(t *testing.T, p capturedProgram) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := p.run(t, capturing.name, capturedPod, p.host); err != nil {
-		t.Errorf("%s: %q, %v", p.host, out, err)
-		return
-	}
+	eventually(t, "an answer to "+p.name+" by the sidecar", func() (bool, string) {
+		out, err := p.run(t, capturing.name, capturedPod, p.host)
+		return err == nil, fmt.Sprintf("%q, %v", out, err)
+	})
 	method := "CONNECT"
 	if p.port == 80 {
 		method = "GET"

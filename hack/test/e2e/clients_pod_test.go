@@ -64,20 +64,25 @@ func deployClients(t *testing.T) string {
 		t.Fatal(err)
 	}
 	pod := clientsPod(clientsTenant, "clients", "{}")
-	create := func(args ...string) (string, error) {
-		return shared.Kubectl(t.Context(), strings.NewReader(pod), append([]string{"create", "--output=json", "--filename=-"}, args...)...)
+	create := func() (string, error) {
+		return shared.Kubectl(t.Context(), strings.NewReader(pod), "create", "--output=json", "--filename=-")
 	}
-	eventually(t, "the Service in the variables of new pods", func() (bool, string) {
-		out, err := create("--dry-run=server")
-		return err == nil && strings.Contains(out, clientsService) && strings.Contains(out, "JAVA_TOOL_OPTIONS"), fmt.Sprint(out, err)
+	eventually(t, "a pod with the Service in its variables", func() (bool, string) {
+		// Each replica of the webhook learns of the Service by itself.
+		out, err := create()
+		if err != nil {
+			return false, err.Error()
+		}
+		if strings.Contains(out, clientsService) && strings.Contains(out, "JAVA_TOOL_OPTIONS") {
+			return true, ""
+		}
+		mustKubectl(t, "--namespace="+clientsTenant, "delete", "pod", "clients")
+		return false, out
 	})
-	if _, err := create(); err != nil {
-		t.Fatal(err)
-	}
 	mustKubectl(t, "--namespace="+clientsTenant, "wait", "--for=condition=Ready", "pod/clients", "pod/"+clientsService, "--timeout=300s")
 	for _, url := range []string{"http://" + environment.IPEchoName + "/", "https://" + cluster.ServiceIP + "/livez"} {
 		eventually(t, "the policy to open the way to "+url, func() (bool, string) {
-			out, err := kubectl(t.Context(), "--namespace="+clientsTenant, "exec", "clients", "--", "curl", "--silent", "--show-error", "--fail", "--max-time", "5", url)
+			out, err := kubectl(t.Context(), "--namespace="+clientsTenant, "exec", "clients", "--", "curl", "--silent", "--show-error", "--fail", "--max-time", "30", url)
 			return err == nil, fmt.Sprint(out, err)
 		})
 	}

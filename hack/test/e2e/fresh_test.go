@@ -17,18 +17,31 @@ import (
 // does it pass for that reason.
 func TestFirstPacketOfNewPods(t *testing.T) {
 	requireEnvironment(t)
-	const count = 5
+	// A packet is repeated too if a busy machine judges it after a second. One that is
+	// lost because of an unknown pod is repeated in every round.
+	const rounds, count = 5, 5
 	internet := netip.AddrPortFrom(shared.Plan.Echoes[1], 80).String()
 	own := net.JoinHostPort(shared.Plan.ProxyPrivate.String(), "3129")
 	other := net.JoinHostPort(shared.Plan.ProxyPrivate.String(), "3130")
 
-	open := append(newPods(t, namespacePlain, "plain", count, "dial", "tcp", internet),
-		newPods(t, namespaceA, "own", count, "dial", "tcp", own)...)
 	closed := newPods(t, namespaceA, "other", count, "dial", "tcp", other)
-	for _, p := range open {
-		if output, ok := p.result(t); !ok || strings.TrimSpace(output) != "repeated: 0" {
-			t.Errorf("%s: %q, succeeded: %t; want a connection with the first packet", p.name, output, ok)
+	var repeated []string
+	for round := range rounds {
+		open := append(newPods(t, namespacePlain, fmt.Sprintf("plain-%d", round), count, "dial", "tcp", internet),
+			newPods(t, namespaceA, fmt.Sprintf("own-%d", round), count, "dial", "tcp", own)...)
+		repeated = nil
+		for _, p := range open {
+			if output, ok := p.result(t); !ok || strings.TrimSpace(output) != "repeated: 0" {
+				repeated = append(repeated, fmt.Sprintf("%s: %q, succeeded: %t", p.name, output, ok))
+			}
 		}
+		if len(repeated) == 0 {
+			break
+		}
+		t.Logf("round %d: %q", round, repeated)
+	}
+	if len(repeated) > 0 {
+		t.Errorf("%q; want connections with the first packet", repeated)
 	}
 	for _, p := range closed {
 		if output, ok := p.result(t); ok || !strings.Contains(output, "probe: dial") {

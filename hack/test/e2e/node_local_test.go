@@ -93,7 +93,7 @@ func startNodeLocalCache(t *testing.T) {
 	if err := shared.Apply(ctx, fmt.Sprintf(nodeLocalCache, cluster.DNSIP)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kubectl(ctx, "--namespace=kube-system", "wait", "--for=condition=Ready", "pod/node-local-dns", "--timeout=120s"); err != nil {
+	if _, err := kubectl(ctx, "--namespace=kube-system", "wait", "--for=condition=Ready", "pod/node-local-dns", "--timeout=300s"); err != nil {
 		t.Fatal(err)
 	}
 }
