@@ -130,13 +130,18 @@ func (e *Environment) AuditOf(place int, from int64) (lines []AuditLine, next in
 	}
 }
 
-// ApplyNamespace creates a namespace. If tenant is not empty, the namespace
-// gets its label.
+// ApplyNamespace creates a namespace in which pods can be created. If tenant is not
+// empty, the namespace gets its label.
 func (e *Environment) ApplyNamespace(ctx context.Context, name, tenant string) error {
 	labels := "{}"
 	if tenant != "" {
 		labels = "{egress.scw/tenant: " + tenant + "}"
 	}
 	manifest := fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: %s}\n", name, labels)
-	return e.Apply(ctx, manifest)
+	if err := e.Apply(ctx, manifest); err != nil {
+		return err
+	}
+	// The API server refuses pods until a controller has made their ServiceAccount.
+	_, err := e.Kubectl(ctx, nil, "--namespace="+name, "wait", "--for=create", "serviceaccount/default", "--timeout=300s")
+	return err
 }
