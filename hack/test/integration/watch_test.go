@@ -116,7 +116,7 @@ func (s *watchedStack) requireReports(t *testing.T) {
 	}
 	// The watcher counts after it has acted.
 	eventually(t, "the metrics", func(context.Context) (bool, string) {
-		text := s.get(t, s.metrics)
+		text := s.get(t, s.metrics) //nolint:contextcheck // it has the context of the test
 		for _, want := range []string{names.MetricPlans + `{result="applied"}`, names.MetricChanges + `{action="create",kind="server"} 1`, names.MetricValuesOutdated + " 1"} {
 			if !strings.Contains(text, want) {
 				return false, "they lack " + want + ":\n" + text
