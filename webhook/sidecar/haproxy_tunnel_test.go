@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"egress.scw/webhook/sidecar/internal/machinetest"
 )
@@ -134,5 +136,37 @@ func TestHAProxyLargePlainHeader(t *testing.T) {
 	}
 	if logs := p.logs.String(); !strings.Contains(logs, "the machine could not read the request") || strings.Contains(logs, "passed over") {
 		t.Errorf("logged: %s", logs)
+	}
+}
+
+// TestHAProxyTargetDoesNotRead: a target that does not read stalls the tunnels of its
+// connection in HAProxy. Further tunnels of the pod work all the same.
+func TestHAProxyTargetDoesNotRead(t *testing.T) {
+	t.Parallel()
+	authority := machinetest.NewAuthority(t)
+	p := startPod(t, authority, startHAProxy(t, authority).Machine)
+	client, _, err := p.tunnel(machinetest.Target(t, func(*net.TCPConn) { <-t.Context().Done() }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	var sent atomic.Int64
+	go func() {
+		for block := make([]byte, 64<<10); ; {
+			n, err := client.Write(block)
+			sent.Add(int64(n))
+			if err != nil {
+				return // the client is closed
+			}
+		}
+	}()
+	for before := int64(-1); before != sent.Load(); time.Sleep(time.Second) {
+		before = sent.Load()
+	}
+	echo := machinetest.Target(t, machinetest.Echo)
+	for i := range 5 {
+		if _, err := p.exchange(echo); err != nil {
+			t.Errorf("tunnel %d, while another one has %d bytes that its target does not read: %v", i, sent.Load(), err)
+		}
 	}
 }

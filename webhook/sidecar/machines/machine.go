@@ -33,6 +33,9 @@ type attempt struct {
 	err  error
 }
 
+// errStalled is the error of a connection that does not answer while the machine does.
+var errStalled = errors.New("the connection stalls")
+
 // ErrDrained is the error of a set that is not in use any more.
 var ErrDrained = errors.New("the configuration was replaced")
 
@@ -46,11 +49,11 @@ func (m *machine) open(ctx context.Context, target string, header http.Header, p
 			return nil, err
 		}
 		for _, c := range conns {
-			stream, err := c.Open(ctx, target, header, patience)
+			stream, err := m.openOn(ctx, c, target, header, patience)
 			switch {
 			case err == nil:
 				return stream, nil
-			case errors.Is(err, tunnel.ErrFull):
+			case errors.Is(err, tunnel.ErrFull), errors.Is(err, errStalled):
 				continue
 			case errors.Is(err, tunnel.ErrUnusable) && !retried:
 				retried = true
@@ -58,11 +61,40 @@ func (m *machine) open(ctx context.Context, target string, header http.Header, p
 			}
 			return nil, err
 		}
-		// Each is full, or has ended.
+		// Each is full, stalls, or has ended.
 		if err := m.connect(ctx, conns, patience); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// openOn opens a tunnel by a connection, or returns errStalled.
+func (m *machine) openOn(ctx context.Context, c *tunnel.Conn, target string, header http.Header, patience time.Duration) (*tunnel.Stream, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	look := time.AfterFunc(bound/2, func() {
+		if m.isStalled(ctx, c, patience) {
+			stop(errStalled)
+		}
+	})
+	defer look.Stop()
+	return c.Open(ctx, target, header, patience)
+}
+
+// isStalled reports whether a connection gives no sign of life while a new one to the
+// machine does. It then takes no further tunnels. HAProxy reads the frames of a connection
+// in their order, so that a target that does not read what it is sent stops all of them.
+func (m *machine) isStalled(ctx context.Context, c *tunnel.Conn, patience time.Duration) bool {
+	asked, cancel := context.WithTimeout(ctx, bound/2)
+	defer cancel()
+	if err := c.Ping(asked); !errors.Is(err, tunnel.ErrSilent) || ctx.Err() != nil {
+		return false
+	}
+	if err := m.connect(ctx, []*tunnel.Conn{c}, patience); err != nil {
+		return false
+	}
+	c.Drain()
+	return true
 }
 
 // usable returns the connections that take streams, at least one.

@@ -153,6 +153,39 @@ func TestBusyMachine(t *testing.T) {
 	}
 }
 
+// TestStalledConnection: a connection of the only machine that answers no more is replaced by
+// another one, also for later tunnels. Its tunnels stay.
+func TestStalledConnection(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	gate := machinetest.NewGate(t, s.config.Machines[0].Address)
+	s.config.Machines[0].Address = gate.Address
+	set := s.set(t)
+	open := func() *tunnel.Stream {
+		t.Helper()
+		stream, err := set.Open(t.Context(), s.echo, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream
+	}
+	first := open()
+	echoes(t, first)
+	before := gate.Count()
+	gate.Stall()
+	for range 5 {
+		echoes(t, open())
+	}
+	if logs := s.logs.String(); strings.Contains(logs, "is passed over") {
+		t.Errorf("the machine is passed over: %s", logs)
+	}
+	if made := gate.Count() - before; made < 1 || made > 3 { // one, or more on a busy machine
+		t.Errorf("%d further connections, want one", made)
+	}
+	gate.Open()
+	echoes(t, first)
+}
+
 // TestConnect: the first tunnel uses the connection that was made before it.
 func TestConnect(t *testing.T) {
 	t.Parallel()

@@ -13,9 +13,11 @@ type Gate struct {
 	// Address is that of the gate.
 	Address netip.AddrPort
 
-	mu   sync.Mutex
-	open sync.Cond
-	shut bool
+	mu      sync.Mutex
+	open    sync.Cond
+	shut    bool
+	count   int // of connections
+	stalled int // so many connections are shut, the first ones
 }
 
 // NewGate returns an open gate in front of an address.
@@ -28,9 +30,13 @@ func NewGate(t testing.TB, behind netip.AddrPort) *Gate {
 		if err != nil {
 			return
 		}
+		g.mu.Lock()
+		g.count++
+		number := g.count
+		g.mu.Unlock()
 		var both sync.WaitGroup
-		both.Go(func() { g.copy(inside, outside) })
-		both.Go(func() { g.copy(outside, inside) })
+		both.Go(func() { g.copy(inside, outside, number) })
+		both.Go(func() { g.copy(outside, inside, number) })
 		both.Wait()
 	}))
 	t.Cleanup(g.Open) // so that every copy ends
@@ -44,22 +50,36 @@ func (g *Gate) Shut() {
 	g.mu.Unlock()
 }
 
+// Stall lets no data pass on the present connections.
+func (g *Gate) Stall() {
+	g.mu.Lock()
+	g.stalled = g.count
+	g.mu.Unlock()
+}
+
+// Count returns the number of connections so far.
+func (g *Gate) Count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.count
+}
+
 // Open lets data pass again, with that which waits.
 func (g *Gate) Open() {
 	g.mu.Lock()
-	g.shut = false
+	g.shut, g.stalled = false, 0
 	g.open.Broadcast()
 	g.mu.Unlock()
 }
 
 // copy copies until an end or an error, and then closes both connections.
-func (g *Gate) copy(to, from *net.TCPConn) {
+func (g *Gate) copy(to, from *net.TCPConn, number int) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		g.mu.Lock()
-		for g.shut {
+		for g.shut || number <= g.stalled {
 			g.open.Wait()
 		}
 		g.mu.Unlock()
