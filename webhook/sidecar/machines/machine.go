@@ -85,7 +85,7 @@ func (m *machine) openOn(ctx context.Context, c *tunnel.Conn, target string, hea
 // machine does. It then takes no further tunnels. HAProxy reads the frames of a connection
 // in their order, so that a target that does not read what it is sent stops all of them.
 func (m *machine) isStalled(ctx context.Context, c *tunnel.Conn, patience time.Duration) bool {
-	asked, cancel := context.WithTimeout(ctx, bound/2)
+	asked, cancel := context.WithTimeout(ctx, bound/4)
 	defer cancel()
 	if err := c.Ping(asked); !errors.Is(err, tunnel.ErrSilent) || ctx.Err() != nil {
 		return false

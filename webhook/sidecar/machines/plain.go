@@ -48,9 +48,13 @@ func (s *Set) Alive(ctx context.Context, address string) error {
 	if m == nil {
 		return ErrDrained
 	}
-	conns, err := m.usable(ctx, s.patience(m))
+	patience := s.patience(m)
+	conns, err := m.usable(ctx, patience)
 	if err != nil {
 		return err
+	}
+	if m.isStalled(ctx, conns[0], patience) {
+		return nil // a new connection has answered
 	}
 	return conns[0].Ping(ctx)
 }

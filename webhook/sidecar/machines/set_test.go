@@ -154,36 +154,49 @@ func TestBusyMachine(t *testing.T) {
 }
 
 // TestStalledConnection: a connection of the only machine that answers no more is replaced by
-// another one, also for later tunnels. Its tunnels stay.
+// another one, also for later tunnels. Its tunnels stay, and the machine is in use.
 func TestStalledConnection(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 1)
-	gate := machinetest.NewGate(t, s.config.Machines[0].Address)
-	s.config.Machines[0].Address = gate.Address
-	set := s.set(t)
-	open := func() *tunnel.Stream {
-		t.Helper()
-		stream, err := set.Open(t.Context(), s.echo, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return stream
+	for name, ask := range map[string]func(*testing.T, *machines.Set, string, string){
+		"tunnel": func(t *testing.T, set *machines.Set, _, echo string) { echoes(t, mustOpen(t, set, echo)) },
+		"sign of life": func(t *testing.T, set *machines.Set, machine, _ string) {
+			if err := set.Alive(t.Context(), machine); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, 1)
+			gate := machinetest.NewGate(t, s.config.Machines[0].Address)
+			s.config.Machines[0].Address = gate.Address
+			set := s.set(t)
+			first := mustOpen(t, set, s.echo)
+			echoes(t, first)
+			before := gate.Count()
+			gate.Stall()
+			for range 5 {
+				ask(t, set, gate.Address.String(), s.echo)
+			}
+			if logs := s.logs.String(); strings.Contains(logs, "is passed over") {
+				t.Errorf("the machine is passed over: %s", logs)
+			}
+			if made := gate.Count() - before; made < 1 || made > 5 { // more than one on a busy machine
+				t.Errorf("%d further connections, want one", made)
+			}
+			gate.Open()
+			echoes(t, first)
+		})
 	}
-	first := open()
-	echoes(t, first)
-	before := gate.Count()
-	gate.Stall()
-	for range 5 {
-		echoes(t, open())
+}
+
+func mustOpen(t *testing.T, set *machines.Set, target string) *tunnel.Stream {
+	t.Helper()
+	stream, err := set.Open(t.Context(), target, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if logs := s.logs.String(); strings.Contains(logs, "is passed over") {
-		t.Errorf("the machine is passed over: %s", logs)
-	}
-	if made := gate.Count() - before; made < 1 || made > 3 { // one, or more on a busy machine
-		t.Errorf("%d further connections, want one", made)
-	}
-	gate.Open()
-	echoes(t, first)
+	return stream
 }
 
 // TestConnect: the first tunnel uses the connection that was made before it.
