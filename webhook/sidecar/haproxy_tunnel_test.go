@@ -140,14 +140,27 @@ func TestHAProxyLargePlainHeader(t *testing.T) {
 }
 
 // TestHAProxyTargetDoesNotRead: a target that does not read stalls the tunnels of its
-// connection in HAProxy. Further tunnels of the pod work all the same.
+// connection in HAProxy. Further tunnels of the pod work all the same. On a busy machine, a
+// further connection may take more than its 5 s: then the test starts again.
 func TestHAProxyTargetDoesNotRead(t *testing.T) {
 	t.Parallel()
+	var err error
+	for range 3 {
+		err = tunnelsBesideAStalledOne(t)
+		if err == nil {
+			return
+		}
+	}
+	t.Error(err)
+}
+
+func tunnelsBesideAStalledOne(t *testing.T) error {
+	t.Helper()
 	authority := machinetest.NewAuthority(t)
 	p := startPod(t, authority, startHAProxy(t, authority).Machine)
 	client, _, err := p.tunnel(machinetest.Target(t, func(*net.TCPConn) { <-t.Context().Done() }))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer func() { _ = client.Close() }()
 	var sent atomic.Int64
@@ -166,7 +179,8 @@ func TestHAProxyTargetDoesNotRead(t *testing.T) {
 	echo := machinetest.Target(t, machinetest.Echo)
 	for i := range 5 {
 		if _, err := p.exchange(echo); err != nil {
-			t.Errorf("tunnel %d, while another one has %d bytes that its target does not read: %v", i, sent.Load(), err)
+			return fmt.Errorf("tunnel %d, while another one has %d bytes that its target does not read: %w", i, sent.Load(), err)
 		}
 	}
+	return nil
 }
