@@ -414,7 +414,7 @@ func TestSquidAcceptsAccepted(t *testing.T) {
 	label := strings.Repeat("a", 63)
 	edges := []string{
 		label + "." + label + "." + label + "." + strings.Repeat("b", 61), "." + label + ".c." + label, ".example.com", "example.com", "a.example.com", "none", "all", "0.example", "b--c.example",
-		"bücher.example", "XN--BCHER-KVA.test", "n", "x-n", ".internal",
+		"bücher.example", "XN--BCHER-KVA.test", "n", "x-n", ".internal", "my_bucket.example", "_a.example",
 	}
 	tenants := []v1alpha1.Tenant{
 		withAllow("edges", names.TenantPortMax, &v1alpha1.AllowSpec{Domains: edges, Ports: []int32{1, 65535}}),

@@ -26,7 +26,7 @@ import (
 func hostileTexts() []string {
 	label := strings.Repeat("a", 63)
 	texts := []string{
-		"a.test", ".b.test", "Upper.TEST", "dot.test.", ".dots.test..", label, label + ".test", label + "a.test", strings.Repeat("a.", 126) + "a", "bücher.test", "xn--bcher-kva.test", "XN--80AK6AA92E.test", "xn--a.test",
+		"a.test", ".b.test", "Upper.TEST", "dot.test.", ".dots.test..", label, label + ".test", label + "a.test", strings.Repeat("a.", 126) + "a", "bücher.test", "under_score.test", "_a.test", "xn--bcher-kva.test", "XN--80AK6AA92E.test", "xn--a.test",
 		"none", "all", "manager", "localhost", "single", "com", ".com", ".test", "test", ".", "..", "*", "*.a.test", "a..test", "n", "x-n", "-n", "-n.test", "--", "n-.test", "0", "0.test", "l_3255", "d_3255", "manager_port",
 		"a\nhttp_access allow all", "a.test\r\nhttp_access allow all", "a.test\rb", "a\tb.test", "a b.test", " a.test", "a.test ", "a\x00b.test", "a\x7f.test",
 		`"/etc/passwd"`, `"a.test"`, `'a.test'`, "`id`.test", `a.test\`, "a\\\n.test", "#a.test", "a#b.test", "a.test#", "%41.test", "a%2e.test", "${service_name}", "$(id).test", "a;b.test", "a,b.test", "a|b.test", "a/b.test", "a:80", "a@b.test",

@@ -32,8 +32,8 @@ type passage struct {
 
 // TestTunnelContents sends contents in tunnels to the ports of plain HTTP and TLS,
 // through tenants in every mode. Plain HTTP passes to its own port alone, in every
-// form of it. TLS for an unlisted host passes to neither, also if its first message
-// is split so that Squid cannot read it.
+// form of it. TLS for an unlisted host passes to neither, however its first message
+// arrives: also if it is split so that Squid cannot read it.
 func TestTunnelContents(t *testing.T) {
 	proxy := liveProxy(t)
 	plainPort, tlsPort := startListener(t), startListener(t)
@@ -61,8 +61,20 @@ func TestTunnelContents(t *testing.T) {
 		{"GET in pieces", []string{"G", "ET / HTTP/1.1\r\nHost: a.listed.test\r\n\r\n"}},
 		{"WebSocket", []string{"GET / HTTP/1.1\r\nHost: a.listed.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"}},
 		{"HTTP/2, as gRPC sends it", []string{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"}},
+		{"GET as to a proxy", []string{"GET http://other.test/ HTTP/1.1\r\nHost: other.test\r\n\r\n"}},
+		{"CONNECT", []string{"CONNECT other.test:443 HTTP/1.1\r\nHost: other.test:443\r\n\r\n"}},
+		{"SSH", []string{"SSH-2.0-OpenSSH_10.0\r\n"}},
 	}
 	whole := func(sni string) content { return content{"TLS for " + sni, []string{clientHello(t, sni)}} }
+	// A segment may end anywhere. With a post-quantum key, as here, the message is longer
+	// than one.
+	segments := func(sni string) content {
+		hello := clientHello(t, sni)
+		return content{"TLS in segments for " + sni, []string{hello[:600], hello[600:]}}
+	}
+	together := func(sni string) content {
+		return content{"TLS in two records at once for " + sni, []string{strings.Join(twoRecords(clientHello(t, sni)), "")}}
+	}
 	split := func(sni string) content {
 		return content{"TLS in two records for " + sni, twoRecords(clientHello(t, sni))}
 	}
@@ -85,9 +97,12 @@ func TestTunnelContents(t *testing.T) {
 			row{listed, tlsPort, sent, terminated(policy.RuleSNI), wouldDeny(policy.RuleSNI), passes})
 	}
 	for _, port := range ports {
+		for _, readable := range []func(string) content{whole, segments, together} {
+			rows = append(rows,
+				row{listed, port, readable(listed), passes, passes, passes},
+				row{listed, port, readable(other), terminated(policy.RuleSNI), wouldDeny(policy.RuleSNI), passes})
+		}
 		rows = append(rows,
-			row{listed, port, whole(listed), passes, passes, passes},
-			row{listed, port, whole(other), terminated(policy.RuleSNI), wouldDeny(policy.RuleSNI), passes},
 			row{listed, port, split(listed), terminated(policy.RuleClientHello), wouldDeny(policy.RuleClientHello), passes},
 			row{listed, port, split(other), terminated(policy.RuleClientHello), wouldDeny(policy.RuleClientHello), passes})
 	}
