@@ -53,6 +53,7 @@ func NewTemplate(cluster *Cluster, tenant *v1alpha1.EgressTenant, namespace stri
 		t.tenantEntries = append(t.tenantEntries, entry)
 		t.noProxy.AddEntry(entry)
 	}
+	t.warnings = append(t.warnings, leftOut(t.tenantEntries, "spec.noProxy of EgressTenant "+tenant.Name)...)
 	t.runtimes, t.neighbours = slices.Sorted(slices.Values(tenant.Spec.Runtimes)), neighbours.entries()
 	t.injection.nodePool = tenant.Spec.NodePool.DeepCopy()
 	t.setRoute(cluster, tenant, namespace)
@@ -111,10 +112,11 @@ func (t *Template) Compute(annotations map[string]string) (*Injection, error) {
 		return &t.injection, t.checkLength(t.noProxy.Bytes())
 	}
 	list, runtimes := t.noProxy, t.runtimes
+	var warnings []string
 	skipped, errs := parseSkipAnnotation(skip)
 	if noProxy != "" {
 		var invalid field.ErrorList
-		list, invalid = t.withEntries(noProxy)
+		list, warnings, invalid = t.withEntries(noProxy)
 		errs = append(errs, invalid...)
 	}
 	if hasOwn {
@@ -129,18 +131,34 @@ func (t *Template) Compute(annotations map[string]string) (*Injection, error) {
 	injection.Skip = skipped
 	if noProxy != "" || hasOwn {
 		t.complete(&injection, list.Clone(), runtimes)
+		injection.Warnings = append(slices.Clip(injection.Warnings), warnings...)
 	}
 	return &injection, t.checkLength(list.Bytes())
 }
 
-// withEntries returns the list with those of the annotation, which must not be empty.
-func (t *Template) withEntries(annotation string) (noproxy.List, field.ErrorList) {
+// withEntries returns the list with those of the annotation, which must not be empty,
+// and warnings to the author of the pod.
+func (t *Template) withEntries(annotation string) (noproxy.List, []string, field.ErrorList) {
 	entries, errs := parseNoProxyAnnotation(annotation, t.tenantEntries)
 	list := t.noProxy.Clone() // other pods extend the same list at the same time
 	for _, entry := range entries {
 		list.AddEntry(entry)
 	}
-	return list, errs
+	return list, leftOut(entries, "annotation "+names.AnnotationNoProxy), errs
+}
+
+// leftOut returns a warning about the entries of a source that NO_PROXY leaves out.
+func leftOut(entries []noproxy.Entry, source string) []string {
+	var ranges []string
+	for _, entry := range entries {
+		if entry.IsIPv6Range() {
+			ranges = append(ranges, entry.String())
+		}
+	}
+	if len(ranges) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s has ranges of IPv6 addresses, with which some clients do not start, so NO_PROXY leaves them out: %s", source, strings.Join(ranges, ", "))}
 }
 
 // checkLength returns a *Refusal if NO_PROXY exceeds its bound. The message

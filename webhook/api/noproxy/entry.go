@@ -64,7 +64,10 @@ func Parse(text string) (Entry, error) {
 		return Entry{address.Unmap().String(), kindAddress}, nil
 	}
 	if prefix, err := netip.ParsePrefix(text); err == nil {
-		return Entry{unmap(prefix).Masked().String(), kindPrefix}, nil
+		if prefix = unmap(prefix); prefix.Addr().Is6() {
+			return FromPrefix(prefix), nil // no range of one address, which would be left out
+		}
+		return Entry{prefix.Masked().String(), kindPrefix}, nil
 	}
 	switch {
 	case text == "":
