@@ -170,3 +170,24 @@ func TestVersionOfANewCluster(t *testing.T) {
 		}
 	}
 }
+
+// The network of a cluster may have other users, or another owner: it is not deleted with
+// the cluster.
+func TestDeletedClusterLeavesItsNetwork(t *testing.T) {
+	t.Parallel()
+	var deletions []string
+	cloud := at(t.Context(), t, impatient(), func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			deletions = append(deletions, r.URL.Query().Get("with_additional_resources"))
+			answer(http.StatusOK, `{"id": "one", "status": "deleting"}`)(w, r)
+			return
+		}
+		answer(http.StatusNotFound, bodyNotFound)(w, r)
+	})
+	if err := cloud.Delete(t.Context(), &stack.Cluster{ResourceMeta: stack.ResourceMeta{ID: "one"}}, silent); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"false"}, deletions); diff != "" {
+		t.Errorf("additional resources: -want +got\n%s", diff)
+	}
+}
