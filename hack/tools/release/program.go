@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -60,13 +62,47 @@ func (p program) compile(ctx context.Context, s source, target platform, file st
 	if err != nil {
 		return err
 	}
+	downloads, err := downloadSettings(ctx, s.Dir)
+	if err != nil {
+		return err
+	}
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=" + s.Version, "-o", file, "./" + cmp.Or(p.Folder, p.Name)}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = s.Dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+target.OS, "GOARCH="+target.Arch,
-		"GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOWORK=off")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go %s for %s in %s: %w\n%s", strings.Join(args, " "), target, s.Dir, err, out)
+	// GOENV: an empty variable does not replace a setting of go env -w.
+	_, err = runGo(ctx, s.Dir, append(downloads, "GOENV=off", "CGO_ENABLED=0", "GOOS="+target.OS, "GOARCH="+target.Arch,
+		"GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOAMD64=v1", "GOARM64=v8.0", "GOWORK=off"), args...)
+	if err != nil {
+		return fmt.Errorf("%s for %s: %w", p.Name, target, err)
 	}
 	return nil
+}
+
+// downloadSettings returns Go's settings of the places of modules, toolchains and caches,
+// also those of go env -w. They do not change a binary.
+func downloadSettings(ctx context.Context, dir string) ([]string, error) {
+	out, err := runGo(ctx, dir, nil, "env", "-json", "GOAUTH", "GOCACHE", "GOINSECURE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB", "GOPATH",
+		"GOPRIVATE", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN", "GOVCS")
+	if err != nil {
+		return nil, err
+	}
+	var values map[string]string
+	if err := json.Unmarshal(out, &values); err != nil {
+		return nil, fmt.Errorf("go env: %w", err)
+	}
+	var settings []string
+	for name, value := range values {
+		settings = append(settings, name+"="+value)
+	}
+	return settings, nil
+}
+
+// runGo returns the standard output of a go command with further environment variables.
+func runGo(ctx context.Context, dir string, env []string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("go %s in %s: %w\n%s%s", strings.Join(args, " "), dir, err, stdout.Bytes(), stderr.Bytes())
+	}
+	return stdout.Bytes(), nil
 }
