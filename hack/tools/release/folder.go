@@ -22,8 +22,8 @@ const temporaryFolder = ".unfinished"
 
 // writeFolder calls write with a temporary folder, adds checksums, and renames
 // it to folder. So a run that is killed leaves no folder that could be taken for
-// a release. An existing folder stays as it is; it is an error if its checksums
-// differ.
+// a release. An existing folder stays as it is; it is an error if its content
+// differs.
 func writeFolder(folder string, write func(dir string) error) error {
 	parent := filepath.Dir(folder)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
@@ -53,23 +53,36 @@ func writeFolder(folder string, write func(dir string) error) error {
 	if err := os.WriteFile(filepath.Join(temporary, checksumFile), sums, 0o644); err != nil {
 		return err
 	}
-	existing, err := os.ReadFile(filepath.Join(folder, checksumFile))
-	switch {
-	case err == nil && bytes.Equal(existing, sums):
-		return nil
-	case err == nil:
-		return fmt.Errorf("%s exists and differs from this build: remove it, or choose another version", folder)
-	case !errors.Is(err, fs.ErrNotExist):
+	if err := setPermissions(temporary); err != nil {
 		return err
 	}
-	return os.Rename(temporary, folder)
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return os.Rename(temporary, folder)
+	}
+	return requireContent(folder, sums)
 }
 
-// checksums lists the SHA-256 sum of each file in a folder, in the order of their
-// paths. It also gives the files one set of permissions, independent of umask.
-func checksums(dir string) ([]byte, error) {
-	var sums bytes.Buffer
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+// requireContent returns an error unless a folder has the files with these checksums,
+// and the list of them. Its own list alone does not show that its files are intact.
+func requireContent(folder string, sums []byte) error {
+	found, err := checksums(folder)
+	if err != nil {
+		return err
+	}
+	list, err := os.ReadFile(filepath.Join(folder, checksumFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if !bytes.Equal(found, sums) || !bytes.Equal(list, sums) {
+		return fmt.Errorf("%s exists and differs from this build: remove it, or choose another version", folder)
+	}
+	return nil
+}
+
+// setPermissions gives the files in a folder one set of permissions, independent of
+// umask.
+func setPermissions(dir string) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -81,14 +94,23 @@ func checksums(dir string) ([]byte, error) {
 		if entry.IsDir() || info.Mode()&0o100 != 0 {
 			mode = 0o755
 		}
-		if err := os.Chmod(path, mode); err != nil || entry.IsDir() {
-			return err
-		}
-		sum, err := checksum(path)
+		return os.Chmod(path, mode)
+	})
+}
+
+// checksums lists the SHA-256 sum of each file in a folder, apart from the list itself,
+// in the order of their paths.
+func checksums(dir string) ([]byte, error) {
+	var sums bytes.Buffer
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		name, err := filepath.Rel(dir, path)
+		if err != nil || entry.IsDir() || name == checksumFile {
+			return err
+		}
+		sum, err := checksum(path)
 		if err != nil {
 			return err
 		}

@@ -60,6 +60,27 @@ func TestFolderIsCompleteOrAbsent(t *testing.T) {
 	requireEntries(t, parent, ".lock", "0.1.0")
 }
 
+// A folder whose files are not those of its own checksums is no release that is complete.
+func TestDamagedFolder(t *testing.T) {
+	for name, damage := range map[string]func(folder string) error{
+		"a file with other content": func(folder string) error { return writeOne("other")(folder) },
+		"a file that is missing":    func(folder string) error { return os.Remove(filepath.Join(folder, "file")) },
+		"a file too many":           func(folder string) error { return os.WriteFile(filepath.Join(folder, "more"), nil, 0o600) },
+		"no checksums":              func(folder string) error { return os.Remove(filepath.Join(folder, checksumFile)) },
+	} {
+		folder := filepath.Join(t.TempDir(), "0.1.0")
+		if err := writeFolder(folder, writeOne("whole")); err != nil {
+			t.Fatal(err)
+		}
+		if err := damage(folder); err != nil {
+			t.Fatal(err)
+		}
+		if err := writeFolder(folder, writeOne("whole")); err == nil || !strings.Contains(err.Error(), "differs from this build") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func requireEntries(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
