@@ -134,9 +134,13 @@ func prune(cache string) error {
 	return errors.Join(errs...)
 }
 
-// removeUnheld removes a folder unless it is held.
+// removeUnheld removes a folder unless it is held. Another program may remove it at the
+// same time.
 func removeUnheld(path string) error {
 	folder, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

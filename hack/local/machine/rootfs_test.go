@@ -52,6 +52,13 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// Two programs may find the same old folder, and one of them removes it.
+func TestRemoveWhatAnotherProgramHasRemoved(t *testing.T) {
+	if err := removeUnheld(filepath.Join(t.TempDir(), "none")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestHoldMissingRootFS(t *testing.T) {
 	rootfs := RootFS{Root: filepath.Join(t.TempDir(), "none", "root")}
 	if err := rootfs.Hold(); !errors.Is(err, fs.ErrNotExist) {
