@@ -83,14 +83,14 @@ func moduleDir(ctx context.Context, dir, module string) (string, error) {
 	// module cache.
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
 	cmd.Dir = dir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("finding the source of %s: %w: %s", module, err, stderr.String())
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		// With -json, the reason is in the standard output.
+		return "", fmt.Errorf("finding the source of %s: %w: %s%s", module, err, stdout.String(), stderr.String())
 	}
 	var downloaded struct{ Dir string }
-	if err := json.Unmarshal(out, &downloaded); err != nil {
+	if err := json.Unmarshal(stdout.Bytes(), &downloaded); err != nil {
 		return "", fmt.Errorf("finding the source of %s: %w", module, err)
 	}
 	return downloaded.Dir, nil

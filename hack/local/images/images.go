@@ -4,7 +4,6 @@ package images
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path"
@@ -161,7 +160,7 @@ func Index(images ...Image) (v1.ImageIndex, error) {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: built, Descriptor: v1.Descriptor{Platform: &platform}})
 	}
 	if len(images) == 0 {
-		return nil, fmt.Errorf("an index needs an image")
+		return nil, errors.New("an index needs an image")
 	}
 	return index, nil
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 )
 
@@ -30,9 +29,9 @@ func WriteIndex(ctx context.Context, folder string) error {
 	}
 	var index bytes.Buffer
 	for _, name := range packages {
-		control, err := exec.CommandContext(ctx, "dpkg-deb", "--field", name).Output()
+		control, err := output(ctx, "dpkg-deb", "--field", name)
 		if err != nil {
-			return fmt.Errorf("dpkg-deb --field %s: %w", name, err)
+			return err
 		}
 		sum, size, err := digest(name)
 		if err != nil {

@@ -2,8 +2,6 @@ package machine
 
 import (
 	"context"
-	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 )
@@ -12,9 +10,9 @@ import (
 // apt uses, as lines of sources.list. The apt of another distribution has no such
 // mirror: then there are none, and mmdebstrap uses Debian's own.
 func AptSources(ctx context.Context, release Release) ([]string, error) {
-	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Identifier: Packages").Output()
+	out, err := output(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Identifier: Packages")
 	if err != nil {
-		return nil, fmt.Errorf("apt-get indextargets: %w", err)
+		return nil, err
 	}
 	return releaseSources(string(out), release), nil
 }

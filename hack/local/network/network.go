@@ -155,9 +155,12 @@ func Existing(ctx context.Context, p Plan) ([]string, error) {
 
 // listNamespaces returns the names of all network namespaces of this machine.
 func listNamespaces(ctx context.Context) ([]string, error) {
-	out, err := exec.CommandContext(ctx, "ip", "netns", "list").Output()
+	cmd := exec.CommandContext(ctx, "ip", "netns", "list")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("ip netns list: %w", err)
+		return nil, fmt.Errorf("ip netns list: %w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	var names []string
 	for line := range strings.Lines(string(out)) {

@@ -90,9 +90,18 @@ func reap(needed map[int]string) error {
 		case err != nil:
 			return fmt.Errorf("waiting for children: %w", err)
 		case needed[pid] != "":
-			return fmt.Errorf("%s ended with status %d, see its log", needed[pid], status.ExitStatus())
+			return fmt.Errorf("%s ended with %s, see its log", needed[pid], endOf(status))
 		}
 	}
+}
+
+// endOf describes the end of a process. One that a signal has ended, such as the
+// kernel's when the memory is used up, has no exit status.
+func endOf(status syscall.WaitStatus) string {
+	if status.Signaled() {
+		return "the signal " + status.Signal().String()
+	}
+	return fmt.Sprintf("exit status %d", status.ExitStatus())
 }
 
 // prepareMounts separates the node's mounts from the machine's, gives it its
