@@ -18,6 +18,7 @@ package netpol
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -56,7 +57,7 @@ type Enforcer struct {
 
 // Run enforces until the context ends. The rules remain, and drop all packets.
 func (e *Enforcer) Run(ctx context.Context) error {
-	if err := e.rules(ctx); err != nil {
+	if err := errors.Join(checkSources(), e.queuePackets(ctx)); err != nil {
 		return err
 	}
 	pods, err := e.watch(ctx)

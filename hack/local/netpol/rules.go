@@ -39,29 +39,36 @@ func checkSources() error {
 	return nil
 }
 
-// rules check the sources of packets, and send packets that open a connection
-// from or to a pod to the queue.
-func (e *Enforcer) rules(ctx context.Context) error {
-	if err := checkSources(); err != nil {
-		return err
-	}
+// queuePackets sends packets that open a connection from or to a pod to the queue. It keeps the
+// rules of an enforcer before this one, without which packets would pass meanwhile.
+func (e *Enforcer) queuePackets(ctx context.Context) error {
 	const chain = "EGRESS-NETPOL"
-	commands := [][]string{{"-N", chain}}
+	var errs []error
+	if iptables(ctx, "-S", chain) != nil {
+		errs = append(errs, iptables(ctx, "-N", chain))
+	}
+	var rules [][]string
 	for _, direction := range []string{"-s", "-d"} {
-		commands = append(commands, []string{
-			"-A", chain, direction, e.PodCIDR.String(),
+		rules = append(rules, []string{
+			chain, direction, e.PodCIDR.String(),
 			"-m", "conntrack", "--ctstate", "NEW", "-j", "NFQUEUE", "--queue-num", strconv.Itoa(queueNumber),
 		})
 	}
 	for _, hook := range []string{"FORWARD", "INPUT"} {
-		commands = append(commands, []string{"-A", hook, "-j", chain})
+		rules = append(rules, []string{hook, "-j", chain})
 	}
-	var errs []error
-	for _, args := range commands {
-		argv := append([]string{"iptables-nft", "-w", "-t", "mangle"}, args...)
-		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out))
+	for _, rule := range rules {
+		if iptables(ctx, append([]string{"-C"}, rule...)...) != nil { // it does not exist
+			errs = append(errs, iptables(ctx, append([]string{"-A"}, rule...)...))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func iptables(ctx context.Context, args ...string) error {
+	argv := append([]string{"iptables-nft", "-w", "-t", "mangle"}, args...)
+	if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, out)
+	}
+	return nil
 }
