@@ -17,10 +17,9 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"egress.scw/charts"
+	"egress.scw/hack/local/cluster"
 	"egress.scw/hack/local/network"
 	"egress.scw/hack/local/process"
 	"egress.scw/hack/local/programs"
@@ -105,11 +104,7 @@ func writePrometheus(ctx context.Context, folder, config string) error {
 	if err != nil {
 		return err
 	}
-	access, err := clientcmd.BuildConfigFromFlags("", filepath.Join(Dir, "kubeconfig.yaml"))
-	if err != nil {
-		return err
-	}
-	client, err := kubernetes.NewForConfig(access)
+	client, err := cluster.Open(cluster.Config{Environment: process.Environment(Dir)}).Clientset()
 	if err != nil {
 		return err
 	}
