@@ -12,10 +12,18 @@ need() {
 	exit 0
 }
 
+# files [PATTERN ...]: the files of the checkout, each ended by a zero byte. git also
+# lists a file that was removed, until the removal is committed.
+files() {
+	# shellcheck disable=SC2016 # the inner shell expands it
+	git ls-files -z --cached --others --exclude-standard -- "$@" |
+		xargs -0 sh -c 'for file; do [ ! -e "$file" ] || printf "%s\0" "$file"; done' sh
+}
+
 # shell_files: scripts by their first line, and files that scripts read, by
 # their extension or by their first line, which names the shell for ShellCheck.
 shell_files() {
-	git ls-files -z --cached --others --exclude-standard | xargs -0 awk '
+	files | xargs -0 awk '
 		FNR == 1 && (/^#!.*sh$/ || /^# shellcheck shell=/ || FILENAME ~ /\.sh$/) { print FILENAME }
 		FNR == 1 { nextfile }'
 }
@@ -23,12 +31,16 @@ shell_files() {
 case ${1:-} in
 shell)
 	need shellcheck
-	shell_files | xargs shellcheck
-	shell_files | xargs go tool -modfile="$PWD/hack/tools/lint/go.mod" shfmt --diff
+	# Not through a pipe, which would hide a failure of the search.
+	scripts=$(shell_files)
+	# shellcheck disable=SC2086 # a list
+	shellcheck $scripts
+	# shellcheck disable=SC2086 # a list
+	go tool -modfile="$PWD/hack/tools/lint/go.mod" shfmt --diff $scripts
 	;;
 markdown)
 	need mdl
-	git ls-files '*.md' | xargs mdl --style hack/scripts/markdown.rb
+	files '*.md' | xargs -0 mdl --style hack/scripts/markdown.rb
 	;;
 prometheus)
 	need promtool
@@ -41,6 +53,11 @@ prometheus)
 			type = $2 ~ /_total$/ ? "counter" : "gauge"
 			print "# HELP " $2 " See docs/reference/metrics.md.\n# TYPE " $2 " " type "\n" $2 " 1"
 		}' docs/reference/metrics.md >"$dir/metrics.txt"
+	# promtool finds no fault in an empty file.
+	if [ ! -s "$dir/metrics.txt" ]; then
+		echo "lint: docs/reference/metrics.md has no metric where this script looks for them" >&2
+		exit 1
+	fi
 	promtool check metrics <"$dir/metrics.txt"
 	;;
 *)
