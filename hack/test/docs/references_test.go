@@ -41,15 +41,37 @@ func TestMakeTargets(t *testing.T) {
 // Variables passed to make in examples are read by the Makefile.
 func TestMakeVariables(t *testing.T) {
 	makefile := read(t, "Makefile")
-	given := regexp.MustCompile(`\bmake [a-z-]+ ([A-Z_]+)=`)
+	found := 0
 	for _, p := range documentation(t) {
-		for _, code := range p.code(t) {
-			for _, match := range given.FindAllStringSubmatch(code, -1) {
-				if !strings.Contains(makefile, "$("+match[1]+")") {
-					t.Errorf("%s: the Makefile does not read %s", p.path, match[1])
+		for _, code := range append(p.spans(t), p.commands(t)) {
+			for _, name := range makeVariables(code) {
+				found++
+				if !strings.Contains(makefile, "$("+name+")") {
+					t.Errorf("%s: the Makefile does not read %s", p.path, name)
 				}
 			}
 		}
+	}
+	if found == 0 {
+		t.Error("no variable found: the test searches in the wrong way")
+	}
+}
+
+// makeVariables returns the names of all variables that commands of make get.
+func makeVariables(code string) []string {
+	var names []string
+	for _, arguments := range regexp.MustCompile(`\bmake((?: +[\w./=:-]+)+)`).FindAllStringSubmatch(strings.ReplaceAll(code, "\\\n", " "), -1) {
+		for _, match := range regexp.MustCompile(` ([A-Z_]+)=`).FindAllStringSubmatch(arguments[1], -1) {
+			names = append(names, match[1])
+		}
+	}
+	return names
+}
+
+func TestAllVariablesOfACommandAreFound(t *testing.T) {
+	const code = "make release OUTPUT=dist \\\n  REGISTRY=rg.example.com/x\nOTHER=1 make A=b test\necho C=d\n"
+	if got, want := makeVariables(code), []string{"OUTPUT", "REGISTRY", "A"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
