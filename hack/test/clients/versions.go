@@ -21,9 +21,11 @@ type versions map[string]string
 func installedVersions(ctx context.Context, root *root, program string, clients []matrix.Client) (versions, error) {
 	installed := versions{}
 	cmd := exec.CommandContext(ctx, "dpkg-query", "--admindir="+filepath.Join(root.path(), "var/lib/dpkg"), "--show", "--showformat=${Package} ${Version}\n")
+	var problems strings.Builder
+	cmd.Stderr = &problems
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("dpkg-query: %w", err)
+		return nil, fmt.Errorf("dpkg-query: %w: %s", err, strings.TrimSpace(problems.String()))
 	}
 	for line := range strings.Lines(string(out)) {
 		name, version, _ := strings.Cut(strings.TrimSpace(line), " ")

@@ -63,9 +63,11 @@ func TestTryValues(t *testing.T) {
 	}
 	run := exec.CommandContext(t.Context(), bootstrap, strings.Fields(command)...)
 	run.Dir = builder.Root()
+	var problems strings.Builder
+	run.Stderr = &problems
 	output, err := run.Output()
 	if err != nil {
-		t.Fatalf("bootstrap %s: %v", command, err)
+		t.Fatalf("bootstrap %s: %v\n%s", command, err, problems.String())
 	}
 	values := map[string]any{}
 	if err := yaml.Unmarshal(output, &values); err != nil {

@@ -107,6 +107,8 @@ func TestHistoryHasNoSecrets(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), "git", "log", "--patch", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv",
 		"--diff-merges=first-parent", "--src-prefix=a/", "--dst-prefix=b/", "--format=commit %H%n%w(0,4,4)%B", "HEAD", "--", ":/")
+	var problems strings.Builder
+	cmd.Stderr = &problems
 	output, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +118,7 @@ func TestHistoryHasNoSecrets(t *testing.T) {
 	}
 	found, err := scan(output)
 	if err := errors.Join(err, cmd.Wait()); err != nil {
-		t.Fatal(err)
+		t.Fatalf("git log: %v\n%s", err, problems.String())
 	}
 	for _, f := range found {
 		t.Errorf("commit %s, %s: %s (%d characters): revoke it, and see SECURITY.md", f.commit, f.file, f.pattern, len(f.line))

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,9 +74,12 @@ func TestPlainConfiguration(t *testing.T) {
 // promtool runs the program and returns its standard output.
 func promtool(t *testing.T, args ...string) []byte {
 	t.Helper()
-	output, err := exec.CommandContext(t.Context(), "promtool", args...).Output()
+	command := exec.CommandContext(t.Context(), "promtool", args...)
+	var problems strings.Builder
+	command.Stderr = &problems
+	output, err := command.Output()
 	if err != nil {
-		t.Fatalf("promtool %v: %v\n%s", args, err, output)
+		t.Fatalf("promtool %v: %v\n%s%s", args, err, output, problems.String())
 	}
 	return output
 }

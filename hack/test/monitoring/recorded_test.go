@@ -77,9 +77,11 @@ func mtail(t *testing.T, logs ...string) string {
 	}
 	command := exec.CommandContext(t.Context(), "mtail", "--one_shot", "--one_shot_format=prometheus", "--emit_prog_label=false",
 		"--progs="+programs, "--logs="+strings.Join(logs, ","))
+	var problems strings.Builder
+	command.Stderr = &problems
 	output, err := command.Output()
 	if err != nil {
-		t.Fatalf("mtail: %v", err)
+		t.Fatalf("mtail: %v\n%s", err, problems.String())
 	}
 	return string(output)
 }
