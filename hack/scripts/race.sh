@@ -7,8 +7,9 @@ if ! command -v cc >/dev/null 2>&1; then
 	exit 0
 fi
 export CGO_ENABLED=1
-# -vet=off: the Makefile has the reason.
-go test -race -vet=off -count=1 -timeout 60m ./bootstrap/stack ./bootstrap/scwfake
+# -vet=off: the Makefile has the reason. -short: fewer random stacks, because each takes
+# many times the CPU time with the race detector. All of them run without it.
+go test -race -short -vet=off -count=1 -timeout 60m ./bootstrap/stack ./bootstrap/scwfake
 # Whole runs, without the tests that inject a fault into each request: those
 # take long enough without the race detector.
 tests='^(TestLifecycle|TestUnownedResourcesStay|TestTwoStacks|TestNetworkInUse)$'
