@@ -50,9 +50,9 @@ func render(t *testing.T, machine Machine) cloudConfig {
 		t.Errorf("cloud-init would not know what it is: %.20q", text)
 	}
 	// Instances accept more, but small user data stays readable.
-	limit := 90_000
+	limit := 95_000
 	if machine.Identity.Sidecars() {
-		limit = 102_000
+		limit = 110_000
 	}
 	if len(text) > limit {
 		t.Errorf("%d bytes", len(text))

@@ -96,8 +96,7 @@ func (m *sidecarMachine) use(conf, value []byte) string {
 	m.write(liveConf, string(conf))
 	m.write(previousConf, string(conf))
 	m.write("/run/egress/value", string(value))
-	live := exec.CommandContext(m.t.Context(), "bash", "-c", "cat value '"+m.path(liveConf)+"' | sha256sum > live")
-	live.Dir = m.path("/run/egress")
+	live := exec.CommandContext(m.t.Context(), "sh", "-c", `sha256sum "$1/value" "$2" > "$1/live"`, "sh", m.path("/run/egress"), m.path(liveConf))
 	if output, err := live.CombinedOutput(); err != nil {
 		m.t.Fatalf("%v: %s", err, output)
 	}

@@ -39,38 +39,42 @@ CONF
   if [ -e "$root/run/dhcpcd/$1.pid" ]; then dhcpcd --rebind "$1"; fi
 }
 
-# network_of NIC: prints the name of the file with which networkd configures the NIC, if
-# it does. The name depends on the program that wrote the file.
+# network_of NIC: sets REPLY to the name of the file with which networkd configures the NIC,
+# if it does. The name depends on the program that wrote the file.
 network_of() {
-  local file
-  file=$(sed -n 's/^NETWORK_FILE=//p' "$links/$(index_of "$1")" 2> /dev/null) || true
-  echo "${file##*/}"
+  local line file=''
+  index_of "$1"
+  if [ -f "$links/$REPLY" ]; then
+    while read -r line; do
+      if [[ "$line" = NETWORK_FILE=* ]]; then file=${line##*/}; fi
+    done < "$links/$REPLY"
+  fi
+  REPLY=$file
 }
 
-# networkd_part: prints what is added to the .network file of a NIC. When networkd
-# restarts, which needrestart does after upgrades, it would remove the address of a lease
-# until it has the lease again, and with the last address all routes of the NIC.
-networkd_part() {
-  echo '[Network]'
-  echo 'KeepConfiguration=yes'
-}
+# networkd_part is what is added to the .network file of a NIC. When networkd restarts,
+# which needrestart does after upgrades, it would remove the address of a lease until it has
+# the lease again, and with the last address all routes of the NIC.
+networkd_part='[Network]
+KeepConfiguration=yes'
 
-# networkd_address_only: prints what is added for the NIC of whose lease only the
-# address is used.
-networkd_address_only() {
-  echo '[DHCPv4]'
-  printf '%s=no\n' UseRoutes UseGateway UseDNS UseDomains
-}
+# networkd_address_only is what is added for the NIC of whose lease only the address is
+# used.
+networkd_address_only='[DHCPv4]
+UseRoutes=no
+UseGateway=no
+UseDNS=no
+UseDomains=no'
 
 # networkd_runs PUBLIC PRIVATE ADDRESS-ONLY: networkd brings the private NIC up if
 # ifupdown does not.
 networkd_runs() {
-  local changed='' nic file own=05-egress-private.network
+  local changed='' nic file part own=05-egress-private.network
   if ! has_ifupdown; then
     if write "$networks/$own" << NETWORK
 # Written by egress-nics.
 [Match]
-MACAddress=$(mac_of "$2")
+MACAddress=${macs[$2]}
 
 [Network]
 DHCP=ipv4
@@ -79,10 +83,13 @@ NETWORK
     then changed=yes; fi
   fi
   for nic in "$1" "$2"; do
-    file=$(network_of "$nic")
+    network_of "$nic"
+    file=$REPLY
     if [ "$nic" = "$2" ] && ! has_ifupdown; then file=$own; fi
     [ -n "$file" ] || continue
-    if { networkd_part && if [ "$nic" = "$3" ]; then networkd_address_only; fi; } | write "$networks/$file.d/egress.conf"; then changed=yes; fi
+    part=$networkd_part
+    [ "$nic" != "$3" ] || part+=$'\n'$networkd_address_only
+    if write "$networks/$file.d/egress.conf" <<< "$part"; then changed=yes; fi
   done
   # A reload would not read networkd.conf.d.
   [ -z "$changed" ] || systemctl try-restart systemd-networkd.service

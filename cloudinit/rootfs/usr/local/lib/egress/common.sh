@@ -10,15 +10,28 @@ root=${EGRESS_ROOT:-}
 # shellcheck source=/dev/null
 . "$root/etc/egress/egress.conf"
 
-# uptime: prints the seconds since the boot. Unlike $SECONDS, they do not jump when the
-# clock is set.
-uptime() { cut -d . -f 1 /proc/uptime; }
+# The machine runs these scripts every few seconds. What they do each time takes few
+# processes, which are most of their CPU time: such functions set REPLY, where others
+# print.
+
+# uptime: sets REPLY to the seconds since the boot. Unlike $SECONDS, they do not jump when
+# the clock is set.
+uptime() {
+  read -r REPLY _ < /proc/uptime
+  REPLY=${REPLY%.*}
+}
 
 # deadline SECONDS: prints the uptime after that time.
-deadline() { echo $(($(uptime) + ${EGRESS_PATIENCE:-$1})); }
+deadline() {
+  uptime
+  echo $((REPLY + ${EGRESS_PATIENCE:-$1}))
+}
 
 # over DEADLINE: whether it has passed.
-over() { [ "$(uptime)" -ge "$1" ]; }
+over() {
+  uptime
+  [ "$REPLY" -ge "$1" ]
+}
 
 say() { echo "${0##*/}: $*"; }
 
@@ -39,12 +52,12 @@ metric() {
 # write FILE: replaces the file by standard input, completely or not at all. Succeeds
 # if the content differs.
 write() {
+  local content former=''
+  IFS= read -r -d '' content || true # up to the end of the input
+  if [ -e "$1" ]; then IFS= read -r -d '' former < "$1" || true; fi
+  if [ -e "$1" ] && [ "$content" = "$former" ]; then return 1; fi
   mkdir -p "${1%/*}"
-  cat > "$1.new" || die "cannot write $1"
-  if cmp -s "$1.new" "$1"; then
-    rm "$1.new"
-    return 1
-  fi
+  printf '%s' "$content" > "$1.new" || die "cannot write $1"
   mv "$1.new" "$1"
 }
 
@@ -59,24 +72,33 @@ is_draining() { grep -q '^# draining$' "$root/etc/squid/squid.conf" 2> /dev/null
 # with systemd-networkd.
 has_ifupdown() { [ -x "$root/usr/sbin/ifup" ]; }
 
-# index_of NIC: prints its number, by which networkd's files are named.
-index_of() { cat "$root/sys/class/net/$1/ifindex" 2> /dev/null || true; }
+# index_of NIC: sets REPLY to its number, by which networkd's files are named.
+index_of() {
+  REPLY=''
+  [ ! -e "$root/sys/class/net/$1/ifindex" ] || read -r REPLY < "$root/sys/class/net/$1/ifindex"
+}
 
 # private_nic: prints the name of the NIC that has the private address, if there is
 # one.
 private_nic() { ip -4 -o addr show to "$PRIVATE_ADDRESS/32" | awk '{ print $2 }'; }
 
-# metadata_route dev|src: prints the NIC or the source address of the route to the
+# metadata_route dev|src: sets REPLY to the NIC or the source address of the route to the
 # metadata service.
-metadata_route() { ip -4 -o route get "$METADATA" | sed -n "s/.* $1 \([^ ]*\).*/\1/p"; }
+metadata_route() {
+  REPLY=$(ip -4 -o route get "$METADATA") || return
+  if [[ "$REPLY" =~ \ $1\ ([^ ]+) ]]; then REPLY=${BASH_REMATCH[1]}; else REPLY=''; fi
+}
 
-# metadata PATH LIMIT: prints a response of the metadata service, at most LIMIT bytes
-# of it. The service sends user data to source ports below 1024 only. The interface
-# is given as an address, because curl 7.88 ignores the ports if it is given as a
-# name.
+# metadata PATH LIMIT FILE: writes a response of the metadata service to a file, and fails
+# if it has more than LIMIT bytes, rounded up to KiB. The service sends user data to source
+# ports below 1024 only. The interface is given as an address, because curl 7.88 ignores
+# the ports if it is given as a name.
 metadata() {
-  local source
-  source=$(metadata_route src)
-  curl --silent --show-error --fail --noproxy '*' --interface "$source" --local-port 1-1023 \
-    --max-time 5 --retry 3 --retry-delay 1 --retry-connrefused --max-filesize "$2" "http://$METADATA/$1" | head -c "$2"
+  metadata_route src || return
+  (
+    # curl knows the size of a response in chunks only at its end.
+    ulimit -f $((($2 + 1023) / 1024))
+    exec curl --silent --show-error --fail --noproxy '*' --interface "$REPLY" --local-port 1-1023 \
+      --max-time 5 --retry 3 --retry-delay 1 --retry-connrefused --max-filesize "$2" "http://$METADATA/$1"
+  ) > "$3"
 }

@@ -15,7 +15,8 @@ lease() {
 # shellcheck disable=SC2154 # common.sh sets these variables
 networkd_lease() {
   local file
-  file=$root/run/systemd/netif/leases/$(index_of "$1")
+  index_of "$1"
+  file=$root/run/systemd/netif/leases/$REPLY
   [ -f "$file" ] || return 0
   awk -F = '
     $1 == "ADDRESS" { address = $2 }

@@ -80,10 +80,21 @@ close_others() {
   comm -12 <(opened) <(own "$1") | admit
 }
 
+# is_settled FILE: whether exactly the ports of a squid.conf are open, and each is held by
+# its tenant, so that nothing is to be done.
+is_settled() {
+  awk '
+    FILENAME == ARGV[1] { holder[$1] = $2; next }
+    FILENAME == ARGV[2] { gsub(/[^0-9]+/, " "); for (i = split($0, ports); i > 0; i--) opened[ports[i]]; next }
+    /^# serves / { served[$3]; if (holder[$3] != $5 || !($3 in opened)) differs = 1 }
+    END { for (port in opened) if (!(port in served)) differs = 1; exit differs }' "$holders" "$open" "$1"
+}
+
 # open_own FILE: opens the ports of a squid.conf that Squid serves. Ports that another
 # tenant holds stay closed until they can pass.
 open_own() {
   local port tenant holder
+  ! is_settled "$1" || return 0
   while read -r port tenant holder; do
     if ! connected "$port" && released "$port"; then
       say "port $port passes from $holder to $tenant"
@@ -128,11 +139,28 @@ pass_connections() {
   nft flush set inet egress reopened_ports || true
 }
 
-# port_metrics FILE: prints for every tenant whether its port is still closed.
-port_metrics() {
-  metric egress_proxy_port_closed gauge 'Whether the port is closed, because it was the port of another tenant and is not released yet.'
-  compare "$1" | awk '{ print "egress_proxy_port_closed{tenant=\"" $2 "\"} " ($2 == $3 ? 0 : 1) }'
+# port_states FILE: prints lines "tenant refused closed": how many connections the firewall
+# has reset, and whether the port is closed, 0 or 1.
+port_states() {
+  { nft list set inet egress tenant_connections_refused 2> /dev/null || true; } | awk '
+    FILENAME == "-" { for (i = 1; i < NF; i++) if ($(i + 1) == "counter") refused[$i] = $(i + 3); next }
+    FILENAME == ARGV[2] { holder[$1] = $2; next }
+    /^# serves / { print $5, refused[$3] + 0, ($3 in holder) && holder[$3] != $5 }' - "$holders" "$1"
 }
 
-install -d -m 0755 "${holders%/*}"
-touch "$holders" "$open"
+# port_metrics FILE: prints the metrics of the tenants' ports.
+port_metrics() {
+  local tenant refused closed resets='' states=''
+  while read -r tenant refused closed; do
+    resets+="egress_proxy_refused_connections_total{tenant=\"$tenant\"} $refused"$'\n'
+    states+="egress_proxy_port_closed{tenant=\"$tenant\"} $closed"$'\n'
+  done < <(port_states "$1")
+  metric egress_proxy_refused_connections_total counter 'Connections that were reset because the tenant had the maximum number.'
+  printf '%s' "$resets"
+  metric egress_proxy_port_closed gauge 'Whether the port is closed, because it was the port of another tenant and is not released yet.'
+  printf '%s' "$states"
+}
+
+[ -d "${holders%/*}" ] || install -d -m 0755 "${holders%/*}"
+[ -e "$holders" ] || touch "$holders"
+[ -e "$open" ] || touch "$open"

@@ -8,10 +8,9 @@ starting=$root/run/egress/starting     # exists until the tenants' ports are ope
 
 # missing FILE: prints the source addresses in a squid.conf that this machine does not have.
 missing() {
-  local address
-  sed -n 's/^tcp_outgoing_address \([0-9.]*\) .*/\1/p' "$1" 2> /dev/null | sort -u | while read -r address; do
-    [ -n "$(ip -4 -o addr show to "$address/32")" ] || echo "$address"
-  done
+  ip -4 -o addr show | awk '
+    FILENAME == "-" { sub("/.*", "", $4); has[$4]; next }
+    $1 == "tcp_outgoing_address" && $2 ~ /^[0-9.]+$/ && !($2 in has) && !named[$2]++ { print $2 }' - "$1"
 }
 
 # close_status: the cluster leads no tenant to the machine.
@@ -39,12 +38,12 @@ after_ports() {
 # is to take over the addresses of another machine, and waits for them.
 check_sources() {
   local addresses known=
-  addresses=$(missing "$1" | paste -sd ' ')
+  addresses=$(missing "$1")
   if [ -n "$addresses" ]; then
     [ ! -e "$incomplete" ] || known=1
     close_status
     [ -z "$known" ] || return 0
-    say "the machine does not have $addresses: the port for its state is closed"
+    say "the machine does not have ${addresses//$'\n'/ }: the port for its state is closed"
     systemctl start --no-block egress-poll.service # which looks for it twice a second
   elif [ -e "$incomplete" ] && [ ! -e "$starting" ]; then
     # A failure must not end the caller. The next run tries again.
