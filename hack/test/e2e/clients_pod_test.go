@@ -135,6 +135,8 @@ spec:
 
 // clientsPod is a pod with the clients. It trusts the authorities of the internet and of
 // the API server, as images in a company do. Its namespace has applyAuthority's object.
+// Its probe ends with the first success: a readiness probe would start a process in the
+// pod each second, on a machine that is busy already.
 func clientsPod(namespace, name, labels string) string {
 	return fmt.Sprintf(clientsPodManifest, namespace, name, labels, clientsImage)
 }
@@ -151,7 +153,7 @@ spec:
     imagePullPolicy: Never
     command: [sh, -c, "update-ca-certificates && touch /tmp/ready && exec sleep infinity"]
     env: [{name: LANG, value: C.UTF-8}, {name: NODE_EXTRA_CA_CERTS, value: /etc/ssl/certs/ca-certificates.crt}]
-    readinessProbe: {exec: {command: [test, -e, /tmp/ready]}, periodSeconds: 1}
+    startupProbe: {exec: {command: [test, -e, /tmp/ready]}, periodSeconds: 1, failureThreshold: 300}
     volumeMounts:
     - {name: internet, mountPath: /usr/local/share/ca-certificates/internet.crt, subPath: ca.crt}
     - {name: cluster, mountPath: /usr/local/share/ca-certificates/cluster.crt, subPath: ca.crt}

@@ -86,7 +86,8 @@ func options(programs, compiled string) []string {
 	}
 	return append(options,
 		debian.Hook(`chroot "$1" javac -d %[1]s/java %[1]s/java/Clients.java`, matrix.Programs),
-		debian.Hook(`chroot "$1" sh -euc '%s'`, trustSSH))
+		debian.Hook(`chroot "$1" sh -euc '%s'`, trustSSH),
+		debian.Hook(`chroot "$1" sh -euc '%s'`, distrustPublic))
 }
 
 // trustSSH lets root in one copy of the root filesystem log in to another copy: both
@@ -96,6 +97,18 @@ mkdir -m 700 -p /root/.ssh
 ssh-keygen -q -t ed25519 -N "" -f /root/.ssh/id_ed25519
 cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
 echo "* $(cat /etc/ssh/ssh_host_ed25519_key.pub)" >/etc/ssh/ssh_known_hosts
+`
+
+// distrustPublic removes the public authorities. A pod trusts the authorities of the
+// end-to-end tests alone, which it adds by update-ca-certificates when it starts: with
+// the public ones, that takes seconds of CPU each time. Deselected lines are removed
+// from Java's keystore too, missing lines are not. The lines are removed then, because
+// update-ca-certificates starts a process for each. It does not write an empty bundle.
+const distrustPublic = `
+sed -i "s/^[^#!]/!&/" /etc/ca-certificates.conf
+update-ca-certificates
+: >/etc/ca-certificates.conf
+: >/etc/ssl/certs/ca-certificates.crt
 `
 
 // write writes the root filesystem to the file.
