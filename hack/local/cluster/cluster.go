@@ -54,6 +54,8 @@ type Config struct {
 	// AuditedUser is the user whose requests the API server records (Audit).
 	// Empty: there is no audit log.
 	AuditedUser string
+	// Commands runs kubectl's commands. Nil, or if it cannot run one: a process of Binary.
+	Commands Kubectl
 }
 
 // Cluster is a control plane.

@@ -13,6 +13,6 @@ func (e *Environment) clusterConfig() cluster.Config {
 	return cluster.Config{
 		Environment: e.processes, Binary: e.binaries.kubernetes,
 		Address: e.Plan.NodeAddress, Netns: e.Plan.Netns(network.Node), Hosts: []string{cluster.NodeName},
-		AuditedUser: anonymous,
+		AuditedUser: anonymous, Commands: e.commands,
 	}
 }

@@ -42,8 +42,9 @@ type Environment struct {
 	Repository string
 
 	binaries  binaries
-	released  *released      // nil: images and chart are the checkout's
-	rootfs    machine.RootFS // root filesystem of the proxy's machine
+	released  *released       // nil: images and chart are the checkout's
+	rootfs    machine.RootFS  // root filesystem of the proxy's machine
+	commands  cluster.Kubectl // of Options
 	processes process.Environment
 }
 
@@ -57,6 +58,8 @@ type Options struct {
 	Release string
 	// CNI is the pods' network: CNIRouted, which is the default, or CNICilium.
 	CNI string
+	// Kubectl runs kubectl's commands. Default: a process each.
+	Kubectl cluster.Kubectl
 }
 
 // Up brings the environment up. After an error, Down removes the parts that
@@ -174,6 +177,7 @@ func newEnvironment(ctx context.Context, log *progress.Log, options Options) (*E
 		binaries:   binaries{builder: builder},
 		released:   release,
 		processes:  process.Environment(Dir),
+		commands:   options.Kubectl,
 	}
 	if e.rootfs, err = e.binaries.prepare(ctx, log, options); err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 
 	"egress.scw/hack/local/environment"
 	"egress.scw/hack/local/progress"
+	inprocess "egress.scw/hack/test/kubectl"
 )
 
 // cni is the network of the pods.
@@ -118,7 +119,7 @@ const (
 )
 
 func setUp(ctx context.Context, log *progress.Log) (err error) {
-	if shared, err = environment.Up(ctx, log, environment.Options{CNI: *cni}); err != nil {
+	if shared, err = environment.Up(ctx, log, environment.Options{CNI: *cni, Kubectl: inprocess.New().Run}); err != nil {
 		return err
 	}
 	if err := log.Step("helm install egress-webhook", func() error {

@@ -22,6 +22,7 @@ import (
 	"egress.scw/hack/local/process"
 	"egress.scw/hack/local/programs"
 	"egress.scw/hack/local/progress"
+	inprocess "egress.scw/hack/test/kubectl"
 )
 
 // fixture is shared by the tests of the package.
@@ -87,7 +88,7 @@ func setUp(ctx context.Context, environment process.Environment) (*fixture, erro
 	f := &fixture{}
 	if f.cluster, err = cluster.New(ctx, cluster.Config{
 		Environment: environment, Binary: kubernetesBinary, Address: netip.MustParseAddr("127.0.0.1"),
-		AuditedUser: webhookUser,
+		AuditedUser: webhookUser, Commands: inprocess.New().Run,
 	}); err != nil {
 		return nil, err
 	}
