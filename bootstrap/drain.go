@@ -14,8 +14,9 @@ import (
 
 const (
 	// drainPatience is the maximum time for which a machine is waited for until it reports
-	// that it serves its drained squid.conf, which it looks for every 2 s.
-	drainPatience = 30 * time.Second
+	// that it serves its drained squid.conf, which it looks for every 2 s, or that it
+	// refuses it, which it does after it has waited 30 s for Squid.
+	drainPatience = time.Minute
 	// settleTime is the time that a drained machine stays, so that no new connection is led
 	// to it any more. The webhook's leader notices within 4 s that a machine does not tell
 	// its state, and nodes follow the change of its EndpointSlices.

@@ -117,7 +117,7 @@ func TestDrain(t *testing.T) {
 		"one does not":           {&drainedCloud{connections: []int{1}}, 1500 * time.Millisecond, settled + 1500*time.Millisecond, "proxy-2: 1 open connection ended", true},
 		"without waiting":        {&drainedCloud{connections: []int{14}}, 0, settled, "proxy-2: 14 open connections ended", true},
 		"of an earlier version":  {&drainedCloud{}, time.Minute, settled + time.Minute, "proxy-2: the number of open connections that ended is not known", true},
-		"it does not follow":     {&drainedCloud{follows: -1}, time.Minute, drainPatience + statusInterval, "it did not report within 30s that it serves the configuration for that", true},
+		"it does not follow":     {&drainedCloud{follows: -1}, time.Minute, drainPatience + statusInterval, "it did not report within 1m0s that it serves the configuration for that", true},
 		"it refuses":             {&drainedCloud{refuses: true}, time.Minute, 0, "it refuses the configuration for that: FATAL", true},
 		"it has not reported":    {&drainedCloud{change: silent("proxy-2")}, time.Minute, 0, "it has not reported its state", false},
 		"it reports no more":     {&drainedCloud{change: of("proxy-2", func(s *cloudinit.Status) { s.Time = s.Time.Add(-time.Hour) })}, time.Minute, 0, "it has not reported since 1999-12-31T23:00:00Z", false},
