@@ -291,7 +291,7 @@ func TestAdoptRefusals(t *testing.T) {
 	}
 }
 
-// At each request of adopt, the process is killed or interrupted, or there is a fault.
+// At each request of adopt, the process is killed, or there is a fault.
 // The next run adds the tags that are missing.
 func TestAdoptContinues(t *testing.T) {
 	t.Parallel()
@@ -304,20 +304,13 @@ func TestAdoptContinues(t *testing.T) {
 		t.Run(fmt.Sprintf("after=%t", after), func(t *testing.T) {
 			t.Parallel()
 			for position := requests - 4; position <= requests; position++ { // before, only reads
-				shot := &sniper{signal: syscall.SIGKILL, position: position}
-				options := scwfake.Options{OnRequest: shot.at}
-				if after {
-					options = scwfake.Options{OnReply: shot.at}
-				}
-				s := newSite(t, baseConfig, options)
+				i := interruption{syscall.SIGKILL, position, after}
+				shot := &sniper{position: position}
+				s := newSite(t, baseConfig, shot.options(after))
 				m := s.terraformed(t)
 				s.ResetCount()
-				cmd, _ := s.process(t.Context(), m.flags()...)
-				shot.aim(t, cmd)
-				_ = cmd.Wait() // killed
-				shot.rest()
-				s.settled()
-				s.requireAdoptedAgain(t, m, fmt.Sprintf("a signal at request %d", position))
+				i.run(t, s, shot, m.flags()...)
+				s.requireAdoptedAgain(t, m, i.String())
 			}
 		})
 	}

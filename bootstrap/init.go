@@ -99,7 +99,7 @@ func (r *initRun) prepare(ctx context.Context) error {
 // findCredentials returns the credentials of the environment or of the configuration
 // file. On a terminal it asks for missing keys.
 func (r *initRun) findCredentials(ctx context.Context) (scaleway.Credentials, error) {
-	found, err := scaleway.FindCredentials()
+	found, err := r.findKey()
 	if err == nil || !r.terminals.stdin {
 		return found, err
 	}
@@ -118,7 +118,7 @@ func (r *initRun) findCredentials(ctx context.Context) (scaleway.Credentials, er
 	if err != nil {
 		return found, err
 	}
-	return scaleway.EnterCredentials(access, secret, "")
+	return r.enterKey(access, secret, "")
 }
 
 // describe returns the description of the API key for the user.

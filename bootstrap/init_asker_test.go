@@ -33,6 +33,7 @@ func (s *site) answered(t *testing.T, lines []string, args ...string) (output st
 		args:  append([]string{"init", "--config", filepath.Join(s.dir, "egress.yaml")}, args...),
 		stdin: strings.NewReader(strings.Join(lines, "\n") + "\n"), stdout: &stdout, stderr: &stderr,
 		terminals: terminals{stdin: true}, getenv: os.Getenv, checkPlaces: scaleway.CheckPlaces,
+		findKey: scaleway.FindCredentials, enterKey: scaleway.EnterCredentials,
 		readSecret: func(context.Context) (string, error) { return canarySecretKey, nil },
 	})
 	output = stdout.String() + stderr.String()

@@ -109,9 +109,9 @@ func (f envFile) restore() error {
 	return nil
 }
 
-// credentials returns the credentials in the file.
-func (f envFile) credentials() (scaleway.Credentials, error) {
-	credentials, err := scaleway.EnterCredentials(f.get(accessKeyVariable), f.get(secretKeyVariable), f.get(projectVariable))
+// credentialsIn returns the credentials in a file.
+func (r *initRun) credentialsIn(f envFile) (scaleway.Credentials, error) {
+	credentials, err := r.enterKey(f.get(accessKeyVariable), f.get(secretKeyVariable), f.get(projectVariable))
 	if err != nil {
 		return credentials, fmt.Errorf("--env-file: %s: %w", f.path, err)
 	}

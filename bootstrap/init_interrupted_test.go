@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"egress.scw/bootstrap/scwfake"
@@ -147,46 +146,33 @@ func (s *site) requireAccepted(t *testing.T, secret, what string) {
 	}
 }
 
-// At the requests of init, the process is killed or interrupted, before or after the
-// request takes effect. The key in .env works, and the next run continues.
+// At the requests of init, the process is killed, or the run is interrupted, before or
+// after the request takes effect. The key in .env works, and the next run continues.
 func TestInitContinuesAfterASignal(t *testing.T) {
 	t.Parallel()
 	for _, command := range initSteps() {
-		at := positions(t, command)
-		for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
-			for _, after := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s, %s, after=%t", command[1], signal, after), func(t *testing.T) {
-					t.Parallel()
-					for _, position := range at {
-						initSignalled(t, command, &sniper{signal: signal, position: position}, after)
-					}
-				})
-			}
+		for name, all := range interruptions(positions(t, command)) {
+			t.Run(command[1]+", "+name, func(t *testing.T) {
+				t.Parallel()
+				for _, i := range all {
+					requireInitContinues(t, command, i)
+				}
+			})
 		}
 	}
 }
 
-func initSignalled(t *testing.T, command []string, shot *sniper, after bool) {
+func requireInitContinues(t *testing.T, command []string, i interruption) {
 	t.Helper()
-	options := scwfake.Options{OnRequest: shot.at}
-	if after {
-		options = scwfake.Options{OnReply: shot.at}
-	}
-	s := newInitSite(t, command, options)
-	what := fmt.Sprintf("%q, %s at request %d (after: %t)", command, shot.signal, shot.position, after)
-	cmd, output := s.process(t.Context(), command...)
-	shot.aim(t, cmd)
-	err := cmd.Wait()
-	shot.rest()
-	s.settled()
+	shot := &sniper{position: i.position}
+	s := newInitSite(t, command, shot.options(i.after))
+	what := fmt.Sprintf("%q, %s", command, i)
+	code, output := i.run(t, s, shot, command...)
 	s.requireWorkingEnv(t, command, what)
-	if err != nil && shot.signal == syscall.SIGINT {
-		if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
-			t.Errorf("%s: exit code %d\n%s", what, code, output)
-		}
-		s.requireNamed(t, output.String(), what)
+	if code == exitInterrupted {
+		s.requireNamed(t, output, what)
 	}
-	if err == nil && slices.Contains(command, "--rotate") {
+	if code == exitDone && slices.Contains(command, "--rotate") {
 		s.requireOneKey(t, what)
 		return
 	}

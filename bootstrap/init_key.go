@@ -165,7 +165,7 @@ func (w *keyWork) replace(ctx context.Context, application, former string) (scal
 
 // resume proves and confirms a key that is in .env.
 func (w *keyWork) resume(ctx context.Context, key scaleway.Key) (scaleway.Credentials, error) {
-	credentials, err := w.env.credentials()
+	credentials, err := w.credentialsIn(w.env)
 	if err != nil {
 		return credentials, err
 	}

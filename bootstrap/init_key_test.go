@@ -109,7 +109,7 @@ func TestInitFillsATemplate(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(s.dir, "x.env"), append(text, "export OTHER=1\n"...), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s.mustRun(t, "init", "--create-key", "--env-file", "x.env")
+		s.mustRun(t, "init", "--create-key", "--env-file", filepath.Join(s.dir, "x.env"))
 		requireMode(t, filepath.Join(s.dir, "x.env"), 0o600)
 		got := s.inEnv(t, "x.env")
 		if !strings.HasPrefix(string(got.text), "# ") || !strings.Contains(string(got.text), "export OTHER=1\n") ||
@@ -171,24 +171,21 @@ func TestInitShowsMissingSets(t *testing.T) {
 	if err := json.Unmarshal(s.request(t, http.MethodPost, "/iam/v1alpha1/api-keys", object{"application_id": app}), &key); err != nil {
 		t.Fatal(err)
 	}
-	cmd, output := s.process(t.Context(), "init")
-	setEnv(cmd, map[string]*string{"SCW_ACCESS_KEY": &key.AccessKey, "SCW_SECRET_KEY": &key.SecretKey})
-	if err := cmd.Run(); err != nil {
-		t.Errorf("%v", err)
-	}
+	output := s.user(key.AccessKey, key.SecretKey).mustRun(t, "init")
 	want := "Warning: the policies of the application " + app + " lack VPCGatewayFullAccess, BlockStorageFullAccess for the project " + scwfake.DefaultProjectID
-	if !strings.Contains(output.String(), want) || !strings.Contains(output.String(), " of the application "+app) {
+	if !strings.Contains(output, want) || !strings.Contains(output, " of the application "+app) {
 		t.Errorf("no %q in\n%s", want, output)
 	}
 }
 
-// TestInitSecret requires a Secret, and nothing else, on standard output.
+// TestInitSecret requires a Secret, and nothing else, on standard output. The runs are
+// processes: what prints a Secret ignores SIGPIPE for the rest of its process.
 func TestInitSecret(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"init", "-o", "secret"}, {"init", "--create-key", "-o", "secret"}, {"init", "--rotate", "-o", "secret"}} {
 		s := newEmptySite(t, scwfake.Options{})
 		if args[1] == "--rotate" {
-			s.mustRun(t, "init", "--create-key", "-o", "secret")
+			s.runProcess(t, "init", "--create-key", "-o", "secret")
 		}
 		cmd, stderr := s.process(t.Context(), args...)
 		var stdout bytes.Buffer

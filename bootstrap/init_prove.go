@@ -22,7 +22,7 @@ func (w *keyWork) prove(ctx context.Context, access, former string) error {
 	if err != nil {
 		return err
 	}
-	credentials, err := written.credentials()
+	credentials, err := w.credentialsIn(written)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,6 @@ func TestInitSecrets(t *testing.T) {
 				w.tap.spoilBy(trouble.spoil)
 				for _, faulty := range []bool{true, false} {
 					cmd, output := w.process(t.Context(), args...)
-					setEnv(cmd, w.env)
 					err := cmd.Run()
 					if cmd.ProcessState == nil || !faulty && err != nil || strings.Contains(output.String(), "goroutine ") {
 						t.Errorf("%q: %v\n%s", args, err, output)

@@ -34,14 +34,7 @@ func (s *site) inEnv(t testing.TB, name string) envFile {
 func (s *site) runWithEnv(t testing.TB, args ...string) (code int, output string) {
 	t.Helper()
 	env := s.inEnv(t, ".env")
-	cmd, written := s.process(t.Context(), args...)
-	for _, name := range []string{accessKeyVariable, secretKeyVariable, projectVariable} {
-		cmd.Env = append(cmd.Env, name+"="+env.get(name))
-	}
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return cmd.ProcessState.ExitCode(), written.String()
+	return s.user(env.get(accessKeyVariable), env.get(secretKeyVariable)).run(t, args...)
 }
 
 // TestInitWithoutTerminal requires files that the other commands accept, and that are
@@ -132,13 +125,13 @@ func TestInitRefusals(t *testing.T) {
 		{[]string{"--rotate"}, nil, []string{"--rotate needs that of the stack"}},
 		{nil, map[string]*string{"SCW_DEFAULT_PROJECT_ID": nil}, []string{"--project: is required"}},
 	} {
-		cmd, output := s.process(t.Context(), append([]string{"init"}, c.args...)...)
-		setEnv(cmd, c.env)
-		if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != exitFailed {
-			t.Errorf("%q: %v", c.args, err)
+		s.env = c.env
+		code, output := s.runProcess(t, append([]string{"init"}, c.args...)...)
+		if code != exitFailed {
+			t.Errorf("%q: exit code %d", c.args, code)
 		}
 		for _, want := range c.want {
-			if !strings.Contains(output.String(), want) {
+			if !strings.Contains(output, want) {
 				t.Errorf("%q: no %q in\n%s", c.args, want, output)
 			}
 		}

@@ -36,6 +36,8 @@ func main() {
 		login:       func() (*account, error) { return login(os.Stderr) },
 		checkPlaces: scaleway.CheckPlaces,
 		scaleway:    scalewayOptions(os.Stderr),
+		findKey:     scaleway.FindCredentials,
+		enterKey:    scaleway.EnterCredentials,
 		readSecret:  readSecret(os.Stdin),
 		kubernetes:  kubernetesConfig,
 	})
@@ -60,6 +62,10 @@ type environment struct {
 	statusPatience time.Duration
 	// scaleway are the settings of the connections that init opens.
 	scaleway scaleway.Options
+	// findKey finds the credentials with which init begins.
+	findKey func() (scaleway.Credentials, error)
+	// enterKey returns the credentials with keys that init asks for or reads from .env.
+	enterKey func(access, secret, project string) (scaleway.Credentials, error)
 	// readSecret reads a line from the terminal without echo.
 	readSecret func(context.Context) (string, error)
 	// kubernetes finds the cluster that watch runs in.

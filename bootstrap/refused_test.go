@@ -411,12 +411,15 @@ func TestRefusedBeforeTheFirstWrite(t *testing.T) {
 			s.SetFaults(c.faults)
 			before := s.Inventory()
 			s.ResetCount()
-			cmd, output := s.process(t.Context(), "apply", "--yes")
-			setEnv(cmd, c.env)
-			if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != exitFailed {
-				t.Errorf("%v, want exit code %d", err, exitFailed)
+			apply := s.run
+			if len(c.env) > 0 {
+				s.env, apply = c.env, s.runProcess
 			}
-			requireErrors(t, output.String(), c.want)
+			code, output := apply(t, "apply", "--yes")
+			if code != exitFailed {
+				t.Errorf("exit code %d, want %d", code, exitFailed)
+			}
+			requireErrors(t, output, c.want)
 			requireOnlyReads(t, s, c.offline)
 			if after := s.Inventory(); len(after) != len(before) {
 				t.Errorf("the resources are %v after the run, and %v before", after, before)

@@ -118,7 +118,6 @@ type watched struct {
 
 	tap *tap
 	log *record
-	env map[string]*string
 }
 
 func newWatched(t *testing.T, config string) *watched {
@@ -130,15 +129,14 @@ func newWatched(t *testing.T, config string) *watched {
 	p := &tap{api: s.API}
 	s.server.Close()
 	s.server = httptest.NewServer(p)
-	return &watched{s, p, log, nil}
+	return &watched{s, p, log}
 }
 
-// run runs the program, and requires output without secrets, except the
+// run runs the program as a process, and requires output without secrets, except the
 // kubeconfig on standard output if it is shown.
 func (w *watched) run(t *testing.T, shown bool, args ...string) (code int, stdout string) {
 	t.Helper()
 	cmd, _ := w.process(t.Context(), args...)
-	setEnv(cmd, w.env)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -355,13 +353,11 @@ func TestSecretsOffline(t *testing.T) {
 			maps.Copy(env, c.env)
 			w.env = env
 		}
-		cmd, output := w.process(t.Context(), "plan")
-		setEnv(cmd, w.env)
-		err := cmd.Run()
-		if err == nil || cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(output.String(), c.want) {
-			t.Errorf("%s: %v, want exit code 1 and %q\n%s", c.name, err, c.want, output)
+		code, output := w.runProcess(t, "plan")
+		if code != exitFailed || !strings.Contains(output, c.want) {
+			t.Errorf("%s: exit code %d, want 1 and %q\n%s", c.name, code, c.want, output)
 		}
-		requireNone(t, c.name, output.String(), keys())
+		requireNone(t, c.name, output, keys())
 		if w.Requests() > 0 {
 			t.Errorf("%s: %d requests", c.name, w.Requests())
 		}

@@ -2,19 +2,22 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/cloudinit"
@@ -25,34 +28,16 @@ import (
 // minute later, and after several failures in a row more than a minute later.
 const watchPatience = 5 * time.Minute
 
-// watching is bootstrap watch as a process, with the project and the cluster that it
-// works on.
+// watching is bootstrap watch, with the project and the cluster that it works on.
 type watching struct {
 	*site
 
 	cluster *kubeFake
-	process *os.Process
-	output  *lockedBuffer
-	ended   chan struct{}
-	code    int
-}
-
-// lockedBuffer is a buffer that is read while a process writes to it.
-type lockedBuffer struct {
-	mutex sync.Mutex
-	text  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(data []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.text.Write(data)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.text.String()
+	// end ends the watcher regularly.
+	end    func()
+	output *lockedBuffer
+	ended  chan struct{}
+	code   int
 }
 
 // newWatching returns a stack that apply has made, without a watcher.
@@ -60,42 +45,76 @@ func newWatching(t *testing.T, config string, options scwfake.Options) *watching
 	t.Helper()
 	w := &watching{site: newSite(t, config, options), cluster: newKubeFake(t)}
 	w.mustRun(t, "apply", "--yes")
-	if err := os.WriteFile(filepath.Join(w.dir, "cluster.kubeconfig"), []byte(w.cluster.kubeconfig()), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	w.write(t, "cluster.kubeconfig", w.cluster.kubeconfig())
 	return w
 }
 
-// start starts a watcher. It ends with the test.
+func watchArgs(more []string) []string {
+	return append([]string{"watch", "--interval=10s", "--listen=", "--listen-health="}, more...)
+}
+
+// start starts a watcher in this process. It ends with the test.
 func (w *watching) start(t *testing.T, args ...string) {
 	t.Helper()
-	cmd, _ := w.site.process(t.Context(), append([]string{"watch", "--interval=10s", "--listen=", "--listen-health="}, args...)...)
-	cmd.Env = append(cmd.Env, "KUBECONFIG="+filepath.Join(w.dir, "cluster.kubeconfig"), "POD_NAME=watcher")
-	w.output = &lockedBuffer{}
-	cmd.Stdout, cmd.Stderr = w.output, w.output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	env, output := w.environment(watchArgs(args)...)
+	env.getenv = func(name string) string { return map[string]string{"POD_NAME": "watcher"}[name] }
+	env.kubernetes = func() (*rest.Config, error) {
+		return clientcmd.RESTConfigFromKubeConfig([]byte(w.cluster.kubeconfig()))
 	}
-	w.process, w.ended = cmd.Process, make(chan struct{})
+	ctx, end := context.WithCancel(t.Context())
+	w.end, w.output = end, output
+	w.waitFor(func() int { return exitCode(output, run(ctx, env)) })
 	ended := w.ended
+	t.Cleanup(func() {
+		end()
+		<-ended
+	})
+}
+
+// waitFor sets the exit code when the watcher has ended.
+func (w *watching) waitFor(wait func() int) {
+	ended := make(chan struct{})
+	w.ended = ended
 	go func() {
-		_ = cmd.Wait()
-		w.code = cmd.ProcessState.ExitCode()
+		w.code = wait()
 		close(ended)
 	}()
 }
 
-// stop ends the watcher by SIGTERM and requires its regular end.
+// process returns a watcher as a process that is not started.
+func (w *watching) process(ctx context.Context, args ...string) *exec.Cmd {
+	cmd, _ := w.site.process(ctx, watchArgs(args)...)
+	cmd.Env = append(cmd.Env, "KUBECONFIG="+filepath.Join(w.dir, "cluster.kubeconfig"), "POD_NAME=watcher")
+	w.output = &lockedBuffer{}
+	cmd.Stdout, cmd.Stderr = w.output, w.output
+	return cmd
+}
+
+// startProcess starts a watcher as a process, which SIGTERM ends.
+func (w *watching) startProcess(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := w.process(t.Context(), args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.end = func() { _ = cmd.Process.Signal(syscall.SIGTERM) }
+	w.waitFor(func() int {
+		_ = cmd.Wait()
+		return cmd.ProcessState.ExitCode()
+	})
+}
+
+// stop ends the watcher and requires its regular end.
 func (w *watching) stop(t *testing.T) {
 	t.Helper()
-	_ = w.process.Signal(syscall.SIGTERM)
+	w.end()
 	select {
 	case <-w.ended:
 	case <-time.After(watchPatience):
 		t.Fatalf("it does not end:\n%s", w.output)
 	}
 	if w.code != exitDone {
-		t.Errorf("exit code %d after SIGTERM\n%s", w.code, w.output)
+		t.Errorf("exit code %d at its regular end\n%s", w.code, w.output)
 	}
 }
 
@@ -229,7 +248,7 @@ func TestWatchCarriesTenants(t *testing.T) {
 	t.Parallel()
 	w := newWatching(t, baseConfig, scwfake.Options{})
 	w.cluster.putTenant(t, "client-a", `{path: Proxy, proxy: {port: 3129}, allow: {domains: [first.example.com]}}`)
-	w.start(t, "--interval=1h")
+	w.startProcess(t, "--interval=1h")
 	w.until(t, "the list of an EgressTenant that egress.yaml contains too", func() bool {
 		return strings.Contains(w.squidConf(t), "first.example.com")
 	})
@@ -572,29 +591,19 @@ func (w *watching) damage(t *testing.T) {
 
 func watchKilled(t *testing.T, position int, after bool, want []string) {
 	t.Helper()
-	shot := &sniper{signal: syscall.SIGKILL, position: position}
-	options := scwfake.Options{OnRequest: shot.at}
-	if after {
-		options = scwfake.Options{OnReply: shot.at}
-	}
-	w := newWatching(t, baseConfig, options)
+	shot := &sniper{position: position}
+	w := newWatching(t, baseConfig, shot.options(after))
 	w.damage(t)
 	w.ResetCount()
-	shot.mutex.Lock()
-	w.start(t)
-	shot.process = w.process
-	shot.mutex.Unlock()
-	select {
-	case <-w.ended:
-	case <-time.After(watchPatience):
-		t.Fatalf("not killed at request %d", position)
+	ctx, cancel := context.WithTimeout(t.Context(), watchPatience)
+	defer cancel()
+	if err := shot.runProcess(t, syscall.SIGKILL, w.process(ctx)); err == nil || ctx.Err() != nil {
+		t.Fatalf("not killed at request %d: %v\n%s", position, err, w.output)
 	}
-	shot.rest()
 	w.settled()
 	w.start(t)
 	w.until(t, fmt.Sprintf("the state, killed at request %d (after: %t)", position, after), func() bool {
-		return cmp.Equal(want, scwfake.Summary(w.Inventory())) && strings.Contains(w.squidConf(t), "client-n") &&
-			strings.Contains(w.output.String(), "watching") // a process that has just started has no handler of signals
+		return cmp.Equal(want, scwfake.Summary(w.Inventory())) && strings.Contains(w.squidConf(t), "client-n")
 	})
 	w.stop(t)
 	if t.Failed() {

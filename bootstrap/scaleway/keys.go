@@ -26,6 +26,12 @@ func EnterCredentials(access, secret, project string) (Credentials, error) {
 	return newCredentials(scw.MergeProfiles(found, entered))
 }
 
+// NewCredentials returns credentials of which nothing is read from the environment or
+// from the configuration file. The error does not contain any key.
+func NewCredentials(access, secret, project, api string) (Credentials, error) {
+	return newCredentials(&scw.Profile{AccessKey: &access, SecretKey: &secret, DefaultProjectID: &project, APIURL: &api})
+}
+
 // AccessKey returns the access key, which is not a secret: Scaleway shows it in lists
 // of keys and in logs.
 func (c Credentials) AccessKey() string { return *c.profile.AccessKey }
