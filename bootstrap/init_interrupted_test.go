@@ -151,7 +151,8 @@ func (s *site) requireAccepted(t *testing.T, secret, what string) {
 func TestInitContinuesAfterASignal(t *testing.T) {
 	t.Parallel()
 	for _, command := range initSteps() {
-		for name, all := range interruptions(positions(t, command)) {
+		at := positions(t, command)
+		for name, all := range interruptions(at, at) {
 			t.Run(command[1]+", "+name, func(t *testing.T) {
 				t.Parallel()
 				for _, i := range all {

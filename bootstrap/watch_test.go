@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/textlogger"
 
 	"egress.scw/bootstrap/scwfake"
 	"egress.scw/cloudinit"
@@ -61,7 +63,7 @@ func (w *watching) start(t *testing.T, args ...string) {
 	env.kubernetes = func() (*rest.Config, error) {
 		return clientcmd.RESTConfigFromKubeConfig([]byte(w.cluster.kubeconfig()))
 	}
-	ctx, end := context.WithCancel(t.Context())
+	ctx, end := context.WithCancel(klog.NewContext(t.Context(), textlogger.NewLogger(textlogger.NewConfig(textlogger.Output(output)))))
 	w.end, w.output = end, output
 	w.waitFor(func() int { return exitCode(output, run(ctx, env)) })
 	ended := w.ended
