@@ -73,9 +73,9 @@ func (i interruption) String() string {
 }
 
 // interruptions returns the ends at positions, by the name of the test. Only a process shows
-// what SIGKILL leaves behind. A process gets SIGINT at the first, the middle and the last
-// position: the signal ends the context, and from there on the way is that of a run in this
-// process.
+// what SIGKILL leaves behind. A process gets SIGINT at the first position, in the middle and
+// at one of the last ones that each run reaches: the signal ends the context, and from there
+// on the way is that of a run in this process.
 func interruptions(interrupted, killed []int) map[string][]interruption {
 	all := map[string][]interruption{}
 	for _, after := range []bool{false, true} {
@@ -86,7 +86,7 @@ func interruptions(interrupted, killed []int) map[string][]interruption {
 		name = fmt.Sprintf("%s, after=%t", syscall.SIGINT, after)
 		for i, position := range interrupted {
 			all[name] = append(all[name], interruption{0, position, after})
-			if i == 0 || i == len(interrupted)/2 || i == len(interrupted)-1 {
+			if i == 0 || i == len(interrupted)/2 || i == len(interrupted)*9/10-1 {
 				all[name] = append(all[name], interruption{syscall.SIGINT, position, after})
 			}
 		}
@@ -95,7 +95,8 @@ func interruptions(interrupted, killed []int) map[string][]interruption {
 }
 
 // run runs the program until the interruption, or to its end if it has fewer requests.
-// It returns the exit code, which is -1 for a killed process.
+// It returns the exit code, which is -1 for a killed process, when all its requests have
+// taken effect.
 func (i interruption) run(t *testing.T, s *site, shot *sniper, args ...string) (code int, output string) {
 	t.Helper()
 	defer s.settled()

@@ -185,7 +185,9 @@ func TestInitSecret(t *testing.T) {
 	for _, args := range [][]string{{"init", "-o", "secret"}, {"init", "--create-key", "-o", "secret"}, {"init", "--rotate", "-o", "secret"}} {
 		s := newEmptySite(t, scwfake.Options{})
 		if args[1] == "--rotate" {
-			s.runProcess(t, "init", "--create-key", "-o", "secret")
+			if code, output := s.runProcess(t, "init", "--create-key", "-o", "secret"); code != exitDone {
+				t.Fatalf("exit code %d\n%s", code, output)
+			}
 		}
 		cmd, stderr := s.process(t.Context(), args...)
 		var stdout bytes.Buffer

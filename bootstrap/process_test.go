@@ -67,7 +67,7 @@ func impatientOptions() scaleway.Options {
 
 // process returns the program as a process that is not started. It is for what only a
 // process has: its end by a signal, its environment and its standard streams. All other
-// runs are those of run, which take a tenth of the time.
+// runs are those of run, which do not pay for the start of a process.
 func (s *site) process(ctx context.Context, args ...string) (cmd *exec.Cmd, output *bytes.Buffer) {
 	cmd = exec.CommandContext(ctx, os.Args[0], withoutWait(args)...)
 	cmd.Dir = s.dir
