@@ -85,7 +85,7 @@ type bound struct {
 
 func (b bound) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(request.Context())
-	context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) })
+	context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) }) //nolint:contextcheck // the request has its own, and ends with both
 	return b.next.RoundTrip(request.WithContext(ctx))
 }
 

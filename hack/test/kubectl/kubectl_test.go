@@ -14,7 +14,7 @@ import (
 func TestCommands(t *testing.T) {
 	const configMap = "{apiVersion: v1, kind: ConfigMap, metadata: {name: one, namespace: default}, data: {key: %s}}"
 	s := newServer(t)
-	k, kubeconfig := New(), "--kubeconfig="+s.kubeconfig(t, "token")
+	k, kubeconfig := New(), "--kubeconfig="+s.kubeconfig(t)
 	for name, test := range map[string]struct {
 		stdin  string
 		args   []string
@@ -54,7 +54,7 @@ func TestUnsupported(t *testing.T) {
 	s := newServer(t)
 	for _, args := range [][]string{{"auth", "can-i", "get", "pods"}, {"diff", "-f", "-"}, {"edit", "namespace", "one"}, {"version"}, {"none"}, {}} {
 		stdin := strings.NewReader("text")
-		_, _, err := New().Run(t.Context(), stdin, append([]string{"--kubeconfig", s.kubeconfig(t, "token")}, args...)...)
+		_, _, err := New().Run(t.Context(), stdin, append([]string{"--kubeconfig", s.kubeconfig(t)}, args...)...)
 		if !errors.Is(err, errors.ErrUnsupported) || stdin.Len() == 0 {
 			t.Errorf("%q: error %v, %d bytes of the input are left", args, err, stdin.Len())
 		}
@@ -65,7 +65,7 @@ func TestUnsupported(t *testing.T) {
 // would fail. Calls share one connection and what the server told of its resources.
 func TestConnectionIsShared(t *testing.T) {
 	s := newServer(t)
-	file := s.kubeconfig(t, "token")
+	file := s.kubeconfig(t)
 	asked, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.Replace(s.URL, "127.0.0.1", "0.0.0.0", 1), http.NoBody)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestContextEnds(t *testing.T) {
 		<-s.blocked
 		cancel()
 	}()
-	_, _, err := New().Run(ctx, nil, "--kubeconfig", s.kubeconfig(t, "token"), "get", "namespace", "blocked")
+	_, _, err := New().Run(ctx, nil, "--kubeconfig", s.kubeconfig(t), "get", "namespace", "blocked")
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v", err)
 	}
@@ -107,7 +107,7 @@ func TestContextEnds(t *testing.T) {
 // Calls at the same time get their own outputs and warnings.
 func TestCallsAtTheSameTime(t *testing.T) {
 	s := newServer(t)
-	k, file := New(), s.kubeconfig(t, "token")
+	k, file := New(), s.kubeconfig(t)
 	var calls sync.WaitGroup
 	for i := range 16 {
 		calls.Go(func() {
@@ -128,7 +128,7 @@ func TestInputIsRemoved(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv("TMPDIR", folder)
 	s := newServer(t)
-	_, _, err := New().Run(t.Context(), strings.NewReader("{apiVersion: v1, kind: Namespace, metadata: {name: one}}"), "--kubeconfig", s.kubeconfig(t, "token"), "create", "--validate=ignore", "-f", "-")
+	_, _, err := New().Run(t.Context(), strings.NewReader("{apiVersion: v1, kind: Namespace, metadata: {name: one}}"), "--kubeconfig", s.kubeconfig(t), "create", "--validate=ignore", "-f", "-")
 	if err != nil {
 		t.Error(err)
 	}

@@ -53,7 +53,7 @@ func newServer(t *testing.T) *server {
 }
 
 // kubeconfig writes a kubeconfig with a token and returns its path.
-func (s *server) kubeconfig(t *testing.T, token string) string {
+func (s *server) kubeconfig(t *testing.T) string {
 	t.Helper()
 	address, err := url.Parse(s.URL)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *server) kubeconfig(t *testing.T, token string) string {
 	config.Clusters["test"] = &clientcmdapi.Cluster{
 		Server: "https://0.0.0.0:" + address.Port(), TLSServerName: "example.com", CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
 	}
-	config.AuthInfos["test"] = &clientcmdapi.AuthInfo{Token: token}
+	config.AuthInfos["test"] = &clientcmdapi.AuthInfo{Token: "token"}
 	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "test"}
 	config.CurrentContext = "test"
 	file := filepath.Join(t.TempDir(), "kubeconfig")
