@@ -231,10 +231,12 @@ func podIP(t *testing.T, namespace string) string {
 
 // eventually waits for a state. state returns nil once the state is reached,
 // and otherwise describes the current one. The states are reached within
-// seconds unless something is broken.
+// seconds unless something is broken. Looks become rarer, because most of them start a
+// process in a pod.
 func eventually(t *testing.T, what string, state func() (done bool, description string)) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	pause := 100 * time.Millisecond
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(pause) {
 		done, description := state()
 		if done {
 			return
@@ -242,6 +244,7 @@ func eventually(t *testing.T, what string, state func() (done bool, description 
 		if time.Now().After(deadline) {
 			t.Fatalf("waiting for %s; last seen: %s", what, description)
 		}
+		pause = min(pause*3/2, time.Second)
 	}
 }
 
