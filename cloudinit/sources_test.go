@@ -66,6 +66,10 @@ check_sources "$root/etc/squid/squid.conf"
 	}
 	check("complete again", "the port for the state is open", flush)
 	check("still complete", "")
+	if err := os.Remove(root.path("/etc/squid/squid.conf")); err != nil {
+		t.Fatal(err)
+	}
+	check("before there is a squid.conf", "")
 }
 
 // TestPollFollowsAddresses: egress-poll starts egress-net when the properties of the

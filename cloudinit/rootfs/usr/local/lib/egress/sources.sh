@@ -7,7 +7,9 @@ incomplete=$root/run/egress/incomplete # exists while the port for the state is 
 starting=$root/run/egress/starting     # exists until the tenants' ports are open
 
 # missing FILE: prints the source addresses in a squid.conf that this machine does not have.
+# On an image with curl, egress-net runs before there is a squid.conf.
 missing() {
+  [ -e "$1" ] || return 0
   ip -4 -o addr show | awk '
     FILENAME == "-" { sub("/.*", "", $4); has[$4]; next }
     $1 == "tcp_outgoing_address" && $2 ~ /^[0-9.]+$/ && !($2 in has) && !named[$2]++ { print $2 }' - "$1"
