@@ -166,6 +166,25 @@ func TestFreedPortRemembersItsTenant(t *testing.T) {
 	}
 }
 
+// TestTenantsAreComparedAsTexts: the port of the tenant 07 is not that of the tenant 7.
+func TestTenantsAreComparedAsTexts(t *testing.T) {
+	s := newSyncing(t, "")
+	s.write(holders, "3129 07\n3130 1e2\n")
+	s.write(openPorts, "add element inet egress open_ports { 3129,3130 }\n")
+	s.write(liveConf, "# serves 3129 r1 7\n# serves 3130 r1 1e2\n")
+	s.write(scriptFolder+"/check", `set -euo pipefail
+. "$EGRESS_ROOT/usr/local/lib/egress/common.sh"
+. "$root/usr/local/lib/egress/ports.sh"
+foreign "$root/etc/squid/squid.conf"
+own "$root/etc/squid/squid.conf"
+if is_settled "$root/etc/squid/squid.conf"; then echo settled; fi
+port_states "$root/etc/squid/squid.conf"
+`)
+	if got, want := s.run("check"), "3129 7 07\n3130\n7 0 1\n1e2 0 0\n"; got != want {
+		t.Errorf("the ports are\n%swant\n%s", got, want)
+	}
+}
+
 // TestRestoredConfigurationOpensItsPorts: a file that Squid does not serve is replaced
 // by the one of before, whose ports open again without a release.
 func TestRestoredConfigurationOpensItsPorts(t *testing.T) {

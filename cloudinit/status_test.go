@@ -118,6 +118,25 @@ func TestStatusIsNotNeeded(t *testing.T) {
 	}
 }
 
+// TestStatusWithoutSquid: the status is written although Squid is not installed.
+func TestStatusWithoutSquid(t *testing.T) {
+	m := newSidecarMachine(t)
+	m.machine.Authority = ""
+	m.serve(sidecarTenant("client-a", 3129))
+	if err := os.Remove(m.path("/bin/squid")); err != nil {
+		t.Fatal(err)
+	}
+	command := m.command("egress-status")
+	command.Env = append(command.Env, "PATH="+m.path("/bin")+":/usr/bin:/bin") // Debian's squid is in /usr/sbin
+	if output, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	status, err := ParseStatus([]byte(m.read("sent")))
+	if err != nil || status.Squid != "" || status.Served == "" {
+		t.Errorf("%+v, %v", status, err)
+	}
+}
+
 func TestParseStatusRefuses(t *testing.T) {
 	certificate := strings.ReplaceAll(newTestAuthority(t).pem, "\n", `\n`)
 	for name, test := range map[string]struct{ value, want string }{

@@ -26,11 +26,13 @@ put() {
 # holder is the tenant itself for a port that has served no tenant before.
 compare() { awk 'FILENAME == ARGV[1] { holder[$1] = $2; next } { print $1, $3, ($1 in holder) ? holder[$1] : $3 }' "$holders" <(served "$1"); }
 
+# A comparison with "" is one of texts: the tenants 7 and 07 are two.
+
 # own FILE: prints the ports of a squid.conf that no other tenant holds, sorted.
-own() { compare "$1" | awk '$2 == $3 { print $1 }' | sort; }
+own() { compare "$1" | awk '$2 "" == $3 { print $1 }' | sort; }
 
 # foreign FILE: prints lines "port tenant holder" for those that another tenant holds.
-foreign() { compare "$1" | awk '$2 != $3'; }
+foreign() { compare "$1" | awk '$2 "" != $3'; }
 
 # opened: prints the ports that are open, sorted.
 opened() { sed -n 's/.*{ \(.*\) }/\1/p' "$open" | tr ',' '\n' | sort; }
@@ -86,7 +88,7 @@ is_settled() {
   awk '
     FILENAME == ARGV[1] { holder[$1] = $2; next }
     FILENAME == ARGV[2] { gsub(/[^0-9]+/, " "); for (i = split($0, ports); i > 0; i--) opened[ports[i]]; next }
-    /^# serves / { served[$3]; if (holder[$3] != $5 || !($3 in opened)) differs = 1 }
+    /^# serves / { served[$3]; if (holder[$3] "" != $5 || !($3 in opened)) differs = 1 }
     END { for (port in opened) if (!(port in served)) differs = 1; exit differs }' "$holders" "$open" "$1"
 }
 
@@ -101,7 +103,7 @@ open_own() {
       hold <<< "$port $tenant"
     fi
   done < <(foreign "$1")
-  compare "$1" | awk '$2 == $3 { print $1, $2 }' | hold
+  compare "$1" | awk '$2 "" == $3 { print $1, $2 }' | hold
   own "$1" | admit
 }
 
@@ -145,7 +147,7 @@ port_states() {
   { nft list set inet egress tenant_connections_refused 2> /dev/null || true; } | awk '
     FILENAME == "-" { for (i = 1; i < NF; i++) if ($(i + 1) == "counter") refused[$i] = $(i + 3); next }
     FILENAME == ARGV[2] { holder[$1] = $2; next }
-    /^# serves / { print $5, refused[$3] + 0, ($3 in holder) && holder[$3] != $5 }' - "$holders" "$1"
+    /^# serves / { print $5, refused[$3] + 0, ($3 in holder) && holder[$3] "" != $5 }' - "$holders" "$1"
 }
 
 # port_metrics FILE: prints the metrics of the tenants' ports.

@@ -30,10 +30,11 @@ boot() {
   utc $((kernel + fields[19] / 100)) # a hundredth of a second each
 }
 
-# version: sets REPLY to Squid's version. Each of its files is asked once.
+# version: sets REPLY to Squid's version, if it is installed. Each of its files is asked once.
 version() {
   local cache=$run/squid file
-  hash squid
+  REPLY=''
+  hash squid 2> /dev/null || return 0
   file=$(stat -L -c '%i %Y' "${BASH_CMDS[squid]}")
   if [ ! -e "$cache" ] || [[ "$(< "$cache")" != "$file "* ]]; then
     echo "$file $(squid -v | sed -n 's/^Squid Cache: Version \([^ ]*\).*/\1/p')" > "$cache"
